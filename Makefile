@@ -1,0 +1,51 @@
+# One word runs every check: make check. Needs only python3 (3.11 or later) and make; all is installed into $(VENV).
+VENV ?= .venv
+PYTHON ?= python3
+BIN = $(VENV)/bin
+
+.PHONY: demo test slow lint types layers docs check bench clean
+.DEFAULT_GOAL := check
+
+# The main job on real runs: what would each stop rule have saved, and cost?
+demo: $(VENV)/.core
+	$(BIN)/replay simulate sample_logs --policy patience=3 --policy transformers:patience=3,threshold=0.001
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest
+
+slow: $(VENV)/.test
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.test
+	$(BIN)/mypy
+
+layers: $(VENV)/.test
+	$(BIN)/lint-imports
+
+# README, CHANGELOG and --help say what the code does
+docs: $(VENV)/.test
+	$(BIN)/python -m pytest -q tests/test_docs.py
+
+check: lint types layers docs test
+
+bench: $(VENV)/.test
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/simulate.py
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.core: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet -e .
+	touch $@
+
+$(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test]'
+	touch $@

@@ -1,0 +1,40 @@
+"""Replay early-stop policies on finished training logs: compute saved against best-metric loss."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from replay.choose import sweep
+    from replay.errors import ReplayError, ReplayWarning
+    from replay.importers import load
+    from replay.policies.spec import parse_policy
+    from replay.run import Run
+    from replay.simulation import simulate
+
+__version__ = "0.1.0"
+__all__ = ["ReplayError", "ReplayWarning", "Run", "__version__", "load", "parse_policy", "simulate", "sweep"]
+
+# Imported on first use, so that `replay --help` starts without numpy.
+_HOME = {
+    "ReplayError": "replay.errors",
+    "ReplayWarning": "replay.errors",
+    "Run": "replay.run",
+    "load": "replay.importers",
+    "parse_policy": "replay.policies.spec",
+    "simulate": "replay.simulation",
+    "sweep": "replay.choose",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'replay' has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,233 @@
+"""From outcomes to a judgement of each policy: means with intervals, tails, and "train shorter by as much"."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from replay.policies import Policy
+from replay.run import Floats, Mode, Run
+from replay.simulation import BASELINES, ORACLE, Keep, Profile, Simulation, replay_runs
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["ENOUGH_EVALS", "ENOUGH_RUNS", "KEYS", "Budget", "equal_budget", "interval", "summarise", "sweep"]
+
+#: Fewer runs, or runs with fewer evals than this, are too few to rank policies by.
+ENOUGH_RUNS = 8
+ENOUGH_EVALS = 5
+
+#: Keys of the summary, one row a policy. Those from ``budget_lost`` on belong to the fixed budget of equal mean compute.
+KEYS = (
+    "policy", "runs", "stopped", "censored", "saved_mean", "saved_low", "saved_high", "regret_mean", "regret_low", "regret_high",
+    "regret_worst", "relative_regret_mean", "lost_mean", "lost_low", "lost_high", "lost_median", "lost_p90", "lost_worst", "verdict",
+    "budget_lost", "budget_regret", "within_noise", "eval_share",
+)  # fmt: skip
+
+_DRAWS = 2000
+_SEED = 20250101
+
+
+def _weights(groups: Sequence[str], draws: int = _DRAWS) -> Floats:
+    """How often each run is drawn in each bootstrap sample of whole groups (draws × runs); seeded."""
+    names, member = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
+    generator = np.random.Generator(np.random.PCG64(_SEED))
+    drawn = generator.multinomial(len(names), np.full(len(names), 1 / len(names)), size=draws)
+    return drawn[:, member].astype(np.float64)
+
+
+def interval(values: Floats, groups: Sequence[str], level: float = 0.95) -> tuple[float, float]:
+    """Percentile bootstrap interval of the mean over runs, drawing whole groups; (NaN, NaN) with fewer than 2 groups.
+
+    ``values`` has one entry a run, NaN where unknown (left out). Seeded, so that equal input gives equal output.
+
+    Source: Efron & Tibshirani, An Introduction to the Bootstrap (1993), chapter 13; Davison & Hinkley, Bootstrap Methods
+    and their Application (1997), section 3.8, for drawing groups.
+    """
+    known = ~np.isnan(values)
+    values, groups = values[known], [group for group, here in zip(groups, known, strict=True) if here]
+    if len(set(groups)) < 2:
+        return np.nan, np.nan
+    weights = _weights(groups)
+    total = weights.sum(axis=1)
+    means = (weights @ values)[total > 0] / total[total > 0]
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+class Budget(NamedTuple):
+    """What "train shorter by as much" gives: means over runs, and each run's own loss."""
+
+    regret: float
+    lost: float
+    lost_by_run: Floats
+
+
+def equal_budget(profiles: Sequence[Profile], saved: float) -> Budget:
+    """The fixed budget whose mean saving over the runs is ``saved``: every run stops at the same share of its compute.
+
+    Evals make a budget a step function, so the two budgets around the wanted saving are mixed to meet it exactly. A run stops at
+    its last eval within the share; a share below its first eval stops there.
+    """
+    shares = np.unique(np.concatenate([profile.used / profile.full if profile.full > 0 else np.ones(1) for profile in profiles]))
+    places = [np.maximum(np.searchsorted(_shares(profile), shares, side="right") - 1, 0) for profile in profiles]
+    means = np.mean([profile.saved[place] for profile, place in zip(profiles, places, strict=True)], axis=0)
+    # ``means`` falls as shares rise; find the neighbours of the wanted saving
+    at = int(np.searchsorted(-means, -saved, side="left"))
+    after, before = min(at, len(shares) - 1), max(min(at, len(shares) - 1) - 1, 0)
+    span = means[before] - means[after]
+    weight = float((means[before] - saved) / span) if span > 0 else 1.0
+    weight = min(max(weight, 0.0), 1.0)
+
+    def mixed(values: Sequence[Floats]) -> Floats:
+        low = np.array([value[place[before]] for value, place in zip(values, places, strict=True)])
+        high = np.array([value[place[after]] for value, place in zip(values, places, strict=True)])
+        return np.where(weight == 1.0, high, np.where(weight == 0.0, low, (1 - weight) * low + weight * high))
+
+    lost = mixed([profile.lost for profile in profiles])
+    regret = mixed([profile.regret for profile in profiles])
+    return Budget(_mean(regret), _mean(lost), lost)
+
+
+def _shares(profile: Profile) -> Floats:
+    return profile.used / profile.full if profile.full > 0 else np.ones(len(profile.used))
+
+
+def _mean(values: Floats) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else np.nan
+
+
+def summarise(simulation: Simulation) -> dict[str, list[Any]]:
+    """One row a policy: the keys of KEYS, each with one entry a policy in the simulation's order.
+
+    Fractions for saved, lost and relative regret; None where a figure is undefined. Intervals are 95 %, by bootstrap over
+    runs, drawing whole groups where runs state one. Censored outcomes are counted in as the bounds that they are.
+    """
+    outcomes = simulation.outcomes
+    groups = {run.id: str(run.meta.get("group") or run.id) for run in simulation.runs}
+    names = np.array(outcomes["policy"], dtype=object)
+    table: dict[str, list[Any]] = {key: [] for key in KEYS}
+    columns = {
+        name: np.array([np.nan if value is None else float(value) for value in outcomes[name]], dtype=np.float64)
+        for name in ("saved", "regret", "relative_regret", "lost", "noise", "used", "eval_used")
+    }
+    for policy in simulation.policies:
+        rows = np.flatnonzero(names == policy)
+        runs = [outcomes["run"][row] for row in rows]
+        own = {name: values[rows] for name, values in columns.items()}
+        grouped = [groups[run] for run in runs]
+        saved, lost, regret = own["saved"], own["lost"], own["regret"]
+        budget = equal_budget([simulation.profiles[run] for run in runs], float(saved.mean())) if runs else Budget(np.nan, np.nan, lost)
+        stopped = sum(outcomes["stopped_eval"][row] is not None for row in rows)
+        evals = [outcomes["evals"][row] for row in rows]
+        known = lost[~np.isnan(lost)]
+        spent = float(own["used"].sum())
+        row = {
+            "policy": policy,
+            "runs": len(rows),
+            "stopped": stopped,
+            "censored": sum(bool(outcomes["censored"][row]) for row in rows),
+            "saved_mean": _mean(saved),
+            **_bounds("saved", saved, grouped),
+            "regret_mean": _mean(regret),
+            **_bounds("regret", regret, grouped),
+            "regret_worst": float(np.nanmax(regret)) if not np.isnan(regret).all() else np.nan,
+            "relative_regret_mean": _mean(own["relative_regret"]),
+            "lost_mean": _mean(lost),
+            **_bounds("lost", lost, grouped),
+            "lost_median": float(np.median(known)) if len(known) else np.nan,
+            "lost_p90": float(np.quantile(known, 0.9)) if len(known) else np.nan,
+            "lost_worst": float(known.max()) if len(known) else np.nan,
+            "verdict": _verdict(policy, len(rows), stopped, evals, saved, lost, budget, grouped, regret, own["noise"]),
+            "budget_lost": budget.lost,
+            "budget_regret": budget.regret,
+            "within_noise": int(np.sum(regret <= own["noise"])),
+            "eval_share": float(own["eval_used"].sum()) / spent if spent > 0 else np.nan,
+        }
+        for key, value in row.items():
+            table[key].append(None if isinstance(value, float) and np.isnan(value) else value)
+    return table
+
+
+def _bounds(name: str, values: Floats, groups: Sequence[str]) -> dict[str, float]:
+    low, high = interval(values, groups)
+    return {f"{name}_low": low, f"{name}_high": high}
+
+
+def _verdict(
+    policy: str,
+    runs: int,
+    stopped: int,
+    evals: Sequence[int],
+    saved: Floats,
+    lost: Floats,
+    budget: Budget,
+    groups: Sequence[str],
+    regret: Floats,
+    noise: Floats,
+) -> str:
+    """One policy's verdict, in words.
+
+    Against the fixed budget of equal mean compute by the paired bootstrap interval of the difference in ``lost``: beats it
+    where the interval is below zero, worse where it is above.
+    """
+    if policy == "never":
+        return "full log"
+    if policy == ORACLE:
+        return "upper bound"
+    if runs < ENOUGH_RUNS or float(np.median(evals)) < ENOUGH_EVALS:
+        return "too few runs to rank"
+    if not stopped:
+        return "never fires"
+    if not float(saved.mean()) > 0:
+        return "saves nothing"
+    known = ~np.isnan(lost) & ~np.isnan(budget.lost_by_run)
+    if not known.any():
+        return "loss unknown"
+    if float(np.nanmax(lost)) == 0:
+        return "loses nothing"
+    low, high = interval(np.where(known, lost - budget.lost_by_run, np.nan), groups)
+    if high < 0:
+        return "better than training shorter"
+    if low > 0:
+        return "worse than training shorter"
+    within = ~np.isnan(regret) & ~np.isnan(noise)
+    if within.any() and bool((regret[within] <= noise[within]).all()) and within.sum() == known.sum():
+        return "within noise"
+    return "no better than training shorter"
+
+
+def ranking(table: Mapping[str, Sequence[Any]]) -> list[int]:
+    """Rows of a summary that are policies of the user's, not baselines."""
+    return [row for row, policy in enumerate(table["policy"]) if policy not in (*BASELINES, ORACLE)]
+
+
+def sweep(
+    runs: Sequence[Run],
+    policies: Sequence[Policy | str],
+    *,
+    monitor: str | None = None,
+    mode: Mode | None = None,
+    objective: str | None = None,
+    objective_mode: Mode | None = None,
+    unit: str = "steps",
+    price: float | None = None,
+    keep: Keep = "best",
+) -> pd.DataFrame:
+    """Summary of policies over runs, as a DataFrame with one row a policy; arguments and errors as for `replay.simulate`."""
+    import warnings
+
+    import pandas as pd
+
+    from replay.errors import ReplayWarning
+
+    simulation = replay_runs(
+        runs, policies, monitor=monitor, mode=mode, objective=objective, objective_mode=objective_mode, unit=unit, price=price, keep=keep
+    )
+    for text in simulation.warnings:
+        warnings.warn(text, ReplayWarning, stacklevel=2)
+    return pd.DataFrame(summarise(simulation), columns=list(KEYS))

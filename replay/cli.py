@@ -1,0 +1,291 @@
+"""The command line: parse, call, print. Everything heavy is imported inside the commands, so that ``--help`` starts fast."""
+
+from __future__ import annotations
+
+import difflib
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from replay.errors import ReplayError
+
+if TYPE_CHECKING:
+    from replay.importers import Found
+
+__all__ = ["cli", "main"]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+#: Simulated when no policy is given.
+DEFAULT_POLICIES = ("patience=1", "patience=2", "patience=3", "patience=5", "patience=10", "transformers:patience=3")
+
+
+class _Failure(click.ClickException):
+    """A ReplayError as click shows it: one message on stderr, the error's own exit code."""
+
+    def __init__(self, error: ReplayError) -> None:
+        super().__init__(str(error))
+        self.exit_code = error.exit_code
+
+    def format_message(self) -> str:
+        from replay.report.tables import printable
+
+        return "\n".join(printable(line) for line in self.message.splitlines())
+
+
+class _Replay(click.Group):
+    """The group of verbs; ``replay PATH`` is short for ``replay simulate PATH``."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if self.get_command(ctx, name) is None:
+            if Path(name).exists():
+                return super().resolve_command(ctx, ["simulate", *args])
+            verbs = ", ".join(self.list_commands(ctx))
+            close = difflib.get_close_matches(name, self.list_commands(ctx), n=1)
+            hint = f" Did you mean {close[0]}?" if close else ""
+            ctx.fail(f"{name!r} is neither a file or folder nor a command; the commands are {verbs}.{hint}")
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ReplayError as error:
+            raise _Failure(error) from error
+
+
+@click.group(cls=_Replay, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80}, no_args_is_help=True)
+@click.version_option(package_name="stop-replay", prog_name="replay")
+def cli() -> None:
+    """Replay early-stop policies on finished training logs.
+
+    Shows what each stop rule would have saved in compute, and what it would have cost in the best metric. Reads
+    transformers' trainer_state.json, TensorBoard event files, CSV and JSONL logs, found recursively and recognised by
+    their content.
+
+    \b
+      replay logs/                              a default set of policies
+      replay simulate logs/ --policy patience=3
+      replay inspect logs/                      what was found, and how it is read
+      replay explain logs/ --policy patience=3  one run, one line an eval
+    """
+
+
+def _paths(function: _F) -> _F:
+    return click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path))(function)
+
+
+def _watching(function: _F) -> _F:
+    for option in reversed(
+        [
+            click.option("--monitor", metavar="METRIC", help="The metric to watch (default: the one the logs state, else the validation loss)."),
+            click.option("--mode", type=click.Choice(["min", "max"]), help="Whether lower or higher is better (default: stated by the log, or known by name)."),
+        ]
+    ):
+        function = option(function)
+    return function
+
+
+def _judging(function: _F) -> _F:
+    for option in reversed(
+        [
+            click.option("--objective", metavar="METRIC", help="The metric to judge by (default: the one watched)."),
+            click.option("--objective-mode", type=click.Choice(["min", "max"]), help="Its mode, where neither log nor name says."),
+            click.option("--unit", default="steps", show_default=True, metavar="UNIT", help="steps, epochs, tokens, flops, seconds, gpu_hours or cost."),
+            click.option("--price", type=float, metavar="PRICE", help="Price of one GPU hour, for --unit cost."),
+            click.option(
+                "--keep", type=click.Choice(["best", "best-saved", "last"]), default="best", show_default=True,
+                help="The checkpoint a stop keeps: the best by the monitor, the best that was saved, or the last.",
+            ),
+        ]
+    ):  # fmt: skip
+        function = option(function)
+    return function
+
+
+def _output(function: _F) -> _F:
+    for option in reversed(
+        [
+            click.option("--format", "style", type=click.Choice(["table", "json", "csv", "markdown"]), default="table", show_default=True, help="Output format."),
+            click.option("--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write to a file instead of the terminal."),
+        ]
+    ):
+        function = option(function)
+    return function
+
+
+def _write(text: str, out: Path | None) -> None:
+    from replay.errors import InputError
+
+    if out is None:
+        click.echo(text, nl=False)
+        return
+    try:
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"--out {out}: {error.strerror or error}") from None
+    click.echo(f"wrote {out}", err=True)
+
+
+def _read(paths: tuple[Path, ...]) -> Found:
+    from replay.importers import read
+
+    return read(paths)
+
+
+def _warn(texts: list[str]) -> None:
+    from replay.report.tables import wrapped
+
+    for text in texts:
+        for line in wrapped(f"warning: {text}", indent="  "):
+            click.echo(line, err=True)
+
+
+def _policies(specs: tuple[str, ...], files: tuple[Path, ...]) -> list[str]:
+    from replay.policies.spec import read_policies
+
+    return [*specs, *(spec for file in files for spec in read_policies(file).values())]
+
+
+@cli.command()
+@_paths
+@click.option("--policy", "specs", multiple=True, metavar="SPEC", help="A stop policy, such as patience=3 (repeatable; see replay policies).")
+@click.option("--policies", "files", multiple=True, type=click.Path(path_type=Path), metavar="FILE", help="A TOML file of named policies ([policies.NAME] with spec = …).")
+@_watching
+@_judging
+@click.option("--per-run", is_flag=True, help="One row a run and policy instead of one a policy.")
+@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Draw saved against lost, and the runs with their stops (png, svg, pdf).")
+@_output
+def simulate(
+    paths: tuple[Path, ...], specs: tuple[str, ...], files: tuple[Path, ...], monitor: str | None, mode: Any, objective: str | None,
+    objective_mode: Any, unit: str, price: float | None, keep: Any, per_run: bool, plot: Path | None, style: str, out: Path | None,
+) -> None:  # fmt: skip
+    """What would each policy have saved and cost on these logs?
+
+    \b
+      replay simulate logs/ --policy patience=3 \\
+        --policy transformers:patience=3,threshold=0.001
+      replay simulate logs/ --policy patience=3 --monitor eval_loss \\
+        --objective test_accuracy --unit gpu_hours --plot saved.png
+    """
+    from replay.choose import summarise
+    from replay.report import found as report_found
+    from replay.report import outcomes as report
+    from replay.simulation import replay_runs
+
+    policies = _policies(specs, files) or list(DEFAULT_POLICIES)
+    found = _read(paths)
+    simulation = replay_runs(
+        found.runs, policies, monitor=monitor, mode=mode, objective=objective, objective_mode=objective_mode, unit=unit, price=price,
+        keep=keep, baselines=True,
+    )  # fmt: skip
+    simulation.warnings[:0] = found.problems
+    summary = summarise(simulation)
+    _warn(simulation.warnings)
+    if plot is not None:
+        from replay.report.plot import save
+
+        save(simulation, summary, plot)
+        click.echo(f"drew {plot}", err=True)
+    if style == "json":
+        text = report.as_json(simulation, summary)
+    elif style == "csv":
+        text = report.as_csv(simulation, summary, per_run)
+    elif style == "markdown":
+        text = report.as_markdown(simulation, summary, per_run)
+    else:
+        where = shlex.join(str(path) for path in paths)
+        given = next((spec for spec in policies if spec in simulation.policies), policies[0])
+        hints = [] if per_run else [f"replay simulate {where} --per-run"]
+        hints.append(f"replay explain {where} --policy {shlex.quote(given)} --run {shlex.quote(simulation.runs[0].id)}")
+        text = report.as_text(simulation, summary, per_run, report_found.headline(found, paths), [f"next: {hints[0]}", *(f"      {hint}" for hint in hints[1:])])
+    _write(text, out)
+
+
+@cli.command()
+@_paths
+@_watching
+@_output
+def inspect(paths: tuple[Path, ...], monitor: str | None, mode: Any, style: str, out: Path | None) -> None:
+    """What was found below the paths, and how it is read.
+
+    Runs, formats, metrics, evals, the monitor and mode with the reason, eval noise, censoring, duplicates, and what was
+    dropped. A log without evals is shown with the setting that would have logged them.
+
+    \b
+      replay inspect logs/
+      replay inspect logs/ --monitor eval_rougeL --format json
+    """
+    from replay.report import found as report
+
+    found = _read(paths)
+    told = report.inspect(found, monitor, mode)
+    text = {
+        "json": report.as_json,
+        "csv": report.as_csv,
+        "markdown": report.as_markdown,
+        "table": lambda inspection: report.as_text(inspection, paths),
+    }[style](told)
+    _write(text, out)
+
+
+@cli.command()
+@_paths
+@click.option("--policy", "spec", required=True, metavar="SPEC", help="The stop policy, such as patience=3.")
+@click.option("--run", "run_id", metavar="ID", help="The run, by its id or a part of it that no other has (default: the first).")
+@_watching
+@_judging
+@_output
+def explain(
+    paths: tuple[Path, ...], spec: str, run_id: str | None, monitor: str | None, mode: Any, objective: str | None, objective_mode: Any,
+    unit: str, price: float | None, keep: Any, style: str, out: Path | None,
+) -> None:  # fmt: skip
+    """Why does this policy stop this run where it does? One line an eval.
+
+    \b
+      replay explain logs/ --policy transformers:patience=3 --run lr1e-3
+    """
+    from replay.policies.spec import parse_policy
+    from replay.report import explain as report
+    from replay.simulation import pick_run, replay_runs
+
+    policy = parse_policy(spec)
+    found = _read(paths)
+    run = pick_run(found.runs, run_id)
+    simulation = replay_runs(
+        [run], [policy], monitor=monitor, mode=mode, objective=objective, objective_mode=objective_mode, unit=unit, price=price,
+        keep=keep, traces=True,
+    )  # fmt: skip
+    _warn([*found.problems, *simulation.warnings])
+    told = report.story(simulation, policy.spec())
+    text = {"json": report.as_json, "csv": report.as_csv, "markdown": report.as_markdown, "table": report.as_text}[style](told)
+    _write(text, out)
+
+
+@cli.command()
+@_output
+def policies(style: str, out: Path | None) -> None:
+    """The stop policies, their parameters and modifiers."""
+    from replay.report import catalogue
+
+    _write(catalogue.policies(style), out)
+
+
+@cli.command()
+@_output
+def formats(style: str, out: Path | None) -> None:
+    """The log formats that can be read."""
+    from replay.report import catalogue
+
+    _write(catalogue.formats(style), out)
+
+
+def main() -> None:
+    """Run the command line; the console script ``replay``."""
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    cli()

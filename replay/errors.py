@@ -1,0 +1,45 @@
+"""What can go wrong, as types with the exit code that the command line returns.
+
+A separate module so that every layer can raise and catch them without importing another layer.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = ["InputError", "PolicyError", "ReplayError", "ReplayWarning", "Undecidable", "suggestion"]
+
+
+class ReplayError(Exception):
+    """Base of all errors that a user can cause; the message is one sentence that says what to do."""
+
+    exit_code = 2
+
+
+class InputError(ReplayError):
+    """A log, a path, a metric or a mode is not usable as given."""
+
+
+class PolicyError(ReplayError):
+    """A policy specification is unknown, incomplete or out of range."""
+
+
+class Undecidable(ReplayError):
+    """The logs cannot answer the question (too few runs, no baseline)."""
+
+    exit_code = 3
+
+
+class ReplayWarning(UserWarning):
+    """Something was dropped, guessed or bounded; the good part was kept."""
+
+
+def suggestion(name: str, allowed: Iterable[str], *, noun: str = "") -> str:
+    """``"it has a, b. Did you mean b?"``: the part of a message that says what would have worked."""
+    options = sorted(set(allowed))
+    if not options:
+        return f"there are no {noun or 'names'} to choose from"
+    shown = ", ".join(options[:12]) + (f" and {len(options) - 12} more" if len(options) > 12 else "")
+    close = difflib.get_close_matches(name, options, n=1, cutoff=0.5)
+    return shown + (f". Did you mean {close[0]}?" if close else "")

@@ -1,0 +1,290 @@
+"""What every importer gives and gets: the Format type, and the assembly of logged points into runs.
+
+Order, duplicates and restarts are resolved here, once, by these rules:
+
+- Rows of one step are one eval. A value that is logged again for the same step in the same segment is a
+  re-evaluation (Ultralytics validates its best checkpoint at the last step, two processes write every row):
+  the first is kept.
+- A series that goes back to a step after its first one is a *resume*: the later segment wins from the step
+  at which it goes on, and what the earlier one had logged from there is dropped.
+- A series that goes back to its first step or before is a *restart*: another training in the same place,
+  which becomes a run of its own (``name#1``, ``name#2``), in the same group.
+- Where the log states its segments (``resumed_from``), that is used instead.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from replay.run import COUNTERS, Column, Run, Series, canonical
+
+__all__ = ["Format", "Loaded", "Points", "PointsBuilder", "assemble", "is_held_out"]
+
+_HELD_OUT = {"eval", "evaluation", "val", "valid", "validation", "dev", "test", "testing", "heldout", "holdout"}
+
+
+class Loaded(NamedTuple):
+    """What an importer made of its files: runs, and sentences on what it had to leave out."""
+
+    runs: list[Run]
+    problems: list[str]
+
+
+@dataclass(frozen=True)
+class Format:
+    """One log format.
+
+    ``sniff(path, head)`` recognises a file by its content: ``head`` is its first 64 KiB. ``group`` says which of the
+    recognised files belong to one run (default: every file alone). ``load(files, root)`` reads one such group; it raises
+    InputError where nothing in it can be used. Files are read, never executed or unpickled, and no path inside a log
+    is followed.
+    """
+
+    name: str
+    summary: str
+    files: str
+    sniff: Callable[[Path, bytes], bool]
+    load: Callable[[Sequence[Path], str], Loaded]
+    group: Callable[[Sequence[Path]], list[list[Path]]] = field(default=lambda paths: [[path] for path in paths])
+
+
+def is_held_out(name: str) -> bool:
+    """Whether a series' name says that it was measured on held-out data (``val_loss``, ``eval/loss``, ``DEV_F1``)."""
+    words = re.sub(r"([a-z])([A-Z])", r"\1_\2", name)
+    return bool(_HELD_OUT & set(canonical(words).split("_")))
+
+
+class Points(NamedTuple):
+    """One logged name: arrival order within the source (shared by all its names), step and value of every point."""
+
+    order: npt.NDArray[np.int64]
+    step: npt.NDArray[np.float64]
+    value: npt.NDArray[np.float64]
+
+
+class PointsBuilder:
+    """Collects points row by row, for sources that are read as rows."""
+
+    def __init__(self) -> None:
+        self._rows = 0
+        self._points: dict[str, tuple[list[int], list[float], list[float]]] = {}
+
+    def add(self, step: float, values: Mapping[str, float]) -> None:
+        """One row: all its names get the same place in the arrival order."""
+        self._rows += 1
+        for name, value in values.items():
+            orders, steps, column = self._points.setdefault(name, ([], [], []))
+            orders.append(self._rows)
+            steps.append(step)
+            column.append(value)
+
+    @property
+    def row(self) -> int:
+        """Place in the arrival order of the last row."""
+        return self._rows
+
+    def points(self) -> dict[str, Points]:
+        """The points of every name, in arrival order."""
+        return {
+            name: Points(np.array(orders, dtype=np.int64), np.array(steps, dtype=np.float64), np.array(values, dtype=np.float64))
+            for name, (orders, steps, values) in self._points.items()
+        }
+
+
+class _Segment(NamedTuple):
+    start: int  # first place in the arrival order
+    resumed_at: float | None  # first step that belongs to it; None: a training of its own
+
+
+def _segments(points: Mapping[str, Points], starts: Sequence[int]) -> list[_Segment]:
+    """Where series go backwards, split into resumes and restarts; ``starts`` are places where a process is known to begin."""
+    backward: list[tuple[int, int, str, int]] = []  # place, place of the point before, name, index
+    for name, (order, step, _) in points.items():
+        for index in np.flatnonzero(np.diff(step) < 0) + 1:
+            backward.append((int(order[index]), int(order[index - 1]), name, int(index)))
+    backward.sort()
+    segments = [_Segment(0, None)]
+    run_start = 0
+    for place, before, name, index in backward:
+        if before < segments[-1].start:
+            continue  # the same turn back, seen in another series
+        order, step, _ = points[name]
+        start = max([place, *()] if not starts else [s for s in starts if segments[-1].start < s <= place] or [place])
+        first = step[int(np.searchsorted(order, run_start))]
+        if step[index] <= first:
+            segments.append(_Segment(start, None))
+            run_start = start
+        else:
+            segments.append(_Segment(start, float(step[index])))
+    return segments
+
+
+def _merge(points: Points, segments: Sequence[_Segment]) -> tuple[Series, npt.NDArray[np.float64], int, int]:
+    """One name within one training: ascending steps, the segment of each, and how many points were resolved away."""
+    kept_step = np.empty(0)
+    kept_value = np.empty(0)
+    kept_segment = np.empty(0)
+    repeated = overlapped = 0
+    bounds = [*(segment.start for segment in segments), np.iinfo(np.int64).max]
+    for number, segment in enumerate(segments):
+        low, high = np.searchsorted(points.order, bounds[number]), np.searchsorted(points.order, bounds[number + 1])
+        step, value = points.step[low:high], points.value[low:high]
+        if number and segment.resumed_at is not None:
+            cut = min(segment.resumed_at, float(step.min(initial=np.inf)))
+            keep = kept_step < cut
+            overlapped += int((~keep).sum())
+            kept_step, kept_value, kept_segment = kept_step[keep], kept_value[keep], kept_segment[keep]
+        unique, first = np.unique(step, return_index=True)
+        repeated += len(step) - len(unique)
+        kept_step = np.concatenate([kept_step, unique])
+        kept_value = np.concatenate([kept_value, value[first]])
+        kept_segment = np.concatenate([kept_segment, np.full(len(unique), number)])
+    return Series(kept_step, kept_value), kept_segment, repeated, overlapped
+
+
+def assemble(
+    run_id: str,
+    points: Mapping[str, Points],
+    *,
+    held_out: Collection[str],
+    meta: Mapping[str, Any],
+    epoch: str | None = None,
+    counters: Mapping[str, str] | None = None,
+    companions: Mapping[str, str] | None = None,
+    starts: Sequence[int] = (),
+    resumes: Sequence[tuple[int, float]] | None = None,
+    zero_based: bool = False,
+) -> list[Run]:
+    """Runs from the points of one source: one, or one for each restart that the source holds.
+
+    ``points`` maps a logged name to its points. ``held_out`` names those that are metrics of an eval; the others stay
+    train-only series. ``epoch`` names the series that holds the epoch. ``counters`` maps a logged name to one of
+    `replay.run.COUNTERS`, ``companions`` one to ``train_loss`` (averaged since the last eval), ``learning_rate``,
+    ``grad_norm`` or ``wall_time``. ``starts`` are places in the arrival order where a new process is known to begin;
+    ``resumes`` states the segments as (place, resumed_from step) instead of looking for them. ``zero_based`` says that
+    steps are 0-based numbers of finished epochs, and shifts them by one, so that a step counts what has been trained.
+    """
+    counters = dict(counters or {})
+    companions = dict(companions or {})
+    finite = {name: _finite(series) for name, series in points.items()}
+    if zero_based:
+        finite = {name: Points(series.order, series.step + 1, series.value) for name, series in finite.items()}
+    if resumes is not None:
+        segments = [_Segment(0, None), *(_Segment(place, float(np.nextafter(at, np.inf))) for place, at in resumes)]
+    else:
+        watched = {name: series for name, series in finite.items() if name != epoch and canonical(name) != "hp_metric"}
+        segments = _segments(watched, sorted(starts))
+    trainings: list[list[_Segment]] = []
+    for segment in segments:
+        if segment.resumed_at is None or not trainings:
+            trainings.append([])
+        trainings[-1].append(segment)
+    ends = [*(training[0].start for training in trainings[1:]), np.iinfo(np.int64).max]
+    runs = []
+    for number, (training, end) in enumerate(zip(trainings, ends, strict=True), 1):
+        own: dict[str, Points] = {}
+        for name, series in finite.items():
+            low, high = np.searchsorted(series.order, training[0].start), np.searchsorted(series.order, end)
+            if high > low:
+                own[name] = Points(series.order[low:high], series.step[low:high], series.value[low:high])
+        notes = [*meta.get("notes", ())]
+        extra: dict[str, Any] = {}
+        if len(trainings) > 1:
+            notes.append(f"restart {number} of {len(trainings)} in the same place")
+            extra["group"] = meta.get("group") or run_id
+        run = _one(
+            run_id if len(trainings) == 1 else f"{run_id}#{number}", own, training, held_out, {**meta, **extra, "notes": notes}, epoch, counters, companions
+        )
+        if run.train or len(run):
+            runs.append(run)
+    return runs
+
+
+def _finite(series: Points) -> Points:
+    good = np.isfinite(series.step)
+    return series if good.all() else Points(series.order[good], series.step[good], series.value[good])
+
+
+def _one(
+    run_id: str,
+    points: Mapping[str, Points],
+    segments: Sequence[_Segment],
+    held_out: Collection[str],
+    meta: dict[str, Any],
+    epoch: str | None,
+    counters: Mapping[str, str],
+    companions: Mapping[str, str],
+) -> Run:
+    merged: dict[str, Series] = {}
+    segment_of: dict[str, npt.NDArray[np.float64]] = {}
+    repeated = overlapped = 0
+    for name, series in points.items():
+        merged[name], segment_of[name], again, replaced = _merge(series, segments)
+        if name in held_out:
+            repeated, overlapped = repeated + again, overlapped + replaced
+    notes: list[str] = meta["notes"]
+    if repeated:
+        notes.append(f"{repeated} values logged again for the same step (the first is kept)")
+    if len(segments) > 1:
+        at = ", ".join(f"{segment.resumed_at:g}" for segment in segments[1:] if segment.resumed_at is not None)
+        notes.append(f"resumed at step {at}; {overlapped} older values replaced")
+    metrics = [name for name in merged if name in held_out]
+    steps = np.unique(np.concatenate([merged[name].step for name in metrics])) if metrics else np.empty(0)
+    columns: dict[str, Column] = {"step": Column(steps, np.ones(len(steps), dtype=bool))}
+    if epoch in merged:
+        columns["epoch"] = _last(merged[epoch], steps)
+    if len(segments) > 1 and metrics:
+        number = np.zeros(len(steps))
+        for name in metrics:
+            number[np.searchsorted(steps, merged[name].step)] = segment_of[name]
+        columns["segment"] = Column(number, np.ones(len(steps), dtype=bool))
+    for name, target in [*counters.items(), *companions.items()]:
+        if name not in merged or target in columns:
+            continue
+        if target == "train_loss":
+            column = _mean_since(merged[name], steps)
+        elif target.startswith("eval_"):
+            column = _exact(merged[name], steps)
+        else:
+            column = _last(merged[name], steps)
+        if column.present.any():
+            columns[target] = column
+    for name in metrics:
+        columns[name if name not in columns else f"{name} (metric)"] = _exact(merged[name], steps)
+    train = {name: series for name, series in merged.items() if name not in held_out and name != epoch and counters.get(name) not in COUNTERS}
+    last = max((float(series.step[-1]) for series in merged.values() if len(series.step)), default=0.0)
+    meta["trained_steps"] = max(last, float(meta.get("trained_steps") or 0.0)) if len(points) else last
+    return Run(run_id, columns, meta, train)
+
+
+def _exact(series: Series, steps: npt.NDArray[np.float64]) -> Column:
+    values = np.full(len(steps), np.nan)
+    present = np.zeros(len(steps), dtype=bool)
+    index = np.searchsorted(steps, series.step)
+    hit = (index < len(steps)) & (steps[np.minimum(index, len(steps) - 1)] == series.step) if len(steps) else np.zeros(len(index), bool)
+    values[index[hit]] = series.value[hit]
+    present[index[hit]] = True
+    return Column(values, present)
+
+
+def _last(series: Series, steps: npt.NDArray[np.float64]) -> Column:
+    index = np.searchsorted(series.step, steps, side="right") - 1
+    present = index >= 0
+    values = np.where(present, series.value[np.maximum(index, 0)], np.nan) if len(series.step) else np.full(len(steps), np.nan)
+    return Column(values, present)
+
+
+def _mean_since(series: Series, steps: npt.NDArray[np.float64]) -> Column:
+    """Mean of the points after the eval before and up to this one."""
+    high = np.searchsorted(series.step, steps, side="right")
+    low = np.concatenate([[0], high[:-1]]) if len(high) else high
+    present = high > low
+    values = np.array([series.value[a:b].mean() if b > a else np.nan for a, b in zip(low, high, strict=True)], dtype=np.float64)
+    return Column(values, present)

@@ -1,0 +1,177 @@
+"""The eval log, version 1: the format that ``collect`` writes and ``replay`` reads. This file is its definition.
+
+JSONL, one strict JSON object a line, UTF-8, only ever appended to; every line is on disk before training goes on, so a
+kill loses at most the line that was being written. Finite numbers have as many digits as are needed to read back the
+same double (at most 17). A logged NaN or infinity is the string ``"NaN"``, ``"Infinity"`` or ``"-Infinity"``; a value
+that is undefined or unknown is ``null``, or its key is left out.
+
+The first line is the header; the others have a ``kind``:
+
+``{"format": "replay-eval-log", "version": 1, "run": …, "created": …, "modes": {"eval_loss": "min"}, …}``
+    ``modes``: the mode of every metric as the task states it. Further keys, all optional: ``monitor`` (the metric meant
+    for choosing), ``planned_steps``, ``planned_epochs``, ``model``, ``dataset``, ``group`` (runs that are alike),
+    ``hyperparameters``, ``seed``, ``versions``, ``hardware``, ``data`` (digests and sizes), ``config``, ``devices``.
+``{"kind": "segment", "segment": 1, "resumed_from": 20, "time": …}``
+    The process was started again from the checkpoint of step 20. What earlier segments logged after that step is void.
+``{"kind": "train", "step": …, "epoch": …, "loss": …, "learning_rate": …, "grad_norm": …}``
+    One training log entry; ``loss`` is the mean since the entry before.
+``{"kind": "eval", "step": …, "epoch": …, "time": …, "metrics": {…}, "train": {…}, "compute": {…}, "saved": …}``
+    One evaluation. ``metrics``: qualified by data set (``eval_`` validation, ``test_`` test). ``train``: ``loss`` (mean
+    since the eval before), ``learning_rate``, ``grad_norm``. ``compute``: the counters of `replay.run.COUNTERS`. ``saved``:
+    whether a checkpoint of this step was written. ``signals``: further numbers of the model itself.
+``{"kind": "end", "step": …, "reason": …, "compute": {…}}``
+    The training ended by itself. A log without this line was cut short.
+
+A reader refuses a version that it does not know, and ignores keys and kinds that it does not know.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from replay.errors import InputError
+from replay.importers.base import Format, Loaded, PointsBuilder, assemble
+from replay.run import COUNTERS
+
+__all__ = ["FORMAT", "FORMAT_NAME", "VERSION", "decode", "encode"]
+
+FORMAT_NAME = "replay-eval-log"
+VERSION = 1
+_WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+def encode(record: Mapping[str, Any]) -> str:
+    """One line of the log, newline included; raises ValueError on what JSON cannot hold."""
+    return json.dumps(_strict(record), allow_nan=False, ensure_ascii=False, separators=(", ", ": ")) + "\n"
+
+
+def decode(line: str) -> dict[str, Any]:
+    """The record of one line; raises ValueError where the line is not an object of strict JSON."""
+    record = json.loads(line, parse_constant=_refuse)
+    if not isinstance(record, dict):
+        raise ValueError("not a JSON object")
+    return record
+
+
+def number(value: Any) -> float | None:
+    """A number as the log spells it; None for null and for what is not a number."""
+    if isinstance(value, str):
+        return _WORDS.get(value)
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _strict(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _strict(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value
+
+
+def _refuse(word: str) -> Any:
+    raise ValueError(f"{word} is not strict JSON")
+
+
+def _sniff(path: Path, head: bytes) -> bool:
+    first = head.split(b"\n", 1)[0]
+    return first.lstrip().startswith(b"{") and b'"format"' in first and b'"' + FORMAT_NAME.encode() + b'"' in first
+
+
+def _load(files: Sequence[Path], run_id: str) -> Loaded:
+    (path,) = files
+    problems: list[str] = []
+    points = PointsBuilder()
+    header: dict[str, Any] | None = None
+    resumes: list[tuple[int, float]] = []
+    held_out: set[str] = set()
+    end: dict[str, Any] | None = None
+    saved: list[float] = []
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        for count, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                record = decode(line)
+            except ValueError as error:
+                if header is None:
+                    raise InputError(f"{path}: the header line is not readable ({error})") from None
+                cut = "its last line is cut off" if not line.endswith("\n") else f"line {count} is not readable"
+                problems.append(f"{path}: {cut}; it is left out")
+                continue
+            if header is None:
+                header = record
+                if record.get("version") != VERSION:
+                    raise InputError(f"{path}: eval log version {record.get('version')!r}; this replay reads version {VERSION}")
+                continue
+            kind = record.get("kind")
+            step = number(record.get("step"))
+            if kind == "segment":
+                at = number(record.get("resumed_from"))
+                if at is not None:
+                    resumes.append((points.row + 1, at))
+            elif kind == "end":
+                end = record
+            elif step is None or kind not in ("train", "eval"):
+                continue
+            elif kind == "train":
+                points.add(step, _numbers(record, ("epoch", "loss", "learning_rate", "grad_norm")))
+            else:
+                metrics = _numbers(record.get("metrics") or {})
+                held_out |= set(metrics)
+                companions = {f"train/{name}": value for name, value in _numbers(record.get("train") or {}).items()}
+                signals = {f"signals/{name}": value for name, value in _numbers(record.get("signals") or {}).items()}
+                compute = {f"compute/{name}": value for name, value in _numbers(record.get("compute") or {}).items()}
+                extra = {**_numbers(record, ("epoch",)), "saved": float(bool(record.get("saved")))}
+                if (time := number(record.get("time"))) is not None:
+                    extra["wall_time"] = time
+                points.add(step, {**metrics, **companions, **signals, **compute, **extra})
+                saved.append(step)
+    if header is None:
+        raise InputError(f"{path}: the file is empty")
+    runs = assemble(
+        run_id,
+        points.points(),
+        held_out=held_out,
+        epoch="epoch",
+        counters={f"compute/{name}": name for name in COUNTERS},
+        companions={
+            "train/loss": "train_loss",
+            "train/learning_rate": "learning_rate",
+            "train/grad_norm": "grad_norm",
+            "wall_time": "wall_time",
+            "saved": "saved",
+        },
+        resumes=resumes,
+        meta={
+            "format": FORMAT.name,
+            "source": [str(path)],
+            "trained_steps": number((end or {}).get("step")),
+            "complete": end is not None,
+            **{key: value for key, value in header.items() if key not in ("format", "version")},
+        },
+    )
+    return Loaded(runs, problems)
+
+
+def _numbers(record: Mapping[str, Any], names: Sequence[str] | None = None) -> dict[str, float]:
+    found = {}
+    for name in record if names is None else names:
+        value = number(record.get(name))
+        if value is not None:
+            found[name] = value
+    return found
+
+
+FORMAT = Format(
+    name="eval-log",
+    summary="the eval log that collect writes, version 1 (JSONL with a header line)",
+    files="*.jsonl",
+    sniff=_sniff,
+    load=_load,
+)

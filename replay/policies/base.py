@@ -1,0 +1,216 @@
+"""Policy, Trace and Decision: a stop rule is a causal signal and a limit.
+
+A policy is initialised with its parameters and keeps nothing else. From a batch of curves it computes a *signal*, one
+number an eval that depends on that eval and the ones before only, and it stops a run at the first eval where the signal
+reaches its limit. So replay and a live callback are the same function, a sweep over limits is one pass, and a resumed
+training cannot lose a counter.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, Field, dataclass, field, fields
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from replay.errors import PolicyError
+from replay.run import Bools, Curve, CurveBatch, Floats, Ints, Mode
+
+__all__ = ["Decision", "Policy", "Trace", "param", "plain", "position", "steady"]
+
+
+class Decision(NamedTuple):
+    """Stop or continue at one eval (1-based), with the reason in words."""
+
+    eval: int
+    stop: bool
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """How a policy saw a batch, all of shape runs × evals.
+
+    ``signal`` is −inf where the policy cannot fire. ``reference`` is the value that the eval was compared with (in the
+    metric's own sign, NaN where there was none). A policy that wraps others keeps their traces in ``parts`` and, where
+    they saw fewer evals, the place of each eval in what they saw (−1: not seen) in ``place``.
+    """
+
+    batch: CurveBatch
+    signal: Floats
+    reference: Floats | None = None
+    parts: tuple[Trace, ...] = ()
+    place: Ints | None = None
+
+
+def param(
+    help: str,
+    default: Any = MISSING,
+    *,
+    minimum: float | None = None,
+    choices: Sequence[str] = (),
+    aliases: Sequence[str] = (),
+) -> Any:
+    """A policy's parameter: a dataclass field with its description, bounds, choices and other accepted names."""
+    metadata = {"help": help, "minimum": minimum, "choices": tuple(choices), "aliases": tuple(aliases)}
+    return field(metadata=metadata) if default is MISSING else field(default=default, metadata=metadata)
+
+
+class Policy(ABC):
+    """Base of all stop rules. Subclasses are frozen dataclasses whose fields are made by `param`.
+
+    A subclass has a ``name`` (its key in POLICIES), a ``trace`` that computes the signal, a ``limit``, and a ``reason`` that
+    tells an eval's story. Its docstring's first line is what ``replay policies`` shows.
+    """
+
+    name: ClassVar[str]
+    #: Library and version whose behaviour the rule reproduces; None for rules of our own.
+    checked_against: ClassVar[str | None] = None
+
+    def __post_init__(self) -> None:
+        for item in parameters(type(self)):
+            _check(self.name, item, getattr(self, item.name))
+
+    def __str__(self) -> str:
+        return self.spec()
+
+    def spec(self) -> str:
+        """The specification that `parse_policy` reads back as an equal policy."""
+        given = [(item.name, getattr(self, item.name)) for item in parameters(type(self)) if getattr(self, item.name) != item.default]
+        if given and given[0][0] == self.name:
+            return ",".join(f"{name}={plain(value)}" for name, value in given)
+        return self.name + (":" + ",".join(f"{name}={plain(value)}" for name, value in given) if given else "")
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Companion columns that the policy reads beside its monitor."""
+        return ()
+
+    @property
+    def monitor(self) -> str | None:
+        """The metric that the policy insists on; None: the one it is given."""
+        return None
+
+    @property
+    def mode(self) -> Mode | None:
+        """The mode that the policy insists on; None: the one it is given."""
+        return None
+
+    def watched(self) -> dict[str | None, Mode | None]:
+        """Every metric that the policy watches, with the mode it insists on (None: the one that it is given)."""
+        return {self.monitor: self.mode}
+
+    def resolved(self, modes: Mapping[str, Mode]) -> Policy:
+        """The policy with the modes of the metrics that it names filled in, where it does not say them itself."""
+        return self
+
+    def seen(self, batch: CurveBatch) -> Bools:
+        """Which evals the policy would have had made (runs × evals): all, unless it thins them."""
+        return batch.mask
+
+    @abstractmethod
+    def trace(self, batch: CurveBatch) -> Trace:
+        """The signal at every eval of every run, and the reference it was measured against."""
+
+    @abstractmethod
+    def limit(self, mode: Mode) -> float:
+        """The policy stops at the first eval where its signal is at least this."""
+
+    @abstractmethod
+    def reason(self, trace: Trace, run: int, eval: int) -> str:
+        """What happened at one eval (0-based) of one run of a trace, in words."""
+
+    def signal(self, batch: CurveBatch) -> Floats:
+        """The signal at every eval (runs × evals), −inf beyond a run's length."""
+        return np.where(batch.mask, self.trace(batch).signal, -np.inf)
+
+    def stops(self, batch: CurveBatch) -> Ints:
+        """0-based eval at which each run is stopped, −1 where it never is."""
+        return first_reached(self.signal(batch), self.limit(batch.mode))
+
+    def stop_eval(
+        self,
+        values: Sequence[float] | Floats,
+        mode: Mode = "min",
+        steps: Sequence[float] | None = None,
+        columns: Mapping[str, Sequence[float]] | None = None,
+    ) -> int | None:
+        """1-based eval at which the policy stops a curve, or None.
+
+        ``values`` has one metric value an eval; ``steps`` defaults to 1, 2, 3, …; ``columns`` are the companion columns
+        that the policy `needs`. Raises PolicyError where one is missing.
+        """
+        batch = self._batch(values, mode, steps, columns)
+        index = int(self.stops(batch)[0])
+        return None if index < 0 else index + 1
+
+    def decide(
+        self,
+        values: Sequence[float] | Floats,
+        mode: Mode = "min",
+        steps: Sequence[float] | None = None,
+        columns: Mapping[str, Sequence[float]] | None = None,
+    ) -> Decision:
+        """The decision at the last of the evals so far; arguments as for `stop_eval`."""
+        batch = self._batch(values, mode, steps, columns)
+        last = int(batch.lengths[0]) - 1
+        if last < 0:
+            return Decision(0, False, "no eval yet")
+        trace = self.trace(batch)
+        return Decision(last + 1, bool(trace.signal[0, last] >= self.limit(batch.mode)), self.reason(trace, 0, last))
+
+    def _batch(
+        self, values: Sequence[float] | Floats, mode: Mode, steps: Sequence[float] | None, columns: Mapping[str, Sequence[float]] | None
+    ) -> CurveBatch:
+        if mode not in ("min", "max"):
+            raise PolicyError(f"mode is 'min' or 'max', not {mode!r}")
+        given = {name: [np.asarray(column, dtype=np.float64)] for name, column in (columns or {}).items()}
+        lacking = [name for name in self.needs if name not in given]
+        if lacking:
+            raise PolicyError(f"{self} needs {', '.join(lacking)} beside the metric: pass it in columns={{...}}")
+        return CurveBatch.of([Curve.of(values, self.mode or mode, steps)], given)
+
+
+def parameters(kind: type[Policy]) -> list[Field[Any]]:
+    """The parameters of a policy class, in order."""
+    return [item for item in fields(kind) if "help" in item.metadata]  # type: ignore[arg-type]
+
+
+def first_reached(signal: Floats, limit: float) -> Ints:
+    """0-based place in each row of the first value at or above the limit, −1 where there is none."""
+    hit = signal >= limit
+    return np.where(hit.any(axis=1), hit.argmax(axis=1), -1).astype(np.int64) if signal.shape[1] else np.full(len(signal), -1, dtype=np.int64)
+
+
+def position(batch: CurveBatch, unit: str) -> Floats:
+    """How far each eval is, in evals (1, 2, …), steps or epochs; shape runs × evals."""
+    if unit == "evals":
+        return np.broadcast_to(np.arange(1.0, batch.shape[1] + 1), batch.shape)
+    return batch.steps if unit == "steps" else batch.columns["epoch"]
+
+
+def plain(value: Any) -> str:
+    """A parameter as the specification spells it, short and exact (``3``, ``0.001``)."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+    return str(value)
+
+
+def steady(value: float) -> str:
+    """A metric value for a reader: five significant digits."""
+    return f"{value:.5g}"
+
+
+def _check(policy: str, item: Field[Any], value: Any) -> None:
+    minimum, choices = item.metadata["minimum"], item.metadata["choices"]
+    if choices and value not in choices:
+        raise PolicyError(f"{policy}: {item.name} is one of {', '.join(choices)}, not {value!r}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise PolicyError(f"{policy}: {item.name} must be a finite number, not {value!r}")
+    if minimum is not None and value < minimum:
+        raise PolicyError(f"{policy}: {item.name} must be at least {plain(minimum)}, not {plain(value)}")

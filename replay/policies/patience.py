@@ -1,0 +1,104 @@
+"""Patience: stop when the metric has not improved for a while (the textbook rule).
+
+The reference moves only on a gain of more than ``min_delta`` (so small gains add up), in float64; NaN is never an
+improvement, and evals before the first improvement count too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from replay.errors import PolicyError
+from replay.policies.base import Policy, Trace, param, plain, position, steady
+from replay.run import CurveBatch, Floats, Ints, Mode
+
+__all__ = ["Patience", "since_improvement"]
+
+
+@dataclass(frozen=True)
+class Patience(Policy):
+    """Stop when PATIENCE evals (or steps, epochs) have passed since the last gain > min_delta.
+
+    The first finite value is the first reference. A value improves on the reference r when its gain (r − v for min,
+    v − r for max) is > min_delta, strictly; only then does the reference move to it. NaN never improves, and a run that
+    has had no improvement yet counts from its first eval.
+
+    Textbook rule (Goodfellow, Bengio & Courville, Deep Learning, 2016, algorithm 7.1) with the min_delta of Keras.
+
+    Examples
+    --------
+    >>> Patience(3).stop_eval([1.0, 0.9, 0.95, 0.96, 0.97])
+    5
+    >>> Patience(2, min_delta=0.05).stop_eval([1.0, 0.96, 0.92, 0.88]) is None  # small gains add up
+    True
+    """
+
+    name: ClassVar[str] = "patience"
+
+    patience: float = param("evals (or steps, epochs: see unit) to wait for an improvement", minimum=0)
+    min_delta: float = param("the gain that counts, in the metric's own unit", 0.0, minimum=0)
+    unit: str = param("what patience and start count", "evals", choices=("evals", "steps", "epochs"))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.patience <= 0 or (self.unit == "evals" and self.patience < 1):
+            raise PolicyError(
+                f"patience: patience must be at least 1, not {plain(self.patience)}: the first eval without a gain already is one. "
+                "Tools disagree on patience 0 (transformers stops at the first eval, Keras waits for one): name the tool, as in transformers:patience=0"
+            )
+        if self.unit == "evals" and self.patience != int(self.patience):
+            raise PolicyError(f"patience: patience counts whole evals, not {plain(self.patience)}; for fractions give unit=epochs")
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return ("epoch",) if self.unit == "epochs" else ()
+
+    def limit(self, mode: Mode) -> float:
+        return float(self.patience)
+
+    def trace(self, batch: CurveBatch) -> Trace:
+        last, reference = since_improvement(batch, self.min_delta)
+        where = position(batch, self.unit)
+        at_last = np.take_along_axis(where, np.maximum(last, 0), axis=1) if batch.shape[1] else where
+        before = where if self.unit == "evals" else where - where[:, :1]
+        return Trace(batch, np.where(last >= 0, where - at_last, before), reference)
+
+    def reason(self, trace: Trace, run: int, eval: int) -> str:
+        waited = float(trace.signal[run, eval])
+        assert trace.reference is not None
+        reference = float(trace.reference[run, eval])
+        value = float(trace.batch.values[run, eval])
+        if waited == 0 and not np.isnan(value):
+            return "first value: the reference" if np.isnan(reference) else f"better by {steady(abs(value - reference))}"
+        wanted = f"gain > {plain(self.min_delta)}" if self.min_delta else "gain"
+        if waited >= self.patience:
+            over = "so far" if np.isnan(reference) else f"over {steady(reference)}"
+            return f"no {wanted} {over} for {plain(waited)} {self.unit if waited != 1 else self.unit[:-1]}"
+        what = "NaN: no gain" if np.isnan(value) else f"no {wanted}"
+        return f"{what} ({plain(waited)} of {plain(float(self.patience))})"
+
+
+def since_improvement(batch: CurveBatch, min_delta: float) -> tuple[Ints, Floats]:
+    """0-based eval of the last improvement up to each eval (−1: none yet), and the reference that each was compared with.
+
+    The reference is gated: it moves only on a gain > min_delta. Both have shape runs × evals.
+    """
+    values = batch.oriented
+    runs, evals = batch.shape
+    best = np.full(runs, np.inf)
+    last = np.full(runs, -1, dtype=np.int64)
+    lasts = np.empty((runs, evals), dtype=np.int64)
+    references = np.empty((runs, evals))
+    with np.errstate(invalid="ignore", over="ignore"):
+        for eval in range(evals):
+            value = values[:, eval]
+            references[:, eval] = best
+            improved = best - value > min_delta
+            best = np.where(improved, value, best)
+            last = np.where(improved, eval, last)
+            lasts[:, eval] = last
+    started = np.concatenate([np.full((runs, 1), -1, dtype=np.int64), lasts[:, :-1]], axis=1) >= 0 if evals else lasts >= 0
+    return lasts, np.where(started, references if batch.mode == "min" else -references, np.nan)

@@ -1,0 +1,79 @@
+"""transformers' EarlyStoppingCallback, as it acts together with the Trainer that owns the best metric."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from replay.policies.base import Policy, Trace, param, plain, steady
+from replay.run import CurveBatch, Mode
+
+__all__ = ["Transformers"]
+
+
+@dataclass(frozen=True)
+class Transformers(Policy):
+    """transformers' EarlyStoppingCallback: any gain moves its reference, only a gain > threshold resets its counter.
+
+    At each eval the callback compares with the best of the evals *before* (an improvement is strictly better and differs
+    by > threshold); afterwards the Trainer moves that best on any strict gain, whatever the threshold. So gains below the
+    threshold are swallowed one by one, and a slowly falling loss is stopped. The first eval never counts (its counter is
+    0, so that patience 0 stops there); NaN counts as no improvement and never becomes the best; an eval at step 0
+    (eval_on_start) is seen by the callback but never becomes the best.
+
+    Source: transformers 5.24.0, trainer_callback.py (EarlyStoppingCallback) and trainer.py (_determine_best_metric).
+    The rule holds from 4.47 on; before, the best moved only where a checkpoint was written.
+
+    Examples
+    --------
+    >>> Transformers(3, threshold=0.01).stop_eval([1.0, 0.996, 0.992, 0.988, 0.984])
+    4
+    """
+
+    name: ClassVar[str] = "transformers"
+    checked_against: ClassVar[str | None] = "transformers 5.24.0"
+
+    patience: int = param("early_stopping_patience: evals without an improvement", 1, minimum=0, aliases=("early_stopping_patience",))
+    threshold: float = param("early_stopping_threshold: the gain that resets the counter", 0.0, aliases=("early_stopping_threshold", "min_delta"))
+
+    def limit(self, mode: Mode) -> float:
+        return float(self.patience)
+
+    def trace(self, batch: CurveBatch) -> Trace:
+        values = batch.oriented
+        runs, evals = batch.shape
+        started = np.zeros(runs, dtype=bool)
+        best = np.full(runs, np.inf)
+        counter = np.zeros(runs)
+        signal = np.empty((runs, evals))
+        reference = np.full((runs, evals), np.nan)
+        with np.errstate(invalid="ignore", over="ignore"):
+            for eval in range(evals):
+                value = values[:, eval]
+                better = value < best
+                improved = ~started | (better & (np.abs(value - best) > self.threshold))
+                counter = np.where(improved, 0.0, counter + 1)
+                signal[:, eval] = counter
+                reference[started, eval] = best[started]
+                entered = batch.steps[:, eval] != 0
+                started = started | entered
+                best = np.where(better & entered, value, best)
+        return Trace(batch, signal, reference if batch.mode == "min" else -reference)
+
+    def reason(self, trace: Trace, run: int, eval: int) -> str:
+        counter = int(trace.signal[run, eval])
+        value = float(trace.batch.values[run, eval])
+        assert trace.reference is not None
+        best = float(trace.reference[run, eval])
+        if np.isnan(best):
+            return "first eval: nothing to compare"
+        if not counter:
+            return "first finite value" if np.isinf(best) else f"better by {steady(abs(value - best))}"
+        wanted = f"gain > {plain(self.threshold)}" if self.threshold else "gain"
+        if counter >= self.patience:
+            return f"no {wanted} over {steady(best)}, {counter} eval{'s' * (counter != 1)} in a row"
+        better = value < best if trace.batch.mode == "min" else value > best
+        what = "NaN: no gain" if np.isnan(value) else "gain <= threshold, best moves" if better else "no gain"
+        return f"{what} ({counter} of {self.patience})"

@@ -1,0 +1,92 @@
+"""The tables of policies and formats, made from POLICIES and IMPORTERS themselves."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import MISSING
+from typing import Any
+
+from replay.importers import IMPORTERS
+from replay.policies import POLICIES
+from replay.policies.base import Policy, parameters, plain
+from replay.policies.spec import MODIFIERS, example
+from replay.report.tables import csv_text, json_text, markdown, wrapped
+
+__all__ = ["formats", "policies"]
+
+
+def summary_of(kind: type[Policy]) -> str:
+    """The first line of a policy's docstring."""
+    return (inspect.getdoc(kind) or "").split("\n", 1)[0]
+
+
+def _policy_rows() -> list[dict[str, Any]]:
+    return [
+        {
+            "policy": name,
+            "example": example(kind),
+            "what": summary_of(kind),
+            "checked_against": kind.checked_against,
+            "parameters": [
+                {
+                    "name": item.name,
+                    "default": None if item.default is MISSING else plain(item.default),
+                    "what": item.metadata["help"],
+                    "choices": list(item.metadata["choices"]),
+                    "also": list(item.metadata["aliases"]),
+                }
+                for item in parameters(kind)
+            ],
+        }
+        for name, kind in POLICIES.items()
+    ]
+
+
+def policies(style: str) -> str:
+    """All policies with their parameters, as table (text), markdown, json or csv."""
+    rows = _policy_rows()
+    modifiers = [{"name": name, "what": what} for name, (_, what) in MODIFIERS.items()]
+    if style == "json":
+        return json_text({"policies": rows, "modifiers": modifiers})
+    if style == "csv":
+        return csv_text(rows, ["policy", "example", "what", "checked_against"])
+    if style == "markdown":
+        return markdown(["policy", "stops", "example"], [[row["policy"], row["what"], row["example"]] for row in rows], (0, 1, 2))
+    out = ["A policy is written NAME=VALUE,... or NAME:PARAMETER=VALUE,...", ""]
+    for row in rows:
+        out.append(row["policy"] + (f"  (as {row['checked_against']})" if row["checked_against"] else ""))
+        out += _indented(row["what"])
+        for item in row["parameters"]:
+            out += _indented(f"{item['name']}={'...' if item['default'] is None else item['default']}: {_described(item)}", 4)
+        out += ["    e.g. " + row["example"], ""]
+    out.append("Every policy also takes:")
+    for item in modifiers:
+        out += _indented(f"{item['name']}=: {item['what']}", 2)
+    return "\n".join([*out, "", "A | B stops when either would, A & B when both would at the same eval.", ""])
+
+
+def _described(item: dict[str, Any]) -> str:
+    text = str(item["what"])
+    if item["choices"]:
+        text += f" ({', '.join(item['choices'])})"
+    return text + (f"; also {', '.join(item['also'])}" if item["also"] else "")
+
+
+def _indented(text: str, by: int = 2) -> list[str]:
+    return [" " * by + line for line in wrapped(text, 80 - by, "  ")]
+
+
+def formats(style: str) -> str:
+    """All log formats, as table (text), markdown, json or csv."""
+    rows: Sequence[dict[str, Any]] = [{"format": kind.name, "files": kind.files, "what": kind.summary} for kind in IMPORTERS]
+    if style == "json":
+        return json_text({"formats": rows})
+    if style == "csv":
+        return csv_text(rows, ["format", "files", "what"])
+    if style == "markdown":
+        return markdown(["format", "files", "what it is"], [[row["format"], row["files"], row["what"]] for row in rows], (0, 1, 2))
+    out = []
+    for row in rows:
+        out += [f"{row['format']}  ({row['files']})", *_indented(row["what"]), ""]
+    return "\n".join([*out, "Files are found recursively and recognised by their content, whatever their name.", ""])

@@ -1,0 +1,135 @@
+"""Plots of a simulation, drawn without pyplot (no global state, no display)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from replay.errors import InputError
+from replay.report.tables import printable
+from replay.simulation import ORACLE, Simulation
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["draw", "save"]
+
+_MOST_RUNS = 12
+_MOST_POLICIES = 6
+# Okabe & Ito's colours, told apart by colour-blind readers; each with its own marker
+_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+_MARKERS = ("o", "s", "D", "^", "v", "P")
+
+
+def save(simulation: Simulation, summary: dict[str, list[Any]], path: Path) -> None:
+    """Draw to a file, the format by its ending; raises InputError where that cannot be done."""
+    figure = draw(simulation, summary)
+    endings = sorted(figure.canvas.get_supported_filetypes())
+    if path.suffix.lstrip(".").lower() not in endings:
+        raise InputError(f"--plot {path}: cannot draw a {path.suffix or 'file without ending'}; it can be {', '.join(endings)}")
+    try:
+        figure.savefig(path, dpi=150)
+    except OSError as error:
+        raise InputError(f"--plot {path}: {error.strerror or error}") from None
+
+
+def draw(simulation: Simulation, summary: dict[str, list[Any]]) -> Figure:
+    """Saved against best-metric loss for all policies, above the runs' curves with best and stops marked."""
+    from matplotlib.figure import Figure
+
+    shown = [run.id for run in simulation.runs][:_MOST_RUNS]
+    columns = min(4, max(2, len(shown)))
+    rows = -(-len(shown) // columns)
+    figure = Figure(figsize=(11, 5.2 + 2.3 * rows), layout="constrained")
+    top, bottom = figure.subfigures(2, 1, height_ratios=[5.2, 2.3 * rows])
+    _scatter(top.subplots(), simulation, summary)
+    grid = bottom.subplots(rows, columns, squeeze=False).ravel()
+    marked = [policy for policy in simulation.policies if policy not in ("never", "one-epoch", ORACLE)][:_MOST_POLICIES]
+    for axes, run in zip(grid, shown, strict=False):
+        _curve(axes, simulation, run, marked)
+    for axes in grid[len(shown) :]:
+        axes.set_axis_off()
+    handles, labels = grid[0].get_legend_handles_labels()
+    by_label = dict(zip(labels, handles, strict=True))
+    bottom.legend(by_label.values(), by_label.keys(), loc="outside upper center", ncols=4, fontsize=8, frameon=False)
+    more = len(simulation.runs) - len(shown)
+    bottom.supxlabel("step" + (f" (the first {len(shown)} of {len(simulation.runs)} runs)" if more else ""), fontsize=9)
+    bottom.supylabel(_safe(simulation.monitor.metric), fontsize=9)
+    return figure
+
+
+def _safe(text: str) -> str:
+    return printable(text).replace("$", r"\$")
+
+
+def _scatter(axes: Axes, simulation: Simulation, summary: dict[str, list[Any]]) -> None:
+    rows = [dict(zip(summary, row, strict=True)) for row in zip(*summary.values(), strict=True)]
+    rows = [row for row in rows if row["lost_mean"] is not None]
+    color = dict(zip([row["policy"] for row in rows if row["policy"] not in ("never", "one-epoch", ORACLE)], _cycle(_COLORS), strict=False))
+    marker = dict(zip(color, _cycle(_MARKERS), strict=False))
+    _budget_line(axes, simulation)
+    taken: list[tuple[float, float]] = []
+    for row in rows:
+        policy, x, y = row["policy"], 100 * row["saved_mean"], 100 * row["lost_mean"]
+        shade = color.get(policy, "0.35")
+        if row["lost_low"] is not None and row["saved_low"] is not None:
+            axes.errorbar(
+                x, y,
+                xerr=[[x - 100 * row["saved_low"]], [100 * row["saved_high"] - x]],
+                yerr=[[y - 100 * row["lost_low"]], [100 * row["lost_high"] - y]],
+                fmt="none", ecolor=shade, alpha=0.35, capsize=2,
+            )  # fmt: skip
+        axes.plot(x, y, marker=marker.get(policy, "*"), color=shade, markersize=8, linestyle="none")
+        level = sum(abs(x - other_x) < 9 and abs(y - other_y) < 4 for other_x, other_y in taken)
+        taken.append((x, y))
+        axes.annotate(
+            _safe(policy), (x, y), xytext=(8, 6 - 11 * level), textcoords="offset points", fontsize=8, color=shade,
+            ha="left" if x < 70 else "right",
+        )  # fmt: skip
+    axes.set_xlabel(f"compute saved, % of {simulation.unit}")
+    axes.set_ylabel("best-metric loss,\n% of a run's improvement")
+    counted = len(simulation.runs)
+    axes.set_title(f"{counted} run{'s' * (counted != 1)}, judged by {_safe(simulation.objective.metric)}; mean and 95 % interval", fontsize=10)
+    axes.set_xlim(-3, 103)
+    axes.set_ylim(bottom=min(-1.0, axes.get_ylim()[0] * 0.02))
+    axes.grid(alpha=0.25)
+
+
+def _cycle(items: Sequence[str]) -> Sequence[str]:
+    return list(items) * 100
+
+
+def _budget_line(axes: Axes, simulation: Simulation) -> None:
+    """What training shorter by as much would lose: the line that a policy should lie below."""
+    from replay.choose import equal_budget
+
+    profiles = list(simulation.profiles.values())
+    saved = [share / 50 for share in range(50)]
+    lost = [100 * equal_budget(profiles, share).lost for share in saved]
+    axes.plot([100 * share for share in saved], lost, color="0.6", linestyle="--", linewidth=1, label="train shorter by as much")
+    axes.legend(loc="upper left", fontsize=8, frameon=False)
+
+
+def _curve(axes: Axes, simulation: Simulation, run: str, policies: Sequence[str]) -> None:
+    curve = simulation.curves[run]
+    axes.plot(curve.steps, curve.values, color="0.45", linewidth=1)
+    best = curve.best()
+    if best is not None:
+        axes.plot(curve.steps[best], curve.values[best], marker="*", color="black", markersize=10, linestyle="none", label="best", zorder=3)
+    stops = {row["policy"]: row for row in simulation.rows() if row["run"] == run}
+    low, high = axes.get_ylim()
+    for number, policy in enumerate(policies):
+        row = stops.get(policy)
+        color, marker = _COLORS[number % len(_COLORS)], _MARKERS[number % len(_MARKERS)]
+        if row is None or row["stopped_step"] is None:
+            axes.plot([], [], marker=marker, color=color, linestyle="none", label=_safe(policy))
+            continue
+        height = low + (high - low) * (0.97 - 0.09 * number)
+        axes.axvline(row["stopped_step"], color=color, linewidth=0.8, alpha=0.6)
+        axes.plot(row["stopped_step"], height, marker=marker, color=color, markersize=5, linestyle="none", label=_safe(policy))
+    name = _safe(run)
+    axes.set_title(name if len(name) <= 34 else "..." + name[-31:], fontsize=8)
+    axes.tick_params(labelsize=7)
+    axes.grid(alpha=0.2)

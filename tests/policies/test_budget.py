@@ -1,0 +1,25 @@
+import pytest
+
+from replay import parse_policy
+from replay.errors import PolicyError
+
+FLAT = [1.0] * 5
+
+
+def test_budget_in_steps_and_evals():
+    assert parse_policy("budget=250").stop_eval(FLAT, steps=[100, 200, 300, 400, 500]) == 3
+    assert parse_policy("budget=300").stop_eval(FLAT, steps=[100, 200, 300, 400, 500]) == 3
+    assert parse_policy("budget=4,unit=evals").stop_eval(FLAT) == 4
+    assert parse_policy("budget=501").stop_eval(FLAT, steps=[100, 200, 300, 400, 500]) is None
+
+
+def test_budget_in_other_units_needs_them():
+    policy = parse_policy("budget=10,unit=tokens")
+    assert policy.needs == ("used:tokens",)
+    assert policy.stop_eval(FLAT, columns={"used:tokens": [4, 8, 12, 16, 20]}) == 3
+    with pytest.raises(PolicyError, match="needs used:tokens"):
+        policy.stop_eval(FLAT)
+
+
+def test_one_epoch():
+    assert parse_policy("one-epoch").stop_eval(FLAT, columns={"epoch": [0.4, 0.8, 1.2, 1.6, 2.0]}) == 3

@@ -1,0 +1,153 @@
+"""What must hold for every policy, over the table itself: a new entry is tested without an edit here (but needs its loop)."""
+
+import inspect
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from replay.policies import POLICIES
+from replay.policies.base import parameters
+from replay.policies.combine import AllOf, AnyOf
+from replay.policies.spec import parse_policy
+
+from .curves import MODES, batch_of, modified_policies, plain_policies, runs
+from .loops import LOOPS, modified
+
+KINDS = list(POLICIES.values())
+ANY_POLICY = st.one_of(plain_policies(), modified_policies())
+COMBINED = st.builds(lambda kind, parts: kind(tuple(parts)), st.sampled_from([AnyOf, AllOf]), st.lists(ANY_POLICY, min_size=2, max_size=3))
+
+
+def _loop(policy, values, mode, along):
+    if policy.name in LOOPS:
+        return LOOPS[policy.name](policy, values, mode, along)
+    if policy.name == "modified":
+        return modified(policy, values, mode, along)
+    stops = None
+    for number in range(1, len(values) + 1):
+        fired = [_fires_at(part, values[:number], mode, along) for part in policy.parts]
+        if any(fired) if policy.name == "any" else all(fired):
+            stops = number
+            break
+    return stops
+
+
+def _fires_at(policy, values, mode, along):
+    """Whether a part would fire at the last eval, whatever it did before: its signal is at its limit there."""
+    batch = batch_of([(values, {name: column[: len(values)] for name, column in along.items()})], mode)
+    return bool(policy.signal(batch)[0, -1] >= policy.limit(mode))
+
+
+def _stops(policy, made, mode):
+    return [None if stop < 0 else int(stop) + 1 for stop in policy.stops(batch_of(made, mode))]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_a_policy_is_documented_and_has_a_loop(kind):
+    doc = inspect.getdoc(kind)
+    assert doc
+    assert len(doc.split("\n")[0]) <= 110
+    assert kind.name in LOOPS
+    assert POLICIES[kind.name] is kind
+    assert all(item.metadata["help"] for item in parameters(kind))
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+@given(data=st.data())
+@settings(max_examples=150, deadline=None)
+def test_batch_equals_plain_loop(kind, data):
+    policy, made, mode = data.draw(plain_policies([kind])), data.draw(runs()), data.draw(MODES)
+    assert _stops(policy, made, mode) == [_loop(policy, values, mode, along) for values, along in made]
+
+
+@given(policy=modified_policies(), made=runs(), mode=MODES)
+@settings(max_examples=400, deadline=None)
+def test_modifiers_equal_plain_loop(policy, made, mode):
+    assert _stops(policy, made, mode) == [_loop(policy, values, mode, along) for values, along in made]
+
+
+@given(policy=COMBINED, made=runs(most=2, longest=8), mode=MODES)
+@settings(max_examples=150, deadline=None)
+def test_combinators_equal_plain_loop(policy, made, mode):
+    assert _stops(policy, made, mode) == [_loop(policy, values, mode, along) for values, along in made]
+
+
+@given(policy=st.one_of(ANY_POLICY, COMBINED), made=runs(), mode=MODES)
+@settings(max_examples=400, deadline=None)
+def test_no_look_ahead_and_no_neighbours(policy, made, mode):
+    """The signal of a prefix is the prefix of the signal, bit for bit, and other runs in the batch change nothing."""
+    whole = policy.signal(batch_of(made, mode))
+    for row, (values, along) in enumerate(made):
+        for end in range(1, len(values) + 1):
+            part = policy.signal(batch_of([(values[:end], {name: column[:end] for name, column in along.items()})], mode))
+            np.testing.assert_array_equal(part[0, :end], whole[row, :end])
+
+
+@given(policy=st.one_of(ANY_POLICY, COMBINED), made=runs(), mode=MODES)
+@settings(max_examples=200, deadline=None)
+def test_min_and_max_mirror(policy, made, mode):
+    if any(name in policy.spec() for name in ("target", "divergence")):
+        return  # their parameter has the metric's sign
+    other = "max" if mode == "min" else "min"
+    mirrored = [([-value for value in values], along) for values, along in made]
+    assert _stops(policy, made, mode) == _stops(policy, mirrored, other)
+
+
+@given(policy=st.one_of(ANY_POLICY, COMBINED), made=runs(), mode=MODES)
+@settings(max_examples=200, deadline=None)
+def test_every_eval_has_a_reason(policy, made, mode):
+    batch = batch_of(made, mode)
+    trace = policy.trace(batch)
+    for row, length in enumerate(batch.lengths):
+        for index in range(length):
+            reason = policy.reason(trace, row, index)
+            assert reason.strip() == reason
+            assert reason
+            assert "\n" not in reason
+
+
+@given(policy=st.one_of(ANY_POLICY, COMBINED))
+@settings(max_examples=300, deadline=None)
+def test_specification_round_trip(policy):
+    again = parse_policy(policy.spec())
+    assert again.spec() == policy.spec()
+
+
+@given(policy=ANY_POLICY, made=runs(), mode=MODES)
+@settings(max_examples=100, deadline=None)
+def test_a_policy_or_itself_is_itself(policy, made, mode):
+    assert _stops(AnyOf((policy, policy)), made, mode) == _stops(policy, made, mode) == _stops(AllOf((policy, policy)), made, mode)
+
+
+@given(policy=plain_policies(), made=runs(), mode=MODES)
+@settings(max_examples=100, deadline=None)
+def test_thinning_by_one_and_no_smoothing_are_the_identity(policy, made, mode):
+    again = parse_policy(policy.spec() + (",every=1,smooth=none" if "=" in policy.spec() else ":every=1,smooth=none"))
+    assert _stops(again, made, mode) == _stops(policy, made, mode)
+
+
+@given(policy=ANY_POLICY, made=runs(), mode=MODES)
+@settings(max_examples=100, deadline=None)
+def test_decide_agrees_with_the_first_stop(policy, made, mode):
+    """What a live callback asks at each eval stops where replay stops."""
+    (expected,) = _stops(policy, made[:1], mode)
+    values, along = made[0]
+    columns = {name: along["epoch"] if name == "epoch" else along["used"] for name in policy.needs}
+    live = None
+    for end in range(1, len(values) + 1):
+        decision = policy.decide(values[:end], mode, along["steps"][:end], {name: column[:end] for name, column in columns.items()})
+        assert decision.eval == end
+        if decision.stop:
+            live = end
+            break
+    assert live == expected
+
+
+def test_a_batch_without_runs_or_evals():
+    for kind in KINDS:
+        required = {item.name: 1 for item in parameters(kind) if item.name in ("patience", "target", "divergence", "budget")}
+        policy = kind(**required)
+        assert _stops(policy, [], "min") == []
+        assert _stops(policy, [([], {"steps": [], "epoch": [], "used": []})], "min") == [None]

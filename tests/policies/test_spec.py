@@ -1,0 +1,84 @@
+import pytest
+
+from replay import parse_policy
+from replay.errors import InputError, PolicyError
+from replay.policies import POLICIES
+from replay.policies.spec import example, read_policies
+
+
+@pytest.mark.parametrize(
+    ("text", "canonical"),
+    [
+        ("patience=3", "patience=3"),
+        (" patience = 3.0 , min_delta=1e-3 ", "patience=3,min_delta=0.001"),
+        ("min_delta=0.1,patience=2", "patience=2,min_delta=0.1"),
+        ("patience:patience=2", "patience=2"),
+        ("transformers:early_stopping_patience=3,min_delta=0.05", "transformers:patience=3,threshold=0.05"),
+        ("never", "never"),
+        ("nonfinite", "nonfinite"),
+        ("one-epoch", "one-epoch"),
+        ("one-epoch:epochs=2", "one-epoch:budget=2"),
+        ("patience=2,monitor=metrics/mAP50(B),mode=max", "patience=2,monitor=metrics/mAP50(B),mode=max"),
+        ("patience=3,smooth=ema:0.3|target=.5", "patience=3,smooth=ema:0.3 | target=0.5"),
+        ("patience=1 | target=0.5 & budget=9", "patience=1 | target=0.5 & budget=9"),
+        ("(patience=1|target=0.5)&budget=9", "(patience=1 | target=0.5) & budget=9"),
+    ],
+)
+def test_reads(text, canonical):
+    assert str(parse_policy(text)) == canonical
+    assert parse_policy(canonical) == parse_policy(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "empty policy"),
+        ("patients=3", "Did you mean patience"),
+        ("patience", "lacks patience; write for instance patience=3"),
+        ("patience:3", "write patience=3"),
+        ("patience=x", "must be a number, not 'x'"),
+        ("patience=nan", "finite number"),
+        ("patience=3,patience=4", "given twice"),
+        ("transformers:treshold=1", "Did you mean threshold"),
+        ("transformers:patience=1.5", "whole number, not 1.5"),
+        ("transformers:threshold=1,min_delta=2", "same parameter"),
+        ("early_stopping_patience=3", "write transformers:early_stopping_patience"),
+        ("smooth=ema:0.3", "write for instance patience=3,smooth"),
+        ("patience=3,smooth=ema:2", "not 'ema:2'"),
+        ("patience=3,smooth=box:2", "not 'box:2'"),
+        ("patience=3,every=1.5", "whole evals"),
+        ("patience=3,every=0", "at least 1"),
+        ("patience=3,mode=up", "min or max"),
+        ("patience=3 |", "missing after"),
+        ("| patience=3", "missing"),
+        ("(patience=3", "not closed"),
+        ("patience=3)", "nothing may follow"),
+        ("budget=3,unit=parsecs", "one of steps"),
+    ],
+)
+def test_errors_teach(text, says):
+    with pytest.raises(PolicyError) as error:
+        parse_policy(text)
+    assert says in str(error.value)
+
+
+@pytest.mark.parametrize("kind", POLICIES.values(), ids=lambda kind: kind.name)
+def test_examples_work(kind):
+    parsed = parse_policy(example(kind))
+    assert isinstance(parsed, kind)
+
+
+def test_policies_from_a_file(tmp_path):
+    file = tmp_path / "policies.toml"
+    file.write_text('[policies.ours]\nspec = "patience=3"\nmin_saved = "20%"\n[policies.theirs]\nspec = "transformers:patience=2"\n')
+    assert read_policies(file) == {"ours": "patience=3", "theirs": "transformers:patience=2"}
+
+
+@pytest.mark.parametrize(("text", "says"), [("", "no policies"), ("[policies.a]\n", "needs spec"), ("policies = 3", "no policies"), ("[", "policies.toml")])
+def test_a_file_without_policies(tmp_path, text, says):
+    file = tmp_path / "policies.toml"
+    file.write_text(text)
+    with pytest.raises(InputError, match=says):
+        read_policies(file)
+    with pytest.raises(InputError, match="No such file"):
+        read_policies(tmp_path / "nowhere.toml")
