@@ -3,7 +3,7 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN = $(VENV)/bin
 
-.PHONY: demo test slow lint types layers docs check bench clean
+.PHONY: demo test slow lint types layers docs readme check bench clean
 .DEFAULT_GOAL := check
 
 # The main job on real runs: what would each stop rule have saved, and cost?
@@ -26,9 +26,13 @@ types: $(VENV)/.test
 layers: $(VENV)/.test
 	$(BIN)/lint-imports
 
-# README, CHANGELOG and --help say what the code does
+# README says what the code does: its blocks are made by the code
 docs: $(VENV)/.test
+	$(BIN)/cog --check README.md
 	$(BIN)/python -m pytest -q tests/test_docs.py
+
+readme: $(VENV)/.test
+	$(BIN)/cog -r README.md
 
 check: lint types layers docs test
 

@@ -29,7 +29,11 @@ class _Failure(click.ClickException):
 
     def __init__(self, error: ReplayError) -> None:
         super().__init__(str(error))
-        self.exit_code = error.exit_code
+        self.code = error.exit_code
+
+    @property
+    def exit_code(self) -> int:  # type: ignore[override]
+        return self.code
 
     def format_message(self) -> str:
         from replay.report.tables import printable
@@ -61,7 +65,7 @@ class _Replay(click.Group):
 @click.group(cls=_Replay, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80}, no_args_is_help=True)
 @click.version_option(package_name="stop-replay", prog_name="replay")
 def cli() -> None:
-    """Replay early-stop policies on finished training logs.
+    r"""Replay early-stop policies on finished training logs.
 
     Shows what each stop rule would have saved in compute, and what it would have cost in the best metric. Reads
     transformers' trainer_state.json, TensorBoard event files, CSV and JSONL logs, found recursively and recognised by
@@ -82,8 +86,14 @@ def _paths(function: _F) -> _F:
 def _watching(function: _F) -> _F:
     for option in reversed(
         [
-            click.option("--monitor", metavar="METRIC", help="The metric to watch (default: the one the logs state, else the validation loss)."),
-            click.option("--mode", type=click.Choice(["min", "max"]), help="Whether lower or higher is better (default: stated by the log, or known by name)."),
+            click.option(
+                "--monitor", metavar="METRIC", help="The metric to watch (default: the one the logs state, else the validation loss)."
+            ),
+            click.option(
+                "--mode",
+                type=click.Choice(["min", "max"]),
+                help="Whether lower or higher is better (default: stated by the log, or known by name).",
+            ),
         ]
     ):
         function = option(function)
@@ -95,7 +105,13 @@ def _judging(function: _F) -> _F:
         [
             click.option("--objective", metavar="METRIC", help="The metric to judge by (default: the one watched)."),
             click.option("--objective-mode", type=click.Choice(["min", "max"]), help="Its mode, where neither log nor name says."),
-            click.option("--unit", default="steps", show_default=True, metavar="UNIT", help="steps, epochs, tokens, flops, seconds, gpu_hours or cost."),
+            click.option(
+                "--unit",
+                default="steps",
+                show_default=True,
+                metavar="UNIT",
+                help="steps, epochs, tokens, flops, seconds, gpu_hours or cost.",
+            ),
             click.option("--price", type=float, metavar="PRICE", help="Price of one GPU hour, for --unit cost."),
             click.option(
                 "--keep", type=click.Choice(["best", "best-saved", "last"]), default="best", show_default=True,
@@ -110,8 +126,17 @@ def _judging(function: _F) -> _F:
 def _output(function: _F) -> _F:
     for option in reversed(
         [
-            click.option("--format", "style", type=click.Choice(["table", "json", "csv", "markdown"]), default="table", show_default=True, help="Output format."),
-            click.option("--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write to a file instead of the terminal."),
+            click.option(
+                "--format",
+                "style",
+                type=click.Choice(["table", "json", "csv", "markdown"]),
+                default="table",
+                show_default=True,
+                help="Output format.",
+            ),
+            click.option(
+                "--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write to a file instead of the terminal."
+            ),
         ]
     ):
         function = option(function)
@@ -153,23 +178,37 @@ def _policies(specs: tuple[str, ...], files: tuple[Path, ...]) -> list[str]:
 
 @cli.command()
 @_paths
-@click.option("--policy", "specs", multiple=True, metavar="SPEC", help="A stop policy, such as patience=3 (repeatable; see replay policies).")
-@click.option("--policies", "files", multiple=True, type=click.Path(path_type=Path), metavar="FILE", help="A TOML file of named policies ([policies.NAME] with spec = …).")
+@click.option(
+    "--policy", "specs", multiple=True, metavar="SPEC", help="A stop policy, such as patience=3 (repeatable; see replay policies)."
+)
+@click.option(
+    "--policies",
+    "files",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A TOML file of named policies ([policies.NAME] with spec = …).",
+)
 @_watching
 @_judging
 @click.option("--per-run", is_flag=True, help="One row a run and policy instead of one a policy.")
-@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Draw saved against lost, and the runs with their stops (png, svg, pdf).")
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Draw saved against lost, and the runs with their stops (png, svg, pdf).",
+)
 @_output
 def simulate(
     paths: tuple[Path, ...], specs: tuple[str, ...], files: tuple[Path, ...], monitor: str | None, mode: Any, objective: str | None,
     objective_mode: Any, unit: str, price: float | None, keep: Any, per_run: bool, plot: Path | None, style: str, out: Path | None,
 ) -> None:  # fmt: skip
-    """What would each policy have saved and cost on these logs?
+    r"""What would each policy have saved and cost on these logs?
 
     \b
-      replay simulate logs/ --policy patience=3 \\
+      replay simulate logs/ --policy patience=3 \
         --policy transformers:patience=3,threshold=0.001
-      replay simulate logs/ --policy patience=3 --monitor eval_loss \\
+      replay simulate logs/ --policy patience=3 --monitor eval_loss \
         --objective test_accuracy --unit gpu_hours --plot saved.png
     """
     from replay.choose import summarise
@@ -202,7 +241,13 @@ def simulate(
         given = next((spec for spec in policies if spec in simulation.policies), policies[0])
         hints = [] if per_run else [f"replay simulate {where} --per-run"]
         hints.append(f"replay explain {where} --policy {shlex.quote(given)} --run {shlex.quote(simulation.runs[0].id)}")
-        text = report.as_text(simulation, summary, per_run, report_found.headline(found, paths), [f"next: {hints[0]}", *(f"      {hint}" for hint in hints[1:])])
+        text = report.as_text(
+            simulation,
+            summary,
+            per_run,
+            report_found.headline(found, paths),
+            [f"next: {hints[0]}", *(f"      {hint}" for hint in hints[1:])],
+        )
     _write(text, out)
 
 
@@ -211,7 +256,7 @@ def simulate(
 @_watching
 @_output
 def inspect(paths: tuple[Path, ...], monitor: str | None, mode: Any, style: str, out: Path | None) -> None:
-    """What was found below the paths, and how it is read.
+    r"""What was found below the paths, and how it is read.
 
     Runs, formats, metrics, evals, the monitor and mode with the reason, eval noise, censoring, duplicates, and what was
     dropped. A log without evals is shown with the setting that would have logged them.
@@ -224,12 +269,10 @@ def inspect(paths: tuple[Path, ...], monitor: str | None, mode: Any, style: str,
 
     found = _read(paths)
     told = report.inspect(found, monitor, mode)
-    text = {
-        "json": report.as_json,
-        "csv": report.as_csv,
-        "markdown": report.as_markdown,
-        "table": lambda inspection: report.as_text(inspection, paths),
-    }[style](told)
+    if style == "table":
+        text = report.as_text(told, paths)
+    else:
+        text = {"json": report.as_json, "csv": report.as_csv, "markdown": report.as_markdown}[style](told)
     _write(text, out)
 
 
@@ -244,7 +287,7 @@ def explain(
     paths: tuple[Path, ...], spec: str, run_id: str | None, monitor: str | None, mode: Any, objective: str | None, objective_mode: Any,
     unit: str, price: float | None, keep: Any, style: str, out: Path | None,
 ) -> None:  # fmt: skip
-    """Why does this policy stop this run where it does? One line an eval.
+    r"""Why does this policy stop this run where it does? One line an eval.
 
     \b
       replay explain logs/ --policy transformers:patience=3 --run lr1e-3

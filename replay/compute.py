@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from replay.errors import InputError, suggestion
-from replay.run import Floats, Run
+from replay.run import Bools, Floats, Run
 
 __all__ = ["UNITS", "Compute", "compute", "units_of"]
 
@@ -29,10 +29,11 @@ class Compute:
     basis: str
     counts_evals: bool
 
-    def used(self, made: np.ndarray | None = None) -> Floats:
+    def used(self, made: Bools | None = None) -> Floats:
         """Used by each eval if the evals up to it were made: ``made`` masks them (default: all)."""
         spent = self.evals if made is None else np.where(made, self.evals, 0.0)
-        return self.train + np.cumsum(spent)
+        used: Floats = self.train + np.cumsum(spent)
+        return used
 
 
 class _Lacking(Exception):
@@ -98,7 +99,14 @@ def _seconds(run: Run, steps: Floats, price: float | None) -> Compute:
         whole_evals = float(np.nansum(run.columns["eval_seconds"].values)) if "eval_seconds" in run.columns else 0.0
         rate = (float(runtime) - whole_evals) / run.trained_steps
         if rate > 0:
-            return Compute("seconds", rate * steps, evals, rate * run.trained_steps + float(evals.sum()), "train_runtime, spread evenly over the steps", counts)
+            return Compute(
+                "seconds",
+                rate * steps,
+                evals,
+                rate * run.trained_steps + float(evals.sum()),
+                "train_runtime, spread evenly over the steps",
+                counts,
+            )
     wall = _column(run, "wall_seconds", steps)
     if not wall[-1] > 0:
         raise _Lacking
@@ -121,7 +129,9 @@ def _cost(run: Run, steps: Floats, price: float | None) -> Compute:
     if not (np.isfinite(price) and price > 0):
         raise InputError(f"the price for one GPU hour must be a positive number, not {price!r}")
     hours = _hours(run, steps, price)
-    return Compute("cost", hours.train * price, hours.evals * price, hours.full * price, f"{hours.basis}; {price:g} an hour", hours.counts_evals)
+    return Compute(
+        "cost", hours.train * price, hours.evals * price, hours.full * price, f"{hours.basis}; {price:g} an hour", hours.counts_evals
+    )
 
 
 #: Units by name.

@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
@@ -98,7 +99,7 @@ def infer_mode(name: str) -> tuple[Mode, str] | None:
     words of both kinds (``f1_loss``) is decided by its last one, which is the noun.
     """
     words = canonical(re.sub(r"([a-z])([A-Z][a-z])", r"\1_\2", name)).split("_")
-    joined = {first + second: second for first, second in zip(words, words[1:], strict=False)}
+    joined = {first + second: second for first, second in pairwise(words)}
     for word in reversed(words):
         found: tuple[Mode, str] | None = None
         if word in _MIN:
@@ -188,7 +189,7 @@ class Run:
         self.columns: dict[str, Column] = {"step": step}
         for name in evals:
             if name != "step":
-                self.columns[str(name)] = _column(str(name), evals[name], len(step.values))
+                self.columns[str(name)] = _column(str(name), evals[str(name)], len(step.values))
         steps = step.values
         if len(steps) and not (np.isfinite(steps).all() and (np.diff(steps) > 0).all()):
             at = int(np.argmin(np.concatenate([[True], np.diff(steps) > 0]) & np.isfinite(steps)))
@@ -217,12 +218,19 @@ class Run:
 
         data: dict[str, Any] = {}
         for name, (values, present) in self.columns.items():
-            if name in ("step", "segment") and present.all() and (values == np.floor(values)).all() and np.abs(values).max(initial=0) < 2**63:
+            if (
+                name in ("step", "segment")
+                and present.all()
+                and (values == np.floor(values)).all()
+                and np.abs(values).max(initial=0) < 2**63
+            ):
                 data[name] = values.astype(np.int64)
             elif present.all():
                 data[name] = values
             else:
-                data[name] = pd.Series([value if here else None for value, here in zip(values.tolist(), present, strict=True)], dtype=object)
+                data[name] = pd.Series(
+                    [value if here else None for value, here in zip(values.tolist(), present, strict=True)], dtype=object
+                )
         return pd.DataFrame(data)
 
     @property
@@ -368,8 +376,10 @@ def noise(values: Floats) -> float | None:
     finite = values[np.isfinite(values)]
     if len(finite) < 5:
         return None
-    second = finite[:-2] - 2 * finite[1:-1] + finite[2:]
-    return float(1.4826 * np.median(np.abs(second)) / math.sqrt(6))
+    with np.errstate(all="ignore"):
+        second = finite[:-2] - 2 * finite[1:-1] + finite[2:]
+        spread = float(1.4826 * np.median(np.abs(second)) / math.sqrt(6))
+    return spread if math.isfinite(spread) else None
 
 
 def censoring(curve: Curve) -> str | None:

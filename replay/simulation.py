@@ -218,7 +218,7 @@ def _score(judge: _Judge, spent: Compute, made: Bools, kept: Ints, last: Ints) -
     used = np.append(spent.train + eval_used, rest + total)
     has = kept >= 0
     at_kept = np.where(has, np.append(judge.values, np.nan)[kept], np.nan)
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(all="ignore"):
         if judge.best is None:
             regret = np.full(len(kept), np.nan)
             lost = regret.copy()
@@ -242,7 +242,8 @@ class Simulation:
 
     ``outcomes`` maps each of COLUMNS to a list with one entry a run and policy. ``profiles`` holds, by run id, what a stop
     at any eval would have given (all evals made). ``censored`` maps run ids to the reason. ``policies`` are the names in
-    order. ``traces`` holds the trace of each policy where it was asked for.
+    order. ``scheduled`` are the runs whose learning rate falls towards the end. ``traces`` holds the trace of each policy where
+    it was asked for.
     """
 
     runs: list[Run]
@@ -256,6 +257,7 @@ class Simulation:
     profiles: dict[str, Profile]
     curves: dict[str, Curve]
     censored: dict[str, str]
+    scheduled: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     traces: dict[str, Traced] = field(default_factory=dict)
 
@@ -333,7 +335,9 @@ class _Lane:
             if keep == "best-saved":
                 saved = run.at("saved", curve.steps)
                 if not saved.present.any():
-                    raise InputError(f"run {run.id} does not say which evals wrote a checkpoint, so the best saved one is unknown; use --keep best")
+                    raise InputError(
+                        f"run {run.id} does not say which evals wrote a checkpoint, so the best saved one is unknown; use --keep best"
+                    )
                 writes = saved.present & (saved.values == 1)
             self._profiles[key] = _profile(curve, self.judges[place], self.spent[place], made, keep, writes)
         return self._profiles[key]
@@ -451,7 +455,9 @@ def replay_runs(
     if objective is None:
         judged = main
     else:
-        judged, said = watch(usable, objective, objective_mode or (mode if canonical(objective) == canonical(main.metric) else None), role="objective")
+        judged, said = watch(
+            usable, objective, objective_mode or (mode if canonical(objective) == canonical(main.metric) else None), role="objective"
+        )
         warnings += said
     watches: dict[tuple[str, Mode | None], Watch] = {}
     lanes: dict[tuple[str, ...], _Lane] = {}
@@ -488,13 +494,17 @@ def replay_runs(
         own, rule = lane(rule)
         batch, places, lacking = own.batch(rule.needs)
         for column, without in lacking.items():
-            told = f"{spec} needs {column.removeprefix('used:')}, which {'no run logs' if not places else f'{len(without)} runs lack: ' + _list(without)}"
+            who = f"{len(without)} runs lack: {_list(without)}" if places else "no run logs"
+            told = f"{spec} needs {column.removeprefix('used:')}, which {who}"
             if not places and not optional:
                 raise InputError(f"{told}; runs can be counted in other units, see replay inspect" if column.startswith("used:") else told)
             warnings.append(told + ("; it is left out" if not places else "; they are left out for it"))
         if not places:
             return
         names.append(spec)
+        caution = rule.caution(own.setting.primary.names[own.runs[places[0]].id], own.setting.primary.mode)
+        if caution is not None and caution not in warnings:
+            warnings.append(caution)
         trace = rule.trace(batch)
         if traces:
             kept_traces[spec] = Traced(rule, trace, [own.runs[place].id for place in places])
@@ -522,13 +532,34 @@ def replay_runs(
             _append_oracle(outcomes, base, place, judged, unit, keep, censored)
     undefined = sum(1 for value, policy in zip(outcomes["kept"], outcomes["policy"], strict=True) if value is None and policy != ORACLE)
     if undefined and judged is not main:
-        warnings.append(f"{judged.metric} was not logged at the kept eval of {undefined} outcomes: their best-metric loss is unknown and left out")
+        warnings.append(
+            f"{judged.metric} was not logged at the kept eval of {undefined} outcomes: their best-metric loss is unknown and left out"
+        )
     basis = {spent.basis for spent in base.spent}
     everything = {run.id: base.profile(place, np.ones(len(base.curves[place]), dtype=bool), keep) for place, run in enumerate(base.runs)}
     return Simulation(
-        base.runs, names, main, judged, unit, "; ".join(sorted(basis)), keep, outcomes, everything,
-        {run.id: curve for run, curve in zip(base.runs, base.curves, strict=True)}, censored, warnings, kept_traces,
-    )  # fmt: skip
+        runs=base.runs,
+        policies=names,
+        monitor=main,
+        objective=judged,
+        unit=unit,
+        basis="; ".join(sorted(basis)),
+        keep=keep,
+        outcomes=outcomes,
+        profiles=everything,
+        curves={run.id: curve for run, curve in zip(base.runs, base.curves, strict=True)},
+        censored=censored,
+        scheduled=[run.id for run in base.runs if _decays(run)],
+        warnings=warnings,
+        traces=kept_traces,
+    )
+
+
+def _decays(run: Run) -> bool:
+    """Whether the learning rate falls from its peak towards the end, as under a cosine or linear schedule."""
+    rates = run.at("learning_rate", run.steps)
+    known = rates.values[rates.present & np.isfinite(rates.values)]
+    return len(known) > 2 and bool(known[-1] < 0.9 * known.max())
 
 
 def _value(array: Floats, index: int) -> float | None:
@@ -592,7 +623,18 @@ def _append_oracle(
         at = int(hit[0]) if len(hit) else -1
     kept = np.full(len(curve) + 1, at, dtype=np.int64)
     profile = _score(judge, lane.spent[place], made, kept, np.append(np.arange(len(curve)), len(curve) - 1))
-    _append(outcomes, lane, place, profile, ORACLE, objective, unit, at, "the best eval of the log (needs hindsight)" if at >= 0 else "no best eval", censored)
+    _append(
+        outcomes,
+        lane,
+        place,
+        profile,
+        ORACLE,
+        objective,
+        unit,
+        at,
+        "the best eval of the log (needs hindsight)" if at >= 0 else "no best eval",
+        censored,
+    )
 
 
 def _whole(step: float) -> int | float:
@@ -632,4 +674,3 @@ def simulate(
     for text in simulation.warnings:
         warnings.warn(text, ReplayWarning, stacklevel=2)
     return simulation.frame()
-

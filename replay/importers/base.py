@@ -9,25 +9,45 @@ Order, duplicates and restarts are resolved here, once, by these rules:
   at which it goes on, and what the earlier one had logged from there is dropped.
 - A series that goes back to its first step or before is a *restart*: another training in the same place,
   which becomes a run of its own (``name#1``, ``name#2``), in the same group.
+- Two writers whose rows interleave (each a point or two late) are neither: their rows are put in order, and the
+  first value of a step is kept.
 - Where the log states its segments (``resumed_from``), that is used instead.
 """
 
 from __future__ import annotations
 
+import codecs
+import math
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 import numpy as np
 import numpy.typing as npt
 
 from replay.run import COUNTERS, Column, Run, Series, canonical
 
-__all__ = ["Format", "Loaded", "Points", "PointsBuilder", "assemble", "is_held_out"]
+__all__ = [
+    "Format",
+    "Loaded",
+    "Points",
+    "PointsBuilder",
+    "assemble",
+    "is_bookkeeping",
+    "is_held_out",
+    "number",
+    "open_text",
+    "per_batch",
+    "round_interval",
+    "words",
+]
 
 _HELD_OUT = {"eval", "evaluation", "val", "valid", "validation", "dev", "test", "testing", "heldout", "holdout"}
+_TIMES = {"runtime", "time", "seconds", "secs", "duration", "elapsed", "eta", "timestamp", "second", "sec", "fps", "ips", "throughput"}
+_PLACES = {"step", "steps", "epoch", "epochs", "iter", "iters", "iteration", "iterations", "samples", "batches"}
+_WORDS = {"nan": math.nan, "inf": math.inf, "infinity": math.inf}
 
 
 class Loaded(NamedTuple):
@@ -42,8 +62,9 @@ class Format:
     """One log format.
 
     ``sniff(path, head)`` recognises a file by its content: ``head`` is its first 64 KiB. ``group`` says which of the
-    recognised files belong to one run (default: every file alone). ``load(files, root)`` reads one such group; it raises
-    InputError where nothing in it can be used. Files are read, never executed or unpickled, and no path inside a log
+    recognised files belong to one run (default: every file alone). ``load(files, run_id)`` reads one such group; it raises
+    InputError where nothing in it can be used. ``files`` are file name patterns, separated by commas: they are shown to
+    users, and decide whether a file that nothing recognises is worth a word. Files are read, never executed or unpickled, and no path inside a log
     is followed.
     """
 
@@ -55,10 +76,68 @@ class Format:
     group: Callable[[Sequence[Path]], list[list[Path]]] = field(default=lambda paths: [[path] for path in paths])
 
 
+def words(name: str) -> list[str]:
+    """The words of a logged name in lower case: ``validation/epochLoss`` has validation, epoch and loss."""
+    return canonical(re.sub(r"([a-z])([A-Z])", r"\1_\2", name)).split("_")
+
+
 def is_held_out(name: str) -> bool:
     """Whether a series' name says that it was measured on held-out data (``val_loss``, ``eval/loss``, ``DEV_F1``)."""
-    words = re.sub(r"([a-z])([A-Z])", r"\1_\2", name)
-    return bool(_HELD_OUT & set(canonical(words).split("_")))
+    return bool(_HELD_OUT & set(words(name))) and not is_bookkeeping(name)
+
+
+def is_bookkeeping(name: str) -> bool:
+    """Whether a name counts time, speed, memory or places in the data (``eval_samples_per_second``, ``test/time``): no metric."""
+    parts = words(name)
+    last = [part for part in parts if part not in _HELD_OUT][-1:] or parts[-1:]
+    return (
+        last[0] in _TIMES
+        or ({"per", "second"} <= set(parts))
+        or ("mem" in parts and {"cpu", "gpu", "alloc", "peaked"} & set(parts) != set())
+        or "memory" in parts
+        or (last[0] in _PLACES and len(parts) <= 2 and not {"loss", "acc", "accuracy"} & set(parts))
+    )
+
+
+def per_batch(names: Iterable[str]) -> set[str]:
+    """Those names that are the noisy per-batch side of a per-epoch metric: ``val_loss_step`` beside ``val_loss_epoch``.
+
+    Lightning logs both; the per-batch one may be split further by epoch (``val_loss_step/epoch_0``) and has a step of its own.
+    """
+    names = list(names)
+    whole = {name.removesuffix("_epoch") for name in names if name.endswith("_epoch")}
+    return {name for name in names if (found := re.fullmatch(r"(.+)_step(/epoch_\d+)?", name)) and found[1] in whole}
+
+
+def number(value: Any) -> float | None:
+    """A logged number; the words NaN and Infinity count, null, booleans and other text do not (None)."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | float):
+        try:
+            return float(value)
+        except OverflowError:
+            return None
+    if isinstance(value, str):
+        text = value.strip().lower()
+        word = _WORDS.get(text.lstrip("+-"))
+        return None if word is None else -word if text.startswith("-") else word
+    return None
+
+
+def open_text(path: Path) -> TextIO:
+    """The file as text: UTF-8 unless a byte order mark says UTF-16; bytes that are no text become U+FFFD. Raises OSError."""
+    with path.open("rb") as raw:
+        mark = raw.read(2)
+    encoding = "utf-16" if mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+    return path.open(encoding=encoding, errors="replace", newline="")
+
+
+def round_interval(steps: float) -> int:
+    """An interval of 1, 2 or 5 times a power of ten that gives about 20 evals over ``steps``: for hints."""
+    wanted = max(steps / 20, 1.0)
+    power = 10 ** math.floor(math.log10(wanted))
+    return int(max(factor * power for factor in (1, 2, 5) if factor * power <= wanted))
 
 
 class Points(NamedTuple):
@@ -105,18 +184,29 @@ class _Segment(NamedTuple):
 
 def _segments(points: Mapping[str, Points], starts: Sequence[int]) -> list[_Segment]:
     """Where series go backwards, split into resumes and restarts; ``starts`` are places where a process is known to begin."""
+    begins = np.asarray(starts, dtype=np.int64)
     backward: list[tuple[int, int, str, int]] = []  # place, place of the point before, name, index
     for name, (order, step, _) in points.items():
-        for index in np.flatnonzero(np.diff(step) < 0) + 1:
+        change = np.diff(step)
+        turned = change < 0
+        if len(begins):  # in a new process even the same step is another measurement
+            new_process = np.searchsorted(begins, order[1:], side="right") > np.searchsorted(begins, order[:-1], side="right")
+            turned |= (change == 0) & new_process
+        for index in np.flatnonzero(turned) + 1:
             backward.append((int(order[index]), int(order[index - 1]), name, int(index)))
     backward.sort()
     segments = [_Segment(0, None)]
     run_start = 0
+    interleaved: set[str] = set()
     for place, before, name, index in backward:
         if before < segments[-1].start:
             continue  # the same turn back, seen in another series
         order, step, _ = points[name]
-        start = max([place, *()] if not starts else [s for s in starts if segments[-1].start < s <= place] or [place])
+        known = begins[(begins > segments[-1].start) & (begins > before) & (begins <= place)]
+        if not len(known) and _is_interleaved(step, int(np.searchsorted(order, segments[-1].start)), index, name in interleaved):
+            interleaved.add(name)
+            continue
+        start = int(known[-1]) if len(known) else place
         first = step[int(np.searchsorted(order, run_start))]
         if step[index] <= first:
             segments.append(_Segment(start, None))
@@ -124,6 +214,26 @@ def _segments(points: Mapping[str, Points], starts: Sequence[int]) -> list[_Segm
         else:
             segments.append(_Segment(start, float(step[index])))
     return segments
+
+
+def _is_interleaved(step: npt.NDArray[np.float64], begin: int, index: int, before: bool) -> bool:
+    """Whether a turn back at ``index`` is two writers out of step with each other, rather than a process that begins again.
+
+    A process that begins again logs all that comes after its first step once more. Of two writers, one is a point or two
+    late, and the other's next point passes over what was logged already. ``before`` says that the series did that earlier.
+    """
+    old = step[begin:index]
+    top = old.max()
+    new = step[index : index + 4]
+    fall = np.flatnonzero(np.diff(new) < 0)
+    new = new[: fall[0] + 1] if len(fall) else new
+    again = new[new <= top]
+    if len(again) > 2:
+        return False
+    if new[-1] <= top:  # the log ends here or turns back once more: nothing was passed over yet
+        return before
+    passed = np.unique(old[old > step[index]])
+    return not np.isin(passed, again).all() or (not np.isin(again, old).any())
 
 
 def _merge(points: Points, segments: Sequence[_Segment]) -> tuple[Series, npt.NDArray[np.float64], int, int]:

@@ -107,6 +107,10 @@ class Policy(ABC):
         """The policy with the modes of the metrics that it names filled in, where it does not say them itself."""
         return self
 
+    def caution(self, metric: str, mode: Mode) -> str | None:
+        """What a user should know before trusting the rule on this metric, in one sentence; None: nothing."""
+        return None
+
     def seen(self, batch: CurveBatch) -> Bools:
         """Which evals the policy would have had made (runs × evals): all, unless it thins them."""
         return batch.mask
@@ -182,7 +186,9 @@ def parameters(kind: type[Policy]) -> list[Field[Any]]:
 def first_reached(signal: Floats, limit: float) -> Ints:
     """0-based place in each row of the first value at or above the limit, −1 where there is none."""
     hit = signal >= limit
-    return np.where(hit.any(axis=1), hit.argmax(axis=1), -1).astype(np.int64) if signal.shape[1] else np.full(len(signal), -1, dtype=np.int64)
+    return (
+        np.where(hit.any(axis=1), hit.argmax(axis=1), -1).astype(np.int64) if signal.shape[1] else np.full(len(signal), -1, dtype=np.int64)
+    )
 
 
 def position(batch: CurveBatch, unit: str) -> Floats:

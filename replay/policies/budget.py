@@ -28,9 +28,7 @@ class Budget(Policy):
     name: ClassVar[str] = "budget"
 
     budget: float = param("the amount that may be used", minimum=0)
-    unit: str = param(
-        "what is counted", "steps", choices=("steps", "evals", "epochs", "tokens", "flops", "seconds", "gpu_hours", "cost")
-    )
+    unit: str = param("what is counted", "steps", choices=("steps", "evals", "epochs", "tokens", "flops", "seconds", "gpu_hours", "cost"))
 
     @property
     def needs(self) -> tuple[str, ...]:

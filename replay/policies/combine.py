@@ -81,12 +81,16 @@ class Modified(Policy):
         direction = self.direction or (modes.get(self.watch) if self.watch else None)
         return replace(self, policy=self.policy.resolved(modes), direction=direction)
 
+    def caution(self, metric: str, mode: Mode) -> str | None:
+        return self.policy.caution(self.watch or metric, self.mode or mode)
+
     def limit(self, mode: Mode) -> float:
         return self.policy.limit(mode)
 
     def seen(self, batch: CurveBatch) -> Bools:
         evals = np.arange(1, batch.shape[1] + 1)
-        return batch.mask & (evals % self.every == 0)
+        made: Bools = batch.mask & (evals % self.every == 0)
+        return made
 
     def trace(self, batch: CurveBatch) -> Trace:
         batch = _select(batch, self.monitor, self.mode)
@@ -106,9 +110,17 @@ class Modified(Policy):
         assert trace.place is not None
         place = int(trace.place[run, eval])
         if place < 0:
-            return "not looked at (" + ", ".join(
-                text for text in (f"every={self.every}" if self.every > 1 else "", f"start={plain(float(self.start))}" if self.start else "") if text
-            ) + ")" if self.every > 1 or self.start else "metric not logged"
+            return (
+                "not looked at ("
+                + ", ".join(
+                    text
+                    for text in (f"every={self.every}" if self.every > 1 else "", f"start={plain(float(self.start))}" if self.start else "")
+                    if text
+                )
+                + ")"
+                if self.every > 1 or self.start
+                else "metric not logged"
+            )
         inner = self.policy.reason(trace.parts[0], run, place)
         return inner if self.smooth == "none" else f"smoothed {steady(float(trace.batch.values[run, eval]))}: {inner}"
 
@@ -158,8 +170,13 @@ class _Combined(Policy):
     def resolved(self, modes: Mapping[str, Mode]) -> Policy:
         return replace(self, parts=tuple(part.resolved(modes) for part in self.parts))
 
+    def caution(self, metric: str, mode: Mode) -> str | None:
+        said = [text for part in self.parts if (text := part.caution(metric, part.mode or mode)) is not None]
+        return said[0] if said else None
+
     def seen(self, batch: CurveBatch) -> Bools:
-        return np.logical_or.reduce([part.seen(batch) for part in self.parts])
+        made: Bools = np.logical_or.reduce([part.seen(batch) for part in self.parts])
+        return made
 
     def limit(self, mode: Mode) -> float:
         return 1.0

@@ -46,8 +46,9 @@ class Patience(Policy):
         super().__post_init__()
         if self.patience <= 0 or (self.unit == "evals" and self.patience < 1):
             raise PolicyError(
-                f"patience: patience must be at least 1, not {plain(self.patience)}: the first eval without a gain already is one. "
-                "Tools disagree on patience 0 (transformers stops at the first eval, Keras waits for one): name the tool, as in transformers:patience=0"
+                f"patience: patience must be at least 1, not {plain(self.patience)}: the first eval without a gain already is one."
+                " Tools disagree on patience 0 (transformers stops at the first eval, Keras waits for one):"
+                " name the tool, as in transformers:patience=0"
             )
         if self.unit == "evals" and self.patience != int(self.patience):
             raise PolicyError(f"patience: patience counts whole evals, not {plain(self.patience)}; for fractions give unit=epochs")

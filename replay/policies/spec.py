@@ -40,7 +40,9 @@ def parse_policy(text: str) -> Policy:
     policy = parser.any_of()
     parser.skip()
     if parser.at < len(text):
-        raise PolicyError(f"policy {text!r}: nothing may follow {text[: parser.at].strip()!r} but | or &, not {text[parser.at :].strip()!r}")
+        raise PolicyError(
+            f"policy {text!r}: nothing may follow {text[: parser.at].strip()!r} but | or &, not {text[parser.at :].strip()!r}"
+        )
     return policy
 
 
@@ -111,7 +113,9 @@ class _Parser:
             self.at += 1
         own = self.text[begin : self.at].strip()
         if not own:
-            raise PolicyError(f"policy {self.text!r}: a policy is missing {'before' if begin < len(self.text) else 'after'} {self.text.strip()[-1]!r}")
+            raise PolicyError(
+                f"policy {self.text!r}: a policy is missing {'before' if begin < len(self.text) else 'after'} {self.text.strip()[-1]!r}"
+            )
         return _one(own)
 
 
@@ -128,7 +132,7 @@ def _one(text: str) -> Policy:
     for item in filter(None, (piece.strip() for piece in body.split(","))):
         key, equals, value = (piece.strip() for piece in item.partition("="))
         if not equals or not value:
-            example = f"{name or 'patience'}={item}" if _number(item) is not None else f"{key}=…"
+            better = f"{name or 'patience'}={item}" if _number(item) is not None else f"{key}=…"
             raise PolicyError(f"policy {text!r}: {item!r} is not name=value; write {better}")
         if key in pairs:
             raise PolicyError(f"policy {text!r}: {key} is given twice")
@@ -170,7 +174,9 @@ def _unknown(name: str) -> str:
 def _elsewhere(key: str, but: str) -> str:
     """Which other policies take a parameter of this name."""
     takers = [
-        kind.name for kind in POLICIES.values() if kind.name != but and any(key in (item.name, *item.metadata["aliases"]) for item in parameters(kind))
+        kind.name
+        for kind in POLICIES.values()
+        if kind.name != but and any(key in (item.name, *item.metadata["aliases"]) for item in parameters(kind))
     ]
     return f"; {key} is a parameter of {', '.join(takers)}: write {takers[0]}:{key}=…" if takers else ""
 

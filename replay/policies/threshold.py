@@ -96,7 +96,9 @@ class Nonfinite(Policy):
 
     def trace(self, batch: CurveBatch) -> Trace:
         evals = np.arange(1, batch.shape[1] + 1)
-        last_finite = np.maximum.accumulate(np.where(np.isfinite(batch.values), evals, 0), axis=1) if batch.shape[1] else np.empty(batch.shape)
+        last_finite = (
+            np.maximum.accumulate(np.where(np.isfinite(batch.values), evals, 0), axis=1) if batch.shape[1] else np.empty(batch.shape)
+        )
         return Trace(batch, (evals - last_finite).astype(np.float64))
 
     def reason(self, trace: Trace, run: int, eval: int) -> str:

@@ -108,8 +108,7 @@ def _ending(told: Story) -> list[str]:
             within = row["noise"] is not None and row["regret"] <= row["noise"]
             noise = f" (within its eval noise of {number(row['noise'])})" if within else ""
             end += (
-                f": {number(row['regret'])} worse than the best of the whole log, {percent(row['lost'])} of the run's improvement"
-                f"{noise}."
+                f": {number(row['regret'])} worse than the best of the whole log, {percent(row['lost'])} of the run's improvement{noise}."
             )
     out = [mark, end]
     if row["run"] in simulation.censored:
@@ -119,7 +118,8 @@ def _ending(told: Story) -> list[str]:
 
 def _title(told: Story) -> str:
     row, monitor = told.outcome, told.simulation.monitor
-    return f"{row['run']} under {row['policy']}: {row['monitor']}, {'lower' if row['mode'] == 'min' else 'higher'} is better ({monitor.mode_reason})"
+    better = "lower" if row["mode"] == "min" else "higher"
+    return f"{row['run']} under {row['policy']}: {row['monitor']}, {better} is better ({monitor.mode_reason})"
 
 
 def as_text(told: Story) -> str:

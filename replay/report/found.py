@@ -113,7 +113,12 @@ def as_json(told: Inspection) -> str:
             "duplicates": [{"run": dropped, "same_as": kept} for dropped, kept in told.found.duplicates],
             "monitor": None
             if watched is None
-            else {"metric": watched.metric, "mode": watched.mode, "metric_reason": watched.metric_reason, "mode_reason": watched.mode_reason},
+            else {
+                "metric": watched.metric,
+                "mode": watched.mode,
+                "metric_reason": watched.metric_reason,
+                "mode_reason": watched.mode_reason,
+            },
             "trouble": told.trouble,
             "warnings": told.warnings,
         }
@@ -169,12 +174,13 @@ def _details(told: Inspection) -> list[str]:
         mode = found[0]["mode"] or "?"
         bad = sum(metric["nonfinite"] for metric in found)
         where = f"{len(found)} of {runs} runs" if runs > 1 else "logged"
-        out.append(
-            f"  {name}: {mode} ({found[0]['reason']}); {where}, {span} evals{f'; {bad} values NaN or infinite' if bad else ''}"
-        )
+        out.append(f"  {name}: {mode} ({found[0]['reason']}); {where}, {span} evals{f'; {bad} values NaN or infinite' if bad else ''}")
     units = [unit for unit in told.rows[0]["units"] if all(unit in row["units"] for row in told.rows)] if told.rows else []
     if units:
-        out.append(f"compute can be counted in: {', '.join(units)}" + (", cost (with --price)" if "gpu_hours" in units and "cost" not in units else ""))
+        out.append(
+            f"compute can be counted in: {', '.join(units)}"
+            + (", cost (with --price)" if "gpu_hours" in units and "cost" not in units else "")
+        )
     for row in told.rows:
         if row["hint"]:
             out.append(f"{row['run']}: no evals were logged; {row['hint']}")
@@ -189,11 +195,19 @@ def as_text(told: Inspection, paths: Sequence[Path]) -> str:
     head, rows, left = _table(told)
     out = [line for text in [*headline(told.found, paths), *_watching(told)] for line in wrapped(text, indent="  ")]
     out += ["", *lines(head, rows, left=left), ""]
-    out += [line for text in _details(told) for line in (wrapped(text[2:], 78, "    ") if text.startswith("  ") else wrapped(text, indent="  "))]
+    out += [
+        line for text in _details(told) for line in (wrapped(text[2:], 78, "    ") if text.startswith("  ") else wrapped(text, indent="  "))
+    ]
     return "\n".join(out) + "\n"
 
 
 def as_markdown(told: Inspection) -> str:
     """The inspection as markdown."""
     head, rows, left = _table(told)
-    return "\n".join(printable(text) for text in _watching(told)) + "\n\n" + markdown(head, rows, left) + "\n" + "".join(f"- {printable(text.strip())}\n" for text in _details(told))
+    return (
+        "\n".join(printable(text) for text in _watching(told))
+        + "\n\n"
+        + markdown(head, rows, left)
+        + "\n"
+        + "".join(f"- {printable(text.strip())}\n" for text in _details(told))
+    )

@@ -97,6 +97,11 @@ def _cell(mean: float | None, low: float | None, high: float | None) -> str:
     return f"{percent(mean)} {100 * low:.{digits}f}-{100 * high:.{digits}f}"
 
 
+_LEGEND = (
+    "lost: share of a run's improvement (first eval to best) given away; shorter: lost by training shorter by as much"
+    " (a fixed budget of equal mean compute). cens: outcomes that are bounds, as the log ends too soon."
+    " Ranges: 95 % bootstrap over runs."
+)
 _SHORT = {
     "too few runs to rank": "too few",
     "better than training shorter": "better",
@@ -149,10 +154,7 @@ def _per_run_table(simulation: Simulation) -> tuple[list[str], list[list[str]], 
 def _verdicts(simulation: Simulation, summary: Summary) -> list[str]:
     rows = _summary_rows(summary)
     own = [row for row in rows if row["policy"] not in (*BASELINES, ORACLE)]
-    out = [
-        "lost: share of a run's improvement (first eval to best) given away; shorter: lost by training shorter by as much"
-        " (a fixed budget of equal mean compute). cens: outcomes that are bounds, as the log ends too soon. Ranges: 95 % bootstrap over runs."
-    ]
+    out = [_LEGEND]
     counted = len(simulation.runs)
     evals = sorted(len(curve) for curve in simulation.curves.values())
     few = counted < ENOUGH_RUNS or evals[len(evals) // 2] < ENOUGH_EVALS
@@ -161,6 +163,11 @@ def _verdicts(simulation: Simulation, summary: Summary) -> list[str]:
         out.append(f"Verdict: {why}: too few to rank policies (at least {ENOUGH_RUNS} runs of {ENOUGH_EVALS} evals are needed).")
     else:
         out += [f"Verdict: {_judged(own, simulation.objective.metric)}"] if own else []
+    if simulation.scheduled:
+        out.append(
+            f"{len(simulation.scheduled)} of {counted} runs have a falling learning rate: stopping one of them early is not what"
+            " training with a shorter schedule would have given."
+        )
     dense = [row for row in own if row["eval_share"] and row["eval_share"] > 0.005]
     if dense:
         out.append(f"Evals are {percent(max(row['eval_share'] for row in dense))} of the compute used under {dense[0]['policy']}.")

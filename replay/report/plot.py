@@ -43,7 +43,7 @@ def draw(simulation: Simulation, summary: dict[str, list[Any]]) -> Figure:
     columns = min(4, max(2, len(shown)))
     rows = -(-len(shown) // columns)
     figure = Figure(figsize=(11, 5.2 + 2.3 * rows), layout="constrained")
-    top, bottom = figure.subfigures(2, 1, height_ratios=[5.2, 2.3 * rows])
+    top, bottom = figure.subfigures(2, 1, height_ratios=[5.2, 2.3 * rows], squeeze=False).ravel()
     _scatter(top.subplots(), simulation, summary)
     grid = bottom.subplots(rows, columns, squeeze=False).ravel()
     marked = [policy for policy in simulation.policies if policy not in ("never", "one-epoch", ORACLE)][:_MOST_POLICIES]
@@ -91,7 +91,9 @@ def _scatter(axes: Axes, simulation: Simulation, summary: dict[str, list[Any]]) 
     axes.set_xlabel(f"compute saved, % of {simulation.unit}")
     axes.set_ylabel("best-metric loss,\n% of a run's improvement")
     counted = len(simulation.runs)
-    axes.set_title(f"{counted} run{'s' * (counted != 1)}, judged by {_safe(simulation.objective.metric)}; mean and 95 % interval", fontsize=10)
+    axes.set_title(
+        f"{counted} run{'s' * (counted != 1)}, judged by {_safe(simulation.objective.metric)}; mean and 95 % interval", fontsize=10
+    )
     axes.set_xlim(-3, 103)
     axes.set_ylim(bottom=min(-1.0, axes.get_ylim()[0] * 0.02))
     axes.grid(alpha=0.25)

@@ -61,7 +61,9 @@ def lines(head: Sequence[str], rows: Sequence[Sequence[str]], *, left: Sequence[
             first = ""
         tail = textwrap.wrap(others[-1], last) or [""] if others and len(head) - 1 in left else others[-1:]
         shown = [first, *others[:-1], tail[0]] if others else [first]
-        out.append("  ".join(_aligned(cell, size, column in left) for column, (cell, size) in enumerate(zip(shown, sizes, strict=True))).rstrip())
+        out.append(
+            "  ".join(_aligned(cell, size, column in left) for column, (cell, size) in enumerate(zip(shown, sizes, strict=True))).rstrip()
+        )
         out += [" " * (sum(sizes[:-1]) + 2 * (len(head) - 1)) + more for more in tail[1:]]
     return out
 

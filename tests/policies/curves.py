@@ -28,7 +28,12 @@ def runs(draw, most=4, longest=14):
         first = draw(st.sampled_from([0, 1, 100]))
         gaps = draw(st.lists(st.integers(1, 50), min_size=len(values), max_size=len(values)))
         steps = [float(first + sum(gaps[:index])) for index in range(len(values))]
-        made.append((values, {"steps": steps, "epoch": [step / 64 for step in steps], "used": [3 * step + index for index, step in enumerate(steps)]}))
+        made.append(
+            (
+                values,
+                {"steps": steps, "epoch": [step / 64 for step in steps], "used": [3 * step + index for index, step in enumerate(steps)]},
+            )
+        )
     return made
 
 

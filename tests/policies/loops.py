@@ -130,7 +130,9 @@ def modified(policy, values, mode, along):
     """Thinning, smoothing and warm-up around a policy, as a loop."""
     made = [index for index in range(len(values)) if (index + 1) % policy.every == 0]
     smoothed = smooth(policy.smooth, [values[index] for index in made])
-    place = {"evals": range(1, len(made) + 1), "steps": [along["steps"][i] for i in made], "epochs": [along["epoch"][i] for i in made]}[policy.unit]
+    place = {"evals": range(1, len(made) + 1), "steps": [along["steps"][i] for i in made], "epochs": [along["epoch"][i] for i in made]}[
+        policy.unit
+    ]
     looked = [number for number in range(len(made)) if place[number] >= policy.start]
     inner = LOOPS[policy.policy.name](
         policy.policy,

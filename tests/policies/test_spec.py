@@ -74,7 +74,9 @@ def test_policies_from_a_file(tmp_path):
     assert read_policies(file) == {"ours": "patience=3", "theirs": "transformers:patience=2"}
 
 
-@pytest.mark.parametrize(("text", "says"), [("", "no policies"), ("[policies.a]\n", "needs spec"), ("policies = 3", "no policies"), ("[", "policies.toml")])
+@pytest.mark.parametrize(
+    ("text", "says"), [("", "no policies"), ("[policies.a]\n", "needs spec"), ("policies = 3", "no policies"), ("[", "policies.toml")]
+)
 def test_a_file_without_policies(tmp_path, text, says):
     file = tmp_path / "policies.toml"
     file.write_text(text)

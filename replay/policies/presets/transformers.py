@@ -36,7 +36,18 @@ class Transformers(Policy):
     checked_against: ClassVar[str | None] = "transformers 5.24.0"
 
     patience: int = param("early_stopping_patience: evals without an improvement", 1, minimum=0, aliases=("early_stopping_patience",))
-    threshold: float = param("early_stopping_threshold: the gain that resets the counter", 0.0, aliases=("early_stopping_threshold", "min_delta"))
+    threshold: float = param(
+        "early_stopping_threshold: the gain that resets the counter", 0.0, aliases=("early_stopping_threshold", "min_delta")
+    )
+
+    def caution(self, metric: str, mode: Mode) -> str | None:
+        if mode == ("min" if metric.endswith("loss") else "max"):
+            return None
+        default = "higher" if mode == "min" else "lower"
+        return (
+            f"transformers takes {default} as better for {metric} unless greater_is_better={mode == 'max'} is set"
+            f" (it looks whether the name ends in 'loss'); this simulates mode {mode}"
+        )
 
     def limit(self, mode: Mode) -> float:
         return float(self.patience)

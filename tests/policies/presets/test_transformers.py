@@ -15,9 +15,13 @@ NAN, INF = math.nan, math.inf
 
 
 def real_stop(values, mode, patience, threshold, eval_on_start=False):
-    """1-based eval at which transformers asks to stop: its callback, then its Trainer's own update of the best, as `_evaluate` orders them."""
+    """1-based eval at which transformers asks to stop: its callback, then its Trainer's update of the best, in that order."""
     args = SimpleNamespace(
-        metric_for_best_model="eval_x", greater_is_better=mode == "max", save_strategy="no", load_best_model_at_end=False, eval_strategy="steps"
+        metric_for_best_model="eval_x",
+        greater_is_better=mode == "max",
+        save_strategy="no",
+        load_best_model_at_end=False,
+        eval_strategy="steps",
     )
     callback = transformers.EarlyStoppingCallback(patience, threshold)
     state, control = transformers.TrainerState(), transformers.TrainerControl()

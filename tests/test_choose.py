@@ -1,0 +1,104 @@
+import math
+
+import numpy as np
+import pytest
+
+import replay
+from replay import Run
+from replay.choose import KEYS, equal_budget, interval, summarise
+from replay.simulation import replay_runs
+
+
+def runs(count=10, evals=20, seed=0, group=None):
+    rng = np.random.default_rng(seed)
+    made = []
+    for number in range(count):
+        falls = np.exp(-np.arange(evals) / rng.uniform(2, 5)) + 0.02 * np.maximum(0, np.arange(evals) - rng.integers(5, 15))
+        values = falls + 0.01 * rng.standard_normal(evals)
+        made.append(
+            Run(
+                f"r{number}",
+                {"step": np.arange(1, evals + 1), "epoch": np.arange(1, evals + 1) / 4, "eval_loss": values},
+                {"group": group and group(number)},
+            )
+        )
+    return made
+
+
+def test_summary_by_hand():
+    two = [
+        Run("a", {"step": [1, 2, 3, 4], "eval_loss": [1.0, 0.5, 0.6, 0.7]}),
+        Run("b", {"step": [1, 2, 3, 4], "eval_loss": [1.0, 1.1, 0.5, 0.6]}),
+    ]
+    row = replay.sweep(two, ["patience=1"]).iloc[0]
+    assert list(row.index) == list(KEYS)
+    assert (row.runs, row.stopped, row.censored) == (2, 2, 0)
+    assert row.saved_mean == pytest.approx((1 / 4 + 2 / 4) / 2)
+    assert row.lost_mean == pytest.approx((0 + 1) / 2)
+    assert row.regret_worst == pytest.approx(0.5)
+    assert row.lost_worst == 1
+    assert row.verdict == "too few runs to rank"
+
+
+def test_intervals_hold_the_mean_are_seeded_and_need_two_groups():
+    values = np.random.default_rng(1).normal(3, 1, 30)
+    names = [str(number) for number in range(30)]
+    low, high = interval(values, names)
+    assert low < values.mean() < high
+    assert high - low == pytest.approx(2 * 1.96 * values.std() / math.sqrt(30), rel=0.15)
+    assert (low, high) == interval(values, names)
+    assert all(math.isnan(bound) for bound in interval(values, ["same"] * 30))
+
+
+def test_copies_in_a_group_do_not_narrow_the_interval():
+    values = np.random.default_rng(2).normal(0, 1, 12)
+    low, high = interval(values, [str(number) for number in range(12)])
+    again_low, again_high = interval(np.repeat(values, 5), [str(number) for number in np.repeat(np.arange(12), 5)])
+    naive_low, naive_high = interval(np.repeat(values, 5), [str(number) for number in range(60)])
+    assert again_high - again_low == pytest.approx(high - low)
+    assert naive_high - naive_low < 0.6 * (high - low)
+
+
+def test_unknown_losses_are_left_out():
+    assert interval(np.array([1.0, np.nan, 1.0]), ["a", "b", "c"]) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize("saved", [0.0, 0.1, 0.33, 0.5, 0.9])
+def test_the_equal_budget_saves_as_much(saved):
+    profiles = list(replay_runs(runs(), ["never"]).profiles.values())
+    shares = [1 - saved] * len(profiles)
+    # by hand: every run stops at its last eval within the share (1 eval = 1/20)
+    budget = equal_budget(profiles, saved)
+    by_hand = np.mean([profile.lost[max(round(share * 20) - 1, 0)] for profile, share in zip(profiles, shares, strict=True)])
+    if abs(saved * 20 - round(saved * 20)) < 1e-9:
+        assert budget.lost == pytest.approx(by_hand)
+    assert 0 <= budget.lost <= 1
+
+
+def test_a_budget_is_no_better_than_itself():
+    simulation = replay_runs(runs(), ["budget=10"])
+    summary = summarise(simulation)
+    assert summary["lost_mean"][0] == pytest.approx(summary["budget_lost"][0])
+    assert summary["verdict"][0] == "no better than training shorter"
+
+
+def test_verdicts():
+    rng = np.random.default_rng(3)
+    # turning points far apart: patience finds each within its noise, a fixed budget cannot
+    wide = []
+    for number, turn in enumerate([3, 5, 8, 12, 18, 25, 33, 40, 4, 10]):
+        evals = np.arange(50)
+        values = np.abs(evals - turn) / turn + 0.05 * rng.standard_normal(50)
+        values[45] = values.min() - 0.01  # a second dip, which no patience waits for
+        wide.append(Run(f"r{number}", {"step": evals + 1, "eval_loss": values}))
+    summary = replay.sweep(wide, ["patience=4", "patience=1000", "target=-5", "never", "patience=40"]).set_index("policy")
+    assert summary.verdict["patience=4"] == "better than training shorter"
+    assert 0 < summary.lost_mean["patience=4"] < summary.budget_lost["patience=4"]
+    assert summary.verdict["patience=40"] == "within noise"
+    assert summary.verdict["patience=1000"] == "never fires"
+    assert summary.verdict["target=-5"] == "never fires"
+    assert summary.verdict["never"] == "full log"
+    few = replay.sweep(wide[:5], ["patience=2"]).iloc[0]
+    assert few.verdict == "too few runs to rank"
+    short = [Run(made.id, {"step": [1, 2, 3], "eval_loss": [1.0, 0.5, 0.6]}) for made in wide]
+    assert replay.sweep(short, ["patience=1"]).iloc[0].verdict == "too few runs to rank"

@@ -1,0 +1,66 @@
+"""The documents say what the code does: README's blocks are made by it, CONTRIBUTING's example runs."""
+
+import doctest
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from replay.cli import cli
+from replay.importers import IMPORTERS
+from replay.policies import POLICIES
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_readme_blocks_are_fresh():
+    """Each block is the output of the command, or the code, above it; `make readme` writes them anew."""
+    done = subprocess.run([sys.executable, "-m", "cogapp", "--check", "--diff", "README.md"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert README.count("[[[cog") >= 6
+
+
+@pytest.mark.parametrize("name", sorted(cli.commands))
+def test_every_command_has_help_with_an_example_and_is_in_the_readme(name):
+    command = cli.commands[name]
+    assert command.help
+    assert f"replay {name}" in README
+    if command.params and any(param.name == "paths" for param in command.params):
+        assert f"replay {name}" in command.help
+    assert all(getattr(param, "help", "argument") for param in command.params)
+
+
+@pytest.mark.parametrize("name", [*POLICIES, *(kind.name for kind in IMPORTERS)])
+def test_every_policy_and_format_is_in_the_readme(name):
+    assert f"| {name} |" in README
+
+
+def test_the_policy_of_contributing_works():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    code = re.search(r"A whole policy:\n\n```python\n(.*?)```", text, re.DOTALL).group(1)
+    module = {"__name__": "fall"}
+    exec(code, module)
+    kind = module["Fall"]
+    tests = doctest.DocTestFinder().find(kind, "Fall", globs=module, module=False)
+    results = doctest.DocTestRunner().run(tests[0])
+    assert (results.failed, results.attempted) == (0, 1)
+    curve = [1.0, 0.9, 0.95, 0.96, 0.5, float("nan"), 0.6, 0.7]
+    policy = kind(2)
+    whole = [policy.decide(curve[:end]).stop for end in range(1, len(curve) + 1)]
+    assert whole.index(True) + 1 == policy.stop_eval(curve) == 4
+    assert policy.spec() == "fall=2"
+    assert policy.decide(curve[:4]).reason == "worse 2 of 2 times in a row, now 0.96"
+
+
+def test_names_of_the_documents_exist():
+    """Files and make targets that the documents name."""
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    for document in ("README.md", "CONTRIBUTING.md"):
+        text = (ROOT / document).read_text(encoding="utf-8")
+        for target in re.findall(r"`make ([a-z]+)", text):
+            assert target in targets, (document, target)
+        for path in re.findall(r"`((?:replay|collect|tests|benchmarks|sample_logs)/[\w./-]+)`", text):
+            assert (ROOT / path).exists(), (document, path)
