@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 __all__ = ["cli", "main"]
 
 
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+
+
 class _Failure(click.ClickException):
     exit_code = 2
 
@@ -33,7 +36,7 @@ class _Collect(click.Group):
 @click.group(cls=_Collect, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80}, no_args_is_help=True)
 @click.version_option(package_name="stop-replay", prog_name="collect")
 def cli() -> None:
-    """Train LoRA adapters to the end, and write complete logs for replay.
+    r"""Train LoRA adapters to the end, and write complete logs for replay.
 
     \b
       collect run config.toml --out logs/
@@ -43,8 +46,8 @@ def cli() -> None:
 
 @cli.command()
 @click.argument("configs", nargs=-1, required=True, metavar="CONFIG.toml...", type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Each run gets a folder of its name below it.")
-@click.option("--cache", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Fetched models and texts (default: ~/.cache/stop-replay).")
+@click.option("--out", required=True, type=_FOLDER, metavar="DIR", help="Each run gets a folder of its name below it.")
+@click.option("--cache", type=_FOLDER, metavar="DIR", help="Fetched models and texts (default: ~/.cache/stop-replay).")
 def run(configs: tuple[Path, ...], out: Path, cache: Path | None) -> None:
     """Fine-tune once for each config, one after the other, never stopping early.
 
@@ -75,7 +78,8 @@ def _one(config: Config, folder: Path, cache: Path) -> None:
         if log.ended:
             click.echo(f"{config.name}: finished already, skipped ({log.evals} evals, {log.step:g} steps)", err=True)
             return
-        raise InputError(f"{folder} holds the beginning of this run ({log.evals} evals, cut short at step {log.step:g}); move it away to start again")
+        at = f"{log.evals} evals, cut short at step {log.step:g}"
+        raise InputError(f"{folder} holds the beginning of this run ({at}); move it away to start again")
     metrics = train.run(config, folder, cache, progress=sys.stderr.isatty())
     scores = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items() if name in train.modes(config))
     click.echo(f"{config.name}: done ({scores})", err=True)

@@ -155,12 +155,13 @@ def _check_disjoint(train: list[Example], validation: list[Example], test: list[
 def _labels(train: list[Example], validation: list[Example], test: list[Example], name: str) -> tuple[str, ...]:
     counts = Counter(example.target for example in train)
     if len(counts) < 2:
-        raise InputError(f"data.label = {name!r} has one value in the training examples ({next(iter(counts))!r}); a classifier needs two or more")
+        raise InputError(f"data.label = {name!r} is {next(iter(counts))!r} in all training examples; a classifier needs two values or more")
     if len(counts) > 100 and len(counts) > len(train) / 2:
         raise InputError(f"data.label = {name!r} has {len(counts)} values in {len(train)} training examples; it is no class label")
     for split, examples in (("validation", validation), ("test", test)):
         if unseen := sorted({example.target for example in examples} - set(counts)):
-            raise InputError(f"label {unseen[0]!r} of the {split} examples is not in the training examples; these have {suggestion(unseen[0], counts)}")
+            known = suggestion(unseen[0], counts)
+            raise InputError(f"label {unseen[0]!r} of the {split} examples is not in the training examples; these have {known}")
     return tuple(sorted(counts))
 
 

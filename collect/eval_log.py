@@ -6,6 +6,7 @@ Used as a callback of any transformers Trainer, or called from a training loop o
 from __future__ import annotations
 
 import importlib.metadata
+import math
 import os
 import platform
 import time
@@ -117,9 +118,9 @@ class EvalLog(_Callback):
         self._counts: dict[str, Any] = {}
         self._evals = 0
         self._pending: dict[str, Any] | None = None
-        self._losses: list[tuple[float, float]] = []
+        self._losses: list[tuple[int, float]] = []
         self._companions: dict[str, float] = {}
-        self._logged_step = 0.0
+        self._logged_step = self._last_step = 0
         self._began = self._mark = time.perf_counter()
         self._cpu = time.process_time()
         self._eval_seconds = 0.0
@@ -175,9 +176,9 @@ class EvalLog(_Callback):
         plain = _plain({name: values[name] for name in ("loss", "learning_rate", "grad_norm") if name in values})
         self._write({"kind": "train", "step": int(step), "epoch": epoch, **plain})
         if "loss" in plain:
-            self._losses.append((max(step - self._logged_step, 1), plain["loss"]))
+            self._losses.append((max(int(step) - self._logged_step, 1), plain["loss"]))
         self._companions = {name: value for name, value in plain.items() if name != "loss"}
-        self._logged_step = step
+        self._logged_step = int(step)
 
     def count(self, **amounts: Any) -> None:
         """Add to counters: ``tokens=512``. Names that begin with ``eval_`` are of the evaluation in progress."""
@@ -187,7 +188,8 @@ class EvalLog(_Callback):
     def resume(self, step: int) -> None:
         """Go on with the log from the checkpoint of this step; what it holds after that step is void from now on.
 
-        Raises InputError where the log there is of another run, has ended, or does not reach that step.
+        Without a log there, a new one begins at that step. Clocks and counters go on from the last evaluation that is kept.
+        Raises InputError where the log there is of another run, or has ended.
         """
         there = existing(self.folder)
         if there is None:
@@ -208,7 +210,7 @@ class EvalLog(_Callback):
             self._eval_seconds = wall - train if train else 0.0
             self._cpu -= number(counted.pop("cpu_seconds", 0.0)) or 0.0
             self._counts = {name: value for name, value in counted.items() if not name.startswith("eval_")}
-        self._logged_step = step
+        self._logged_step = self._last_step = int(step)
         self._write({"kind": "segment", "segment": len(segments) + 1, "resumed_from": int(step), "time": time.time()})
 
     def end(self, step: int, reason: str) -> None:
@@ -231,11 +233,11 @@ class EvalLog(_Callback):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if kind is None and self._file is not None:
-            self.end(int(self._logged_step), "the loop ended")
+            self.end(self._last_step, "the loop ended")
         self.close()
 
-    def _open(self, step: float) -> None:
-        self._logged_step = max(self._logged_step, 0.0)
+    def _open(self, step: int) -> None:
+        self._last_step = int(step)
         if self._file is not None:
             return
         there = existing(self.folder)
@@ -284,7 +286,7 @@ class EvalLog(_Callback):
             return
         self._began = self._mark = time.perf_counter()
         self._cpu = time.process_time()
-        for name, value in _from_trainer(args, state, model).items():
+        for name, value in _from_trainer(args, state, model, kwargs.get("train_dataloader")).items():
             self.header.setdefault(name, value)
         if state.global_step:
             self.resume(state.global_step)
@@ -315,8 +317,11 @@ class EvalLog(_Callback):
         if self._file is None:
             return  # an evaluation outside of the training
         now = time.perf_counter()
-        found = {name: value for name, value in (metrics or {}).items() if not name.endswith(_NOT_METRICS) and name not in ("epoch", "step")}
-        found = {name: value for name, value in found.items() if number(_scalar(value)) is not None and name != "num_input_tokens_seen"}
+        found = {
+            name: value
+            for name, value in (metrics or {}).items()
+            if not name.endswith(_NOT_METRICS) and name not in ("epoch", "step", "num_input_tokens_seen") and _is_number(value)
+        }
         if not found:
             raise InputError(
                 "the evaluation gave no loss and no metric: the Trainer does not know the labels; "
@@ -379,28 +384,31 @@ def hardware() -> dict[str, Any]:
     return found
 
 
-def _from_trainer(args: Any, state: Any, model: Any) -> dict[str, Any]:
+def _from_trainer(args: Any, state: Any, model: Any, batches: Any) -> dict[str, Any]:
     """Header entries that the Trainer knows."""
-    hyperparameters = {name: getattr(args, name) for name in _HYPERPARAMETERS if hasattr(args, name)}
-    hyperparameters["lr_scheduler_type"] = str(getattr(hyperparameters.get("lr_scheduler_type"), "value", hyperparameters.get("lr_scheduler_type")))
-    hyperparameters["optim"] = str(getattr(hyperparameters.get("optim"), "value", hyperparameters.get("optim")))
+    given = {name: getattr(args, name) for name in _HYPERPARAMETERS if hasattr(args, name)}
+    given.pop("num_train_epochs" if args.max_steps > 0 else "max_steps", None)
+    hyperparameters = {name: getattr(value, "value", value) for name, value in given.items()}  # enumerations by their value
+    try:
+        epochs = state.max_steps / math.ceil(len(batches) / args.gradient_accumulation_steps)
+    except TypeError:  # a stream of batches has no length
+        epochs = None
     for adapter in (getattr(model, "peft_config", None) or {}).values():
-        for name in _LORA:
-            value = getattr(adapter, name, None)
+        for key in _LORA:
+            value = getattr(adapter, key, None)
             if value is not None:
-                hyperparameters[name] = sorted(value) if isinstance(value, set) else value
-        break
+                hyperparameters[key] = sorted(value) if isinstance(value, set) else value
+        break  # of several adapters the first is trained
     found: dict[str, Any] = {
         "planned_steps": state.max_steps,
-        "planned_epochs": state.num_train_epochs if not args.max_steps or args.max_steps < 0 else None,
+        "planned_epochs": epochs,
         "hyperparameters": hyperparameters,
         "seed": args.seed,
     }
-    name = getattr(getattr(model, "config", None), "_name_or_path", None)
-    if name:
+    if name := getattr(getattr(model, "config", None), "_name_or_path", None):
         found["model"] = Path(name).name if Path(name).is_absolute() else name
     if args.metric_for_best_model:
-        metric = args.metric_for_best_model
+        metric = str(args.metric_for_best_model)
         metric = metric if metric.startswith("eval_") else f"eval_{metric}"
         found["monitor"] = metric
         if args.greater_is_better is not None:
@@ -410,13 +418,22 @@ def _from_trainer(args: Any, state: Any, model: Any) -> dict[str, Any]:
     return found
 
 
-def _scalar(value: Any) -> Any:
-    """A tensor or array of one element as a number of Python."""
-    return value.item() if hasattr(value, "item") and not isinstance(value, str) else value
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {str(name): _scalar(value) for name, value in values.items()}
+    """Values as numbers of Python; tensors and arrays of one element become theirs, None stays."""
+    plain = {}
+    for name, value in values.items():
+        try:
+            single = value.item() if hasattr(value, "item") else value
+        except (ValueError, RuntimeError):  # more than one element
+            single = value
+        if single is not None and not _is_number(single):
+            raise InputError(f"{name} = {value!r} is not a number")
+        plain[str(name)] = single
+    return plain
 
 
 def _difference(old: Any, new: Any, name: str) -> str | None:

@@ -12,7 +12,7 @@ from typing import Any
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
-from transformers.integrations import TensorBoardCallback
+from transformers.integrations.integration_utils import TensorBoardCallback
 
 __all__ = ["EventFile", "Events"]
 
@@ -51,4 +51,4 @@ class Events(TensorBoardCallback):  # type: ignore[misc, unused-ignore]
     """transformers' callback, writing to an `EventFile`."""
 
     def __init__(self, file: EventFile) -> None:
-        super().__init__(tb_writer=file)
+        super().__init__(tb_writer=file)  # type: ignore[no-untyped-call]

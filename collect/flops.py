@@ -43,14 +43,16 @@ class Meter:
 def _cpu_attention() -> dict[Any, Any]:
     """The fused attention that torch uses on CPUs, which its counter leaves out (torch 2.13): counted like that of GPUs."""
     import torch
-    from torch.utils.flop_counter import sdpa_backward_flop_count, sdpa_flop_count
+    import torch.utils.flop_counter as counter
+
+    formulas: Any = counter
 
     def forward(query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> int:
-        return int(sdpa_flop_count(query, key, value))
+        return int(formulas.sdpa_flop_count(query, key, value))
 
     def backward(grad: Any, query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> int:
-        return int(sdpa_backward_flop_count(grad, query, key, value))
+        return int(formulas.sdpa_backward_flop_count(grad, query, key, value))
 
     name = "_scaled_dot_product_flash_attention_for_cpu"
-    formulas = {name: forward, f"{name}_backward": backward}
-    return {getattr(torch.ops.aten, operation): formula for operation, formula in formulas.items() if hasattr(torch.ops.aten, operation)}
+    operations = {name: forward, f"{name}_backward": backward}
+    return {getattr(torch.ops.aten, key): formula for key, formula in operations.items() if hasattr(torch.ops.aten, key)}

@@ -44,5 +44,8 @@ class Progress(TrainerCallback):  # type: ignore[misc, unused-ignore]
     def _show(self, state: Any) -> None:
         done = state.global_step - self._first
         left = (time.monotonic() - self._began) / max(done, 1) * (state.max_steps - state.global_step)
-        scores = f", {self._evals} evals, eval_loss {self._loss:.4g}, best {self._best[0]:.4g} at step {self._best[1]}" if self._evals else ""
-        click.echo(f"\r\x1b[K{self._name}: step {state.global_step}/{state.max_steps}{scores}, {left / 60:.1f} min left", nl=False, err=True)
+        parts = [f"{self._name}: step {state.global_step}/{state.max_steps}"]
+        if self._evals:
+            parts.append(f"{self._evals} evals, eval_loss {self._loss:.4g}, best {self._best[0]:.4g} at step {self._best[1]}")
+        parts.append(f"{left / 60:.1f} min left")
+        click.echo("\r\x1b[K" + ", ".join(parts), nl=False, err=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ from replay.simulation import BASELINES, ORACLE, Keep, Profile, Simulation, repl
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["ENOUGH_EVALS", "ENOUGH_RUNS", "KEYS", "Budget", "equal_budget", "interval", "summarise", "sweep"]
+__all__ = ["ENOUGH_EVALS", "ENOUGH_RUNS", "KEYS", "Budget", "FixedBudgets", "interval", "summarise", "sweep"]
 
 #: Fewer runs, or runs with fewer evals than this, are too few to rank policies by.
 ENOUGH_RUNS = 8
@@ -27,11 +28,13 @@ KEYS = (
     "budget_lost", "budget_regret", "within_noise", "eval_share",
 )  # fmt: skip
 
+_MOST_PLACES = 4_000_000
 _DRAWS = 2000
 _SEED = 20250101
 
 
-def _weights(groups: Sequence[str], draws: int = _DRAWS) -> Floats:
+@lru_cache(maxsize=8)
+def _weights(groups: tuple[str, ...], draws: int = _DRAWS) -> Floats:
     """How often each run is drawn in each bootstrap sample of whole groups (draws × runs); seeded."""
     names, member = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
     generator = np.random.Generator(np.random.PCG64(_SEED))
@@ -51,7 +54,7 @@ def interval(values: Floats, groups: Sequence[str], level: float = 0.95) -> tupl
     values, groups = values[known], [group for group, here in zip(groups, known, strict=True) if here]
     if len(set(groups)) < 2:
         return np.nan, np.nan
-    weights = _weights(groups)
+    weights = _weights(tuple(groups))
     total = weights.sum(axis=1)
     means = (weights @ values)[total > 0] / total[total > 0]
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
@@ -66,30 +69,41 @@ class Budget(NamedTuple):
     lost_by_run: Floats
 
 
-def equal_budget(profiles: Sequence[Profile], saved: float) -> Budget:
-    """The fixed budget whose mean saving over the runs is ``saved``: every run stops at the same share of its compute.
+class FixedBudgets:
+    """What stopping every run at the same share of its compute would give: "train shorter by as much".
 
-    Evals make a budget a step function, so the two budgets around the wanted saving are mixed to meet it exactly. A run stops at
-    its last eval within the share; a share below its first eval stops there.
+    Evals make a budget a step function of the share, so the two budgets around a wanted saving are mixed to meet it exactly. A
+    run stops at its last eval within the share, and at its first where the share is below it. With very many evals the shares
+    looked at are thinned to evenly spaced ones of those that occur.
     """
-    shares = np.unique(np.concatenate([profile.used / profile.full if profile.full > 0 else np.ones(1) for profile in profiles]))
-    places = [np.maximum(np.searchsorted(_shares(profile), shares, side="right") - 1, 0) for profile in profiles]
-    means = np.mean([profile.saved[place] for profile, place in zip(profiles, places, strict=True)], axis=0)
-    # ``means`` falls as shares rise; find the neighbours of the wanted saving
-    at = int(np.searchsorted(-means, -saved, side="left"))
-    after, before = min(at, len(shares) - 1), max(min(at, len(shares) - 1) - 1, 0)
-    span = means[before] - means[after]
-    weight = float((means[before] - saved) / span) if span > 0 else 1.0
-    weight = min(max(weight, 0.0), 1.0)
 
-    def mixed(values: Sequence[Floats]) -> Floats:
-        low = np.array([value[place[before]] for value, place in zip(values, places, strict=True)])
-        high = np.array([value[place[after]] for value, place in zip(values, places, strict=True)])
-        return np.where(weight == 1.0, high, np.where(weight == 0.0, low, (1 - weight) * low + weight * high))
+    def __init__(self, profiles: Sequence[Profile]) -> None:
+        self._profiles = list(profiles)
+        shares = np.unique(np.concatenate([_shares(profile) for profile in self._profiles]))
+        most = max(256, _MOST_PLACES // len(self._profiles))
+        if len(shares) > most:
+            shares = shares[np.unique(np.linspace(0, len(shares) - 1, most).round().astype(np.int64))]
+        self._places = np.stack(
+            [np.maximum(np.searchsorted(_shares(profile), shares, side="right") - 1, 0) for profile in self._profiles]
+        ).astype(np.int32)
+        self._saved = np.mean([profile.saved[place] for profile, place in zip(self._profiles, self._places, strict=True)], axis=0)
 
-    lost = mixed([profile.lost for profile in profiles])
-    regret = mixed([profile.regret for profile in profiles])
-    return Budget(_mean(regret), _mean(lost), lost)
+    def matching(self, saved: float) -> Budget:
+        """The budget whose mean saving over the runs is ``saved`` (a fraction), or the nearest that there is."""
+        means = self._saved  # falls as shares rise
+        after = min(int(np.searchsorted(-means, -saved, side="left")), len(means) - 1)
+        before = max(after - 1, 0)
+        span = float(means[before] - means[after])
+        weight = min(max((float(means[before]) - saved) / span, 0.0), 1.0) if span > 0 else 1.0
+        lost = self._mixed("lost", before, after, weight)
+        return Budget(_mean(self._mixed("regret", before, after, weight)), _mean(lost), lost)
+
+    def _mixed(self, name: str, before: int, after: int, weight: float) -> Floats:
+        low, high = (
+            np.array([getattr(profile, name)[places[at]] for profile, places in zip(self._profiles, self._places, strict=True)])
+            for at in (before, after)
+        )
+        return high if weight == 1 else low if weight == 0 else (1 - weight) * low + weight * high
 
 
 def _shares(profile: Profile) -> Floats:
@@ -115,13 +129,16 @@ def summarise(simulation: Simulation) -> dict[str, list[Any]]:
         name: np.array([np.nan if value is None else float(value) for value in outcomes[name]], dtype=np.float64)
         for name in ("saved", "regret", "relative_regret", "lost", "noise", "used", "eval_used")
     }
+    budgets: dict[tuple[str, ...], FixedBudgets] = {}
     for policy in simulation.policies:
         rows = np.flatnonzero(names == policy)
         runs = [outcomes["run"][row] for row in rows]
         own = {name: values[rows] for name, values in columns.items()}
         grouped = [groups[run] for run in runs]
         saved, lost, regret = own["saved"], own["lost"], own["regret"]
-        budget = equal_budget([simulation.profiles[run] for run in runs], float(saved.mean())) if runs else Budget(np.nan, np.nan, lost)
+        if tuple(runs) not in budgets:
+            budgets[tuple(runs)] = FixedBudgets([simulation.profiles[run] for run in runs])
+        budget = budgets[tuple(runs)].matching(float(saved.mean()))
         stopped = sum(outcomes["stopped_eval"][row] is not None for row in rows)
         evals = [outcomes["evals"][row] for row in rows]
         known = lost[~np.isnan(lost)]

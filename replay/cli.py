@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -237,17 +236,11 @@ def simulate(
     elif style == "markdown":
         text = report.as_markdown(simulation, summary, per_run)
     else:
-        where = shlex.join(str(path) for path in paths)
+        where = [str(path) for path in paths]
         given = next((spec for spec in policies if spec in simulation.policies), policies[0])
-        hints = [] if per_run else [f"replay simulate {where} --per-run"]
-        hints.append(f"replay explain {where} --policy {shlex.quote(given)} --run {shlex.quote(simulation.runs[0].id)}")
-        text = report.as_text(
-            simulation,
-            summary,
-            per_run,
-            report_found.headline(found, paths),
-            [f"next: {hints[0]}", *(f"      {hint}" for hint in hints[1:])],
-        )
+        hints = [] if per_run else [["replay", "simulate", *where, "--per-run"]]
+        hints.append(["replay", "explain", *where, "--policy", given, "--run", simulation.runs[0].id])
+        text = report.as_text(simulation, summary, per_run, report_found.headline(found, paths), hints)
     _write(text, out)
 
 

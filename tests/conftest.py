@@ -14,14 +14,33 @@ def write_log(folder, values, *, seed=0, test=None, header=None, end=True, every
     """An eval log with eval_loss, eval_accuracy and test_loss; returns its path."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
-    lines = [{"format": FORMAT_NAME, "version": VERSION, "run": folder.name, "modes": {"eval_loss": "min", "eval_accuracy": "max", "test_loss": "min"}}]
+    lines = [
+        {
+            "format": FORMAT_NAME,
+            "version": VERSION,
+            "run": folder.name,
+            "modes": {"eval_loss": "min", "eval_accuracy": "max", "test_loss": "min"},
+        }
+    ]
     lines[0] |= {"monitor": "eval_loss", "planned_steps": every * len(values), **(header or {})}
     for number, value in enumerate(values, 1):
-        metrics = {"eval_loss": value, "eval_accuracy": None if math.isnan(value) else 1 / (1 + abs(value)), "test_loss": value + 0.01 * rng.standard_normal()}
+        metrics = {
+            "eval_loss": value,
+            "eval_accuracy": None if math.isnan(value) else 1 / (1 + abs(value)),
+            "test_loss": value + 0.01 * rng.standard_normal(),
+        }
         compute = {"train_seconds": 10.0 * number, "eval_seconds": 2.0, "tokens": 5000 * number}
         lines.append({"kind": "train", "step": every * number, "epoch": number / 4, "loss": 2.0 / number, "learning_rate": 1e-3})
         lines.append(
-            {"kind": "eval", "step": every * number, "epoch": number / 4, "time": 1.7e9 + 12 * number, "metrics": metrics, "compute": compute, "saved": True}
+            {
+                "kind": "eval",
+                "step": every * number,
+                "epoch": number / 4,
+                "time": 1.7e9 + 12 * number,
+                "metrics": metrics,
+                "compute": compute,
+                "saved": True,
+            }
         )
     if end:
         lines.append({"kind": "end", "step": every * len(values), "reason": "planned steps"})
@@ -37,7 +56,7 @@ def curve(number, evals=20):
     return (falls + 0.01 * rng.standard_normal(evals)).tolist()
 
 
-@pytest.fixture()
+@pytest.fixture
 def logs(tmp_path):
     """Ten runs of twenty evals below one folder."""
     for number in range(10):

@@ -5,7 +5,7 @@ import pytest
 
 import replay
 from replay import Run
-from replay.choose import KEYS, equal_budget, interval, summarise
+from replay.choose import KEYS, FixedBudgets, interval, summarise
 from replay.simulation import replay_runs
 
 
@@ -68,7 +68,7 @@ def test_the_equal_budget_saves_as_much(saved):
     profiles = list(replay_runs(runs(), ["never"]).profiles.values())
     shares = [1 - saved] * len(profiles)
     # by hand: every run stops at its last eval within the share (1 eval = 1/20)
-    budget = equal_budget(profiles, saved)
+    budget = FixedBudgets(profiles).matching(saved)
     by_hand = np.mean([profile.lost[max(round(share * 20) - 1, 0)] for profile, share in zip(profiles, shares, strict=True)])
     if abs(saved * 20 - round(saved * 20)) < 1e-9:
         assert budget.lost == pytest.approx(by_hand)

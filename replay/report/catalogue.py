@@ -89,4 +89,4 @@ def formats(style: str) -> str:
     out = []
     for row in rows:
         out += [f"{row['format']}  ({row['files']})", *_indented(row["what"]), ""]
-    return "\n".join([*out, "Files are found recursively and recognised by their content, whatever their name.", ""])
+    return "\n".join([*out, "Files are found recursively and recognised by content, whatever their name.", ""])

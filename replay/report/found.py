@@ -195,9 +195,7 @@ def as_text(told: Inspection, paths: Sequence[Path]) -> str:
     head, rows, left = _table(told)
     out = [line for text in [*headline(told.found, paths), *_watching(told)] for line in wrapped(text, indent="  ")]
     out += ["", *lines(head, rows, left=left), ""]
-    out += [
-        line for text in _details(told) for line in (wrapped(text[2:], 78, "    ") if text.startswith("  ") else wrapped(text, indent="  "))
-    ]
+    out += [line for text in _details(told) for line in wrapped(text, indent="    " if text.startswith("  ") else "  ")]
     return "\n".join(out) + "\n"
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from replay.choose import ENOUGH_EVALS, ENOUGH_RUNS, KEYS
-from replay.report.tables import csv_text, json_text, lines, markdown, number, percent, printable, wrapped
+from replay.report.tables import command, csv_text, json_text, lines, markdown, number, percent, printable, wrapped
 from replay.simulation import BASELINES, COLUMNS, ORACLE, Simulation
 
 __all__ = ["as_csv", "as_json", "as_markdown", "as_text"]
@@ -51,7 +51,9 @@ def as_markdown(simulation: Simulation, summary: Summary, per_run: bool) -> str:
     return f"{text}\n\n{markdown(head, rows, left)}\n" + "\n".join(printable(line) for line in _verdicts(simulation, summary)) + "\n"
 
 
-def as_text(simulation: Simulation, summary: Summary, per_run: bool, found: Sequence[str] = (), next_steps: Sequence[str] = ()) -> str:
+def as_text(
+    simulation: Simulation, summary: Summary, per_run: bool, found: Sequence[str] = (), next_steps: Sequence[Sequence[str]] = ()
+) -> str:
     """The first screen, at most 80 columns: what was read, one row a policy (or run and policy), a verdict, what to type next."""
     out = [line for text in [*found, *_headline(simulation)] for line in wrapped(text, indent="  ")]
     if per_run:
@@ -65,7 +67,9 @@ def as_text(simulation: Simulation, summary: Summary, per_run: bool, found: Sequ
     out.append("")
     out += [line for text in _verdicts(simulation, summary) for line in wrapped(text)]
     if next_steps:
-        out += ["", *next_steps]
+        out.append("")
+        for place, words in enumerate(next_steps):
+            out += command(words, indent="      " if place else "next: ")
     return "\n".join(out) + "\n"
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from replay.choose import FixedBudgets
 from replay.errors import InputError
 from replay.report.tables import printable
 from replay.simulation import ORACLE, Simulation
@@ -105,11 +106,9 @@ def _cycle(items: Sequence[str]) -> Sequence[str]:
 
 def _budget_line(axes: Axes, simulation: Simulation) -> None:
     """What training shorter by as much would lose: the line that a policy should lie below."""
-    from replay.choose import equal_budget
-
-    profiles = list(simulation.profiles.values())
+    budgets = FixedBudgets(list(simulation.profiles.values()))
     saved = [share / 50 for share in range(50)]
-    lost = [100 * equal_budget(profiles, share).lost for share in saved]
+    lost = [100 * budgets.matching(share).lost for share in saved]
     axes.plot([100 * share for share in saved], lost, color="0.6", linestyle="--", linewidth=1, label="train shorter by as much")
     axes.legend(loc="upper left", fontsize=8, frameon=False)
 

@@ -6,11 +6,12 @@ import csv
 import io
 import json
 import math
+import shlex
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["WIDTH", "csv_text", "json_text", "lines", "markdown", "number", "percent", "printable", "wrapped"]
+__all__ = ["WIDTH", "command", "csv_text", "json_text", "lines", "markdown", "number", "percent", "printable", "wrapped"]
 
 WIDTH = 80
 
@@ -75,6 +76,21 @@ def _aligned(cell: str, size: int, left: bool) -> str:
 def wrapped(text: str, width: int = WIDTH, indent: str = "") -> list[str]:
     """A paragraph of at most ``width`` columns."""
     return textwrap.wrap(printable(text), width, subsequent_indent=indent, break_on_hyphens=False) or [""]
+
+
+def command(words: Sequence[str], width: int = WIDTH, indent: str = "") -> list[str]:
+    """A shell command to paste, broken before its options where it is too long; ``indent`` goes before the first line."""
+    quoted = [shlex.quote(word) for word in words]
+    if len(indent) + len(" ".join(quoted)) <= width:
+        return [printable(indent + " ".join(quoted))]
+    out = [indent]
+    for word in quoted:
+        if word.startswith("--") and out[-1].strip():
+            out[-1] += " \\"
+            out.append(" " * (len(indent) + 2) + word)
+        else:
+            out[-1] += ("" if out[-1] == indent else " ") + word
+    return [printable(line) for line in out]
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> str:

@@ -1,0 +1,203 @@
+"""TFRecord framing: how TensorBoard's event files are cut into records, with the checksums verified.
+
+A record is its length (8 bytes), the masked CRC-32C of these, the data, and the masked CRC-32C of the data. Nothing is kept of
+a file from the first record on that is cut off or does not fit its checksum.
+
+CRC-32C is computed for all records of one length at once, a byte column at a time; where ``google_crc32c`` is installed, it is
+used instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from struct import Struct
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Damage", "RecordReader", "crc32c", "framed", "masked"]
+
+_LENGTH = Struct("<Q")
+_CRC = Struct("<I")
+_FRAME = 16
+_BLOCK = 32 * 1024 * 1024
+_POLYNOMIAL = 0x82F63B78
+_ROW = 256  # bytes that are taken together in long records
+_U32 = npt.NDArray[np.uint32]
+
+
+class Damage(NamedTuple):
+    """Where a file ends to be usable, and whether its end is cut off or its middle corrupt."""
+
+    offset: int
+    cut_off: bool
+    reason: str
+
+
+@cache
+def _table() -> _U32:
+    table = np.arange(256, dtype=np.uint32)
+    for _ in range(8):
+        table = np.where(table & 1, (table >> 1) ^ np.uint32(_POLYNOMIAL), table >> 1).astype(np.uint32)
+    return table
+
+
+@cache
+def _shift() -> tuple[tuple[int, ...], ...]:
+    """For each byte of a checksum, what it becomes when ``_ROW`` zero bytes follow: the operation is linear over GF(2)."""
+    crc = (np.arange(256, dtype=np.uint32)[None, :] << (8 * np.arange(4, dtype=np.uint32))[:, None]).ravel()
+    table = _table()
+    for _ in range(_ROW):
+        crc = table[crc & 0xFF] ^ (crc >> 8)
+    return tuple(tuple(row) for row in crc.reshape(4, 256).tolist())
+
+
+def _raw(rows: npt.NDArray[np.uint8], crc: _U32) -> _U32:
+    """The register after the bytes of every row, without the final inversion."""
+    table = _table()
+    for column in np.ascontiguousarray(rows.T):
+        crc = table[(crc ^ column) & 0xFF] ^ (crc >> np.uint32(8))
+    return crc
+
+
+def crc32c(data: bytes | memoryview) -> int:
+    """CRC-32C of one piece of data."""
+    array = np.frombuffer(data, dtype=np.uint8)
+    head = array[: len(array) % _ROW]
+    table = _table().tolist() if len(head) < 64 else None
+    register = 0xFFFFFFFF
+    if table is not None:
+        for byte in head.tolist():
+            register = table[(register ^ byte) & 0xFF] ^ (register >> 8)
+    else:
+        register = int(_raw(head[None, :], np.full(1, register, dtype=np.uint32))[0])
+    rows = array[len(head) :].reshape(-1, _ROW)
+    if len(rows):
+        first, second, third, fourth = _shift()
+        for own in _raw(rows, np.zeros(len(rows), dtype=np.uint32)).tolist():
+            register = first[register & 0xFF] ^ second[register >> 8 & 0xFF] ^ third[register >> 16 & 0xFF] ^ fourth[register >> 24] ^ own
+    return register ^ 0xFFFFFFFF
+
+
+def masked(crc: int) -> int:
+    """The checksum as it is stored."""
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def framed(head: bytes) -> bytes | None:
+    """Data of the first record as far as it lies in ``head``, or None where ``head`` does not begin with one."""
+    if len(head) < 12 or masked(crc32c(head[:8])) != _CRC.unpack_from(head, 8)[0]:
+        return None
+    return head[12 : 12 + _LENGTH.unpack_from(head)[0]]
+
+
+def _fast() -> Callable[[bytes], int] | None:
+    try:
+        from google_crc32c import value
+    except ImportError:
+        return None
+    found: Callable[[bytes], int] = value
+    return found
+
+
+class RecordReader:
+    """Iterates over the data of the good records of a file; ``damage`` then says what ended them, if anything did."""
+
+    def __init__(self, path: Path, fast: Callable[[bytes], int] | None = None) -> None:
+        self.path = path
+        self.damage: Damage | None = None
+        self._fast = fast or _fast()
+
+    def __iter__(self) -> Iterator[memoryview]:
+        with self.path.open("rb") as file:
+            size = self.path.stat().st_size
+            rest, offset = b"", 0
+            while True:
+                more = file.read(_BLOCK)
+                block = rest + more if rest else more
+                starts, lengths, at = self._walk(block)
+                good = self._verified(block, starts, lengths)
+                view = memoryview(block)
+                for start, length in zip(starts[:good], lengths[:good], strict=True):
+                    yield view[start + 12 : start + 12 + length]
+                if good < len(starts):
+                    self.damage = _damage(block[starts[good] :], offset + starts[good], size, whole=True)
+                    return
+                rest, offset = block[at:], offset + at
+                if not more:
+                    break
+                # a record that cannot end inside the file is not waited for: its length is wrong, or the file is cut off
+                if len(rest) >= 12 and offset + _LENGTH.unpack_from(rest)[0] + _FRAME > size:
+                    rest += file.read(_BLOCK)
+                    break
+            if rest:
+                self.damage = _damage(rest, offset, size, whole=False)
+
+    @staticmethod
+    def _walk(block: bytes) -> tuple[list[int], list[int], int]:
+        starts, lengths = list[int](), list[int]()
+        at, end, unpack = 0, len(block), _LENGTH.unpack_from
+        while at + _FRAME <= end:
+            (length,) = unpack(block, at)
+            after = at + _FRAME + length
+            if after > end:
+                break
+            starts.append(at)
+            lengths.append(length)
+            at = after
+        return starts, lengths, at
+
+    def _verified(self, block: bytes, starts: Sequence[int], lengths: Sequence[int]) -> int:
+        """How many of the records, from the first on, fit their checksums."""
+        if self._fast is not None:
+            value, unpack, view = self._fast, _CRC.unpack_from, block
+            for number, (start, length) in enumerate(zip(starts, lengths, strict=True)):
+                data = start + 12
+                if masked(value(view[start : start + 8])) != unpack(block, start + 8)[0]:
+                    return number
+                if masked(value(view[data : data + length])) != unpack(block, data + length)[0]:
+                    return number
+            return len(starts)
+        if not starts:
+            return 0
+        array = np.frombuffer(block, dtype=np.uint8)
+        at, size = np.array(starts, dtype=np.int64), np.array(lengths, dtype=np.int64)
+        bad = _unfit(array, at, np.full(len(at), 8))
+        bad |= _unfit(array, at + 12, size)
+        return int(np.argmax(bad)) if bad.any() else len(starts)
+
+
+def _unfit(array: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Which pieces do not fit the masked checksum behind them."""
+    bad = np.zeros(len(starts), dtype=bool)
+    order = np.argsort(lengths, kind="stable")
+    for group in np.split(order, np.flatnonzero(np.diff(lengths[order])) + 1):
+        length = int(lengths[group[0]])
+        at = starts[group]
+        stored = array[at[:, None] + length + np.arange(4)].copy().view("<u4")[:, 0]
+        if length > 2 * _ROW and len(group) < length:
+            crc = np.array([crc32c(array[start : start + length].tobytes()) for start in at], dtype=np.uint32)
+        else:
+            crc = np.concatenate([_crc_rows(array, part, length) for part in np.array_split(at, max(1, len(at) * length // 2**24))])
+        mask = ((crc >> np.uint32(15)) | (crc << np.uint32(17))) + np.uint32(0xA282EAD8)
+        bad[group] = mask != stored
+    return bad
+
+
+def _crc_rows(array: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], length: int) -> _U32:
+    rows = array[starts[:, None] + np.arange(length)]
+    return _raw(rows, np.full(len(starts), 0xFFFFFFFF, dtype=np.uint32)) ^ np.uint32(0xFFFFFFFF)
+
+
+def _damage(rest: bytes, offset: int, size: int, *, whole: bool) -> Damage:
+    """What is wrong with the record that begins at ``offset``; ``whole`` where all its bytes are there."""
+    if not rest[:1024].strip(b"\0") and not rest.strip(b"\0"):
+        return Damage(offset, True, f"cut off at byte {offset:,}: only zero bytes follow")
+    if len(rest) >= 12 and masked(crc32c(rest[:8])) != _CRC.unpack_from(rest, 8)[0]:
+        return Damage(offset, False, f"corrupt at byte {offset:,}: the length of a record does not fit its checksum")
+    if whole:
+        return Damage(offset, False, f"corrupt at byte {offset:,}: a record does not fit its checksum")
+    return Damage(offset, True, f"cut off at byte {size:,}: its last record is not complete")
