@@ -228,9 +228,7 @@ class Run:
             elif present.all():
                 data[name] = values
             else:
-                data[name] = pd.Series(
-                    [value if here else None for value, here in zip(values.tolist(), present, strict=True)], dtype=object
-                )
+                data[name] = pd.arrays.FloatingArray(values.copy(), ~present)
         return pd.DataFrame(data)
 
     @property

@@ -40,14 +40,15 @@ def test_summary_by_hand():
     assert row.verdict == "too few runs to rank"
 
 
-def test_intervals_hold_the_mean_are_seeded_and_need_two_groups():
+def test_intervals_hold_the_mean_are_seeded_and_need_two_runs():
     values = np.random.default_rng(1).normal(3, 1, 30)
     names = [str(number) for number in range(30)]
     low, high = interval(values, names)
     assert low < values.mean() < high
     assert high - low == pytest.approx(2 * 1.96 * values.std() / math.sqrt(30), rel=0.15)
     assert (low, high) == interval(values, names)
-    assert all(math.isnan(bound) for bound in interval(values, ["same"] * 30))
+    assert interval(values, ["same"] * 30) == (low, high), "one group: runs are drawn"
+    assert all(math.isnan(bound) for bound in interval(values[:1], ["0"]))
 
 
 def test_copies_in_a_group_do_not_narrow_the_interval():

@@ -18,12 +18,16 @@ def run(values, steps=None, meta=None, **columns):
 
 
 def test_nan_is_a_value_and_none_is_absent():
-    made = run([1.0, NAN, INF], eval_bleu=[0.1, None, 0.3])
+    made = run([1.0, NAN, INF], eval_bleu=[0.1, None, NAN])
     assert len(made.curve("eval_loss", "min")) == 3
     bleu = made.curve("eval_bleu", "max")
-    assert bleu.values.tolist() == [0.1, 0.3]
+    np.testing.assert_array_equal(bleu.values, [0.1, NAN])
     assert bleu.steps.tolist() == [1, 3]
     assert made.evals["eval_bleu"].isna().tolist() == [False, True, False]
+    again = Run("r", made.evals)
+    for name, column in made.columns.items():
+        np.testing.assert_array_equal(again.columns[name].values, column.values)
+        np.testing.assert_array_equal(again.columns[name].present, column.present)
 
 
 def test_a_frame_goes_in_and_comes_out_bit_for_bit():

@@ -3,7 +3,7 @@
 A record is its length (8 bytes), the masked CRC-32C of these, the data, and the masked CRC-32C of the data. Nothing is kept of
 a file from the first record on that is cut off or does not fit its checksum.
 
-CRC-32C is computed for all records of one length at once, a byte column at a time; where ``google_crc32c`` is installed, it is
+CRC-32C is computed for many records at once, a byte column at a time; where ``google_crc32c`` is installed, it is
 used instead.
 """
 
@@ -172,24 +172,45 @@ class RecordReader:
 
 def _unfit(array: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
     """Which pieces do not fit the masked checksum behind them."""
-    bad = np.zeros(len(starts), dtype=bool)
-    order = np.argsort(lengths, kind="stable")
-    for group in np.split(order, np.flatnonzero(np.diff(lengths[order])) + 1):
-        length = int(lengths[group[0]])
-        at = starts[group]
-        stored = array[at[:, None] + length + np.arange(4)].copy().view("<u4")[:, 0]
-        if length > 2 * _ROW and len(group) < length:
-            crc = np.array([crc32c(array[start : start + length].tobytes()) for start in at], dtype=np.uint32)
-        else:
-            crc = np.concatenate([_crc_rows(array, part, length) for part in np.array_split(at, max(1, len(at) * length // 2**24))])
-        mask = ((crc >> np.uint32(15)) | (crc << np.uint32(17))) + np.uint32(0xA282EAD8)
-        bad[group] = mask != stored
-    return bad
+    crc = np.empty(len(starts), dtype=np.uint32)
+    width = np.minimum(2 ** np.ceil(np.log2(np.maximum(lengths, 8))), _ROW).astype(np.int64)
+    for size in np.unique(width).tolist():
+        group = np.flatnonzero(width == size)
+        total = np.cumsum(lengths[group]) // 2**19  # so many bytes at a time, for the memory that the work takes
+        for part in np.split(group, np.flatnonzero(np.diff(total)) + 1):
+            crc[part] = _crcs(array, starts[part], lengths[part], size)
+    stored = array[(starts + lengths)[:, None] + np.arange(4)].copy().view("<u4")[:, 0]
+    mask: npt.NDArray[np.bool_] = stored != ((crc >> np.uint32(15)) | (crc << np.uint32(17))) + np.uint32(0xA282EAD8)
+    return mask
 
 
-def _crc_rows(array: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], length: int) -> _U32:
-    rows = array[starts[:, None] + np.arange(length)]
-    return _raw(rows, np.full(len(starts), 0xFFFFFFFF, dtype=np.uint32)) ^ np.uint32(0xFFFFFFFF)
+def _crcs(array: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64], width: int) -> _U32:
+    """CRC-32C of pieces, as rows of ``width`` bytes; only rows of ``_ROW`` bytes may be several to a piece.
+
+    Pieces are aligned at their ends, with zeros in front: these leave a register of zero as it is, and a register of ones is
+    the same as one of zero and the first four bytes inverted.
+    """
+    count = np.maximum(-(-lengths // width), 1)
+    piece = np.repeat(np.arange(len(starts)), count)
+    first = np.cumsum(count) - count
+    inside = (np.arange(len(piece)) - first[piece]) * width - (count * width - lengths)[piece]
+    place = inside[:, None] + np.arange(width)[None, :]
+    rows = np.where(place >= 0, array[np.maximum(starts[piece][:, None] + place, 0)], 0).astype(np.uint8)
+    rows ^= np.where((place >= 0) & (place < 4), 0xFF, 0).astype(np.uint8)
+    own = _raw(rows, np.zeros(len(rows), dtype=np.uint32))
+    register = own[first]
+    zero, one, two, three = (np.array(table, dtype=np.uint32) for table in _shift())
+    for row in range(1, int(count.max())):
+        longer = np.flatnonzero(count > row)
+        crc = register[longer]
+        moved = zero[crc & 0xFF] ^ one[crc >> 8 & 0xFF] ^ two[crc >> 16 & 0xFF] ^ three[crc >> 24]
+        register[longer] = moved ^ own[first[longer] + row]
+    short = lengths < 4  # fewer bytes than the register has: the inversion does not fit in
+    register ^= np.uint32(0xFFFFFFFF)
+    for number in np.flatnonzero(short).tolist():
+        start = int(starts[number])
+        register[number] = crc32c(array[start : start + int(lengths[number])].tobytes())
+    return register
 
 
 def _damage(rest: bytes, offset: int, size: int, *, whole: bool) -> Damage:

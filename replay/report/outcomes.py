@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from replay.choose import ENOUGH_EVALS, ENOUGH_RUNS, KEYS
+from replay.choose import ENOUGH_EVALS, ENOUGH_GROUPS, ENOUGH_RUNS, KEYS
 from replay.report.tables import command, csv_text, json_text, lines, markdown, number, percent, printable, wrapped
 from replay.simulation import BASELINES, COLUMNS, ORACLE, Simulation
 
@@ -104,7 +104,7 @@ def _cell(mean: float | None, low: float | None, high: float | None) -> str:
 _LEGEND = (
     "lost: share of a run's improvement (first eval to best) given away; shorter: lost by training shorter by as much"
     " (a fixed budget of equal mean compute). cens: outcomes that are bounds, as the log ends too soon."
-    " Ranges: 95 % bootstrap over runs."
+    " Ranges: 95 % bootstrap over runs"
 )
 _SHORT = {
     "too few runs to rank": "too few",
@@ -158,7 +158,7 @@ def _per_run_table(simulation: Simulation) -> tuple[list[str], list[list[str]], 
 def _verdicts(simulation: Simulation, summary: Summary) -> list[str]:
     rows = _summary_rows(summary)
     own = [row for row in rows if row["policy"] not in (*BASELINES, ORACLE)]
-    out = [_LEGEND]
+    out = [_LEGEND + _drawn(simulation)]
     counted = len(simulation.runs)
     evals = sorted(len(curve) for curve in simulation.curves.values())
     few = counted < ENOUGH_RUNS or evals[len(evals) // 2] < ENOUGH_EVALS
@@ -176,6 +176,17 @@ def _verdicts(simulation: Simulation, summary: Summary) -> list[str]:
     if dense:
         out.append(f"Evals are {percent(max(row['eval_share'] for row in dense))} of the compute used under {dense[0]['policy']}.")
     return out
+
+
+def _drawn(simulation: Simulation) -> str:
+    """What the intervals were drawn from."""
+    groups = Counter(run.meta.get("group") or run.id for run in simulation.runs)
+    if len(groups) == len(simulation.runs):
+        return "."
+    if len(groups) >= ENOUGH_GROUPS:
+        return f", drawing whole groups ({len(groups)})."
+    shown = ", ".join(str(group) for group in groups)
+    return f" of {shown}: they say nothing of other data or models."
 
 
 def _judged(rows: Sequence[dict[str, Any]], metric: str) -> str:
