@@ -85,6 +85,6 @@ def _one(config: Config, folder: Path, cache: Path) -> None:
     click.echo(f"{config.name}: done ({scores})", err=True)
 
 
-def main() -> None:
-    """Run the command line."""
-    cli()
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; ``arguments`` are those of the process by default."""
+    cli(arguments, prog_name="collect")

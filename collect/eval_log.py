@@ -148,11 +148,12 @@ class EvalLog(_Callback):
         ``eval_seconds`` is how long this evaluation took: with it, ``train_seconds`` can be told apart. ``compute`` adds
         counters of one's own, or replaces those that are counted here.
         """
+        found = _plain(metrics)
         self._open(step)
         if self._evals == 0 and (missing := [name for name in self.header.get("modes") or {} if name not in metrics]):
             raise InputError(f"the first evaluation gave no {missing[0]!r}; it gave {suggestion(missing[0], metrics)}")
         self._evals += 1
-        record: dict[str, Any] = {"kind": "eval", "step": int(step), "epoch": epoch, "time": time.time(), "metrics": _plain(metrics)}
+        record: dict[str, Any] = {"kind": "eval", "step": int(step), "epoch": epoch, "time": time.time(), "metrics": found}
         companions = train if train is not None else self._since_last()
         if companions:
             record["train"] = _plain(companions)
@@ -172,8 +173,8 @@ class EvalLog(_Callback):
 
     def log_train(self, step: int, values: Mapping[str, Any], *, epoch: float | None = None) -> None:
         """Write one training log entry: ``loss`` (mean since the entry before), ``learning_rate``, ``grad_norm``."""
-        self._open(step)
         plain = _plain({name: values[name] for name in ("loss", "learning_rate", "grad_norm") if name in values})
+        self._open(step)
         self._write({"kind": "train", "step": int(step), "epoch": epoch, **plain})
         if "loss" in plain:
             self._losses.append((max(int(step) - self._logged_step, 1), plain["loss"]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from replay.policies import Policy
 from replay.run import Floats, Mode, Run
-from replay.simulation import BASELINES, ORACLE, Keep, Profile, Simulation, replay_runs
+from replay.simulation import ORACLE, Keep, Profile, Simulation, replay_runs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -221,11 +221,6 @@ def _verdict(
     if within.any() and bool((regret[within] <= noise[within]).all()) and within.sum() == known.sum():
         return "within noise"
     return "no better than training shorter"
-
-
-def ranking(table: Mapping[str, Sequence[Any]]) -> list[int]:
-    """Rows of a summary that are policies of the user's, not baselines."""
-    return [row for row, policy in enumerate(table["policy"]) if policy not in (*BASELINES, ORACLE)]
 
 
 def sweep(

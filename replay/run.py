@@ -304,9 +304,9 @@ class Curve:
         at = np.arange(1, len(array) + 1, dtype=np.float64) if steps is None else np.asarray(steps, dtype=np.float64)
         return cls(None, "metric", mode, array, at)
 
-    def best(self, upto: int | None = None) -> int | None:
-        """0-based index of the best value among the first ``upto`` (ties: the first; NaN is never best), or None."""
-        values = self.values[:upto] if self.mode == "min" else -self.values[:upto]
+    def best(self) -> int | None:
+        """0-based index of the best value (ties: the first; NaN is never best), or None."""
+        values = self.values if self.mode == "min" else -self.values
         if not len(values) or np.isnan(values).all():
             return None
         return int(np.nanargmin(values))

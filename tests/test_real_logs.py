@@ -67,7 +67,8 @@ def test_all_of_it_at_once(real_logs):
 
 def test_every_policy_on_every_curve(real_logs):
     """Batch and one by one agree on real curves too, for every policy of the table and every known metric."""
-    rules = [parse_policy(text) for text in [*(example(kind) for kind in POLICIES.values()), "patience=2,min_delta=0.01,every=2,smooth=mean:3,start=2"]]
+    specs = [*(example(kind) for kind in POLICIES.values()), "patience=2,min_delta=0.01,every=2,smooth=mean:3,start=2"]
+    rules = [parse_policy(spec) for spec in specs]
     rules = [rule for rule in rules if not rule.needs]
     by_metric: dict[str, list] = {}
     for made in read([real_logs / kind for kind in KINDS]).runs:

@@ -79,7 +79,6 @@ def test_spellings_of_a_writer_are_one_metric():
 def test_best_is_the_first_of_ties_and_never_nan():
     assert Curve.of([NAN, 0.5, 0.4, 0.4], "min").best() == 2
     assert Curve.of([0.5, 0.7, NAN, 0.7], "max").best() == 1
-    assert Curve.of([0.5, 0.4, 0.3], "min").best(upto=2) == 1
     assert Curve.of([NAN, NAN], "min").best() is None
     assert Curve.of([], "min").best() is None
 

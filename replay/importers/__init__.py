@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from replay.errors import InputError, ReplayError, ReplayWarning
-from replay.importers import eval_log, trainer_state
+from replay.importers import eval_log, tensorboard, trainer_state
 from replay.importers.base import Format, Loaded
 from replay.importers.duplicates import Entry, merge
 from replay.importers.find import HEAD, Candidate, Walk, natural, printable
@@ -25,6 +25,7 @@ __all__ = ["IMPORTERS", "Format", "Found", "Loaded", "load", "read", "sniff"]
 IMPORTERS: tuple[Format, ...] = (
     eval_log.FORMAT,
     trainer_state.FORMAT,
+    tensorboard.FORMAT,
 )
 
 

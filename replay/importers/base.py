@@ -35,6 +35,8 @@ __all__ = [
     "Points",
     "PointsBuilder",
     "assemble",
+    "companions_of",
+    "held_out_of",
     "is_bookkeeping",
     "is_held_out",
     "number",
@@ -107,6 +109,36 @@ def per_batch(names: Iterable[str]) -> set[str]:
     names = list(names)
     whole = {name.removesuffix("_epoch") for name in names if name.endswith("_epoch")}
     return {name for name in names if (found := re.fullmatch(r"(.+)_step(/epoch_\d+)?", name)) and found[1] in whole}
+
+
+def held_out_of(names: Iterable[str]) -> set[str]:
+    """The held-out metrics among the names of one log, by name alone.
+
+    Beside those that name a held-out split these are Ultralytics' ``metrics/…`` next to its ``val/…``. The per-batch side of
+    a per-epoch metric is none.
+    """
+    names = list(names)
+    found = {name for name in names if is_held_out(name) and canonical(name) != "hp_metric"}
+    if any(name.startswith("val/") for name in found):
+        found |= {name for name in names if name.startswith("metrics/") and not is_bookkeeping(name)}
+    return found - per_batch(names)
+
+
+def companions_of(names: Iterable[str]) -> dict[str, str]:
+    """Which train series are the train loss, learning rate and gradient norm, by name: the first that fits each."""
+    found: dict[str, str] = {}
+    for name in names:
+        parts = [part for part in words(name) if part not in ("train", "training", "learn", "epoch", "step", "fit")]
+        target = None
+        if parts == ["loss"] or parts == ["total", "loss"]:
+            target = "train_loss"
+        elif parts[:1] == ["lr"] or parts[:2] == ["learning", "rate"]:
+            target = "learning_rate"
+        elif parts == ["grad", "norm"]:
+            target = "grad_norm"
+        if target and target not in found.values():
+            found[name] = target
+    return found
 
 
 def number(value: Any) -> float | None:
@@ -289,7 +321,8 @@ def assemble(
     if resumes is not None:
         segments = [_Segment(0, None), *(_Segment(place, float(np.nextafter(at, np.inf))) for place, at in resumes)]
     else:
-        watched = {name: series for name, series in finite.items() if name != epoch and canonical(name) != "hp_metric"}
+        derived = {epoch, *counters, *(name for name, target in companions.items() if target in ("wall_time", "saved"))}
+        watched = {name: series for name, series in finite.items() if name not in derived and canonical(name) != "hp_metric"}
         segments = _segments(watched, sorted(starts))
     trainings: list[list[_Segment]] = []
     for segment in segments:

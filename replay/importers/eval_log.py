@@ -41,6 +41,10 @@ __all__ = ["FORMAT", "FORMAT_NAME", "VERSION", "decode", "encode"]
 
 FORMAT_NAME = "replay-eval-log"
 VERSION = 1
+_HEADER = (
+    "run", "created", "modes", "monitor", "planned_steps", "planned_epochs", "model", "dataset", "group", "hyperparameters", "seed",
+    "versions", "hardware", "data", "config", "devices",
+)  # fmt: skip
 _WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
@@ -91,7 +95,6 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
     resumes: list[tuple[int, float]] = []
     held_out: set[str] = set()
     end: dict[str, Any] | None = None
-    saved: list[float] = []
     with path.open(encoding="utf-8", errors="replace") as lines:
         for count, line in enumerate(lines, 1):
             if not line.strip():
@@ -122,16 +125,15 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
             elif kind == "train":
                 points.add(step, _numbers(record, ("epoch", "loss", "learning_rate", "grad_norm")))
             else:
-                metrics = _numbers(record.get("metrics") or {})
+                metrics = _numbers(_object(record, "metrics"))
                 held_out |= set(metrics)
-                companions = {f"train/{name}": value for name, value in _numbers(record.get("train") or {}).items()}
-                signals = {f"signals/{name}": value for name, value in _numbers(record.get("signals") or {}).items()}
-                compute = {f"compute/{name}": value for name, value in _numbers(record.get("compute") or {}).items()}
+                companions = {f"train/{name}": value for name, value in _numbers(_object(record, "train")).items()}
+                signals = {f"signals/{name}": value for name, value in _numbers(_object(record, "signals")).items()}
+                compute = {f"compute/{name}": value for name, value in _numbers(_object(record, "compute")).items()}
                 extra = {**_numbers(record, ("epoch",)), "saved": float(bool(record.get("saved")))}
                 if (time := number(record.get("time"))) is not None:
                     extra["wall_time"] = time
                 points.add(step, {**metrics, **companions, **signals, **compute, **extra})
-                saved.append(step)
     if header is None:
         raise InputError(f"{path}: the file is empty")
     runs = assemble(
@@ -148,15 +150,38 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
             "saved": "saved",
         },
         resumes=resumes,
-        meta={
-            "format": FORMAT.name,
-            "source": [str(path)],
-            "trained_steps": number((end or {}).get("step")),
-            "complete": end is not None,
-            **{key: value for key, value in header.items() if key not in ("format", "version")},
-        },
+        meta={**_meta(header, end or {}), "format": FORMAT.name, "source": [str(path)]},
     )
     return Loaded(runs, problems)
+
+
+def _meta(header: Mapping[str, Any], end: Mapping[str, Any]) -> dict[str, Any]:
+    """What header and end say of the run; an entry of the wrong kind is left out, since logs are untrusted."""
+    meta = {key: header[key] for key in _HEADER if header.get(key) is not None}
+    modes = header.get("modes")
+    meta["modes"] = {str(name): mode for name, mode in modes.items() if mode in ("min", "max")} if isinstance(modes, dict) else {}
+    for key in ("planned_steps", "planned_epochs", "devices"):
+        value = number(header.get(key))
+        if value is not None and math.isfinite(value) and value > 0:
+            meta[key] = value
+        else:
+            meta.pop(key, None)
+    for key in ("monitor", "group", "model", "dataset"):
+        if key in meta:
+            meta[key] = str(meta[key])
+    compute = end.get("compute")
+    totals = _numbers(compute) if isinstance(compute, dict) else {}
+    for name in ("tokens", "flops"):
+        if name in totals:
+            meta[f"trained_{name}"] = totals[name]
+    if "train_seconds" in totals:
+        meta["trained_seconds"] = totals["train_seconds"]
+    return {**meta, "trained_steps": number(end.get("step")), "complete": bool(end)}
+
+
+def _object(record: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = record.get(key)
+    return value if isinstance(value, dict) else {}
 
 
 def _numbers(record: Mapping[str, Any], names: Sequence[str] | None = None) -> dict[str, float]:

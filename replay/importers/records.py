@@ -176,7 +176,7 @@ def _unfit(array: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], lengths:
     width = np.minimum(2 ** np.ceil(np.log2(np.maximum(lengths, 8))), _ROW).astype(np.int64)
     for size in np.unique(width).tolist():
         group = np.flatnonzero(width == size)
-        total = np.cumsum(lengths[group]) // 2**19  # so many bytes at a time, for the memory that the work takes
+        total = np.cumsum(lengths[group]) // 2**20  # so many bytes at a time, for the memory that the work takes
         for part in np.split(group, np.flatnonzero(np.diff(total)) + 1):
             crc[part] = _crcs(array, starts[part], lengths[part], size)
     stored = array[(starts + lengths)[:, None] + np.arange(4)].copy().view("<u4")[:, 0]

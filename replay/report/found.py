@@ -177,14 +177,14 @@ def _details(told: Inspection) -> list[str]:
         out.append(f"  {name}: {mode} ({found[0]['reason']}); {where}, {span} evals{f'; {bad} values NaN or infinite' if bad else ''}")
     units = [unit for unit in told.rows[0]["units"] if all(unit in row["units"] for row in told.rows)] if told.rows else []
     if units:
-        out.append(
-            f"compute can be counted in: {', '.join(units)}"
-            + (", cost (with --price)" if "gpu_hours" in units and "cost" not in units else "")
-        )
+        out.append("compute can be counted in: " + ", ".join("cost (with --price)" if unit == "cost" else unit for unit in units))
     for row in told.rows:
         if row["hint"]:
             out.append(f"{row['run']}: no evals were logged; {row['hint']}")
         out += [f"{row['run']}: {note}" for note in row["notes"]]
+    if told.found.skipped:
+        names = ", ".join(path.name for path in told.found.skipped[:3]) + (" ..." if len(told.found.skipped) > 3 else "")
+        out.append(f"{len(told.found.skipped)} of {told.found.files} files are no log of a known format: {names}")
     out += [f"{dropped}: the same run as {kept}, counted once" for dropped, kept in told.found.duplicates]
     out += [f"warning: {text}" for text in [*told.found.problems, *told.warnings]]
     return out

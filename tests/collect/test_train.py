@@ -1,0 +1,284 @@
+"""Whole fine-tunes of tiny models, by the command."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from collect import config as settings
+from collect import data
+from replay.importers import eval_log, read, trainer_state
+from tests.collect.conftest import CLASSIFIER, LANGUAGE, changed, toml
+
+
+def records(folder):
+    return [json.loads(line) for line in (folder / "eval_log.jsonl").read_text().splitlines()]
+
+
+def test_every_planned_step_is_trained_though_the_loss_rises(collect_run):
+    """A learning rate that ruins the model: any stop rule would have fired."""
+    result, folder = collect_run(changed(CLASSIFIER, train={"learning_rate": 5.0}), "ruined")
+    assert result.exit_code == 0, result.output
+    header, *rest = records(folder)
+    losses = [record["metrics"]["eval_loss"] for record in rest if record["kind"] == "eval"]
+    assert header["planned_steps"] == 24
+    assert rest[-1]["kind"] == "end"
+    assert rest[-1]["step"] == 24
+    assert max(losses) > 2 * losses[0] or max(losses[1:]) > losses[0]
+    assert [record["step"] for record in rest if record["kind"] == "eval"] == [5, 10, 15, 20, 24]
+
+
+def test_the_header_says_what_was_run(classifier_run):
+    header = records(classifier_run)[0]
+    assert header["run"] == "classifier"
+    assert header["modes"] == {
+        "eval_loss": "min", "eval_accuracy": "max", "eval_f1": "max", "test_loss": "min", "test_accuracy": "max", "test_f1": "max",
+    }  # fmt: skip
+    assert {name: split["examples"] for name, split in header["data"].items()} == {"train": 48, "validation": 30, "test": 20}
+    assert all(re.fullmatch("[0-9a-f]{64}", split["sha256"]) for split in header["data"].values())
+    assert header["hyperparameters"]["r"] == 2
+    assert header["hyperparameters"]["learning_rate"] == 5e-3
+    assert (header["planned_steps"], header["planned_epochs"], header["seed"], header["model"]) == (24, 4.0, 0, "bert")
+    assert header["config"]["train"]["max_steps"] == 24
+    assert header["versions"]["torch"]
+    assert header["hardware"]["cpus"] == os.cpu_count()
+
+
+def test_every_eval_has_both_splits_companions_and_counters(classifier_run, language_run):
+    for folder, saved_every in ((classifier_run, 10), (language_run, 6)):
+        evals = [record for record in records(folder)[1:] if record["kind"] == "eval"]
+        assert len(evals) >= 4
+        modes = records(folder)[0]["modes"]
+        for before, record in zip([None, *evals], evals, strict=False):
+            assert list(record["metrics"]) == list(modes)
+            assert set(record["train"]) == {"loss", "learning_rate", "grad_norm"}
+            compute = record["compute"]
+            assert compute["tokens"] < compute["padded_tokens"]
+            assert compute["eval_tokens"] == evals[0]["compute"]["eval_tokens"]
+            assert compute["eval_flops"] == evals[0]["compute"]["eval_flops"] > 0
+            assert compute["eval_seconds"] > 0
+            assert record["saved"] == (record["step"] % saved_every == 0 or record["step"] == evals[-1]["step"])
+            if before is not None:
+                for name in ("train_seconds", "wall_seconds", "tokens", "padded_tokens", "flops", "total_flos"):
+                    assert compute[name] > before["compute"][name]
+        total = sum(record["compute"]["eval_seconds"] for record in evals) + evals[-1]["compute"]["train_seconds"]
+        assert total == pytest.approx(evals[-1]["compute"]["wall_seconds"], rel=0.02)
+
+
+def test_tokens_are_those_of_the_examples(language_run, workplace):
+    """Two epochs train each example twice; an eval reads both splits once."""
+    from transformers import AutoTokenizer
+
+    config = settings.load(workplace / "language.toml")
+    texts = data.load(config, workplace)
+    tokenizer = AutoTokenizer.from_pretrained(workplace / "llama")
+
+    def tokens(examples):
+        return sum(len(tokenizer(f"{example.source} {example.target}")["input_ids"]) + 1 for example in examples)
+
+    last = [record for record in records(language_run)[1:] if record["kind"] == "eval"][-1]
+    assert last["epoch"] == 2.0
+    assert last["compute"]["tokens"] == 2 * tokens(texts.train)
+    assert last["compute"]["eval_tokens"] == tokens(texts.validation) + tokens(texts.test)
+
+
+def test_train_loss_is_the_mean_since_the_last_eval(language_run):
+    rows = records(language_run)[1:]
+    since = []
+    for record in rows:
+        if record["kind"] == "train":
+            since.append(record["loss"])
+        elif record["kind"] == "eval":
+            assert len(since) == 2
+            assert record["train"]["loss"] == pytest.approx(np.mean(since), rel=1e-12)
+            since = []
+
+
+def test_flops_agree_with_the_same_work_counted_by_hand(classifier_run, workplace):
+    """The first training step's operations: twice the products of its shapes, forward and backward."""
+    from transformers import AutoModelForSequenceClassification
+
+    rows = [record for record in records(classifier_run)[1:] if record["kind"] == "eval"]
+    model = AutoModelForSequenceClassification.from_pretrained(workplace / "bert", num_labels=2)
+    layers = sum(p.numel() for name, p in model.named_parameters() if p.dim() == 2 and "encoder" in name)
+    padded = rows[-1]["compute"]["eval_padded_tokens"]
+    forward = rows[-1]["compute"]["eval_flops"]
+    # beside the layers: attention scores, adapters of rank 2, pooler and head, each smaller than the layers
+    assert 2 * layers * padded < forward < 1.6 * 2 * layers * padded
+    per_token = rows[-1]["compute"]["flops"] / rows[-1]["compute"]["padded_tokens"]
+    # frozen weights need no gradient of their own: backward costs as much as forward, not twice
+    assert 1.7 < per_token / (forward / padded) < 2.4
+
+
+@pytest.mark.parametrize("kind", ["classifier", "language"])
+def test_metrics_agree_with_a_plain_computation_from_the_checkpoint(kind, workplace, request):
+    """One example at a time, no padding, no batch: the saved adapter gives the logged numbers."""
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+
+    folder = request.getfixturevalue(f"{kind}_run")
+    record = next(record for record in records(folder)[1:] if record["kind"] == "eval" and record["saved"])
+    texts = data.load(settings.load(workplace / f"{kind}.toml"), workplace)
+    base = "bert" if kind == "classifier" else "llama"
+    tokenizer = AutoTokenizer.from_pretrained(workplace / base)
+    auto = AutoModelForSequenceClassification if kind == "classifier" else AutoModelForCausalLM
+    model = auto.from_pretrained(workplace / base)
+    model = PeftModel.from_pretrained(model, folder / f"checkpoint-{record['step']}").eval()
+    for prefix, examples in (("eval", texts.validation), ("test", texts.test)):
+        losses, pairs = [], []
+        for example in examples:
+            with torch.no_grad():
+                if kind == "classifier":
+                    ids = torch.tensor([tokenizer(example.source)["input_ids"]])
+                    scores, wanted = model(input_ids=ids).logits, torch.tensor([texts.labels.index(example.target)])
+                else:
+                    prompt, answer = tokenizer(example.source)["input_ids"], [*tokenizer(example.target)["input_ids"], tokenizer.eos_token_id]
+                    logits = model(input_ids=torch.tensor([prompt + answer])).logits[0]
+                    scores, wanted = logits[len(prompt) - 1 : -1], torch.tensor(answer)
+            losses += torch.nn.functional.cross_entropy(scores, wanted, reduction="none").tolist()
+            pairs += list(zip(scores.argmax(-1).tolist(), wanted.tolist(), strict=True))
+        metrics = record["metrics"]
+        assert metrics[f"{prefix}_loss"] == pytest.approx(np.mean(losses), rel=1e-5)
+        assert metrics[f"{prefix}_accuracy"] == pytest.approx(np.mean([got == wanted for got, wanted in pairs]))
+        if kind == "classifier":
+            f1 = []
+            for label in (0, 1):
+                hits = sum(got == wanted == label for got, wanted in pairs)
+                f1.append(2 * hits / max(1, sum((got == label) + (wanted == label) for got, wanted in pairs)))
+            assert metrics[f"{prefix}_f1"] == pytest.approx(np.mean(f1))
+
+
+@pytest.mark.parametrize("kind", ["classifier", "language"])
+def test_the_three_formats_give_the_same_curves(kind, request):
+    folder = request.getfixturevalue(f"{kind}_run")
+    (own,) = eval_log.FORMAT.load([folder / "eval_log.jsonl"], kind).runs
+    (state,) = trainer_state.FORMAT.load([folder / "trainer_state.json"], kind).runs
+    (events,) = read([next(folder.glob("events.out.tfevents.*"))]).runs
+    modes = records(folder)[0]["modes"]
+    assert set(own.metrics) == set(modes)
+    for metric, mode in modes.items():
+        curve, other = own.curve(metric, mode), state.curve(metric, mode)
+        assert curve.steps.tolist() == other.steps.tolist()
+        assert curve.values.tolist() == other.values.tolist()
+        single = events.curve(metric, mode)
+        assert curve.steps.tolist() == single.steps.tolist()
+        assert curve.values.astype(np.float32).tolist() == single.values.tolist()
+
+
+def test_a_folder_of_a_run_counts_as_one_run(classifier_run):
+    found = read([classifier_run])
+    assert [len(run) for run in found.runs] == [5]
+    assert found.runs[0].meta["format"] == "eval-log"
+
+
+def test_the_same_config_gives_the_same_numbers(classifier_run, collect_run, tmp_path):
+    result, folder = collect_run(changed(CLASSIFIER, train={"save_every": 10}), "classifier", tmp_path)
+    assert result.exit_code == 0, result.output
+    first, second = ([record["metrics"] for record in records(path)[1:] if record["kind"] == "eval"] for path in (classifier_run, folder))
+    assert first == second
+
+
+def test_nothing_in_the_logs_names_the_machine_or_a_place(classifier_run, workplace):
+    files = [path for path in classifier_run.iterdir() if path.is_file()]
+    assert sorted(re.sub(r"\d+", "N", path.name) for path in files) == ["eval_log.jsonl", "events.out.tfevents.N.classifier", "trainer_state.json"]
+    for path in files:
+        content = path.read_bytes()
+        for secret in (str(workplace), str(Path.home()), socket.gethostname()):
+            assert not re.search(rf"(?<![A-Za-z0-9]){re.escape(secret)}(?![A-Za-z0-9])".encode(), content), (path.name, secret)
+
+
+def test_a_finished_run_is_skipped(classifier_run, collect_run):
+    before = (classifier_run / "eval_log.jsonl").read_bytes()
+    result, _ = collect_run(changed(CLASSIFIER, train={"save_every": 10}), "classifier")
+    assert result.exit_code == 0
+    assert result.stderr == "classifier: finished already, skipped (5 evals, 24 steps)\n"
+    assert (classifier_run / "eval_log.jsonl").read_bytes() == before
+
+
+def test_a_run_of_another_config_is_left_alone(language_run, collect_run):
+    before = (language_run / "eval_log.jsonl").read_bytes()
+    result, _ = collect_run(changed(LANGUAGE, train={"save_every": 6, "learning_rate": 1e-4}), "language")
+    assert result.exit_code == 2
+    assert "another config (learning_rate 0.003 there, 0.0001 here)" in result.stderr
+    assert (language_run / "eval_log.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ({"data": {"file": "nowhere.jsonl"}}, "nowhere.jsonl: no such file or directory"),
+        ({"data": {"label": "lable"}}, "has no column 'lable'; it has label, text. Did you mean label?"),
+        ({"data": {"label": "{text} again"}}, "values"),
+        ({"data": {"train_size": 500}}, "has 120 different examples; train 500, validation 30 and test 20 do not fit into it"),
+        ({"data": {"where": {"label": "odd"}}}, "the data set is empty where {'label': 'odd'}"),
+        ({"data": {"where": {"label": "good"}, "train_size": 2, "validation_size": 2, "test_size": 0}}, "a classifier needs two values or more"),
+        ({"model": {"path": "llama2"}}, "model.path = 'llama2' cannot be loaded"),
+        ({"model": {"path": "bert", "gguf_file": "x.gguf"}}, "model.gguf_file = 'x.gguf' is not in bert"),
+        ({"lora": {"target_modules": ["q_proj"]}}, "lora.target_modules"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_told_before_training(sections, message, collect_run, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    result, folder = collect_run(changed(CLASSIFIER, **sections), "mistaken")
+    assert result.exit_code == 2, result.output
+    assert message in result.stderr
+    assert result.stderr.startswith("Error: ")
+    assert len(result.stderr.splitlines()) == 1
+    assert not (folder / "eval_log.jsonl").exists()
+
+
+def test_a_read_only_folder(collect_run, tmp_path):
+    (tmp_path / "file").write_text("")
+    result, _ = collect_run(CLASSIFIER, "nowhere", tmp_path / "file" / "logs")
+    assert result.exit_code == 2
+    assert "not a directory" in result.stderr
+
+
+def test_a_killed_run_leaves_a_readable_prefix(workplace, collect_run, tmp_path):
+    config = changed(CLASSIFIER, train={"max_steps": 2000, "eval_every": 2})
+    (workplace / "killed.toml").write_text(toml(config))
+    command = [sys.executable, "-m", "collect", "run", str(workplace / "killed.toml"), "--out", str(tmp_path)]
+    log = tmp_path / "killed" / "eval_log.jsonl"
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+        deadline = time.monotonic() + 90
+        while process.poll() is None and time.monotonic() < deadline and not (log.exists() and log.read_text().count('"eval"') >= 7):
+            time.sleep(0.02)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    lines = log.read_text().split("\n")
+    evals = sum('"kind": "eval"' in line for line in lines[:-1])
+    assert evals >= 7
+    loaded = eval_log.FORMAT.load([log], "killed")
+    (run,) = loaded.runs
+    assert len(run) == evals
+    assert run.steps.tolist() == [2.0 * number for number in range(1, evals + 1)]
+    assert not run.meta["complete"]
+    result, _ = collect_run(config, "killed", tmp_path)
+    assert result.exit_code == 2
+    assert "holds the beginning of this run" in result.stderr
+    assert log.read_text().split("\n") == lines
+
+
+def test_without_the_extra_the_error_says_what_to_install(workplace):
+    path = workplace / "extra.toml"
+    path.write_text(toml(CLASSIFIER))
+    code = f"import sys; sys.modules['peft'] = None; from collect.cli import main; main(['run', {str(path)!r}, '--out', 'logs'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=workplace, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "Error: peft is not installed; pip install 'stop-replay[collect]'\n"
+
+
+@pytest.mark.parametrize("code", ["import collect", "from collect.cli import main; main(['run', '--help'])"])
+def test_starting_is_cheap(code):
+    done = subprocess.run([sys.executable, "-X", "importtime", "-c", code], capture_output=True, text=True, check=True)
+    for heavy in ("torch", "transformers", "peft", "pandas"):
+        assert not re.search(rf"\| +{heavy}$", done.stderr, re.MULTILINE)
