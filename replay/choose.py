@@ -194,8 +194,8 @@ def _verdict(
 ) -> str:
     """One policy's verdict, in words.
 
-    Against the fixed budget of equal mean compute by the paired bootstrap interval of the difference in ``lost``: beats it
-    where the interval is below zero, worse where it is above.
+    Against the fixed budget of equal mean compute by the paired bootstrap interval of the difference in ``lost``: better where
+    the interval is below zero, worse where it is above, and not told apart where it holds zero.
     """
     if policy == "never":
         return "full log"
@@ -220,6 +220,8 @@ def _verdict(
     within = ~np.isnan(regret) & ~np.isnan(noise)
     if within.any() and bool((regret[within] <= noise[within]).all()) and within.sum() == known.sum():
         return "within noise"
+    if low < 0 < high:
+        return "not told apart from training shorter"
     return "no better than training shorter"
 
 

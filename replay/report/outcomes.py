@@ -111,6 +111,7 @@ _SHORT = {
     "better than training shorter": "better",
     "worse than training shorter": "worse",
     "no better than training shorter": "no better",
+    "not told apart from training shorter": "unclear",
 }
 
 

@@ -40,7 +40,8 @@ def draw(simulation: Simulation, summary: dict[str, list[Any]]) -> Figure:
     """Saved against best-metric loss for all policies, above the runs' curves with best and stops marked."""
     from matplotlib.figure import Figure
 
-    shown = [run.id for run in simulation.runs][:_MOST_RUNS]
+    long = [run.id for run in simulation.runs if len(simulation.curves[run.id]) > 2]
+    shown = (long or [run.id for run in simulation.runs])[:_MOST_RUNS]
     columns = min(4, max(2, len(shown)))
     rows = -(-len(shown) // columns)
     figure = Figure(figsize=(11, 5.2 + 2.3 * rows), layout="constrained")
@@ -56,7 +57,7 @@ def draw(simulation: Simulation, summary: dict[str, list[Any]]) -> Figure:
     by_label = dict(zip(labels, handles, strict=True))
     bottom.legend(by_label.values(), by_label.keys(), loc="outside upper center", ncols=4, fontsize=8, frameon=False)
     more = len(simulation.runs) - len(shown)
-    bottom.supxlabel("step" + (f" (the first {len(shown)} of {len(simulation.runs)} runs)" if more else ""), fontsize=9)
+    bottom.supxlabel("step" + (f" ({len(shown)} of {len(simulation.runs)} runs)" if more else ""), fontsize=9)
     bottom.supylabel(_safe(simulation.monitor.metric), fontsize=9)
     return figure
 
