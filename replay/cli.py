@@ -64,7 +64,7 @@ class _Replay(click.Group):
 @click.group(cls=_Replay, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80}, no_args_is_help=True)
 @click.version_option(package_name="stop-replay", prog_name="replay")
 def cli() -> None:
-    r"""Replay early-stop policies on finished training logs.
+    """Replay early-stop policies on finished training logs.
 
     Shows what each stop rule would have saved in compute, and what it would have cost in the best metric. Reads
     transformers' trainer_state.json, TensorBoard event files, CSV and JSONL logs, found recursively and recognised by
@@ -202,12 +202,12 @@ def simulate(
     paths: tuple[Path, ...], specs: tuple[str, ...], files: tuple[Path, ...], monitor: str | None, mode: Any, objective: str | None,
     objective_mode: Any, unit: str, price: float | None, keep: Any, per_run: bool, plot: Path | None, style: str, out: Path | None,
 ) -> None:  # fmt: skip
-    r"""What would each policy have saved and cost on these logs?
+    """What would each policy have saved and cost on these logs?
 
     \b
-      replay simulate logs/ --policy patience=3 \
+      replay simulate logs/ --policy patience=3 \\
         --policy transformers:patience=3,threshold=0.001
-      replay simulate logs/ --policy patience=3 --monitor eval_loss \
+      replay simulate logs/ --policy patience=3 --monitor eval_loss \\
         --objective test_accuracy --unit gpu_hours --plot saved.png
     """
     from replay.choose import summarise
@@ -249,7 +249,7 @@ def simulate(
 @_watching
 @_output
 def inspect(paths: tuple[Path, ...], monitor: str | None, mode: Any, style: str, out: Path | None) -> None:
-    r"""What was found below the paths, and how it is read.
+    """What was found below the paths, and how it is read.
 
     Runs, formats, metrics, evals, the monitor and mode with the reason, eval noise, censoring, duplicates, and what was
     dropped. A log without evals is shown with the setting that would have logged them.
@@ -280,7 +280,7 @@ def explain(
     paths: tuple[Path, ...], spec: str, run_id: str | None, monitor: str | None, mode: Any, objective: str | None, objective_mode: Any,
     unit: str, price: float | None, keep: Any, style: str, out: Path | None,
 ) -> None:  # fmt: skip
-    r"""Why does this policy stop this run where it does? One line an eval.
+    """Why does this policy stop this run where it does? One line an eval.
 
     \b
       replay explain logs/ --policy transformers:patience=3 --run lr1e-3

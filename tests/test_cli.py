@@ -271,3 +271,11 @@ def test_module_and_script_are_the_same():
         .stdout.strip()
         .endswith(replay.__version__)
     )
+
+
+def test_help_keeps_its_examples_on_lines_of_their_own():
+    for command in ("--help", *(f"{name} --help" for name in cli.commands)):
+        text = run(*command.split()).stdout
+        fits(text)
+        assert "\\b" not in text
+    assert "\n    replay simulate logs/ --policy patience=3 \\\n" in run("simulate", "--help").stdout
