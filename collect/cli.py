@@ -45,7 +45,7 @@ def cli() -> None:
     """
 
 
-@cli.command()
+@cli.command(short_help="Fine-tune once for each config, never stopping early.")
 @click.argument("configs", nargs=-1, required=True, metavar="CONFIG.toml...", type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=_FOLDER, metavar="DIR", help="Each run gets a folder of its name below it.")
 @click.option("--cache", type=_FOLDER, metavar="DIR", help="Fetched models and texts (default: ~/.cache/stop-replay).")
@@ -65,6 +65,8 @@ def run(configs: tuple[Path, ...], out: Path, cache: Path | None) -> None:
         raise InputError(f"several configs are named {min(twice)}; each run needs a name of its own")
     if all(model.is_local(config) for config in loaded):
         os.environ["HF_HUB_OFFLINE"] = "1"  # read when the hub's client is imported: nothing of it may go and ask
+    if not sys.stderr.isatty():
+        os.environ["TQDM_DISABLE"] = "1"  # bars of the libraries, in a file or in CI
     for config in loaded:
         _one(config, out / config.name, cache or cache_folder())
 

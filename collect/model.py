@@ -9,7 +9,7 @@ from typing import Any
 
 from collect.config import Config, Model
 from collect.packages import fetch, folder_of
-from replay.errors import InputError
+from replay.errors import InputError, suggestion
 
 __all__ = ["add_lora", "is_local", "load"]
 
@@ -68,7 +68,12 @@ def add_lora(model: Any, config: Config) -> Any:
     try:
         return get_peft_model(model, adapter)
     except ValueError as error:
-        raise InputError(f"lora.target_modules = {adapter.target_modules!r}: {_first_line(error)}") from None
+        names = {name.rsplit(".", 1)[-1] for name, module in model.named_modules() if type(module).__name__ == "Linear"}
+        wanted = list(lora.target_modules) if isinstance(lora.target_modules, tuple) else []
+        if set(wanted) <= names:
+            raise InputError(f"the adapter cannot be added: {_first_line(error)}") from None
+        known = suggestion(next(name for name in wanted if name not in names), names)
+        raise InputError(f"lora.target_modules = {wanted!r} is not in the model; its linear modules are {known}") from None
 
 
 def _local(config: Config) -> Path | None:

@@ -38,6 +38,8 @@ def run(config: Config, folder: Path, cache: Path, *, progress: bool = False) ->
     from collect.events import EventFile, Events
 
     quiet()
+    if config.train.precision == "bf16" and (config.train.device == "cpu" or not torch.cuda.is_available()):
+        raise InputError("train.precision = 'bf16' needs a GPU, and there is none; use 'fp32'")
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
     texts = data.load(config, cache)

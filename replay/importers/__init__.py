@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from replay.errors import InputError, ReplayError, ReplayWarning
-from replay.importers import eval_log, tensorboard, trainer_state
+from replay.importers import csv_log, eval_log, jsonl, tensorboard, trainer_state
 from replay.importers.base import Format, Loaded
 from replay.importers.duplicates import Entry, merge
 from replay.importers.find import HEAD, Candidate, Walk, natural, printable
@@ -26,6 +26,8 @@ IMPORTERS: tuple[Format, ...] = (
     eval_log.FORMAT,
     trainer_state.FORMAT,
     tensorboard.FORMAT,
+    csv_log.FORMAT,
+    jsonl.FORMAT,
 )
 
 

@@ -27,7 +27,7 @@ from typing import Any, NamedTuple, TextIO
 import numpy as np
 import numpy.typing as npt
 
-from replay.run import COUNTERS, Column, Run, Series, canonical
+from replay.run import COUNTERS, Column, Run, Series, canonical, infer_mode
 
 __all__ = [
     "Format",
@@ -35,20 +35,42 @@ __all__ = [
     "Points",
     "PointsBuilder",
     "assemble",
+    "clocks_of",
     "companions_of",
     "held_out_of",
     "is_bookkeeping",
     "is_held_out",
+    "is_metric",
     "number",
     "open_text",
     "per_batch",
     "round_interval",
+    "split_of",
+    "step_name",
     "words",
 ]
 
 _HELD_OUT = {"eval", "evaluation", "val", "valid", "validation", "dev", "test", "testing", "heldout", "holdout"}
 _TIMES = {"runtime", "time", "seconds", "secs", "duration", "elapsed", "eta", "timestamp", "second", "sec", "fps", "ips", "throughput"}
 _PLACES = {"step", "steps", "epoch", "epochs", "iter", "iters", "iteration", "iterations", "samples", "batches"}
+_TRAIN = {"train", "training", "learn"}
+_STEPS = (
+    "global_step", "train_global_step", "trainer_global_step", "step", "current_steps", "iteration", "iter", "steps", "iters", "iterations",
+    "training_step", "train_step", "num_updates", "update", "training_iteration",
+)  # fmt: skip
+_CLOCKS = {
+    "time",
+    "elapsed",
+    "elapsed_time",
+    "wall_time",
+    "walltime",
+    "runtime",
+    "time_total_s",
+    "total_time",
+    "timestamp",
+    "seconds",
+    "relative_time",
+}
 _WORDS = {"nan": math.nan, "inf": math.inf, "infinity": math.inf}
 
 
@@ -66,8 +88,8 @@ class Format:
     ``sniff(path, head)`` recognises a file by its content: ``head`` is its first 64 KiB. ``group`` says which of the
     recognised files belong to one run (default: every file alone). ``load(files, run_id)`` reads one such group; it raises
     InputError where nothing in it can be used. ``files`` are file name patterns, separated by commas: they are shown to
-    users, and decide whether a file that nothing recognises is worth a word. Files are read, never executed or unpickled, and no path inside a log
-    is followed.
+    users, and decide whether a file that nothing recognises is worth a word. Files are read, never executed or unpickled,
+    and no path inside a log is followed.
     """
 
     name: str
@@ -91,13 +113,13 @@ def is_held_out(name: str) -> bool:
 def is_bookkeeping(name: str) -> bool:
     """Whether a name counts time, speed, memory or places in the data (``eval_samples_per_second``, ``test/time``): no metric."""
     parts = words(name)
-    last = [part for part in parts if part not in _HELD_OUT][-1:] or parts[-1:]
-    return (
-        last[0] in _TIMES
-        or ({"per", "second"} <= set(parts))
-        or ("mem" in parts and {"cpu", "gpu", "alloc", "peaked"} & set(parts) != set())
-        or "memory" in parts
-        or (last[0] in _PLACES and len(parts) <= 2 and not {"loss", "acc", "accuracy"} & set(parts))
+    rest = [part for part in parts if part not in _HELD_OUT and part not in ("num", "total", "n", "global")]
+    return bool(rest) and (
+        rest[-1] in _TIMES
+        or rest in ([place] for place in _PLACES)
+        or {"per", "second"} <= set(parts)
+        or not {"memory", "speed"}.isdisjoint(parts)
+        or ("mem" in parts and not {"cpu", "gpu"}.isdisjoint(parts))
     )
 
 
@@ -137,6 +159,49 @@ def companions_of(names: Iterable[str]) -> dict[str, str]:
         elif parts == ["grad", "norm"]:
             target = "grad_norm"
         if target and target not in found.values():
+            found[name] = target
+    return found
+
+
+def is_metric(name: str) -> bool:
+    """Whether a name looks like a metric or its companion: what tells a training log from other tables."""
+    return not is_bookkeeping(name) and (is_held_out(name) or infer_mode(name) is not None or bool(companions_of([name])))
+
+
+def split_of(text: str) -> str | None:
+    """``train`` or ``held-out`` where a word is the name of a split, such as a folder's or the value of a ``mode`` field."""
+    word = text.strip().lower()
+    return "train" if word in _TRAIN else "held-out" if word in _HELD_OUT else None
+
+
+def step_name(names: Sequence[str]) -> tuple[str, bool] | None:
+    """Which of a log's names is the step, and whether that is the epoch for want of a better one; None where none is."""
+    plain = {canonical(name): name for name in reversed(names)}
+    for wanted in _STEPS:
+        if wanted in plain:
+            return plain[wanted], False
+    for wanted in ("epoch", "epochs"):
+        if wanted in plain:
+            return plain[wanted], True
+    return None
+
+
+def clocks_of(points: Mapping[str, Points]) -> dict[str, str]:
+    """Which series are clocks: ``wall_time`` (seconds since 1970) or ``wall_seconds`` (since the begin: it must always grow)."""
+    found: dict[str, str] = {}
+    for name, (_, step, value) in points.items():
+        if canonical(name) not in _CLOCKS or len(value) < 2 or not np.isfinite(value).all():
+            continue
+        gain = np.diff(value)[np.diff(step) >= 0]
+        if not len(gain) or not (gain >= 0).all() or not gain.any() or value[0] < 0:
+            continue
+        if value[0] > 1e9:
+            target = "wall_time"
+        elif len(value) >= 5 or value[-1] > 1.5 * value[0]:
+            target = "wall_seconds"
+        else:
+            continue
+        if target not in found.values():
             found[name] = target
     return found
 
@@ -186,6 +251,7 @@ class PointsBuilder:
     def __init__(self) -> None:
         self._rows = 0
         self._points: dict[str, tuple[list[int], list[float], list[float]]] = {}
+        self._parts: dict[str, set[str]] = {}
 
     def add(self, step: float, values: Mapping[str, float]) -> None:
         """One row: all its names get the same place in the arrival order."""
@@ -195,6 +261,19 @@ class PointsBuilder:
             orders.append(self._rows)
             steps.append(step)
             column.append(value)
+
+    def add_parts(self, step: float, name: str, parts: Mapping[str, float]) -> None:
+        """Add to the sum of what rows of one step log in parts: the runtimes of several eval sets. A part counts once a step."""
+        orders, steps, column = self._points.setdefault(name, ([], [], []))
+        seen = self._parts.setdefault(name, set())
+        if not steps or steps[-1] != step:
+            seen.clear()
+            orders.append(self._rows)
+            steps.append(step)
+            column.append(0.0)
+        for part in parts.keys() - seen:
+            column[-1] += parts[part]
+        seen |= parts.keys()
 
     @property
     def row(self) -> int:
@@ -216,16 +295,18 @@ class _Segment(NamedTuple):
 
 def _segments(points: Mapping[str, Points], starts: Sequence[int]) -> list[_Segment]:
     """Where series go backwards, split into resumes and restarts; ``starts`` are places where a process is known to begin."""
-    begins = np.asarray(starts, dtype=np.int64)
+    begins = np.array(starts, dtype=np.int64)
     backward: list[tuple[int, int, str, int]] = []  # place, place of the point before, name, index
     for name, (order, step, _) in points.items():
         change = np.diff(step)
         turned = change < 0
-        if len(begins):  # in a new process even the same step is another measurement
-            new_process = np.searchsorted(begins, order[1:], side="right") > np.searchsorted(begins, order[:-1], side="right")
-            turned |= (change == 0) & new_process
-        for index in np.flatnonzero(turned) + 1:
-            backward.append((int(order[index]), int(order[index - 1]), name, int(index)))
+        if len(begins) and len(step) > 2:
+            # a new process that logs the first step again and goes on began anew; one that logs the last step again and no
+            # more evaluated once more (a Trainer that has loaded its best checkpoint does)
+            process = np.searchsorted(begins, order, side="right")
+            goes_on = np.append((process[2:] == process[1:-1]) & (change[1:] > 0), False)
+            turned |= (change == 0) & (process[1:] > process[:-1]) & (step[1:] == step[0]) & goes_on
+        backward += [(int(order[index]), int(order[index - 1]), name, index) for index in (np.flatnonzero(turned) + 1).tolist()]
     backward.sort()
     segments = [_Segment(0, None)]
     run_start = 0
@@ -262,7 +343,7 @@ def _is_interleaved(step: npt.NDArray[np.float64], begin: int, index: int, befor
     again = new[new <= top]
     if len(again) > 2:
         return False
-    if new[-1] <= top:  # the log ends here or turns back once more: nothing was passed over yet
+    if before or new[-1] <= top:  # where the log ends or turns back once more, nothing was passed over yet
         return before
     passed = np.unique(old[old > step[index]])
     return not np.isin(passed, again).all() or (not np.isin(again, old).any())
@@ -343,7 +424,14 @@ def assemble(
             notes.append(f"restart {number} of {len(trainings)} in the same place")
             extra["group"] = meta.get("group") or run_id
         run = _one(
-            run_id if len(trainings) == 1 else f"{run_id}#{number}", own, training, held_out, {**meta, **extra, "notes": notes}, epoch, counters, companions
+            run_id if len(trainings) == 1 else f"{run_id}#{number}",
+            own,
+            training,
+            held_out,
+            {**meta, **extra, "notes": notes},
+            epoch,
+            counters,
+            companions,
         )
         if run.train or len(run):
             runs.append(run)
@@ -401,7 +489,9 @@ def _one(
             columns[target] = column
     for name in metrics:
         columns[name if name not in columns else f"{name} (metric)"] = _exact(merged[name], steps)
-    train = {name: series for name, series in merged.items() if name not in held_out and name != epoch and counters.get(name) not in COUNTERS}
+    train = {
+        name: series for name, series in merged.items() if name not in held_out and name != epoch and counters.get(name) not in COUNTERS
+    }
     last = max((float(series.step[-1]) for series in merged.values() if len(series.step)), default=0.0)
     meta["trained_steps"] = max(last, float(meta.get("trained_steps") or 0.0)) if len(points) else last
     return Run(run_id, columns, meta, train)

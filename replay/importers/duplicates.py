@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,10 +28,11 @@ _SCHEDULE = {"lr", "learning", "epoch", "momentum", "decay", "beta1", "percentag
 _COMPANIONS = {*COUNTERS, "epoch", "wall_time", "saved", "train_loss", "learning_rate", "grad_norm"}
 #: What is true of a run from its begin, so that a checkpoint of it knows it as well as the whole.
 _STATIC = (
-    "dataset", "devices", "group", "hardware", "hyperparameters", "model", "planned_epochs", "planned_steps", "seed", "versions",
+    "dataset", "devices", "group", "hardware", "hyperparameters", "model", "modes", "monitor", "planned_epochs", "planned_steps", "seed",
+    "versions",
 )  # fmt: skip
 #: What is only true of the run at its end, or of the whole curve.
-_FINAL = ("modes", "monitor", "stopped_by", "total_flos", "train_runtime", "trained_tokens")
+_FINAL = ("stopped_by", "total_flos", "train_runtime", "trained_tokens")
 
 
 @dataclass
@@ -63,7 +64,12 @@ def merge(entries: Sequence[Entry]) -> tuple[list[int], list[tuple[int, int]]]:
     """
     curves = [_curves(entry.run, number) for number, entry in enumerate(entries)]
     inside = _inside(entries, curves)
-    order = sorted(range(len(entries)), key=lambda number: (-len(entries[number].run), -_longest(curves[number]), entries[number].rank, -entries[number].run.trained_steps, number))
+
+    def worth(number: int) -> tuple[float, ...]:
+        entry = entries[number]
+        return (-len(entry.run), -_longest(curves[number]), entry.rank, -entry.run.trained_steps, number)
+
+    order = sorted(range(len(entries)), key=worth)
     place = {number: at for at, number in enumerate(order)}
     parent: dict[int, int] = {}
     for number in order:
@@ -143,13 +149,13 @@ def _inside(entries: Sequence[Entry], curves: Sequence[list[_Curve]]) -> list[se
     for curve in everything:
         by_owner[curve.owner].append(curve)
     index = _Index(everything, {_anchor(curve)[0] for own in curves for curve in own})
-    folders = [_training_folder(entry.folder) for entry in entries]
+    related = _related([_training_folder(entry.folder) for entry in entries])
     for number, own in enumerate(curves):
         strong = [curve for curve in own if curve.distinct > 2]
         if strong:
             others = min((index.near(*_anchor(curve)) for curve in strong), key=len)
         elif own:
-            others = {other for other, folder in enumerate(folders) if _related(folder, folders[number])}
+            others = related(number)
         else:
             continue
         for other in others:
@@ -198,10 +204,13 @@ def _runs_of(wanted: npt.NDArray[np.float64], place: npt.NDArray[np.int64]) -> l
 
 
 def _is_in(own: Sequence[_Curve], others: Sequence[_Curve], *, by_name: bool) -> bool:
-    return all(
-        any((not by_name or canonical(curve.name) == canonical(other.name)) and _is_prefix(curve, other) for other in others if other.held_out or not curve.held_out)
-        for curve in own
-    )
+    def found(curve: _Curve) -> bool:
+        candidates = [other for other in others if other.held_out or not curve.held_out]
+        if by_name:
+            candidates = [other for other in candidates if canonical(other.name) == canonical(curve.name)]
+        return any(_is_prefix(curve, other) for other in candidates)
+
+    return all(found(curve) for curve in own)
 
 
 def _is_prefix(curve: _Curve, other: _Curve) -> bool:
@@ -234,8 +243,18 @@ def _training_folder(folder: Path) -> Path:
     return folder
 
 
-def _related(one: Path, other: Path) -> bool:
-    return one == other or one in other.parents or other in one.parents
+def _related(folders: Sequence[Path]) -> Callable[[int], set[int]]:
+    """A look-up of the runs in the same folder as a run, or in one above or below it."""
+    home: dict[Path, set[int]] = {}
+    for number, folder in enumerate(folders):
+        home.setdefault(folder, set()).add(number)
+    near = {folder: set(own) for folder, own in home.items()}
+    for folder, own in home.items():
+        for above in folder.parents:
+            if above in home:
+                near[folder] |= home[above]
+                near[above] |= own
+    return lambda number: near[folders[number]]
 
 
 def _add(kept: Run, dropped: Run) -> None:
@@ -251,13 +270,10 @@ def _add(kept: Run, dropped: Run) -> None:
             kept.meta[name] = value
         elif name in ("hyperparameters", "modes") and isinstance(value, dict) and isinstance(kept.meta[name], dict):
             kept.meta[name] = {**value, **kept.meta[name]}
-    for name, fact in (("monitor", kept.meta.get("monitor")),):
-        found = kept.find_metric(str(fact)) if fact else None
-        if fact and found:
-            kept.meta[name] = found
-    modes = kept.meta.get("modes")
-    if isinstance(modes, dict):
-        kept.meta["modes"] = {kept.find_metric(str(name)) or name: mode for name, mode in modes.items()}
+    if kept.meta.get("monitor"):
+        kept.meta["monitor"] = kept.find_metric(str(kept.meta["monitor"])) or kept.meta["monitor"]
+    if isinstance(kept.meta.get("modes"), dict):
+        kept.meta["modes"] = {kept.find_metric(str(name)) or name: mode for name, mode in kept.meta["modes"].items()}
     if not len(kept) or not len(dropped):
         return
     at = np.searchsorted(dropped.steps, kept.steps)
@@ -267,5 +283,3 @@ def _add(kept: Run, dropped: Run) -> None:
         values, present = dropped.columns[name]
         if present[at].all():
             kept.columns[name] = Column(values[at], present[at])
-
-

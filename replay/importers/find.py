@@ -22,13 +22,14 @@ __all__ = ["HEAD", "Candidate", "Walk", "natural", "printable"]
 HEAD = 64 * 1024
 _FOLDERS = {"node_modules", "__pycache__", "site-packages", "venv"}
 #: Model weights, data and archives: never opened when they are met on the way.
-_OTHERS = frozenset(
-    """
-    .7z .arrow .avi .bin .bz2 .ckpt .db .dll .exe .flac .gguf .gif .ggml .gz .h5 .hdf5 .ico .index .jpeg .jpg .keras .lmdb .mat .mdb
-    .mkv .model .mov .mp3 .mp4 .msgpack .npy .npz .o .onnx .parquet .pb .pdf .pickle .pkl .png .psd .pt .pth .pyc .rar .rdb
-    .safetensors .so .sqlite .svg .tar .tgz .tif .tiff .tflite .ttf .wasm .wav .weights .webm .webp .whl .woff .woff2 .xz .zip .zst
-    """.split()
-)
+_OTHERS = {
+    ".7z", ".arrow", ".avi", ".bin", ".bz2", ".ckpt", ".db", ".dll", ".exe", ".flac", ".gguf", ".gif", ".ggml", ".gz",
+    ".h5", ".hdf5", ".ico", ".index", ".jpeg", ".jpg", ".keras", ".lmdb", ".mat", ".mdb", ".mkv", ".model", ".mov",
+    ".mp3", ".mp4", ".msgpack", ".npy", ".npz", ".o", ".onnx", ".parquet", ".pb", ".pdf", ".pickle", ".pkl", ".png",
+    ".psd", ".pt", ".pth", ".pyc", ".rar", ".rdb", ".safetensors", ".so", ".sqlite", ".svg", ".tar", ".tgz", ".tif",
+    ".tiff", ".tflite", ".ttf", ".wasm", ".wav", ".weights", ".webm", ".webp", ".whl", ".woff", ".woff2", ".xz", ".zip",
+    ".zst",
+}  # fmt: skip
 
 
 def natural(text: str) -> tuple[tuple[int, int, str], ...]:

@@ -198,7 +198,7 @@ def _crcs(array: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], lengths: 
     rows = np.where(place >= 0, array[np.maximum(starts[piece][:, None] + place, 0)], 0).astype(np.uint8)
     rows ^= np.where((place >= 0) & (place < 4), 0xFF, 0).astype(np.uint8)
     own = _raw(rows, np.zeros(len(rows), dtype=np.uint32))
-    register = own[first]
+    register: _U32 = own[first]
     zero, one, two, three = (np.array(table, dtype=np.uint32) for table in _shift())
     for row in range(1, int(count.max())):
         longer = np.flatnonzero(count > row)

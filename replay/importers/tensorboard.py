@@ -41,6 +41,7 @@ _HELD_OUT_FOLDERS = {"validation", "val", "valid", "eval", "evaluation", "test",
 _HPARAMS_FOLDER = re.compile(r"\d{9,}(\.\d+)?")  # add_hparams names its folder by the time
 _RUNTIME = re.compile(r"(?:eval|test)/(?:.*_)?runtime")
 _ONCE = {"train/train_runtime": "train_runtime", "train/total_flos": "total_flos"}
+_TOKENS = ("train/num_input_tokens_seen", "train/num_tokens")
 _LONGEST = 1 << 20  # no scalar's record is longer
 #: numpy's name of a tensor's element type (DT_FLOAT …), and the field that holds its values where tensor_content is empty
 _TYPES = {
@@ -76,7 +77,7 @@ def _sniff(path: Path, head: bytes) -> bool:
     data = framed(head)
     if data is None:
         # a damaged or empty file is worth a word where its name says what it was
-        return "tfevents" in path.name and (len(head) < 24 or b"brain.Event:" in head[:64] or head[8:12] != b"")
+        return "tfevents" in path.name and (not head or b"\0" in head[:64])
     return data[:1] == b"\x09"  # Event.wall_time comes first, a double; records of a data set begin otherwise
 
 
@@ -87,7 +88,7 @@ def read_events(path: Path) -> tuple[dict[str, Scalars], str | None]:
 
 
 def _read(path: Path, *, limit: int | None = None) -> _File:
-    from google.protobuf.message import DecodeError
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
     from tensorboard.compat.proto.event_pb2 import Event
 
     records = RecordReader(path)
@@ -201,11 +202,7 @@ def _split(folder: str) -> str | None:
     name = folder.lower()
     if name in _TRAIN_FOLDERS:
         return "train"
-    return "held-out" if name in _HELD_OUT_FOLDERS or re.fullmatch(r"(eval|validation|test)_?\w+", name) and _stem(name) in _HELD_OUT_FOLDERS else None
-
-
-def _stem(name: str) -> str:
-    return re.split(r"[_\d]", name, maxsplit=1)[0]
+    return "held-out" if re.split(r"_|(?=\d)", name, maxsplit=1)[0] in _HELD_OUT_FOLDERS else None
 
 
 def _group(paths: Sequence[Path]) -> list[list[Path]]:
@@ -273,8 +270,8 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
     if not used:
         if problems:
             raise InputError("; ".join(problems))
-        empty = all(file.events == 0 for file in read)
-        what = "the file is empty" if empty else "no scalars in it, only " + ("its header" if all(file.events <= 1 for file in read) else "other data")
+        most = max(file.events for file in read)
+        what = "the file is empty" if not most else f"no scalars in it, only {'its header' if most == 1 else 'other data'}"
         raise InputError(f"{files[0] if len(files) == 1 else run_id}: {what}")
     home = _home(files)
     series, starts = _merged(used, home)
@@ -294,14 +291,11 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
     runtimes = [tag for tag in series if _RUNTIME.fullmatch(tag)]
     held_out = {tag for tag in held_out_of(series) if not _RUNTIME.fullmatch(tag)}
     epoch = next((tag for tag in ("train/epoch", "epoch") if tag in series), None)
-    tokens = [tag for tag in ("train/num_input_tokens_seen", "train/num_tokens") if tag in series]
-    dropped = {
-        tag for tag in series
-        if tag not in held_out and tag not in runtimes and tag not in tokens and tag != epoch and (is_bookkeeping(tag) or tag == "hp_metric" or tag == "eval/num_tokens")
-    }  # fmt: skip
-    held_out.discard("eval/num_tokens")
-    points = {tag: one.points for tag, one in series.items() if tag not in dropped and tag not in runtimes}
-    counters = dict.fromkeys(tokens, "tokens")
+    counters = {tag: "tokens" for tag in _TOKENS if tag in series}
+    held_out.discard("eval/num_tokens")  # TRL repeats there how many tokens were trained on
+    dropped = {tag for tag in series if is_bookkeeping(tag) or tag in ("hp_metric", "eval/num_tokens")}
+    dropped -= {*held_out, *counters, epoch}
+    points = {tag: one.points for tag, one in series.items() if tag not in dropped}
     if runtimes:
         points["eval runtime"] = _sum([series[tag].points for tag in runtimes])
         counters["eval runtime"] = "eval_seconds"
@@ -403,7 +397,8 @@ def _merged(files: Sequence[_File], home: Path) -> tuple[dict[str, _Series], lis
         order = np.concatenate([places for places, _ in pieces])
         arrival = np.argsort(order, kind="stable")
         step, wall, value = (
-            np.concatenate([np.array(getattr(column, kind), dtype=np.float64) for _, column in pieces])[arrival] for kind in ("step", "wall", "value")
+            np.concatenate([np.array(getattr(column, kind), dtype=np.float64) for _, column in pieces])[arrival]
+            for kind in ("step", "wall", "value")
         )
         series[name] = _Series(Points(order[arrival], step, value), (order[arrival], step, wall))
     return series, [int(rank[bounds[number]]) for number, later in enumerate(begins) if later]
@@ -490,7 +485,8 @@ def _settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     values = {**settings.get("hparams", {}), **settings.get("args", {})}
     if not values:
         return {}
-    meta: dict[str, Any] = {"hyperparameters": {name: value for name, value in values.items() if isinstance(value, str | int | float) and value != ""}}
+    told = {name: value for name, value in values.items() if isinstance(value, str | int | float) and value != ""}
+    meta: dict[str, Any] = {"hyperparameters": told}
     steps, epochs = values.get("max_steps"), values.get("num_train_epochs")
     if isinstance(steps, int | float) and 0 < steps < math.inf:
         meta["planned_steps"] = int(steps)

@@ -21,7 +21,17 @@ __all__ = ["FORMAT"]
 
 _RUNTIME = re.compile(r"(?:eval|test)_(?:.*_)?runtime")
 _TOKENS = ("num_input_tokens_seen", "num_tokens")
-_HYPERPARAMETERS = ("train_batch_size", "num_train_epochs", "max_steps", "eval_steps", "logging_steps", "save_steps", "trial_name", "trial_params")
+_HYPERPARAMETERS = (
+    "train_batch_size",
+    "num_train_epochs",
+    "max_steps",
+    "eval_steps",
+    "logging_steps",
+    "save_steps",
+    "trial_name",
+    "trial_params",
+)
+_FACTS = {"max_steps": "planned_steps", "global_step": "trained_steps", "total_flos": "total_flos", "num_train_epochs": "planned_epochs"}
 _SENTINEL = 10**9  # num_train_epochs is sys.maxsize where the data set has no length
 
 
@@ -44,7 +54,8 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
     state, problems = _parse(text, path)
     history = state.get("log_history")
     if not isinstance(history, list):
-        raise InputError(f"{path}: " + (problems[0] if problems else "it has no log_history, so it is no trainer_state.json of transformers"))
+        what = problems[0] if problems else "it has no log_history, so it is no trainer_state.json of transformers"
+        raise InputError(f"{path}: {what}")
     points, held_out, summary = _points(history, state)
     if not held_out and not points.row:
         raise InputError(f"{path}: " + (problems[0] if problems else "its log_history is empty: nothing was logged before this checkpoint"))
@@ -137,21 +148,10 @@ def _salvage(text: str) -> tuple[dict[str, Any], int]:
 
 
 def _points(history: Sequence[Any], state: Mapping[str, Any]) -> tuple[PointsBuilder, set[str], dict[str, float]]:
-    """The points of all rows, the names of the held-out metrics, and the summary at the end of training.
-
-    The runtimes of the eval sets of one step are added up to one point ``eval runtime``.
-    """
+    """The points of all rows, the names of the held-out metrics, and the summary at the end of training."""
     points = PointsBuilder()
     held_out: set[str] = set()
     summary: dict[str, float] = {}
-    runtimes: dict[str, float] = {}
-    runtime_step: float | None = None
-
-    def flush() -> None:
-        if runtimes and runtime_step is not None:
-            points.add(runtime_step, {"eval runtime": math.fsum(runtimes.values())})
-        runtimes.clear()
-
     for row in history:
         if not isinstance(row, dict):
             continue
@@ -164,22 +164,21 @@ def _points(history: Sequence[Any], state: Mapping[str, Any]) -> tuple[PointsBui
         step = _step(values, state)
         if step is None:
             continue
-        if step != runtime_step:
-            flush()
-            runtime_step = step
+        runtimes: dict[str, float] = {}
         kept: dict[str, float] = {}
         for name, value in values.items():
-            if name == "step":
+            if name in ("step", "global_step"):
                 continue
             if _RUNTIME.fullmatch(name):
-                runtimes.setdefault(name, value)
-            elif name == "epoch" or not (is_bookkeeping(name) or name.endswith("num_tokens") and name != "num_tokens"):
+                runtimes[name] = value
+            elif name in (*_TOKENS, "epoch", "total_flos") or not (is_bookkeeping(name) or name.endswith("num_tokens")):
                 kept[name] = value
                 if is_held_out(name):
                     held_out.add(name)
         if kept.keys() - {"epoch"}:
             points.add(step, kept)
-    flush()
+        if runtimes:
+            points.add_parts(step, "eval runtime", runtimes)
     return points, held_out, summary
 
 
@@ -196,7 +195,7 @@ def _step(values: Mapping[str, float], state: Mapping[str, Any]) -> float | None
 
 def _meta(state: Mapping[str, Any], summary: Mapping[str, float]) -> dict[str, Any]:
     meta: dict[str, Any] = dict(summary)
-    for key, name in (("max_steps", "planned_steps"), ("global_step", "trained_steps"), ("total_flos", "total_flos"), ("num_train_epochs", "planned_epochs")):
+    for key, name in _FACTS.items():
         value = number(state.get(key))
         if value and 0 < value < math.inf and not (name == "planned_epochs" and value > _SENTINEL):
             meta[name] = value if name == "total_flos" or value != int(value) else int(value)

@@ -178,10 +178,13 @@ def _details(told: Inspection) -> list[str]:
     units = [unit for unit in told.rows[0]["units"] if all(unit in row["units"] for row in told.rows)] if told.rows else []
     if units:
         out.append("compute can be counted in: " + ", ".join("cost (with --price)" if unit == "cost" else unit for unit in units))
+    said: dict[str, list[str]] = {}
     for row in told.rows:
-        if row["hint"]:
-            out.append(f"{row['run']}: no evals were logged; {row['hint']}")
-        out += [f"{row['run']}: {note}" for note in row["notes"]]
+        for text in ([f"no evals were logged; {row['hint']}"] if row["hint"] else []) + row["notes"]:
+            said.setdefault(text, []).append(row["run"])
+    for text, ids in said.items():
+        who = ids[0] if len(ids) == 1 else f"{len(ids)} runs ({', '.join(ids[:3])}{' ...' if len(ids) > 3 else ''})"
+        out.append(f"{who}: {text}")
     if told.found.skipped:
         names = ", ".join(path.name for path in told.found.skipped[:3]) + (" ..." if len(told.found.skipped) > 3 else "")
         out.append(f"{len(told.found.skipped)} of {told.found.files} files are no log of a known format: {names}")

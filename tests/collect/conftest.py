@@ -10,7 +10,10 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 WORDS = [
-    *"a an the is was it film story cast good great fine warm bad poor dull cold plus equals".split(),
+    *("a", "an", "the", "is", "was", "it", "film", "story", "cast"),
+    *("good", "great", "fine", "warm"),
+    *("bad", "poor", "dull", "cold"),
+    *("plus", "equals"),
     *(str(n) for n in range(40)),
 ]
 CLASSIFIER = {
@@ -92,7 +95,7 @@ def workplace(tmp_path_factory):
     reviews = {}
     while len(reviews) < 120:
         good = rng.random() < 0.5
-        judgement = rng.choice("good great fine warm".split() if good else "bad poor dull cold".split())
+        judgement = rng.choice(WORDS[9:13] if good else WORDS[13:17])
         words = [*rng.choices(WORDS[:8], k=rng.randint(1, 6)), judgement, *rng.choices(WORDS[:8], k=rng.randint(1, 6))]
         reviews[" ".join(words)] = "good" if good else "bad"
     with (folder / "reviews.jsonl").open("w") as file:

@@ -33,9 +33,9 @@ def test_a_base_that_leads_back_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        (changed(CLASSIFIER, lora={"rank": 4}), r"unknown key lora.rank; allowed in \[lora\] are alpha, dropout, modules_to_save, r, target_modules"),
+        (changed(CLASSIFIER, lora={"rank": 4}), r"unknown key lora.rank; allowed in \[lora\] are alpha, dropout, modules_to_save, r"),
         (changed(CLASSIFIER, tain={}), "unknown key tain; .*Did you mean train"),
-        (changed(CLASSIFIER, task="classify"), "task = 'classify'; it must be one of causal-lm, classification. Did you mean classification"),
+        (changed(CLASSIFIER, task="classify"), "task = 'classify'; it must be one of .*Did you mean classification"),
         (changed(CLASSIFIER, task=3), "task = 3; it must be one of classification, causal-lm"),
         (changed(CLASSIFIER, lora="r8"), r"lora = 'r8'; it must be a section \[lora\]"),
         (changed(CLASSIFIER, lora={"r": "8"}), "lora.r = '8'; it must be a whole number"),

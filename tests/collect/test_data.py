@@ -18,7 +18,9 @@ def config_of(raw, root):
 
 
 def rows(count):
-    return [{"text": f"text {number}", "label": "odd" if number % 2 else "even", "kind": "a" if number < 60 else "b"} for number in range(count)]
+    return [
+        {"text": f"text {number}", "label": "odd" if number % 2 else "even", "kind": "a" if number < 60 else "b"} for number in range(count)
+    ]
 
 
 def write(folder, found, name="reviews.jsonl"):
@@ -102,7 +104,7 @@ def test_a_label_that_training_has_not_seen(tmp_path):
     write(tmp_path, [{"text": "new", "label": "evn"}], "validation.jsonl")
     raw = changed(CLASSIFIER)
     raw["data"] = {"train_file": "train.jsonl", "validation_file": "validation.jsonl", "text": "text", "label": "label"}
-    with pytest.raises(InputError, match="label 'evn' of the validation examples is not in the training examples; .*Did you mean even"):
+    with pytest.raises(InputError, match=r"label 'evn' of the validation examples is not in the training examples; .*Did you mean even"):
         data.load(config_of(raw, tmp_path), tmp_path)
 
 
@@ -141,6 +143,6 @@ def test_pip_fetches_by_name(tmp_path):
     wheel = packages.fetch("chatterbot-corpus==1.3.3", tmp_path)
     assert wheel == packages.fetch("chatterbot-corpus==1.3.3", tmp_path)
     assert b"conversations" in packages.read_member(wheel, "chatterbot_corpus/data/english/ai.yml")
-    with pytest.raises(InputError, match="pip cannot download chatterbot-corpus==0.0.0: "):
+    with pytest.raises(InputError, match=r"pip cannot download chatterbot-corpus==0.0.0: "):
         packages.fetch("chatterbot-corpus==0.0.0", tmp_path)
     assert len(list((tmp_path / "wheels").iterdir())) == 1
