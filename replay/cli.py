@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import sys
 from collections.abc import Callable
@@ -21,6 +22,9 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 #: Simulated when no policy is given.
 DEFAULT_POLICIES = ("patience=1", "patience=2", "patience=3", "patience=5", "patience=10", "transformers:patience=3")
+
+
+_MANY = 50  # logs that take long enough to want a progress bar
 
 
 class _Failure(click.ClickException):
@@ -158,7 +162,10 @@ def _write(text: str, out: Path | None) -> None:
 def _read(paths: tuple[Path, ...]) -> Found:
     from replay.importers import read
 
-    return read(paths)
+    def bar(items: Any) -> Any:
+        return click.progressbar(items, label="reading", file=sys.stderr) if len(items) > _MANY else contextlib.nullcontext(items)
+
+    return read(paths, bar) if sys.stderr.isatty() else read(paths)
 
 
 def _warn(texts: list[str]) -> None:

@@ -6,9 +6,13 @@ import os
 import shlex
 from pathlib import Path
 
-import cog
-
 ROOT = Path(__file__).parents[1]
+
+
+def _out(text):
+    import cog  # exists only while cog runs
+
+    cog.outl(text)
 
 
 def console(command):
@@ -24,23 +28,23 @@ def console(command):
     finally:
         os.chdir(before)
     assert result.exit_code == 0, result.output
-    cog.outl(f"```console\n$ {command}\n{result.stdout.rstrip()}\n```")
+    _out(f"```console\n$ {command}\n{result.stdout.rstrip()}\n```")
 
 
 def table(of):
     """Print the markdown table of policies or formats."""
     from replay.report import catalogue
 
-    cog.outl(getattr(catalogue, of)("markdown").rstrip())
+    _out(getattr(catalogue, of)("markdown").rstrip())
 
 
 def stops(values, specs):
     """Print where each policy stops one curve."""
     from replay import parse_policy
 
-    cog.outl("| rule | stops at eval |\n| :-- | --: |")
+    _out("| rule | stops at eval |\n| :-- | --: |")
     for spec in specs:
-        cog.outl(f"| `{spec}` | {parse_policy(spec).stop_eval(values) or 'never'} |")
+        _out(f"| `{spec}` | {parse_policy(spec).stop_eval(values) or 'never'} |")
 
 
 def python(code):
@@ -53,4 +57,4 @@ def python(code):
             exec(compile(code, "README.md", "exec"), {})
     finally:
         os.chdir(before)
-    cog.outl(f"```python\n{code.strip()}\n```\n\n```text\n{buffer.getvalue().rstrip()}\n```")
+    _out(f"```python\n{code.strip()}\n```\n\n```text\n{buffer.getvalue().rstrip()}\n```")

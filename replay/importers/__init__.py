@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from replay.errors import InputError, ReplayError, ReplayWarning
 from replay.importers import csv_log, eval_log, jsonl, tensorboard, trainer_state
@@ -72,11 +73,15 @@ def _recognise(path: Path, head: bytes) -> Format | None:
     return next((format for format in IMPORTERS if format.sniff(path, head)), None)
 
 
-def read(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> Found:
+def read(
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    progress: Callable[[Sequence[Any]], AbstractContextManager[Iterable[Any]]] = nullcontext,
+) -> Found:
     """Every run below the paths, with what was left out and why.
 
-    One unreadable file never hides the others: it becomes a sentence in ``problems``. Raises InputError where a path does not
-    exist or where there is no run at all.
+    One unreadable file never hides the others: it becomes a sentence in ``problems``. ``progress`` is given what is to be
+    loaded, and yields it again while it is, as click.progressbar does. Raises InputError where a path does not exist or where
+    there is no run at all.
     """
     roots = [Path(paths)] if isinstance(paths, str | os.PathLike) else [Path(path) for path in paths]
     walk = Walk(roots)
@@ -100,10 +105,11 @@ def read(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> Fo
     groups.sort(key=lambda group: (natural(str(group.folder)), group.rank, natural(str(group.files[0]))))
     entries: list[Entry] = []
     origin: list[_Group] = []
-    for group in groups:
-        loaded = _load(group, found.problems)
-        entries += [Entry(run, group.folder, group.rank) for run in loaded]
-        origin += [group] * len(loaded)
+    with progress(groups) as counted:
+        for group in counted:
+            loaded = _load(group, found.problems)
+            entries += [Entry(run, group.folder, group.rank) for run in loaded]
+            origin += [group] * len(loaded)
     kept, pairs = merge(entries)
     _name([entries[number].run for number in kept], [origin[number] for number in kept])
     found.runs = sorted((entries[number].run for number in kept), key=lambda run: (natural(run.id), run.id))

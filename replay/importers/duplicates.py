@@ -279,7 +279,6 @@ def _add(kept: Run, dropped: Run) -> None:
     at = np.searchsorted(dropped.steps, kept.steps)
     if (at >= len(dropped)).any() or not np.array_equal(dropped.steps[at], kept.steps):
         return
-    for name in _COMPANIONS & set(dropped.columns) - set(kept.columns):
-        values, present = dropped.columns[name]
-        if present[at].all():
+    for name, (values, present) in dropped.columns.items():
+        if name in _COMPANIONS and name not in kept.columns and present[at].all():
             kept.columns[name] = Column(values[at], present[at])

@@ -70,7 +70,10 @@ def _sniff(path: Path, head: bytes) -> bool:
         return False
     if head.lstrip()[:2] in (b"{\n", b"{\r"):
         return False  # one object over many lines
-    return any(_is_row(record) for record in _objects(head))
+    records = list(_objects(head))
+    if records and {"format", "version"} <= records[0].keys():
+        return False  # a header that names a format of its own
+    return any(_is_row(record) for record in records)
 
 
 def _is_row(record: Mapping[str, Any]) -> bool:
