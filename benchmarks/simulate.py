@@ -14,6 +14,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from replay.policies.base import first_reached
+from replay.policies.patience import Patience
 from replay.policies.spec import parse_policy
 from replay.run import Curve, CurveBatch
 
@@ -70,6 +72,17 @@ def main(runs=1000, evals=200):
         ours, stops = timed(lambda s=spec: parse_policy(s).stops(batch))
         assert [None if stop < 0 else stop + 1 for stop in stops.tolist()] == expected
         print(f"  {spec:40} loop {loop:.4f}  replay {ours:.4f}  {loop / ours:6.1f}x")
+    limits = range(1, 51)
+    loop, expected = timed(lambda: [[plain_loop(row, patience, 0.01) for row in rows] for patience in limits], 3)
+
+    def one_pass():
+        rule = Patience(1, min_delta=0.01)
+        signal = rule.signal(batch)
+        return [first_reached(signal, limit) for limit in limits]
+
+    ours, stops = timed(one_pass)
+    assert [[None if stop < 0 else stop + 1 for stop in found.tolist()] for found in stops] == expected
+    print(f"  {'patience=1..50 of one signal':40} loop {loop:.4f}  replay {ours:.4f}  {loop / ours:6.1f}x")
     few = rows[:50]
     spec = "transformers:patience=10,threshold=0.01"
     real, expected = timed(lambda: [real_callback(row, 10, 0.01) for row in few], 3)

@@ -273,7 +273,7 @@ class PointsBuilder:
             column.append(0.0)
         for part in parts.keys() - seen:
             column[-1] += parts[part]
-        seen |= parts.keys()
+        seen.update(parts)
 
     @property
     def row(self) -> int:
@@ -301,11 +301,11 @@ def _segments(points: Mapping[str, Points], starts: Sequence[int]) -> list[_Segm
         change = np.diff(step)
         turned = change < 0
         if len(begins) and len(step) > 2:
-            # a new process that logs the first step again and goes on began anew; one that logs the last step again and no
-            # more evaluated once more (a Trainer that has loaded its best checkpoint does)
+            # a new process that logs the last step again and goes on took it up from before that step; one that logs no more
+            # evaluated once more (as is done with the best checkpoint)
             process = np.searchsorted(begins, order, side="right")
             goes_on = np.append((process[2:] == process[1:-1]) & (change[1:] > 0), False)
-            turned |= (change == 0) & (process[1:] > process[:-1]) & (step[1:] == step[0]) & goes_on
+            turned |= (change == 0) & (process[1:] > process[:-1]) & goes_on
         backward += [(int(order[index]), int(order[index - 1]), name, index) for index in (np.flatnonzero(turned) + 1).tolist()]
     backward.sort()
     segments = [_Segment(0, None)]
@@ -319,14 +319,33 @@ def _segments(points: Mapping[str, Points], starts: Sequence[int]) -> list[_Segm
         if not len(known) and _is_interleaved(step, int(np.searchsorted(order, segments[-1].start)), index, name in interleaved):
             interleaved.add(name)
             continue
-        start = int(known[-1]) if len(known) else place
+        start, back = (int(known[-1]), float(step[index])) if len(known) else _first_again(points, place, float(step[index]))
         first = step[int(np.searchsorted(order, run_start))]
         if step[index] <= first:
             segments.append(_Segment(start, None))
             run_start = start
         else:
-            segments.append(_Segment(start, float(step[index])))
+            segments.append(_Segment(start, back))
     return segments
+
+
+def _first_again(points: Mapping[str, Points], place: int, step: float) -> tuple[int, float]:
+    """Place and step at which a turn back seen at ``place`` began.
+
+    The rows right before may be of the new process too: those of other names, which repeat the last step of their own series
+    and so do not go back themselves.
+    """
+    rows: dict[int, list[float]] = {}  # steps of a row's points, NaN for a point that repeats nothing
+    for series in points.values():
+        high = int(np.searchsorted(series.order, place))
+        for index in range(max(high - 4, 0), high):
+            again = index > 0 and series.step[index] == series.step[index - 1]
+            rows.setdefault(int(series.order[index]), []).append(float(series.step[index]) if again else np.nan)
+    for before in sorted(rows, reverse=True):
+        if not all(other <= step for other in rows[before]):
+            break
+        place, step = before, min(rows[before])
+    return place, step
 
 
 def _is_interleaved(step: npt.NDArray[np.float64], begin: int, index: int, before: bool) -> bool:
@@ -457,7 +476,9 @@ def _one(
     segment_of: dict[str, npt.NDArray[np.float64]] = {}
     repeated = overlapped = 0
     for name, series in points.items():
-        merged[name], segment_of[name], again, replaced = _merge(series, segments)
+        own, segment, again, replaced = _merge(series, segments)
+        if len(own.step):  # a resumed process may not have come as far as a name's first point
+            merged[name], segment_of[name] = own, segment
         if name in held_out:
             repeated, overlapped = repeated + again, overlapped + replaced
     notes: list[str] = meta["notes"]

@@ -217,7 +217,7 @@ class _Rows:
         """
         if self._pending is not None and not ended and self.rows:
             cells = self._pending[1]
-            if len(cells) < len(self.names) or len(cells[-1]) < self._shortest.get(len(cells) - 1, 0):
+            if len(cells) < len(self.names) or (cells[-1] and len(cells[-1]) < self._shortest.get(len(cells) - 1, len(cells[-1]) + 1)):
                 return False
         self._add()
         return True

@@ -322,7 +322,7 @@ def _ema(values: Floats, weight: float) -> Floats:
     for eval in range(values.shape[1]):
         value = values[:, eval]
         finite = np.isfinite(value)
-        with np.errstate(invalid="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             state = np.where(finite, np.where(np.isnan(state), value, weight * value + (1 - weight) * state), state)
         out[:, eval] = np.where(finite, state, value)
     return out
@@ -337,13 +337,15 @@ def _window(values: Floats, evals: int, kind: str) -> Floats:
         if kind == "mean":
             total = np.zeros(len(values))
             for column in range(window.shape[1]):  # oldest first, one by one: the same sum as a plain loop's
-                total = np.where(finite[:, column], total + window[:, column], total)
+                with np.errstate(over="ignore", invalid="ignore"):
+                    total = np.where(finite[:, column], total + window[:, column], total)
             smoothed = total / np.maximum(count, 1)
         else:
             ordered = np.sort(np.where(finite, window, np.inf), axis=1)
             low, high = np.maximum(count - 1, 0) // 2, count // 2
             high = np.minimum(high, window.shape[1] - 1)
             rows = np.arange(len(values))
-            smoothed = np.where(count % 2 == 1, ordered[rows, low], (ordered[rows, low] + ordered[rows, high]) / 2)
+            with np.errstate(over="ignore"):
+                smoothed = np.where(count % 2 == 1, ordered[rows, low], (ordered[rows, low] + ordered[rows, high]) / 2)
         out[:, eval] = np.where(finite[:, -1], smoothed, values[:, eval])
     return out

@@ -87,19 +87,17 @@ def since_improvement(batch: CurveBatch, min_delta: float) -> tuple[Ints, Floats
 
     The reference is gated: it moves only on a gain > min_delta. Both have shape runs × evals.
     """
-    values = batch.oriented
     runs, evals = batch.shape
+    values = np.ascontiguousarray(batch.oriented.T)  # one eval of all runs lies together in memory
     best = np.full(runs, np.inf)
     last = np.full(runs, -1, dtype=np.int64)
-    lasts = np.empty((runs, evals), dtype=np.int64)
-    references = np.empty((runs, evals))
+    lasts = np.empty((evals, runs), dtype=np.int64)
+    references = np.empty((evals, runs))
     with np.errstate(invalid="ignore", over="ignore"):
-        for eval in range(evals):
-            value = values[:, eval]
-            references[:, eval] = best
+        for eval, value in enumerate(values):
+            references[eval] = np.where(last >= 0, best, np.nan)
             improved = best - value > min_delta
-            best = np.where(improved, value, best)
-            last = np.where(improved, eval, last)
-            lasts[:, eval] = last
-    started = np.concatenate([np.full((runs, 1), -1, dtype=np.int64), lasts[:, :-1]], axis=1) >= 0 if evals else lasts >= 0
-    return lasts, np.where(started, references if batch.mode == "min" else -references, np.nan)
+            best[improved] = value[improved]
+            last[improved] = eval
+            lasts[eval] = last
+    return lasts.T, references.T if batch.mode == "min" else -references.T

@@ -23,7 +23,7 @@ def eval_log():
     for step, loss, accuracy, train, epoch in zip(STEPS, LOSS, ACCURACY, TRAIN, EPOCH, strict=True):
         metrics = {"eval_loss": loss, "eval_accuracy": accuracy}
         lines.append({"kind": "train", "step": step, "epoch": epoch, "loss": train, "learning_rate": 1e-3 * (1 - step / 200)})
-        lines.append({"kind": "eval", "step": step, "epoch": epoch, "metrics": metrics, "compute": {"train_seconds": step / 10}, "saved": True})
+        lines.append({"kind": "eval", "step": step, "epoch": epoch, "metrics": metrics, "train": {"loss": train}, "saved": True})
     return "".join(encode(line) for line in lines).encode()
 
 

@@ -82,7 +82,8 @@ def test_cut_off_at_every_byte_the_good_part_stays(format, tmp_path):
             assert run.steps.tolist() == STEPS[:evals]
             for name in run.metrics:
                 values, present = run.columns[name]
-                assert np.array_equal(values[present], full.columns[name].values[:evals][present])
+                # the last number of a table without an end of line may lack its last digit, which nobody can see
+                assert np.allclose(values[present], full.columns[name].values[:evals][present], rtol=1e-15 if format.name == "csv" else 0, atol=0)
             loaded = max(loaded, evals)
         if format.name != "csv" and not problems:  # the end of a table that is cut off between two rows cannot be seen
             assert whole[size - 1 : size + 1].find(b"\n") >= 0 or whole[size:].strip() in (b"", b"}") or format.name == "tensorboard"

@@ -53,25 +53,25 @@ class Transformers(Policy):
         return float(self.patience)
 
     def trace(self, batch: CurveBatch) -> Trace:
-        values = batch.oriented
         runs, evals = batch.shape
+        values = np.ascontiguousarray(batch.oriented.T)  # one eval of all runs lies together in memory
         started = np.zeros(runs, dtype=bool)
         best = np.full(runs, np.inf)
         counter = np.zeros(runs)
-        signal = np.empty((runs, evals))
-        reference = np.full((runs, evals), np.nan)
+        signal = np.empty((evals, runs))
+        reference = np.empty((evals, runs))
         with np.errstate(invalid="ignore", over="ignore"):
-            for eval in range(evals):
-                value = values[:, eval]
+            for eval, (value, step) in enumerate(zip(values, batch.steps.T, strict=True)):
                 better = value < best
                 improved = ~started | (better & (np.abs(value - best) > self.threshold))
                 counter = np.where(improved, 0.0, counter + 1)
-                signal[:, eval] = counter
-                reference[started, eval] = best[started]
-                entered = batch.steps[:, eval] != 0
-                started = started | entered
-                best = np.where(better & entered, value, best)
-        return Trace(batch, signal, reference if batch.mode == "min" else -reference)
+                signal[eval] = counter
+                reference[eval] = np.where(started, best, np.nan)
+                entered = step != 0
+                started |= entered
+                moved = better & entered
+                best[moved] = value[moved]
+        return Trace(batch, signal.T, reference.T if batch.mode == "min" else -reference.T)
 
     def reason(self, trace: Trace, run: int, eval: int) -> str:
         counter = int(trace.signal[run, eval])
