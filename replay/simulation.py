@@ -266,8 +266,9 @@ class Simulation:
         import pandas as pd
 
         frame = pd.DataFrame(self.outcomes, columns=list(COLUMNS))
-        for name in ("stopped_eval", "evals"):
-            frame[name] = frame[name].astype("Int64")
+        for name in ("stopped_eval", "evals", "stopped_step", "best_step", "kept_step"):
+            if all(value is None or isinstance(value, int) for value in self.outcomes[name]):
+                frame[name] = frame[name].astype("Int64")
         return frame
 
     def rows(self) -> list[dict[str, Any]]:

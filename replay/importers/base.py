@@ -320,13 +320,21 @@ def _segments(points: Mapping[str, Points], starts: Sequence[int]) -> list[_Segm
             interleaved.add(name)
             continue
         start, back = (int(known[-1]), float(step[index])) if len(known) else _first_again(points, place, float(step[index]))
-        first = step[int(np.searchsorted(order, run_start))]
-        if step[index] <= first:
+        if _from_begin(points, start, run_start):
             segments.append(_Segment(start, None))
             run_start = start
         else:
             segments.append(_Segment(start, back))
     return segments
+
+
+def _from_begin(points: Mapping[str, Points], start: int, run_start: int) -> bool:
+    """Whether the process that begins at ``start`` trains from the begin: no series that goes back does so to after its first step."""
+    for order, step, _ in points.values():
+        first, here = np.searchsorted(order, run_start), np.searchsorted(order, start)
+        if first < here < len(order) and step[first] < step[here] <= step[first:here].max():
+            return False
+    return True
 
 
 def _first_again(points: Mapping[str, Points], place: int, step: float) -> tuple[int, float]:
@@ -352,15 +360,17 @@ def _is_interleaved(step: npt.NDArray[np.float64], begin: int, index: int, befor
     """Whether a turn back at ``index`` is two writers out of step with each other, rather than a process that begins again.
 
     A process that begins again logs all that comes after its first step once more. Of two writers, one is a point or two
-    late, and the other's next point passes over what was logged already. ``before`` says that the series did that earlier.
+    late, and the other's next point passes over what was logged already. ``before`` says that the series did that earlier;
+    then only many points in a row are taken for a process that begins again.
     """
     old = step[begin:index]
     top = old.max()
-    new = step[index : index + 4]
+    few = 8 if before else 2
+    new = step[index : index + few + 2]
     fall = np.flatnonzero(np.diff(new) < 0)
     new = new[: fall[0] + 1] if len(fall) else new
     again = new[new <= top]
-    if len(again) > 2:
+    if len(again) > few:
         return False
     if before or new[-1] <= top:  # where the log ends or turns back once more, nothing was passed over yet
         return before

@@ -18,7 +18,13 @@ WALL = [1700000000.0 + 7 * step for step in STEPS]
 
 def eval_log():
     lines = [
-        {"format": FORMAT_NAME, "version": VERSION, "modes": {"eval_loss": "min", "eval_accuracy": "max"}, "monitor": "eval_loss", "planned_steps": 200}
+        {
+            "format": FORMAT_NAME,
+            "version": VERSION,
+            "modes": {"eval_loss": "min", "eval_accuracy": "max"},
+            "monitor": "eval_loss",
+            "planned_steps": 200,
+        }
     ]
     for step, loss, accuracy, train, epoch in zip(STEPS, LOSS, ACCURACY, TRAIN, EPOCH, strict=True):
         metrics = {"eval_loss": loss, "eval_accuracy": accuracy}
@@ -31,7 +37,16 @@ def trainer_state():
     history = []
     for step, loss, accuracy, train, epoch in zip(STEPS, LOSS, ACCURACY, TRAIN, EPOCH, strict=True):
         history.append({"epoch": epoch, "learning_rate": 1e-3 * (1 - step / 200), "loss": train, "step": step})
-        history.append({"epoch": epoch, "eval_accuracy": accuracy, "eval_loss": loss, "eval_runtime": 1.5, "eval_samples_per_second": 8.0, "step": step})
+        history.append(
+            {
+                "epoch": epoch,
+                "eval_accuracy": accuracy,
+                "eval_loss": loss,
+                "eval_runtime": 1.5,
+                "eval_samples_per_second": 8.0,
+                "step": step,
+            }
+        )
     state = {
         "best_global_step": 80, "best_metric": LOSS[3], "best_model_checkpoint": "out/checkpoint-80", "epoch": 3.0, "eval_steps": 20, "global_step": 120,
         "log_history": history, "max_steps": 200, "num_train_epochs": 5, "save_steps": 20, "total_flos": 1e12, "train_batch_size": 8,
@@ -68,7 +83,15 @@ def trainer_log():
     rows = []
     for step, loss, accuracy, train, epoch in zip(STEPS, LOSS, ACCURACY, TRAIN, EPOCH, strict=True):
         place = {"current_steps": step, "total_steps": 200, "epoch": epoch}
-        rows.append({**place, "loss": train, "lr": 1e-3 * (1 - step / 200), "percentage": step / 2, "elapsed_time": f"0:0{step // 60}:{step % 60:02}"})
+        rows.append(
+            {
+                **place,
+                "loss": train,
+                "lr": 1e-3 * (1 - step / 200),
+                "percentage": step / 2,
+                "elapsed_time": f"0:0{step // 60}:{step % 60:02}",
+            }
+        )
         rows.append({**place, "eval_loss": loss, "eval_accuracy": accuracy, "elapsed_time": f"0:0{step // 60}:{step % 60:02}"})
     return "".join(json.dumps(row) + "\n" for row in rows).encode()
 

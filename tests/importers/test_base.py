@@ -117,7 +117,9 @@ def test_where_processes_are_known_to_begin_one_step_of_overlap_is_enough(made):
     (whole,) = runs_of(truth(steps, every))
     assert run.train["loss"].value.tolist()[:-1] == whole.train["loss"].value.tolist()[:-1]
     if "val_loss" in whole.columns:
-        assert {step: value for step, value in curve(run).items() if step < steps} == {step: value for step, value in curve(whole).items() if step < steps}
+        assert {step: value for step, value in curve(run).items() if step < steps} == {
+            step: value for step, value in curve(whole).items() if step < steps
+        }
 
 
 def test_a_resume_is_told_and_its_segment_numbered():
@@ -221,7 +223,11 @@ def test_nothing_gives_no_run():
 def test_companions_and_counters_stand_beside_the_evals():
     rows = []
     for step in (10, 20, 30):
-        rows += [(step - 5, {"loss": step + 1.0}), (step, {"loss": step + 3.0, "lr": 1 / step, "seen": 100.0 * step}), (step, {"val_loss": 0.5})]
+        rows += [
+            (step - 5, {"loss": step + 1.0}),
+            (step, {"loss": step + 3.0, "lr": 1 / step, "seen": 100.0 * step}),
+            (step, {"val_loss": 0.5}),
+        ]
     (run,) = runs_of(rows, counters={"seen": "tokens"}, companions={"loss": "train_loss", "lr": "learning_rate"})
     assert run.columns["train_loss"].values.tolist() == [12.0, 22.0, 32.0]
     assert run.columns["learning_rate"].values.tolist() == [0.1, 0.05, 1 / 30]
@@ -251,7 +257,18 @@ HELD_OUT = (
     "eval_loss", "eval/loss", "val_loss", "valid_loss_epoch", "test-accuracy", "DEV_F1", "Loss/test", "loss/val", "validation/epoch_loss", "val",
     "evaluation/episode_reward_mean", "evalLoss", "heldout nll", "eval_rewards/accuracies", "val_loss/dataloader_idx_0",
 )  # fmt: skip
-NOT_HELD_OUT = ("loss", "train_loss", "evaluator", "latest", "contest_loss", "value_loss", "lr", "eval_runtime", "val_step", "eval_samples_per_second")
+NOT_HELD_OUT = (
+    "loss",
+    "train_loss",
+    "evaluator",
+    "latest",
+    "contest_loss",
+    "value_loss",
+    "lr",
+    "eval_runtime",
+    "val_step",
+    "eval_samples_per_second",
+)
 
 
 @pytest.mark.parametrize("name", HELD_OUT)
@@ -275,13 +292,22 @@ def test_bookkeeping(name):
     assert is_bookkeeping(name)
 
 
-@pytest.mark.parametrize("name", ["eval_loss", "valid_loss_epoch", "val", "test", "eval_memorization", "map50", "timestep_loss", "loss_step", "accuracy/top1"])
+@pytest.mark.parametrize(
+    "name", ["eval_loss", "valid_loss_epoch", "val", "test", "eval_memorization", "map50", "timestep_loss", "loss_step", "accuracy/top1"]
+)
 def test_no_bookkeeping(name):
     assert not is_bookkeeping(name)
 
 
 def test_the_noisy_side_of_a_per_epoch_metric_is_no_metric():
-    names = ["valid_loss_epoch", "valid_loss_step/epoch_0", "valid_loss_step/epoch_1", "val_acc_step", "train_loss_step", "train_loss_epoch"]
+    names = [
+        "valid_loss_epoch",
+        "valid_loss_step/epoch_0",
+        "valid_loss_step/epoch_1",
+        "val_acc_step",
+        "train_loss_step",
+        "train_loss_epoch",
+    ]
     assert per_batch(names) == {"valid_loss_step/epoch_0", "valid_loss_step/epoch_1", "train_loss_step"}
     assert held_out_of(names) == {"valid_loss_epoch", "val_acc_step"}
 

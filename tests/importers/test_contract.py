@@ -83,7 +83,9 @@ def test_cut_off_at_every_byte_the_good_part_stays(format, tmp_path):
             for name in run.metrics:
                 values, present = run.columns[name]
                 # the last number of a table without an end of line may lack its last digit, which nobody can see
-                assert np.allclose(values[present], full.columns[name].values[:evals][present], rtol=1e-15 if format.name == "csv" else 0, atol=0)
+                assert np.allclose(
+                    values[present], full.columns[name].values[:evals][present], rtol=1e-15 if format.name == "csv" else 0, atol=0
+                )
             loaded = max(loaded, evals)
         if format.name != "csv" and not problems:  # the end of a table that is cut off between two rows cannot be seen
             assert whole[size - 1 : size + 1].find(b"\n") >= 0 or whole[size:].strip() in (b"", b"}") or format.name == "tensorboard"
@@ -97,7 +99,11 @@ def test_damage_never_raises_anything_but_our_own_errors(format, tmp_path, data)
     whole = bytearray(golden(format.name).read_bytes())
     for _ in range(data.draw(st.integers(1, 4))):
         at = data.draw(st.integers(0, len(whole) - 1))
-        junk = data.draw(st.one_of(st.binary(min_size=1, max_size=12), st.sampled_from([b"\0" * 8, b"NaN", b"1e999", b"-", b'"', b"}", b"\n", b"\xff\xfe"])))
+        junk = data.draw(
+            st.one_of(
+                st.binary(min_size=1, max_size=12), st.sampled_from([b"\0" * 8, b"NaN", b"1e999", b"-", b'"', b"}", b"\n", b"\xff\xfe"])
+            )
+        )
         whole[at : at + data.draw(st.integers(0, 12))] = junk
     path = tmp_path / golden(format.name).name
     path.write_bytes(whole)
@@ -133,7 +139,12 @@ def test_names_are_unique_and_told():
 
 
 def test_the_golden_files_are_what_their_writers_write(tmp_path):
-    for name, make in {"eval-log": made.eval_log, "trainer-state": made.trainer_state, "csv": made.lightning_csv, "jsonl": made.trainer_log}.items():
+    for name, make in {
+        "eval-log": made.eval_log,
+        "trainer-state": made.trainer_state,
+        "csv": made.lightning_csv,
+        "jsonl": made.trainer_log,
+    }.items():
         assert golden(name).read_bytes() == make()
     made.events(tmp_path / "events")
     assert golden("tensorboard").read_bytes() == (tmp_path / "events").read_bytes()
