@@ -35,11 +35,11 @@ class ReplayWarning(UserWarning):
     """Something was dropped, guessed or bounded; the good part was kept."""
 
 
-def suggestion(name: str, allowed: Iterable[str], *, noun: str = "") -> str:
+def suggestion(name: str, allowed: Iterable[str]) -> str:
     """``"it has a, b. Did you mean b?"``: the part of a message that says what would have worked."""
     options = sorted(set(allowed))
     if not options:
-        return f"there are no {noun or 'names'} to choose from"
+        return "none"
     shown = ", ".join(options[:12]) + (f" and {len(options) - 12} more" if len(options) > 12 else "")
     close = difflib.get_close_matches(name, options, n=1, cutoff=0.5)
     return shown + (f". Did you mean {close[0]}?" if close else "")

@@ -304,6 +304,15 @@ class Curve:
         at = np.arange(1, len(array) + 1, dtype=np.float64) if steps is None else np.asarray(steps, dtype=np.float64)
         return cls(None, "metric", mode, array, at)
 
+    @cached_property
+    def noise(self) -> float | None:
+        """Eval-to-eval noise where it matters: of the evals up to the best and two after it (7 at least), see `noise`.
+
+        A run that overfits gets much noisier beyond its best, which says nothing of how sure the best is.
+        """
+        best = self.best()
+        return None if best is None else noise(self.values[: max(best + 3, 7)])
+
     def best(self) -> int | None:
         """0-based index of the best value (ties: the first; NaN is never best), or None."""
         values = self.values if self.mode == "min" else -self.values
@@ -399,7 +408,7 @@ def censoring(curve: Curve) -> str | None:
         return None
     if best == len(curve) - 1:
         return "its best eval is its last"
-    spread = noise(curve.values)
+    spread = curve.noise
     if len(curve) >= 8 and spread is not None and math.isfinite(curve.values[-1]):
         oriented = curve.values if curve.mode == "min" else -curve.values
         quarter = max(2, len(curve) // 4)

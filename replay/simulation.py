@@ -19,7 +19,7 @@ from replay.policies import Policy, Trace
 from replay.policies.base import first_reached
 from replay.policies.never import Never
 from replay.policies.spec import parse_policy
-from replay.run import Bools, Curve, CurveBatch, Floats, Ints, Mode, Run, canonical, censoring, infer_mode, is_loss, noise
+from replay.run import Bools, Curve, CurveBatch, Floats, Ints, Mode, Run, canonical, censoring, infer_mode, is_loss
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -393,7 +393,7 @@ def _judge(run: Run, curve: Curve, objective: Watch) -> _Judge:
     first = float(finite[0]) if len(finite) else np.nan
     if best is None:
         return _Judge(values, present, None, None, first, None)
-    return _Judge(values, present, float(whole.values[best]), float(whole.steps[best]), first, noise(whole.values))
+    return _Judge(values, present, float(whole.values[best]), float(whole.steps[best]), first, whole.noise)
 
 
 def _companion(run: Run, curve: Curve, name: str, price: float | None) -> Floats | None:

@@ -159,3 +159,11 @@ def test_batch_pads_and_orients():
     assert batch.oriented[0].tolist() == [-1, -2, -3]
     with pytest.raises(InputError, match="both modes"):
         CurveBatch.of([Curve.of([1], "max"), Curve.of([1], "min")])
+
+
+def test_noise_is_told_from_the_evals_up_to_the_best():
+    rng = np.random.default_rng(2)
+    falls = np.linspace(1, 0.5, 30) + 0.01 * rng.standard_normal(30)
+    wild = 1 + 0.5 * rng.standard_normal(30)
+    assert 0.004 < Curve.of(np.concatenate([falls, wild]), "min").noise < 0.03
+    assert Curve.of([NAN, NAN], "min").noise is None

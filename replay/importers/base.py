@@ -164,8 +164,8 @@ def companions_of(names: Iterable[str]) -> dict[str, str]:
 
 
 def is_metric(name: str) -> bool:
-    """Whether a name looks like a metric or its companion: what tells a training log from other tables."""
-    return not is_bookkeeping(name) and (is_held_out(name) or infer_mode(name) is not None or bool(companions_of([name])))
+    """Whether a name looks like a metric: what tells a training log from other tables."""
+    return not is_bookkeeping(name) and (is_held_out(name) or infer_mode(name) is not None)
 
 
 def split_of(text: str) -> str | None:

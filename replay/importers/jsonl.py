@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -68,8 +68,8 @@ def _objects(head: bytes) -> Iterator[dict[str, Any]]:
 def _sniff(path: Path, head: bytes) -> bool:
     if not head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{") and head[:2] not in (b"\xff\xfe", b"\xfe\xff"):
         return False
-    if head.lstrip()[:2] in (b"{\n", b"{\r"):
-        return False  # one object over many lines
+    if head.lstrip()[:2] in (b"{\n", b"{\r") or (b"\n" not in head and len(head) < 64 * 1024):
+        return False  # one object over many lines, or one that is no line: settings, a summary
     records = list(_objects(head))
     if records and {"format", "version"} <= records[0].keys():
         return False  # a header that names a format of its own
@@ -80,8 +80,13 @@ def _is_row(record: Mapping[str, Any]) -> bool:
     values = _flat(record)
     if _STEP_OF in record and isinstance(record[_STEP_OF], str) and _OF.fullmatch(record[_STEP_OF]):
         return any(is_metric(name) for name in values)
-    key = step_name(list(values))
+    key = _key(values)
     return key is not None and any(is_metric(name) for name in values if name != key[0])
+
+
+def _key(names: Iterable[str]) -> tuple[str, bool] | None:
+    """The step among the names of a row, and whether it is an epoch. What a row calls steps or epochs is how many are planned."""
+    return step_name([name for name in names if not name.lower().endswith(("steps", "epochs", "iters", "iterations")) or name == "current_steps"])
 
 
 def _flat(record: Mapping[str, Any], before: str = "", depth: int = 0) -> dict[str, float]:
@@ -256,7 +261,7 @@ def _place(rows: Sequence[_Row]) -> tuple[list[_Placed], bool] | None:
         for row in rows:
             for name in row.values:
                 common[name] = common.get(name, 0) + 1
-        key = step_name([name for name, count in common.items() if 2 * count >= len(rows)]) or step_name(list(common))
+        key = _key(name for name, count in common.items() if 2 * count >= len(rows)) or _key(common)
     if key is None:
         return None
     name, by_epoch = key

@@ -11,7 +11,7 @@ from replay.compute import units_of
 from replay.errors import ReplayError
 from replay.importers import Found
 from replay.report.tables import csv_text, json_text, lines, markdown, number, printable, wrapped
-from replay.run import Mode, Run, censoring, infer_mode, noise
+from replay.run import Mode, Run, censoring, infer_mode
 from replay.simulation import Watch, watch
 
 __all__ = ["Inspection", "as_csv", "as_json", "as_markdown", "as_text", "headline", "inspect"]
@@ -97,7 +97,7 @@ def _row(run: Run, watched: Watch | None) -> dict[str, Any]:
             "mode": curve.mode,
             "best": None if best is None else float(curve.values[best]),
             "best_step": None if best is None else float(curve.steps[best]),
-            "noise": noise(curve.values),
+            "noise": curve.noise,
             "censored": censoring(curve),
         }
     return row

@@ -211,6 +211,7 @@ def _judged(rows: Sequence[dict[str, Any]], metric: str) -> str:
         text += (
             f" {first['policy']} saves {percent(first['saved_mean'])} and loses {percent(first['lost_mean'])} on average"
             f" ({number(first['regret_mean'])} in {metric}, at worst {number(first['regret_worst'])});"
-            f" a shorter training loses {percent(first['budget_lost'])}."
+            f" a shorter training loses {percent(first['budget_lost'])}. In {first['runs'] - first['within_noise']} of {first['runs']}"
+            " runs it loses more than the run's own eval noise."
         )
     return text
