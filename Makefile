@@ -39,6 +39,7 @@ check: lint types layers docs test
 bench: $(VENV)/.test
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/simulate.py
+	$(BIN)/python benchmarks/event_files.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

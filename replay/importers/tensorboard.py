@@ -198,11 +198,12 @@ def _hparams(content: bytes) -> dict[str, Any]:
 
 
 def _split(folder: str) -> str | None:
-    """``train`` or ``held-out`` where a folder's name is that of a split."""
+    """``train`` or ``held-out`` where a folder's name is that of a split (``test``, ``test_1``, ``eval_squad``)."""
     name = folder.lower()
     if name in _TRAIN_FOLDERS:
         return "train"
-    return "held-out" if re.split(r"_|(?=\d)", name, maxsplit=1)[0] in _HELD_OUT_FOLDERS else None
+    plain = re.sub(r"_?\d+$", "", name)
+    return "held-out" if plain in _HELD_OUT_FOLDERS or re.fullmatch(r"(eval|validation)_\w+", name) else None
 
 
 def _group(paths: Sequence[Path]) -> list[list[Path]]:
