@@ -130,7 +130,7 @@ def per_batch(names: Iterable[str]) -> set[str]:
     """
     names = list(names)
     whole = {name.removesuffix("_epoch") for name in names if name.endswith("_epoch")}
-    return {name for name in names if (found := re.fullmatch(r"(.+)_step(/epoch_\d+)?", name)) and found[1] in whole}
+    return {name for name in names if (found := re.fullmatch(r"(.+)_step(/epoch_\d+)?", name)) and (found[2] or found[1] in whole)}
 
 
 def held_out_of(names: Iterable[str]) -> set[str]:

@@ -184,6 +184,7 @@ class _Rows:
         if not any(cells) or cells == self.names:
             return
         if len(cells) > 1 and _key(cells) is not None and all(_number(cell, self.delimiter) is None for cell in cells if cell):
+            self._add()
             self._begin(cells)  # the file goes on under another header
             return
         if len(cells) > len(self.names) or self.key is None:
@@ -315,9 +316,9 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
     points: dict[str, Points] = {}
     notes: list[str] = []
     for path, table in tables:
-        notes += table.notes
         for name, series in _renamed(path, table, several=len(tables) > 1).items():
             points[name if name not in points else f"{path.stem}/{name}"] = series
+        notes += table.notes
     first = tables[0][1]
     names = [name for _, table in tables for name in table.names]
     charts = {name: found for name in points if (found := _WANDB_COLUMN.fullmatch(name))}

@@ -86,7 +86,8 @@ def _is_row(record: Mapping[str, Any]) -> bool:
 
 def _key(names: Iterable[str]) -> tuple[str, bool] | None:
     """The step among the names of a row, and whether it is an epoch. What a row calls steps or epochs is how many are planned."""
-    return step_name([name for name in names if not name.lower().endswith(("steps", "epochs", "iters", "iterations")) or name == "current_steps"])
+    plural = ("steps", "epochs", "iters", "iterations")
+    return step_name([name for name in names if name == "current_steps" or not name.lower().endswith(plural)])
 
 
 def _flat(record: Mapping[str, Any], before: str = "", depth: int = 0) -> dict[str, float]:

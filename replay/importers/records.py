@@ -18,12 +18,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Damage", "RecordReader", "crc32c", "framed", "masked"]
+__all__ = ["BLOCK", "Damage", "RecordReader", "crc32c", "framed", "masked"]
 
 _LENGTH = Struct("<Q")
 _CRC = Struct("<I")
 _FRAME = 16
-_BLOCK = 32 * 1024 * 1024
+BLOCK = 32 * 1024 * 1024
 _POLYNOMIAL = 0x82F63B78
 _ROW = 256  # bytes that are taken together in long records
 _U32 = npt.NDArray[np.uint32]
@@ -104,10 +104,14 @@ def _fast() -> Callable[[bytes], int] | None:
 
 
 class RecordReader:
-    """Iterates over the data of the good records of a file; ``damage`` then says what ended them, if anything did."""
+    """Iterates over the data of the good records of a file; ``damage`` then says what ended them, if anything did.
 
-    def __init__(self, path: Path, fast: Callable[[bytes], int] | None = None) -> None:
+    ``fast`` computes the CRC-32C of one piece; ``block`` is how many bytes are read and checked at a time.
+    """
+
+    def __init__(self, path: Path, fast: Callable[[bytes], int] | None = None, *, block: int = BLOCK) -> None:
         self.path = path
+        self.block = block
         self.damage: Damage | None = None
         self._fast = fast or _fast()
 
@@ -116,7 +120,7 @@ class RecordReader:
             size = self.path.stat().st_size
             rest, offset = b"", 0
             while True:
-                more = file.read(_BLOCK)
+                more = file.read(self.block)
                 block = rest + more if rest else more
                 starts, lengths, at = self._walk(block)
                 good = self._verified(block, starts, lengths)
@@ -131,7 +135,7 @@ class RecordReader:
                     break
                 # a record that cannot end inside the file is not waited for: its length is wrong, or the file is cut off
                 if len(rest) >= 12 and offset + _LENGTH.unpack_from(rest)[0] + _FRAME > size:
-                    rest += file.read(_BLOCK)
+                    rest += file.read(self.block)
                     break
             if rest:
                 self.damage = _damage(rest, offset, size, whole=False)

@@ -11,10 +11,11 @@ from __future__ import annotations
 import json
 import math
 import re
+from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +33,7 @@ from replay.importers.base import (
     round_interval,
     words,
 )
-from replay.importers.records import RecordReader, framed
+from replay.importers.records import BLOCK, RecordReader, framed
 
 __all__ = ["FORMAT", "Scalars", "read_events"]
 
@@ -42,6 +43,7 @@ _HPARAMS_FOLDER = re.compile(r"\d{9,}(\.\d+)?")  # add_hparams names its folder 
 _RUNTIME = re.compile(r"(?:eval|test)/(?:.*_)?runtime")
 _ONCE = {"train/train_runtime": "train_runtime", "train/total_flos": "total_flos"}
 _TOKENS = ("train/num_input_tokens_seen", "train/num_tokens")
+_HEAD = 64 * 1024  # as much as a peek takes
 _LONGEST = 1 << 20  # no scalar's record is longer
 #: numpy's name of a tensor's element type (DT_FLOAT …), and the field that holds its values where tensor_content is empty
 _TYPES = {
@@ -51,14 +53,13 @@ _TYPES = {
 }  # fmt: skip
 
 
-@dataclass
-class Scalars:
-    """One tag of one file, in the order of the file: place of the event in the file, step, wall time (s) and value."""
+class Scalars(NamedTuple):
+    """One tag of one file, in the order of the file: place of the event in the file (from 1), step, wall time (s) and value."""
 
-    place: list[int] = field(default_factory=list)
-    step: list[int] = field(default_factory=list)
-    wall: list[float] = field(default_factory=list)
-    value: list[float] = field(default_factory=list)
+    place: npt.NDArray[np.int64]
+    step: npt.NDArray[np.int64]
+    wall: npt.NDArray[np.float64]
+    value: npt.NDArray[np.float64]
 
 
 @dataclass
@@ -91,9 +92,9 @@ def _read(path: Path, *, limit: int | None = None) -> _File:
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
     from tensorboard.compat.proto.event_pb2 import Event
 
-    records = RecordReader(path)
+    records = RecordReader(path, block=_HEAD if limit is not None else BLOCK)
     parse = Event.FromString
-    scalars: dict[str, Scalars] = {}
+    columns: dict[str, tuple[array[int], array[int], array[float], array[float]]] = {}
     plugins: dict[str, str] = {}
     settings: dict[str, Any] = {}
     odd: set[str] = set()
@@ -131,17 +132,22 @@ def _read(path: Path, *, limit: int | None = None) -> _File:
                     if plugin in ("text", "hparams"):
                         _setting(item, plugin, settings)
                     continue
-            column = scalars.get(item.tag)
+            column = columns.get(item.tag)
             if column is None:
-                column = scalars[item.tag] = Scalars()
-            column.place.append(events)
-            column.step.append(event.step)
-            column.wall.append(wall)
-            column.value.append(value)
+                column = columns[item.tag] = (array("q"), array("q"), array("d"), array("d"))
+            places, steps, walls, values = column
+            places.append(events)
+            steps.append(event.step)
+            walls.append(wall)
+            values.append(value)
         if limit is not None and events >= limit:
             break
     if problem is None and records.damage is not None:
         problem = records.damage.reason
+    kinds = (np.int64, np.int64, np.float64, np.float64)
+    scalars = {
+        tag: Scalars(*(np.frombuffer(part, dtype=kind) for part, kind in zip(column, kinds, strict=True))) for tag, column in columns.items()
+    }
     return _File(path, scalars, settings, events, first, last, problem, odd)
 
 

@@ -48,7 +48,8 @@ def trainer_state():
             }
         )
     state = {
-        "best_global_step": 80, "best_metric": LOSS[3], "best_model_checkpoint": "out/checkpoint-80", "epoch": 3.0, "eval_steps": 20, "global_step": 120,
+        "best_global_step": 80, "best_metric": LOSS[3], "best_model_checkpoint": "out/checkpoint-80", "epoch": 3.0, "eval_steps": 20,
+        "global_step": 120,
         "log_history": history, "max_steps": 200, "num_train_epochs": 5, "save_steps": 20, "total_flos": 1e12, "train_batch_size": 8,
     }  # fmt: skip
     return (json.dumps(state, indent=2, sort_keys=True) + "\n").encode()

@@ -74,10 +74,10 @@ def interrupted(draw, least):
         spans[-1] = (begin, draw(st.integers(checkpoint + least, steps)))
         spans.append((checkpoint, steps))
     rows, starts = [], []
-    for number, (begin, end) in enumerate(spans):
-        if number:
+    for place, (begin, end) in enumerate(spans):
+        if place:
             starts.append(len(rows) + 1)
-        junk_above = min((later for later, _ in spans[number + 1 :]), default=steps)
+        junk_above = min((later for later, _ in spans[place + 1 :]), default=steps)
         rows += rows_of(begin + 1, end, every, junk_above, swap)
     return steps, every, rows, starts
 
@@ -240,7 +240,8 @@ def test_parts_of_one_step_are_added_up_once():
 # ---------------------------------------------------------------- names
 
 HELD_OUT = (
-    "eval_loss", "eval/loss", "val_loss", "valid_loss_epoch", "test-accuracy", "DEV_F1", "Loss/test", "loss/val", "validation/epoch_loss", "val",
+    "eval_loss", "eval/loss", "val_loss", "valid_loss_epoch", "test-accuracy", "DEV_F1", "Loss/test", "loss/val",
+    "validation/epoch_loss", "val",
     "evaluation/episode_reward_mean", "evalLoss", "heldout nll", "eval_rewards/accuracies", "val_loss/dataloader_idx_0",
 )  # fmt: skip
 NOT_HELD_OUT = (
@@ -270,7 +271,8 @@ def test_other_names(name):
 @pytest.mark.parametrize(
     "name",
     [
-        "eval_runtime", "eval_math_runtime", "eval/samples_per_second", "eval_steps_per_second", "eval_num_samples", "val_step", "eval_mem_cpu_alloc_delta",
+        "eval_runtime", "eval_math_runtime", "eval/samples_per_second", "eval_steps_per_second", "eval_num_samples", "val_step",
+        "eval_mem_cpu_alloc_delta",
         "eval_model_preparation_time", "step", "epoch", "train_speed(iter/s)", "memory(GiB)", "data_time", "test/time", "total_steps",
     ],
 )  # fmt: skip
@@ -343,7 +345,8 @@ def test_clocks_must_always_go_forward():
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [(1, 1.0), (0.5, 0.5), ("NaN", math.nan), ("-Infinity", -math.inf), ("inf", math.inf), (None, None), (True, None), ("0.5", None), ("text", None), ([], None), (10**400, None)],
+    [(1, 1.0), (0.5, 0.5), ("NaN", math.nan), ("-Infinity", -math.inf), ("inf", math.inf), (None, None), (True, None), ("0.5", None),
+     ("text", None), ([], None), (10**400, None)],
 )  # fmt: skip
 def test_numbers(value, expected):
     found = number(value)

@@ -114,7 +114,18 @@ def test_runs_without_evals_are_told_by_their_train_loss():
 
 def test_what_only_the_duplicate_knows_is_added():
     kept = entry(LONG, "a", rank=0)
-    other = entry(LONG, "a", rank=1, meta={"planned_steps": 5000, "train_runtime": 60.0, "hyperparameters": {"rank": 8}, "stopped_by": "x", "modes": {"eval/loss": "min"}})
+    other = entry(
+        LONG,
+        "a",
+        rank=1,
+        meta={
+            "planned_steps": 5000,
+            "train_runtime": 60.0,
+            "hyperparameters": {"rank": 8},
+            "stopped_by": "x",
+            "modes": {"eval/loss": "min"},
+        },
+    )
     other.run.columns["wall_seconds"] = other.run.columns["step"]
     merge([kept, other])
     meta = kept.run.meta
@@ -125,7 +136,9 @@ def test_what_only_the_duplicate_knows_is_added():
 
 def test_a_checkpoint_does_not_know_how_the_run_ended():
     kept = entry(LONG, "a", meta={"hyperparameters": {"seed": 1}})
-    checkpoint = entry(LONG[:5], "a", meta={"planned_steps": 5000, "train_runtime": 9.0, "stopped_by": "x", "hyperparameters": {"seed": 2, "rank": 8}})
+    checkpoint = entry(
+        LONG[:5], "a", meta={"planned_steps": 5000, "train_runtime": 9.0, "stopped_by": "x", "hyperparameters": {"seed": 2, "rank": 8}}
+    )
     merge([kept, checkpoint])
     assert kept.run.meta == {"hyperparameters": {"seed": 1, "rank": 8}, "planned_steps": 5000}
 

@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -124,7 +125,7 @@ def test_a_folder_without_permission_hides_no_other(tmp_path):
         print([str(found.path) for found in walk])
         print(walk.problems)
     """
-    run = [sys.executable, "-c", textwrap.dedent(code), str(tmp_path), os.getcwd()]
+    run = [sys.executable, "-c", textwrap.dedent(code), str(tmp_path), str(Path.cwd())]
     try:
         done = subprocess.run(run, capture_output=True, text=True, timeout=60, check=False)
     finally:

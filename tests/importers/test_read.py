@@ -194,7 +194,10 @@ def test_ids_of_files_that_are_given_one_by_one(tmp_path, monkeypatch):
 
 
 def test_restarts_keep_their_number_and_group(tmp_path):
-    put(tmp_path / "logs" / "run" / "metrics.csv", "epoch,loss,val_loss\n" + "".join(f"{n},1,{k + n / 7}\n" for k in range(2) for n in range(1, 6)))
+    put(
+        tmp_path / "logs" / "run" / "metrics.csv",
+        "epoch,loss,val_loss\n" + "".join(f"{n},1,{k + n / 7}\n" for k in range(2) for n in range(1, 6)),
+    )
     runs = load(tmp_path / "logs")
     assert [run.id for run in runs] == ["run#1", "run#2"]
     assert [run.meta["group"] for run in runs] == ["run", "run"]
@@ -224,6 +227,7 @@ def test_sniff_tells_the_format_of_a_file(tmp_path):
 
 
 def test_importing_the_importers_imports_nothing_heavy():
-    code = "import sys, replay.importers; print([name for name in ('pandas', 'tensorboard', 'google.protobuf', 'matplotlib', 'torch') if name in sys.modules])"
+    heavy = ("pandas", "tensorboard", "google.protobuf", "matplotlib", "torch")
+    code = f"import sys, replay.importers; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

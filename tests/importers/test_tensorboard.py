@@ -78,7 +78,10 @@ LOSS = [1.0, 0.5, 0.75, 0.25]
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from(["a", "b/c", "tensor"]), st.integers(-(2**62), 2**62), st.floats(width=32, allow_nan=True), st.floats(0, 4e9, allow_nan=False)
+            st.sampled_from(["a", "b/c", "tensor"]),
+            st.integers(-(2**62), 2**62),
+            st.floats(width=32, allow_nan=True),
+            st.floats(0, 4e9, allow_nan=False),
         ),
         max_size=60,
     )
@@ -120,15 +123,19 @@ def test_more_points_than_tensorboard_would_sample(tmp_path):
 @pytest.mark.parametrize(
     ("dtype", "field", "numpy"),
     [
-        ("DT_FLOAT", "float_val", "<f4"), ("DT_DOUBLE", "double_val", "<f8"), ("DT_INT32", "int_val", "<i4"), ("DT_INT64", "int64_val", "<i8"),
-        ("DT_UINT8", "int_val", "u1"), ("DT_INT16", "int_val", "<i2"), ("DT_UINT32", "uint32_val", "<u4"), ("DT_UINT64", "uint64_val", "<u8"),
+        ("DT_FLOAT", "float_val", "<f4"), ("DT_DOUBLE", "double_val", "<f8"), ("DT_INT32", "int_val", "<i4"),
+        ("DT_INT64", "int64_val", "<i8"),
+        ("DT_UINT8", "int_val", "u1"), ("DT_INT16", "int_val", "<i2"), ("DT_UINT32", "uint32_val", "<u4"),
+        ("DT_UINT64", "uint64_val", "<u8"),
         ("DT_BOOL", "bool_val", "?"),
     ],
 )  # fmt: skip
 def test_tensors_of_every_type(tmp_path, dtype, field, numpy):
     value = 1 if "f" not in numpy else 0.1
     filled = TensorProto(dtype=getattr(types_pb2, dtype), tensor_shape=TensorShapeProto(), **{field: [value]})
-    packed = TensorProto(dtype=getattr(types_pb2, dtype), tensor_shape=TensorShapeProto(), tensor_content=np.array(value, dtype=numpy).tobytes())
+    packed = TensorProto(
+        dtype=getattr(types_pb2, dtype), tensor_shape=TensorShapeProto(), tensor_content=np.array(value, dtype=numpy).tobytes()
+    )
     path = write(tmp_path / name(), [tensor("val/x", 1, filled), tensor("val/x", 2, packed)])
     found, _ = read_events(path)
     assert found["val/x"].value == [float(np.array(value, dtype=numpy))] * 2
@@ -155,7 +162,13 @@ def test_a_tensor_without_values_or_with_several_is_no_scalar(tmp_path):
     none = TensorProto(dtype=1, tensor_shape=TensorShapeProto())
     text = TensorProto(dtype=types_pb2.DT_STRING, string_val=[b"x"], tensor_shape=TensorShapeProto())
     other = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="histograms"))
-    events = [tensor("val/odd", 1, two), tensor("val/fine", 1, one), tensor("val/none", 1, none), tensor("val/text", 1, text), tensor("val/histogram", 1, one, other)]
+    events = [
+        tensor("val/odd", 1, two),
+        tensor("val/fine", 1, one),
+        tensor("val/none", 1, none),
+        tensor("val/text", 1, text),
+        tensor("val/histogram", 1, one, other),
+    ]
     write(tmp_path / name(), events)
     found = read(tmp_path)
     (run,) = found.runs
@@ -166,7 +179,12 @@ def test_a_tensor_without_values_or_with_several_is_no_scalar(tmp_path):
 def test_metadata_may_come_with_the_first_point_only(tmp_path):
     proto = TensorProto(dtype=1, float_val=[3.0], tensor_shape=TensorShapeProto())
     hidden = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="pr_curves"))
-    events = [tensor("val/a", 1, proto), tensor("val/a", 2, proto, None), tensor("val/b", 1, proto, hidden), tensor("val/b", 2, proto, None)]
+    events = [
+        tensor("val/a", 1, proto),
+        tensor("val/a", 2, proto, None),
+        tensor("val/b", 1, proto, hidden),
+        tensor("val/b", 2, proto, None),
+    ]
     found, _ = read_events(write(tmp_path / name(), events))
     assert found["val/a"].step == [1, 2]
     assert "val/b" not in found
@@ -182,7 +200,9 @@ def test_a_file_that_is_cut_off_and_one_that_is_corrupt_say_so(tmp_path):
     broken[len(broken) // 2] ^= 8
     (tmp_path / "corrupt" / name()).write_bytes(broken)
     (tmp_path / "zeros" / name()).parent.mkdir()
-    (tmp_path / "zeros" / name()).write_bytes(write(tmp_path / "zeros" / name(), series("val/loss", [3 * value for value in LOSS])).read_bytes() + bytes(500))
+    (tmp_path / "zeros" / name()).write_bytes(
+        write(tmp_path / "zeros" / name(), series("val/loss", [3 * value for value in LOSS])).read_bytes() + bytes(500)
+    )
     found = read(tmp_path)
     runs = {run.id: run for run in found.runs}
     assert list(curve(runs["cut"], "val/loss").values()) == LOSS[:3]
@@ -205,7 +225,8 @@ def test_empty_and_header_only_files_beside_real_ones_are_nothing_to_talk_about(
 
 @pytest.mark.parametrize(
     ("make", "said"),
-    [(lambda path: path.write_bytes(b""), "the file is empty"), (lambda path: write(path, []), "only its header"), (lambda path: path.write_bytes(b"\0" * 100), "zero bytes")],
+    [(lambda path: path.write_bytes(b""), "the file is empty"), (lambda path: write(path, []), "only its header"),
+     (lambda path: path.write_bytes(b"\0" * 100), "zero bytes")],
 )  # fmt: skip
 def test_such_files_alone_are_told(tmp_path, make, said):
     make(tmp_path / name())
@@ -216,7 +237,12 @@ def test_such_files_alone_are_told(tmp_path, make, said):
 def test_records_that_are_no_events(tmp_path):
     with (tmp_path / name()).open("wb") as file:
         writer = RecordWriter(file)
-        for record in (header().SerializeToString(), scalar("val/loss", 1, 0.5).SerializeToString(), b"\xff\xff\xff no event", scalar("val/loss", 2, 0.4).SerializeToString()):
+        for record in (
+            header().SerializeToString(),
+            scalar("val/loss", 1, 0.5).SerializeToString(),
+            b"\xff\xff\xff no event",
+            scalar("val/loss", 2, 0.4).SerializeToString(),
+        ):
             writer.write(record)
     found = read(tmp_path)
     assert len(found.runs[0]) == 1
@@ -271,8 +297,13 @@ def test_train_and_validation_folders_are_one_run(tmp_path):
 def test_restarts_of_a_pair_of_folders_are_split_alike(tmp_path):
     for attempt in range(2):
         wall = 1.7e9 + 1000 * attempt
-        write(tmp_path / "run" / "train" / name(attempt), [scalar("epoch_loss", step, 2.0 + attempt, wall + 10 * step) for step in range(4)])
-        write(tmp_path / "run" / "validation" / name(attempt), [scalar("epoch_loss", step, LOSS[step] + attempt, wall + 10 * step + 5) for step in range(4)])
+        write(
+            tmp_path / "run" / "train" / name(attempt), [scalar("epoch_loss", step, 2.0 + attempt, wall + 10 * step) for step in range(4)]
+        )
+        write(
+            tmp_path / "run" / "validation" / name(attempt),
+            [scalar("epoch_loss", step, LOSS[step] + attempt, wall + 10 * step + 5) for step in range(4)],
+        )
     runs = load(tmp_path)
     assert list(runs) == ["run#1", "run#2"]
     for number, run in enumerate(runs.values()):
@@ -281,7 +312,10 @@ def test_restarts_of_a_pair_of_folders_are_split_alike(tmp_path):
 
 
 def test_what_keras_logs_by_batch_is_no_epoch(tmp_path):
-    write(tmp_path / "run" / "train" / name(), [scalar("epoch_loss", step, 1.0) for step in range(4)] + [scalar("batch_loss", step, 1.0) for step in range(0, 400, 20)])
+    write(
+        tmp_path / "run" / "train" / name(),
+        [scalar("epoch_loss", step, 1.0) for step in range(4)] + [scalar("batch_loss", step, 1.0) for step in range(0, 400, 20)],
+    )
     validation = [scalar("epoch_loss", step, value) for step, value in enumerate(LOSS)]
     validation += [scalar("evaluation_loss_vs_iterations", 100 * (step + 1), value) for step, value in enumerate(LOSS)]
     write(tmp_path / "run" / "validation" / name(), validation)
@@ -334,19 +368,42 @@ def test_a_run_that_is_named_like_a_series_of_its_neighbour_stays_apart(tmp_path
 
 def huggingface(path, arguments, steps=(10, 20, 30, 40)):
     text = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="text"))
-    proto = TensorProto(dtype=types_pb2.DT_STRING, string_val=[json.dumps(arguments).encode()], tensor_shape=TensorShapeProto(dim=[TensorShapeProto.Dim(size=1)]))
-    config = TensorProto(dtype=types_pb2.DT_STRING, string_val=[b'{"_name_or_path": "tiny"}'], tensor_shape=TensorShapeProto(dim=[TensorShapeProto.Dim(size=1)]))
+    proto = TensorProto(
+        dtype=types_pb2.DT_STRING,
+        string_val=[json.dumps(arguments).encode()],
+        tensor_shape=TensorShapeProto(dim=[TensorShapeProto.Dim(size=1)]),
+    )
+    config = TensorProto(
+        dtype=types_pb2.DT_STRING,
+        string_val=[b'{"_name_or_path": "tiny"}'],
+        tensor_shape=TensorShapeProto(dim=[TensorShapeProto.Dim(size=1)]),
+    )
     events = [tensor("args/text_summary", 0, proto, text, 1.7e9), tensor("model_config/text_summary", 0, config, text, 1.7e9)]
     for step, value in zip(steps, LOSS, strict=True):
         wall = 1.7e9 + 100 + step
-        row = {"train/loss": 1.0, "train/learning_rate": 1e-3, "train/epoch": step / 20, "eval/loss": value, "eval/runtime": 2.5, "eval/samples_per_second": 4.0, "train/epoch ": 0}
+        row = {
+            "train/loss": 1.0,
+            "train/learning_rate": 1e-3,
+            "train/epoch": step / 20,
+            "eval/loss": value,
+            "eval/runtime": 2.5,
+            "eval/samples_per_second": 4.0,
+            "train/epoch ": 0,
+        }
         events += [scalar(tag, step, number, wall) for tag, number in row.items() if tag != "train/epoch "]
-    events += [scalar("train/train_runtime", steps[-1], 77.0), scalar("train/total_flos", steps[-1], 2.0**40), scalar("train/train_loss", steps[-1], 0.9)]
+    events += [
+        scalar("train/train_runtime", steps[-1], 77.0),
+        scalar("train/total_flos", steps[-1], 2.0**40),
+        scalar("train/train_loss", steps[-1], 0.9),
+    ]
     return write(path, events)
 
 
 def test_what_transformers_says_about_its_run(tmp_path):
-    huggingface(tmp_path / "run" / name(), {"max_steps": 60, "metric_for_best_model": "loss", "greater_is_better": False, "learning_rate": 1e-3, "lists": [1]})
+    huggingface(
+        tmp_path / "run" / name(),
+        {"max_steps": 60, "metric_for_best_model": "loss", "greater_is_better": False, "learning_rate": 1e-3, "lists": [1]},
+    )
     (run,) = load(tmp_path).values()
     assert run.metrics == ("eval/loss",)
     assert run.columns["eval_seconds"].values.tolist() == [2.5] * 4
@@ -382,7 +439,12 @@ def test_lightning(tmp_path):
         for batch in range(5):
             events.append(scalar("valid_loss_step/epoch_" + str(epoch), batch, 0.3 * batch))
         last = 50 * (epoch + 1) - 1
-        events += [scalar("valid_loss_epoch", last, 1.0 / (epoch + 1)), scalar("epoch", last, epoch), scalar("train_loss_step", last, 0.5), scalar("epoch", last, epoch)]
+        events += [
+            scalar("valid_loss_epoch", last, 1.0 / (epoch + 1)),
+            scalar("epoch", last, epoch),
+            scalar("train_loss_step", last, 0.5),
+            scalar("epoch", last, epoch),
+        ]
     write(tmp_path / "version_0" / name(), events)
     (run,) = load(tmp_path).values()
     assert run.metrics == ("valid_loss_epoch",)
@@ -394,7 +456,10 @@ def test_lightning(tmp_path):
 def test_evals_of_an_ultralytics_run(tmp_path):
     events = []
     for epoch in (1, 2, 3):
-        events += [scalar("train/box_loss", epoch, 1.0)] * 3 + [scalar("metrics/mAP50(B)", epoch, epoch / 4), scalar("val/box_loss", epoch, 2.0 / epoch)]
+        events += [scalar("train/box_loss", epoch, 1.0)] * 3 + [
+            scalar("metrics/mAP50(B)", epoch, epoch / 4),
+            scalar("val/box_loss", epoch, 2.0 / epoch),
+        ]
     events += [scalar("metrics/mAP50(B)", 3, 0.9), scalar("metrics/mAP50(B)", 3, 0.9)]
     write(tmp_path / "train" / name(), events)
     (run,) = load(tmp_path).values()
@@ -404,7 +469,12 @@ def test_evals_of_an_ultralytics_run(tmp_path):
 
 @pytest.mark.parametrize(
     ("tags", "said"),
-    [(["train/loss", "train/learning_rate"], "eval_strategy"), (["epoch_loss"], "validation_data"), (["loss", "hp_metric"], "validation_step"), (["loss"], "add_scalar")],
+    [
+        (["train/loss", "train/learning_rate"], "eval_strategy"),
+        (["epoch_loss"], "validation_data"),
+        (["loss", "hp_metric"], "validation_step"),
+        (["loss"], "add_scalar"),
+    ],
 )
 def test_without_evals_it_says_what_would_have_logged_them(tmp_path, tags, said):
     write(tmp_path / name(), [scalar(tag, step, 1.0 / (step + 1)) for step in range(4) for tag in tags])

@@ -16,7 +16,14 @@ def history(values=EVALS, every=10, name="eval_loss"):
     for number, value in enumerate(values, 1):
         rows.append({"step": every * number, "epoch": number / 2, "loss": 2.0 / number, "learning_rate": 1e-3, "grad_norm": 0.5})
         rows.append(
-            {"step": every * number, "epoch": number / 2, name: value, "eval_runtime": 3.0, "eval_samples_per_second": 9.0, "eval_steps_per_second": 1.0}
+            {
+                "step": every * number,
+                "epoch": number / 2,
+                name: value,
+                "eval_runtime": 3.0,
+                "eval_samples_per_second": 9.0,
+                "eval_steps_per_second": 1.0,
+            }
         )
     return rows
 
@@ -43,7 +50,8 @@ def values(run, name):
 def test_what_transformers_writes(tmp_path):
     callback = pytest.importorskip("transformers.trainer_callback")
     written = callback.TrainerState(
-        epoch=3.0, global_step=60, max_steps=100, num_train_epochs=5, log_history=history([*EVALS[:-1], math.nan]), best_metric=0.7, best_global_step=30,
+        epoch=3.0, global_step=60, max_steps=100, num_train_epochs=5, log_history=history([*EVALS[:-1], math.nan]), best_metric=0.7,
+        best_global_step=30,
         save_steps=20, eval_steps=10, total_flos=1e12, train_batch_size=8, num_input_tokens_seen=6000,
     )  # fmt: skip
     written.save_to_json(str(tmp_path / "trainer_state.json"))
@@ -72,7 +80,8 @@ def test_columns_and_companions(tmp_path):
 
 
 def test_the_words_nan_and_infinity(tmp_path):
-    run, problems = load(tmp_path, '{"global_step": 3, "log_history": [{"step": 1, "eval_loss": NaN}, {"step": 2, "eval_loss": -Infinity}, {"step": 3, "eval_loss": 0.5}]}')
+    rows = '{"step": 1, "eval_loss": NaN}, {"step": 2, "eval_loss": -Infinity}, {"step": 3, "eval_loss": 0.5}'
+    run, problems = load(tmp_path, f'{{"global_step": 3, "log_history": [{rows}]}}')
     assert not problems
     found = values(run, "eval_loss")
     assert math.isnan(found[0])
@@ -83,7 +92,10 @@ def test_several_eval_sets_at_one_step(tmp_path):
     rows = []
     for step in (10, 20):
         rows += [{"step": step, "loss": 1.0}]
-        rows += [{"step": step, f"eval_{name}_loss": step / 7, f"eval_{name}_runtime": 2.0, f"eval_{name}_samples_per_second": 1.0} for name in ("math", "code")]
+        rows += [
+            {"step": step, f"eval_{name}_loss": step / 7, f"eval_{name}_runtime": 2.0, f"eval_{name}_samples_per_second": 1.0}
+            for name in ("math", "code")
+        ]
     run, _ = load(tmp_path, state(rows))
     assert set(run.metrics) == {"eval_math_loss", "eval_code_loss"}
     assert values(run, "eval_seconds") == [4.0, 4.0]
@@ -169,7 +181,8 @@ def test_a_flat_metric_states_no_mode(tmp_path):
 def early(counter, patience=3, stopping=False):
     return {
         "EarlyStoppingCallback": {
-            "args": {"early_stopping_patience": patience, "early_stopping_threshold": 0.0}, "attributes": {"early_stopping_patience_counter": counter},
+            "args": {"early_stopping_patience": patience, "early_stopping_threshold": 0.0},
+            "attributes": {"early_stopping_patience_counter": counter},
         },
         "TrainerControl": {"args": {"should_training_stop": stopping}, "attributes": {}},
     }  # fmt: skip
@@ -181,10 +194,14 @@ def test_what_stopped_it(tmp_path):
 
     assert stopped(stateful_callbacks=early(3)) == "EarlyStoppingCallback (patience 3)"
     assert stopped(stateful_callbacks=early(1)) is None
-    assert stopped(stateful_callbacks=early(1, stopping=True)) == "EarlyStoppingCallback (patience 3)"  # the counter was saved before it was updated
+    assert (
+        stopped(stateful_callbacks=early(1, stopping=True)) == "EarlyStoppingCallback (patience 3)"
+    )  # the counter was saved before it was updated
     assert stopped(stateful_callbacks=early(3), global_step=100) is None  # it came to its end
     assert stopped(stateful_callbacks={"TrainerControl": {"args": {"should_training_stop": True}}}) == "a callback (should_training_stop)"
-    assert stopped(stateful_callbacks={"EarlyStoppingCallback": [early(4)["EarlyStoppingCallback"]]}) == "EarlyStoppingCallback (patience 3)"
+    assert (
+        stopped(stateful_callbacks={"EarlyStoppingCallback": [early(4)["EarlyStoppingCallback"]]}) == "EarlyStoppingCallback (patience 3)"
+    )
     assert stopped(stateful_callbacks="nonsense") is None
 
 
@@ -236,8 +253,10 @@ def test_python_text_in_the_middle_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("", "cut off"), ("{", "cut off"), ('{"log_history": [', "cut off"), ("[]", "a JSON list instead"), ("{}", "no log_history"), ('{"log_history": 3}', "no log_history"),
-        ('{"log_history": []}', "nothing was logged"), ('{"log_history": [{"step": 1}]}', "nothing was logged"), ("[" * 100000, ""), ("hello", ""),
+        ("", "cut off"), ("{", "cut off"), ('{"log_history": [', "cut off"), ("[]", "a JSON list instead"), ("{}", "no log_history"),
+        ('{"log_history": 3}', "no log_history"),
+        ('{"log_history": []}', "nothing was logged"), ('{"log_history": [{"step": 1}]}', "nothing was logged"), ("[" * 100000, ""),
+        ("hello", ""),
     ],
 )  # fmt: skip
 def test_files_without_anything_usable_say_why(tmp_path, content, said):
