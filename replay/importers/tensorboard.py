@@ -144,9 +144,9 @@ def _read(path: Path, *, limit: int | None = None) -> _File:
             break
     if problem is None and records.damage is not None:
         problem = records.damage.reason
-    kinds = (np.int64, np.int64, np.float64, np.float64)
     scalars = {
-        tag: Scalars(*(np.frombuffer(part, dtype=kind) for part, kind in zip(column, kinds, strict=True))) for tag, column in columns.items()
+        tag: Scalars(np.frombuffer(place, np.int64), np.frombuffer(step, np.int64), np.frombuffer(wall, float), np.frombuffer(value, float))
+        for tag, (place, step, wall, value) in columns.items()
     }
     return _File(path, scalars, settings, events, first, last, problem, odd)
 

@@ -183,8 +183,8 @@ def test_every_scalar_of_every_event_file_is_there(real_logs):
         accumulator.Reload()
         for tag in accumulator.Tags()["scalars"]:
             rows = accumulator.Scalars(tag)
-            assert found[tag].step == [row.step for row in rows]
-            assert found[tag].wall == [row.wall_time for row in rows]
+            assert found[tag].step.tolist() == [row.step for row in rows]
+            assert found[tag].wall.tolist() == [row.wall_time for row in rows]
             assert np.array_equal(found[tag].value, [row.value for row in rows], equal_nan=True)
 
 
