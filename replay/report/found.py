@@ -36,7 +36,7 @@ def headline(found: Found, paths: Sequence[Path]) -> list[str]:
     where = ", ".join(str(path) for path in paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
     text = f"{_count(len(found.runs), 'run')} in {where} ({shown})"
     if found.duplicates:
-        text += f"; {_count(len(found.duplicates), 'duplicate')} counted once"
+        text += f"; {_count(len(found.duplicates), 'more log')} of the same runs"
     if found.problems:
         text += f"; {_count(len(found.problems), 'problem')}"
     return [text + "."]
