@@ -39,7 +39,7 @@ class _Failure(click.ClickException):
         return self.code
 
     def format_message(self) -> str:
-        from replay.report.tables import printable
+        from replay.errors import printable
 
         return "\n".join(printable(line) for line in self.message.splitlines())
 

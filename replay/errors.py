@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["InputError", "PolicyError", "ReplayError", "ReplayWarning", "Undecidable", "suggestion"]
+__all__ = ["InputError", "PolicyError", "ReplayError", "ReplayWarning", "Undecidable", "printable", "suggestion"]
 
 
 class ReplayError(Exception):
@@ -33,6 +33,11 @@ class Undecidable(ReplayError):
 
 class ReplayWarning(UserWarning):
     """Something was dropped, guessed or bounded; the good part was kept."""
+
+
+def printable(text: object) -> str:
+    """Text with what would steer a terminal shown as an escape: logs, and names of files and runs, are untrusted."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in str(text))
 
 
 def suggestion(name: str, allowed: Iterable[str]) -> str:

@@ -14,11 +14,11 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from replay.errors import InputError, ReplayError, ReplayWarning
+from replay.errors import InputError, ReplayError, ReplayWarning, printable
 from replay.importers import csv_log, eval_log, jsonl, tensorboard, trainer_state
 from replay.importers.base import Format, Loaded
 from replay.importers.duplicates import Entry, merge
-from replay.importers.find import HEAD, Candidate, Walk, natural, printable
+from replay.importers.find import HEAD, Candidate, Walk, natural
 from replay.run import Run
 
 __all__ = ["IMPORTERS", "Format", "Found", "Loaded", "load", "read", "sniff"]

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from replay.errors import InputError
 
-__all__ = ["HEAD", "Candidate", "Walk", "natural", "printable"]
+__all__ = ["HEAD", "Candidate", "Walk", "natural"]
 
 HEAD = 64 * 1024
 _FOLDERS = {"node_modules", "__pycache__", "site-packages", "venv"}
@@ -35,11 +35,6 @@ _OTHERS = {
 def natural(text: str) -> tuple[tuple[int, int, str], ...]:
     """A sort key by which numbers inside a text count as numbers."""
     return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d{1,18})", text) if part)
-
-
-def printable(text: str) -> str:
-    """Text with what would steer a terminal shown as an escape: names of files and runs are untrusted."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 @dataclass(frozen=True)

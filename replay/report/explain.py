@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from replay.report.tables import csv_text, json_text, lines, markdown, number, percent, printable, wrapped
+from replay.errors import printable
+from replay.report.tables import csv_text, json_text, lines, markdown, number, percent, wrapped
 from replay.simulation import Simulation
 
 __all__ = ["COLUMNS", "Story", "as_csv", "as_json", "as_markdown", "as_text", "story"]

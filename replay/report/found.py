@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from replay.compute import units_of
-from replay.errors import ReplayError
+from replay.errors import ReplayError, printable
 from replay.importers import Found
-from replay.report.tables import csv_text, json_text, lines, markdown, number, printable, wrapped
+from replay.report.tables import csv_text, json_text, lines, markdown, number, wrapped
 from replay.run import Mode, Run, censoring, infer_mode
 from replay.simulation import Watch, watch
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from replay.choose import ENOUGH_EVALS, ENOUGH_GROUPS, ENOUGH_RUNS, KEYS
-from replay.report.tables import command, csv_text, json_text, lines, markdown, number, percent, printable, wrapped
+from replay.errors import printable
+from replay.report.tables import command, csv_text, json_text, lines, markdown, number, percent, wrapped
 from replay.simulation import BASELINES, COLUMNS, ORACLE, Simulation
 
 __all__ = ["as_csv", "as_json", "as_markdown", "as_text"]

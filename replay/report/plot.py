@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from replay.choose import FixedBudgets
-from replay.errors import InputError
-from replay.report.tables import printable
+from replay.errors import InputError, printable
 from replay.simulation import ORACLE, Simulation
 
 if TYPE_CHECKING:

@@ -11,14 +11,11 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["WIDTH", "command", "csv_text", "json_text", "lines", "markdown", "number", "percent", "printable", "wrapped"]
+from replay.errors import printable
+
+__all__ = ["WIDTH", "command", "csv_text", "json_text", "lines", "markdown", "number", "percent", "wrapped"]
 
 WIDTH = 80
-
-
-def printable(text: object) -> str:
-    """Text with what would steer a terminal shown as an escape; logs and their names are untrusted."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in str(text))
 
 
 def percent(share: float | None) -> str:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from replay.errors import InputError
-from replay.importers.find import HEAD, Walk, natural, printable
+from replay.errors import InputError, printable
+from replay.importers.find import HEAD, Walk, natural
 
 
 def walk(*roots):

@@ -4,7 +4,8 @@ import math
 import numpy as np
 import pytest
 
-from replay.report.tables import command, csv_text, json_text, lines, markdown, number, percent, printable, wrapped
+from replay.errors import printable
+from replay.report.tables import command, csv_text, json_text, lines, markdown, number, percent, wrapped
 
 
 @pytest.mark.parametrize(
