@@ -130,7 +130,9 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
                 companions = {f"train/{name}": value for name, value in _numbers(_object(record, "train")).items()}
                 signals = {f"signals/{name}": value for name, value in _numbers(_object(record, "signals")).items()}
                 compute = {f"compute/{name}": value for name, value in _numbers(_object(record, "compute")).items()}
-                extra = {**_numbers(record, ("epoch",)), "saved": float(bool(record.get("saved")))}
+                extra = _numbers(record, ("epoch",))
+                if isinstance(record.get("saved"), bool):
+                    extra["saved"] = float(record["saved"])
                 if (time := number(record.get("time"))) is not None:
                     extra["wall_time"] = time
                 points.add(step, {**metrics, **companions, **signals, **compute, **extra})
