@@ -1,7 +1,7 @@
 """Reading a TensorBoard event file: replay's reader against EventAccumulator with sampling off, in one run.
 
 Values are checked to be the same, bit for bit. With the extra `fast` (google-crc32c) checksums are computed in hardware; without
-it by tensorboard's own Python.
+it by numpy.
 
 Run: python benchmarks/event_files.py [steps]
 """
@@ -53,7 +53,7 @@ def main(steps=5000):
 
         crc = f"google-crc32c ({google_crc32c.implementation})"
     except ImportError:
-        crc = "tensorboard's own crc"
+        crc = "crc by numpy"
     with tempfile.TemporaryDirectory() as folder:
         write(folder, steps)
         theirs, expected = timed(lambda: accumulate(folder))

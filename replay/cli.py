@@ -115,7 +115,7 @@ def _judging(function: _F) -> _F:
                 metavar="UNIT",
                 help="steps, epochs, tokens, flops, seconds, gpu_hours or cost.",
             ),
-            click.option("--price", type=float, metavar="PRICE", help="Price of one GPU hour, for --unit cost."),
+            click.option("--price", type=float, metavar="PRICE", help="Price of one hour of a device, for --unit cost."),
             click.option(
                 "--keep", type=click.Choice(["best", "best-saved", "last"]), default="best", show_default=True,
                 help="The checkpoint a stop keeps: the best by the monitor, the best that was saved, or the last.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -115,20 +115,27 @@ def _seconds(run: Run, steps: Floats, price: float | None) -> Compute:
     return Compute("seconds", train, evals, full, "time stamps of the log", counts)
 
 
-def _hours(run: Run, steps: Floats, price: float | None) -> Compute:
+def _machine_hours(run: Run, steps: Floats, price: float | None) -> Compute:
     seconds = _seconds(run, steps, price)
     devices = float(run.meta.get("devices") or 1)
     scale = devices / 3600
     basis = f"{seconds.basis}; {devices:g} device{'s' if devices != 1 else ''}"
-    return Compute("gpu_hours", seconds.train * scale, seconds.evals * scale, seconds.full * scale, basis, seconds.counts_evals)
+    return Compute("hours", seconds.train * scale, seconds.evals * scale, seconds.full * scale, basis, seconds.counts_evals)
+
+
+def _hours(run: Run, steps: Floats, price: float | None) -> Compute:
+    hardware = run.meta.get("hardware")
+    if isinstance(hardware, dict) and not hardware.get("gpus") and not run.meta.get("devices"):
+        raise _Lacking  # the log says what it ran on, and that was no GPU
+    return replace(_machine_hours(run, steps, price), unit="gpu_hours")
 
 
 def _cost(run: Run, steps: Floats, price: float | None) -> Compute:
     if price is None:
-        raise InputError("unit cost needs a price for one GPU hour: give --price (in Python, price=)")
+        raise InputError("unit cost needs the price of one hour of a device: give --price (in Python, price=)")
     if not (np.isfinite(price) and price > 0):
-        raise InputError(f"the price for one GPU hour must be a positive number, not {price!r}")
-    hours = _hours(run, steps, price)
+        raise InputError(f"the price of one hour must be a positive number, not {price!r}")
+    hours = _machine_hours(run, steps, price)
     return Compute(
         "cost", hours.train * price, hours.evals * price, hours.full * price, f"{hours.basis}; {price:g} an hour", hours.counts_evals
     )

@@ -82,13 +82,13 @@ _SPLITS = {"eval", "evaluation", "val", "valid", "validation", "dev", "test", "t
 _MIN = {
     "loss", "losses", "perplexity", "ppl", "wer", "cer", "mer", "ter", "error", "err", "mse", "rmse", "mae", "mape", "smape",
     "nll", "bpb", "bpc", "logloss", "crossentropy", "kl", "kld", "kldiv", "fid", "eer", "hinge", "brier", "ece",
-    "rmsle", "cost",
+    "rmsle", "cost", "nme",
 }  # fmt: skip
 _MAX = {
     "accuracy", "acc", "f1", "rouge", "rouge1", "rouge2", "rougel", "rougelsum", "bleu", "sacrebleu", "meteor", "chrf", "auc",
     "auroc", "auprc", "aucpr", "map", "map50", "map5095", "ap", "ar", "precision", "recall", "em", "iou", "miou", "dice", "r2",
     "reward", "rewards", "mcc", "matthews", "pearson", "spearman", "spearmanr", "pearsonr", "kappa", "ndcg", "mrr", "top1",
-    "top5", "psnr", "ssim", "bertscore", "return", "hit", "hits", "winrate", "score",
+    "top5", "psnr", "ssim", "bertscore", "return", "hit", "hits", "winrate", "score", "pck",
 }  # fmt: skip
 
 

@@ -658,7 +658,7 @@ def simulate(
 
     ``monitor`` is the metric watched (default: the one that the logs state, else the validation loss), ``mode`` min or max
     (default: stated by the log, else by the name), ``objective`` the metric that outcomes are judged by (default: the
-    monitor), ``unit`` one of `replay.compute.UNITS`, ``price`` that of one GPU hour for unit cost. ``saved`` and ``lost`` are
+    monitor), ``unit`` one of `replay.compute.UNITS`, ``price`` that of one hour of a device for unit cost. ``saved`` and ``lost`` are
     fractions; ``stopped_eval`` (1-based) and ``stopped_step`` are null where the policy never fires; ``regret`` is in the
     metric's own unit.
 

@@ -49,6 +49,14 @@ def test_hours_cost_tokens_and_flops():
     assert compute(made, made.steps, "flops").used().tolist() == [1e15, 2e15, 3e15]
 
 
+def test_a_log_that_says_it_ran_on_no_gpu_has_no_gpu_hours():
+    made = run({"trained_steps": 300, "hardware": {"cpus": 2}}, train_seconds=[3600.0, 7200.0, 10800.0])
+    assert "gpu_hours" not in units_of(made)
+    assert compute(made, made.steps, "cost", price=2).full == 6
+    with pytest.raises(InputError, match="does not say what it used in gpu_hours"):
+        compute(made, made.steps, "gpu_hours")
+
+
 def test_epochs():
     made = run({"trained_steps": 400}, epoch=[0.5, 1.0, 1.5])
     assert compute(made, made.steps, "epochs").full == 2.0

@@ -162,6 +162,8 @@ def _trouble(candidate: Candidate) -> str | None:
         return f"{path}: the file is empty" if not head else f"{path}: the file holds nothing but blanks or zero bytes"
     if b"\0" in head[:4096] and not head.startswith((b"\xff\xfe", b"\xfe\xff")):
         return f"{path}: a binary file{f', though it is named *{path.suffix}' if path.suffix else ''}; it is left out"
+    if path.name.lower() in patterns:
+        return f"{path}: not what its name says; no format that replay reads recognises it"
     if candidate.named:
         return f"{path}: no log in a format that replay reads ({_formats()})"
     return None

@@ -21,6 +21,7 @@ import math
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
@@ -100,16 +101,19 @@ class Format:
     group: Callable[[Sequence[Path]], list[list[Path]]] = field(default=lambda paths: [[path] for path in paths])
 
 
-def words(name: str) -> list[str]:
+@lru_cache(4096)
+def words(name: str) -> tuple[str, ...]:
     """The words of a logged name in lower case: ``validation/epochLoss`` has validation, epoch and loss."""
-    return canonical(re.sub(r"([a-z])([A-Z])", r"\1_\2", name)).split("_")
+    return tuple(canonical(re.sub(r"([a-z])([A-Z])", r"\1_\2", name)).split("_"))
 
 
+@lru_cache(4096)
 def is_held_out(name: str) -> bool:
     """Whether a series' name says that it was measured on held-out data (``val_loss``, ``eval/loss``, ``DEV_F1``)."""
     return bool(_HELD_OUT & set(words(name))) and not is_bookkeeping(name)
 
 
+@lru_cache(4096)
 def is_bookkeeping(name: str) -> bool:
     """Whether a name counts time, speed, memory or places in the data (``eval_samples_per_second``, ``test/time``): no metric."""
     parts = words(name)
@@ -497,6 +501,9 @@ def _one(
     if len(segments) > 1:
         at = ", ".join(f"{segment.resumed_at:g}" for segment in segments[1:] if segment.resumed_at is not None)
         notes.append(f"resumed at step {at}; {overlapped} older values replaced")
+    head = _missing_head(merged)
+    if head is not None:
+        notes.append(f"begins at step {head:g}; what was logged before is not there")
     metrics = [name for name in merged if name in held_out]
     steps = np.unique(np.concatenate([merged[name].step for name in metrics])) if metrics else np.empty(0)
     columns: dict[str, Column] = {"step": Column(steps, np.ones(len(steps), dtype=bool))}
@@ -526,6 +533,19 @@ def _one(
     last = max((float(series.step[-1]) for series in merged.values() if len(series.step)), default=0.0)
     meta["trained_steps"] = max(last, float(meta.get("trained_steps") or 0.0)) if len(points) else last
     return Run(run_id, columns, meta, train)
+
+
+def _missing_head(series: Mapping[str, Series]) -> float | None:
+    """The first step of all where it comes far later than the distance of the points suggests: the log begins in the middle.
+
+    So is a log whose writer began a new file when the training was resumed.
+    """
+    if not series:
+        return None
+    first = min(series.values(), key=lambda one: float(one.step[0]))
+    if len(first.step) < 3 or not float(first.step[0]) > 2.5 * float(np.median(np.diff(first.step))):
+        return None
+    return float(first.step[0])
 
 
 def _exact(series: Series, steps: npt.NDArray[np.float64]) -> Column:

@@ -263,17 +263,17 @@ def _add(kept: Run, dropped: Run) -> None:
     if dropped.trained_steps >= kept.trained_steps:
         facts += _FINAL
     for name in facts:
-        value = dropped.meta.get(name)
-        if value in (None, {}, []):
+        value, own = dropped.meta.get(name), kept.meta.get(name)
+        if name == "monitor" and value:
+            value = kept.find_metric(str(value))
+        elif name == "modes" and isinstance(value, dict):  # under the names that the kept log has; of others they tell nothing
+            value = {found: mode for metric, mode in value.items() if (found := kept.find_metric(str(metric))) is not None}
+        if not value:
             continue
-        if kept.meta.get(name) in (None, {}, []):
+        if not own:
             kept.meta[name] = value
-        elif name in ("hyperparameters", "modes") and isinstance(value, dict) and isinstance(kept.meta[name], dict):
-            kept.meta[name] = {**value, **kept.meta[name]}
-    if kept.meta.get("monitor"):
-        kept.meta["monitor"] = kept.find_metric(str(kept.meta["monitor"])) or kept.meta["monitor"]
-    if isinstance(kept.meta.get("modes"), dict):
-        kept.meta["modes"] = {kept.find_metric(str(name)) or name: mode for name, mode in kept.meta["modes"].items()}
+        elif isinstance(value, dict) and isinstance(own, dict):
+            kept.meta[name] = {**value, **own}
     if not len(kept) or not len(dropped):
         return
     at = np.searchsorted(dropped.steps, kept.steps)

@@ -130,7 +130,8 @@ class Walk:
         if not stat.S_ISREG(status.st_mode):
             return
         self.files += 1
-        if path.suffix.lower() not in _OTHERS and self._first(status):
+        # an event file of TF 1 ends in the name of its host, which may look like anything
+        if (path.suffix.lower() not in _OTHERS or "tfevents" in path.name) and self._first(status):
             candidate = self._open(path, root, named=False)
             if candidate is not None:
                 yield candidate

@@ -34,6 +34,7 @@ from replay.importers.base import (
     words,
 )
 from replay.importers.records import BLOCK, RecordReader, framed
+from replay.run import Run
 
 __all__ = ["FORMAT", "Scalars", "read_events"]
 
@@ -335,7 +336,7 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
         if per_epoch:
             run.meta["step_unit"] = "epoch"
         if number:
-            _from_begin(run)
+            _from_begin(run, read)
         if stated and run.find_metric(stated) not in run.metrics:
             run.meta.pop("monitor", None)
             run.meta.pop("modes", None)
@@ -384,7 +385,7 @@ def _merged(files: Sequence[_File], home: Path) -> tuple[dict[str, _Series], lis
             for column in file.scalars.values():
                 wall[column.place] = column.wall
             wall[0] = max(latest, min(column.wall[0] for column in file.scalars.values()))
-            key = np.maximum.accumulate(wall)
+            key = np.fmax.accumulate(wall)
             latest = float(key[-1])
             prefix = _prefix(folder, home, file)
             if prefix is not None:
@@ -397,14 +398,14 @@ def _merged(files: Sequence[_File], home: Path) -> tuple[dict[str, _Series], lis
     rank[np.argsort(np.concatenate(keys), kind="stable")] = np.arange(1, len(rank) + 1)
     parts: dict[str, list[tuple[npt.NDArray[np.int64], Scalars]]] = {}
     for name, number, column in columns:
-        places = rank[bounds[number] + np.array(column.place, dtype=np.int64)]
+        places = rank[bounds[number] + column.place]
         parts.setdefault(name, []).append((places, column))
     series = {}
     for name, pieces in parts.items():
         order = np.concatenate([places for places, _ in pieces])
         arrival = np.argsort(order, kind="stable")
         step, wall, value = (
-            np.concatenate([np.array(getattr(column, kind), dtype=np.float64) for _, column in pieces])[arrival]
+            np.concatenate([np.asarray(getattr(column, kind), dtype=np.float64) for _, column in pieces])[arrival]
             for kind in ("step", "wall", "value")
         )
         series[name] = _Series(Points(order[arrival], step, value), (order[arrival], step, wall))
@@ -467,11 +468,16 @@ def _active(files: Iterable[_File], wall: npt.NDArray[np.float64]) -> npt.NDArra
     return np.asarray(sum(np.clip(wall - first, 0.0, last - first) for first, last in merged))
 
 
-def _from_begin(run: Any) -> None:
-    """Let a later training of the same folder count its seconds from its own first eval: when it began is not in the log."""
-    column = run.columns.get("wall_seconds")
-    if column is not None and column.present.any():
-        run.columns["wall_seconds"] = column._replace(values=column.values - column.values[column.present][0])
+def _from_begin(run: Run, files: Iterable[_File]) -> None:
+    """Let a later training of the same folder count its seconds from the begin of its own first file."""
+    wall = run.columns.get("wall_time")
+    if wall is None or "wall_seconds" not in run.columns or not wall.present.any():
+        return
+    files = list(files)
+    first = float(wall.values[wall.present][0])
+    begin = max((file.first for file in files if file.first <= first), default=first)
+    values = _active(files, wall.values) - _active(files, np.array([begin]))
+    run.columns["wall_seconds"] = wall._replace(values=np.where(wall.present, values, np.nan))
 
 
 def _planned(epoch: Points, planned_epochs: float) -> int | None:

@@ -206,6 +206,14 @@ def test_nothing_gives_no_run():
     assert assemble("run", {}, held_out=set(), meta={}) == []
 
 
+def test_a_log_that_begins_in_the_middle_says_so():
+    (run,) = runs_of([(step, {"val_loss": 1.0 / step}) for step in range(350, 400, 10)])
+    assert run.meta["notes"] == ["begins at step 350; what was logged before is not there"]
+    rows = [(step, {"loss": 1.0}) for step in range(10, 400, 10)] + [(step, {"val_loss": 1.0}) for step in (300, 310, 320)]
+    (run,) = runs_of(rows)  # evals that begin late are no missing head
+    assert not run.meta["notes"]
+
+
 def test_companions_and_counters_stand_beside_the_evals():
     rows = []
     for step in (10, 20, 30):

@@ -188,6 +188,7 @@ def test_a_quote_that_never_ends(tmp_path):
         "step;x\n", "1,2,3\n4,5,6\n", "step loss\n1 2\n", "# only a comment\n", "\n\n", "", ",age,loss\n5,1,2\n9,3,4\n",
         ",text,loss\n0,word,2\n1,words,4\n",
         '{"step": 1, "val_loss": 2}\n', "time,loss\n1,2\n",
+        "model,epoch,val_loss\na,12,0.5\nb,7,0.4\nc,30,0.3\nd,5,0.6\n",
     ],
 )  # fmt: skip
 def test_other_tables_are_not_taken_for_logs(tmp_path, text):

@@ -123,7 +123,7 @@ def test_what_only_the_duplicate_knows_is_added():
             "train_runtime": 60.0,
             "hyperparameters": {"rank": 8},
             "stopped_by": "x",
-            "modes": {"eval/loss": "min"},
+            "modes": {"eval/loss": "min", "eval/other": "max"},
         },
     )
     other.run.columns["wall_seconds"] = other.run.columns["step"]

@@ -57,6 +57,11 @@ def test_weights_are_not_opened_on_the_way(tmp_path, monkeypatch):
     assert [path for path in opened if not path.endswith("log")] == []
 
 
+def test_the_name_of_a_host_is_no_suffix(tmp_path):
+    touch(tmp_path / "events.out.tfevents.1500000000.gpu.so")
+    assert len(walk(tmp_path)[0]) == 1
+
+
 def test_only_the_head_of_a_large_file_is_read(tmp_path):
     path = tmp_path / "large"
     with path.open("wb") as file:

@@ -63,6 +63,13 @@ def test_a_binary_file_that_is_called_a_table(good, data):
     assert "binary file" in problem or "zero bytes" in problem
 
 
+@pytest.mark.parametrize("name", ["trainer_state.json", "trainer_log.jsonl"])
+def test_a_file_that_is_not_what_its_name_says(good, name):
+    put(good / "bad" / name, "<html>404</html>\n")
+    (problem,) = only_good(good).problems
+    assert problem == f"{good / 'bad' / name}: not what its name says; no format that replay reads recognises it"
+
+
 def test_files_that_are_no_logs_are_passed_over_in_silence(good):
     put(good / "data.csv", "age,income,label\n1,2,3\n")
     put(good / "index.csv", ",age,label\n0,31,1\n1,45,0\n")

@@ -50,9 +50,12 @@ def test_records_come_back(tmp_path_factory, fast, records):
 
 
 @READERS
-def test_records_of_many_lengths_and_more_than_one_block(tmp_path, monkeypatch, fast):
+@pytest.mark.parametrize("block", [1, 100, 1000])
+def test_records_of_many_lengths_and_more_than_one_block(tmp_path, fast, block):
     records = [os.urandom(size) for size in (0, 1, 30, 30, 30, 900, 1000, 1001, 5000, 7, 256, 257, 64, 64)] * 3
-    assert read(write(tmp_path / "file", records), fast) == (records, None)
+    reader = RecordReader(write(tmp_path / "file", records), fast, block=block)
+    assert [bytes(data) for data in reader] == records
+    assert reader.damage is None
 
 
 @READERS

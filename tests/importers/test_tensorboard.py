@@ -426,6 +426,14 @@ def test_planned_steps_from_planned_epochs(tmp_path):
     assert runs["done"].meta["planned_steps"] == 40
 
 
+def test_a_restart_counts_its_seconds_from_its_own_begin(tmp_path):
+    for number in range(2):
+        wall = 1.7e9 + 9000 * number
+        write(tmp_path / "run" / name(number), [header(wall), *series("val/loss", [0.9 + number, 0.8, 0.7], wall=wall + 10)], head=False)
+    for run in load(tmp_path).values():
+        assert run.columns["wall_seconds"].values.tolist() == [10, 11, 12]
+
+
 def test_a_pause_before_a_resume_is_no_train_time(tmp_path):
     write(tmp_path / "run" / name(1), [header(1.7e9), *series("val/loss", [0.9, 0.8], wall=1.7e9 + 10)], head=False)
     write(tmp_path / "run" / name(2), [header(1.7e9 + 9000), *series("val/loss", [0.7, 0.6], first=3, wall=1.7e9 + 9010)], head=False)
