@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COUNTERS",
+    "HELD_OUT_WORDS",
     "Column",
     "Curve",
     "CurveBatch",
@@ -78,7 +79,8 @@ def canonical(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", name.strip().lower()).strip("_")
 
 
-_SPLITS = {"eval", "evaluation", "val", "valid", "validation", "dev", "test", "testing", "heldout", "holdout"}
+#: Words of a name that say: measured on data that was held out.
+HELD_OUT_WORDS = {"eval", "evaluation", "val", "valid", "validation", "dev", "test", "testing", "heldout", "holdout"}
 _MIN = {
     "loss", "losses", "perplexity", "ppl", "wer", "cer", "mer", "ter", "error", "err", "mse", "rmse", "mae", "mape", "smape",
     "nll", "bpb", "bpc", "logloss", "crossentropy", "kl", "kld", "kldiv", "fid", "eer", "hinge", "brier", "ece",
@@ -119,7 +121,7 @@ def infer_mode(name: str) -> tuple[Mode, str] | None:
 
 def is_loss(name: str) -> bool:
     """Whether the name is a loss in the narrow sense, of any split and any writer."""
-    return [word for word in canonical(name).split("_") if word not in _SPLITS | {"epoch"}] in (["loss"], ["logloss"])
+    return [word for word in canonical(name).split("_") if word not in HELD_OUT_WORDS | {"epoch"}] in (["loss"], ["logloss"])
 
 
 def _column(name: str, data: Any, rows: int | None) -> Column:

@@ -28,7 +28,7 @@ from typing import Any, NamedTuple, TextIO
 import numpy as np
 import numpy.typing as npt
 
-from replay.run import COUNTERS, Column, Run, Series, canonical, infer_mode
+from replay.run import HELD_OUT_WORDS, Column, Run, Series, canonical, infer_mode
 
 __all__ = [
     "Format",
@@ -42,6 +42,8 @@ __all__ = [
     "is_bookkeeping",
     "is_held_out",
     "is_metric",
+    "is_zero_based",
+    "measures_of",
     "number",
     "open_text",
     "per_batch",
@@ -51,7 +53,6 @@ __all__ = [
     "words",
 ]
 
-_HELD_OUT = {"eval", "evaluation", "val", "valid", "validation", "dev", "test", "testing", "heldout", "holdout"}
 _TIMES = {"runtime", "time", "seconds", "secs", "duration", "elapsed", "eta", "timestamp", "second", "sec", "fps", "ips", "throughput"}
 _PLACES = {"step", "steps", "epoch", "epochs", "iter", "iters", "iteration", "iterations", "samples", "batches"}
 _TRAIN = {"train", "training", "learn"}
@@ -72,6 +73,7 @@ _CLOCKS = {
     "seconds",
     "relative_time",
 }
+_TOKENS = ("num_input_tokens_seen", "num_tokens", "tokens_seen", "total_tokens", "tokens")
 _WORDS = {"nan": math.nan, "inf": math.inf, "infinity": math.inf}
 
 
@@ -110,14 +112,14 @@ def words(name: str) -> tuple[str, ...]:
 @lru_cache(4096)
 def is_held_out(name: str) -> bool:
     """Whether a series' name says that it was measured on held-out data (``val_loss``, ``eval/loss``, ``DEV_F1``)."""
-    return bool(_HELD_OUT & set(words(name))) and not is_bookkeeping(name)
+    return bool(HELD_OUT_WORDS & set(words(name))) and not is_bookkeeping(name)
 
 
 @lru_cache(4096)
 def is_bookkeeping(name: str) -> bool:
     """Whether a name counts time, speed, memory or places in the data (``eval_samples_per_second``, ``test/time``): no metric."""
     parts = words(name)
-    rest = [part for part in parts if part not in _HELD_OUT and part not in ("num", "total", "n", "global")]
+    rest = [part for part in parts if part not in HELD_OUT_WORDS and part not in ("num", "total", "n", "global")]
     return bool(rest) and (
         rest[-1] in _TIMES
         or rest in ([place] for place in _PLACES)
@@ -175,7 +177,7 @@ def is_metric(name: str) -> bool:
 def split_of(text: str) -> str | None:
     """``train`` or ``held-out`` where a word is the name of a split, such as a folder's or the value of a ``mode`` field."""
     word = text.strip().lower()
-    return "train" if word in _TRAIN else "held-out" if word in _HELD_OUT else None
+    return "train" if word in _TRAIN else "held-out" if word in HELD_OUT_WORDS else None
 
 
 def step_name(names: Sequence[str]) -> tuple[str, bool] | None:
@@ -208,6 +210,26 @@ def clocks_of(points: Mapping[str, Points]) -> dict[str, str]:
         if target not in found.values():
             found[name] = target
     return found
+
+
+def measures_of(points: Mapping[str, Points], held_out: Collection[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Counters and companions among the series of a table, by name and values, as `assemble` takes them."""
+    clocks = clocks_of({name: series for name, series in points.items() if name not in held_out})
+    counters = {name: target for name, target in clocks.items() if target == "wall_seconds"}
+    counters |= {name: "tokens" for name in points if name in _TOKENS and (np.diff(points[name].value) >= 0).all()}
+    companions = {name: target for name, target in clocks.items() if target == "wall_time"}
+    return counters, companions | companions_of(name for name in points if name not in held_out)
+
+
+def is_zero_based(points: Mapping[str, Points], held_out: Collection[str], first_row: Collection[str]) -> bool:
+    """Whether epochs are counted from 0; an eval of epoch 0 without any train figures was made before the training.
+
+    ``first_row`` are the names that the first row has a value for.
+    """
+    if not points or min(float(series.step[0]) for series in points.values() if len(series.step)) != 0:
+        return False
+    train = points.keys() - set(held_out)
+    return not set(held_out) & set(first_row) or not train or bool(train & set(first_row))
 
 
 def number(value: Any) -> float | None:
@@ -527,9 +549,8 @@ def _one(
             columns[target] = column
     for name in metrics:
         columns[name if name not in columns else f"{name} (metric)"] = _exact(merged[name], steps)
-    train = {
-        name: series for name, series in merged.items() if name not in held_out and name != epoch and counters.get(name) not in COUNTERS
-    }
+    aside = {epoch, *held_out, *counters, *(name for name, target in companions.items() if target == "wall_time")}
+    train = {name: series for name, series in merged.items() if name not in aside}
     last = max((float(series.step[-1]) for series in merged.values() if len(series.step)), default=0.0)
     meta["trained_steps"] = max(last, float(meta.get("trained_steps") or 0.0)) if len(points) else last
     return Run(run_id, columns, meta, train)

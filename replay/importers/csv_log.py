@@ -15,8 +15,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from replay.errors import InputError
 from replay.importers.base import (
     Format,
@@ -24,12 +22,12 @@ from replay.importers.base import (
     Points,
     PointsBuilder,
     assemble,
-    clocks_of,
-    companions_of,
     held_out_of,
     is_bookkeeping,
     is_held_out,
     is_metric,
+    is_zero_based,
+    measures_of,
     open_text,
     round_interval,
     split_of,
@@ -45,7 +43,6 @@ _EXPORT = ["wall time", "step", "value"]  # TensorBoard's page
 _EXPORT_NAME = re.compile(r"run-(?P<run>.*)-tag-(?P<tag>.+)")
 _WANDB_COLUMN = re.compile(r"(?P<run>.+?) - (?P<name>.+?)(?P<bound>__MIN|__MAX)?")
 _PLAIN = {"", "error", "errors", "log", "logs", "metrics", "loss", "losses", "history", "results", "result", "scores", "curve"}
-_TOKENS = ("num_input_tokens_seen", "num_tokens", "tokens_seen", "total_tokens", "tokens")
 
 
 def _delimiter(line: str) -> str:
@@ -359,16 +356,12 @@ def _runs(
     held_out = held_out_of(points)
     step_key = step_name(table.names)
     epoch = None if table.by_epoch else next((name for name in points if name.lower() in ("epoch", "epochs", "train/epoch")), None)
-    clocks = clocks_of({name: series for name, series in points.items() if name not in held_out})
-    counters = {name: target for name, target in clocks.items() if target == "wall_seconds"}
-    counters |= {name: "tokens" for name in points if name in _TOKENS and (np.diff(points[name].value) >= 0).all()}
-    companions = {name: target for name, target in clocks.items() if target == "wall_time"}
-    companions |= companions_of(name for name in points if name not in held_out)
+    counters, companions = measures_of(points, held_out)
     used = {
         name: series for name, series in points.items()
         if name in held_out or name == epoch or name in counters or name in companions or not is_bookkeeping(name)
     }  # fmt: skip
-    zero_based = table.by_epoch and _is_zero_based(used, held_out, table)
+    zero_based = table.by_epoch and is_zero_based(used, held_out, table.first_row)
     runs = assemble(
         run_id,
         used,
@@ -380,22 +373,11 @@ def _runs(
         meta={"format": FORMAT.name, "source": [str(path) for path in files], "notes": list(notes)},
     )
     for run in runs:
-        for name, target in clocks.items():
-            if target == "wall_time":
-                run.train.pop(name, None)
         if table.by_epoch:
             run.meta["step_unit"] = "epoch"
         if not len(run):
             run.meta["hint"] = _hint(names, table.by_epoch, step_key, run.trained_steps)
     return runs
-
-
-def _is_zero_based(points: dict[str, Points], held_out: set[str], table: _Table) -> bool:
-    """Whether epochs are counted from 0; an eval of epoch 0 without any train figures was made before the training."""
-    if not points or min(float(series.step[0]) for series in points.values() if len(series.step)) != 0:
-        return False
-    train = set(points) - held_out
-    return not held_out & table.first_row or not train or bool(train & table.first_row)
 
 
 def _hint(names: Sequence[str], by_epoch: bool, step_key: tuple[str, bool] | None, steps: float) -> str:

@@ -16,20 +16,19 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from replay.errors import InputError
 from replay.importers.base import (
     Format,
     Loaded,
     PointsBuilder,
     assemble,
-    clocks_of,
     companions_of,
     held_out_of,
     is_bookkeeping,
     is_held_out,
     is_metric,
+    is_zero_based,
+    measures_of,
     number,
     open_text,
     round_interval,
@@ -43,7 +42,6 @@ _OF = re.compile(r"\s*(\d+)\s*/\s*(\d+)\s*")
 _STEP_OF = "global_step/max_steps"
 _SPLIT_KEYS = ("mode", "split", "phase", "subset", "stage")
 _LONGEST_LIST = 32
-_TOKENS = ("num_input_tokens_seen", "num_tokens", "tokens_seen", "total_tokens", "tokens")
 _RUNTIME = re.compile(r"(?:eval|test)[_/](?:.*_)?runtime")
 _TASKS = re.compile(r"(?:.*/)?(?:bbox|segm|keypoints|sem_seg|panoptic_seg)/.+")  # what Detectron2's evaluators log
 _DAYS = re.compile(r"(\d+) ?d(?:ays?,?)? *")
@@ -205,13 +203,9 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
     if "total_loss" in series and "iteration" in {name for row in read.rows for name in row.values}:
         held_out |= {name for name in series if _TASKS.fullmatch(name)}
     held_out -= {name for name in held_out if name.endswith("num_tokens")}
-    clocks = clocks_of({name: one for name, one in series.items() if name not in held_out})
-    counters = {name: target for name, target in clocks.items() if target == "wall_seconds"}
-    counters |= {name: "tokens" for name in series if name in _TOKENS and (np.diff(series[name].value) >= 0).all()}
+    counters, companions = measures_of(series, held_out)
     if "eval runtime" in series:
         counters["eval runtime"] = "eval_seconds"
-    companions = {name: "wall_time" for name, target in clocks.items() if target == "wall_time"}
-    companions |= companions_of(name for name in series if name not in held_out)
     epoch = "epoch" if "epoch" in series and not by_epoch else None
     used = {
         name: one for name, one in series.items()
@@ -229,15 +223,12 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
         epoch=epoch,
         counters=counters,
         companions=companions,
-        zero_based=by_epoch and _is_zero_based(used, held_out, first),
+        zero_based=by_epoch and is_zero_based(used, held_out, first),
         meta=meta,
     )
     if not runs:
         raise InputError("; ".join(read.problems) or f"{path}: no row holds a number beside its step")
     for run in runs:
-        for name, target in clocks.items():
-            if target == "wall_time":
-                run.train.pop(name, None)
         if by_epoch:
             run.meta["step_unit"] = "epoch"
         if not len(run):
@@ -307,14 +298,6 @@ def _iterations_of_an_epoch(rows: Sequence[_Row]) -> float:
     train = [row.values for row in rows if {"epoch", "iter"} <= row.values.keys() and split_of(row.text.get("mode", "")) == "train"]
     again = any(later["epoch"] > earlier["epoch"] and later["iter"] <= earlier["iter"] for earlier, later in pairwise(train))
     return max(values["iter"] for values in train) if again else 0.0
-
-
-def _is_zero_based(points: Mapping[str, Any], held_out: set[str], first: set[str]) -> bool:
-    """Whether epochs are counted from 0; an eval of epoch 0 without any train figures was made before the training."""
-    if not points or min(float(series.step[0]) for series in points.values()) != 0:
-        return False
-    train = set(points) - held_out
-    return not held_out & first or not train or bool(train & first)
 
 
 def _hint(read: _Rows, steps: float) -> str:

@@ -331,8 +331,6 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
     )
     stated = meta.get("monitor")
     for number, run in enumerate(runs):
-        run.train.pop("wall time", None)
-        run.train.pop("active time", None)
         if per_epoch:
             run.meta["step_unit"] = "epoch"
         if number:
