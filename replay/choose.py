@@ -84,12 +84,12 @@ class FixedBudgets:
 
     def __init__(self, profiles: Sequence[Profile]) -> None:
         self._profiles = list(profiles)
-        shares = np.unique(np.concatenate([_shares(profile) for profile in self._profiles]))
+        shares = np.unique(np.concatenate([profile.share for profile in self._profiles]))
         most = max(256, _MOST_PLACES // len(self._profiles))
         if len(shares) > most:
             shares = shares[np.unique(np.linspace(0, len(shares) - 1, most).round().astype(np.int64))]
         self._places = np.stack(
-            [np.maximum(np.searchsorted(_shares(profile), shares, side="right") - 1, 0) for profile in self._profiles]
+            [np.maximum(np.searchsorted(profile.share, shares, side="right") - 1, 0) for profile in self._profiles]
         ).astype(np.int32)
         self._saved = np.mean([profile.saved[place] for profile, place in zip(self._profiles, self._places, strict=True)], axis=0)
 
@@ -109,10 +109,6 @@ class FixedBudgets:
             for at in (before, after)
         )
         return high if weight == 1 else low if weight == 0 else (1 - weight) * low + weight * high
-
-
-def _shares(profile: Profile) -> Floats:
-    return profile.used / profile.full if profile.full > 0 else np.ones(len(profile.used))
 
 
 def _mean(values: Floats) -> float:
@@ -238,15 +234,10 @@ def sweep(
     keep: Keep = "best",
 ) -> pd.DataFrame:
     """Summary of policies over runs, as a DataFrame with one row a policy; arguments and errors as for `replay.simulate`."""
-    import warnings
-
     import pandas as pd
-
-    from replay.errors import ReplayWarning
 
     simulation = replay_runs(
         runs, policies, monitor=monitor, mode=mode, objective=objective, objective_mode=objective_mode, unit=unit, price=price, keep=keep
     )
-    for text in simulation.warnings:
-        warnings.warn(text, ReplayWarning, stacklevel=2)
+    simulation.tell()
     return pd.DataFrame(summarise(simulation), columns=list(KEYS))

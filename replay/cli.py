@@ -86,64 +86,59 @@ def _paths(function: _F) -> _F:
     return click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path))(function)
 
 
-def _watching(function: _F) -> _F:
-    for option in reversed(
-        [
-            click.option(
-                "--monitor", metavar="METRIC", help="The metric to watch (default: the one the logs state, else the validation loss)."
-            ),
-            click.option(
-                "--mode",
-                type=click.Choice(["min", "max"]),
-                help="Whether lower or higher is better (default: stated by the log, or known by name).",
-            ),
-        ]
-    ):
-        function = option(function)
-    return function
+def _options(*options: Callable[[_F], _F]) -> Callable[[_F], _F]:
+    """Several options as one decorator, shown by --help in this order."""
+
+    def decorate(function: _F) -> _F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
 
 
-def _judging(function: _F) -> _F:
-    for option in reversed(
-        [
-            click.option("--objective", metavar="METRIC", help="The metric to judge by (default: the one watched)."),
-            click.option("--objective-mode", type=click.Choice(["min", "max"]), help="Its mode, where neither log nor name says."),
-            click.option(
-                "--unit",
-                default="steps",
-                show_default=True,
-                metavar="UNIT",
-                help="steps, epochs, tokens, flops, seconds, gpu_hours or cost.",
-            ),
-            click.option("--price", type=float, metavar="PRICE", help="Price of one hour of a device, for --unit cost."),
-            click.option(
-                "--keep", type=click.Choice(["best", "best-saved", "last"]), default="best", show_default=True,
-                help="The checkpoint a stop keeps: the best by the monitor, the best that was saved, or the last.",
-            ),
-        ]
-    ):  # fmt: skip
-        function = option(function)
-    return function
+_watching = _options(
+    click.option("--monitor", metavar="METRIC", help="The metric to watch (default: the one the logs state, else the validation loss)."),
+    click.option(
+        "--mode",
+        type=click.Choice(["min", "max"]),
+        help="Whether lower or higher is better (default: stated by the log, or known by name).",
+    ),
+)
 
 
-def _output(function: _F) -> _F:
-    for option in reversed(
-        [
-            click.option(
-                "--format",
-                "style",
-                type=click.Choice(["table", "json", "csv", "markdown"]),
-                default="table",
-                show_default=True,
-                help="Output format.",
-            ),
-            click.option(
-                "--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write to a file instead of the terminal."
-            ),
-        ]
-    ):
-        function = option(function)
-    return function
+_judging = _options(
+    click.option("--objective", metavar="METRIC", help="The metric to judge by (default: the one watched)."),
+    click.option("--objective-mode", type=click.Choice(["min", "max"]), help="Its mode, where neither log nor name says."),
+    click.option(
+        "--unit",
+        default="steps",
+        show_default=True,
+        metavar="UNIT",
+        help="steps, epochs, tokens, flops, seconds, gpu_hours or cost.",
+    ),
+    click.option("--price", type=float, metavar="PRICE", help="Price of one hour of a device, for --unit cost."),
+    click.option(
+        "--keep",
+        type=click.Choice(["best", "best-saved", "last"]),
+        default="best",
+        show_default=True,
+        help="The checkpoint a stop keeps: the best by the monitor, the best that was saved, or the last.",
+    ),
+)
+
+
+_output = _options(
+    click.option(
+        "--format",
+        "style",
+        type=click.Choice(["table", "json", "csv", "markdown"]),
+        default="table",
+        show_default=True,
+        help="Output format.",
+    ),
+    click.option("--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write to a file instead of the terminal."),
+)
 
 
 def _write(text: str, out: Path | None) -> None:

@@ -10,11 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from warnings import warn
 
 import numpy as np
 
 from replay.compute import Compute, compute
-from replay.errors import InputError, suggestion
+from replay.errors import InputError, ReplayWarning, suggestion
 from replay.policies import Policy, Trace
 from replay.policies.base import first_reached
 from replay.policies.never import Never
@@ -185,9 +186,14 @@ class Profile:
     lost: Floats
 
     @cached_property
+    def share(self) -> Floats:
+        """Share of the compute of the full log that is used by a stop at each eval."""
+        return self.used / self.full if self.full > 0 else np.ones(len(self.used))
+
+    @cached_property
     def saved(self) -> Floats:
-        """Share of the compute of the full log that a stop at each eval saves."""
-        return 1 - self.used / self.full if self.full > 0 else np.zeros(len(self.used))
+        """Share that such a stop saves."""
+        return 1 - self.share
 
 
 def _profile(curve: Curve, judge: _Judge, spent: Compute, made: Bools, keep: Keep, writes: Bools | None) -> Profile:
@@ -198,7 +204,7 @@ def _profile(curve: Curve, judge: _Judge, spent: Compute, made: Bools, keep: Kee
     if keep == "last":
         kept = last
     else:
-        eligible = made & ~np.isnan(oriented) & (writes if writes is not None and keep == "best-saved" else True)
+        eligible = made & ~np.isnan(oriented) & (True if writes is None else writes)
         kept = np.full(evals, -1, dtype=np.int64)
         best, at = np.inf, -1
         for index in np.flatnonzero(eligible):
@@ -273,7 +279,17 @@ class Simulation:
 
     def rows(self) -> list[dict[str, Any]]:
         """The outcomes as one dict a row."""
-        return [dict(zip(self.outcomes, row, strict=True)) for row in zip(*self.outcomes.values(), strict=True)]
+        return records(self.outcomes)
+
+    def tell(self) -> None:
+        """Tell the caller of the public function that made this, by ReplayWarning, what was left out."""
+        for text in self.warnings:
+            warn(text, ReplayWarning, stacklevel=3)
+
+
+def records(table: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """A table of columns as one dict a row."""
+    return [dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)]
 
 
 class Traced(NamedTuple):
@@ -590,16 +606,16 @@ def _append(
         "objective": objective.names.get(run.id),
         "evals": len(curve),
         "stopped_eval": None if stop < 0 else stop + 1,
-        "stopped_step": None if stop < 0 else _whole(float(curve.steps[stop])),
+        "stopped_step": None if stop < 0 else whole(float(curve.steps[stop])),
         "reason": reason,
         "unit": unit,
         "used": float(profile.used[stop]),
         "used_full": profile.full,
         "saved": float(profile.saved[stop]),
         "best": judge.best,
-        "best_step": None if judge.best_step is None else _whole(judge.best_step),
+        "best_step": None if judge.best_step is None else whole(judge.best_step),
         "kept": None if kept < 0 else _value(judge.values, kept),
-        "kept_step": None if kept < 0 else _whole(float(curve.steps[kept])),
+        "kept_step": None if kept < 0 else whole(float(curve.steps[kept])),
         "last": None if last < 0 else _value(judge.values, last),
         "regret": _value(profile.regret, stop),
         "relative_regret": _value(profile.relative, stop),
@@ -638,7 +654,8 @@ def _append_oracle(
     )
 
 
-def _whole(step: float) -> int | float:
+def whole(step: float) -> int | float:
+    """A step as an integer where it is one."""
     return int(step) if step.is_integer() else step
 
 
@@ -665,13 +682,8 @@ def simulate(
     Raises InputError for a metric that no run has, a mode that cannot be known and a unit that a log lacks; PolicyError for a
     specification that cannot be read. What is left out is told by ReplayWarning.
     """
-    import warnings
-
-    from replay.errors import ReplayWarning
-
     simulation = replay_runs(
         runs, policies, monitor=monitor, mode=mode, objective=objective, objective_mode=objective_mode, unit=unit, price=price, keep=keep
     )  # fmt: skip
-    for text in simulation.warnings:
-        warnings.warn(text, ReplayWarning, stacklevel=2)
+    simulation.tell()
     return simulation.frame()

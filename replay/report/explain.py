@@ -8,7 +8,7 @@ import numpy as np
 
 from replay.errors import printable
 from replay.report.tables import csv_text, json_text, lines, markdown, number, percent, wrapped
-from replay.simulation import Simulation
+from replay.simulation import Simulation, whole
 
 __all__ = ["COLUMNS", "Story", "as_csv", "as_json", "as_markdown", "as_text", "story"]
 
@@ -40,7 +40,7 @@ def story(simulation: Simulation, policy: str) -> Story:
         rows.append(
             {
                 "eval": index + 1,
-                "step": _whole(float(trace.batch.steps[0, index])),
+                "step": whole(float(trace.batch.steps[0, index])),
                 "value": float(curve.values[index]) if index < len(curve) else None,
                 "seen": float(trace.batch.values[0, index]) if looked else None,
                 "reference": reference if np.isfinite(reference) else None,
@@ -51,10 +51,6 @@ def story(simulation: Simulation, policy: str) -> Story:
             }
         )
     return Story(simulation, rows, outcome)
-
-
-def _whole(step: float) -> int | float:
-    return int(step) if step.is_integer() else step
 
 
 def as_json(told: Story) -> str:

@@ -9,15 +9,11 @@ from typing import Any
 from replay.choose import ENOUGH_EVALS, ENOUGH_GROUPS, ENOUGH_RUNS, KEYS
 from replay.errors import printable
 from replay.report.tables import command, csv_text, json_text, lines, markdown, number, percent, wrapped
-from replay.simulation import BASELINES, COLUMNS, ORACLE, Simulation
+from replay.simulation import BASELINES, COLUMNS, ORACLE, Simulation, records
 
 __all__ = ["as_csv", "as_json", "as_markdown", "as_text"]
 
 Summary = dict[str, list[Any]]
-
-
-def _summary_rows(summary: Summary) -> list[dict[str, Any]]:
-    return [dict(zip(summary, row, strict=True)) for row in zip(*summary.values(), strict=True)]
 
 
 def as_json(simulation: Simulation, summary: Summary) -> str:
@@ -25,7 +21,7 @@ def as_json(simulation: Simulation, summary: Summary) -> str:
     watched = {"monitor": simulation.monitor, "objective": simulation.objective}
     return json_text(
         {
-            "summary": _summary_rows(summary),
+            "summary": records(summary),
             "outcomes": simulation.rows(),
             "warnings": simulation.warnings,
             **{
@@ -42,7 +38,7 @@ def as_json(simulation: Simulation, summary: Summary) -> str:
 
 def as_csv(simulation: Simulation, summary: Summary, per_run: bool) -> str:
     """The summary, or with ``per_run`` the outcomes, as CSV."""
-    return csv_text(simulation.rows(), COLUMNS) if per_run else csv_text(_summary_rows(summary), KEYS)
+    return csv_text(simulation.rows(), COLUMNS) if per_run else csv_text(records(summary), KEYS)
 
 
 def as_markdown(simulation: Simulation, summary: Summary, per_run: bool) -> str:
@@ -119,7 +115,7 @@ _SHORT = {
 def _table(summary: Summary) -> tuple[list[str], list[list[str]], tuple[int, ...]]:
     head = ["policy", "stopped", "cens", "saved", "lost", "worst", "shorter", "verdict"]
     rows = []
-    for row in _summary_rows(summary):
+    for row in records(summary):
         fixed = row["policy"] in ("never", ORACLE)
         rows.append(
             [
@@ -158,7 +154,7 @@ def _per_run_table(simulation: Simulation) -> tuple[list[str], list[list[str]], 
 
 
 def _verdicts(simulation: Simulation, summary: Summary) -> list[str]:
-    rows = _summary_rows(summary)
+    rows = records(summary)
     own = [row for row in rows if row["policy"] not in (*BASELINES, ORACLE)]
     out = [_LEGEND + _drawn(simulation)]
     counted = len(simulation.runs)

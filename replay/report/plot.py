@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from replay.choose import FixedBudgets
 from replay.errors import InputError, printable
-from replay.simulation import ORACLE, Simulation
+from replay.simulation import ORACLE, Simulation, records
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,8 +48,9 @@ def draw(simulation: Simulation, summary: dict[str, list[Any]]) -> Figure:
     _scatter(top.subplots(), simulation, summary)
     grid = bottom.subplots(rows, columns, squeeze=False).ravel()
     marked = [policy for policy in simulation.policies if policy not in ("never", "one-epoch", ORACLE)][:_MOST_POLICIES]
+    stops = {(row["run"], row["policy"]): row for row in simulation.rows()}
     for axes, run in zip(grid, shown, strict=False):
-        _curve(axes, simulation, run, marked)
+        _curve(axes, simulation, run, marked, stops)
     for axes in grid[len(shown) :]:
         axes.set_axis_off()
     handles, labels = grid[0].get_legend_handles_labels()
@@ -66,8 +67,7 @@ def _safe(text: str) -> str:
 
 
 def _scatter(axes: Axes, simulation: Simulation, summary: dict[str, list[Any]]) -> None:
-    rows = [dict(zip(summary, row, strict=True)) for row in zip(*summary.values(), strict=True)]
-    rows = [row for row in rows if row["lost_mean"] is not None]
+    rows = [row for row in records(summary) if row["lost_mean"] is not None]
     color = dict(zip([row["policy"] for row in rows if row["policy"] not in ("never", "one-epoch", ORACLE)], _cycle(_COLORS), strict=False))
     marker = dict(zip(color, _cycle(_MARKERS), strict=False))
     _budget_line(axes, simulation)
@@ -113,16 +113,15 @@ def _budget_line(axes: Axes, simulation: Simulation) -> None:
     axes.legend(loc="upper left", fontsize=8, frameon=False)
 
 
-def _curve(axes: Axes, simulation: Simulation, run: str, policies: Sequence[str]) -> None:
+def _curve(axes: Axes, simulation: Simulation, run: str, policies: Sequence[str], stops: Mapping[tuple[str, str], dict[str, Any]]) -> None:
     curve = simulation.curves[run]
     axes.plot(curve.steps, curve.values, color="0.45", linewidth=1)
     best = curve.best()
     if best is not None:
         axes.plot(curve.steps[best], curve.values[best], marker="*", color="black", markersize=10, linestyle="none", label="best", zorder=3)
-    stops = {row["policy"]: row for row in simulation.rows() if row["run"] == run}
     low, high = axes.get_ylim()
     for number, policy in enumerate(policies):
-        row = stops.get(policy)
+        row = stops.get((run, policy))
         color, marker = _COLORS[number % len(_COLORS)], _MARKERS[number % len(_MARKERS)]
         if row is None or row["stopped_step"] is None:
             axes.plot([], [], marker=marker, color=color, linestyle="none", label=_safe(policy))

@@ -15,6 +15,7 @@ from collect.eval_log import FILE_NAME, EvalLog
 from replay.errors import InputError
 from replay.importers import eval_log, read
 from replay.run import COUNTERS
+from tests import tiny
 
 
 def load(folder):
@@ -242,23 +243,15 @@ def test_only_one_process_writes(tmp_path):
 
 def test_a_trainer_of_ones_own_writes_the_same_log(tmp_path):
     """One line in somebody's script: the callback's log is the Trainer's own history, with what was saved."""
-    torch = pytest.importorskip("torch")
+    pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
 
-    class Model(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.weight = torch.nn.Parameter(torch.zeros(1))
-
-        def forward(self, x, labels=None):
-            return {"loss": (self.weight - labels).pow(2).mean(), "logits": self.weight.expand(len(x), 1)}
-
-    data = [{"x": torch.ones(1), "labels": torch.ones(1)} for _ in range(24)]
+    data = tiny.data()
     arguments = transformers.TrainingArguments(
         str(tmp_path / "out"), eval_strategy="steps", eval_steps=2, save_strategy="steps", save_steps=4, max_steps=8, report_to=[],
         per_device_train_batch_size=2, disable_tqdm=True, use_cpu=True, logging_steps=1, learning_rate=0.1,
     )  # fmt: skip
-    trainer = transformers.Trainer(Model(), arguments, train_dataset=data, eval_dataset=data[:4])
+    trainer = transformers.Trainer(tiny.model(), arguments, train_dataset=data, eval_dataset=data[:4])
     trainer.add_callback(EvalLog(tmp_path / "log" / "my-run"))
     trainer.train()
     (run,) = read([tmp_path / "log"]).runs

@@ -9,6 +9,7 @@ import pytest
 
 from replay import parse_policy
 from replay.policies.presets.transformers import Transformers
+from tests import tiny
 
 transformers = pytest.importorskip("transformers")
 NAN, INF = math.nan, math.inf
@@ -88,25 +89,17 @@ def test_known_stops(values, patience, threshold, mode, stop):
 
 
 def test_a_real_trainer_stops_where_replay_says(tmp_path):
-    torch = pytest.importorskip("torch")
+    pytest.importorskip("torch")
     scripted = [1.0, 0.9, NAN, 0.895, 0.889, 0.95, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2]
 
-    class Model(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.weight = torch.nn.Parameter(torch.zeros(1))
-
-        def forward(self, x, labels=None):
-            return {"loss": (self.weight - labels).pow(2).mean(), "logits": self.weight.expand(len(x), 1)}
-
-    data = [{"x": torch.ones(1), "labels": torch.ones(1)} for _ in range(24)]
+    data = tiny.data()
     answers = iter(scripted)
     arguments = transformers.TrainingArguments(
         str(tmp_path), eval_strategy="steps", eval_steps=1, save_strategy="no", max_steps=12, per_device_train_batch_size=2, report_to=[],
         metric_for_best_model="scripted", greater_is_better=False, disable_tqdm=True, use_cpu=True, logging_strategy="no",
     )  # fmt: skip
     trainer = transformers.Trainer(
-        Model(), arguments, train_dataset=data, eval_dataset=data[:2], compute_metrics=lambda _: {"scripted": next(answers)},
+        tiny.model(), arguments, train_dataset=data, eval_dataset=data[:2], compute_metrics=lambda _: {"scripted": next(answers)},
         callbacks=[transformers.EarlyStoppingCallback(3, 0.01)],
     )  # fmt: skip
     trainer.train()
