@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,7 @@ def cli() -> None:
 
     \b
       collect run config.toml --out logs/
+      collect grid grid.toml --out logs/ --jobs 2
       replay logs/
     """
 
@@ -52,42 +54,131 @@ def cli() -> None:
 def run(configs: tuple[Path, ...], out: Path, cache: Path | None) -> None:
     """Fine-tune once for each config, one after the other, never stopping early.
 
-    A run that is finished in DIR is skipped. The folder of a run gets eval_log.jsonl (all numbers, safe against a kill),
-    trainer_state.json and TensorBoard events.
+    A run that is finished in DIR is skipped, and one that was cut short goes on. The folder of a run gets eval_log.jsonl (all
+    numbers, safe against a kill), step_signals.bin (each step's gradients and changes of the adapter), trainer_state.json
+    and TensorBoard events. For several GPUs: accelerate launch -m collect run CONFIG.toml --out DIR.
     """
     from collect import config as settings
-    from collect import model
     from collect.packages import cache_folder
 
     loaded = [settings.load(path) for path in configs]
     names = [config.name for config in loaded]
     if twice := {name for name in names if names.count(name) > 1}:
         raise InputError(f"several configs are named {min(twice)}; each run needs a name of its own")
-    if all(model.is_local(config) for config in loaded):
-        os.environ["HF_HUB_OFFLINE"] = "1"  # read when the hub's client is imported: nothing of it may go and ask
-    if not sys.stderr.isatty():
-        os.environ["TQDM_DISABLE"] = "1"  # bars of the libraries, in a file or in CI
+    _keep_quiet(loaded)
     for config in loaded:
         _one(config, out / config.name, cache or cache_folder())
 
 
+@cli.command(short_help="Go on with runs that were cut short, from their folders alone.")
+@click.argument("folders", nargs=-1, required=True, metavar="RUN...", type=_FOLDER)
+@click.option("--root", default=".", show_default=True, type=_FOLDER, metavar="DIR", help="What the config's local paths are relative to.")
+@click.option("--cache", type=_FOLDER, metavar="DIR", help="Fetched models and texts (default: ~/.cache/stop-replay).")
+def resume(folders: tuple[Path, ...], root: Path, cache: Path | None) -> None:
+    """Go on with runs that were cut short, one after the other.
+
+    The config is that of the log in the folder. A run goes on from its newest complete checkpoint, or begins again where
+    there is none; a finished one is skipped.
+    """
+    from collect import eval_log
+    from collect.packages import cache_folder
+
+    loaded = [eval_log.config_of(folder, root) for folder in folders]
+    _keep_quiet(loaded)
+    for config, folder in zip(loaded, folders, strict=True):
+        _one(config, folder, cache or cache_folder())
+
+
+@cli.command(short_help="Fine-tune once for each run of a grid of settings.")
+@click.argument("path", metavar="GRID.toml", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=_FOLDER, metavar="DIR", help="Each run gets a folder of its name below it.")
+@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Runs trained at once.")
+@click.option("--shard", metavar="I/N", help="Every N-th run beginning with the I-th: one share for each of N machines.")
+@click.option("--only", multiple=True, metavar="NAME", help="Only the run of this name; may be given several times.")
+@click.option("--list", "listed", is_flag=True, help="Print the names of the runs and how far each is; train nothing.")
+@click.option("--cache", type=_FOLDER, metavar="DIR", help="Fetched models and texts (default: ~/.cache/stop-replay).")
+@click.option("--in-process", is_flag=True, hidden=True)
+def grid(
+    path: Path, out: Path, jobs: int, shard: str | None, only: tuple[str, ...], listed: bool, cache: Path | None, in_process: bool
+) -> None:
+    """Fine-tune once for each run of a grid, each run in a process of its own.
+
+    The file is a config with a table [grid], whose keys are settings, in quotes, and whose values are lists. All
+    combinations are trained:
+
+    \b
+      base = "common.toml"
+      [grid]
+      "lora.r" = [2, 8, 32]
+      "train.learning_rate" = [1e-3, 2e-4]
+      "train.seed" = [0, 1]
+
+    A run is named after the file and its settings, as grid-r2-lr1e-3-s0, or by a template, as name = "{lora.r}-{train.seed}".
+    Settings that move together share a key; what is no list is the same in all runs. Several tables are a union:
+
+    \b
+      [[grid]]
+      "lora.r, lora.alpha" = [[2, 4], [8, 16]]
+      [[grid]]
+      "lora.r" = [64]
+      "train.scheduler" = "cosine"
+
+    A run that is finished in DIR is skipped, and a run that fails does not stop the others. With several jobs, the visible
+    GPUs are shared among them. The exit code is 2 if any run failed.
+    """
+    from collect import grid as grids
+    from collect.packages import cache_folder
+
+    if in_process:
+        for name in only:
+            config = grids.pick(path, name)
+            _one(config, out / config.name, cache or cache_folder())
+        return
+    configs = grids.only(path, grids.expand(path), only)
+    if shard is not None:
+        configs = grids.shard(configs, shard)
+    if listed:
+        width = max((len(config.name) for config in configs), default=0)
+        for name, state in grids.states(configs, out):
+            click.echo(f"{name:<{width}}  {state}")
+        return
+    if code := grids.run_all(path, configs, out, jobs=jobs, cache=cache):
+        sys.exit(code)
+
+
+def _keep_quiet(configs: Sequence[Config]) -> None:
+    """Before the libraries are imported: no hub where all is local, and no progress bars in a file or in CI."""
+    from collect import data, model
+
+    if all(model.is_local(config) and data.is_local(config) for config in configs):
+        os.environ["HF_HUB_OFFLINE"] = "1"
+    if not sys.stderr.isatty():
+        os.environ["TQDM_DISABLE"] = "1"
+
+
 def _one(config: Config, folder: Path, cache: Path) -> None:
     try:
-        from collect import eval_log, train
+        from collect import train
+        from collect.grid import BUSY
+        from collect.machine import rank
 
-        train.require()
+        train.require(config)
     except ImportError as error:
         raise InputError(f"{error.name or error} is not installed; pip install 'stop-replay[collect]'") from None
-    if (log := eval_log.existing(folder)) is not None:
-        if found := log.differs({"config": config.record()}, ("config",)):
-            raise InputError(f"{folder} holds a run of another config ({found}); nothing is written over it: give another name or --out")
-        if log.ended:
-            click.echo(f"{config.name}: finished already, skipped ({log.evals} evals, {log.step:g} steps)", err=True)
-            return
-        at = f"{log.evals} evals, cut short at step {log.step:g}"
-        raise InputError(f"{folder} holds the beginning of this run ({at}); move it away to start again")
-    metrics = train.run(config, folder, cache, progress=sys.stderr.isatty())
-    scores = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items() if name in train.modes(config))
+    try:
+        fit = train.fit(config, folder, cache, progress=sys.stderr.isatty())
+    except train.Busy as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(BUSY)
+    except KeyboardInterrupt:
+        click.echo(f"\n{config.name}: interrupted; the same command goes on", err=True)
+        sys.exit(130)
+    if rank() > 0:
+        return
+    if not fit.trained:
+        click.echo(f"{config.name}: finished already, skipped ({fit.evals} evals, {fit.step:g} steps)", err=True)
+        return
+    scores = ", ".join(f"{name} {value:.4g}" for name, value in fit.metrics.items() if name in train.modes(config))
     click.echo(f"{config.name}: done ({scores})", err=True)
 
 

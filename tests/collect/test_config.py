@@ -1,10 +1,14 @@
 """Configs: what is taken, and what is said about mistakes."""
 
+import json
+
 import pytest
 
 from collect import config as settings
 from replay.errors import InputError
 from tests.collect.conftest import CLASSIFIER, LANGUAGE, changed, toml
+
+GENERIC = {"file": "generic.jsonl", "text": "text"}
 
 
 def test_a_config_reads_back_with_defaults(tmp_path):
@@ -62,6 +66,41 @@ def test_a_base_that_leads_back_is_refused(tmp_path):
         (changed(CLASSIFIER, name="../x"), "name = '../x'; it must be the name of a folder"),
         (changed(CLASSIFIER, model={"package": "a-package"}), "model.package = 'a-package'; it must be name==version"),
         (changed(CLASSIFIER, data={"package": "--index-url=x==1"}), "data.package = '--index-url=x==1'; it must be name==version"),
+        (changed(LANGUAGE, model={"quantization": "3bit"}), "model.quantization = '3bit'; it must be one of 4bit, 8bit"),
+        (changed(LANGUAGE, model={"quantization": "4bit", "gguf_file": "m.gguf"}), "model.quantization = '4bit'; with model.gguf_file"),
+        (changed(LANGUAGE, model={"quantization": "8bit"}, train={"device": "cpu"}), "model.quantization = '8bit'; it needs a GPU"),
+        (changed(LANGUAGE, data={"hub": "a/b", "package": "c==1"}), "data.hub = 'a/b'; with data.package .* give one of the two"),
+        (changed(LANGUAGE, data={"hub": ""}), "data.hub = ''; it must be a data set's name"),
+        (changed(LANGUAGE, data={"hub_config": "en"}), "data.hub_config = 'en'; it needs data.hub"),
+        (changed(LANGUAGE, lora={"use_rslora": 1}), "lora.use_rslora = 1; it must be true or false"),
+        (changed(LANGUAGE, train={"gradient_checkpointing": "yes"}), "train.gradient_checkpointing = 'yes'; it must be true or false"),
+        (changed(LANGUAGE, train={"resume_every": -1}), "train.resume_every = -1; it must be at least 0"),
+        (changed(LANGUAGE, train={"save_every": 9}), r"train.save_every = 9; it must be a multiple of train.eval_every \(6\), so that"),
+        (changed(LANGUAGE, train={"scheduler": "reduce-on-plateau", "warmup_steps": 2}), "train.warmup_steps = 2; it must be 0 with"),
+        (changed(LANGUAGE, train={"scheduler": "reduce-on-plateau", "plateau_patience": -1}), "plateau_patience = -1; it must be at"),
+        (changed(LANGUAGE, train={"scheduler": "reduce-on-plateau", "plateau_factor": 1.0}), "plateau_factor = 1.0; it must be above 0"),
+        (changed(LANGUAGE, train={"plateau_patience": 3}), "train.plateau_patience = 3; it needs train.scheduler = 'reduce-on-plat"),
+        (changed(LANGUAGE, train={"plateau_factor": 0.5}), "train.plateau_factor = 0.5; it needs train.scheduler = 'reduce-on-plateau'"),
+        (changed(CLASSIFIER, generation={}), r"\[generation\] is of no use to task classification; a classifier generates nothing"),
+        (changed(LANGUAGE, generation={"metrics": []}), r"generation.metrics = \[\]; it must have one or more of rougeL, bleu, exact"),
+        (changed(LANGUAGE, generation={"metrics": ["blue"]}), "generation.metrics = .*'blue' must be one of .*Did you mean bleu"),
+        (changed(LANGUAGE, generation={"metrics": ["bleu", "bleu"]}), "generation.metrics = .*it must name each metric once"),
+        (changed(LANGUAGE, generation={"metrics": "bleu"}), "generation.metrics = 'bleu'; it must be a list of strings"),
+        (changed(LANGUAGE, generation={"every": 0}), "generation.every = 0; it must be at least 1"),
+        (changed(LANGUAGE, generation={"examples": 0}), "generation.examples = 0; it must be at least 1"),
+        (changed(LANGUAGE, generation={"max_new_tokens": 0}), "generation.max_new_tokens = 0; it must be at least 1"),
+        (changed(LANGUAGE, generation={"evry": 1}), r"unknown key generation.evry; allowed in \[generation\] are .*Did you mean every"),
+        (changed(LANGUAGE, generation=[]), r"generation = \[\]; it must be a section \[generation\]"),
+        (changed(CLASSIFIER, generic=GENERIC), r"\[generic\] is of no use to task classification; a classifier has no language loss"),
+        (changed(LANGUAGE, generic={"text": "text"}), "generic.file is missing; it must be a string"),
+        (changed(LANGUAGE, generic={"file": "a.csv"}), "generic.text is missing; it must be a string"),
+        (changed(LANGUAGE, generic={**GENERIC, "text": ""}), "generic.text = ''; it must be a column, or a template"),
+        (changed(LANGUAGE, generic={**GENERIC, "size": 0}), "generic.size = 0; it must be at least 1"),
+        (changed(LANGUAGE, generic={**GENERIC, "max_length": 1}), "generic.max_length = 1; it must be at least 2"),
+        (changed(LANGUAGE, generic={**GENERIC, "seed": -1}), "generic.seed = -1; it must be at least 0"),
+        (changed(LANGUAGE, generic={**GENERIC, "package": "c"}), "generic.package = 'c'; it must be name==version"),
+        (changed(LANGUAGE, generic={**GENERIC, "package": "c==1", "hub": "a/b"}), "generic.hub = 'a/b'; with generic.package"),
+        (changed(LANGUAGE, generic={**GENERIC, "hub_config": "en"}), "generic.hub_config = 'en'; it needs generic.hub"),
     ],
 )  # fmt: skip
 def test_mistakes_name_the_key_the_value_and_what_is_allowed(config, message, tmp_path):
@@ -70,6 +109,50 @@ def test_mistakes_name_the_key_the_value_and_what_is_allowed(config, message, tm
         settings.load(tmp_path / "run.toml")
     assert "\n" not in str(caught.value)
     assert str(tmp_path / "run.toml") in str(caught.value)
+
+
+def test_sections_that_may_be_absent():
+    config = settings.parse({"name": "run", **LANGUAGE}, "run.toml")
+    assert (config.generation, config.generic) == (None, None)
+    assert not {"generation", "generic"} & set(config.record())
+    config = settings.parse({"name": "run", **changed(LANGUAGE, generation={}, generic=GENERIC)}, "run.toml")
+    assert config.generation == settings.Generation(5, 32, 32, ("rougeL", "bleu", "exact_match"))
+    assert config.generic == settings.Generic("generic.jsonl", "text")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        CLASSIFIER,
+        LANGUAGE,
+        changed(LANGUAGE, generation={"metrics": ["bleu"]}, generic={**GENERIC, "where": {"a": "b"}}, lora={"target_modules": ["q"]}),
+        changed(LANGUAGE, train={"scheduler": "reduce-on-plateau", "plateau_patience": 2, "plateau_factor": 0.5, "save_every": 12}),
+    ],
+)  # fmt: skip
+def test_a_record_reads_back(raw):
+    config = settings.parse({"name": "run", **raw}, "run.toml")
+    record = config.record()
+    assert json.loads(json.dumps(record)) == record
+    assert settings.parse_record(record, "run") == config
+
+
+def test_an_older_record_reads_as_its_defaults():
+    config = settings.parse({"name": "run", **LANGUAGE}, "run.toml")
+    record = config.record()
+    for section, keys in {
+        "model": ["quantization"],
+        "data": ["hub", "hub_config"],
+        "lora": ["use_rslora"],
+        "train": ["plateau_patience", "plateau_factor", "gradient_checkpointing", "resume_every"],
+    }.items():
+        for key in keys:
+            del record[section][key]
+    assert settings.parse_record(record, "run") == config
+    # what a newer rule refuses is still what that run was
+    record["train"]["save_every"] = 7
+    assert settings.parse_record(record, "run").train.save_every == 7
+    with pytest.raises(InputError, match=r"run: unknown key train.optimizer"):
+        settings.parse_record({**record, "train": {**record["train"], "optimizer": "x"}}, "run")
 
 
 @pytest.mark.parametrize(("content", "message"), [("r = ", "not a TOML file"), (None, "no such file")])

@@ -1,6 +1,10 @@
 """Texts: files, templates, splits, and packages."""
 
+import bz2
+import gzip
 import json
+import lzma
+import sys
 import zipfile
 
 import pytest
@@ -89,7 +93,24 @@ def test_files_that_share_examples_are_refused_unless_allowed(tmp_path):
         ("reviews.jsonl", "", "the data set is empty"),
         ("reviews.csv", b"\xff\xfe\x00", "not readable as csv"),
         ("reviews.parquet", b"PAR0", "parquet|pyarrow"),
-        ("reviews.txt", "x", "the format is unknown; it must end in .jsonl, .csv or .parquet"),
+        ("reviews.txt", "x", "the format is unknown; it must end in .jsonl, .json, .csv, .tsv or .parquet, or"),
+        ("reviews.txt.gz", gzip.compress(b"x"), "reviews.txt.gz: the format is unknown"),
+        ("reviews.jsonl.gz", b"no gzip", "not readable as gz"),
+        ("reviews.jsonl.gz", gzip.compress(b"{}" * 999)[:-9], "not readable as gz"),
+        ("reviews.jsonl.gz", gzip.compress(b"{}" * 999)[:12] + b"\xff" * 30, "not readable as gz"),
+        ("reviews.jsonl.bz2", b"no bzip2", "not readable as bz2"),
+        ("reviews.jsonl.bz2", bz2.compress(b"{}" * 999)[:-9], "not readable as bz2"),
+        ("reviews.jsonl.xz", b"no xz", "not readable as xz"),
+        ("reviews.jsonl.xz", lzma.compress(b"{}" * 999)[:-9], "not readable as xz"),
+        (
+            "reviews.json",
+            '{"text": "x", "label": "y"}',
+            r"not readable as json \(it must be a list of JSON objects; one object a line is .jsonl",
+        ),
+        ("reviews.json", "[1]", "it must be a list of JSON objects"),
+        ("reviews.json", "[{", "not readable as json"),
+        ("reviews.tsv", 'text\tlabel\n"a lone quote\tx\nb\ty\n', "not readable as tsv"),
+        ("reviews.csv", "text,label\n" + "x" * 200_000 + ",y\n", "not readable as csv"),
         ("reviews.csv", "text,label\nx,\n", "column 'label' is empty in one row"),
     ],
 )
@@ -97,6 +118,168 @@ def test_unusable_files(name, content, message, tmp_path):
     (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(InputError, match=message):
         data.load(config_of(changed(CLASSIFIER, data={"file": name}), tmp_path), tmp_path)
+
+
+def as_table(found, separator):
+    return "".join(separator.join(row) + "\n" for row in [tuple(found[0]), *(row.values() for row in found)]).encode()
+
+
+def as_lines(found):
+    return "".join(json.dumps(row) + "\n" for row in found).encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("reviews.jsonl.gz", gzip.compress(as_lines(rows(100)))),
+        ("reviews.jsonl.bz2", bz2.compress(as_lines(rows(100)))),
+        ("reviews.jsonl.xz", lzma.compress(as_lines(rows(100)))),
+        ("reviews.csv.gz", gzip.compress(as_table(rows(100), ","))),
+        ("reviews.JSONL.GZ", gzip.compress(as_lines(rows(50))) + gzip.compress(as_lines(rows(100)[50:]))),
+        ("reviews.tsv", as_table(rows(100), "\t")),
+        ("reviews.tsv.xz", lzma.compress(as_table(rows(100), "\t"))),
+        ("reviews.json", json.dumps(rows(100)).encode()),
+        ("reviews.json.bz2", bz2.compress(json.dumps(rows(100), indent=1).encode())),
+    ],
+)
+def test_every_format_gives_the_same_texts(name, content, tmp_path):
+    write(tmp_path, rows(100))
+    (tmp_path / name).write_bytes(content)
+    other = data.load(config_of(changed(CLASSIFIER, data={"file": name}), tmp_path), tmp_path)
+    assert other == data.load(config_of(CLASSIFIER, tmp_path), tmp_path)
+
+
+def test_parquet_gives_the_same_texts(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    write(tmp_path, rows(100))
+    parquet.write_table(pa.Table.from_pylist(rows(100)), tmp_path / "reviews.parquet")
+    other = data.load(config_of(changed(CLASSIFIER, data={"file": "reviews.parquet"}), tmp_path), tmp_path)
+    assert other == data.load(config_of(CLASSIFIER, tmp_path), tmp_path)
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """The datasets library without a network, and a local data-set folder whose labels are a ClassLabel."""
+    datasets = pytest.importorskip("datasets")
+    import huggingface_hub
+
+    # both read the environment when they are imported, which may have been long before
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["odd", "even"])})
+    (tmp_path / "set").mkdir()
+    for split, start in (("train", 0), ("validation", 60), ("test", 100)):
+        part = [{"text": row["text"], "label": row["label"]} for row in rows(130)[start : start + 30 + start // 6]]
+        if split == "test":
+            part.append({"text": "not labelled", "label": -1})
+        datasets.Dataset.from_list(part, features=features).to_parquet(tmp_path / "set" / f"{split}.parquet")
+    return tmp_path
+
+
+def of_hub(**keys):
+    raw = changed(CLASSIFIER)
+    raw["data"] = {"hub": "set", "train_file": "train", "validation_file": "validation", "text": "text", "label": "label", **keys}
+    return raw
+
+
+def test_splits_of_a_local_data_set_give_the_names_of_their_classes(hub):
+    config = config_of(of_hub(), hub)
+    assert data.is_local(config)
+    texts = data.load(config, hub)
+    assert (len(texts.train), len(texts.validation), texts.labels) == (30, 40, ("even", "odd"))
+    assert texts.train[:2] == [("text 0", "even"), ("text 1", "odd")]
+
+
+def test_one_split_can_be_split(hub):
+    raw = changed(LANGUAGE)
+    raw["data"] = {"hub": "set", "file": "train", "where": {"label": "odd"}, "answer": "{label} {text}", "validation_size": 5}
+    texts = data.load(config_of(raw, hub), hub)
+    assert (len(texts.train), len(texts.validation)) == (10, 5)
+    assert all(example.target.startswith("odd text ") for example in texts.train)
+    raw["data"]["validation_size"] = 15
+    with pytest.raises(InputError, match=r"set \(train\) has 15 different examples; train \(the rest\), validation 15"):
+        data.load(config_of(raw, hub), hub)
+
+
+def test_what_a_data_set_cannot_give(hub, monkeypatch):
+    with pytest.raises(InputError, match=r"data.hub = 'set': split 'tran' cannot be had: .*tran") as caught:
+        data.load(config_of(of_hub(train_file="tran"), hub), hub)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match=r"data.hub = 'set': split 'train' cannot be had: "):
+        data.load(config_of(of_hub(hub_config="german"), hub), hub)
+    with pytest.raises(InputError, match=r"set \(test\): column 'label' is empty in one row"):
+        data.load(config_of(of_hub(test_file="test"), hub), hub)
+    with pytest.raises(InputError, match=r"set \(train\) has no column 'txt'; it has .*Did you mean text"):
+        data.load(config_of(of_hub(text="txt"), hub), hub)
+    with pytest.raises(InputError, match=r"set \(train\) has 30 different examples, fewer than the 31 asked for"):
+        data.load(config_of(of_hub(train_size=31), hub), hub)
+    with pytest.raises(InputError, match=r"data.hub = './sett' is no folder"):
+        data.load(config_of(of_hub(hub="./sett"), hub), hub)
+    absent = config_of(of_hub(hub="nobody/nothing"), hub)
+    assert not data.is_local(absent)
+    with pytest.raises(InputError, match=r"data.hub = 'nobody/nothing': split 'train' cannot be had: "):
+        data.load(absent, hub)
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(InputError, match=r"data.hub = 'set' needs the datasets library \(pip install 'stop-replay\[hub\]'\)"):
+        data.load(config_of(of_hub(), hub), hub)
+
+
+def generic_of(root, **keys):
+    write(root, [{"left": number, "right": 1, "sum": number + 1} for number in range(9)], "train.jsonl")
+    write(root, [{"left": 50, "right": 1, "sum": 51}], "validation.jsonl")
+    raw = changed(LANGUAGE, generic={"file": "generic.jsonl", "text": "text", "size": 8, **keys})
+    raw["data"] = {
+        "train_file": "train.jsonl",
+        "validation_file": "validation.jsonl",
+        "prompt": "{left} plus {right} equals",
+        "answer": "sum",
+    }
+    return config_of(raw, root)
+
+
+def test_generic_texts_are_drawn_by_their_seed(tmp_path):
+    write(tmp_path, rows(100) + rows(100), "generic.jsonl")
+    texts = data.load(generic_of(tmp_path), tmp_path)
+    assert len(set(texts.generic)) == len(texts.generic) == 8
+    assert texts.generic == data.generic(generic_of(tmp_path), tmp_path)
+    assert texts.record()["generic"]["examples"] == 8
+    assert set(texts.record()) == {"train", "validation", "generic"}
+    other = data.load(generic_of(tmp_path, seed=1), tmp_path)
+    assert other.record()["generic"]["sha256"] != texts.record()["generic"]["sha256"]
+    assert other.train == texts.train
+    kept = data.generic(generic_of(tmp_path, where={"kind": "b"}, text="{kind}: {text}", size=40), tmp_path)
+    assert sorted(kept) == sorted(f"b: text {number}" for number in range(60, 100))
+
+
+def test_a_config_without_generic_texts_has_none(tmp_path):
+    write(tmp_path, rows(100))
+    config = config_of(CLASSIFIER, tmp_path)
+    assert data.generic(config, tmp_path) == data.load(config, tmp_path).generic == []
+    assert "generic" not in data.load(config, tmp_path).record()
+
+
+def test_generic_texts_that_cannot_be_had(tmp_path):
+    with pytest.raises(InputError, match=r"generic.jsonl: no such file"):
+        data.load(generic_of(tmp_path), tmp_path)
+    write(tmp_path, rows(5) + rows(7), "generic.jsonl")
+    with pytest.raises(InputError, match=r"generic.size = 8; generic.jsonl has 7 different texts only"):
+        data.load(generic_of(tmp_path), tmp_path)
+    with pytest.raises(InputError, match=r"generic.jsonl has no column 'txt'"):
+        data.load(generic_of(tmp_path, text="txt"), tmp_path)
+
+
+def test_generic_texts_of_a_local_data_set(hub):
+    config = generic_of(hub, hub="set", file="train")
+    assert data.is_local(config)
+    assert len(data.generic(config, hub)) == 8
+    assert not data.is_local(generic_of(hub, hub="nobody/nothing", file="train"))
+    with pytest.raises(InputError, match=r"generic.hub = 'set': split 'tran' cannot be had: "):
+        data.generic(generic_of(hub, hub="set", file="tran"), hub)
 
 
 def test_a_label_that_training_has_not_seen(tmp_path):

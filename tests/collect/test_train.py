@@ -60,17 +60,20 @@ def test_every_eval_has_both_splits_companions_and_counters(classifier_run, lang
         modes = records(folder)[0]["modes"]
         for before, record in zip([None, *evals], evals, strict=False):
             assert list(record["metrics"]) == list(modes)
-            assert set(record["train"]) == {"loss", "learning_rate", "grad_norm"}
+            assert set(record["train"]) == {"loss", "learning_rate", "grad_norm", "grad_norm_clipped"}
+            assert record["train"]["grad_norm_clipped"] == pytest.approx(min(record["train"]["grad_norm"], 1.0), rel=1e-4)
             compute = record["compute"]
             assert compute["tokens"] < compute["padded_tokens"]
             assert compute["eval_tokens"] == evals[0]["compute"]["eval_tokens"]
             assert compute["eval_flops"] == evals[0]["compute"]["eval_flops"] > 0
             assert compute["eval_seconds"] > 0
-            assert record["saved"] == (record["step"] % saved_every == 0 or record["step"] == evals[-1]["step"])
+            kept = [one["step"] for one in records(folder)[1:] if one["kind"] == "checkpoint" and one["kept"]]
+            assert (record["step"] in kept) == (record["step"] % saved_every == 0 or record["step"] == evals[-1]["step"])
             if before is not None:
                 for name in ("train_seconds", "wall_seconds", "tokens", "padded_tokens", "flops", "total_flos"):
                     assert compute[name] > before["compute"][name]
-        total = sum(record["compute"]["eval_seconds"] for record in evals) + evals[-1]["compute"]["train_seconds"]
+        spent = [record["compute"]["eval_seconds"] for record in records(folder)[1:] if record["kind"] in ("eval", "reference")]
+        total = sum(spent) + evals[-1]["compute"]["train_seconds"] + evals[-1]["compute"].get("checkpoint_seconds", 0)
         assert total == pytest.approx(evals[-1]["compute"]["wall_seconds"], rel=0.02)
 
 
@@ -127,7 +130,8 @@ def test_metrics_agree_with_a_plain_computation_from_the_checkpoint(kind, workpl
     from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
     folder = request.getfixturevalue(f"{kind}_run")
-    record = next(record for record in records(folder)[1:] if record["kind"] == "eval" and record["saved"])
+    kept = [record["step"] for record in records(folder)[1:] if record["kind"] == "checkpoint" and record["kept"]]
+    record = next(record for record in records(folder)[1:] if record["kind"] == "eval" and record["step"] in kept)
     texts = data.load(settings.load(workplace / f"{kind}.toml"), workplace)
     base = "bert" if kind == "classifier" else "llama"
     tokenizer = AutoTokenizer.from_pretrained(workplace / base)
@@ -196,6 +200,7 @@ def test_nothing_in_the_logs_names_the_machine_or_a_place(classifier_run, workpl
     assert sorted(re.sub(r"\d+", "N", path.name) for path in files) == [
         "eval_log.jsonl",
         "events.out.tfevents.N.classifier",
+        "step_signals.bin",
         "trainer_state.json",
     ]
     for path in files:

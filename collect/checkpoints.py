@@ -1,0 +1,64 @@
+"""Checkpoints of a run: when one is written, which stay, and from which a run that was cut short goes on."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+
+from collect.eval_log import Existing
+
+__all__ = ["Checkpoints", "newest", "prune"]
+
+
+class Checkpoints(TrainerCallback):  # type: ignore[misc, unused-ignore]
+    """Saves at every ``keep_every``-th step and the last (those stay), and at every ``resume_every``-th (of those only the newest).
+
+    Comes after the log among the callbacks: nothing is removed before the log holds the checkpoint that takes its place.
+    """
+
+    def __init__(self, folder: Path, keep_every: int, resume_every: int) -> None:
+        self._folder = folder
+        self._keep_every = keep_every
+        self._resume_every = resume_every
+        self._last = 0
+
+    def keeps(self, step: int) -> bool:
+        """Whether the checkpoint of a step stays."""
+        return bool(self._keep_every) and (step % self._keep_every == 0 or step == self._last)
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._last = state.max_steps
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        step = state.global_step
+        if self.keeps(step) or (self._resume_every and step % self._resume_every == 0 and step < self._last):
+            control.should_save = True
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.is_world_process_zero:
+            prune(self._folder, lambda step: step == state.global_step or self.keeps(step))
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.is_world_process_zero:
+            prune(self._folder, self.keeps)
+
+
+def newest(folder: Path, log: Existing) -> Path | None:
+    """The newest checkpoint that the log says is complete, and that is still there."""
+    for step in reversed(log.checkpoints()):
+        path = folder / f"checkpoint-{step}"
+        if (path / "trainer_state.json").is_file():
+            return path
+    return None
+
+
+def prune(folder: Path, keeps: Any) -> None:
+    """Remove the checkpoints of the steps that ``keeps`` does not want."""
+    for path in folder.glob("checkpoint-*"):
+        found = re.fullmatch(r"checkpoint-(\d+)", path.name)
+        if found and path.is_dir() and not path.is_symlink() and not keeps(int(found[1])):
+            shutil.rmtree(path, ignore_errors=True)

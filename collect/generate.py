@@ -1,0 +1,83 @@
+"""Answers that a causal model writes itself, and how they compare with the true ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from collect.data import Example
+from collect.machine import gathered, processes, rank
+
+__all__ = ["METRICS", "Prompt", "answers", "prompts", "scores"]
+
+#: What can be told of a generated answer; all are better the higher.
+METRICS = ("rougeL", "bleu", "exact_match")
+
+
+class Prompt(NamedTuple):
+    """Token ids of a prompt, and the answer that is wanted."""
+
+    ids: list[int]
+    answer: str
+
+
+def prompts(examples: Sequence[Example], tokenizer: Any, room: int) -> list[Prompt]:
+    """Prompts of at most ``room`` tokens, cut at their beginning; an empty one is the token that begins a text."""
+    found = []
+    for example in examples:
+        ids = tokenizer(example.source)["input_ids"] if example.source else []
+        begin = next((token for token in (tokenizer.bos_token_id, tokenizer.eos_token_id) if token is not None), 0)
+        found.append(Prompt(ids[-room:] or [begin], example.target))
+    return found
+
+
+def answers(model: Any, tokenizer: Any, wanted: Sequence[Prompt], *, batch_size: int, max_new_tokens: int) -> list[str]:
+    """What the model writes after each prompt, greedily; several processes share the work, and all get all answers."""
+    import torch
+
+    mine = sorted(range(rank(), len(wanted), processes()), key=lambda number: len(wanted[number].ids))
+    written: dict[int, str] = {}
+    device = next(model.parameters()).device
+    for start in range(0, len(mine), batch_size):
+        numbers = mine[start : start + batch_size]
+        width = max(len(wanted[number].ids) for number in numbers)
+        # padded on the left: what is written goes on where the prompt ends
+        ids = torch.tensor([[tokenizer.pad_token_id] * (width - len(wanted[n].ids)) + wanted[n].ids for n in numbers], device=device)
+        mask = torch.tensor([[0] * (width - len(wanted[n].ids)) + [1] * len(wanted[n].ids) for n in numbers], device=device)
+        out = model.generate(
+            input_ids=ids,
+            attention_mask=mask,
+            max_new_tokens=max_new_tokens,
+            do_sample=False,
+            num_beams=1,
+            temperature=None,
+            top_p=None,
+            top_k=None,
+            use_cache=True,
+            pad_token_id=tokenizer.pad_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+        )
+        texts = tokenizer.batch_decode(out[:, width:], skip_special_tokens=True)
+        written.update(zip(numbers, texts, strict=True))
+    together = {number: text for part in gathered(written) for number, text in part.items()}
+    return [together[number] for number in range(len(wanted))]
+
+
+def scores(written: Sequence[str], wanted: Sequence[str], metrics: Sequence[str]) -> dict[str, float]:
+    """``rougeL``: mean F-measure, 0 to 1 (rouge-score, with stemming). ``bleu``: that of the corpus, 0 to 100 (sacrebleu).
+    ``exact_match``: share of answers that are the same but for white space at both ends.
+    """
+    found: dict[str, float] = {}
+    if "rougeL" in metrics:
+        from rouge_score.rouge_scorer import RougeScorer
+
+        scorer = RougeScorer(["rougeL"], use_stemmer=True)
+        pairs = zip(wanted, written, strict=True)
+        found["rougeL"] = sum(scorer.score(truth, text)["rougeL"].fmeasure for truth, text in pairs) / len(wanted)
+    if "bleu" in metrics:
+        import sacrebleu
+
+        found["bleu"] = float(sacrebleu.corpus_bleu([text.strip() for text in written], [[truth.strip() for truth in wanted]]).score)
+    if "exact_match" in metrics:
+        found["exact_match"] = sum(text.strip() == truth.strip() for text, truth in zip(written, wanted, strict=True)) / len(wanted)
+    return found

@@ -1,0 +1,80 @@
+"""StepLog: writes the step signals of `replay.importers.step_signals`, one record a step, so that a kill loses at most the last."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import IO, Any
+
+from collect.signals import Adapter, StepMeter
+from replay.errors import InputError
+from replay.importers.step_signals import FILE_NAME, encode_header, encode_record
+
+__all__ = ["GRADIENTS", "StepLog"]
+
+#: In a checkpoint: the last step's gradients, so that a resumed run can tell how they changed.
+GRADIENTS = "last_gradients.safetensors"
+
+
+class StepLog:
+    """Step signals of an adapter, in ``folder/step_signals.bin``; a ``segment`` other than 0 goes on in the file there."""
+
+    def __init__(self, folder: Path, adapter: Adapter, segment: int, step: int) -> None:
+        self._meter = StepMeter(adapter)
+        self._segment = segment
+        self._path = folder / FILE_NAME
+        #: L2 norm of all gradients of the last step, as the optimizer got them.
+        self.grad_norm: float | None = None
+        header = encode_header(adapter.names, adapter.parameters)
+        size = len(encode_record(0, 0, *_nothing(len(adapter.names))))
+        found = self._path.read_bytes()[: len(header)] if self._path.exists() else b""
+        self._file: IO[bytes]
+        if found == header and segment:
+            self._file = self._path.open("ab", buffering=0)
+            if torn := (self._path.stat().st_size - len(header)) % size:  # a kill cut the last record off
+                self._file.write(bytes(size - torn))
+        elif len(found) < len(header) and header.startswith(found):
+            self._file = self._path.open("wb", buffering=0)
+            self._file.write(header)
+        else:
+            raise InputError(f"{self._path} is there already and is of another run; nothing is written over it")
+
+    def before(self) -> None:
+        """Call when the gradients are ready, clipped if they are to be."""
+        self._meter.before()
+
+    def after(self, step: int, learning_rate: float | None) -> None:
+        """Call when the optimizer has made this step."""
+        totals, values = self._meter.after(learning_rate)
+        self.grad_norm = float(totals[1])
+        self._file.write(encode_record(self._segment, step, totals, values))
+
+    def sync(self) -> None:
+        """Have all that was written on disk."""
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def save(self, checkpoint: Path) -> None:
+        """Keep the last gradients in a checkpoint's folder."""
+        if (gradients := self._meter.gradients) and checkpoint.is_dir():
+            from safetensors.torch import save_file
+
+            save_file({name: gradient.contiguous() for name, gradient in gradients.items()}, checkpoint / GRADIENTS)
+
+    def restore(self, checkpoint: Path) -> None:
+        """Go on from the gradients that a checkpoint holds, if it does."""
+        if (checkpoint / GRADIENTS).is_file():
+            from safetensors.torch import load_file
+
+            self._meter.restore(load_file(checkpoint / GRADIENTS))
+
+
+def _nothing(modules: int) -> Any:
+    import numpy as np
+
+    from replay.importers.step_signals import COLUMNS, TOTALS
+
+    return np.zeros(len(TOTALS), dtype=np.float32), np.zeros((len(COLUMNS), modules), dtype=np.float32)

@@ -1,0 +1,174 @@
+"""The Trainer of a run: it evaluates on several sets, asks the base model, generates answers, and counts operations."""
+
+from __future__ import annotations
+
+import gc
+import math
+import time
+from typing import Any
+
+import torch
+from transformers import Trainer, TrainerCallback
+
+from collect import generate
+from collect.config import Config
+from collect.eval_log import NOT_METRICS, EvalLog
+from collect.flops import Meter
+
+__all__ = ["Sets"]
+
+#: What an evaluation of the base model calls itself.
+_BASE = "base model"
+_Trainer: Any = Trainer  # its own types are narrower than what it takes
+
+
+class LastStep(TrainerCallback):  # type: ignore[misc, unused-ignore]
+    """Evaluates at the last step too, where ``eval_every`` does not divide the number of steps."""
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step >= state.max_steps:
+            control.should_log = control.should_evaluate = True
+
+
+class State(TrainerCallback):  # type: ignore[misc, unused-ignore]
+    """Writes ``trainer_state.json`` at the end."""
+
+    def __init__(self, trainer: Any) -> None:
+        self.trainer = trainer
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.trainer.save_state()
+
+
+class Reference(State):
+    """Asks the base model before the first step."""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.trainer.ask_base_model()
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        pass
+
+
+class Sets(_Trainer):  # type: ignore[misc]
+    """Evaluates on validation as ``eval_…``, then on test as ``test_…`` and on generic texts as ``eval_generic_…``."""
+
+    def __init__(
+        self,
+        *args: Any,
+        splits: dict[str, list[dict[str, Any]]],
+        prompts: dict[str, list[generate.Prompt]],
+        config: Config,
+        log: EvalLog,
+        with_reference: bool,
+        callbacks: list[Any],
+        **kwargs: Any,
+    ) -> None:
+        names = {"eval": "eval", "test": "test", "eval_generic": "generic"}
+        self.sets = {prefix: splits[name] for prefix, name in names.items() if splits[name]}
+        self.prompts = prompts
+        self.config = config
+        self.eval_log = log
+        self.last_metrics: dict[str, Any] = {}
+        self.meter = Meter(log)
+        self.kind = ""
+        log.data_sets = len(self.sets)
+        # the state is written before the log says that all is done, and the base model is asked when the log is open
+        after = [Reference(self)] if with_reference else []
+        super().__init__(
+            *args,
+            train_dataset=splits["train"],
+            eval_dataset=splits["eval"],
+            callbacks=[LastStep(), State(self), log, *after, *callbacks],
+            **kwargs,
+        )
+
+    def evaluate(self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval") -> dict[str, float]:
+        metrics: dict[str, float] = {}
+        for name, examples in self.sets.items():
+            metrics |= super().evaluate(examples, ignore_keys, name)
+        self.last_metrics = metrics
+        return metrics
+
+    def evaluation_loop(self, dataloader: Any, description: str, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> Any:
+        output = super().evaluation_loop(dataloader, description, *args, metric_key_prefix=metric_key_prefix, **kwargs)
+        metrics = output.metrics
+        if (weight := metrics.pop(f"{metric_key_prefix}_loss_weight", None)) is not None:
+            self.eval_log.weights[f"{metric_key_prefix}_loss"] = weight
+        if metric_key_prefix == "eval_generic":
+            metrics.pop("eval_generic_accuracy", None)
+        if self.kind != _BASE and metric_key_prefix in self.prompts and self.generates():
+            metrics |= {f"{metric_key_prefix}_{name}": value for name, value in self.generated(metric_key_prefix).items()}
+        return output
+
+    def generates(self) -> bool:
+        """Whether answers are generated at this step's eval."""
+        train, step = self.config.train, self.state.global_step
+        number = math.ceil(step / train.eval_every)
+        first = 0 if train.eval_at_start else 1
+        assert self.config.generation is not None
+        return bool(number == first or number % self.config.generation.every == 0 or step >= self.state.max_steps)
+
+    def generated(self, name: str) -> dict[str, float]:
+        """Metrics of generated answers."""
+        settings = self.config.generation
+        assert settings is not None
+        model = self.accelerator.unwrap_model(self.model)
+        model.eval()
+        wanted = self.prompts[name]
+        with torch.no_grad(), self.accelerator.autocast(), self.meter.counted("eval_flops"):
+            written = generate.answers(
+                model,
+                self.processing_class,
+                wanted,
+                batch_size=self.config.train.eval_batch_size,
+                max_new_tokens=settings.max_new_tokens,
+            )
+        return generate.scores(written, [prompt.answer for prompt in wanted], settings.metrics)
+
+    def ask_base_model(self) -> None:
+        """Metrics of the eval sets with the adapter switched off; the random numbers of the training are as without it."""
+        began = time.perf_counter()
+        metrics: dict[str, float] = {}
+        devices = [self.args.device] if self.args.device.type == "cuda" else []
+        unwrapped = self.accelerator.unwrap_model(self.model)
+        self.kind = _BASE  # without the adapter, a batch of the same shape takes fewer operations
+        with torch.random.fork_rng(devices), unwrapped.disable_adapter():
+            for name, examples in self.sets.items():
+                output = self.evaluation_loop(self.get_eval_dataloader(examples), _BASE, metric_key_prefix=name)
+                metrics |= {key: value for key, value in output.metrics.items() if not key.endswith(NOT_METRICS)}
+        self.kind = ""
+        self.eval_log.weights = {}
+        if self.is_world_process_zero():
+            self.eval_log.reference(metrics, eval_seconds=time.perf_counter() - began)
+        else:
+            self.eval_log.discard_eval()
+
+    def try_memory(self) -> None:
+        """One training step's and one evaluation's memory with the longest examples, without any effect on the training."""
+        sizes = ((self.train_dataset, self.args.train_batch_size, True), (self.sets["eval"], self.args.eval_batch_size, False))
+        devices = [self.args.device] if self.args.device.type == "cuda" else []
+        if self.args.gradient_checkpointing:
+            self.model.gradient_checkpointing_enable(self.args.gradient_checkpointing_kwargs)
+        with torch.random.fork_rng(devices):
+            for examples, count, trains in sizes:
+                longest = sorted(examples, key=lambda example: len(example["input_ids"]))[-count:]
+                inputs = self._prepare_inputs(self.data_collator(longest))
+                self.model.train(trains)
+                with torch.set_grad_enabled(trains), self.accelerator.autocast():
+                    loss = self.model(**inputs).loss
+                    if trains:
+                        loss.backward()
+                self.model.zero_grad()
+        del inputs, loss
+        gc.collect()
+        if devices:
+            torch.cuda.empty_cache()
+
+    def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        with self.meter.measure("flops", inputs):
+            return super().training_step(model, inputs, *args, **kwargs)
+
+    def prediction_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        with self.meter.measure("eval_flops", inputs, self.kind):
+            return super().prediction_step(model, inputs, *args, **kwargs)
