@@ -10,6 +10,7 @@ import dataclasses
 import math
 import os
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from collect.config import Config, parse_record
 from collect.machine import Energy, hardware, peak_memory, processes, summed, versions
-from replay.errors import InputError, suggestion
+from replay.errors import InputError, ReplayWarning, suggestion
 from replay.importers.eval_log import FORMAT_NAME, VERSION, decode, encode, number
 
 if TYPE_CHECKING:
@@ -504,9 +505,12 @@ class EvalLog:
         self._cpu = time.process_time()
         self._energy = Energy()
         if model is not None:
-            self._hooks.append(model.register_forward_pre_hook(self._count_tokens, with_kwargs=True))
+            self._hooks.append(_transformer(model).register_forward_pre_hook(self._count_tokens, with_kwargs=True))
         if not state.is_world_process_zero:
             return
+        if getattr(args.eval_strategy, "value", args.eval_strategy) == "no" and not args.eval_on_start:
+            text = "the Trainer evaluates nothing, and no stop rule can be replayed without evaluations: set eval_strategy and eval_steps"
+            warnings.warn(text, ReplayWarning, stacklevel=2)
         for name, value in _from_trainer(args, state, model, kwargs.get("train_dataloader")).items():
             self.header.setdefault(name, value)
         there = existing(self.folder)
@@ -640,6 +644,12 @@ class EvalLog:
 
 def _pass(*_: Any, **__: Any) -> None:
     return None
+
+
+def _transformer(model: Any) -> Any:
+    """The model that all tokens go through: beneath peft's, which generation passes by, unless peft replaces the tokens itself."""
+    config = getattr(model, "active_peft_config", None)
+    return model if config is None or config.is_prompt_learning else model.get_base_model()
 
 
 def _checkpoint_folder(args: Any, state: Any) -> Path:

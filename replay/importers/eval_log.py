@@ -172,12 +172,17 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
         meta={
             **_meta(header, end or {}),
             **({"reference": reference} if reference else {}),
-            **({"wasted": wasted} if wasted else {}),
+            **({"wasted": wasted, "notes": [_told(wasted)]} if wasted.get("steps") else {}),
             "format": FORMAT.name,
             "source": [str(path)],
         },
     )
     return Loaded(runs, problems)
+
+
+def _told(wasted: Mapping[str, float]) -> str:
+    seconds = f" ({wasted['train_seconds']:.3g} s)" if "train_seconds" in wasted else ""
+    return f"{wasted['steps']:g} steps were trained again after an interruption{seconds}; that is not counted as used"
 
 
 def _is_more(record: Mapping[str, Any], step: float) -> bool:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collect.eval_log import FILE_NAME, EvalLog
-from replay.errors import InputError
+from replay.errors import InputError, ReplayWarning
 from replay.importers import eval_log, read
 from replay.run import COUNTERS
 from tests import tiny
@@ -211,6 +211,13 @@ def test_a_trainer_that_gives_no_loss_fails_at_the_first_eval(plain_trainer, tmp
     with pytest.raises(InputError, match=r"gave no loss and no metric: .*label_names=\['labels'\]"):
         trainer.train()
     assert trainer.state.global_step == 2
+
+
+def test_a_trainer_that_never_evaluates_is_told_so_before_it_trains(plain_trainer, tmp_path):
+    trainer = plain_trainer(EvalLog(tmp_path / "log"), eval_strategy="no")
+    with pytest.raises(ReplayWarning, match="set eval_strategy and eval_steps"):
+        trainer.train()
+    assert trainer.state.global_step == 0
 
 
 def test_a_trainer_with_other_arguments_is_refused(plain_trainer, tmp_path):

@@ -13,9 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from collect import config as settings
 from collect import data
+from collect.cli import cli
+from collect.eval_log import EvalLog
 from replay.importers import eval_log, read, trainer_state
 from tests.collect.conftest import CLASSIFIER, LANGUAGE, changed, toml
 
@@ -273,7 +276,7 @@ def test_no_network_is_used_when_all_is_local(workplace, tmp_path):
     assert re.fullmatch(r"offline: done \(eval_loss .*\)\n", done.stderr)
 
 
-def test_a_killed_run_leaves_a_readable_prefix(workplace, collect_run, tmp_path):
+def test_a_killed_run_leaves_a_readable_prefix(workplace, tmp_path):
     config = changed(CLASSIFIER, train={"max_steps": 2000, "eval_every": 2})
     (workplace / "killed.toml").write_text(toml(config))
     command = [sys.executable, "-m", "collect", "run", str(workplace / "killed.toml"), "--out", str(tmp_path)]
@@ -292,10 +295,160 @@ def test_a_killed_run_leaves_a_readable_prefix(workplace, collect_run, tmp_path)
     assert len(run) == evals
     assert run.steps.tolist() == [2.0 * number for number in range(1, evals + 1)]
     assert not run.meta["complete"]
-    result, _ = collect_run(config, "killed", tmp_path)
+
+
+@pytest.fixture
+def cut_short(workplace, tmp_path):
+    """A config, and a folder of its run that ended in the middle, as a full disk ends it."""
+
+    def limit():
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))
+
+    path = workplace / "cut.toml"
+    # only the eval log comes near the limit: the model is not written, and the last checkpoint is older
+    path.write_text(toml(changed(CLASSIFIER, lora={"dropout": 0.1}, train={"max_steps": 40, "resume_every": 0})))
+    command = [sys.executable, "-m", "collect", "run", str(path), "--out", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=limit)
+    return done, path, tmp_path / "cut"
+
+
+def test_a_full_disk_is_one_sentence_and_what_was_written_stays(cut_short, collect_run):
+    done, _, folder = cut_short
+    assert done.returncode == 2
+    assert re.fullmatch(r"Error: .*(eval_log.jsonl|step_signals.bin|writing).*: file too large\n", done.stderr)
+    (run,) = eval_log.FORMAT.load([folder / "eval_log.jsonl"], "cut").runs
+    before = run.curve("eval_loss", "min").values.tolist()
+    assert len(before) >= 1
+    result, _ = collect_run(changed(CLASSIFIER, lora={"dropout": 0.1}, train={"max_steps": 40, "resume_every": 0}), "cut", folder.parent)
+    assert result.exit_code == 0, result.output
+    (run,) = eval_log.FORMAT.load([folder / "eval_log.jsonl"], "cut").runs
+    assert run.meta["complete"]
+    assert run.curve("eval_loss", "min").values.tolist()[: len(before)] == before
+    assert run.steps.tolist() == [5, 10, 15, 20, 25, 30, 35, 40]
+
+
+def test_a_run_is_resumed_from_its_folder_alone(cut_short, workplace):
+    _, _, folder = cut_short
+    result = CliRunner().invoke(cli, ["resume", str(folder), "--root", str(workplace)])
+    assert result.exit_code == 0, result.output
+    assert re.fullmatch(r"cut: done \(eval_loss .*\)\n", result.stderr)
+    (run,) = eval_log.FORMAT.load([folder / "eval_log.jsonl"], "cut").runs
+    assert run.meta["complete"]
+    result = CliRunner().invoke(cli, ["resume", str(folder), "--root", str(workplace)])
+    assert result.stderr == "cut: finished already, skipped (8 evals, 40 steps)\n"
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda folder: None, "holds no eval_log.jsonl; it must be the folder of a run of collect"),
+        (lambda folder: EvalLog(folder).log(1, {"eval_loss": 1.0}), "says no config; only a run of collect can be resumed by it"),
+    ],
+)
+def test_what_cannot_be_resumed(make, message, tmp_path):
+    make(tmp_path)
+    result = CliRunner().invoke(cli, ["resume", str(tmp_path)])
     assert result.exit_code == 2
-    assert "holds the beginning of this run" in result.stderr
-    assert log.read_text().split("\n") == lines
+    assert message in result.stderr
+
+
+def test_two_processes_do_not_train_the_same_run(workplace, collect_run, tmp_path):
+    config = changed(CLASSIFIER, train={"max_steps": 2000, "eval_every": 5})
+    (workplace / "busy.toml").write_text(toml(config))
+    command = [sys.executable, "-m", "collect", "run", str(workplace / "busy.toml"), "--out", str(tmp_path)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+        log = tmp_path / "busy" / "eval_log.jsonl"
+        while process.poll() is None and not log.exists():
+            time.sleep(0.02)
+        result, _ = collect_run(config, "busy", tmp_path)
+        process.kill()
+    assert result.exit_code == 75
+    assert result.stderr == "Error: busy: another process trains it\n"
+
+
+def test_an_interrupt_is_one_sentence(workplace, tmp_path):
+    (workplace / "stopped.toml").write_text(toml(changed(CLASSIFIER, train={"max_steps": 2000, "eval_every": 2})))
+    command = [sys.executable, "-m", "collect", "run", str(workplace / "stopped.toml"), "--out", str(tmp_path)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        log = tmp_path / "stopped" / "eval_log.jsonl"
+        while process.poll() is None and not (log.exists() and '"eval"' in log.read_text()):
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate()
+    assert process.returncode == 130
+    assert said == "\nstopped: interrupted; the same command goes on\n"
+
+
+def test_a_rate_that_is_reduced_on_a_plateau_is_marked_as_such(collect_run):
+    plateau = {"scheduler": "reduce-on-plateau", "plateau_patience": 0, "plateau_factor": 0.5, "learning_rate": 0.5, "max_steps": 40}
+    result, folder = collect_run(changed(CLASSIFIER, train=plateau), "plateau")
+    assert result.exit_code == 0, result.output
+    header, *rest = records(folder)
+    assert header["hyperparameters"]["lr_scheduler_type"] == "reduce_lr_on_plateau"
+    assert header["hyperparameters"]["lr_scheduler_kwargs"] == {"mode": "min", "patience": 0, "factor": 0.5}
+    evals = [record for record in rest if record["kind"] == "eval"]
+    rates = [record["train"]["learning_rate"] for record in evals]
+    assert set(rates) <= {0.5 * 0.5**power for power in range(10)}
+    assert rates[-1] < 0.5
+    # patience 0: the rate is halved after each eval that is not better than the best before (by torch's relative threshold)
+    best, rate = np.inf, 0.5
+    for record in evals:
+        assert record["train"]["learning_rate"] == rate
+        loss = record["metrics"]["eval_loss"]
+        if loss < best * (1 - 1e-4):
+            best = loss
+        else:
+            rate /= 2
+
+
+def test_checkpointed_gradients_give_the_same_training(collect_run, classifier_run):
+    """Activations are computed again, with the same random numbers, instead of being kept."""
+    result, folder = collect_run(changed(CLASSIFIER, train={"save_every": 10, "gradient_checkpointing": True}), "rethought")
+    assert result.exit_code == 0, result.output
+    first, second = ([record for record in records(path) if record.get("kind") == "eval"] for path in (classifier_run, folder))
+    for one, other in zip(first, second, strict=True):
+        assert other["metrics"] == pytest.approx(one["metrics"], rel=1e-5)
+    # the forward pass of the layers is done twice
+    assert second[-1]["compute"]["flops"] > 1.2 * first[-1]["compute"]["flops"]
+
+
+def test_the_memory_trial_changes_nothing(classifier_run, collect_run, monkeypatch, tmp_path):
+    """On a GPU one step and one eval are tried before the training; here it is made to happen on the CPU."""
+    import collect.trainer
+
+    train = collect.trainer.Sets.train
+    tried = []
+
+    def try_first(self, **kwargs):
+        self.try_memory()
+        tried.append(all(weight.grad is None for weight in self.model.parameters()))
+        return train(self, **kwargs)
+
+    monkeypatch.setattr(collect.trainer.Sets, "train", try_first)
+    result, folder = collect_run(changed(CLASSIFIER, train={"save_every": 10}), "classifier", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert tried == [True]
+    first, second = ([record for record in records(path) if record.get("kind") == "eval"] for path in (classifier_run, folder))
+    for key in ("metrics", "signals", "modules"):
+        assert [one[key] for one in first] == [other[key] for other in second]
+    assert [one["compute"]["flops"] for one in first] == [other["compute"]["flops"] for other in second]
+
+
+def test_memory_that_does_not_suffice_is_one_sentence(collect_run, monkeypatch):
+    import torch
+
+    import collect.trainer
+
+    def too_large(self, **kwargs):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+    monkeypatch.setattr(collect.trainer.Sets, "train", too_large)
+    result, _ = collect_run(CLASSIFIER, "large")
+    assert result.exit_code == 2
+    assert "the GPU's memory is too small for train.batch_size = 8, train.eval_batch_size = 7 and data.max_length = 16" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
 
 
 def test_without_the_extra_the_error_says_what_to_install(workplace):
