@@ -28,11 +28,11 @@ layers: $(VENV)/.test
 
 # README says what the code does: its blocks are made by the code
 docs: $(VENV)/.test
-	$(BIN)/cog --check README.md
+	$(BIN)/cog --check README.md sample_logs/README.md
 	$(BIN)/python -m pytest -q tests/test_docs.py
 
 readme: $(VENV)/.test
-	$(BIN)/cog -r README.md
+	$(BIN)/cog -r README.md sample_logs/README.md
 
 check: lint types layers docs test
 

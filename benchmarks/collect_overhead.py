@@ -102,6 +102,7 @@ def sizes(folder):
 
 
 def main(steps=40, rounds=4):
+    torch.set_num_threads(1)  # threads that wait for each other time whatever else the machine does
     print(f"{steps} steps of {BATCH} x {TOKENS} tokens, evals of {EVAL_EXAMPLES}, {rounds} rounds; medians in ms")
     print(f"{'':32}{'without':>9} {'with':>9} {'share':>7} {'inside':>8} {'share':>7}  bytes")
     for name, build in (("MiniLM-sized", minilm), ("narrow Llama", many_modules)):

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from replay.errors import InputError, suggestion
 
-__all__ = ["Config", "Data", "Generation", "Generic", "Lora", "Model", "Train", "load", "parse", "parse_record", "read_toml"]
+__all__ = ["Config", "Data", "Generation", "Generic", "Lora", "Model", "Train", "describe", "load", "parse", "parse_record", "read_toml"]
 
 _REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9][A-Za-z0-9.+!_-]*")
 _METRICS = ("rougeL", "bleu", "exact_match")
@@ -272,7 +272,7 @@ def _build(cls: type[Any], raw: Mapping[str, Any], where: str, section: str) -> 
         elif name in raw:
             values[name] = _typed(raw[name], kind, f"{where}: {section}{name}")
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-            raise InputError(f"{where}: {section}{name} is missing; it must be {_words(kind)}")
+            raise InputError(f"{where}: {section}{name} is missing; it must be {describe(kind)}")
     return cls(**values)
 
 
@@ -301,13 +301,14 @@ def _typed(value: Any, kind: Any, place: str) -> Any:
             return float(value)
     elif isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
         return value
-    raise InputError(f"{place} = {value!r}; it must be {_words(kind)}")
+    raise InputError(f"{place} = {value!r}; it must be {describe(kind)}")
 
 
-def _words(kind: Any) -> str:
+def describe(kind: Any) -> str:
+    """What a key of this type takes, in words."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (types.UnionType, typing.Union):
-        return " or ".join(_words(option) for option in arguments if option is not type(None))
+        return " or ".join(describe(option) for option in arguments if option is not type(None))
     if origin is Literal:
         return "one of " + ", ".join(map(str, arguments))
     if origin is tuple:

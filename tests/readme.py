@@ -58,3 +58,68 @@ def python(code):
     finally:
         os.chdir(before)
     _out(f"```python\n{code.strip()}\n```\n\n```text\n{buffer.getvalue().rstrip()}\n```")
+
+
+def settings():
+    """Print all keys of a config, section by section, with what they mean, what they take and their defaults."""
+    import dataclasses
+    import inspect
+    import typing
+
+    from collect import config
+
+    def section(kind, prefix, fields):
+        hints = typing.get_type_hints(kind)
+        _out("\n| key | takes | default |\n| :-- | :-- | :-- |")
+        for field in fields:
+            _out(f"| `{prefix}{field.name}` | {config.describe(hints[field.name])} | {_default(field)} |")
+
+    hints = typing.get_type_hints(config.Config)
+    plain = []
+    for field in dataclasses.fields(config.Config):
+        kinds = [kind for kind in (hints[field.name], *typing.get_args(hints[field.name])) if dataclasses.is_dataclass(kind)]
+        if kinds:
+            _out(f"\n**`[{field.name}]`** " + inspect.getdoc(kinds[0]).replace("``", "`"))
+            section(kinds[0], f"{field.name}.", dataclasses.fields(kinds[0]))
+        elif field.metadata.get("key", True):
+            plain.append(field)
+    _out("\n**At the top** " + inspect.getdoc(config.Config).replace("``", "`"))
+    section(config.Config, "", plain)
+
+
+def _default(field):
+    import dataclasses
+
+    if field.default is dataclasses.MISSING:
+        return "" if field.default_factory is dataclasses.MISSING else "none"
+    value = field.default
+    if value is None or value == ():
+        return "none"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    return f"`{list(value)}`" if isinstance(value, tuple) else f"`{value!r}`"
+
+
+def sample_runs():
+    """Print the table of the sample runs: what is in them."""
+    import json
+
+    import numpy as np
+
+    from replay.importers import read
+
+    _out(
+        "| run | evals | best eval_loss, at step | last | test_loss at it | accuracy at it, best | train s / eval s |\n"
+        "| :-- | --: | :-- | :-- | :-- | :-- | --: |"
+    )
+    folders = [path.parent for path in sorted((ROOT / "sample_logs").glob("*/eval_log.jsonl"))]
+    for folder in folders:
+        (run,) = read([folder / "eval_log.jsonl"]).runs
+        loss, test, accuracy = (run.columns[name].values for name in ("eval_loss", "test_loss", "eval_accuracy"))
+        best = int(np.nanargmin(loss))
+        train, evals = run.columns["train_seconds"].values[-1], run.columns["eval_seconds"].values.sum()
+        _out(
+            f"| `{json.loads((folder / 'eval_log.jsonl').open().readline())['run']}` | {len(run)} | {loss[best]:.3f} at "
+            f"{run.steps[best]:g} | {loss[-1]:.3f} | {test[best]:.3f} | {accuracy[best]:.3f}, {np.nanmax(accuracy):.3f} | "
+            f"{train:.0f} / {evals:.0f} |"
+        )

@@ -4,11 +4,14 @@ import doctest
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import click
 import pytest
 
+from collect import config as settings
+from collect.cli import cli as collect_cli
 from replay.cli import cli
 from replay.importers import IMPORTERS
 from replay.policies import POLICIES
@@ -19,7 +22,8 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 def test_readme_blocks_are_fresh():
     """Each block is the output of the command, or the code, above it; `make readme` writes them anew."""
-    done = subprocess.run([sys.executable, "-m", "cogapp", "--check", "--diff", "README.md"], cwd=ROOT, capture_output=True, text=True)
+    command = [sys.executable, "-m", "cogapp", "--check", "--diff", "README.md", "sample_logs/README.md"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert README.count("[[[cog") >= 6
 
@@ -32,6 +36,22 @@ def test_every_command_has_help_with_an_example_and_is_in_the_readme(name):
     if command.params and any(param.name == "paths" for param in command.params):
         assert f"replay {name}" in command.help
     assert all(param.help for param in command.params if isinstance(param, click.Option))
+
+
+@pytest.mark.parametrize("name", sorted(collect_cli.commands))
+def test_every_command_of_collect_has_help_and_is_in_the_readme(name):
+    command = collect_cli.commands[name]
+    assert command.help
+    assert f"collect {name}" in README
+    assert all(param.help for param in command.params if isinstance(param, click.Option) and not param.hidden)
+
+
+def test_the_config_of_the_readme_is_one():
+    (block,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    config = settings.parse({"name": "my-run", **tomllib.loads(block)}, "README.md")
+    assert config.data.prompt == "{passage:100} {question}\nAnswer:"
+    assert config.generation is not None
+    assert config.generic is not None
 
 
 @pytest.mark.parametrize("name", [*POLICIES, *(kind.name for kind in IMPORTERS)])

@@ -84,7 +84,7 @@ def read_step_signals(path: Path, *, voided: bool = False) -> StepSignals:
     line, _, rest = data.partition(b"\n")
     try:
         header = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         header = None
     if not isinstance(header, dict) or header.get("format") != FORMAT_NAME:
         raise InputError(f"{path}: no step signals")
