@@ -40,6 +40,7 @@ bench: $(VENV)/.test
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/simulate.py
 	$(BIN)/python benchmarks/event_files.py
+	$(BIN)/python benchmarks/collect_overhead.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

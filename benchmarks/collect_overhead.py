@@ -1,16 +1,19 @@
-"""What EvalLog costs: the same Trainer training with and without it, alternating, in one run.
+"""What EvalLog costs: two Trainer trainings, without it and with it, that take turns step by step, in one run.
 
 Medians of the steps and of the evaluations. "inside" is the time that EvalLog's own events took, which no noise of the machine
-between two trainings blurs; the hook that counts tokens is not in it.
+blurs; the hook that counts tokens is not in it. Bytes are those of the step signals, and of an evaluation's line of the log.
 
-Run: python benchmarks/collect_overhead.py [--steps N] [--rounds N]
+Run: python benchmarks/collect_overhead.py [--steps N]
 """
 
 import argparse
 import json
 import statistics
 import tempfile
+import threading
 import time
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
@@ -22,7 +25,8 @@ from collect.eval_log import FILE_NAME
 from replay.importers.step_signals import FILE_NAME as SIGNALS
 from replay.importers.step_signals import read_step_signals, record_size
 
-BATCH, TOKENS, EVALS, EVAL_EXAMPLES = 8, 32, 5, 64
+BATCH, TOKENS, EVALS, EVAL_EXAMPLES, WARMUP = 8, 32, 10, 64, 3
+OPTIMIZER = ("before optimizer", "after optimizer")
 
 
 def minilm():
@@ -41,30 +45,68 @@ def many_modules():
     return transformers.LlamaForCausalLM(config), "CAUSAL_LM"
 
 
-class Clock(transformers.TrainerCallback):
-    """When each event begins, before EvalLog has it, or ends, after EvalLog had it."""
+class Turns:
+    """Two trainings in two threads, of which only one runs at a time: each step of the one is followed by a step of the other."""
 
     def __init__(self):
-        self.marks = {}
+        self.changed = threading.Condition()
+        self.turn = 0
+        self.running = {0, 1}
 
-    def mark(self, event, step):
-        self.marks.setdefault(event, {})[step] = time.perf_counter()
+    def next(self, me):
+        with self.changed:
+            if self.turn == me and self.running == {0, 1}:
+                self.turn = 1 - me
+            self.changed.notify_all()
+            self.changed.wait_for(lambda: self.turn == me)
+
+    def leave(self, me):
+        with self.changed:
+            self.running.discard(me)
+            self.turn = 1 - me
+            self.changed.notify_all()
+
+
+class Clock(transformers.TrainerCallback):
+    """When each event came here, by step."""
+
+    def __init__(self):
+        self.marks = defaultdict(dict)
 
     def on_pre_optimizer_step(self, args, state, control, **kwargs):
-        self.mark("before optimizer", state.global_step + 1)
+        self.marks["before optimizer"][state.global_step] = time.perf_counter()
 
     def on_optimizer_step(self, args, state, control, **kwargs):
-        self.mark("after optimizer", state.global_step + 1)
-
-    def on_step_end(self, args, state, control, **kwargs):
-        self.mark("step", state.global_step)
+        self.marks["after optimizer"][state.global_step] = time.perf_counter()
 
     def on_evaluate(self, args, state, control, **kwargs):
-        self.mark("eval", state.global_step)
+        self.marks["eval"][state.global_step] = time.perf_counter()
 
 
-def train(build, steps, folder, log):
-    """(seconds of each step, of each eval, of EvalLog in each step, of EvalLog in each eval, number of modules)."""
+class First(Clock):
+    """Before EvalLog."""
+
+
+class Last(Clock):
+    """After EvalLog; gives the turn away at the beginning of a step."""
+
+    def __init__(self, turns, me):
+        super().__init__()
+        self.turns = turns
+        self.me = me
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        self.turns.next(self.me)
+        self.marks["begin"][state.global_step] = time.perf_counter()
+
+    def on_step_end(self, args, state, control, **kwargs):
+        self.marks["end"][state.global_step] = time.perf_counter()
+
+    def on_train_end(self, args, state, control, **kwargs):
+        self.turns.leave(self.me)
+
+
+def trainer(build, steps, folder, log, turns):
     torch.manual_seed(0)
     base, task = build()
     model = get_peft_model(base, LoraConfig(task_type=task, r=8, target_modules="all-linear"))
@@ -73,24 +115,45 @@ def train(build, steps, folder, log):
     rows = [{"input_ids": row, "attention_mask": [1] * TOKENS, "labels": row[0] % 2 if task == "SEQ_CLS" else row} for row in ids]
     every = max(steps // EVALS, 3)
     arguments = transformers.TrainingArguments(
-        str(folder / "out"), max_steps=steps, per_device_train_batch_size=BATCH, per_device_eval_batch_size=32, learning_rate=1e-3,
+        str(folder / f"out-{log}"), max_steps=steps, per_device_train_batch_size=BATCH, per_device_eval_batch_size=32, learning_rate=1e-3,
         eval_strategy="steps", eval_steps=every, logging_steps=every, save_strategy="no", report_to="none", disable_tqdm=True,
         use_cpu=True, label_names=["labels"],
     )  # fmt: skip
-    trainer = transformers.Trainer(model, arguments, train_dataset=rows, eval_dataset=rows[:EVAL_EXAMPLES])
-    trainer.remove_callback(transformers.PrinterCallback)
-    first, last = Clock(), Clock()
-    for callback in (first, EvalLog(folder / "log") if log else None, last):
-        if callback is not None:
-            trainer.add_callback(callback)
-    trainer.train()
-    ends = last.marks["step"]
-    # the step after an eval begins with it, and the first two warm up
-    taken = [ends[step] - ends[step - 1] for step in ends if step > 2 and step - 1 not in last.marks["eval"]]
-    inside = [last.marks[event][step] - first.marks[event][step] for event in ("before optimizer", "after optimizer") for step in ends]
-    evals = [last.marks["eval"][step] - ends[step] for step in last.marks["eval"]]
-    in_evals = [last.marks["eval"][step] - first.marks["eval"][step] for step in last.marks["eval"]]
-    return taken, evals, [sum(pair) for pair in zip(inside[: len(ends)], inside[len(ends) :], strict=True)], in_evals
+    found = transformers.Trainer(model, arguments, train_dataset=rows, eval_dataset=rows[:EVAL_EXAMPLES])
+    found.remove_callback(transformers.PrinterCallback)
+    clocks = First(), Last(turns, int(log))
+    for callback in (clocks[0], *([EvalLog(folder / "log")] if log else []), clocks[1]):
+        found.add_callback(callback)
+    return found, clocks
+
+
+def measure(build, steps, folder):
+    """For each training, without the log and with it: seconds of its steps and evals, and of EvalLog in each."""
+    turns = Turns()
+    trainers = [trainer(build, steps, folder, log, turns) for log in (False, True)]
+
+    def train(one):
+        torch.set_num_threads(1)  # threads that wait for each other time whatever else the machine does
+        one.train()
+
+    with ThreadPoolExecutor(2) as threads:
+        for done in [threads.submit(train, one) for one, _ in trainers]:
+            done.result()
+    found = []
+    for _, (first, last) in trainers:
+        begin, end, evaluated = (last.marks[event] for event in ("begin", "end", "eval"))
+        warm = [step for step in begin if step >= WARMUP]
+        inside = {step: sum(last.marks[event][step] - first.marks[event][step] for event in OPTIMIZER) for step in warm}
+        found.append(
+            {
+                "step": ([end[step + 1] - begin[step] for step in warm], list(inside.values())),
+                "eval": (
+                    [evaluated[step] - end[step] for step in evaluated],
+                    [evaluated[step] - first.marks["eval"][step] for step in evaluated],
+                ),
+            }
+        )
+    return found
 
 
 def sizes(folder):
@@ -101,29 +164,22 @@ def sizes(folder):
     return record_size(signals.header), statistics.mean(evals), len(signals.header["modules"])
 
 
-def main(steps=40, rounds=4):
-    torch.set_num_threads(1)  # threads that wait for each other time whatever else the machine does
-    print(f"{steps} steps of {BATCH} x {TOKENS} tokens, evals of {EVAL_EXAMPLES}, {rounds} rounds; medians in ms")
-    print(f"{'':32}{'without':>9} {'with':>9} {'share':>7} {'inside':>8} {'share':>7}  bytes")
+def main(steps):
+    print(f"{steps} steps of {BATCH} x {TOKENS} tokens, evals of {EVAL_EXAMPLES} examples; medians in ms, one thread")
+    print(f"{'':34}{'without':>9} {'with':>9} {'share':>7} {'inside':>8} {'share':>7}  bytes")
     for name, build in (("MiniLM-sized", minilm), ("narrow Llama", many_modules)):
-        found = {log: [[], [], [], []] for log in (False, True)}
-        for turn in range(rounds + 1):
-            for log in (False, True) if turn % 2 else (True, False):
-                with tempfile.TemporaryDirectory() as folder:
-                    for total, part in zip(found[log], train(build, steps, Path(folder), log), strict=True):
-                        total += part if turn else []  # the first round warms up
-                    if log:
-                        step_bytes, eval_bytes, modules = sizes(Path(folder) / "log")
-        for kind, at, size in (("step", 0, step_bytes), ("eval", 1, eval_bytes)):
-            without, using, inside = (1000 * statistics.median(one) for one in (found[False][at], found[True][at], found[True][at + 2]))
+        with tempfile.TemporaryDirectory() as folder:
+            plain, logged = measure(build, steps, Path(folder))
+            step_bytes, eval_bytes, modules = sizes(Path(folder) / "log")
+        for kind, size in (("step", step_bytes), ("eval", eval_bytes)):
+            without, using, inside = (1000 * statistics.median(taken) for taken in (plain[kind][0], *logged[kind]))
             print(
-                f"{f'{name}, {modules} modules: {kind}':32}{without:9.2f} {using:9.2f} {using / without - 1:7.1%} "
+                f"{f'{name}, {modules} modules: {kind}':34}{without:9.2f} {using:9.2f} {using / without - 1:7.1%} "
                 f"{inside:8.3f} {inside / without:7.1%}  {size:.0f}"
             )
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    parser.add_argument("--steps", type=int, default=40)
-    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--steps", type=int, default=100)
     main(**vars(parser.parse_args()))

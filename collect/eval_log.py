@@ -23,8 +23,12 @@ from replay.errors import InputError, ReplayWarning, suggestion
 from replay.importers.eval_log import FORMAT_NAME, VERSION, decode, encode, number
 
 if TYPE_CHECKING:
-    from collect.signals import EvalSignals
+    from transformers import TrainerCallback as _Callback
+
+    from collect.signals import Adapter, EvalSignals
     from collect.step_log import StepLog
+else:
+    _Callback = object  # a loop of one's own need not pay for importing transformers
 
 __all__ = ["FILE_NAME", "NOT_METRICS", "EvalLog", "Existing", "config_of", "existing", "other_config"]
 
@@ -121,7 +125,7 @@ def config_of(folder: Path, root: Path) -> Config:
     return dataclasses.replace(parse_record(record, str(folder / FILE_NAME)), root=root)
 
 
-class EvalLog:
+class EvalLog(_Callback):
     """The record of one run: ``folder/eval_log.jsonl``, and ``folder/step_signals.bin`` beside it where a LoRA model is trained.
 
     As a callback it fills the header from the Trainer, writes a line for each training log entry and one for each
@@ -232,9 +236,11 @@ class EvalLog:
 
         Steps are counted from the last one that is in the log. Raises InputError where the model has no LoRA layer.
         """
-        self._open(self._last_step)
-        if not self._adapt(model, self._last_step):
+        from collect.signals import Adapter
+
+        if (adapter := Adapter.of(model)) is None:
             raise InputError(f"{type(model).__name__} has no trainable LoRA layer whose weights are whole; there is nothing to watch")
+        self._measure(adapter, self._last_step)
         if optimizer is not None and (steps := self._steps) is not None:
             done = self._last_step
 
@@ -364,7 +370,14 @@ class EvalLog:
         self._open(step)
         if self._evals == 0 and (missing := [name for name in self.header.get("modes") or {} if name not in metrics]):
             raise InputError(f"the first evaluation gave no {missing[0]!r}; it gave {suggestion(missing[0], metrics)}")
-        record: dict[str, Any] = {"kind": "eval", "step": int(step), "epoch": epoch, "time": time.time(), "metrics": found}
+        record: dict[str, Any] = {
+            "kind": "eval",
+            "step": int(step),
+            "epoch": epoch,
+            "segment": self._segment,
+            "time": time.time(),
+            "metrics": found,
+        }
         if continues:
             record["continues"] = True
         else:
@@ -478,19 +491,17 @@ class EvalLog:
         counters = self._compute(timed=self._eval_seconds > 0)
         return {name: value for name, value in counters.items() if not name.startswith("eval_")}
 
-    def _adapt(self, model: Any, step: int) -> bool:
-        """Look for an adapter to measure; whether there is one."""
-        from collect.signals import Adapter, EvalSignals
+    def _measure(self, adapter: Adapter, step: int) -> None:
+        """Open the log, and measure an adapter from now on."""
+        from collect.signals import EvalSignals
         from collect.step_log import StepLog
 
-        adapter = Adapter.of(model)
-        if adapter is None:
-            return False
+        self.header.setdefault("lora", adapter.header())
+        self._open(step)
         if self._measures[0]:
             self._signals = EvalSignals(adapter)
         if self._measures[1]:
-            self._steps = StepLog(self.folder, adapter, self._segment, step)
-        return True
+            self._steps = StepLog(self.folder, adapter, self._segment)
 
     # ---- the Trainer's events ----
 
@@ -516,17 +527,18 @@ class EvalLog:
         there = existing(self.folder)
         if state.global_step or (self._restart and there is not None and there.header and not there.ended):
             self.resume(state.global_step)
-        adapted = model is not None and any(self._measures)
-        if adapted and self._file is None:
-            from collect.signals import Adapter  # torch comes with it
+        adapter = None
+        if model is not None and any(self._measures):
+            from collect.signals import Adapter
 
-            if (adapter := Adapter.of(model)) is not None:
-                self.header.setdefault("lora", adapter.header())
-        self._open(state.global_step)
-        if adapted and self._adapt(model, state.global_step) and state.global_step:
-            checkpoint = _checkpoint_folder(args, state)
+            adapter = Adapter.of(model)
+        if adapter is None:
+            self._open(state.global_step)
+            return
+        self._measure(adapter, state.global_step)
+        if state.global_step:
             if self._steps is not None:
-                self._steps.restore(checkpoint)
+                self._steps.restore(_checkpoint_folder(args, state))
             if self._signals is not None and self._was_evaluated(there, state.global_step):
                 self._signals.remember()
 

@@ -7,7 +7,8 @@ from BA itself: <B1 A1, B2 A2> = sum of (B1' B2) * (A1 A2') element by element.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -62,7 +63,7 @@ class Adapter:
             "rank": [layer.a.shape[0] for layer in self.layers],
             "scale": [layer.scale for layer in self.layers],
             "parameters": self.parameters,
-            "weight_norm": [_rounded(norm) for norm in self.weight_norms()],
+            "weight_norm": [_rounded(norm) for norm in self.weight_norms],
         }
 
     @property
@@ -75,6 +76,7 @@ class Adapter:
         """Numbers of trained weights, A and B together."""
         return [layer.a.numel() + layer.b.numel() for layer in self.layers]
 
+    @cached_property
     def weight_norms(self) -> Floats:
         """Frobenius norm of the frozen weight beneath each module; NaN where it cannot be had."""
         import torch
@@ -102,7 +104,7 @@ class EvalSignals:
 
     def __init__(self, adapter: Adapter) -> None:
         self._adapter = adapter
-        self._weight_norms = adapter.weight_norms()
+        self._weight_norms = adapter.weight_norms
         self._before: list[tuple[torch.Tensor, torch.Tensor]] | None = None
 
     def remember(self) -> None:
@@ -143,9 +145,9 @@ class EvalSignals:
             totals["delta_ratio"] = float(np.sqrt(size.sum()) / np.sqrt((self._weight_norms**2).sum()))
             if inner:
                 product, old, gap = _host(inner), np.maximum(_host(before), 0.0), np.maximum(_host(change), 0.0)
-                modules["cosine"] = product / np.sqrt(size * old)
+                modules["cosine"] = product / (np.sqrt(size) * np.sqrt(old))  # the product under one root may overflow
                 modules["relative_change"] = np.sqrt(gap / old)
-                totals["cosine"] = float(product.sum() / np.sqrt(size.sum() * old.sum()))
+                totals["cosine"] = float(product.sum() / (np.sqrt(size.sum()) * np.sqrt(old.sum())))
                 totals["relative_change"] = float(np.sqrt(gap.sum() / old.sum()))
             modules["stable_rank"] = size / top
             known = modules["stable_rank"][np.isfinite(modules["stable_rank"])]
@@ -159,54 +161,121 @@ class StepMeter:
     """Signals of each optimizer step, for each module: call `before` when the gradients are ready, `after` when the step is done."""
 
     def __init__(self, adapter: Adapter) -> None:
-        self._adapter = adapter
         self._weights = [weight for layer in adapter.layers for weight in (layer.a, layer.b)]
-        self._trained = [weight for weight in adapter.model.parameters() if weight.requires_grad]
-        self._gradients: list[torch.Tensor] | None = None
-        self._old: list[torch.Tensor] = []
-        self._sums: list[Any] = []
-        self._norm: Any = None
+        mine = {id(weight) for weight in self._weights}
+        self._others = [weight for weight in adapter.model.parameters() if weight.requires_grad and id(weight) not in mine]
+        self._rows: list[_Row] | None = None
+        self._known = False
+        self._norm: torch.Tensor | None = None
 
     @property
     def gradients(self) -> dict[str, torch.Tensor]:
         """The last step's gradients by number of the weight, to be kept in a checkpoint; empty before the first step."""
-        return {} if self._gradients is None else {str(number): gradient for number, gradient in enumerate(self._gradients)}
+        if not self._known:
+            return {}
+        return {str(number): part.clone() for row in self._lined_up() for number, part in zip(row.numbers, row.parts(), strict=True)}
 
     def restore(self, gradients: Mapping[str, torch.Tensor]) -> None:
         """Take these for the gradients of the step before, if they fit the adapter."""
         found = [gradients.get(str(number)) for number in range(len(self._weights))]
         if all(one is not None and one.shape == weight.shape for one, weight in zip(found, self._weights, strict=True)):
-            self._gradients = [one.to(weight.device) for one, weight in zip(found, self._weights, strict=True) if one is not None]
+            for row in self._lined_up():
+                row.restore([found[number] for number in row.numbers])
+            self._known = True
 
     def before(self) -> None:
         """Measure the gradients, as the optimizer is about to use them."""
         import torch
 
         with torch.no_grad():
-            missing = [weight.grad is None for weight in self._weights]
-            gradients = [torch.zeros_like(weight) if weight.grad is None else weight.grad.detach() for weight in self._weights]
-            change = None if self._gradients is None else torch._foreach_sub(gradients, self._gradients)
-            self._sums = [_l1(gradients), None if change is None else _l1(change)]
-            every = [weight.grad.detach() for weight in self._trained if weight.grad is not None]
-            self._norm = torch.linalg.vector_norm(torch.stack(_norms(every, 2))) if every else None
-            self._gradients = [gradient.clone() for gradient in gradients]
-            self._old = [weight.detach().clone() for weight in self._weights]
-            if any(missing):
-                self._gradients = None
+            norms = [row.before(self._known) for row in self._lined_up()]
+            if others := [weight.grad for weight in self._others if weight.grad is not None]:
+                whole = [gradient if gradient.dtype == torch.float32 else gradient.float() for gradient in others]
+                norms += torch._foreach_norm(whole, 2)
+            any_gradient = bool(others) or any(weight.grad is not None for weight in self._weights)
+            together = torch.stack([norm.to(norms[0].device) for norm in norms])
+            self._norm = torch.linalg.vector_norm(together) if any_gradient else None
+            self._known = True
 
     def after(self, learning_rate: float | None) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """(totals, values) of the step, as `replay.importers.step_signals` wants them."""
         import torch
 
+        sums = np.empty((len(COLUMNS), len(self._weights)), dtype=np.float32)
         with torch.no_grad():
-            moved = _l1(torch._foreach_sub([weight.detach() for weight in self._weights], self._old))
-            sums = [*self._sums, moved]
-            unknown = torch.full_like(moved, math.nan)
-            table = torch.stack([unknown if one is None else one for one in sums]).float()
+            for row in self._lined_up():
+                sums[:, row.numbers] = row.after()
             norm = math.nan if self._norm is None else float(self._norm)
-        values = table.cpu().numpy().reshape(len(COLUMNS), -1, 2).sum(axis=2)
         totals = dict(zip(TOTALS, (math.nan if learning_rate is None else learning_rate, norm), strict=True))
-        return np.array(list(totals.values()), dtype=np.float32), values
+        return np.array(list(totals.values()), dtype=np.float32), sums.reshape(len(COLUMNS), -1, 2).sum(axis=2)
+
+    def _lined_up(self) -> list[_Row]:
+        if self._rows is None:  # not before they are needed: a model may be moved to its device after it is watched
+            devices: dict[Any, list[int]] = {}
+            for number, weight in enumerate(self._weights):
+                devices.setdefault(weight.device, []).append(number)
+            self._rows = [_Row(numbers, [self._weights[number] for number in numbers]) for numbers in devices.values()]
+        return self._rows
+
+
+class _Row:
+    """Weights of one device and their gradients, laid end to end in float32: one operation for all, however many they are."""
+
+    def __init__(self, numbers: list[int], weights: list[torch.nn.Parameter]) -> None:
+        import torch
+
+        self.numbers = numbers
+        self._weights = weights
+        self._sizes = [weight.numel() for weight in weights]
+        self._starts = np.cumsum([0, *self._sizes[:-1]])
+        device = weights[0].device
+        self._gradients, self._spare, self._old = (torch.zeros(sum(self._sizes), device=device) for _ in range(3))
+        self._sums: list[torch.Tensor] = []
+
+    def parts(self) -> list[torch.Tensor]:
+        """The last gradients, in the shapes of their weights."""
+        pairs = zip(self._gradients.split_with_sizes(self._sizes), self._weights, strict=True)
+        return [part.view(weight.shape) for part, weight in pairs]
+
+    def restore(self, gradients: list[Any]) -> None:
+        for part, gradient in zip(self.parts(), gradients, strict=True):
+            part.copy_(gradient)
+
+    def before(self, known: bool) -> torch.Tensor:
+        """Measure the gradients, and their change if those of the step before are known; returns their L2 norm."""
+        import torch
+
+        past, now = self._gradients, self._spare
+        # a weight that no gradient has reached, as in an expert that no token went to, has one of zeros
+        self._lay([torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in self._weights], now)
+        change = self._l1(past.sub_(now)) if known else None
+        size = self._l1(torch.abs(now, out=past))
+        self._sums = [size, torch.full_like(size, math.nan) if change is None else change]
+        self._gradients, self._spare = now, past
+        self._lay(self._weights, self._old)
+        norm: torch.Tensor = torch.linalg.vector_norm(now)
+        return norm
+
+    def after(self) -> npt.NDArray[np.float32]:
+        """Columns x weights: L1 norms of the gradients, of their change, and of what the step has changed in the weights."""
+        import torch
+
+        self._lay(self._weights, self._spare)
+        table: npt.NDArray[np.float32] = torch.stack([*self._sums, self._l1(self._spare.sub_(self._old))]).cpu().numpy()
+        return table
+
+    def _lay(self, tensors: Sequence[torch.Tensor], out: torch.Tensor) -> None:
+        import torch
+
+        torch.cat([tensor.detach().reshape(-1) for tensor in tensors], out=out)
+
+    def _l1(self, row: torch.Tensor) -> torch.Tensor:
+        """The L1 norm of each weight's stretch of a row, which is lost."""
+        import torch
+
+        if row.device.type == "cpu":  # here torch goes through tensors one by one; numpy's sums are pairwise
+            return torch.from_numpy(np.add.reduceat(row.abs_().numpy(), self._starts))
+        return torch.stack(torch._foreach_norm(list(row.split_with_sizes(self._sizes)), 1))
 
 
 def _plain_name(path: str) -> str:
@@ -250,19 +319,6 @@ def _host(values: list[torch.Tensor]) -> Floats:
     for numbers in by_device.values():
         out[numbers] = torch.stack([values[number] for number in numbers]).cpu().numpy()
     return out
-
-
-def _norms(tensors: list[torch.Tensor], order: int) -> list[torch.Tensor]:
-    import torch
-
-    device = tensors[0].device
-    return [norm.float().to(device) for norm in torch._foreach_norm([tensor.float() for tensor in tensors], order)]
-
-
-def _l1(tensors: Any) -> torch.Tensor:
-    import torch
-
-    return torch.stack(_norms(list(tensors), 1))
 
 
 def _defined(value: float) -> float | None:

@@ -19,7 +19,7 @@ GRADIENTS = "last_gradients.safetensors"
 class StepLog:
     """Step signals of an adapter, in ``folder/step_signals.bin``; a ``segment`` other than 0 goes on in the file there."""
 
-    def __init__(self, folder: Path, adapter: Adapter, segment: int, step: int) -> None:
+    def __init__(self, folder: Path, adapter: Adapter, segment: int) -> None:
         self._meter = StepMeter(adapter)
         self._segment = segment
         self._path = folder / FILE_NAME

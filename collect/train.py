@@ -162,7 +162,7 @@ def run(config: Config, folder: Path, cache: Path, plan: Plan, *, progress: bool
     if progress:
         from collect.progress import Progress
 
-        trainer.add_callback(Progress(config.name))
+        trainer.add_callback(Progress(config.name, trainer.planned_evals()))
     try:
         with _out_of_memory(config):
             if torch.cuda.is_available() and config.train.device != "cpu":

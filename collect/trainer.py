@@ -82,6 +82,10 @@ class Sets(_Trainer):  # type: ignore[misc]
             callbacks=[LastStep(), State(self), log, *after, *callbacks],
             **kwargs,
         )
+        if config.task == "classification":
+            # a classifier's loss is the mean of its batch. The Trainer takes it for a sum over the tokens of a step, since forward has
+            # **kwargs, and would not divide it by the batches and processes of the step.
+            self.model_accepts_loss_kwargs: bool = False
 
     def evaluate(self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval") -> dict[str, float]:
         metrics: dict[str, float] = {}
@@ -100,6 +104,16 @@ class Sets(_Trainer):  # type: ignore[misc]
         if self.kind != _BASE and metric_key_prefix in self.prompts and self.generates():
             metrics |= {f"{metric_key_prefix}_{name}": value for name, value in self.generated(metric_key_prefix).items()}
         return output
+
+    def planned_evals(self) -> int:
+        """How many evals the whole training makes."""
+        train = self.config.train
+        steps = train.max_steps
+        if steps is None:
+            assert train.epochs is not None
+            per_epoch = math.ceil(len(self.get_train_dataloader()) / train.gradient_accumulation)
+            steps = math.ceil(train.epochs * per_epoch)
+        return math.ceil(steps / train.eval_every) + train.eval_at_start
 
     def generates(self) -> bool:
         """Whether answers are generated at this step's eval."""

@@ -20,7 +20,7 @@ The first line is the header; the others have a ``kind``:
     ``wasted`` are the counters of what it cost, as far as is known.
 ``{"kind": "train", "step": …, "epoch": …, "loss": …, "learning_rate": …, "grad_norm": …}``
     One training log entry; ``loss`` is the mean since the entry before, ``grad_norm`` is that before clipping.
-``{"kind": "eval", "step": …, "epoch": …, "time": …, "metrics": {…}, "train": {…}, "compute": {…}, "saved": …}``
+``{"kind": "eval", "step": …, "epoch": …, "segment": …, "time": …, "metrics": {…}, "train": {…}, "compute": {…}, "saved": …}``
     One evaluation. ``metrics``: qualified by data set (``eval_`` validation, ``test_`` test). ``counts``: over how many
     tokens or examples a metric is a mean. ``train``: ``loss`` (mean since the eval before), ``learning_rate``,
     ``grad_norm``, ``grad_norm_clipped``. ``compute``: the counters of `replay.run.COUNTERS`, and others; ``wasted_…`` is

@@ -388,7 +388,7 @@ def test_the_last_gradients_outlive_a_checkpoint(tmp_path):
     checkpoint = tmp_path / "checkpoint-2"
     checkpoint.mkdir()
     (tmp_path / "first").mkdir()
-    log = StepLog(tmp_path / "first", Adapter.of(model), 0, 0)
+    log = StepLog(tmp_path / "first", Adapter.of(model), 0)
     log.save(checkpoint)  # before the first step there is nothing to keep
     assert list(checkpoint.iterdir()) == []
     steps(model, log._meter, (1, 2))
@@ -396,7 +396,7 @@ def test_the_last_gradients_outlive_a_checkpoint(tmp_path):
     whole = steps(model, log._meter, (3, 4))
     log.close()
     (tmp_path / "second").mkdir()
-    again = StepLog(tmp_path / "second", Adapter.of(model), 1, 2)
+    again = StepLog(tmp_path / "second", Adapter.of(model), 1)
     again.restore(checkpoint)
     assert steps(model, again._meter, (3, 4)) == whole
     again.close()

@@ -107,7 +107,7 @@ def test_step_log_goes_on_after_a_kill(cut, tmp_path):
     adapter = Adapter.of(model)
 
     def write(segment, steps):
-        log = StepLog(tmp_path, adapter, segment, steps[0] - 1)
+        log = StepLog(tmp_path, adapter, segment)
         for step in steps:
             model(torch.ones(1, 3) * step).sum().backward()
             log.before()
@@ -130,7 +130,7 @@ def test_step_log_goes_on_after_a_kill(cut, tmp_path):
     for segment, other in ((0, adapter), (2, Adapter.of(peft.get_peft_model(torch.nn.Sequential(torch.nn.Linear(3, 6)),
                                                        peft.LoraConfig(r=1, target_modules=["0"]))))):  # fmt: skip
         with pytest.raises(InputError, match="is there already and is of another run; nothing is written over it"):
-            StepLog(tmp_path, other, segment, 0)
+            StepLog(tmp_path, other, segment)
     assert path.read_bytes() == after
 
 
@@ -145,7 +145,7 @@ def test_step_log_writes_a_torn_header_anew(cut, tmp_path):
     adapter = Adapter.of(model)
     header = encode_header(adapter.names, adapter.parameters)
     (tmp_path / FILE_NAME).write_bytes(header[:cut])
-    StepLog(tmp_path, adapter, 1, 0).close()
+    StepLog(tmp_path, adapter, 1).close()
     assert (tmp_path / FILE_NAME).read_bytes() == header
 
 
