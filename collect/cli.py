@@ -170,6 +170,10 @@ def _one(config: Config, folder: Path, cache: Path) -> None:
     except train.Busy as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(BUSY)
+    except ReplayError:
+        if rank() > 0:  # all processes meet the same error: the first one tells it
+            sys.exit(2)
+        raise
     except KeyboardInterrupt:
         click.echo(f"\n{config.name}: interrupted; the same command goes on", err=True)
         sys.exit(130)

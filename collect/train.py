@@ -5,6 +5,7 @@ Read `run` from top to bottom; what it calls is below it, in that order.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import math
 import os
@@ -55,7 +56,8 @@ def fit(config: Config, folder: Path, cache: Path, *, progress: bool = False) ->
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         from accelerate import PartialState
 
-        PartialState(cpu=config.train.device == "cpu")
+        # threads of gloo that still run when a process ends abort it
+        atexit.register(PartialState(cpu=config.train.device == "cpu").destroy_process_group)
     with contextlib.ExitStack() as stack:
         left: Plan | ReplayError | None = None
         if rank() == 0:
@@ -340,6 +342,7 @@ def arguments(config: Config, folder: Path) -> Any:
         label_names=["labels"],
         remove_unused_columns=False,
         dataloader_pin_memory=False,
+        ddp_find_unused_parameters=False,
         seed=train.seed,
         data_seed=train.seed,
         report_to="none",

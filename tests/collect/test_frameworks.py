@@ -424,6 +424,7 @@ trainer.add_callback(EvalLog(out / "log"))
 trainer.train()
 if trainer.is_world_process_zero():
     (out / "history.json").write_text(json.dumps(trainer.state.log_history))
+torch.distributed.destroy_process_group()  # threads of gloo that still run when a process ends abort it
 """
 
 
