@@ -223,7 +223,7 @@ class EvalLog(_Callback):
         """Write one training log entry: ``loss`` (mean since the entry before), ``learning_rate``, ``grad_norm``."""
         plain = _plain({name: values[name] for name in ("loss", "learning_rate", "grad_norm") if name in values})
         self._open(step)
-        self._write({"kind": "train", "step": int(step), "epoch": epoch, **plain})
+        self._write({"kind": "train", "step": int(step), "epoch": epoch, **plain, "compute": self._so_far()})
         self._remember_train(int(step), plain)
 
     def count(self, **amounts: Any) -> None:
@@ -294,8 +294,7 @@ class EvalLog(_Callback):
             self._file.write(b"\n")
         kept, valid = _kept(there.records, step)
         evals = [record for record in kept if record.get("kind") == "eval"]
-        counted = [record["compute"] for record in kept if isinstance(record.get("compute"), dict) and record.get("kind") != "reference"]
-        base = {name: value for name, value in (counted[-1] if counted else {}).items() if number(value) is not None}
+        base = _counted(kept)
         waste = _waste(valid, base, step)
         clocks = {
             name: number(base.pop(name, 0.0)) or 0.0 for name in ("wall_seconds", "train_seconds", "cpu_seconds", "checkpoint_seconds")
@@ -486,9 +485,17 @@ class EvalLog(_Callback):
         peaks = peak_memory() | {name: value for name, value in self._others.items() if name.startswith("peak_")}
         return {**seconds, **_plain(self._counts), **peaks}
 
+    def _so_far(self) -> dict[str, Any]:
+        """What a kill from now on would waste; of several processes only the time is known between evaluations."""
+        alone = processes() == 1
+        if alone:
+            self._merge_counts()
+        names = _WASTE if alone else ("wall_seconds", "train_seconds")
+        return {name: value for name, value in self._totals().items() if name in names}
+
     def _totals(self) -> dict[str, Any]:
         """The cumulative counters, without those of a single evaluation."""
-        counters = self._compute(timed=self._eval_seconds > 0)
+        counters = self._compute(timed=self._eval_seconds > 0 or bool(self._hooks))
         return {name: value for name, value in counters.items() if not name.startswith("eval_")}
 
     def _measure(self, adapter: Adapter, step: int) -> None:
@@ -689,11 +696,19 @@ def _waste(valid: Sequence[Mapping[str, Any]], base: Mapping[str, Any], step: in
     """What was done after ``step`` and becomes void: steps, and the counters as far as they are known."""
     last = max((number(record.get("step")) or 0.0 for record in valid), default=float(step))
     waste: dict[str, Any] = {"steps": max(int(last) - step, 0)}
-    counted = [_object(record, "compute") for record in valid if _object(record, "compute")]
+    counted = _counted(valid)
     for name in _WASTE:
-        if counted and (value := number(counted[-1].get(name))) is not None:
-            waste[name] = type(counted[-1][name])(max(value - (number(base.get(name)) or 0.0), 0))
+        if name in counted:
+            waste[name] = max(counted[name] - base.get(name, 0), 0)
     return waste
+
+
+def _counted(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The last known value of each counter in some records."""
+    found: dict[str, Any] = {}
+    for record in records:
+        found |= {name: value for name, value in _object(record, "compute").items() if _is_number(value)}
+    return found
 
 
 def _from_trainer(args: Any, state: Any, model: Any, batches: Any) -> dict[str, Any]:

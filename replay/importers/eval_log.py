@@ -18,8 +18,9 @@ The first line is the header; the others have a ``kind``:
 ``{"kind": "segment", "segment": 1, "resumed_from": 20, "time": …, "wasted": {…}}``
     The process was started again from the checkpoint of step 20. What earlier segments logged after that step is void;
     ``wasted`` are the counters of what it cost, as far as is known.
-``{"kind": "train", "step": …, "epoch": …, "loss": …, "learning_rate": …, "grad_norm": …}``
-    One training log entry; ``loss`` is the mean since the entry before, ``grad_norm`` is that before clipping.
+``{"kind": "train", "step": …, "epoch": …, "loss": …, "learning_rate": …, "grad_norm": …, "compute": {…}}``
+    One training log entry; ``loss`` is the mean since the entry before, ``grad_norm`` is that before clipping. ``compute``:
+    what has been used so far, which a kill would waste.
 ``{"kind": "eval", "step": …, "epoch": …, "segment": …, "time": …, "metrics": {…}, "train": {…}, "compute": {…}, "saved": …}``
     One evaluation. ``metrics``: qualified by data set (``eval_`` validation, ``test_`` test). ``counts``: over how many
     tokens or examples a metric is a mean. ``train``: ``loss`` (mean since the eval before), ``learning_rate``,

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from replay.errors import InputError
 
-__all__ = ["COLUMNS", "FILE_NAME", "TOTALS", "StepSignals", "encode_header", "encode_record", "read_step_signals", "record_size"]
+__all__ = ["COLUMNS", "FILE_NAME", "TOTALS", "StepSignals", "encode_header", "encode_record", "read_step_signals", "record_size", "settled"]
 
 FILE_NAME = "step_signals.bin"
 FORMAT_NAME = "replay-step-signals"
@@ -110,3 +110,20 @@ def read_step_signals(path: Path, *, voided: bool = False) -> StepSignals:
     totals = floats[:, : len(header["totals"])]
     values = floats[:, len(header["totals"]) :].reshape(len(steps), len(header["columns"]), len(header["modules"]))
     return StepSignals(header, steps, segments, totals, values)
+
+
+def settled(signals: StepSignals, column: str, at: npt.NDArray[np.float64], first: int, share: float) -> npt.NDArray[np.float64]:
+    """At each of the steps ``at``, the least value that ``share`` of the modules had reached in a step from ``first`` on.
+
+    A module has reached the lowest of its known values of the column so far; infinity where too few modules have one.
+    """
+    values = signals.column(column).astype(np.float64)
+    known = np.where(np.isnan(values) | (signals.steps < first)[:, None], np.inf, values)
+    lowest = np.minimum.accumulate(known, axis=0)
+    modules = values.shape[1]
+    needed = max(int(np.ceil(share * modules - 1e-9)), 1)
+    if not modules or not len(lowest):
+        return np.full(len(at), np.inf)
+    reached = np.sort(lowest, axis=1)[:, needed - 1]
+    place = np.searchsorted(signals.steps, at, side="right") - 1
+    return np.where(place >= 0, reached[np.maximum(place, 0)], np.inf)

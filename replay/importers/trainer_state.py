@@ -16,8 +16,9 @@ from typing import Any, Literal
 
 from replay.errors import InputError
 from replay.importers.base import Format, Loaded, PointsBuilder, assemble, is_bookkeeping, is_held_out, number, open_text, round_interval
+from replay.run import Run
 
-__all__ = ["FORMAT"]
+__all__ = ["FORMAT", "runs_of"]
 
 _RUNTIME = re.compile(r"(?:eval|test)_(?:.*_)?runtime")
 _TOKENS = ("num_input_tokens_seen", "num_tokens")
@@ -56,11 +57,19 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
     if not isinstance(history, list):
         what = problems[0] if problems else "it has no log_history, so it is no trainer_state.json of transformers"
         raise InputError(f"{path}: {what}")
-    points, held_out, summary = _points(history, state)
-    if not held_out and not points.row:
+    runs = runs_of(state, run_id, path)
+    if not runs:
         raise InputError(f"{path}: " + (problems[0] if problems else "its log_history is empty: nothing was logged before this checkpoint"))
+    return Loaded(runs, [f"{path}: {problem}" for problem in problems])
+
+
+def runs_of(state: Mapping[str, Any], run_id: str, path: Path | None = None) -> list[Run]:
+    """The runs that a Trainer's state holds, none where nothing was logged; ``path`` is the file that it was read from."""
+    points, held_out, summary = _points(state["log_history"], state)
+    if not held_out and not points.row:
+        return []
     meta = _meta(state, summary)
-    meta |= {"format": FORMAT.name, "source": [str(path)], "notes": []}
+    meta |= {"format": FORMAT.name, "source": [] if path is None else [str(path)], "notes": []}
     runs = assemble(
         run_id,
         points.points(),
@@ -76,10 +85,10 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
             run.meta["hint"] = f"set eval_strategy='steps', eval_steps={every} in TrainingArguments and pass an eval_dataset"
             continue
         _state_monitor(run.columns, state, run.meta)
-        saved = _saved(path, state, run.steps.tolist())
+        saved = None if path is None else _saved(path, state, run.steps.tolist())
         if saved is not None:
             run.columns["saved"] = run.columns["step"]._replace(values=saved)
-    return Loaded(runs, [f"{path}: {problem}" for problem in problems])
+    return runs
 
 
 def _parse(text: str, path: Path) -> tuple[dict[str, Any], list[str]]:
