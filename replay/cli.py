@@ -305,6 +305,61 @@ def explain(
 
 
 @cli.command()
+@_paths
+@click.option("--policy", "spec", required=True, metavar="SPEC", help="The stop policy, such as patience=3.")
+@_watching
+def verify(paths: tuple[Path, ...], spec: str, monitor: str | None, mode: Any) -> None:
+    """Does a policy stop live where replay says? Asks it after each eval of each run.
+
+    \b
+      replay verify logs/ --policy 'patience=3,smooth=ema:0.3'
+
+    The exit code is 1 if any run is stopped elsewhere.
+    """
+    from replay.errors import InputError
+    from replay.live.verify import verify as ask
+    from replay.policies.spec import parse_policy
+    from replay.report.tables import lines
+
+    policy = parse_policy(spec)
+    found = _read(paths)
+    runs = [run for run in found.runs if len(run)]
+    if not runs:
+        raise InputError("no run has an eval to verify the policy on")
+    checked = [one for run in runs for one in ask(run, policy, monitor=monitor, mode=mode)]
+    _warn(found.problems)
+    head = ["run", "evals", "replay", "live", "asked", ""]
+    rows = [
+        [one.run, str(one.evals), _place(one.replayed), _place(one.live), one.asked, "same" if one.same else "DIFFERENT"] for one in checked
+    ]
+    click.echo("\n".join(lines(head, rows, left=(0, 4, 5))))
+    wrong = sum(not one.same for one in checked)
+    click.echo(f"{len(checked) - wrong} of {len(checked)} the same", err=True)
+    if wrong:
+        sys.exit(1)
+
+
+def _place(eval: int | None) -> str:
+    return "never" if eval is None else str(eval)
+
+
+@cli.command()
+@click.option("--policy", "spec", required=True, metavar="SPEC", help="The stop policy, such as patience=3.")
+@click.option("--to", "framework", required=True, type=click.Choice(["transformers", "keras", "lightning"]), help="For which framework.")
+@_watching
+def export(spec: str, framework: str, monitor: str | None, mode: Any) -> None:
+    """A policy as code for a training script.
+
+    \b
+      replay export --policy patience=3 --to transformers
+    """
+    from replay.policies.spec import parse_policy
+    from replay.report.code import code
+
+    click.echo(code(parse_policy(spec), framework, monitor=monitor, mode=mode), nl=False)
+
+
+@cli.command()
 @_output
 def policies(style: str, out: Path | None) -> None:
     """The stop policies, their parameters and modifiers."""

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from warnings import warn
 
@@ -16,6 +17,7 @@ import numpy as np
 
 from replay.compute import Compute, compute
 from replay.errors import InputError, ReplayWarning, suggestion
+from replay.importers.step_signals import FILE_NAME, read_step_signals, settled
 from replay.policies import Policy, Trace
 from replay.policies.base import first_reached
 from replay.policies.never import Never
@@ -40,6 +42,9 @@ BASELINES = ("never", "one-epoch")
 ORACLE = "oracle"
 
 _TEST = {"test", "testing"}
+
+#: What to do where a log lacks a companion, beyond another log.
+_INSTEAD = {"planned_steps": "; give horizon=STEPS"}
 
 
 @dataclass(frozen=True)
@@ -413,7 +418,10 @@ def _judge(run: Run, curve: Curve, objective: Watch) -> _Judge:
 
 
 def _companion(run: Run, curve: Curve, name: str, price: float | None) -> Floats | None:
-    """A companion column at the evals of a curve, or None where the log lacks it."""
+    """A companion column at the evals of a curve, or None where the log lacks it.
+
+    The train loss and the learning rate are NaN before they were first logged; a metric or a signal wherever it was not.
+    """
     if name.startswith("used:"):
         try:
             return compute(run, curve.steps, name.removeprefix("used:"), price).used()
@@ -421,8 +429,41 @@ def _companion(run: Run, curve: Curve, name: str, price: float | None) -> Floats
             return None
     if name == "epoch" and run.meta.get("step_unit") == "epoch":
         return curve.steps
-    column = run.at(name, curve.steps)
-    return column.values if column.present.all() and len(curve) else None
+    if name == "planned_steps":
+        planned = run.meta.get("planned_epochs" if run.meta.get("step_unit") == "epoch" else "planned_steps")
+        return np.full(len(curve), float(planned)) if planned else None
+    if name.startswith("reference:"):
+        base = (run.meta.get("reference") or {}).get(name.removeprefix("reference:"))
+        return None if base is None else np.full(len(curve), float(base))
+    if name.startswith("step_signals:"):
+        return _settled(run, curve, name)
+    if name in ("epoch", "tokens", "train_loss", "learning_rate"):
+        column = run.at(name, curve.steps)
+        known = column.present.all() and len(curve) if name in ("epoch", "tokens") else column.present.any()
+        return column.values if known else None
+    values, present = _exactly(run, run.find_metric(name), curve.steps)
+    return values if present.any() else None
+
+
+def _told(companion: str) -> str:
+    """A companion's name for a reader."""
+    kind, colon, name = companion.partition(":")
+    if kind == "step_signals":
+        return f"{FILE_NAME} beside its eval log, and planned steps"
+    return companion if not colon else f"the base model's {name}" if kind == "reference" else name
+
+
+def _settled(run: Run, curve: Curve, name: str) -> Floats | None:
+    """The companion ``step_signals:COLUMN:ALPHA:SHARE`` (see the policy grades), or None where there are no readable step signals."""
+    _, column, alpha, share = name.split(":")
+    planned, sources = run.meta.get("planned_steps"), run.meta.get("source") or []
+    path = Path(sources[0]).with_name(FILE_NAME) if len(sources) == 1 else None
+    if not planned or path is None or not path.is_file():
+        return None
+    try:
+        return settled(read_step_signals(path), column, curve.steps, int(float(planned) * float(alpha)), float(share))
+    except (InputError, OSError, ValueError):
+        return None
 
 
 def replay_runs(
@@ -512,7 +553,7 @@ def replay_runs(
         batch, places, lacking = own.batch(rule.needs)
         for column, without in lacking.items():
             who = f"{len(without)} runs lack: {_list(without)}" if places else "no run logs"
-            told = f"{spec} needs {column.removeprefix('used:')}, which {who}"
+            told = f"{spec} needs {_told(column)}, which {who}{_INSTEAD.get(column, '')}"
             if not places and not optional:
                 raise InputError(f"{told}; runs can be counted in other units, see replay inspect" if column.startswith("used:") else told)
             warnings.append(told + ("; it is left out" if not places else "; they are left out for it"))
@@ -523,12 +564,22 @@ def replay_runs(
         if caution is not None and caution not in warnings:
             warnings.append(caution)
         trace = rule.trace(batch)
+        refused = {own.runs[places[row]].id: why for row, why in rule.refusals(trace).items()}
+        if refused:
+            run, why = next(iter(refused.items()))
+            more = f" (and {len(refused) - 1} more runs)" if len(refused) > 1 else ""
+            told = f"{spec} cannot judge {own.setting.primary.names[run]} of {run}{more}: {why}"
+            if len(refused) == len(places):
+                raise InputError(told)
+            warnings.append(f"{told}; left out for it")
         if traces:
             kept_traces[spec] = Traced(rule, trace, [own.runs[place].id for place in places])
         limit = rule.limit(batch.mode)
         stops = first_reached(np.where(batch.mask, trace.signal, -np.inf), limit)
         seen = rule.seen(batch)
         for row, place in enumerate(places):
+            if own.runs[place].id in refused:
+                continue
             evals = len(own.curves[place])
             profile = own.profile(place, seen[row, :evals], keep)
             stop = int(stops[row])

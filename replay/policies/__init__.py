@@ -4,9 +4,34 @@ from __future__ import annotations
 
 from replay.policies.base import Decision, Policy, Trace
 from replay.policies.budget import Budget, OneEpoch
+from replay.policies.extrapolate import Extrapolate
+from replay.policies.gap import Gap
+from replay.policies.grades import Grades
+from replay.policies.lora import Adapter, Drift
 from replay.policies.never import Never
+from replay.policies.noise import Noise, Slope
 from replay.policies.patience import Patience
+from replay.policies.prechelt import Gl, Pq, Up
+from replay.policies.presets.allennlp import AllenNLP
+from replay.policies.presets.axolotl import Axolotl
+from replay.policies.presets.catboost import CatBoost
+from replay.policies.presets.fairseq import Fairseq
+from replay.policies.presets.fastai import Fastai
+from replay.policies.presets.ignite import Ignite
+from replay.policies.presets.keras import Keras
+from replay.policies.presets.lightgbm import LightGBM
+from replay.policies.presets.lightning import Lightning
+from replay.policies.presets.llamafactory import LlamaFactory
+from replay.policies.presets.opennmt import OpenNMT
+from replay.policies.presets.optuna import OptunaPatient
+from replay.policies.presets.ray_plateau import RayPlateau
+from replay.policies.presets.sklearn import SklearnHGB, SklearnMLP, SklearnSGD
+from replay.policies.presets.torch_plateau import TorchPlateau
 from replay.policies.presets.transformers import Transformers
+from replay.policies.presets.transformers_4_46 import Transformers446
+from replay.policies.presets.tutorial import Tutorial
+from replay.policies.presets.ultralytics import Ultralytics
+from replay.policies.presets.xgboost import XGBoost
 from replay.policies.threshold import Divergence, Nonfinite, Target
 
 __all__ = ["POLICIES", "Decision", "Policy", "Trace"]
@@ -18,9 +43,40 @@ POLICIES: dict[str, type[Policy]] = {
         Target,
         Divergence,
         Nonfinite,
+        Noise,
+        Slope,
+        Gl,
+        Pq,
+        Up,
+        Gap,
+        Extrapolate,
+        Adapter,
+        Drift,
+        Grades,
         Budget,
         OneEpoch,
         Never,
         Transformers,
+        Transformers446,
+        Tutorial,
+        LlamaFactory,
+        Axolotl,
+        Keras,
+        Lightning,
+        Ignite,
+        OptunaPatient,
+        RayPlateau,
+        TorchPlateau,
+        XGBoost,
+        LightGBM,
+        CatBoost,
+        SklearnMLP,
+        SklearnSGD,
+        SklearnHGB,
+        Fastai,
+        Fairseq,
+        AllenNLP,
+        OpenNMT,
+        Ultralytics,
     )
 }

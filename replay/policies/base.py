@@ -19,7 +19,7 @@ import numpy as np
 from replay.errors import PolicyError
 from replay.run import Bools, Curve, CurveBatch, Floats, Ints, Mode
 
-__all__ = ["Decision", "Policy", "Trace", "param", "plain", "position", "steady"]
+__all__ = ["POSITIONS", "Decision", "Policy", "Trace", "param", "plain", "position", "steady"]
 
 
 class Decision(NamedTuple):
@@ -34,9 +34,11 @@ class Decision(NamedTuple):
 class Trace:
     """How a policy saw a batch, all of shape runs × evals.
 
-    ``signal`` is −inf where the policy cannot fire. ``reference`` is the value that the eval was compared with (in the
-    metric's own sign, NaN where there was none). A policy that wraps others keeps their traces in ``parts`` and, where
-    they saw fewer evals, the place of each eval in what they saw (−1: not seen) in ``place``.
+    ``signal`` is −inf where the policy cannot fire, and NaN where it is not defined for what was logged: a run that gets
+    there before it is stopped is refused (see `Policy.refusals`). ``reference`` is the value that the eval was compared with
+    (in the metric's own sign, NaN where there was none); ``figures`` are others that a reason tells, by name. A policy that
+    wraps others keeps their traces in ``parts`` and, where they saw other evals, the place of each eval in what they saw (−1: not
+    seen) in ``place``, and its run there in ``row`` where that is another.
     """
 
     batch: CurveBatch
@@ -44,6 +46,8 @@ class Trace:
     reference: Floats | None = None
     parts: tuple[Trace, ...] = ()
     place: Ints | None = None
+    row: Ints | None = None
+    figures: Mapping[str, Floats] = field(default_factory=dict)
 
 
 def param(
@@ -127,6 +131,20 @@ class Policy(ABC):
     def reason(self, trace: Trace, run: int, eval: int) -> str:
         """What happened at one eval (0-based) of one run of a trace, in words."""
 
+    def undefined(self, trace: Trace, run: int, eval: int) -> str:
+        """Why the signal of a trace is not defined (NaN) at one eval (0-based) of one run, in words."""
+        return f"it is not defined at step {trace.batch.steps[run, eval]:g}"
+
+    def refusals(self, trace: Trace) -> dict[int, str]:
+        """Runs that the policy cannot judge, by place in the trace's batch, and why: it is not defined where it had not stopped yet."""
+        unknown = np.isnan(trace.signal) & trace.batch.mask
+        if not unknown.any():
+            return {}
+        stops = first_reached(np.where(trace.batch.mask, trace.signal, -np.inf), self.limit(trace.batch.mode))
+        first = unknown.argmax(axis=1)
+        refused = unknown.any(axis=1) & ((stops < 0) | (first < stops))
+        return {int(run): self.undefined(trace, int(run), int(first[run])) for run in np.flatnonzero(refused)}
+
     def signal(self, batch: CurveBatch) -> Floats:
         """The signal at every eval (runs × evals), −inf beyond a run's length."""
         return np.where(batch.mask, self.trace(batch).signal, -np.inf)
@@ -145,10 +163,13 @@ class Policy(ABC):
         """1-based eval at which the policy stops a curve, or None.
 
         ``values`` has one metric value an eval; ``steps`` defaults to 1, 2, 3, …; ``columns`` are the companion columns
-        that the policy `needs`. Raises PolicyError where one is missing.
+        that the policy `needs`. Raises PolicyError where one is missing, and where the policy is not defined for the values.
         """
         batch = self._batch(values, mode, steps, columns)
-        index = int(self.stops(batch)[0])
+        trace = self.trace(batch)
+        for why in self.refusals(trace).values():
+            raise PolicyError(f"{self} cannot judge this curve: {why}")
+        index = int(first_reached(np.where(batch.mask, trace.signal, -np.inf), self.limit(batch.mode))[0])
         return None if index < 0 else index + 1
 
     def decide(
@@ -164,6 +185,8 @@ class Policy(ABC):
         if last < 0:
             return Decision(0, False, "no eval yet")
         trace = self.trace(batch)
+        if np.isnan(trace.signal[0, last]):
+            raise PolicyError(f"{self} cannot judge this curve: {self.undefined(trace, 0, last)}")
         return Decision(last + 1, bool(trace.signal[0, last] >= self.limit(batch.mode)), self.reason(trace, 0, last))
 
     def _batch(
@@ -191,11 +214,15 @@ def first_reached(signal: Floats, limit: float) -> Ints:
     )
 
 
+#: Units that how far an eval is can be told in, and the companion that each takes.
+POSITIONS: dict[str, tuple[str, ...]] = {"evals": (), "steps": (), "epochs": ("epoch",), "tokens": ("tokens",)}
+
+
 def position(batch: CurveBatch, unit: str) -> Floats:
-    """How far each eval is, in evals (1, 2, …), steps or epochs; shape runs × evals."""
+    """How far each eval is, in evals (1, 2, …), steps, epochs or train tokens; shape runs × evals."""
     if unit == "evals":
         return np.broadcast_to(np.arange(1.0, batch.shape[1] + 1), batch.shape)
-    return batch.steps if unit == "steps" else batch.columns["epoch"]
+    return batch.steps if unit == "steps" else batch.columns[POSITIONS[unit][0]]
 
 
 def plain(value: Any) -> str:

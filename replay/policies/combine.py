@@ -1,4 +1,4 @@
-"""Policies made of policies: modifiers (monitor, thinning, smoothing, warm-up) and the combinators any and all.
+"""Policies made of policies: modifiers (monitor, thinning, smoothing, warm-up, resets) and the combinators any, all and unless.
 
 Each wraps policies and is one: a causal function of the curve so far. A wrapper that hides evals from the policy inside
 gives it a shorter curve and puts −inf (cannot fire) where the inner policy saw nothing.
@@ -7,26 +7,31 @@ gives it a shorter curve and puts −inf (cannot fire) where the inner policy sa
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from replay.errors import PolicyError
-from replay.policies.base import Policy, Trace, param, plain, position, steady
+from replay.policies.base import POSITIONS, Policy, Trace, param, plain, position, steady
 from replay.run import Bools, CurveBatch, Floats, Mode
 
-__all__ = ["AllOf", "AnyOf", "Modified", "modified"]
+__all__ = ["AllOf", "AllOnce", "AnyOf", "Modified", "Unless", "modified"]
 
 
 @dataclass(frozen=True)
 class Modified(Policy):
-    """A policy that looks at a chosen metric, at fewer evals, at smoothed values, or from later on.
+    """A policy that looks at a chosen metric, at fewer evals, at smoothed values, from later on, or anew after a reset.
 
     In this order: ``monitor`` picks the metric; ``every=k`` makes only evals k, 2k, 3k, … (as if eval_steps were k times
     as large, so their compute is counted only); ``smooth`` averages over the evals made; ``start`` hides everything
-    before that eval (or step, or epoch, in the policy's own unit): it neither counts nor becomes a reference.
+    before that eval (or step, epoch or train token, in the policy's own unit): it neither counts nor becomes a reference.
+    ``start=lr_warmup`` hides everything before the first eval whose learning rate is not above that of the eval before, both
+    finite and the latter above 0: where its first rise has ended. ``reset_on=lr_drop`` begins a new curve at every eval whose
+    learning rate is at most half of that of the eval before (above 0): the policy counts anew, knowing nothing of what came
+    earlier but how far it is in steps, epochs or tokens; averages of ``smooth`` go on. The learning rate at an eval is the last
+    that was logged (companion ``learning_rate``).
     """
 
     name: ClassVar[str] = "modified"
@@ -36,13 +41,18 @@ class Modified(Policy):
     direction: str | None = param("its mode, min or max", None)
     every: int = param("make only every k-th eval", 1, minimum=1)
     smooth: str = param("ema:WEIGHT of the new value, mean:EVALS or median:EVALS", "none")
-    start: float = param("first eval (step, epoch) at which the policy may look", 0.0, minimum=0)
+    start: float | str = param("first eval (step, epoch, token) at which the policy may look, or lr_warmup", 0.0)
+    reset_on: str = param("lr_drop: count anew when the learning rate falls to half or less", "none", choices=("none", "lr_drop"))
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _smoother(self.smooth)
         if self.direction not in (None, "min", "max"):
             raise PolicyError(f"mode is min or max, not {self.direction!r}")
+        if isinstance(self.start, str) and self.start != "lr_warmup":
+            raise PolicyError(f"start is a number or lr_warmup, not {self.start!r}")
+        if not isinstance(self.start, str) and self.start < 0:
+            raise PolicyError(f"start must be at least 0, not {plain(self.start)}")
 
     def spec(self) -> str:
         shown = [("monitor", self.watch), ("mode", self.direction)]
@@ -51,7 +61,9 @@ class Modified(Policy):
         if self.smooth != "none":
             shown.append(("smooth", self.smooth))
         if self.start:
-            shown.append(("start", plain(float(self.start))))
+            shown.append(("start", self._start))
+        if self.reset_on != "none":
+            shown.append(("reset_on", self.reset_on))
         extra = ",".join(f"{name}={value}" for name, value in shown if value is not None)
         inner = self.policy.spec()
         if not extra:
@@ -60,14 +72,19 @@ class Modified(Policy):
 
     @property
     def unit(self) -> str:
-        """What ``start`` counts: the policy's own unit where that is evals, steps or epochs."""
+        """What ``start`` counts: the policy's own unit where that is one of how far an eval is."""
         unit = getattr(self.policy, "unit", "evals")
-        return unit if unit in ("evals", "steps", "epochs") else "evals"
+        return unit if unit in POSITIONS else "evals"
+
+    @property
+    def _start(self) -> str:
+        return self.start if isinstance(self.start, str) else plain(float(self.start))
 
     @property
     def needs(self) -> tuple[str, ...]:
-        own = ("epoch",) if self.start and self.unit == "epochs" else ()
-        return tuple(dict.fromkeys([*self.policy.needs, *own]))
+        own = POSITIONS[self.unit] if self.start and not isinstance(self.start, str) else ()
+        rate = ("learning_rate",) if isinstance(self.start, str) or self.reset_on != "none" else ()
+        return tuple(dict.fromkeys([*self.policy.needs, *own, *rate]))
 
     @property
     def monitor(self) -> str | None:
@@ -98,30 +115,39 @@ class Modified(Policy):
         number = np.cumsum(present, axis=1)
         made = _compress(batch, present & (number % self.every == 0))
         smoothed = made.batch.replace(values=_smoother(self.smooth)(made.batch))
-        started = _compress(smoothed, smoothed.mask & (position(smoothed, self.unit) >= self.start))
-        inner = self.policy.trace(started.batch)
-        signal = started.back(np.where(started.batch.mask, inner.signal, -np.inf), -np.inf)
-        reference = None if inner.reference is None else made.back(started.back(inner.reference, np.nan), np.nan)
-        place = made.back(started.back(position(started.batch, "evals") - 1, -1.0), -1.0).astype(np.int64)
+        begun = _after_warm_up(smoothed) if isinstance(self.start, str) else position(smoothed, self.unit) >= self.start
+        started = _compress(smoothed, smoothed.mask & begun)
+        split = _split(started.batch, _drops(started.batch)) if self.reset_on != "none" else _Compressed(started.batch, _unchanged)
+        inner = self.policy.trace(split.batch)
+
+        def back(inside: Floats, fill: float) -> Floats:
+            return made.back(started.back(split.back(inside, fill), fill), fill)
+
+        runs, evals = split.batch.shape
+        signal = back(np.where(split.batch.mask, inner.signal, -np.inf), -np.inf)
+        reference = None if inner.reference is None else back(inner.reference, np.nan)
+        place = back(position(split.batch, "evals") - 1, -1.0).astype(np.int64)
+        row = None
+        if self.reset_on != "none":
+            row = back(np.broadcast_to(np.arange(float(runs))[:, None], (runs, evals)), -1.0).astype(np.int64)
         seen_values = batch.replace(values=made.back(smoothed.values, np.nan))
-        return Trace(seen_values, made.back(signal, -np.inf), reference, (inner,), place)
+        return Trace(seen_values, signal, reference, (inner,), place, row)
+
+    def undefined(self, trace: Trace, run: int, eval: int) -> str:
+        return self.policy.undefined(trace.parts[0], *self._inside(trace, run, eval))
+
+    @staticmethod
+    def _inside(trace: Trace, run: int, eval: int) -> tuple[int, int]:
+        """Run and eval in what the policy inside saw; an eval of −1 was not seen."""
+        assert trace.place is not None
+        return run if trace.row is None else int(trace.row[run, eval]), int(trace.place[run, eval])
 
     def reason(self, trace: Trace, run: int, eval: int) -> str:
-        assert trace.place is not None
-        place = int(trace.place[run, eval])
+        row, place = self._inside(trace, run, eval)
         if place < 0:
-            return (
-                "not looked at ("
-                + ", ".join(
-                    text
-                    for text in (f"every={self.every}" if self.every > 1 else "", f"start={plain(float(self.start))}" if self.start else "")
-                    if text
-                )
-                + ")"
-                if self.every > 1 or self.start
-                else "metric not logged"
-            )
-        inner = self.policy.reason(trace.parts[0], run, place)
+            why = [f"every={self.every}"] * (self.every > 1) + [f"start={self._start}"] * bool(self.start)
+            return f"not looked at ({', '.join(why)})" if why else "metric not logged"
+        inner = self.policy.reason(trace.parts[0], row, place)
         return inner if self.smooth == "none" else f"smoothed {steady(float(trace.batch.values[run, eval]))}: {inner}"
 
 
@@ -136,10 +162,17 @@ class _Combined(Policy):
     parts: tuple[Policy, ...]
 
     symbol: ClassVar[str]
+    #: How loosely the operator binds: a part that binds more loosely stands in parentheses.
+    binds: ClassVar[int]
 
     def __post_init__(self) -> None:
         if len(self.parts) < 2:
             raise PolicyError(f"{self.name} needs at least two policies")
+
+    def spec(self) -> str:
+        """The parts, joined by the symbol; a part that binds more loosely is in parentheses."""
+        shown = [f"({part.spec()})" if isinstance(part, _Combined) and part.binds > self.binds else part.spec() for part in self.parts]
+        return f" {self.symbol} ".join(shown)
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -192,6 +225,18 @@ class _Combined(Policy):
         fired = [trace.signal >= reader.limit(reader.mode or batch.mode) for reader, trace in zip(readers, traces, strict=True)]
         return traces, fired
 
+    def undefined(self, trace: Trace, run: int, eval: int) -> str:
+        readers = self._readers(trace.batch)
+        unknown = [np.flatnonzero(np.isnan(own.signal[run, : eval + 1])) for own in trace.parts]
+        at, part = max((int(where[-1]), -part) for part, where in enumerate(unknown) if len(where))
+        return readers[-part].undefined(trace.parts[-part], run, at)
+
+    def _fired_before(self, trace: Trace, part: int, run: int, eval: int) -> int | None:
+        """The first eval (0-based) up to this one at which a part fired."""
+        reader, own = self._readers(trace.batch)[part], trace.parts[part]
+        fired = np.flatnonzero(own.signal[run, : eval + 1] >= reader.limit(reader.mode or trace.batch.mode))
+        return int(fired[0]) if len(fired) else None
+
     def _texts(self, trace: Trace, run: int, eval: int) -> list[tuple[bool, str]]:
         """Whether each part would stop at the eval, and its reason."""
         found = []
@@ -215,13 +260,12 @@ class AnyOf(_Combined):
 
     name: ClassVar[str] = "any"
     symbol: ClassVar[str] = "|"
-
-    def spec(self) -> str:
-        return " | ".join(part.spec() for part in self.parts)
+    binds: ClassVar[int] = 3
 
     def trace(self, batch: CurveBatch) -> Trace:
         traces, fired = self._fired(batch)
-        return Trace(batch, np.logical_or.reduce(fired).astype(np.float64), None, traces)
+        unknown = np.logical_or.reduce([np.isnan(own.signal) for own in traces])
+        return Trace(batch, np.where(np.logical_or.reduce(fired), 1.0, np.where(unknown, np.nan, 0.0)), None, traces)
 
     def reason(self, trace: Trace, run: int, eval: int) -> str:
         texts = self._texts(trace, run, eval)
@@ -242,16 +286,97 @@ class AllOf(_Combined):
 
     name: ClassVar[str] = "all"
     symbol: ClassVar[str] = "&"
-
-    def spec(self) -> str:
-        return " & ".join(f"({part.spec()})" if isinstance(part, AnyOf) else part.spec() for part in self.parts)
+    binds: ClassVar[int] = 1
 
     def trace(self, batch: CurveBatch) -> Trace:
         traces, fired = self._fired(batch)
-        return Trace(batch, np.logical_and.reduce(fired).astype(np.float64), None, traces)
+        open_ = np.logical_and.reduce([here | np.isnan(own.signal) for here, own in zip(fired, traces, strict=True)])
+        return Trace(batch, np.where(np.logical_and.reduce(fired), 1.0, np.where(open_, np.nan, 0.0)), None, traces)
 
     def reason(self, trace: Trace, run: int, eval: int) -> str:
         return "; ".join(text for _, text in self._texts(trace, run, eval))
+
+
+@dataclass(frozen=True)
+class AllOnce(_Combined):
+    """Stop when all of the policies would have stopped, each at this eval or an earlier one (``A && B``).
+
+    A part that has stopped once stays so, whatever comes later. (Of ``A & B`` both must want to stop at the same eval.)
+
+    Examples
+    --------
+    >>> from replay.policies.patience import Patience
+    >>> from replay.policies.threshold import Target
+    >>> parts, curve = (Patience(1), Target(0.5)), [1.0, 1.1, 0.9, 0.5]
+    >>> AllOnce(parts).stop_eval(curve), AllOf(parts).stop_eval(curve)
+    (4, None)
+    """
+
+    name: ClassVar[str] = "all-once"
+    symbol: ClassVar[str] = "&&"
+    binds: ClassVar[int] = 2
+
+    def trace(self, batch: CurveBatch) -> Trace:
+        traces, fired = self._fired(batch)
+        ever, unknown = _latched(traces, fired)
+        open_ = np.logical_and.reduce([here | there for here, there in zip(ever, unknown, strict=True)])
+        return Trace(batch, np.where(np.logical_and.reduce(ever), 1.0, np.where(open_, np.nan, 0.0)), None, traces)
+
+    def reason(self, trace: Trace, run: int, eval: int) -> str:
+        told = []
+        for number, (fires, text) in enumerate(self._texts(trace, run, eval)):
+            before = self._fired_before(trace, number, run, eval)
+            told.append(text if fires or before is None else f"{self.parts[number].spec()}: since step {trace.batch.steps[run, before]:g}")
+        return "; ".join(told)
+
+
+@dataclass(frozen=True)
+class Unless(_Combined):
+    """Stop when the first policy would, unless the second would have stopped, at this eval or an earlier one (``A unless B``).
+
+    So once B has fired, the run goes on to its end: ``patience=3 unless target=0.5``.
+
+    Examples
+    --------
+    >>> from replay.policies.patience import Patience
+    >>> from replay.policies.threshold import Target
+    >>> rule = Unless((Patience(2), Target(0.5)))
+    >>> rule.stop_eval([1.0, 1.1, 1.2]), rule.stop_eval([1.0, 0.5, 1.2, 1.3, 1.4])
+    (3, None)
+    """
+
+    name: ClassVar[str] = "unless"
+    symbol: ClassVar[str] = "unless"
+    binds: ClassVar[int] = 4
+
+    def __post_init__(self) -> None:
+        if len(self.parts) != 2:
+            raise PolicyError("unless joins two policies: the one that stops, and the one that forbids it")
+
+    def spec(self) -> str:
+        rule, veto = self.parts
+        return f"{rule.spec()} unless " + (f"({veto.spec()})" if isinstance(veto, Unless) else veto.spec())
+
+    def trace(self, batch: CurveBatch) -> Trace:
+        traces, fired = self._fired(batch)
+        (_, forbidden), (_, unsure) = _latched(traces, fired)
+        stops = np.where(np.isnan(traces[0].signal), np.nan, fired[0].astype(np.float64))
+        return Trace(batch, np.where(forbidden | (stops == 0), 0.0, np.where(unsure, np.nan, stops)), None, traces)
+
+    def reason(self, trace: Trace, run: int, eval: int) -> str:
+        (stops, text), (_, veto) = self._texts(trace, run, eval)
+        before = self._fired_before(trace, 1, run, eval)
+        if not stops or before is None:
+            return text
+        return (
+            f"{text}; but {veto}" if before == eval else f"{text}; but {self.parts[1].spec()} since step {trace.batch.steps[run, before]:g}"
+        )
+
+
+def _latched(traces: Sequence[Trace], fired: Sequence[Bools]) -> tuple[list[Bools], list[Bools]]:
+    """Of each part: whether it has fired by each eval, and whether that is unknown, because it was not defined once and has not."""
+    ever = [np.logical_or.accumulate(here, axis=1) for here in fired]
+    return ever, [np.logical_or.accumulate(np.isnan(own.signal), axis=1) & ~here for own, here in zip(traces, ever, strict=True)]
 
 
 def _select(batch: CurveBatch, monitor: str | None, mode: Mode | None) -> CurveBatch:
@@ -273,7 +398,7 @@ class _Compressed(NamedTuple):
 def _compress(batch: CurveBatch, keep: Bools) -> _Compressed:
     """The batch with only the kept evals, and the way back to the full shape."""
     if bool((keep == batch.mask).all()):
-        return _Compressed(batch, lambda inner, fill: inner)
+        return _Compressed(batch, _unchanged)
     lengths = keep.sum(axis=1)
     width = int(lengths.max(initial=0))
     order = np.argsort(~keep, axis=1, kind="stable")[:, :width]
@@ -292,6 +417,56 @@ def _compress(batch: CurveBatch, keep: Bools) -> _Compressed:
         forth(batch.values), forth(batch.steps), lengths, batch.mode, {name: forth(column) for name, column in batch.columns.items()}
     )
     return _Compressed(compressed, back)
+
+
+def _unchanged(inner: Floats, fill: float) -> Floats:
+    return inner
+
+
+def _before(batch: CurveBatch) -> tuple[Floats, Floats]:
+    """The learning rate at each eval and at that before it (NaN at the first, and where it is not finite and above 0)."""
+    rate = batch.columns["learning_rate"]
+    before = np.full(batch.shape, np.nan)
+    before[:, 1:] = np.where(np.isfinite(rate[:, :-1]) & (rate[:, :-1] > 0), rate[:, :-1], np.nan)
+    return rate, before
+
+
+def _after_warm_up(batch: CurveBatch) -> Bools:
+    """Which evals come after the learning rate's first rise: from the first on whose rate is not above that of the eval before."""
+    rate, before = _before(batch)
+    after: Bools = np.logical_or.accumulate(rate <= before, axis=1)
+    return after
+
+
+def _drops(batch: CurveBatch) -> Bools:
+    """At which evals the learning rate is at most half of that of the eval before."""
+    rate, before = _before(batch)
+    drops: Bools = rate <= before / 2
+    return drops
+
+
+def _split(batch: CurveBatch, begins: Bools) -> _Compressed:
+    """The batch with every run cut into runs of their own where one begins, and the way back."""
+    number = np.cumsum(begins & batch.mask, axis=1)
+    pieces = number.max(axis=1, initial=0) + 1
+    row = number + (np.cumsum(pieces) - pieces)[:, None]
+    evals = np.arange(batch.shape[1])
+    place = evals - np.maximum.accumulate(np.where(begins, evals, 0), axis=1)
+    lengths = np.bincount(row[batch.mask], minlength=int(pieces.sum())).astype(np.int64)
+    width = int(lengths.max(initial=0))
+
+    def forth(array: Floats) -> Floats:
+        out = np.full((len(lengths), width), np.nan)
+        out[row[batch.mask], place[batch.mask]] = array[batch.mask]
+        return out
+
+    def back(inner: Floats, fill: float) -> Floats:
+        out = np.full(batch.shape, fill)
+        out[batch.mask] = inner[row[batch.mask], place[batch.mask]]
+        return out
+
+    columns = {name: forth(column) for name, column in batch.columns.items()}
+    return _Compressed(CurveBatch(forth(batch.values), forth(batch.steps), lengths, batch.mode, columns), back)
 
 
 def _smoother(spec: str) -> Callable[[CurveBatch], Floats]:

@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 
 from replay.errors import PolicyError
-from replay.policies.base import Policy, Trace, param, plain, position, steady
+from replay.policies.base import POSITIONS, Policy, Trace, param, plain, position, steady
 from replay.run import CurveBatch, Floats, Ints, Mode
 
 __all__ = ["Patience", "since_improvement"]
@@ -38,9 +38,9 @@ class Patience(Policy):
 
     name: ClassVar[str] = "patience"
 
-    patience: float = param("evals (or steps, epochs: see unit) to wait for an improvement", minimum=0)
+    patience: float = param("evals (or steps, epochs, tokens: see unit) to wait for an improvement", minimum=0)
     min_delta: float = param("the gain that counts, in the metric's own unit", 0.0, minimum=0)
-    unit: str = param("what patience and start count", "evals", choices=("evals", "steps", "epochs"))
+    unit: str = param("what patience and start count", "evals", choices=tuple(POSITIONS))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -55,7 +55,7 @@ class Patience(Policy):
 
     @property
     def needs(self) -> tuple[str, ...]:
-        return ("epoch",) if self.unit == "epochs" else ()
+        return POSITIONS[self.unit]
 
     def limit(self, mode: Mode) -> float:
         return float(self.patience)

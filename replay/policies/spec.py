@@ -1,8 +1,13 @@
-"""The policy specification: ``[preset:]name=value,…``, joined by ``|`` (any), ``&`` (all) and parentheses."""
+"""The policy specification: ``[preset:]name=value,…``, joined by operators and parentheses.
+
+From tightest to loosest: ``&`` (all at the same eval), ``&&`` (all, each at its own time), ``|`` (any), ``unless``.
+"""
 
 from __future__ import annotations
 
+import re
 import tomllib
+from collections.abc import Callable
 from dataclasses import MISSING, Field
 from pathlib import Path
 from typing import Any
@@ -10,7 +15,7 @@ from typing import Any
 from replay.errors import InputError, PolicyError, suggestion
 from replay.policies import POLICIES
 from replay.policies.base import Policy, parameters, plain
-from replay.policies.combine import AllOf, AnyOf, modified
+from replay.policies.combine import AllOf, AllOnce, AnyOf, Unless, modified
 
 __all__ = ["MODIFIERS", "example", "parse_policy", "read_policies"]
 
@@ -20,7 +25,8 @@ MODIFIERS: dict[str, tuple[str, str]] = {
     "mode": ("direction", "min or max, where the metric's name or log does not say"),
     "every": ("every", "make only every k-th eval"),
     "smooth": ("smooth", "ema:0.3 (weight of the new value), mean:3 or median:3 (evals)"),
-    "start": ("start", "first eval (or step, epoch: the policy's unit) at which it may look"),
+    "start": ("start", "first eval (or step, epoch, token: its unit) at which it may look; lr_warmup: once the learning rate has risen"),
+    "reset_on": ("reset_on", "lr_drop: count anew when the learning rate falls to half or less"),
 }
 
 
@@ -37,11 +43,11 @@ def parse_policy(text: str) -> Policy:
     if not text.strip():
         raise PolicyError(f"an empty policy; write for instance patience=3 (there are {', '.join(POLICIES)})")
     parser = _Parser(text)
-    policy = parser.any_of()
+    policy = parser.unless()
     parser.skip()
     if parser.at < len(text):
         raise PolicyError(
-            f"policy {text!r}: nothing may follow {text[: parser.at].strip()!r} but | or &, not {text[parser.at :].strip()!r}"
+            f"policy {text!r}: nothing may follow {text[: parser.at].strip()!r} but |, &, && or unless, not {text[parser.at :].strip()!r}"
         )
     return policy
 
@@ -68,7 +74,7 @@ def read_policies(path: Path) -> dict[str, str]:
 
 
 class _Parser:
-    """Recursive descent over ``|`` and ``&``; one policy's own text is handed to `_one`."""
+    """Recursive descent over the operators; one policy's own text is handed to `_one`."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -80,26 +86,36 @@ class _Parser:
 
     def take(self, symbol: str) -> bool:
         self.skip()
-        if self.text.startswith(symbol, self.at):
-            self.at += 1
+        if self.text.startswith(symbol, self.at) and not (symbol == "&" and self.text.startswith("&&", self.at)):
+            self.at += len(symbol)
             return True
         return False
 
+    def unless(self) -> Policy:
+        policy = self.any_of()
+        while _UNLESS.match(self.text, self.at):
+            self.take("unless")
+            policy = Unless((policy, self.any_of()))
+        return policy
+
     def any_of(self) -> Policy:
-        parts = [self.all_of()]
-        while self.take("|"):
-            parts.append(self.all_of())
-        return parts[0] if len(parts) == 1 else AnyOf(tuple(parts))
+        return self.joined("|", AnyOf, self.all_once)
+
+    def all_once(self) -> Policy:
+        return self.joined("&&", AllOnce, self.all_of)
 
     def all_of(self) -> Policy:
-        parts = [self.atom()]
-        while self.take("&"):
-            parts.append(self.atom())
-        return parts[0] if len(parts) == 1 else AllOf(tuple(parts))
+        return self.joined("&", AllOf, self.atom)
+
+    def joined(self, symbol: str, kind: Callable[[tuple[Policy, ...]], Policy], inner: Callable[[], Policy]) -> Policy:
+        parts = [inner()]
+        while self.take(symbol):
+            parts.append(inner())
+        return parts[0] if len(parts) == 1 else kind(tuple(parts))
 
     def atom(self) -> Policy:
         if self.take("("):
-            inner = self.any_of()
+            inner = self.unless()
             if not self.take(")"):
                 raise PolicyError(f"policy {self.text!r}: a parenthesis is not closed")
             return inner
@@ -107,16 +123,42 @@ class _Parser:
         begin, depth = self.at, 0
         while self.at < len(self.text):
             char = self.text[self.at]
-            if depth == 0 and char in "|&)":
+            if depth == 0 and (char in "|&)" or _UNLESS.match(self.text, self.at)):
                 break
             depth += (char == "(") - (char == ")")  # parentheses inside a value: monitor=metrics/mAP50(B)
             self.at += 1
         own = self.text[begin : self.at].strip()
         if not own:
+            before = begin < len(self.text)
+            found = re.match(r"&&|unless|.", self.text[begin:]) if before else re.search(r"(&&|unless|.)$", self.text.strip())
             raise PolicyError(
-                f"policy {self.text!r}: a policy is missing {'before' if begin < len(self.text) else 'after'} {self.text.strip()[-1]!r}"
+                f"policy {self.text!r}: a policy is missing {'before' if before else 'after'} {found[0] if found else self.text!r}"
             )
         return _one(own)
+
+
+_PLATEAU = "it lowers the learning rate, and what comes after is another training; torch-plateau stops where it would first act"
+_FREEZING = "it freezes weights, and what comes after is another training; grades stops where all would be frozen"
+_POPULATION = "it exchanges weights between runs, which then are no longer those of the logs"
+_HALVING = "it compares runs while they train, in an order that their logs do not tell"
+#: Rules that act on the training, or on several: why there is no policy of that name. Letters only, whatever they are written with.
+_ACTIONS = {
+    "reducelronplateau": _PLATEAU,
+    "reduceonplateau": _PLATEAU,
+    "greedylr": _PLATEAU,
+    "freeze": _FREEZING,
+    "freezing": _FREEZING,
+    "layerfreezing": _FREEZING,
+    "pbt": _POPULATION,
+    "populationbasedtraining": _POPULATION,
+    "asha": _HALVING,
+    "hyperband": _HALVING,
+    "successivehalving": _HALVING,
+    "medianpruner": _HALVING,
+    "median": _HALVING,
+}
+#: The operator, at the end of what comes before it.
+_UNLESS = re.compile(r"\s*(?<![^\s)])unless(?![^\s(])")
 
 
 def _one(text: str) -> Policy:
@@ -165,6 +207,8 @@ def _one(text: str) -> Policy:
 
 
 def _unknown(name: str) -> str:
+    if (why := _ACTIONS.get(re.sub("[^a-z]", "", name.lower()))) is not None:
+        return f"{name} cannot be replayed from a log: {why}"
     if name in MODIFIERS:
         return f"{name} modifies a policy and is none itself; write for instance patience=3,{name}=…"
     elsewhere = _elsewhere(name, "")
@@ -183,9 +227,10 @@ def _elsewhere(key: str, but: str) -> str:
 
 def example(kind: type[Policy]) -> str:
     """A specification of the policy that works, for messages and tables."""
-    known = {"patience": "3", "budget": "500", "divergence": "5"}
-    wanted = [item for item in parameters(kind) if item.default is MISSING or item.name == "patience"]
-    values = ",".join(f"{item.name}={known.get(item.name, '0.5')}" for item in wanted)
+    known = {"budget": "500", "divergence": "5", "slope": "0.001", "adapter": "0.01", "drift": "0.1", "min_gain": "0.01"}
+    waits = [item.name for item in parameters(kind) if "patience" in (item.name, *item.metadata["aliases"])]
+    wanted = [item for item in parameters(kind) if item.default is MISSING or item.name in waits]
+    values = ",".join(f"{item.name}={'3' if item.name in waits else known.get(item.name, '0.5')}" for item in wanted)
     if not values or wanted[0].name == kind.name:
         return values or kind.name
     return f"{kind.name}:{values}"
@@ -219,9 +264,11 @@ def _value(kind: type[Policy], field: Field[Any], text: str) -> Any:
 def _modifier(key: str, text: str) -> Any:
     if key not in ("every", "start"):
         return text
+    if key == "start" and text == "lr_warmup":
+        return text
     value = _number(text)
     if value is None or value != value or value in (float("inf"), float("-inf")):
-        raise PolicyError(f"{key} must be a number, not {text!r}")
+        raise PolicyError(f"{key} must be a number{' or lr_warmup' if key == 'start' else ''}, not {text!r}")
     if key == "every":
         if value != int(value):
             raise PolicyError(f"every counts whole evals, not {plain(value)}")

@@ -1,23 +1,35 @@
 """What must hold for every policy, over the table itself: a new entry is tested without an edit here (but needs its loop)."""
 
 import inspect
+from dataclasses import MISSING
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from replay.errors import PolicyError
 from replay.policies import POLICIES
 from replay.policies.base import parameters
-from replay.policies.combine import AllOf, AnyOf
+from replay.policies.combine import AllOf, AllOnce, AnyOf, Unless
 from replay.policies.spec import parse_policy
 
-from .curves import MODES, batch_of, modified_policies, plain_policies, runs
+from .curves import MODES, batch_of, mirrors, modified_policies, plain_policies, runs
 from .loops import LOOPS, modified
 
 KINDS = list(POLICIES.values())
 ANY_POLICY = st.one_of(plain_policies(), modified_policies())
-COMBINED = st.builds(lambda kind, parts: kind(tuple(parts)), st.sampled_from([AnyOf, AllOf]), st.lists(ANY_POLICY, min_size=2, max_size=3))
+COMBINED = st.one_of(
+    st.builds(
+        lambda kind, parts: kind(tuple(parts)), st.sampled_from([AnyOf, AllOf, AllOnce]), st.lists(ANY_POLICY, min_size=2, max_size=3)
+    ),
+    st.builds(lambda *parts: Unless(parts), ANY_POLICY, ANY_POLICY),
+)
+NESTED = st.recursive(
+    COMBINED,
+    lambda inner: st.builds(lambda kind, *parts: kind(parts), st.sampled_from([AnyOf, AllOf, AllOnce, Unless]), inner, inner),
+    max_leaves=3,
+)
 
 
 def _loop(policy, values, mode, along):
@@ -25,19 +37,22 @@ def _loop(policy, values, mode, along):
         return LOOPS[policy.name](policy, values, mode, along)
     if policy.name == "modified":
         return modified(policy, values, mode, along)
-    stops = None
+    ever, unknown = [False] * len(policy.parts), [False] * len(policy.parts)
     for number in range(1, len(values) + 1):
-        fired = [_fires_at(part, values[:number], mode, along) for part in policy.parts]
-        if any(fired) if policy.name == "any" else all(fired):
-            stops = number
-            break
-    return stops
+        now = [_at_last(part, values[:number], mode, along) for part in policy.parts]
+        fired = [signal >= part.limit(mode) for part, signal in zip(policy.parts, now, strict=True)]
+        ever = [before or here for before, here in zip(ever, fired, strict=True)]
+        unknown = [before or bool(np.isnan(signal)) for before, signal in zip(unknown, now, strict=True)]
+        stops = {"any": any(fired), "all": all(fired), "all-once": all(ever), "unless": fired[0] and not ever[1] and not unknown[1]}
+        if stops[policy.name]:
+            return number
+    return None
 
 
-def _fires_at(policy, values, mode, along):
-    """Whether a part would fire at the last eval, whatever it did before: its signal is at its limit there."""
+def _at_last(policy, values, mode, along):
+    """A part's signal at the last eval, whatever it did before."""
     batch = batch_of([(values, {name: column[: len(values)] for name, column in along.items()})], mode)
-    return bool(policy.signal(batch)[0, -1] >= policy.limit(mode))
+    return policy.signal(batch)[0, -1]
 
 
 def _stops(policy, made, mode):
@@ -88,8 +103,8 @@ def test_no_look_ahead_and_no_neighbours(policy, made, mode):
 @given(policy=st.one_of(ANY_POLICY, COMBINED), made=runs(), mode=MODES)
 @settings(max_examples=200, deadline=None)
 def test_min_and_max_mirror(policy, made, mode):
-    if any(name in policy.spec() for name in ("target", "divergence")):
-        return  # their parameter has the metric's sign
+    if not mirrors(policy):
+        return
     other = "max" if mode == "min" else "min"
     mirrored = [([-value for value in values], along) for values, along in made]
     assert _stops(policy, made, mode) == _stops(policy, mirrored, other)
@@ -108,7 +123,7 @@ def test_every_eval_has_a_reason(policy, made, mode):
             assert "\n" not in reason
 
 
-@given(policy=st.one_of(ANY_POLICY, COMBINED))
+@given(policy=st.one_of(ANY_POLICY, NESTED))
 @settings(max_examples=300, deadline=None)
 def test_specification_round_trip(policy):
     again = parse_policy(policy.spec())
@@ -134,20 +149,26 @@ def test_decide_agrees_with_the_first_stop(policy, made, mode):
     """What a live callback asks at each eval stops where replay stops."""
     (expected,) = _stops(policy, made[:1], mode)
     values, along = made[0]
-    columns = {name: along["epoch"] if name == "epoch" else along["used"] for name in policy.needs}
+    columns = {name: along.get(name, along["used"]) for name in policy.needs}
+    refused = policy.refusals(policy.trace(batch_of(made[:1], mode)))
     live = None
     for end in range(1, len(values) + 1):
-        decision = policy.decide(values[:end], mode, along["steps"][:end], {name: column[:end] for name, column in columns.items()})
+        try:
+            decision = policy.decide(values[:end], mode, along["steps"][:end], {name: column[:end] for name, column in columns.items()})
+        except PolicyError:  # not defined for what was logged: neither stops
+            assert refused
+            return
         assert decision.eval == end
         if decision.stop:
             live = end
             break
+    assert not refused
     assert live == expected
 
 
 def test_a_batch_without_runs_or_evals():
     for kind in KINDS:
-        required = {item.name: 1 for item in parameters(kind) if item.name in ("patience", "target", "divergence", "budget")}
+        required = {item.name: 1 for item in parameters(kind) if item.default is MISSING}
         policy = kind(**required)
         assert _stops(policy, [], "min") == []
         assert _stops(policy, [([], {"steps": [], "epoch": [], "used": []})], "min") == [None]

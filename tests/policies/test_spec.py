@@ -22,6 +22,23 @@ from replay.policies.spec import example, read_policies
         ("patience=3,smooth=ema:0.3|target=.5", "patience=3,smooth=ema:0.3 | target=0.5"),
         ("patience=1 | target=0.5 & budget=9", "patience=1 | target=0.5 & budget=9"),
         ("(patience=1|target=0.5)&budget=9", "(patience=1 | target=0.5) & budget=9"),
+        ("patience=1&&target=0.5&budget=9", "patience=1 && target=0.5 & budget=9"),
+        ("(patience=1&&target=0.5)&budget=9", "(patience=1 && target=0.5) & budget=9"),
+        ("patience=1 && (target=0.5 | never)", "patience=1 && (target=0.5 | never)"),
+        ("patience=1  unless target=0.5|never", "patience=1 unless target=0.5 | never"),
+        ("(patience=1 unless target=0.5)|never", "(patience=1 unless target=0.5) | never"),
+        ("patience=1 unless never unless target=0.5", "patience=1 unless never unless target=0.5"),
+        ("patience=1 unless (never unless target=0.5)", "patience=1 unless (never unless target=0.5)"),
+        ("(patience=1)unless(never)", "patience=1 unless never"),
+        ("patience=1,monitor=unless_loss", "patience=1,monitor=unless_loss"),
+        ("patience=2,start=lr_warmup,reset_on=lr_drop", "patience=2,start=lr_warmup,reset_on=lr_drop"),
+        ("patience=2,unit=tokens", "patience=2,unit=tokens"),
+        ("gl:alpha=3", "gl=3"),
+        ("gl:alpha=5", "gl"),
+        ("pq=1,k=3 | up:s=3", "pq=1,strip=3 | up=3"),
+        ("noise:patience=3", "noise:patience=3"),
+        ("noise:patience=3,noise=1", "noise:patience=3,noise=1"),
+        ("slope:min_slope=0.01", "slope=0.01"),
     ],
 )
 def test_reads(text, canonical):
@@ -51,6 +68,14 @@ def test_reads(text, canonical):
         ("patience=3,mode=up", "min or max"),
         ("patience=3 |", "missing after"),
         ("| patience=3", "missing"),
+        ("patience=3 &&", "missing after '&&'"),
+        ("&& patience=3", "missing before '&&'"),
+        ("patience=3 unless", "missing after 'unless'"),
+        ("unless patience=3", "missing before 'unless'"),
+        ("patience=3 & & never", "missing before '&'"),
+        ("patience=3,start=later", "number or lr_warmup, not 'later'"),
+        ("patience=3,start=-1", "at least 0, not -1"),
+        ("patience=3,reset_on=lr", "reset_on is one of none, lr_drop"),
         ("(patience=3", "not closed"),
         ("patience=3)", "nothing may follow"),
         ("budget=3,unit=parsecs", "one of steps"),
@@ -84,3 +109,18 @@ def test_a_file_without_policies(tmp_path, text, says):
         read_policies(file)
     with pytest.raises(InputError, match="No such file"):
         read_policies(tmp_path / "nowhere.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("reduce-on-plateau:patience=3", "lowers the learning rate.*torch-plateau stops where it would first act"),
+        ("ReduceLROnPlateau", "lowers the learning rate"),
+        ("freezing:share=0.5", "freezes weights.*grades"),
+        ("pbt", "exchanges weights between runs"),
+        ("asha:grace=1", "compares runs while they train"),
+    ],
+)
+def test_rules_that_act_on_the_training_are_refused_with_the_reason(text, why):
+    with pytest.raises(PolicyError, match=f"cannot be replayed from a log: .*{why}"):
+        parse_policy(text)

@@ -1,0 +1,91 @@
+"""Watcher: the decision of a policy on a training so far, by the simulation that replays finished logs.
+
+It keeps no counter. At each eval the whole history goes through the policy once more, so that nothing is counted twice, a
+resumed training loses nothing, and the training stops at the eval where a replay of its full log would stop it.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from replay.errors import InputError, ReplayWarning
+from replay.importers.base import PointsBuilder, assemble, held_out_of, is_metric, measures_of
+from replay.policies.base import Decision, Policy
+from replay.policies.spec import parse_policy
+from replay.run import Mode, Run
+from replay.simulation import replay_runs
+
+__all__ = ["Watcher", "numbers", "run_of"]
+
+logger = logging.getLogger("replay")
+
+
+class Watcher:
+    """A policy on its way through one training.
+
+    ``policy`` is a specification or a Policy; ``monitor`` and ``mode`` are for where it does not say them itself and the log
+    does not state them. Raises PolicyError where the specification cannot be read.
+    """
+
+    def __init__(self, policy: str | Policy, *, monitor: str | None = None, mode: Mode | None = None) -> None:
+        self.policy = parse_policy(policy) if isinstance(policy, str) else policy
+        if mode not in (None, "min", "max"):
+            raise InputError(f"mode is 'min' or 'max', not {mode!r}")
+        self.monitor = monitor
+        self.mode = mode
+        self._said: set[str] = set()
+
+    def decide(self, run: Run) -> Decision:
+        """The decision after the last eval of a run: stop from the eval on at which the policy first fires.
+
+        Raises InputError, naming what there is, where the metric or a companion that the policy needs is not logged.
+        """
+        found = replay_runs([run], [self.policy], monitor=self.monitor, mode=self.mode)
+        for text in found.warnings:
+            if text not in self._said:
+                self._said.add(text)
+                warnings.warn(text, ReplayWarning, stacklevel=4)
+        (row,) = found.rows()
+        stopped = row["stopped_eval"]
+        if stopped is None:
+            return Decision(int(row["evals"]), False, "")
+        logger.info("%s stops at eval %d, step %s: %s", row["policy"], stopped, row["stopped_step"], row["reason"])
+        return Decision(int(stopped), True, str(row["reason"]))
+
+
+def numbers(values: Mapping[str, Any]) -> dict[str, float]:
+    """The values that are single numbers, tensors and arrays of one element among them, as numbers of Python."""
+    found = {}
+    for name, value in values.items():
+        try:
+            found[str(name)] = float(value)
+        except (TypeError, ValueError, RuntimeError):
+            continue
+    return found
+
+
+def run_of(rows: Sequence[Mapping[str, float]], *, step_unit: str = "step") -> Run:
+    """A run from rows of ``step``, ``epoch`` and logged values, as they would be read from a file of them."""
+    points = PointsBuilder()
+    for row in rows:
+        points.add(row["step"], {name: value for name, value in row.items() if name != "step" and not math.isinf(row["step"])})
+    series = points.points()
+    held_out = held_out_of(series) or {name for name in series if is_metric(name)}
+    counters, companions = measures_of(series, held_out)
+    runs = assemble(
+        "run",
+        series,
+        held_out=held_out,
+        epoch="epoch",
+        counters=counters,
+        companions=companions,
+        resumes=[],
+        meta={"step_unit": step_unit, "notes": []},
+    )
+    if not runs:
+        raise InputError("nothing has been logged yet")
+    return runs[0]

@@ -1,0 +1,69 @@
+"""Gap: stop when the generalization gap widens, the train loss falling while the monitored metric gets worse."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from replay.policies.base import Policy, Trace, param, steady
+from replay.policies.fits import trend, windows
+from replay.run import CurveBatch, Mode
+
+__all__ = ["Gap"]
+
+
+@dataclass(frozen=True)
+class Gap(Policy):
+    """Stop when the train loss has fallen while the metric got worse, over WINDOW evals, PATIENCE evals in a row.
+
+    At each eval, lines are laid by least squares through the last WINDOW train losses and metric values, against the number of
+    the eval. The gap widens where the slope of the train loss is below 0 and that of the metric is to the worse (above 0 for min,
+    below 0 for max), both strictly. Only evals count at which both are finite; with fewer than 3 of those, or before the first
+    WINDOW evals are there, it does not widen. The rule stops when it has widened at PATIENCE evals in a row.
+
+    Reads the companion ``train_loss`` (mean since the last eval).
+
+    A definition of our own of the textbook sign of overfitting (Goodfellow, Bengio & Courville, Deep Learning, 2016, section 7.8).
+
+    Examples
+    --------
+    >>> metric, train = [1.0, 0.8, 0.7, 0.8, 0.9, 1.0], [1.0, 0.8, 0.6, 0.5, 0.4, 0.3]
+    >>> Gap(2, window=3).stop_eval(metric, columns={"train_loss": train})  # slopes of the metric: -0.15, 0, 0.1, 0.1
+    6
+    """
+
+    name: ClassVar[str] = "gap"
+
+    patience: int = param("evals in a row at which the gap widens", 3, minimum=1)
+    window: int = param("evals that the trends are taken over", 5, minimum=3)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return ("train_loss",)
+
+    def limit(self, mode: Mode) -> float:
+        return float(self.patience)
+
+    def trace(self, batch: CurveBatch) -> Trace:
+        train, metric = np.full(batch.shape, np.nan), np.full(batch.shape, np.nan)
+        losses, values = windows(batch.columns["train_loss"], self.window), windows(batch.oriented, self.window)
+        if len(values):
+            known = np.isfinite(losses) & np.isfinite(values)
+            for out, rows in ((train, losses), (metric, values)):
+                out[:, self.window - 1 :] = np.where(known.sum(axis=1) < 3, np.nan, trend(rows, known)[0]).reshape(len(out), -1)
+        widens = (train < 0) & (metric > 0)
+        count = np.zeros(batch.shape)
+        so_far = np.zeros(batch.shape[0])
+        for eval in range(batch.shape[1]):
+            so_far = np.where(widens[:, eval], so_far + 1, 0.0)
+            count[:, eval] = so_far
+        return Trace(batch, count, figures={"train": train, "metric": metric if batch.mode == "min" else -metric})
+
+    def reason(self, trace: Trace, run: int, eval: int) -> str:
+        train, metric, count = (float(array[run, eval]) for array in (trace.figures["train"], trace.figures["metric"], trace.signal))
+        if np.isnan(train):
+            return "no trend yet" if eval + 1 < self.window else "no trend: too few values"
+        slopes = f"train loss {steady(train)} and metric {steady(metric)} per eval"
+        return f"the gap widens, {slopes}: {int(count)} of {self.patience} in a row" if count else f"the gap does not widen: {slopes}"

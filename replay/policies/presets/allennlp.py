@@ -1,0 +1,49 @@
+"""AllenNLP's patience: epochs in a row without a strict gain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from replay.errors import PolicyError
+from replay.policies.base import param
+from replay.policies.presets.counting import Counting
+from replay.run import Bools, Floats, Mode
+
+__all__ = ["AllenNLP"]
+
+
+@dataclass(frozen=True)
+class AllenNLP(Counting):
+    """AllenNLP's patience: that many epochs in a row without a gain, however small; at least 1.
+
+    The first value is the first reference, even a NaN, over which nothing improves ever after. AllenNLP takes the mode
+    from the sign before the metric's name (``-loss``, ``+accuracy``) and sums several metrics by their signs.
+
+    Source: AllenNLP 80fb6061, training/metric_tracker.py and gradient_descent_trainer.py, read, not run.
+
+    Examples
+    --------
+    >>> AllenNLP(2).stop_eval([1.0, 0.9, 0.95, 0.96])
+    4
+    """
+
+    name: ClassVar[str] = "allennlp"
+    checked_against: ClassVar[str | None] = "allennlp 80fb6061 (source)"
+
+    patience: int = param("epochs (evals) without a gain, at least 1")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.patience < 1:
+            raise PolicyError(f"allennlp: patience must be at least 1, not {self.patience}: AllenNLP's trainer raises an error there")
+
+    def limit(self, mode: Mode) -> float:
+        return float(self.patience)
+
+    def improves(self, mode: Mode, value: Floats, best: Floats, first: bool) -> Bools:
+        if first:
+            return np.ones(len(value), dtype=bool)
+        return value < best if mode == "min" else value > best

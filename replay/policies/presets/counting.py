@@ -1,0 +1,83 @@
+"""What most tools' rules share: a reference, and a counter of the evals since the last improvement over it."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import numpy as np
+
+from replay.policies.base import Policy, Trace, plain, steady
+from replay.run import Bools, CurveBatch, Floats, Mode
+
+__all__ = ["Counting", "more_than", "told"]
+
+
+class Counting(Policy):
+    """Base of rules whose signal is the number of evals since the last improvement.
+
+    A subclass says what `improves` on the reference and, where the reference is not simply the last improvement, what it
+    is `after` an eval. Values keep the metric's own sign, since some tools' formulas differ between the modes in the last
+    bit. The reference is the worst value (±inf) before the first eval.
+    """
+
+    @abstractmethod
+    def improves(self, mode: Mode, value: Floats, best: Floats, first: bool) -> Bools:
+        """Which runs improve at an eval, from their values and references; ``first`` at the first eval."""
+
+    def after(self, mode: Mode, value: Floats, best: Floats, improved: Bools) -> Floats:
+        """Every run's reference after an eval: gated, it moves to an improvement only."""
+        return np.where(improved, value, best)
+
+    @property
+    def off(self) -> str | None:
+        """Why these parameters switch the rule off, in words; None where they do not."""
+        return None
+
+    @property
+    def wanted(self) -> str:
+        """The improvement that resets the counter, in words."""
+        return "gain"
+
+    def trace(self, batch: CurveBatch) -> Trace:
+        runs, evals = batch.shape
+        best = np.full(runs, np.inf if batch.mode == "min" else -np.inf)
+        counter = np.zeros(runs)
+        signal = np.empty((evals, runs))
+        reference = np.empty((evals, runs))
+        with np.errstate(invalid="ignore", over="ignore"):
+            for eval, value in enumerate(np.ascontiguousarray(batch.values.T)):  # one eval of all runs lies together in memory
+                reference[eval] = best if eval else np.nan
+                improved = self.improves(batch.mode, value, best, eval == 0)
+                best = self.after(batch.mode, value, best, improved)
+                counter = np.where(improved, 0.0, counter + 1)
+                signal[eval] = counter if self.off is None else -np.inf
+        return Trace(batch, signal.T, reference.T)
+
+    def reason(self, trace: Trace, run: int, eval: int) -> str:
+        if self.off is not None:
+            return self.off
+        assert trace.reference is not None
+        counter, value, best = (float(array[run, eval]) for array in (trace.signal, trace.batch.values, trace.reference))
+        return told(counter, value, best, self.limit(trace.batch.mode), self.wanted, first=eval == 0)
+
+
+def told(counter: float, value: float, best: float, limit: float, wanted: str, *, first: bool) -> str:
+    """An eval's story from its counter, its value, the reference that it was compared with and the limit."""
+    if counter == 0:
+        if first:
+            start = "first eval: nothing to compare"
+            return start if limit > 0 else f"{start}, and a patience of 0 is used up at once"
+        if np.isnan(value):
+            return "NaN counts as an improvement"
+        gain = abs(value - best)
+        return f"better by {steady(gain)}" if np.isfinite(gain) and gain else f"{steady(value)} counts as an improvement"
+    over = "so far" if np.isnan(best) or (np.isinf(best) and first) else f"over {steady(best)}"
+    if counter >= limit:
+        return f"no {wanted} {over}, {plain(counter)} eval{'s' * (counter != 1)} in a row"
+    what = "NaN: no gain" if np.isnan(value) else f"no {wanted}"
+    return f"{what} ({plain(counter)} of {plain(limit)})"
+
+
+def more_than(delta: float) -> str:
+    """``gain > DELTA``, or just gain where the delta is 0."""
+    return f"gain > {plain(delta)}" if delta else "gain"

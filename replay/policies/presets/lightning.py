@@ -1,0 +1,93 @@
+"""Lightning's EarlyStopping: a gated reference in float32, and stops on non-finite values and thresholds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from replay.policies.base import Policy, Trace, param, steady
+from replay.policies.presets.counting import more_than, told
+from replay.run import CurveBatch, Mode
+
+__all__ = ["Lightning"]
+
+
+@dataclass(frozen=True)
+class Lightning(Policy):
+    """Lightning's EarlyStopping: stops at once on NaN, else a gated reference in float32; patience 0 acts as 1.
+
+    In this order, at each check: a value that is not finite stops (check_finite); a value strictly better than
+    stopping_threshold stops; a value strictly worse than divergence_threshold stops; a value that improves on the best by
+    > min_delta becomes the best and restarts the counter; any other counts. All numbers are float32 tensors, and so is
+    v − min_delta. The best begins at ±inf, so that with check_finite off a leading NaN does no harm. A negative min_delta
+    tolerates a worsening. Where the metric is missing, ``strict`` (True) makes Lightning raise; replay names the metrics
+    there are. Patience counts checks: train epochs, or validations where they are more frequent or rarer.
+
+    Source: lightning 2.6.6, pytorch/callbacks/early_stopping.py (_evaluate_stopping_criteria).
+
+    Examples
+    --------
+    >>> Lightning(3).stop_eval([1.0, float("nan"), 0.5])
+    2
+    >>> Lightning(1, min_delta=-0.1).stop_eval([1.0, 1.05, 1.04, 1.3])
+    4
+    """
+
+    name: ClassVar[str] = "lightning"
+    checked_against: ClassVar[str | None] = "lightning 2.6.6"
+
+    patience: int = param("checks without an improvement; 0 acts as 1", 3, minimum=0)
+    min_delta: float = param("the gain that counts; negative: the worsening that is tolerated", 0.0)
+    check_finite: bool = param("stop at a value that is NaN or infinite", True)
+    stopping_threshold: float | None = param("stop at a value strictly better than this", None)
+    divergence_threshold: float | None = param("stop at a value strictly worse than this", None)
+
+    def limit(self, mode: Mode) -> float:
+        return float(max(self.patience, 1))
+
+    def trace(self, batch: CurveBatch) -> Trace:
+        runs, evals = batch.shape
+        low = batch.mode == "min"
+        better, worse = (np.less, np.greater) if low else (np.greater, np.less)
+        delta = np.float32(self.min_delta if not low else -self.min_delta)
+        best = np.full(runs, np.inf if low else -np.inf, dtype=np.float32)
+        wait = np.zeros(runs)
+        signal = np.empty((evals, runs))
+        reference = np.empty((evals, runs))
+        with np.errstate(invalid="ignore", over="ignore"):
+            for eval, value in enumerate(np.ascontiguousarray(batch.values.T).astype(np.float32)):
+                reference[eval] = best
+                out = np.zeros(runs, dtype=bool)
+                if self.check_finite:
+                    out |= ~np.isfinite(value)
+                if self.stopping_threshold is not None:
+                    out |= better(value, np.float32(self.stopping_threshold))
+                if self.divergence_threshold is not None:
+                    out |= worse(value, np.float32(self.divergence_threshold))
+                improved = ~out & better(value - delta, best)
+                best = np.where(improved, value, best)
+                wait = np.where(out, wait, np.where(improved, 0.0, wait + 1))
+                signal[eval] = np.where(out, np.inf, wait)
+        return Trace(batch, signal.T, reference.T)
+
+    def reason(self, trace: Trace, run: int, eval: int) -> str:
+        assert trace.reference is not None
+        wait, value, best = (float(array[run, eval]) for array in (trace.signal, trace.batch.values, trace.reference))
+        low = trace.batch.mode == "min"
+        if wait == np.inf:
+            with np.errstate(over="ignore"):
+                single = np.float32(value)
+            if self.check_finite and not np.isfinite(single):
+                return f"{value:g} is not finite{' in float32' * bool(np.isfinite(value))}: stop at once"
+            reached = self.stopping_threshold is not None and (
+                single < np.float32(self.stopping_threshold) if low else single > np.float32(self.stopping_threshold)
+            )
+            name, threshold = (
+                ("stopping_threshold", self.stopping_threshold) if reached else ("divergence_threshold", self.divergence_threshold)
+            )
+            assert threshold is not None
+            return f"{steady(value)} {'better' if reached else 'worse'} than {name} {steady(threshold)}: stop at once"
+        first = np.isinf(best)
+        return told(wait, value, best, self.limit(trace.batch.mode), more_than(self.min_delta), first=bool(first))

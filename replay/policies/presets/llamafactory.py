@@ -1,0 +1,49 @@
+"""LLaMA-Factory's early_stopping_steps: transformers' rule under another name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from replay.policies.base import Policy, Trace, param
+from replay.policies.presets.transformers import Transformers
+from replay.run import CurveBatch, Mode
+
+__all__ = ["LlamaFactory"]
+
+
+@dataclass(frozen=True)
+class LlamaFactory(Policy):
+    """LLaMA-Factory's early_stopping_steps: transformers' EarlyStoppingCallback; it counts evals, not steps.
+
+    The number is handed to EarlyStoppingCallback as its patience, with the threshold left at 0; see transformers.
+
+    Source: LLaMA-Factory, src/llamafactory/train/tuner.py (_training_function), read, not run; the rule itself is
+    checked against transformers 5.24.0.
+
+    Examples
+    --------
+    >>> LlamaFactory(2).stop_eval([1.0, 0.9, 0.95, 0.96])
+    4
+    """
+
+    name: ClassVar[str] = "llamafactory"
+    checked_against: ClassVar[str | None] = "transformers 5.24.0"
+
+    early_stopping_steps: int = param("evals (not steps) without a gain", minimum=0, aliases=("patience",))
+
+    @property
+    def _rule(self) -> Transformers:
+        return Transformers(self.early_stopping_steps)
+
+    def caution(self, metric: str, mode: Mode) -> str | None:
+        return self._rule.caution(metric, mode)
+
+    def limit(self, mode: Mode) -> float:
+        return self._rule.limit(mode)
+
+    def trace(self, batch: CurveBatch) -> Trace:
+        return self._rule.trace(batch)
+
+    def reason(self, trace: Trace, run: int, eval: int) -> str:
+        return self._rule.reason(trace, run, eval)

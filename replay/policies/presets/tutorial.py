@@ -1,0 +1,75 @@
+"""The early-stopping callback that LoRA tutorials copy from each other; no library has it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from replay.policies.base import Policy, Trace, param
+from replay.policies.presets.counting import more_than, told
+from replay.run import CurveBatch, Mode, canonical
+
+__all__ = ["Tutorial"]
+
+
+@dataclass(frozen=True)
+class Tutorial(Policy):
+    """The callback of LoRA tutorials: gated reference, lower is better whatever the mode, watches val_loss.
+
+    The best begins at +inf; a value below best − min_delta becomes the best and clears the counter, any other counts
+    (NaN too), and at patience of them it stops. It has no mode: an accuracy that rises is stopped like a loss that
+    rises. It looks for ``val_loss``, a name that transformers never logs (it logs ``eval_loss``), and does nothing where
+    the name is missing: then the callback never stops. replay refuses such a log instead and names what there is.
+
+    Source: no library and no version; the class is copied from text to text, with its ``monitor="val_loss"``.
+
+    Examples
+    --------
+    >>> Tutorial(2).stop_eval([1.0, 0.9, 0.95, 0.96])
+    4
+    >>> Tutorial(2).stop_eval([0.5, 0.6, 0.7], mode="max")  # a rising accuracy
+    3
+    """
+
+    name: ClassVar[str] = "tutorial"
+
+    patience: int = param("evals without an improvement; 0 acts as 1", 3, minimum=0)
+    min_delta: float = param("the gain that counts", 0.0)
+    monitor: str = param("the metric it watches; transformers logs eval_loss", "val_loss")
+
+    def caution(self, metric: str, mode: Mode) -> str | None:
+        if mode == "max":
+            return (
+                f"tutorial takes lower as better, also for {metric}: it stops a run whose {metric} rises;"
+                " write transformers:patience=… with metric_for_best_model, or patience=… here"
+            )
+        if canonical(self.monitor) == "val_loss":
+            return (
+                "tutorial watches val_loss, which transformers never logs, so that there the callback never stops;"
+                " write tutorial:monitor=eval_loss (in the callback: monitor='eval_loss'), or use transformers' EarlyStoppingCallback"
+            )
+        return None
+
+    def limit(self, mode: Mode) -> float:
+        return float(max(self.patience, 1))
+
+    def trace(self, batch: CurveBatch) -> Trace:
+        runs, evals = batch.shape
+        best, counter = np.full(runs, np.inf), np.zeros(runs)
+        signal = np.empty((evals, runs))
+        reference = np.empty((evals, runs))
+        with np.errstate(invalid="ignore", over="ignore"):
+            for eval, value in enumerate(np.ascontiguousarray(batch.values.T)):
+                reference[eval] = best if eval else np.nan
+                improved = value < best - self.min_delta
+                best = np.where(improved, value, best)
+                counter = np.where(improved, 0.0, counter + 1)
+                signal[eval] = counter
+        return Trace(batch, signal.T, reference.T)
+
+    def reason(self, trace: Trace, run: int, eval: int) -> str:
+        assert trace.reference is not None
+        counter, value, best = (float(array[run, eval]) for array in (trace.signal, trace.batch.values, trace.reference))
+        return told(counter, value, best, self.limit(trace.batch.mode), more_than(self.min_delta), first=eval == 0)

@@ -1,0 +1,64 @@
+import math
+
+import pytest
+
+import replay
+from replay import parse_policy
+from replay.errors import InputError, PolicyError
+from replay.simulation import replay_runs
+
+NAN, INF = math.nan, math.inf
+FALLING = [1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3]
+
+
+@pytest.mark.parametrize(
+    ("spec", "mode", "values", "train", "stop"),
+    [
+        # slopes of the metric over 3 evals are half the difference of the ends: -0.15, 0, 0.1, 0.1
+        ("gap:patience=1,window=3", "min", [1.0, 0.8, 0.7, 0.8, 0.9, 1.0], FALLING, 5),
+        ("gap:patience=2,window=3", "min", [1.0, 0.8, 0.7, 0.8, 0.9, 1.0], FALLING, 6),
+        ("gap:patience=3,window=3", "min", [1.0, 0.8, 0.7, 0.8, 0.9, 1.0], FALLING, None),
+        ("gap:patience=1,window=3", "max", [0.0, 0.2, 0.3, 0.2, 0.1, 0.0], FALLING, 5),
+        ("gap:patience=1,window=3", "max", [0.0, 0.1, 0.2, 0.3], FALLING, None),
+        # the train loss does not fall: it rises, or is constant
+        ("gap:patience=1,window=3", "min", [1.0, 1.1, 1.2, 1.3], FALLING[::-1], None),
+        ("gap:patience=1,window=3", "min", [1.0, 1.1, 1.2, 1.3], [0.1] * 4, None),
+        ("gap:patience=1,window=3", "min", [0.1] * 4, FALLING, None),  # a constant metric is not worse
+        # windows widen, not, widen, widen: the count begins anew
+        ("gap:patience=2,window=3", "min", [1.0, 1.0, 1.1, 0.9, 1.2, 1.3], FALLING, 6),
+        # by least squares over 4 evals: 3 (1.4 - 1) + (0 - 1) > 0 though the last difference is what does it
+        ("gap:patience=1,window=4", "min", [1.0, 1.0, 0.0, 1.4], FALLING, 4),
+        ("gap:patience=1,window=4", "min", [1.0, 1.0, 0.0, 1.3], FALLING, None),
+        # where one of the two is not finite, neither counts: three evals are needed
+        ("gap:patience=1,window=4", "min", [1.0, NAN, 1.2, 1.3], FALLING, 4),
+        ("gap:patience=1,window=4", "min", [1.0, 1.1, INF, 1.3], [1.0, 0.9, 0.8, 0.7], 4),
+        ("gap:patience=1,window=4", "min", [1.0, NAN, 1.2, 1.3], [1.0, 0.9, INF, 0.7], None),
+        ("gap:patience=1,window=3", "min", [-3.0, -2.0, -1.0], [-1.0, -2.0, -3.0], 3),  # any sign
+        ("gap", "min", [1.0], FALLING, None),
+        ("gap", "min", [], FALLING, None),
+        ("gap", "min", [1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6], FALLING, 7),  # window 5 and patience 3
+    ],
+)
+def test_gap(spec, mode, values, train, stop):
+    assert parse_policy(spec).stop_eval(values, mode=mode, columns={"train_loss": train[: len(values)]}) == stop
+
+
+def test_the_train_loss_is_asked_for_by_name():
+    with pytest.raises(PolicyError, match="gap needs train_loss"):
+        parse_policy("gap").stop_eval([1.0])
+    run = replay.Run("r", {"step": [1, 2, 3], "eval_loss": [1.0, 1.1, 1.2]})
+    with pytest.raises(InputError, match="gap needs train_loss, which no run logs"):
+        replay_runs([run], ["gap"])
+
+
+def test_reasons_tell_both_trends():
+    decide = parse_policy("gap:patience=2,window=3").decide
+
+    def told(*values):
+        return decide(list(values), columns={"train_loss": FALLING[: len(values)]})
+
+    assert told(1.0).reason == "no trend yet"
+    assert told(1.0, 0.5, 0.5).reason == "the gap does not widen: train loss -0.1 and metric -0.25 per eval"
+    assert told(1.0, 1.5, 1.5).reason == "the gap widens, train loss -0.1 and metric 0.25 per eval: 1 of 2 in a row"
+    assert told(1.0, 1.5, 1.5, 2.0).stop
+    assert told(1.0, NAN, 1.5).reason == "no trend: too few values"
