@@ -47,6 +47,46 @@ def stops(values, specs):
         _out(f"| `{spec}` | {parse_policy(spec).stop_eval(values) or 'never'} |")
 
 
+def disagreement():
+    """Print at which eval each tool's rule, given the same patience and threshold, stops the same sequences."""
+    import math
+
+    from replay import parse_policy
+    from replay.errors import PolicyError
+
+    sequences = {
+        "falls by 0.04 each time; patience 2, threshold 0.05": ([1 - 0.04 * i for i in range(8)], 2, 0.05),
+        "stays at 0.5; patience 3": ([0.5] * 8, 3, 0.0),
+        "NaN, then falls; patience 3": ([math.nan, 1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4], 3, 0.0),
+        "up and down; patience 0": ([1, 0.9, 0.8, 0.7, 0.75, 0.6, 0.65, 0.7], 0, 0.0),
+        "falls by 1e-9; patience 2": ([1 - 1e-9 * i for i in range(8)], 2, 0.0),
+    }
+    rules = {
+        "replay's own": "patience={P},min_delta={d}",
+        "transformers": "transformers:patience={P},threshold={d}",
+        "Keras": "keras:patience={P},min_delta={d}",
+        "Lightning": "lightning:patience={P},min_delta={d}",
+        "Ignite": "ignite:patience={P},min_delta={d}",
+        "Optuna's PatientPruner": "optuna-patient:patience={P},min_delta={d}",
+        "XGBoost": "xgboost:patience={P},min_delta={d}",
+        "LightGBM": "lightgbm:patience={P},min_delta={d}",
+        "scikit-learn's MLP": "sklearn-mlp:patience={P},min_delta={d}",
+        "ReduceLROnPlateau of torch": "torch-plateau:patience={P},threshold={d},threshold_mode=abs",
+        "the LoRA tutorials' callback": "tutorial:patience={P},min_delta={d}",
+    }
+    _out("| rule | " + " | ".join(sequences) + " |\n| :-- |" + " --: |" * len(sequences))
+    for name, template in rules.items():
+        cells = []
+        for values, patience, delta in sequences.values():
+            try:
+                stop = parse_policy(template.format(P=patience, d=delta)).stop_eval(values)
+            except PolicyError:
+                cells.append("an error")
+            else:
+                cells.append("never" if stop is None else str(stop))
+        _out(f"| {name} | " + " | ".join(cells) + " |")
+
+
 def python(code):
     """Print code and what it prints."""
     buffer = io.StringIO()
