@@ -120,10 +120,10 @@ _judging = _options(
     click.option("--price", type=float, metavar="PRICE", help="Price of one hour of a device, for --unit cost."),
     click.option(
         "--keep",
-        type=click.Choice(["best", "best-saved", "last"]),
+        type=click.Choice(["best", "best-saved", "transformers", "last"]),
         default="best",
         show_default=True,
-        help="The checkpoint a stop keeps: the best by the monitor, the best that was saved, or the last.",
+        help="The checkpoint a stop keeps: the best by the monitor, the best that was saved, what transformers loads, or the last.",
     ),
 )
 

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BASELINES", "COLUMNS", "ORACLE", "Profile", "Simulation", "Traced", "Watch", "pick_run", "replay_runs", "simulate", "watch"]
 
-Keep = Literal["best", "best-saved", "last"]
+Keep = Literal["best", "best-saved", "transformers", "last"]
+_KEEPS: tuple[Keep, ...] = ("best", "best-saved", "transformers", "last")
 
 #: Columns of the outcomes, one row a run and policy.
 COLUMNS = (
@@ -208,6 +209,8 @@ def _profile(curve: Curve, judge: _Judge, spent: Compute, made: Bools, keep: Kee
     last = np.maximum.accumulate(np.where(made, number, -1)) if evals else np.empty(0, dtype=np.int64)
     if keep == "last":
         kept = last
+    elif keep == "transformers":
+        kept = _loaded(oriented, made, np.ones(evals, dtype=bool) if writes is None else writes, last)
     else:
         eligible = made & ~np.isnan(oriented) & (True if writes is None else writes)
         kept = np.full(evals, -1, dtype=np.int64)
@@ -220,6 +223,23 @@ def _profile(curve: Curve, judge: _Judge, spent: Compute, made: Bools, keep: Kee
     ever = np.append(kept, kept[-1:] if evals else [-1])
     final = np.append(last, last[-1:] if evals else [-1])
     return _score(judge, spent, made, ever, final)
+
+
+def _loaded(oriented: Floats, made: Bools, writes: Bools, last: Ints) -> Ints:
+    """The eval whose weights transformers has in the end, with load_best_model_at_end, after a stop at each eval.
+
+    When a checkpoint is written, the Trainer notes that of the best eval so far if there is one of that very step; else what it had
+    noted before stays. Without any note the last weights stay. Source: transformers 5.24.0, trainer.py (_save_checkpoint).
+    """
+    best, at, noted = np.inf, -1, -1
+    kept = np.empty(len(oriented), dtype=np.int64)
+    for index in range(len(oriented)):
+        if made[index] and oriented[index] < best:
+            best, at = oriented[index], index
+        if made[index] and writes[index] and at >= 0 and writes[at]:
+            noted = at
+        kept[index] = noted if noted >= 0 else last[index]
+    return kept
 
 
 def _score(judge: _Judge, spent: Compute, made: Bools, kept: Ints, last: Ints) -> Profile:
@@ -354,7 +374,7 @@ class _Lane:
         if key not in self._profiles:
             run, curve = self.runs[place], self.curves[place]
             writes = None
-            if keep == "best-saved":
+            if keep in ("best-saved", "transformers"):
                 saved = run.at("saved", curve.steps)
                 if not saved.present.any():
                     raise InputError(
@@ -483,11 +503,12 @@ def replay_runs(
     """Simulate policies on runs: the engine behind `simulate` and the command line.
 
     ``baselines`` adds never and one-epoch before the policies and the oracle behind them. ``keep`` says which checkpoint a stop
-    keeps: ``best`` (by the monitor, up to the stop), ``best-saved`` (among evals that wrote one) or ``last``. ``traces`` keeps how
+    keeps: ``best`` (by the monitor, up to the stop), ``best-saved`` (among evals that wrote one), ``transformers`` (what its
+    load_best_model_at_end loads) or ``last``. ``traces`` keeps how
     every policy saw every run. Errors and the rest as for `simulate`.
     """
-    if keep not in ("best", "best-saved", "last"):
-        raise InputError(f"keep is best, best-saved or last, not {keep!r}")
+    if keep not in _KEEPS:
+        raise InputError(f"keep is {', '.join(_KEEPS[:-1])} or {_KEEPS[-1]}, not {keep!r}")
     if not runs:
         raise InputError("no runs to simulate")
     repeated = [name for name, count in Counter(run.id for run in runs).items() if count > 1]

@@ -66,6 +66,19 @@ def test_keep_last_and_best_saved():
         one(run(eval_loss=[1.0, 0.5, 0.9]), "patience=1", keep="best-saved")
 
 
+def test_keep_what_transformers_loads():
+    """The best has no checkpoint of its own, and at the next save an older one stays noted: worse than the best that was saved."""
+    made = run(eval_loss=[1.0, 0.9, 0.5, 0.6, 0.7, 0.7], saved=[0, 1, 0, 1, 0, 1])
+    assert one(made, "patience=2", keep="best-saved").kept == 0.6
+    row = one(made, "patience=2", keep="transformers")
+    assert (row.kept, row.kept_step) == (0.9, 200)
+    # before any best was saved, the last weights stay
+    row = one(run(eval_loss=[1.0, 0.5, 0.6, 0.7], saved=[0, 0, 0, 1]), "patience=2", keep="transformers")
+    assert (row.kept, row.kept_step) == (0.7, 400)
+    with pytest.raises(InputError, match="keep is best, best-saved, transformers or last, not 'first'"):
+        one(made, "patience=2", keep="first")
+
+
 def test_judged_by_another_metric():
     """Loss turns while accuracy still rises: stopping on the loss gives accuracy away."""
     made = run(eval_loss=[1.0, 0.5, 0.6, 0.7, 0.8], test_accuracy=[0.1, 0.5, 0.6, 0.8, 0.9])

@@ -16,6 +16,14 @@ __all__ = ["as_csv", "as_json", "as_markdown", "as_text"]
 Summary = dict[str, list[Any]]
 
 
+_KEPT = {
+    "best": "the best checkpoint",
+    "best-saved": "the best-saved checkpoint",
+    "transformers": "what load_best_model_at_end loads",
+    "last": "the last checkpoint",
+}
+
+
 def as_json(simulation: Simulation, summary: Summary) -> str:
     """The whole result: ``summary``, ``outcomes``, ``warnings``, and what was watched."""
     watched = {"monitor": simulation.monitor, "objective": simulation.objective}
@@ -76,7 +84,7 @@ def _headline(simulation: Simulation) -> list[str]:
     told = f"Watching {monitor.metric} ({monitor.metric_reason}), {better} is better ({monitor.mode_reason})"
     if objective is not monitor:
         told += f"; judged by {objective.metric}, {'lower' if objective.mode == 'min' else 'higher'} is better ({objective.mode_reason})"
-    told += f". Compute in {simulation.unit} ({simulation.basis}); kept: the {simulation.keep} checkpoint."
+    told += f". Compute in {simulation.unit} ({simulation.basis}); kept: {_KEPT[simulation.keep]}."
     out = [told]
     if simulation.censored:
         kinds = Counter(_kind(why) for why in simulation.censored.values())

@@ -115,6 +115,23 @@ def test_a_stopped_log_is_read_back_with_its_reason(tmp_path):
     assert json.loads((tmp_path / "trainer_state.json").read_text())["log_history"][-2]["stop_reason"]
 
 
+@pytest.mark.parametrize("scores", [[0.1, 0.2, 0.6, 0.5, 0.4, 0.4], [0.1, 0.6, 0.5, 0.5, 0.5, 0.5], [0.6, 0.5, 0.4, 0.3, 0.2, 0.1]])
+def test_the_checkpoint_that_a_trainer_loads(scores, tmp_path, monkeypatch):
+    """With save_steps twice eval_steps, load_best_model_at_end may load a worse one than the best, or none."""
+    monkeypatch.setattr("tests.live.test_transformers.SCORES", scores)
+    live = trainer(
+        tmp_path, [transformers.EarlyStoppingCallback(3)], save_strategy="steps", save_steps=2, load_best_model_at_end=True,
+        metric_for_best_model="score", greater_is_better=True, max_steps=len(scores),
+    )  # fmt: skip
+    live.train()
+    saved = [float(step % 2 == 0) for step in range(1, len(scores) + 1)]
+    made = replay.Run("r", {"step": range(1, len(scores) + 1), "eval_score": scores, "saved": saved})
+    (row,) = replay.simulate([made], ["transformers:patience=3"], monitor="eval_score", mode="max", keep="transformers").to_dict("records")
+    loaded = live.state.best_model_checkpoint
+    assert row["stopped_step"] == live.state.global_step
+    assert row["kept_step"] == (live.state.global_step if loaded is None else int(loaded.rsplit("-", 1)[1]))
+
+
 SCRIPT = """
 import os, signal, sys
 sys.path.insert(0, {root!r})
