@@ -1,6 +1,8 @@
 """What must hold for every policy, over the table itself: a new entry is tested without an edit here (but needs its loop)."""
 
+import dataclasses
 import inspect
+import math
 from dataclasses import MISSING
 
 import numpy as np
@@ -108,6 +110,35 @@ def test_min_and_max_mirror(policy, made, mode):
     other = "max" if mode == "min" else "min"
     mirrored = [([-value for value in values], along) for values, along in made]
     assert _stops(policy, made, mode) == _stops(policy, mirrored, other)
+
+
+#: Rules that only look at differences of the metric, with any parameters but those named.
+DIFFERENCES = {
+    "patience": (), "up": (), "noise": (), "gap": (), "nonfinite": (), "never": (), "budget": (), "one-epoch": (),
+    "transformers": (), "transformers@4.46": (), "tutorial": (), "llamafactory": (), "axolotl": (), "fastai": (), "fairseq": (),
+    "allennlp": (), "opennmt": (), "xgboost": (), "lightgbm": (), "sklearn-mlp": (), "sklearn-sgd": (), "sklearn-hgb": (),
+    "optuna-patient": (), "keras": ("baseline",), "lightning": ("stopping_threshold", "divergence_threshold"),
+    "ignite": ("threshold_mode",), "torch-plateau": ("threshold_mode",), "ray-plateau": ("metric_threshold",),
+}  # fmt: skip
+#: Numbers whose sums and differences have no rounding, in float32 either.
+EXACT = st.one_of(st.integers(-64, 64).map(lambda number: number / 16), st.just(math.nan))
+
+
+@pytest.mark.parametrize("name", DIFFERENCES)
+@given(data=st.data(), shift=st.sampled_from([-32.0, -0.5, 4.0, 128.0]), mode=MODES)
+@settings(max_examples=60, deadline=None)
+def test_a_constant_added_does_not_move_a_rule_of_differences(name, data, shift, mode):
+    policy = data.draw(plain_policies([POLICIES[name]]))
+    absolute = {"threshold_mode": "abs"}
+    exact = {field: round(getattr(policy, field) * 16) / 16 for field in ("min_delta", "threshold", "tol") if hasattr(policy, field)}
+    policy = dataclasses.replace(policy, **exact, **{field: absolute.get(field) for field in DIFFERENCES[name]})
+    values = data.draw(st.lists(EXACT, min_size=1, max_size=12))
+    made = data.draw(runs(most=1, longest=0))
+    along = {**made[0][1], "steps": [float(number) for number in range(1, len(values) + 1)]}
+    rest = {field: [1.0 * number for number in range(len(values))] for field in along if field != "steps"}
+    along = {**rest, "steps": along["steps"]}
+    shifted = [value + shift for value in values]
+    assert _stops(policy, [(values, along)], mode) == _stops(policy, [(shifted, along)], mode)
 
 
 @given(policy=st.one_of(ANY_POLICY, COMBINED), made=runs(), mode=MODES)
