@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -465,6 +466,18 @@ def _companion(run: Run, curve: Curve, name: str, price: float | None) -> Floats
     return values if present.any() else None
 
 
+@contextlib.contextmanager
+def _explained(rules: Iterable[Policy]) -> Iterator[None]:
+    """Add to an error about a metric what its absence means for the tool whose rule insists on it."""
+    try:
+        yield
+    except InputError as error:
+        for rule in rules:
+            if (text := rule.absent()) is not None:
+                raise InputError(f"{error} {text[0].upper()}{text[1:]}" if str(error).endswith("?") else f"{error}; {text}") from None
+        raise
+
+
 def _told(companion: str) -> str:
     """A companion's name for a reader."""
     kind, colon, name = companion.partition(":")
@@ -528,7 +541,8 @@ def replay_runs(
     own = [rule.monitor for rule in rules if rule.monitor]
     asked = monitor or (own[0] if own and len(own) == len(rules) and len(set(own)) == 1 else None)
     given_mode = mode or next((rule.mode for rule in rules if monitor is None and asked and rule.monitor == asked and rule.mode), None)
-    main, said = watch(usable, asked, given_mode)
+    with _explained(rules if monitor is None else ()):
+        main, said = watch(usable, asked, given_mode)
     warnings += said
     usable = [run for run in usable if run.id in main.names]
     if objective is None:
@@ -554,7 +568,8 @@ def replay_runs(
 
     def lane(rule: Policy) -> tuple[_Lane, Policy]:
         """The runs as the rule watches them, and the rule with the modes of its metrics filled in."""
-        found = {name: watched(name, own_mode) for name, own_mode in rule.watched().items()}
+        with _explained([rule]):
+            found = {name: watched(name, own_mode) for name, own_mode in rule.watched().items()}
         primary = found[rule.monitor]
         others = tuple(found.items()) if len({other.metric for other in found.values()}) > 1 else ()
         key = (primary.metric, primary.mode, *(f"{asked} {other.metric} {other.mode}" for asked, other in others))

@@ -296,3 +296,13 @@ def test_more_patience_never_stops_earlier_nor_loses_more(values, patience):
     first, second = (replay_runs([run(eval_x=values)], [f"patience={wait}"], mode="min").rows()[0] for wait in (patience, patience + 1))
     assert (first["stopped_eval"] or np.inf) <= (second["stopped_eval"] or np.inf)
     assert second["regret"] <= first["regret"]
+
+
+@pytest.mark.parametrize("policy", ["tutorial", "tutorial:patience=2,every=2", "patience=3 | tutorial"])
+def test_the_tutorials_callback_that_never_fires_is_told(policy):
+    """It watches val_loss and passes over a log without it: the trap that nobody sees."""
+    with pytest.raises(
+        InputError, match=r"no metric 'val_loss'.*Did you mean eval_loss\? On such a log the callback never fires.*monitor='eval_loss'"
+    ):
+        one(run(eval_loss=[1.0, 0.9, 0.95, 0.96]), policy)
+    assert one(run(val_loss=[1.0, 0.9, 0.95, 0.96, 0.97]), "tutorial").stopped_eval == 5

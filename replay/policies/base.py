@@ -111,6 +111,10 @@ class Policy(ABC):
         """The policy with the modes of the metrics that it names filled in, where it does not say them itself."""
         return self
 
+    def absent(self) -> str | None:
+        """What a log without the metric that the policy insists on means for the tool's own rule, in words; None: nothing to add."""
+        return None
+
     def caution(self, metric: str, mode: Mode) -> str | None:
         """What a user should know before trusting the rule on this metric, in one sentence; None: nothing."""
         return None

@@ -98,6 +98,9 @@ class Modified(Policy):
         direction = self.direction or (modes.get(self.watch) if self.watch else None)
         return replace(self, policy=self.policy.resolved(modes), direction=direction)
 
+    def absent(self) -> str | None:
+        return self.policy.absent()
+
     def caution(self, metric: str, mode: Mode) -> str | None:
         return self.policy.caution(self.watch or metric, self.mode or mode)
 
@@ -202,6 +205,9 @@ class _Combined(Policy):
 
     def resolved(self, modes: Mapping[str, Mode]) -> Policy:
         return replace(self, parts=tuple(part.resolved(modes) for part in self.parts))
+
+    def absent(self) -> str | None:
+        return next((text for part in self.parts if (text := part.absent()) is not None), None)
 
     def caution(self, metric: str, mode: Mode) -> str | None:
         said = [text for part in self.parts if (text := part.caution(metric, part.mode or mode)) is not None]

@@ -39,16 +39,19 @@ class Tutorial(Policy):
     min_delta: float = param("the gain that counts", 0.0)
     monitor: str = param("the metric it watches; transformers logs eval_loss", "val_loss")
 
+    def absent(self) -> str | None:
+        if canonical(self.monitor) != "val_loss":
+            return f"on such a log the callback never fires, without a word: there is no {self.monitor}"
+        return (
+            "on such a log the callback never fires, without a word: transformers logs eval_loss, never val_loss; write"
+            " tutorial:monitor=eval_loss (in the callback: monitor='eval_loss')"
+        )
+
     def caution(self, metric: str, mode: Mode) -> str | None:
         if mode == "max":
             return (
                 f"tutorial takes lower as better, also for {metric}: it stops a run whose {metric} rises;"
                 " write transformers:patience=… with metric_for_best_model, or patience=… here"
-            )
-        if canonical(self.monitor) == "val_loss":
-            return (
-                "tutorial watches val_loss, which transformers never logs, so that there the callback never stops;"
-                " write tutorial:monitor=eval_loss (in the callback: monitor='eval_loss'), or use transformers' EarlyStoppingCallback"
             )
         return None
 
