@@ -1,5 +1,6 @@
 """Whole fine-tunes of tiny models, by the command."""
 
+import functools
 import itertools
 import json
 import os
@@ -371,7 +372,9 @@ def test_two_processes_do_not_train_the_same_run(workplace, collect_run, tmp_pat
 def test_an_interrupt_is_one_sentence(workplace, tmp_path):
     (workplace / "stopped.toml").write_text(toml(changed(CLASSIFIER, train={"max_steps": 2000, "eval_every": 2})))
     command = [sys.executable, "-m", "collect", "run", str(workplace / "stopped.toml"), "--out", str(tmp_path)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    # the tests may run in the background of a shell, which lets its children ignore the signal
+    listen = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=listen) as process:
         log = tmp_path / "stopped" / "eval_log.jsonl"
         while process.poll() is None and not (log.exists() and '"eval"' in log.read_text()):
             time.sleep(0.02)

@@ -114,7 +114,8 @@ def test_the_tutorials_callback_takes_lower_as_better():
     assert rule.stop_eval([0.5, 0.6, 0.7], mode="max") == 3
     assert "lower as better" in rule.caution("eval_accuracy", "max")
     assert rule.caution("eval_loss", "min") is None
-    assert "write tutorial:monitor=eval_loss" in parse_policy("tutorial").caution("val_loss", "min")
+    assert parse_policy("tutorial").caution("val_loss", "min") is None
+    assert "write tutorial:monitor=eval_loss" in parse_policy("tutorial").absent()
     assert rule.decide([1.0, 0.5]).reason == "better by 0.5"
     with pytest.raises(PolicyError):
         parse_policy("tutorial:patience=-1")
