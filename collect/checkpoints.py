@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def newest(folder: Path, log: Existing) -> Path | None:
     return None
 
 
-def prune(folder: Path, keeps: Any) -> None:
+def prune(folder: Path, keeps: Callable[[int], bool]) -> None:
     """Remove the checkpoints of the steps that ``keeps`` does not want."""
     for path in folder.glob("checkpoint-*"):
         found = re.fullmatch(r"checkpoint-(\d+)", path.name)

@@ -19,10 +19,25 @@ from typing import Any, Literal
 
 from replay.errors import InputError, suggestion
 
-__all__ = ["Config", "Data", "Generation", "Generic", "Lora", "Model", "Train", "describe", "load", "parse", "parse_record", "read_toml"]
+__all__ = [
+    "GENERATED",
+    "Config",
+    "Data",
+    "Generation",
+    "Generic",
+    "Lora",
+    "Model",
+    "Train",
+    "describe",
+    "load",
+    "parse",
+    "parse_record",
+    "read_toml",
+]
 
 _REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9][A-Za-z0-9.+!_-]*")
-_METRICS = ("rougeL", "bleu", "exact_match")
+#: What can be told of a generated answer; all are better the higher.
+GENERATED = ("rougeL", "bleu", "exact_match")
 
 
 @dataclass(frozen=True)
@@ -132,7 +147,7 @@ class Generation:
     every: int = 5
     examples: int = 32
     max_new_tokens: int = 32
-    metrics: tuple[str, ...] = _METRICS
+    metrics: tuple[str, ...] = GENERATED
 
 
 @dataclass(frozen=True)
@@ -420,10 +435,10 @@ def _check(config: Config, where: str) -> None:
                 refuse(f"train.{key}", value, f"it needs train.scheduler = 'reduce-on-plateau', not {train.scheduler!r}")
     if generation is not None:
         if not generation.metrics:
-            refuse("generation.metrics", [], f"it must have one or more of {', '.join(_METRICS)}")
+            refuse("generation.metrics", [], f"it must have one or more of {', '.join(GENERATED)}")
         for metric in generation.metrics:
-            if metric not in _METRICS:
-                refuse("generation.metrics", list(generation.metrics), f"{metric!r} must be one of {suggestion(metric, _METRICS)}")
+            if metric not in GENERATED:
+                refuse("generation.metrics", list(generation.metrics), f"{metric!r} must be one of {suggestion(metric, GENERATED)}")
         if len(set(generation.metrics)) < len(generation.metrics):
             refuse("generation.metrics", list(generation.metrics), "it must name each metric once")
     wanted = ("text", "label") if config.task == "classification" else ("answer",)

@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 from collect.config import Config, parse_record
 from collect.machine import Energy, hardware, peak_memory, processes, summed, versions
 from replay.errors import InputError, ReplayWarning, suggestion
-from replay.importers.eval_log import FORMAT_NAME, VERSION, decode, encode, number
+from replay.importers.eval_log import FORMAT_NAME, VERSION, decode, encode, entries, number
 
 if TYPE_CHECKING:
     from transformers import TrainerCallback as _Callback
@@ -33,6 +33,8 @@ else:
 __all__ = ["FILE_NAME", "NOT_METRICS", "EvalLog", "Existing", "config_of", "existing", "other_config"]
 
 FILE_NAME = "eval_log.jsonl"
+#: How the header line of every log begins.
+_BEGIN = encode({"format": FORMAT_NAME}).rstrip("}\n")
 _HEADER = (
     "modes", "monitor", "planned_steps", "planned_epochs", "model", "dataset", "group", "hyperparameters", "seed", "versions",
     "hardware", "data", "config", "devices", "lora",
@@ -47,6 +49,8 @@ _HYPERPARAMETERS = (
     "max_steps", "num_train_epochs", "bf16", "fp16",
 )  # fmt: skip
 _LORA = ("r", "lora_alpha", "lora_dropout", "target_modules", "modules_to_save", "use_rslora", "use_dora")
+#: What a training log entry holds.
+_TRAIN = ("loss", "learning_rate", "grad_norm")
 #: Counters whose loss to a kill is told as waste.
 _WASTE = ("wall_seconds", "train_seconds", "tokens", "padded_tokens", "flops", "energy_joules")
 
@@ -87,7 +91,7 @@ def existing(folder: Path) -> Existing | None:
         header = decode(lines[0])
     except ValueError:
         header = {}
-    if len(lines) == 1 and (not text or header == {}) and '{"format": "replay-eval-log"'.startswith(text[:28]):
+    if not header and len(lines) == 1 and _BEGIN.startswith(text[: len(_BEGIN)]):
         # the kill came while the very first line was written: there is nothing in it to keep
         return Existing({}, [], 0.0, 0, False, True)
     if header.get("format") != FORMAT_NAME or header.get("version") != VERSION:
@@ -174,6 +178,7 @@ class EvalLog(_Callback):
         self._measures = (signals, step_signals)
         self._file: IO[bytes] | None = None
         self._segment = 0
+        self._resumed_at_eval = False
         self._counts: dict[str, Any] = {}
         self._local: dict[str, Any] = {}
         self._evals = 0
@@ -221,7 +226,7 @@ class EvalLog(_Callback):
 
     def log_train(self, step: int, values: Mapping[str, Any], *, epoch: float | None = None) -> None:
         """Write one training log entry: ``loss`` (mean since the entry before), ``learning_rate``, ``grad_norm``."""
-        plain = _plain({name: values[name] for name in ("loss", "learning_rate", "grad_norm") if name in values})
+        plain = _plain({name: values[name] for name in _TRAIN if name in values})
         self._open(step)
         self._write({"kind": "train", "step": int(step), "epoch": epoch, **plain, "compute": self._so_far()})
         self._remember_train(int(step), plain)
@@ -262,8 +267,7 @@ class EvalLog(_Callback):
             record["compute"] = {"eval_seconds": eval_seconds}
             self._eval_seconds += eval_seconds
         self._write(record)
-        self._end_of_eval()
-        self._mark = time.perf_counter()
+        self.discard_eval()
 
     def discard_eval(self) -> None:
         """Forget what was counted of the evaluation in progress, which is of no step."""
@@ -307,22 +311,20 @@ class EvalLog(_Callback):
         self._energy_before = number(base.pop("energy_joules", None)) if base or step else 0.0
         self._counts = {name: value for name, value in base.items() if not name.startswith(("eval_", "peak_", "wasted_", "total_flos"))}
         for name, value in waste.items():
-            earlier = [_object(record, "wasted").get(name) for record in there.records if record.get("kind") == "segment"]
+            earlier = [entries(record, "wasted").get(name) for record in there.records if record.get("kind") == "segment"]
             self._counts[f"wasted_{name}"] = value + sum(number(one) or 0.0 for one in earlier)
         self._evals = len({record.get("step") for record in evals})
         self._segment = sum(record.get("kind") == "segment" for record in there.records) + 1
-        self._logged_step = self._last_step = step
+        self._last_step = step
         since = kept.index(evals[-1]) + 1 if evals else 0
         self._losses.clear()
-        before = int(number(evals[-1].get("step")) or 0) if evals else 0
+        evaluated = int(number(evals[-1].get("step")) or 0) if evals else 0
+        self._resumed_at_eval = bool(evals) and evaluated == step
+        self._logged_step = evaluated if kept else step
         for record in kept[since:]:
             if record.get("kind") == "train":
-                at = int(number(record.get("step")) or 0)
-                self._logged_step, before = before, at
-                self._remember_train(
-                    at, {name: value for name in ("loss", "learning_rate", "grad_norm") if (value := number(record.get(name))) is not None}
-                )
-        self._logged_step = before if kept else step
+                plain = {name: value for name in _TRAIN if (value := number(record.get(name))) is not None}
+                self._remember_train(int(number(record.get("step")) or 0), plain)
         self._write({"kind": "segment", "segment": self._segment, "resumed_from": step, "time": time.time(), "wasted": waste})
 
     def end(self, step: int, reason: str) -> None:
@@ -531,8 +533,7 @@ class EvalLog(_Callback):
             warnings.warn(text, ReplayWarning, stacklevel=2)
         for name, value in _from_trainer(args, state, model, kwargs.get("train_dataloader")).items():
             self.header.setdefault(name, value)
-        there = existing(self.folder)
-        if state.global_step or (self._restart and there is not None and there.header and not there.ended):
+        if state.global_step or (self._restart and (there := existing(self.folder)) is not None and not there.ended):
             self.resume(state.global_step)
         adapter = None
         if model is not None and any(self._measures):
@@ -546,12 +547,8 @@ class EvalLog(_Callback):
         if state.global_step:
             if self._steps is not None:
                 self._steps.restore(_checkpoint_folder(args, state))
-            if self._signals is not None and self._was_evaluated(there, state.global_step):
+            if self._signals is not None and self._resumed_at_eval:
                 self._signals.remember()
-
-    def _was_evaluated(self, there: Existing | None, step: int) -> bool:
-        kept = [] if there is None else _kept(there.records, step)[0]
-        return any(record.get("kind") == "eval" and number(record.get("step")) == step for record in kept)
 
     def _count_tokens(self, model: Any, args: Any, inputs: Mapping[str, Any]) -> None:
         ids, mask = inputs.get("input_ids"), inputs.get("attention_mask")
@@ -675,11 +672,6 @@ def _checkpoint_folder(args: Any, state: Any) -> Path:
     return Path(args.output_dir) / f"checkpoint-{state.global_step}"
 
 
-def _object(record: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = record.get(key)
-    return value if isinstance(value, dict) else {}
-
-
 def _kept(records: Sequence[Mapping[str, Any]], step: float) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
     """(records that are valid up to ``step``, records that were valid until now)."""
     valid: list[Mapping[str, Any]] = []
@@ -707,7 +699,7 @@ def _counted(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The last known value of each counter in some records."""
     found: dict[str, Any] = {}
     for record in records:
-        found |= {name: value for name, value in _object(record, "compute").items() if _is_number(value)}
+        found |= {name: value for name, value in entries(record, "compute").items() if _is_number(value)}
     return found
 
 

@@ -8,10 +8,7 @@ from typing import Any, NamedTuple
 from collect.data import Example
 from collect.machine import gathered, processes, rank
 
-__all__ = ["METRICS", "Prompt", "answers", "prompts", "scores"]
-
-#: What can be told of a generated answer; all are better the higher.
-METRICS = ("rougeL", "bleu", "exact_match")
+__all__ = ["Prompt", "answers", "prompts", "scores"]
 
 
 class Prompt(NamedTuple):

@@ -31,6 +31,7 @@ import click
 
 from collect import config as settings
 from collect.config import Config
+from collect.machine import NEEDED
 from replay.errors import InputError, printable, suggestion
 
 __all__ = ["BUSY", "expand", "only", "pick", "run_all", "shard", "states"]
@@ -41,7 +42,6 @@ _MOST_RUNS = 10_000
 _POLL_SECONDS = 0.1
 #: How much of the end of a run's messages is looked at for the line to show.
 _TAIL_BYTES = 65536
-_NEEDS = ("torch", "transformers", "peft", "accelerate")
 _FIELD = re.compile(r"\{([^{}]*)\}")
 #: What stands before the value in a name, where the key's own last part would be long.
 _SHORT = {
@@ -397,7 +397,7 @@ def run_all(path: Path, configs: Sequence[Config], out: Path, *, jobs: int = 1, 
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InputError("collect grid starts its runs itself; for one run on several GPUs, accelerate launch -m collect run")
-    for library in _NEEDS:
+    for library in NEEDED:
         if importlib.util.find_spec(library) is None:
             raise InputError(f"{library} is not installed; pip install 'stop-replay[collect]'")
     waiting = deque(config for config in configs if not _finished(config, out))

@@ -10,8 +10,10 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["Energy", "gathered", "hardware", "peak_memory", "processes", "rank", "summed", "versions"]
+__all__ = ["NEEDED", "Energy", "gathered", "hardware", "peak_memory", "processes", "rank", "summed", "versions"]
 
+#: What every training needs.
+NEEDED = ("torch", "transformers", "peft", "accelerate")
 _LIBRARIES = ("stop-replay", "torch", "transformers", "peft", "accelerate", "trl", "bitsandbytes", "tokenizers", "numpy")
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from collect.signals import Adapter, StepMeter
 from replay.errors import InputError
-from replay.importers.step_signals import FILE_NAME, encode_header, encode_record
+from replay.importers.step_signals import COLUMNS, FILE_NAME, TOTALS, encode_header, encode_record, record_size
 
 __all__ = ["GRADIENTS", "StepLog"]
 
@@ -26,7 +26,7 @@ class StepLog:
         #: L2 norm of all gradients of the last step, as the optimizer got them.
         self.grad_norm: float | None = None
         header = encode_header(adapter.names, adapter.parameters)
-        size = len(encode_record(0, 0, *_nothing(len(adapter.names))))
+        size = record_size({"modules": adapter.names, "columns": COLUMNS, "totals": TOTALS})
         found = self._path.read_bytes()[: len(header)] if self._path.exists() else b""
         self._file: IO[bytes]
         if found == header and segment:
@@ -70,11 +70,3 @@ class StepLog:
             from safetensors.torch import load_file
 
             self._meter.restore(load_file(checkpoint / GRADIENTS))
-
-
-def _nothing(modules: int) -> Any:
-    import numpy as np
-
-    from replay.importers.step_signals import COLUMNS, TOTALS
-
-    return np.zeros(len(TOTALS), dtype=np.float32), np.zeros((len(COLUMNS), modules), dtype=np.float32)

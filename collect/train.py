@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import importlib
 import math
 import os
 from collections.abc import Iterator, Sequence
@@ -18,7 +19,7 @@ import numpy as np
 from collect import data, generate, model
 from collect import eval_log as logs
 from collect.config import Config
-from collect.machine import gathered, rank
+from collect.machine import NEEDED, gathered, rank
 from replay.errors import InputError, ReplayError
 
 __all__ = ["Busy", "Fit", "Plan", "fit", "header_of", "modes", "plan", "require", "run"]
@@ -175,19 +176,10 @@ def run(config: Config, folder: Path, cache: Path, plan: Plan, *, progress: bool
     return dict(trainer.last_metrics)
 
 
-def require(config: Config | None = None) -> None:
+def require(config: Config) -> None:
     """Raise ImportError, with its name, for a library that is not installed and that this training needs."""
-    import accelerate
-    import peft
-    import torch
-    import transformers
-
-    del accelerate, peft, torch, transformers
-    if config is not None and config.generation is not None:
-        import rouge_score
-        import sacrebleu
-
-        del rouge_score, sacrebleu
+    for name in (*NEEDED, *(("rouge_score", "sacrebleu") if config.generation is not None else ())):
+        importlib.import_module(name)
 
 
 def modes(config: Config) -> dict[str, str]:

@@ -144,10 +144,9 @@ class Sets(_Trainer):  # type: ignore[misc]
         """Metrics of the eval sets with the adapter switched off; the random numbers of the training are as without it."""
         began = time.perf_counter()
         metrics: dict[str, float] = {}
-        devices = [self.args.device] if self.args.device.type == "cuda" else []
         unwrapped = self.accelerator.unwrap_model(self.model)
         self.kind = _BASE  # without the adapter, a batch of the same shape takes fewer operations
-        with torch.random.fork_rng(devices), unwrapped.disable_adapter():
+        with self._random_aside(), unwrapped.disable_adapter():
             for name, examples in self.sets.items():
                 output = self.evaluation_loop(self.get_eval_dataloader(examples), _BASE, metric_key_prefix=name)
                 metrics |= {key: value for key, value in output.metrics.items() if not key.endswith(NOT_METRICS)}
@@ -158,13 +157,16 @@ class Sets(_Trainer):  # type: ignore[misc]
         else:
             self.eval_log.discard_eval()
 
+    def _random_aside(self) -> Any:
+        """The random generators as they are now, again when this is left."""
+        return torch.random.fork_rng([self.args.device] if self.args.device.type == "cuda" else [])
+
     def try_memory(self) -> None:
         """One training step's and one evaluation's memory with the longest examples, without any effect on the training."""
         sizes = ((self.train_dataset, self.args.train_batch_size, True), (self.sets["eval"], self.args.eval_batch_size, False))
-        devices = [self.args.device] if self.args.device.type == "cuda" else []
         if self.args.gradient_checkpointing:
             self.model.gradient_checkpointing_enable(self.args.gradient_checkpointing_kwargs)
-        with torch.random.fork_rng(devices):
+        with self._random_aside():
             for examples, count, trains in sizes:
                 longest = sorted(examples, key=lambda example: len(example["input_ids"]))[-count:]
                 inputs = self._prepare_inputs(self.data_collator(longest))
@@ -176,7 +178,7 @@ class Sets(_Trainer):  # type: ignore[misc]
                 self.model.zero_grad()
         del inputs, loss
         gc.collect()
-        if devices:
+        if self.args.device.type == "cuda":
             torch.cuda.empty_cache()
 
     def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:

@@ -517,8 +517,8 @@ def replay_runs(
 
     ``baselines`` adds never and one-epoch before the policies and the oracle behind them. ``keep`` says which checkpoint a stop
     keeps: ``best`` (by the monitor, up to the stop), ``best-saved`` (among evals that wrote one), ``transformers`` (what its
-    load_best_model_at_end loads) or ``last``. ``traces`` keeps how
-    every policy saw every run. Errors and the rest as for `simulate`.
+    load_best_model_at_end loads) or ``last``. ``traces`` keeps how every policy saw every run. Errors and the rest as for
+    `simulate`.
     """
     if keep not in _KEEPS:
         raise InputError(f"keep is {', '.join(_KEEPS[:-1])} or {_KEEPS[-1]}, not {keep!r}")

@@ -38,15 +38,6 @@ def table(of):
     _out(getattr(catalogue, of)("markdown").rstrip())
 
 
-def stops(values, specs):
-    """Print where each policy stops one curve."""
-    from replay import parse_policy
-
-    _out("| rule | stops at eval |\n| :-- | --: |")
-    for spec in specs:
-        _out(f"| `{spec}` | {parse_policy(spec).stop_eval(values) or 'never'} |")
-
-
 def disagreement():
     """Print at which eval each tool's rule, given the same patience and threshold, stops the same sequences."""
     import math

@@ -51,7 +51,7 @@ from replay.errors import InputError
 from replay.importers.base import Format, Loaded, PointsBuilder, assemble
 from replay.run import COUNTERS
 
-__all__ = ["FORMAT", "FORMAT_NAME", "VERSION", "decode", "encode"]
+__all__ = ["FORMAT", "FORMAT_NAME", "VERSION", "decode", "encode", "entries", "number"]
 
 FORMAT_NAME = "replay-eval-log"
 VERSION = 1
@@ -135,12 +135,12 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
                 if at is not None:
                     resumes.append((len(rows) + 1, at))
                     saved = {step: kept for step, kept in saved.items() if step <= at}
-                    for name, value in _numbers(_object(record, "wasted")).items():
+                    for name, value in _numbers(entries(record, "wasted")).items():
                         wasted[name] = wasted.get(name, 0.0) + value
             elif kind == "end":
                 end = record
             elif kind == "reference":
-                reference |= _numbers(_object(record, "metrics"))
+                reference |= _numbers(entries(record, "metrics"))
             elif step is None:
                 continue
             elif kind == "checkpoint":
@@ -154,7 +154,7 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
     held_out: set[str] = set()
     points = PointsBuilder()
     for record in rows:
-        held_out |= set(_numbers(_object(record, "metrics")))
+        held_out |= set(_numbers(entries(record, "metrics")))
         points.add(number(record["step"]) or 0.0, _values(record, saved))
     runs = assemble(
         run_id,
@@ -193,18 +193,18 @@ def _is_more(record: Mapping[str, Any], step: float) -> bool:
 def _continue(record: dict[str, Any], more: Mapping[str, Any]) -> None:
     """Add a further data set's figures to the evaluation that they belong to."""
     for key in ("metrics", "counts", "signals"):
-        record[key] = {**_object(more, key), **_object(record, key)}
+        record[key] = {**entries(more, key), **entries(record, key)}
     for key in ("compute", "train"):
-        record[key] = {**_object(record, key), **_object(more, key)}
+        record[key] = {**entries(record, key), **entries(more, key)}
 
 
 def _values(record: Mapping[str, Any], saved: Mapping[float, float]) -> dict[str, float]:
     """What a training log entry or an evaluation says of its step, under the names of `assemble`."""
     if record["kind"] == "train":
         return _numbers(record, ("epoch", "loss", "learning_rate", "grad_norm"))
-    values = _numbers(_object(record, "metrics"))
+    values = _numbers(entries(record, "metrics"))
     for key in ("train", "signals", "compute"):
-        values |= {f"{key}/{name}": value for name, value in _numbers(_object(record, key)).items()}
+        values |= {f"{key}/{name}": value for name, value in _numbers(entries(record, key)).items()}
     values |= _numbers(record, ("epoch",))
     step = number(record["step"])
     if isinstance(record.get("saved"), bool) or step in saved:
@@ -238,7 +238,8 @@ def _meta(header: Mapping[str, Any], end: Mapping[str, Any]) -> dict[str, Any]:
     return {**meta, "trained_steps": number(end.get("step")), "complete": bool(end)}
 
 
-def _object(record: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+def entries(record: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """The object under a key of a record; empty where there is none."""
     value = record.get(key)
     return value if isinstance(value, dict) else {}
 

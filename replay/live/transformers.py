@@ -59,10 +59,6 @@ class StopCallback(TrainerCallback):  # type: ignore[misc, unused-ignore]
         if self._decide(state):
             self._stop(state, control)
 
-    def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self.decision is not None and self.decision.stop:
-            control.should_training_stop = True
-
     def _decide(self, state: Any) -> bool:
         given = {name: getattr(state, name) for name in _FACTS}
         runs = [run for run in trainer_state.runs_of({**given, "log_history": state.log_history}, "run") if len(run)]

@@ -7,7 +7,6 @@ resumed training loses nothing, and the training stops at the eval where a repla
 from __future__ import annotations
 
 import logging
-import math
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -72,7 +71,7 @@ def run_of(rows: Sequence[Mapping[str, float]], *, step_unit: str = "step") -> R
     """A run from rows of ``step``, ``epoch`` and logged values, as they would be read from a file of them."""
     points = PointsBuilder()
     for row in rows:
-        points.add(row["step"], {name: value for name, value in row.items() if name != "step" and not math.isinf(row["step"])})
+        points.add(row["step"], {name: value for name, value in row.items() if name != "step"})
     series = points.points()
     held_out = held_out_of(series) or {name for name in series if is_metric(name)}
     counters, companions = measures_of(series, held_out)

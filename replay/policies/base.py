@@ -19,7 +19,7 @@ import numpy as np
 from replay.errors import PolicyError
 from replay.run import Bools, Curve, CurveBatch, Floats, Ints, Mode
 
-__all__ = ["POSITIONS", "Decision", "Policy", "Trace", "param", "plain", "position", "steady"]
+__all__ = ["POSITIONS", "Decision", "Policy", "Trace", "in_a_row", "param", "plain", "position", "steady"]
 
 
 class Decision(NamedTuple):
@@ -220,6 +220,13 @@ def first_reached(signal: Floats, limit: float) -> Ints:
 
 #: Units that how far an eval is can be told in, and the companion that each takes.
 POSITIONS: dict[str, tuple[str, ...]] = {"evals": (), "steps": (), "epochs": ("epoch",), "tokens": ("tokens",)}
+
+
+def in_a_row(holds: Bools) -> Floats:
+    """How many evals in a row, up to each, something holds; shape runs × evals."""
+    evals = np.arange(1, holds.shape[1] + 1)
+    last_not = np.maximum.accumulate(np.where(holds, 0, evals), axis=1) if holds.shape[1] else np.empty(holds.shape)
+    return (evals - last_not).astype(np.float64)
 
 
 def position(batch: CurveBatch, unit: str) -> Floats:

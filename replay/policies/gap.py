@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from replay.policies.base import Policy, Trace, param, steady
+from replay.policies.base import Policy, Trace, in_a_row, param, steady
 from replay.policies.fits import trend, windows
 from replay.run import CurveBatch, Mode
 
@@ -54,12 +54,7 @@ class Gap(Policy):
             for out, rows in ((train, losses), (metric, values)):
                 out[:, self.window - 1 :] = np.where(known.sum(axis=1) < 3, np.nan, trend(rows, known)[0]).reshape(len(out), -1)
         widens = (train < 0) & (metric > 0)
-        count = np.zeros(batch.shape)
-        so_far = np.zeros(batch.shape[0])
-        for eval in range(batch.shape[1]):
-            so_far = np.where(widens[:, eval], so_far + 1, 0.0)
-            count[:, eval] = so_far
-        return Trace(batch, count, figures={"train": train, "metric": metric if batch.mode == "min" else -metric})
+        return Trace(batch, in_a_row(widens), figures={"train": train, "metric": metric if batch.mode == "min" else -metric})
 
     def reason(self, trace: Trace, run: int, eval: int) -> str:
         train, metric, count = (float(array[run, eval]) for array in (trace.figures["train"], trace.figures["metric"], trace.signal))

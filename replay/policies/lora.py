@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from replay.policies.base import Policy, Trace, param, plain, steady
+from replay.policies.base import Policy, Trace, in_a_row, param, plain, steady
 from replay.run import CurveBatch, Floats, Mode
 
 __all__ = ["Adapter", "Drift"]
@@ -55,12 +55,7 @@ class Adapter(Policy):
             with np.errstate(all="ignore"):
                 turn[:, 1:] = np.abs(rank[:, 1:] / rank[:, :-1] - 1)
             settled &= turn < self.rank
-        count = np.zeros(batch.shape)
-        so_far = np.zeros(batch.shape[0])
-        for eval in range(batch.shape[1]):
-            so_far = np.where(settled[:, eval], so_far + 1, 0.0)
-            count[:, eval] = so_far
-        return Trace(batch, count, figures={"turn": turn})
+        return Trace(batch, in_a_row(settled), figures={"turn": turn})
 
     def reason(self, trace: Trace, run: int, eval: int) -> str:
         change, turn = float(trace.batch.columns[_CHANGE][run, eval]), float(trace.figures["turn"][run, eval])

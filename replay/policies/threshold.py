@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from replay.policies.base import Policy, Trace, param, plain, steady
+from replay.policies.base import Policy, Trace, in_a_row, param, plain, steady
 from replay.run import CurveBatch, Mode
 
 __all__ = ["Divergence", "Nonfinite", "Target"]
@@ -95,11 +95,7 @@ class Nonfinite(Policy):
         return float(self.nonfinite)
 
     def trace(self, batch: CurveBatch) -> Trace:
-        evals = np.arange(1, batch.shape[1] + 1)
-        last_finite = (
-            np.maximum.accumulate(np.where(np.isfinite(batch.values), evals, 0), axis=1) if batch.shape[1] else np.empty(batch.shape)
-        )
-        return Trace(batch, (evals - last_finite).astype(np.float64))
+        return Trace(batch, in_a_row(~np.isfinite(batch.values)))
 
     def reason(self, trace: Trace, run: int, eval: int) -> str:
         count = int(trace.signal[run, eval])

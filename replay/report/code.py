@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from replay.policies.base import Policy, plain
 from replay.policies.presets.keras import Keras
 from replay.policies.presets.lightning import Lightning
@@ -68,13 +70,10 @@ def _keras(policy: Policy, monitor: str | None, mode: Mode | None) -> str | None
         given["baseline"] = plain(policy.baseline)
     if policy.start_from_epoch:
         given["start_from_epoch"] = plain(policy.start_from_epoch)
-    arguments = ", ".join(
-        [f"monitor={monitor or 'val_loss'!r}", f"mode={mode or 'min'!r}", *(f"{key}={text}" for key, text in given.items())]
-    )
     return f"""\
 from keras.callbacks import EarlyStopping
 
-model.fit(x, y, validation_data=(x_val, y_val), epochs=100, callbacks=[EarlyStopping({arguments})])
+model.fit(x, y, validation_data=(x_val, y_val), epochs=100, callbacks=[EarlyStopping({_arguments(monitor, mode, given)})])
 """
 
 
@@ -85,11 +84,13 @@ def _lightning(policy: Policy, monitor: str | None, mode: Mode | None) -> str | 
     for name in ("stopping_threshold", "divergence_threshold"):
         if (value := getattr(policy, name)) is not None:
             given[name] = plain(value)
-    arguments = ", ".join(
-        [f"monitor={monitor or 'val_loss'!r}", f"mode={mode or 'min'!r}", *(f"{key}={text}" for key, text in given.items())]
-    )
     return f"""\
 from lightning.pytorch.callbacks import EarlyStopping
 
-trainer = Trainer(max_epochs=100, callbacks=[EarlyStopping({arguments})])
+trainer = Trainer(max_epochs=100, callbacks=[EarlyStopping({_arguments(monitor, mode, given)})])
 """
+
+
+def _arguments(monitor: str | None, mode: Mode | None, given: Mapping[str, str]) -> str:
+    said = {"monitor": repr(monitor or "val_loss"), "mode": repr(mode or "min"), **given}
+    return ", ".join(f"{name}={text}" for name, text in said.items())

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from collect import generate
+from collect.config import GENERATED
 from collect.data import Example
 from tests.collect.conftest import LANGUAGE, changed
 
@@ -29,7 +30,7 @@ def run(collect_run):
 
 def test_scores_are_those_of_the_libraries():
     written, wanted = [" 4 apples", "the cat sat", "7"], ["4 apples", "the cat sat down", "8"]
-    found = generate.scores(written, wanted, generate.METRICS)
+    found = generate.scores(written, wanted, GENERATED)
     assert found["exact_match"] == pytest.approx(1 / 3)
     # longest common subsequence: 2 of 2 and 2; 3 of 3 and 4 words; none
     assert found["rougeL"] == pytest.approx((1 + 2 * 1 * 0.75 / 1.75 + 0) / 3)

@@ -24,6 +24,7 @@ from replay.importers.base import (
     split_of,
     step_name,
 )
+from tests.importers.columns import curve
 
 
 def build(rows):
@@ -36,11 +37,6 @@ def build(rows):
 
 def runs_of(rows, **options):
     return assemble("run", build(rows), held_out={"val_loss", "val_acc"}, meta={}, **options)
-
-
-def curve(run, name="val_loss"):
-    values, present = run.columns[name]
-    return dict(zip(run.steps[present].tolist(), values[present].tolist(), strict=True))
 
 
 # ---------------------------------------------------------------- kills and resumes

@@ -7,6 +7,7 @@ import pytest
 from replay.errors import InputError
 from replay.importers import read, sniff
 from replay.importers.csv_log import FORMAT
+from tests.importers.columns import curve
 
 
 def put(path, text, encoding="utf-8"):
@@ -20,11 +21,6 @@ def load(tmp_path, text, name="metrics.csv", encoding="utf-8"):
     assert sniff(path) is FORMAT
     (run,), problems = FORMAT.load([path], "run")
     return run, problems
-
-
-def curve(run, metric):
-    values, present = run.columns[metric]
-    return dict(zip(run.steps[present].tolist(), values[present].tolist(), strict=True))
 
 
 def test_lightning_writes_a_row_for_each_call_of_log(tmp_path):

@@ -8,6 +8,7 @@ import pytest
 from replay.errors import InputError
 from replay.importers import sniff
 from replay.importers.jsonl import FORMAT, _seconds
+from tests.importers.columns import curve
 
 
 def put(path, rows):
@@ -22,11 +23,6 @@ def load(tmp_path, rows, name="log.jsonl"):
     assert sniff(path) is FORMAT
     (run,), problems = FORMAT.load([path], "run")
     return run, problems
-
-
-def curve(run, metric):
-    values, present = run.columns[metric]
-    return dict(zip(run.steps[present].tolist(), values[present].tolist(), strict=True))
 
 
 @pytest.mark.parametrize("key", ["step", "global_step", "iteration", "iter", "current_steps", "Step", "train/global_step"])

@@ -19,6 +19,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from replay.errors import InputError
 from replay.importers import read
 from replay.importers.tensorboard import FORMAT, read_events
+from tests.importers.columns import curve
 
 SCALARS = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="scalars"))
 
@@ -61,11 +62,6 @@ def load(root):
 
 def series(tag, values, first=1, wall=None):
     return [scalar(tag, first + place, value, None if wall is None else wall + place) for place, value in enumerate(values)]
-
-
-def curve(run, metric):
-    values, present = run.columns[metric]
-    return dict(zip(run.steps[present].tolist(), values[present].tolist(), strict=True))
 
 
 LOSS = [1.0, 0.5, 0.75, 0.25]

@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from replay.errors import PolicyError
 from replay.policies.base import param
-from replay.policies.presets.counting import Counting
+from replay.policies.presets.counting import Counting, better
 from replay.run import Bools, Floats, Mode
 
 __all__ = ["AllenNLP"]
@@ -32,6 +30,7 @@ class AllenNLP(Counting):
 
     name: ClassVar[str] = "allennlp"
     checked_against: ClassVar[str | None] = "allennlp 80fb6061 (source)"
+    takes_first: ClassVar[bool] = True
 
     patience: int = param("epochs (evals) without a gain, at least 1")
 
@@ -43,7 +42,5 @@ class AllenNLP(Counting):
     def limit(self, mode: Mode) -> float:
         return float(self.patience)
 
-    def improves(self, mode: Mode, value: Floats, best: Floats, first: bool) -> Bools:
-        if first:
-            return np.ones(len(value), dtype=bool)
-        return value < best if mode == "min" else value > best
+    def improves(self, mode: Mode, value: Floats, best: Floats) -> Bools:
+        return better(mode, value, best)

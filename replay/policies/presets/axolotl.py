@@ -7,15 +7,15 @@ from typing import ClassVar
 
 import numpy as np
 
-from replay.policies.base import Policy, Trace, param
-from replay.policies.presets.transformers import Transformers
-from replay.run import CurveBatch, Mode
+from replay.policies.base import Trace, param
+from replay.policies.presets.transformers import OfTransformers
+from replay.run import CurveBatch
 
 __all__ = ["Axolotl"]
 
 
 @dataclass(frozen=True)
-class Axolotl(Policy):
+class Axolotl(OfTransformers):
     """axolotl's early_stopping_patience: transformers' EarlyStoppingCallback, counting evals; 0 is off.
 
     A number that is not 0 is handed to EarlyStoppingCallback as its patience, with the threshold left at 0; see
@@ -31,22 +31,15 @@ class Axolotl(Policy):
     """
 
     name: ClassVar[str] = "axolotl"
-    checked_against: ClassVar[str | None] = "transformers 5.24.0"
 
     early_stopping_patience: int = param("evals without a gain; 0: off", minimum=0, aliases=("patience",))
 
     @property
-    def _rule(self) -> Transformers:
-        return Transformers(self.early_stopping_patience)
-
-    def caution(self, metric: str, mode: Mode) -> str | None:
-        return self._rule.caution(metric, mode)
-
-    def limit(self, mode: Mode) -> float:
-        return self._rule.limit(mode)
+    def patience(self) -> int:
+        return self.early_stopping_patience
 
     def trace(self, batch: CurveBatch) -> Trace:
-        trace = self._rule.trace(batch)
+        trace = super().trace(batch)
         if self.early_stopping_patience:
             return trace
         return Trace(batch, np.full(batch.shape, -np.inf), trace.reference)
@@ -54,4 +47,4 @@ class Axolotl(Policy):
     def reason(self, trace: Trace, run: int, eval: int) -> str:
         if not self.early_stopping_patience:
             return "early_stopping_patience=0 switches early stopping off"
-        return self._rule.reason(trace, run, eval)
+        return super().reason(trace, run, eval)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import ClassVar
 
 import numpy as np
 
 from replay.policies.base import Policy, Trace, plain, steady
 from replay.run import Bools, CurveBatch, Floats, Mode
 
-__all__ = ["Counting", "more_than", "told"]
+__all__ = ["Counting", "better", "more_than", "told"]
 
 
 class Counting(Policy):
@@ -17,12 +18,15 @@ class Counting(Policy):
 
     A subclass says what `improves` on the reference and, where the reference is not simply the last improvement, what it
     is `after` an eval. Values keep the metric's own sign, since some tools' formulas differ between the modes in the last
-    bit. The reference is the worst value (±inf) before the first eval.
+    bit. The reference is the worst value (±inf) before the first eval; with ``takes_first`` the first value becomes the
+    reference whatever it is, even a NaN, over which nothing improves ever after.
     """
 
+    takes_first: ClassVar[bool] = False
+
     @abstractmethod
-    def improves(self, mode: Mode, value: Floats, best: Floats, first: bool) -> Bools:
-        """Which runs improve at an eval, from their values and references; ``first`` at the first eval."""
+    def improves(self, mode: Mode, value: Floats, best: Floats) -> Bools:
+        """Which runs improve at an eval, from their values and references."""
 
     def after(self, mode: Mode, value: Floats, best: Floats, improved: Bools) -> Floats:
         """Every run's reference after an eval: gated, it moves to an improvement only."""
@@ -47,7 +51,8 @@ class Counting(Policy):
         with np.errstate(invalid="ignore", over="ignore"):
             for eval, value in enumerate(np.ascontiguousarray(batch.values.T)):  # one eval of all runs lies together in memory
                 reference[eval] = best if eval else np.nan
-                improved = self.improves(batch.mode, value, best, eval == 0)
+                first = self.takes_first and eval == 0
+                improved = np.ones(runs, dtype=bool) if first else self.improves(batch.mode, value, best)
                 best = self.after(batch.mode, value, best, improved)
                 counter = np.where(improved, 0.0, counter + 1)
                 signal[eval] = counter if self.off is None else -np.inf
@@ -59,6 +64,12 @@ class Counting(Policy):
         assert trace.reference is not None
         counter, value, best = (float(array[run, eval]) for array in (trace.signal, trace.batch.values, trace.reference))
         return told(counter, value, best, self.limit(trace.batch.mode), self.wanted, first=eval == 0)
+
+
+def better(mode: Mode, value: Floats, best: Floats) -> Bools:
+    """Which values are strictly better, however little."""
+    found: Bools = value < best if mode == "min" else value > best
+    return found
 
 
 def told(counter: float, value: float, best: float, limit: float, wanted: str, *, first: bool) -> str:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from replay.policies.base import param
-from replay.policies.presets.counting import Counting
+from replay.policies.presets.counting import Counting, better
 from replay.run import Bools, Floats, Mode
 
 __all__ = ["Fairseq"]
@@ -33,6 +31,7 @@ class Fairseq(Counting):
 
     name: ClassVar[str] = "fairseq"
     checked_against: ClassVar[str | None] = "fairseq 3d262bb2 (source)"
+    takes_first: ClassVar[bool] = True
 
     patience: int = param("validations without a gain; 0 or less: off", -1)
 
@@ -43,7 +42,5 @@ class Fairseq(Counting):
     def limit(self, mode: Mode) -> float:
         return float(self.patience)
 
-    def improves(self, mode: Mode, value: Floats, best: Floats, first: bool) -> Bools:
-        if first:
-            return np.ones(len(value), dtype=bool)
-        return value < best if mode == "min" else value > best
+    def improves(self, mode: Mode, value: Floats, best: Floats) -> Bools:
+        return better(mode, value, best)

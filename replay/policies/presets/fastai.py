@@ -41,5 +41,5 @@ class Fastai(Counting):
     def limit(self, mode: Mode) -> float:
         return float(max(self.patience, 1))
 
-    def improves(self, mode: Mode, value: Floats, best: Floats, first: bool) -> Bools:
+    def improves(self, mode: Mode, value: Floats, best: Floats) -> Bools:
         return value + self.min_delta < best if mode == "min" else value - self.min_delta > best

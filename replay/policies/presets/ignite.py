@@ -37,6 +37,7 @@ class Ignite(Counting):
 
     name: ClassVar[str] = "ignite"
     checked_against: ClassVar[str | None] = "pytorch-ignite 0.5.5"
+    takes_first: ClassVar[bool] = True
 
     patience: int = param("evals without an improvement, at least 1")
     threshold: float = param("the gain that resets the counter", 0.0, minimum=0, aliases=("min_delta",))
@@ -57,9 +58,7 @@ class Ignite(Counting):
     def limit(self, mode: Mode) -> float:
         return float(self.patience)
 
-    def improves(self, mode: Mode, value: Floats, best: Floats, first: bool) -> Bools:
-        if first:
-            return np.ones(len(value), dtype=bool)
+    def improves(self, mode: Mode, value: Floats, best: Floats) -> Bools:
         threshold = -self.threshold if mode == "min" else self.threshold
         bound = best + threshold if self.threshold_mode == "abs" else best * (1 + threshold)
         return ~(value >= bound if mode == "min" else value <= bound)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from replay.policies.base import param
 from replay.policies.presets.counting import Counting, more_than
 from replay.run import Bools, Floats, Mode
@@ -34,6 +32,7 @@ class LightGBM(Counting):
 
     name: ClassVar[str] = "lightgbm"
     checked_against: ClassVar[str | None] = "lightgbm 4.7.0"
+    takes_first: ClassVar[bool] = True
 
     stopping_rounds: int = param("iterations (evals) without an improvement; 0 or less: off", aliases=("early_stopping_round", "patience"))
     min_delta: float = param("the gain that counts", 0.0, minimum=0)
@@ -49,7 +48,5 @@ class LightGBM(Counting):
     def limit(self, mode: Mode) -> float:
         return float(self.stopping_rounds)
 
-    def improves(self, mode: Mode, value: Floats, best: Floats, first: bool) -> Bools:
-        if first:
-            return np.ones(len(value), dtype=bool)
+    def improves(self, mode: Mode, value: Floats, best: Floats) -> Bools:
         return value < best - self.min_delta if mode == "min" else value > best + self.min_delta

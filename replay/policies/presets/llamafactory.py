@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from replay.policies.base import Policy, Trace, param
-from replay.policies.presets.transformers import Transformers
-from replay.run import CurveBatch, Mode
+from replay.policies.base import param
+from replay.policies.presets.transformers import OfTransformers
 
 __all__ = ["LlamaFactory"]
 
 
 @dataclass(frozen=True)
-class LlamaFactory(Policy):
+class LlamaFactory(OfTransformers):
     """LLaMA-Factory's early_stopping_steps: transformers' EarlyStoppingCallback; it counts evals, not steps.
 
     The number is handed to EarlyStoppingCallback as its patience, with the threshold left at 0; see transformers.
@@ -28,22 +27,9 @@ class LlamaFactory(Policy):
     """
 
     name: ClassVar[str] = "llamafactory"
-    checked_against: ClassVar[str | None] = "transformers 5.24.0"
 
     early_stopping_steps: int = param("evals (not steps) without a gain", minimum=0, aliases=("patience",))
 
     @property
-    def _rule(self) -> Transformers:
-        return Transformers(self.early_stopping_steps)
-
-    def caution(self, metric: str, mode: Mode) -> str | None:
-        return self._rule.caution(metric, mode)
-
-    def limit(self, mode: Mode) -> float:
-        return self._rule.limit(mode)
-
-    def trace(self, batch: CurveBatch) -> Trace:
-        return self._rule.trace(batch)
-
-    def reason(self, trace: Trace, run: int, eval: int) -> str:
-        return self._rule.reason(trace, run, eval)
+    def patience(self) -> int:
+        return self.early_stopping_steps

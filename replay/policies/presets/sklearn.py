@@ -26,7 +26,7 @@ class _Ratchet(Counting):
     def wanted(self) -> str:
         return f"gain >= {plain(self.tol)}"
 
-    def improves(self, mode: Mode, value: Floats, best: Floats, first: bool) -> Bools:
+    def improves(self, mode: Mode, value: Floats, best: Floats) -> Bools:
         return ~(value > best - self.tol if mode == "min" else value < best + self.tol)
 
     def after(self, mode: Mode, value: Floats, best: Floats, improved: Bools) -> Floats:

@@ -44,7 +44,7 @@ class TorchPlateau(Counting):
     def limit(self, mode: Mode) -> float:
         return float(self.patience + 1)
 
-    def improves(self, mode: Mode, value: Floats, best: Floats, first: bool) -> Bools:
+    def improves(self, mode: Mode, value: Floats, best: Floats) -> Bools:
         if self.threshold_mode == "rel":
             return value < best * (1.0 - self.threshold) if mode == "min" else value > best * (self.threshold + 1.0)
         return value < best - self.threshold if mode == "min" else value > best + self.threshold

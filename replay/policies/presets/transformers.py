@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,7 +11,7 @@ import numpy as np
 from replay.policies.base import Policy, Trace, param, plain, steady
 from replay.run import CurveBatch, Mode
 
-__all__ = ["Transformers"]
+__all__ = ["OfTransformers", "Transformers"]
 
 
 @dataclass(frozen=True)
@@ -88,3 +89,30 @@ class Transformers(Policy):
         better = value < best if trace.batch.mode == "min" else value > best
         what = "NaN: no gain" if np.isnan(value) else "gain <= threshold, best moves" if better else "no gain"
         return f"{what} ({counter} of {self.patience})"
+
+
+class OfTransformers(Policy):
+    """Base of tools that hand a number to transformers' EarlyStoppingCallback: their `patience` under another name."""
+
+    checked_against: ClassVar[str | None] = Transformers.checked_against
+
+    @property
+    @abstractmethod
+    def patience(self) -> int:
+        """What the callback gets as its patience."""
+
+    @property
+    def _rule(self) -> Transformers:
+        return Transformers(self.patience)
+
+    def caution(self, metric: str, mode: Mode) -> str | None:
+        return self._rule.caution(metric, mode)
+
+    def limit(self, mode: Mode) -> float:
+        return self._rule.limit(mode)
+
+    def trace(self, batch: CurveBatch) -> Trace:
+        return self._rule.trace(batch)
+
+    def reason(self, trace: Trace, run: int, eval: int) -> str:
+        return self._rule.reason(trace, run, eval)

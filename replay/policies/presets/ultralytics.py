@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from replay.policies.base import param
-from replay.policies.presets.counting import Counting
+from replay.policies.presets.counting import Counting, better
 from replay.run import Bools, Floats, Mode
 
 __all__ = ["Ultralytics"]
@@ -33,6 +31,7 @@ class Ultralytics(Counting):
 
     name: ClassVar[str] = "ultralytics"
     checked_against: ClassVar[str | None] = "ultralytics 8.4.190 (source)"
+    takes_first: ClassVar[bool] = True
 
     patience: int = param("epochs (evals) since the best; 0: off", 100, minimum=0)
 
@@ -43,8 +42,6 @@ class Ultralytics(Counting):
     def limit(self, mode: Mode) -> float:
         return float(self.patience)
 
-    def improves(self, mode: Mode, value: Floats, best: Floats, first: bool) -> Bools:
-        if first:
-            return np.ones(len(value), dtype=bool)
-        better: Bools = (value < best if mode == "min" else value > best) | (best == 0)
-        return better
+    def improves(self, mode: Mode, value: Floats, best: Floats) -> Bools:
+        improved: Bools = better(mode, value, best) | (best == 0)
+        return improved

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from replay.policies.base import param
 from replay.policies.presets.counting import Counting, more_than
 from replay.run import Bools, Floats, Mode
@@ -32,6 +30,7 @@ class XGBoost(Counting):
 
     name: ClassVar[str] = "xgboost"
     checked_against: ClassVar[str | None] = "xgboost 3.2.0"
+    takes_first: ClassVar[bool] = True
 
     rounds: int = param("rounds (evals) without an improvement", minimum=0, aliases=("early_stopping_rounds", "patience"))
     min_delta: float = param("the gain that counts", 0.0, minimum=0)
@@ -43,7 +42,5 @@ class XGBoost(Counting):
     def limit(self, mode: Mode) -> float:
         return float(self.rounds)
 
-    def improves(self, mode: Mode, value: Floats, best: Floats, first: bool) -> Bools:
-        if first:
-            return np.ones(len(value), dtype=bool)
+    def improves(self, mode: Mode, value: Floats, best: Floats) -> Bools:
         return best - self.min_delta > value if mode == "min" else value - self.min_delta > best
