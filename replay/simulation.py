@@ -28,7 +28,24 @@ from replay.run import Bools, Curve, CurveBatch, Floats, Ints, Mode, Run, canoni
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["BASELINES", "COLUMNS", "ORACLE", "Profile", "Simulation", "Traced", "Watch", "pick_run", "replay_runs", "simulate", "watch"]
+__all__ = [
+    "BASELINES",
+    "COLUMNS",
+    "ORACLE",
+    "Lane",
+    "Profile",
+    "Setup",
+    "Simulation",
+    "Traced",
+    "Watch",
+    "parsed",
+    "pick_run",
+    "records",
+    "replay_in",
+    "replay_runs",
+    "simulate",
+    "watch",
+]
 
 Keep = Literal["best", "best-saved", "transformers", "last"]
 _KEEPS: tuple[Keep, ...] = ("best", "best-saved", "transformers", "last")
@@ -37,6 +54,7 @@ _KEEPS: tuple[Keep, ...] = ("best", "best-saved", "transformers", "last")
 COLUMNS = (
     "run", "policy", "monitor", "mode", "objective", "evals", "stopped_eval", "stopped_step", "reason", "unit", "used", "used_full",
     "saved", "best", "best_step", "kept", "kept_step", "last", "regret", "relative_regret", "lost", "censored", "eval_used", "noise",
+    "own_best",
 )  # fmt: skip
 
 #: The baselines of every comparison: the first ones open the table, the oracle closes it.
@@ -214,13 +232,10 @@ def _profile(curve: Curve, judge: _Judge, spent: Compute, made: Bools, keep: Kee
         kept = _loaded(oriented, made, np.ones(evals, dtype=bool) if writes is None else writes, last)
     else:
         eligible = made & ~np.isnan(oriented) & (True if writes is None else writes)
-        kept = np.full(evals, -1, dtype=np.int64)
-        best, at = np.inf, -1
-        for index in np.flatnonzero(eligible):
-            if at < 0 or oriented[index] < best:
-                best, at = oriented[index], int(index)
-            kept[index] = at
-        kept = np.maximum.accumulate(kept) if evals else kept
+        lowest = np.minimum.accumulate(np.where(eligible, oriented, np.inf)) if evals else oriented
+        first = np.cumsum(eligible) == 1
+        better = eligible & (first | (oriented < np.append(np.inf, lowest[:-1])))
+        kept = np.maximum.accumulate(np.where(better, number, -1)) if evals else number
     ever = np.append(kept, kept[-1:] if evals else [-1])
     final = np.append(last, last[-1:] if evals else [-1])
     return _score(judge, spent, made, ever, final)
@@ -333,21 +348,27 @@ class _Setting(NamedTuple):
     others: tuple[tuple[str | None, Watch], ...]  # by the name that the policy uses (None: the metric it is given)
 
 
-class _Lane:
+class Lane:
     """The runs that can be watched in one setting, as a batch, with the judge and compute of each."""
 
-    def __init__(self, runs: Sequence[Run], setting: _Setting, objective: Watch, unit: str, price: float | None) -> None:
+    def __init__(self, runs: Sequence[Run], setting: _Setting, objective: Watch, unit: str, price: float | None, keep: Keep) -> None:
         self.setting = setting
         primary = setting.primary
         self.runs = [run for run in runs if run.id in primary.names]
         self.curves = [_rows_curve(run, setting) for run in self.runs]
         self.judges = [_judge(run, curve, objective) for run, curve in zip(self.runs, self.curves, strict=True)]
         self.spent = [compute(run, curve.steps, unit, price) for run, curve in zip(self.runs, self.curves, strict=True)]
-        self._price = price
-        self._profiles: dict[tuple[int, bytes, str], Profile] = {}
+        self._price, self._keep = price, keep
+        self._profiles: dict[tuple[int, bytes], Profile] = {}
+        self._batch: tuple[tuple[str, ...], tuple[CurveBatch, list[int], dict[str, list[str]]]] | None = None
 
     def batch(self, needs: Sequence[str]) -> tuple[CurveBatch, list[int], dict[str, list[str]]]:
-        """The batch of the runs that have the companions, their places, and which runs lack what."""
+        """The batch of the runs that have the companions, their places, and which runs lack what; the last one is kept."""
+        if self._batch is None or self._batch[0] != tuple(needs):
+            self._batch = tuple(needs), self._gather(needs)
+        return self._batch[1]
+
+    def _gather(self, needs: Sequence[str]) -> tuple[CurveBatch, list[int], dict[str, list[str]]]:
         lacking: dict[str, list[str]] = {}
         columns: dict[str, list[Floats]] = {name: [] for name in needs}
         extra: dict[str, list[Floats]] = {}
@@ -369,20 +390,24 @@ class _Lane:
                 extra.setdefault(f"logged:{asked}", []).append(present.astype(np.float64))
         return CurveBatch.of([self.curves[place] for place in places], {**columns, **extra}), places, lacking
 
-    def profile(self, place: int, made: Bools, keep: Keep) -> Profile:
+    def whole(self, place: int) -> Profile:
+        """The profile of one run with all its evals made."""
+        return self.profile(place, np.ones(len(self.curves[place]), dtype=bool))
+
+    def profile(self, place: int, made: Bools) -> Profile:
         """The profile of one run for the evals made, computed once."""
-        key = (place, made.tobytes(), keep)
+        key = (place, made.tobytes())
         if key not in self._profiles:
             run, curve = self.runs[place], self.curves[place]
             writes = None
-            if keep in ("best-saved", "transformers"):
+            if self._keep in ("best-saved", "transformers"):
                 saved = run.at("saved", curve.steps)
                 if not saved.present.any():
                     raise InputError(
                         f"run {run.id} does not say which evals wrote a checkpoint, so the best saved one is unknown; use --keep best"
                     )
                 writes = saved.present & (saved.values == 1)
-            self._profiles[key] = _profile(curve, self.judges[place], self.spent[place], made, keep, writes)
+            self._profiles[key] = _profile(curve, self.judges[place], self.spent[place], made, self._keep, writes)
         return self._profiles[key]
 
 
@@ -499,6 +524,117 @@ def _settled(run: Run, curve: Curve, name: str) -> Floats | None:
         return None
 
 
+class Setup:
+    """Runs made ready for policies: what they are watched and judged by, and each way of watching them as a batch.
+
+    ``runs`` are those that have the monitor. What was left out, and what a user should know, is in ``warnings``. Arguments and errors
+    as for `replay_runs`.
+    """
+
+    def __init__(
+        self,
+        runs: Sequence[Run],
+        rules: Sequence[Policy],
+        *,
+        monitor: str | None = None,
+        mode: Mode | None = None,
+        objective: str | None = None,
+        objective_mode: Mode | None = None,
+        unit: str = "steps",
+        price: float | None = None,
+        keep: Keep = "best",
+    ) -> None:
+        if keep not in _KEEPS:
+            raise InputError(f"keep is {', '.join(_KEEPS[:-1])} or {_KEEPS[-1]}, not {keep!r}")
+        if not runs:
+            raise InputError("no runs to simulate")
+        repeated = [name for name, count in Counter(run.id for run in runs).items() if count > 1]
+        if repeated:
+            raise InputError(f"run ids must be unique; {repeated[0]!r} occurs more than once")
+        self.unit, self.price, self.keep = unit, price, keep
+        self.warnings: list[str] = []
+        self._watches: dict[tuple[str, Mode | None], Watch] = {}
+        self._lanes: dict[tuple[str, ...], Lane] = {}
+        usable = [run for run in runs if len(run) or monitor is not None]
+        if len(usable) < len(runs):
+            idle = [run.id for run in runs if not len(run)]
+            self.warnings.append(f"{len(idle)} of {len(runs)} runs have no evals and are left out: {_list(idle)} (see replay inspect)")
+        if not usable:
+            usable = list(runs)  # let watch() say what is there
+        own = [rule.monitor for rule in rules if rule.monitor]
+        asked = monitor or (own[0] if own and len(own) == len(rules) and len(set(own)) == 1 else None)
+        given_mode = mode or next((rule.mode for rule in rules if monitor is None and asked and rule.monitor == asked and rule.mode), None)
+        with _explained(rules if monitor is None else ()):
+            self.main, said = watch(usable, asked, given_mode)
+        self.warnings += said
+        self.runs = [run for run in usable if run.id in self.main.names]
+        self.judged = self.main
+        if objective is not None:
+            same = canonical(objective) == canonical(self.main.metric)
+            self.judged, said = watch(self.runs, objective, objective_mode or (mode if same else None), role="objective")
+            self.warnings += said
+        self.base, _ = self.lane(Never())
+        curves = zip(self.base.runs, self.base.curves, strict=True)
+        self.censored = {run.id: why for run, curve in curves if (why := censoring(curve)) is not None}
+
+    def _watched(self, name: str | None, mode: Mode | None) -> Watch:
+        main = self.main
+        if name is None or canonical(name) == canonical(main.metric):
+            if mode is None or mode == main.mode:
+                return main
+            return Watch(main.metric, mode, main.metric_reason, "as given by the policy", main.names)
+        key = (name, mode)
+        if key not in self._watches:
+            self._watches[key], said = watch(self.runs, name, mode)
+            self.warnings.extend(text for text in said if text not in self.warnings)
+        return self._watches[key]
+
+    def lane(self, rule: Policy) -> tuple[Lane, Policy]:
+        """The runs as the rule watches them, and the rule with the modes of its metrics filled in."""
+        with _explained([rule]):
+            found = {name: self._watched(name, mode) for name, mode in rule.watched().items()}
+        primary = found[rule.monitor]
+        others = tuple(found.items()) if len({other.metric for other in found.values()}) > 1 else ()
+        key = (primary.metric, primary.mode, *(f"{asked} {other.metric} {other.mode}" for asked, other in others))
+        if key not in self._lanes:
+            self._lanes[key] = Lane(self.runs, _Setting(primary, others), self.judged, self.unit, self.price, self.keep)
+        return self._lanes[key], rule.resolved({name: other.mode for name, other in found.items() if name is not None})
+
+    def admit(self, rule: Policy, lane: Lane, *, optional: bool = False) -> tuple[CurveBatch, list[int]]:
+        """The batch of the lane's runs that have what the rule needs, and their places; what lacks is told.
+
+        Raises InputError where no run has it, unless the rule is ``optional``: then there is no place.
+        """
+        batch, places, lacking = lane.batch(rule.needs)
+        for column, without in lacking.items():
+            who = f"{len(without)} runs lack: {_list(without)}" if places else "no run logs"
+            told = f"{rule.spec()} needs {_told(column)}, which {who}{_INSTEAD.get(column, '')}"
+            if not places and not optional:
+                raise InputError(f"{told}; runs can be counted in other units, see replay inspect" if column.startswith("used:") else told)
+            self.tell(told + ("; it is left out" if not places else "; they are left out for it"))
+        return batch, places
+
+    def caution(self, rule: Policy, lane: Lane, place: int) -> None:
+        """Tell what a user should know before trusting the rule on this metric."""
+        text = rule.caution(lane.setting.primary.names[lane.runs[place].id], lane.setting.primary.mode)
+        if text is not None:
+            self.tell(text)
+
+    def tell(self, text: str) -> None:
+        """Add a warning, once."""
+        if text not in self.warnings:
+            self.warnings.append(text)
+
+
+def parsed(policies: Sequence[Policy | str]) -> list[Policy]:
+    """Policies from specifications or policies; raises PolicyError, and InputError for what is neither."""
+    rules = [parse_policy(policy) if isinstance(policy, str) else policy for policy in policies]
+    for rule in rules:
+        if not isinstance(rule, Policy):
+            raise InputError(f"a policy is a specification or a Policy, not {rule!r}")
+    return rules
+
+
 def replay_runs(
     runs: Sequence[Run],
     policies: Sequence[Policy | str],
@@ -520,85 +656,28 @@ def replay_runs(
     load_best_model_at_end loads) or ``last``. ``traces`` keeps how every policy saw every run. Errors and the rest as for
     `simulate`.
     """
-    if keep not in _KEEPS:
-        raise InputError(f"keep is {', '.join(_KEEPS[:-1])} or {_KEEPS[-1]}, not {keep!r}")
-    if not runs:
-        raise InputError("no runs to simulate")
-    repeated = [name for name, count in Counter(run.id for run in runs).items() if count > 1]
-    if repeated:
-        raise InputError(f"run ids must be unique; {repeated[0]!r} occurs more than once")
-    warnings: list[str] = []
-    rules = [parse_policy(policy) if isinstance(policy, str) else policy for policy in policies]
-    for rule in rules:
-        if not isinstance(rule, Policy):
-            raise InputError(f"a policy is a specification or a Policy, not {rule!r}")
-    usable = [run for run in runs if len(run) or monitor is not None]
-    if len(usable) < len(runs):
-        idle = [run.id for run in runs if not len(run)]
-        warnings.append(f"{len(idle)} of {len(runs)} runs have no evals and are left out: {_list(idle)} (see replay inspect)")
-    if not usable:
-        usable = list(runs)  # let watch() say what is there
-    own = [rule.monitor for rule in rules if rule.monitor]
-    asked = monitor or (own[0] if own and len(own) == len(rules) and len(set(own)) == 1 else None)
-    given_mode = mode or next((rule.mode for rule in rules if monitor is None and asked and rule.monitor == asked and rule.mode), None)
-    with _explained(rules if monitor is None else ()):
-        main, said = watch(usable, asked, given_mode)
-    warnings += said
-    usable = [run for run in usable if run.id in main.names]
-    if objective is None:
-        judged = main
-    else:
-        judged, said = watch(
-            usable, objective, objective_mode or (mode if canonical(objective) == canonical(main.metric) else None), role="objective"
-        )
-        warnings += said
-    watches: dict[tuple[str, Mode | None], Watch] = {}
-    lanes: dict[tuple[str, ...], _Lane] = {}
+    rules = parsed(policies)
+    setup = Setup(
+        runs, rules, monitor=monitor, mode=mode, objective=objective, objective_mode=objective_mode, unit=unit, price=price, keep=keep
+    )
+    return replay_in(setup, rules, baselines=baselines, traces=traces)
 
-    def watched(name: str | None, own_mode: Mode | None) -> Watch:
-        if name is None or canonical(name) == canonical(main.metric):
-            if own_mode is None or own_mode == main.mode:
-                return main
-            return Watch(main.metric, own_mode, main.metric_reason, "as given by the policy", main.names)
-        key = (name, own_mode)
-        if key not in watches:
-            watches[key], said = watch(usable, name, own_mode)
-            warnings.extend(text for text in said if text not in warnings)
-        return watches[key]
 
-    def lane(rule: Policy) -> tuple[_Lane, Policy]:
-        """The runs as the rule watches them, and the rule with the modes of its metrics filled in."""
-        with _explained([rule]):
-            found = {name: watched(name, own_mode) for name, own_mode in rule.watched().items()}
-        primary = found[rule.monitor]
-        others = tuple(found.items()) if len({other.metric for other in found.values()}) > 1 else ()
-        key = (primary.metric, primary.mode, *(f"{asked} {other.metric} {other.mode}" for asked, other in others))
-        if key not in lanes:
-            lanes[key] = _Lane(usable, _Setting(primary, others), judged, unit, price)
-        return lanes[key], rule.resolved({name: other.mode for name, other in found.items() if name is not None})
-
+def replay_in(setup: Setup, rules: Sequence[Policy], *, baselines: bool = False, traces: bool = False) -> Simulation:
+    """Simulate policies on runs that are set up; see `replay_runs`."""
     outcomes: dict[str, list[Any]] = {name: [] for name in COLUMNS}
-    base, _ = lane(Never())
-    censored = {run.id: why for run, curve in zip(base.runs, base.curves, strict=True) if (why := censoring(curve)) is not None}
+    base = setup.base
     names: list[str] = []
     kept_traces: dict[str, Traced] = {}
 
     def simulate_one(rule: Policy, *, optional: bool = False) -> None:
         spec = rule.spec()
-        own, rule = lane(rule)
-        batch, places, lacking = own.batch(rule.needs)
-        for column, without in lacking.items():
-            who = f"{len(without)} runs lack: {_list(without)}" if places else "no run logs"
-            told = f"{spec} needs {_told(column)}, which {who}{_INSTEAD.get(column, '')}"
-            if not places and not optional:
-                raise InputError(f"{told}; runs can be counted in other units, see replay inspect" if column.startswith("used:") else told)
-            warnings.append(told + ("; it is left out" if not places else "; they are left out for it"))
+        own, rule = setup.lane(rule)
+        batch, places = setup.admit(rule, own, optional=optional)
         if not places:
             return
         names.append(spec)
-        caution = rule.caution(own.setting.primary.names[own.runs[places[0]].id], own.setting.primary.mode)
-        if caution is not None and caution not in warnings:
-            warnings.append(caution)
+        setup.caution(rule, own, places[0])
         trace = rule.trace(batch)
         refused = {own.runs[places[row]].id: why for row, why in rule.refusals(trace).items()}
         if refused:
@@ -607,20 +686,21 @@ def replay_runs(
             told = f"{spec} cannot judge {own.setting.primary.names[run]} of {run}{more}: {why}"
             if len(refused) == len(places):
                 raise InputError(told)
-            warnings.append(f"{told}; left out for it")
+            setup.tell(f"{told}; left out for it")
         if traces:
             kept_traces[spec] = Traced(rule, trace, [own.runs[place].id for place in places])
         limit = rule.limit(batch.mode)
         stops = first_reached(np.where(batch.mask, trace.signal, -np.inf), limit)
+        own_best = rule.own_best(batch, stops) if trace.reference is not None else np.full(len(places), np.nan)
         seen = rule.seen(batch)
         for row, place in enumerate(places):
             if own.runs[place].id in refused:
                 continue
             evals = len(own.curves[place])
-            profile = own.profile(place, seen[row, :evals], keep)
+            profile = own.profile(place, seen[row, :evals])
             stop = int(stops[row])
             reason = rule.reason(trace, row, stop) if stop >= 0 else "the end of the log"
-            _append(outcomes, own, place, profile, spec, judged, unit, stop, reason, censored)
+            _append(outcomes, setup, own, place, profile, spec, stop, reason, float(own_best[row]))
 
     if baselines:
         for spec in BASELINES:
@@ -633,28 +713,27 @@ def replay_runs(
     if baselines:
         names.append(ORACLE)
         for place in range(len(base.runs)):
-            _append_oracle(outcomes, base, place, judged, unit, keep, censored)
+            _append_oracle(outcomes, setup, place)
     undefined = sum(1 for value, policy in zip(outcomes["kept"], outcomes["policy"], strict=True) if value is None and policy != ORACLE)
-    if undefined and judged is not main:
-        warnings.append(
-            f"{judged.metric} was not logged at the kept eval of {undefined} outcomes: their best-metric loss is unknown and left out"
+    if undefined and setup.judged is not setup.main:
+        setup.tell(
+            f"{setup.judged.metric} was not logged at the kept eval of {undefined} outcomes: their best-metric loss is unknown and left out"
         )
     basis = {spent.basis for spent in base.spent}
-    everything = {run.id: base.profile(place, np.ones(len(base.curves[place]), dtype=bool), keep) for place, run in enumerate(base.runs)}
     return Simulation(
         runs=base.runs,
         policies=names,
-        monitor=main,
-        objective=judged,
-        unit=unit,
+        monitor=setup.main,
+        objective=setup.judged,
+        unit=setup.unit,
         basis="; ".join(sorted(basis)),
-        keep=keep,
+        keep=setup.keep,
         outcomes=outcomes,
-        profiles=everything,
+        profiles={run.id: base.whole(place) for place, run in enumerate(base.runs)},
         curves={run.id: curve for run, curve in zip(base.runs, base.curves, strict=True)},
-        censored=censored,
+        censored=setup.censored,
         scheduled=[run.id for run in base.runs if _decays(run)],
-        warnings=warnings,
+        warnings=setup.warnings,
         traces=kept_traces,
     )
 
@@ -673,15 +752,14 @@ def _value(array: Floats, index: int) -> float | None:
 
 def _append(
     outcomes: dict[str, list[Any]],
-    lane: _Lane,
+    setup: Setup,
+    lane: Lane,
     place: int,
     profile: Profile,
     policy: str,
-    objective: Watch,
-    unit: str,
     stop: int,
     reason: str,
-    censored: Mapping[str, str],
+    own_best: float,
 ) -> None:
     run, curve, judge = lane.runs[place], lane.curves[place], lane.judges[place]
     kept, last = int(profile.kept[stop]), int(profile.last[stop])
@@ -690,12 +768,12 @@ def _append(
         "policy": policy,
         "monitor": lane.setting.primary.names[run.id],
         "mode": curve.mode,
-        "objective": objective.names.get(run.id),
+        "objective": setup.judged.names.get(run.id),
         "evals": len(curve),
         "stopped_eval": None if stop < 0 else stop + 1,
         "stopped_step": None if stop < 0 else whole(float(curve.steps[stop])),
         "reason": reason,
-        "unit": unit,
+        "unit": setup.unit,
         "used": float(profile.used[stop]),
         "used_full": profile.full,
         "saved": float(profile.saved[stop]),
@@ -707,18 +785,18 @@ def _append(
         "regret": _value(profile.regret, stop),
         "relative_regret": _value(profile.relative, stop),
         "lost": _value(profile.lost, stop),
-        "censored": stop < 0 and run.id in censored,
+        "censored": stop < 0 and run.id in setup.censored,
         "eval_used": float(profile.eval_used[stop]),
         "noise": judge.noise,
+        "own_best": None if np.isnan(own_best) else own_best,
     }
     for name, value in row.items():
         outcomes[name].append(value)
 
 
-def _append_oracle(
-    outcomes: dict[str, list[Any]], lane: _Lane, place: int, objective: Watch, unit: str, keep: Keep, censored: Mapping[str, str]
-) -> None:
+def _append_oracle(outcomes: dict[str, list[Any]], setup: Setup, place: int) -> None:
     """The upper bound: stop at the best eval of the objective, and keep it."""
+    lane = setup.base
     curve, judge = lane.curves[place], lane.judges[place]
     made = np.ones(len(curve), dtype=bool)
     at = -1
@@ -727,18 +805,8 @@ def _append_oracle(
         at = int(hit[0]) if len(hit) else -1
     kept = np.full(len(curve) + 1, at, dtype=np.int64)
     profile = _score(judge, lane.spent[place], made, kept, np.append(np.arange(len(curve)), len(curve) - 1))
-    _append(
-        outcomes,
-        lane,
-        place,
-        profile,
-        ORACLE,
-        objective,
-        unit,
-        at,
-        "the best eval of the log (needs hindsight)" if at >= 0 else "no best eval",
-        censored,
-    )
+    why = "the best eval of the log (needs hindsight)" if at >= 0 else "no best eval"
+    _append(outcomes, setup, lane, place, profile, ORACLE, at, why, np.nan)
 
 
 def whole(step: float) -> int | float:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from replay.choose.intervals import interval
 from replay.policies import Policy
-from replay.run import Floats, Mode, Run
+from replay.run import Floats, Ints, Mode, Run
 from replay.simulation import ORACLE, Keep, Profile, Simulation, replay_runs
 
 if TYPE_CHECKING:
@@ -60,13 +61,43 @@ class FixedBudgets:
 
     def matching(self, saved: float) -> Budget:
         """The budget whose mean saving over the runs is ``saved`` (a fraction), or the nearest that there is."""
+        before, after, weight = (array[0] for array in self._between(np.array([saved])))
+        lost = self._mixed("lost", int(before), int(after), float(weight))
+        return Budget(_mean(self._mixed("regret", int(before), int(after), float(weight))), _mean(lost), lost)
+
+    def means(self, saved: Floats) -> dict[str, Floats]:
+        """Mean regret and mean lost of the budgets whose mean savings are ``saved``, one or many."""
+        before, after, weight = self._between(saved)
+        return {
+            name: np.where(
+                weight == 1, curve[after], np.where(weight == 0, curve[before], (1 - weight) * curve[before] + weight * curve[after])
+            )
+            for name, curve in self._curves.items()
+        }
+
+    @cached_property
+    def _curves(self) -> dict[str, Floats]:
+        """Mean regret and mean lost at each share, over the runs of which they are known."""
+        found = {}
+        for name in ("regret", "lost"):
+            total, count = np.zeros(len(self._saved)), np.zeros(len(self._saved))
+            for profile, places in zip(self._profiles, self._places, strict=True):
+                values = getattr(profile, name)[places]
+                known = ~np.isnan(values)
+                total += np.where(known, values, 0.0)
+                count += known
+            found[name] = total / np.where(count, count, np.nan)
+        return found
+
+    def _between(self, saved: Floats) -> tuple[Ints, Ints, Floats]:
+        """The shares before and after which each mean saving lies, and the weight of the latter."""
         means = self._saved  # falls as shares rise
-        after = min(int(np.searchsorted(-means, -saved, side="left")), len(means) - 1)
-        before = max(after - 1, 0)
-        span = float(means[before] - means[after])
-        weight = min(max((float(means[before]) - saved) / span, 0.0), 1.0) if span > 0 else 1.0
-        lost = self._mixed("lost", before, after, weight)
-        return Budget(_mean(self._mixed("regret", before, after, weight)), _mean(lost), lost)
+        after = np.minimum(np.searchsorted(-means, -saved, side="left"), len(means) - 1)
+        before = np.maximum(after - 1, 0)
+        span = means[before] - means[after]
+        with np.errstate(all="ignore"):
+            weight = np.where(span > 0, np.clip((means[before] - saved) / span, 0.0, 1.0), 1.0)
+        return before, after, weight
 
     def _mixed(self, name: str, before: int, after: int, weight: float) -> Floats:
         low, high = (

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
+from functools import cache
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -19,7 +20,13 @@ import numpy as np
 from replay.errors import PolicyError
 from replay.run import Bools, Curve, CurveBatch, Floats, Ints, Mode
 
-__all__ = ["POSITIONS", "Decision", "Policy", "Trace", "in_a_row", "param", "plain", "position", "steady"]
+__all__ = [
+    "NEVER", "POSITIONS", "REFUSED", "Decision", "Policy", "Trace", "alike", "all_reached", "in_a_row", "param", "plain", "position",
+    "steady", "stops_of",
+]  # fmt: skip
+
+#: What stands for an eval where a policy never stops a run, and where it cannot judge it (see `Policy.refusals`).
+NEVER, REFUSED = -1, -2
 
 
 class Decision(NamedTuple):
@@ -57,9 +64,13 @@ def param(
     minimum: float | None = None,
     choices: Sequence[str] = (),
     aliases: Sequence[str] = (),
+    limit: bool = False,
 ) -> Any:
-    """A policy's parameter: a dataclass field with its description, bounds, choices and other accepted names."""
-    metadata = {"help": help, "minimum": minimum, "choices": tuple(choices), "aliases": tuple(aliases)}
+    """A policy's parameter: a dataclass field with its description, bounds, choices and other accepted names.
+
+    ``limit`` says that it sets the policy's limit alone: the signal is the same whatever its value, so that a sweep computes it once.
+    """
+    metadata = {"help": help, "minimum": minimum, "choices": tuple(choices), "aliases": tuple(aliases), "limit": limit}
     return field(metadata=metadata) if default is MISSING else field(default=default, metadata=metadata)
 
 
@@ -73,10 +84,16 @@ class Policy(ABC):
     name: ClassVar[str]
     #: Library and version whose behaviour the rule reproduces; None for rules of our own.
     checked_against: ClassVar[str | None] = None
+    #: What is worth sweeping: values of parameters as ``--grid`` takes them. Where empty, the patience or what the rule is named after.
+    grid: ClassVar[Mapping[str, str]] = {}
+
+    #: What a message about a parameter begins with; None: the policy's name.
+    whose: ClassVar[str | None] = None
 
     def __post_init__(self) -> None:
+        whose = f"{self.name}: " if self.whose is None else self.whose
         for item in parameters(type(self)):
-            _check(self.name, item, getattr(self, item.name))
+            _check(whose, item, getattr(self, item.name))
 
     def __str__(self) -> str:
         return self.spec()
@@ -119,9 +136,16 @@ class Policy(ABC):
         """What a user should know before trusting the rule on this metric, in one sentence; None: nothing."""
         return None
 
+    @property
+    def thinning(self) -> frozenset[int]:
+        """The policy has only those evals made whose number (1, 2, …) is a multiple of one of these: of 1, unless it thins them."""
+        return frozenset([1])
+
     def seen(self, batch: CurveBatch) -> Bools:
-        """Which evals the policy would have had made (runs × evals): all, unless it thins them."""
-        return batch.mask
+        """Which evals the policy would have had made (runs × evals)."""
+        number = np.arange(1, batch.shape[1] + 1)
+        made: Bools = batch.mask & np.logical_or.reduce([number % every == 0 for every in sorted(self.thinning)])
+        return made
 
     @abstractmethod
     def trace(self, batch: CurveBatch) -> Trace:
@@ -156,6 +180,43 @@ class Policy(ABC):
     def stops(self, batch: CurveBatch) -> Ints:
         """0-based eval at which each run is stopped, −1 where it never is."""
         return first_reached(self.signal(batch), self.limit(batch.mode))
+
+    @property
+    def off(self) -> str | None:
+        """Why these parameters switch the rule off, in words; None where they do not."""
+        return None
+
+    def shape(self) -> tuple[Any, ...]:
+        """What the signal depends on, of policies of one kind: the parameters but those that set the limit alone."""
+        return (self.off is None, *(getattr(self, name) for name in _shaping(type(self))))
+
+    @classmethod
+    def stops_each(cls, policies: Sequence[Policy], batch: CurveBatch) -> Iterator[tuple[list[int], Ints]]:
+        """Where policies of this kind stop the runs of a batch, in some order and in parts: their places, and their stops.
+
+        The stops have shape policies × runs: 0-based evals, NEVER or REFUSED. Policies that differ in their limit share a signal.
+        """
+        for members in alike([policy.shape() for policy in policies]):
+            signal = policies[members[0]].signal(batch)
+            yield members, all_reached(signal, [policies[member].limit(batch.mode) for member in members])
+
+    def own_best(self, batch: CurveBatch, stops: Ints) -> Floats:
+        """The policy's own best of each run after its stop (after its last eval where that is negative), in the metric's own sign.
+
+        That is what the next eval would be compared with: for most rules the best value by their own, gated comparison. NaN where
+        there is none, or the policy compares with no value.
+        """
+        ahead = _continued(batch, max(self.thinning))
+        trace = self.trace(ahead)
+        found = np.full(batch.shape[0], np.nan)
+        if trace.reference is None:
+            return found
+        looked = ahead.mask if trace.place is None else trace.place >= 0
+        for run, stop in enumerate(np.where(stops < 0, batch.lengths - 1, stops).tolist()):
+            later = np.flatnonzero(looked[run, stop + 1 :])
+            if len(later):
+                found[run] = trace.reference[run, stop + 1 + later[0]]
+        return found
 
     def stop_eval(
         self,
@@ -205,9 +266,26 @@ class Policy(ABC):
         return CurveBatch.of([Curve.of(values, self.mode or mode, steps)], given)
 
 
-def parameters(kind: type[Policy]) -> list[Field[Any]]:
+@cache
+def parameters(kind: type[Policy]) -> tuple[Field[Any], ...]:
     """The parameters of a policy class, in order."""
-    return [item for item in fields(kind) if "help" in item.metadata]  # type: ignore[arg-type]
+    return tuple(item for item in fields(kind) if "help" in item.metadata)  # type: ignore[arg-type]
+
+
+def _continued(batch: CurveBatch, evals: int) -> CurveBatch:
+    """The batch with some more evals of NaN at the end of each run, one step apart, that find all else as the last eval did."""
+    runs, most = batch.shape
+    place = np.arange(most + evals)[None, :] - batch.lengths[:, None]
+    beyond = (place >= 0) & (place < evals)
+
+    def longer(array: Floats, fill: float | None = None) -> Floats:
+        wide = np.concatenate([array, np.full((runs, evals), np.nan)], axis=1)
+        last = array[np.arange(runs), np.maximum(batch.lengths - 1, 0)][:, None] if most else np.zeros((runs, 1))
+        return np.where(beyond, last if fill is None else fill, wide)
+
+    steps = longer(batch.steps) + np.where(beyond, place + 1, 0)
+    columns = {name: longer(column, 1.0 if name.startswith("logged:") else None) for name, column in batch.columns.items()}
+    return CurveBatch(longer(batch.values, np.nan), steps, batch.lengths + evals, batch.mode, columns)
 
 
 def first_reached(signal: Floats, limit: float) -> Ints:
@@ -216,6 +294,53 @@ def first_reached(signal: Floats, limit: float) -> Ints:
     return (
         np.where(hit.any(axis=1), hit.argmax(axis=1), -1).astype(np.int64) if signal.shape[1] else np.full(len(signal), -1, dtype=np.int64)
     )
+
+
+def all_reached(signal: Floats, limits: Sequence[float]) -> Ints:
+    """0-based place in each row (runs × evals) of the first value at or above each limit; shape limits × runs.
+
+    NEVER where there is none, REFUSED where the signal is not defined (NaN) before it.
+    """
+    runs, evals = signal.shape
+    unknown = np.isnan(signal)
+    begin = np.where(unknown.any(axis=1), unknown.argmax(axis=1), evals) if evals and unknown.any() else None
+    wanted = np.asarray(limits, dtype=np.float64)
+    if not evals:
+        return np.full((len(wanted), runs), NEVER, dtype=np.int64)
+    if len(wanted) < 4:
+        out = np.stack([first_reached(signal, limit) for limit in wanted.tolist()])
+    else:
+        # how many limits the highest value so far reaches; it never falls, so the evals at which it is below a number give a place
+        distinct, which = np.unique(wanted, return_inverse=True)
+        highest = np.fmax.accumulate(signal, axis=1)
+        reached = np.searchsorted(distinct, np.where(np.isnan(highest), -np.inf, highest), side="right")
+        width = len(distinct) + 1
+        reached += np.arange(runs)[:, None] * width
+        places = np.bincount(reached.ravel(), minlength=runs * width).reshape(runs, width).cumsum(axis=1)[:, :-1].T
+        out = np.where(places == evals, NEVER, places)[which]
+    if begin is not None:
+        out = np.where((begin < evals) & ((out < 0) | (begin < out)), REFUSED, out)
+    return out
+
+
+def stops_of(policies: Sequence[Policy], batch: CurveBatch) -> Iterator[tuple[list[int], Ints]]:
+    """Where policies of any kinds stop the runs of a batch: places among the policies, and stops as of `Policy.stops_each`."""
+    for members in alike([type(policy) for policy in policies]):
+        for own, stops in type(policies[members[0]]).stops_each([policies[member] for member in members], batch):
+            yield [members[place] for place in own], stops
+
+
+def alike(keys: Sequence[Any]) -> list[list[int]]:
+    """The places of equal keys, in the order in which they first occur."""
+    found: dict[Any, list[int]] = {}
+    for place, key in enumerate(keys):
+        found.setdefault(key, []).append(place)
+    return list(found.values())
+
+
+@cache
+def _shaping(kind: type[Policy]) -> tuple[str, ...]:
+    return tuple(item.name for item in fields(kind) if not item.metadata.get("limit"))  # type: ignore[arg-type]
 
 
 #: Units that how far an eval is can be told in, and the companion that each takes.
@@ -250,11 +375,11 @@ def steady(value: float) -> str:
     return f"{value:.5g}"
 
 
-def _check(policy: str, item: Field[Any], value: Any) -> None:
+def _check(whose: str, item: Field[Any], value: Any) -> None:
     minimum, choices = item.metadata["minimum"], item.metadata["choices"]
     if choices and value not in choices:
-        raise PolicyError(f"{policy}: {item.name} is one of {', '.join(choices)}, not {value!r}")
+        raise PolicyError(f"{whose}{item.name} is one of {', '.join(choices)}, not {value!r}")
     if isinstance(value, float) and not math.isfinite(value):
-        raise PolicyError(f"{policy}: {item.name} must be a finite number, not {value!r}")
+        raise PolicyError(f"{whose}{item.name} must be a finite number, not {value!r}")
     if minimum is not None and value < minimum:
-        raise PolicyError(f"{policy}: {item.name} must be at least {plain(minimum)}, not {plain(value)}")
+        raise PolicyError(f"{whose}{item.name} must be at least {plain(minimum)}, not {plain(value)}")

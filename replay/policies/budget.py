@@ -27,7 +27,7 @@ class Budget(Policy):
 
     name: ClassVar[str] = "budget"
 
-    budget: float = param("the amount that may be used", minimum=0)
+    budget: float = param("the amount that may be used", minimum=0, limit=True)
     unit: str = param("what is counted", "steps", choices=("steps", "evals", "epochs", "tokens", "flops", "seconds", "gpu_hours", "cost"))
 
     @property

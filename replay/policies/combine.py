@@ -6,16 +6,17 @@ gives it a shorter curve and puts −inf (cannot fire) where the inner policy sa
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from replay.errors import PolicyError
-from replay.policies.base import POSITIONS, Policy, Trace, param, plain, position, steady
-from replay.run import Bools, CurveBatch, Floats, Mode
+from replay.policies.base import POSITIONS, Policy, Trace, alike, param, parameters, plain, position, steady, stops_of
+from replay.run import Bools, CurveBatch, Floats, Ints, Mode
 
 __all__ = ["AllOf", "AllOnce", "AnyOf", "Modified", "Unless", "modified"]
 
@@ -35,6 +36,7 @@ class Modified(Policy):
     """
 
     name: ClassVar[str] = "modified"
+    whose: ClassVar[str | None] = ""  # a user wrote every=0, not modified:every=0
 
     policy: Policy
     watch: str | None = param("the metric to watch instead of the one given", None)
@@ -95,8 +97,10 @@ class Modified(Policy):
         return self.direction or self.policy.mode  # type: ignore[return-value]
 
     def resolved(self, modes: Mapping[str, Mode]) -> Policy:
-        direction = self.direction or (modes.get(self.watch) if self.watch else None)
-        return replace(self, policy=self.policy.resolved(modes), direction=direction)
+        direction, inside = self.direction or (modes.get(self.watch) if self.watch else None), self.policy.resolved(modes)
+        if direction == self.direction and inside is self.policy:
+            return self
+        return replace(self, policy=inside, direction=direction)
 
     def absent(self) -> str | None:
         return self.policy.absent()
@@ -107,12 +111,24 @@ class Modified(Policy):
     def limit(self, mode: Mode) -> float:
         return self.policy.limit(mode)
 
-    def seen(self, batch: CurveBatch) -> Bools:
-        evals = np.arange(1, batch.shape[1] + 1)
-        made: Bools = batch.mask & (evals % self.every == 0)
-        return made
+    @property
+    def thinning(self) -> frozenset[int]:
+        return frozenset([self.every])
 
     def trace(self, batch: CurveBatch) -> Trace:
+        view = self._view(batch)
+        inner = self.policy.trace(view.inside)
+        runs, evals = view.inside.shape
+        signal = view.back(np.where(view.inside.mask, inner.signal, -np.inf), -np.inf)
+        reference = None if inner.reference is None else view.back(inner.reference, np.nan)
+        place = view.back(position(view.inside, "evals") - 1, -1.0).astype(np.int64)
+        row = None
+        if self.reset_on != "none":
+            row = view.back(np.broadcast_to(np.arange(float(runs))[:, None], (runs, evals)), -1.0).astype(np.int64)
+        return Trace(view.outside.replace(values=view.values), signal, reference, (inner,), place, row)
+
+    def _view(self, batch: CurveBatch) -> _View:
+        """The batch as the policy inside sees it."""
         batch = _select(batch, self.monitor, self.mode)
         present = batch.mask & ~_absent(batch, self.monitor)
         number = np.cumsum(present, axis=1)
@@ -121,20 +137,34 @@ class Modified(Policy):
         begun = _after_warm_up(smoothed) if isinstance(self.start, str) else position(smoothed, self.unit) >= self.start
         started = _compress(smoothed, smoothed.mask & begun)
         split = _split(started.batch, _drops(started.batch)) if self.reset_on != "none" else _Compressed(started.batch, _unchanged)
-        inner = self.policy.trace(split.batch)
 
         def back(inside: Floats, fill: float) -> Floats:
             return made.back(started.back(split.back(inside, fill), fill), fill)
 
-        runs, evals = split.batch.shape
-        signal = back(np.where(split.batch.mask, inner.signal, -np.inf), -np.inf)
-        reference = None if inner.reference is None else back(inner.reference, np.nan)
-        place = back(position(split.batch, "evals") - 1, -1.0).astype(np.int64)
-        row = None
-        if self.reset_on != "none":
-            row = back(np.broadcast_to(np.arange(float(runs))[:, None], (runs, evals)), -1.0).astype(np.int64)
-        seen_values = batch.replace(values=made.back(smoothed.values, np.nan))
-        return Trace(seen_values, signal, reference, (inner,), place, row)
+        return _View(batch, split.batch, back, made.back(smoothed.values, np.nan))
+
+    def shape(self) -> tuple[Any, ...]:
+        return (type(self.policy), self.policy.shape(), *self._changes)
+
+    @property
+    def _changes(self) -> tuple[Any, ...]:
+        """What the policy inside sees of a batch depends on these."""
+        return (self.monitor, self.mode, self.every, self.smooth, self.start, self.unit if self.start else None, self.reset_on)
+
+    @classmethod
+    def stops_each(cls, policies: Sequence[Policy], batch: CurveBatch) -> Iterator[tuple[list[int], Ints]]:
+        rules = [policy for policy in policies if isinstance(policy, Modified)]
+        for members in alike([rule._changes for rule in rules]):
+            first = rules[members[0]]
+            if first.reset_on != "none":  # several rows inside stand for one run: only the signal leads back
+                for own, stops in super().stops_each([rules[member] for member in members], batch):
+                    yield [members[place] for place in own], stops
+                continue
+            view = first._view(batch)
+            outside = _places(view)
+            for own, inside in stops_of([rules[member].policy for member in members], view.inside):
+                stops = inside if outside is None else np.where(inside >= 0, outside[np.arange(inside.shape[1]), inside], inside)
+                yield [members[place] for place in own], stops
 
     def undefined(self, trace: Trace, run: int, eval: int) -> str:
         return self.policy.undefined(trace.parts[0], *self._inside(trace, run, eval))
@@ -154,10 +184,34 @@ class Modified(Policy):
         return inner if self.smooth == "none" else f"smoothed {steady(float(trace.batch.values[run, eval]))}: {inner}"
 
 
+class _View(NamedTuple):
+    """A batch from outside, and from inside a modifier: the way back, and the values at the evals looked at (NaN elsewhere)."""
+
+    outside: CurveBatch
+    inside: CurveBatch
+    back: Callable[[Floats, float], Floats]
+    values: Floats
+
+
+def _places(view: _View) -> Ints | None:
+    """The place outside of each eval inside (runs × evals inside); None where they are the same."""
+    if view.inside.shape == view.outside.shape and bool((view.inside.lengths == view.outside.lengths).all()):
+        return None
+    seen = view.back(position(view.inside, "evals"), 0.0)
+    runs, places = np.nonzero(seen)
+    found = np.zeros((len(seen), max(view.inside.shape[1], 1)), dtype=np.int64)
+    found[runs, seen[runs, places].astype(np.int64) - 1] = places
+    return found
+
+
 def modified(policy: Policy, **changes: Any) -> Policy:
     """The policy with modifiers (fields of Modified); the policy itself where none is given."""
-    given = {name: value for name, value in changes.items() if value is not None}
+    given = {name: value for name, value in changes.items() if value is not None and value != _UNMODIFIED.get(name)}
     return Modified(policy, **given) if given else policy
+
+
+#: The values of modifiers that change nothing.
+_UNMODIFIED = {item.name: item.default for item in parameters(Modified)}
 
 
 @dataclass(frozen=True)
@@ -213,9 +267,9 @@ class _Combined(Policy):
         said = [text for part in self.parts if (text := part.caution(metric, part.mode or mode)) is not None]
         return said[0] if said else None
 
-    def seen(self, batch: CurveBatch) -> Bools:
-        made: Bools = np.logical_or.reduce([part.seen(batch) for part in self.parts])
-        return made
+    @property
+    def thinning(self) -> frozenset[int]:
+        return frozenset[int]().union(*(part.thinning for part in self.parts))
 
     def limit(self, mode: Mode) -> float:
         return 1.0
@@ -492,7 +546,7 @@ def _smoother(spec: str) -> Callable[[CurveBatch], Floats]:
         if not 0 < number <= 1:
             raise PolicyError(f"{allowed}; not {spec!r}")
         return lambda batch: _ema(batch.values, number)
-    if number != int(number) or number < 1:
+    if not math.isfinite(number) or number != int(number) or number < 1:
         raise PolicyError(f"{allowed}; not {spec!r}")
     return lambda batch: _window(batch.values, int(number), kind)
 
@@ -510,23 +564,29 @@ def _ema(values: Floats, weight: float) -> Floats:
 
 
 def _window(values: Floats, evals: int, kind: str) -> Floats:
+    finite = np.isfinite(values)
+    smoothed = (_mean if kind == "mean" else _median)(values, finite, min(evals, values.shape[1]))
+    return np.where(finite, smoothed, values)
+
+
+def _mean(values: Floats, finite: Bools, evals: int) -> Floats:
+    total, count = np.zeros(values.shape), np.zeros(values.shape)
+    known = np.where(finite, values, 0.0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for ago in reversed(range(evals)):  # oldest first, one by one: the same sum as a plain loop's
+            total[:, ago:] += known[:, : values.shape[1] - ago]
+            count[:, ago:] += finite[:, : values.shape[1] - ago]
+        return total / np.maximum(count, 1)
+
+
+def _median(values: Floats, finite: Bools, evals: int) -> Floats:
     out = values.copy()
+    runs = np.arange(len(values))
+    ordered = np.where(finite, values, np.inf)
     for eval in range(values.shape[1]):
-        window = values[:, max(0, eval - evals + 1) : eval + 1]
-        finite = np.isfinite(window)
-        count = finite.sum(axis=1)
-        if kind == "mean":
-            total = np.zeros(len(values))
-            for column in range(window.shape[1]):  # oldest first, one by one: the same sum as a plain loop's
-                with np.errstate(over="ignore", invalid="ignore"):
-                    total = np.where(finite[:, column], total + window[:, column], total)
-            smoothed = total / np.maximum(count, 1)
-        else:
-            ordered = np.sort(np.where(finite, window, np.inf), axis=1)
-            low, high = np.maximum(count - 1, 0) // 2, count // 2
-            high = np.minimum(high, window.shape[1] - 1)
-            rows = np.arange(len(values))
-            with np.errstate(over="ignore"):
-                smoothed = np.where(count % 2 == 1, ordered[rows, low], (ordered[rows, low] + ordered[rows, high]) / 2)
-        out[:, eval] = np.where(finite[:, -1], smoothed, values[:, eval])
+        begin = max(0, eval - evals + 1)
+        window, count = np.sort(ordered[:, begin : eval + 1], axis=1), finite[:, begin : eval + 1].sum(axis=1)
+        low, high = np.maximum(count - 1, 0) // 2, np.minimum(count // 2, window.shape[1] - 1)
+        with np.errstate(over="ignore"):
+            out[:, eval] = np.where(count % 2 == 1, window[runs, low], (window[runs, low] + window[runs, high]) / 2)
     return out

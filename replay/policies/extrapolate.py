@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -48,8 +49,9 @@ class Extrapolate(Policy):
     """
 
     name: ClassVar[str] = "extrapolate"
+    grid: ClassVar[Mapping[str, str]] = {"min_delta": "0,1e-3,1e-2,1e-1", "confidence": "0.5,0.8,0.95"}
 
-    min_delta: float = param("the gain that is worth going on for, in the metric's unit", 0.0, minimum=0)
+    min_delta: float = param("the gain that is worth going on for, in the metric's unit", 0.0, minimum=0, limit=True)
     horizon: float = param("step of the planned end; 0: as the log says", 0.0, minimum=0)
     fit: str = param("what the power law is fitted to: the best so far at each eval, or the values", "best", choices=("best", "values"))
     min_evals: int = param("finite values that are needed to fit", 5, minimum=4)

@@ -39,7 +39,7 @@ class Grades(Policy):
 
     name: ClassVar[str] = "grades"
 
-    grades: float = param("change of a module in one step below which it counts as settled", 1e-4, minimum=0, aliases=("tau",))
+    grades: float = param("change of a module in one step below which it counts as settled", 1e-4, minimum=0, aliases=("tau",), limit=True)
     alpha: float = param("share of the planned steps before which no step counts", 0.3, minimum=0)
     share: float = param("share of the modules that must have settled", 1.0, minimum=0, aliases=("max_frozen_ratio",))
     of: str = param("what the change is of", "weight_change_l1", choices=("weight_change_l1", "gradient_change_l1"))

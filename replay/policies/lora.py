@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -35,9 +36,10 @@ class Adapter(Policy):
     """
 
     name: ClassVar[str] = "adapter"
+    grid: ClassVar[Mapping[str, str]] = {"adapter": "0.003,0.01,0.03,0.1,0.3", "patience": "1,2,3,5"}
 
     adapter: float = param("relative change of the adapter, per eval, below which it has settled", minimum=0)
-    patience: int = param("evals in a row", 3, minimum=1)
+    patience: int = param("evals in a row", 3, minimum=1, limit=True)
     rank: float = param("relative change of the stable rank below which that has settled; 0: do not ask", 0.0, minimum=0)
 
     @property
@@ -92,7 +94,7 @@ class Drift(Policy):
 
     name: ClassVar[str] = "drift"
 
-    drift: float = param("the rise of the loss on generic text that is too much", minimum=0)
+    drift: float = param("the rise of the loss on generic text that is too much", minimum=0, limit=True)
     min_gain: float = param("the gain of the metric that is worth such a rise, in its own unit")
     base: str = param("what the rise is counted from", "first", choices=("first", "model"))
 

@@ -6,6 +6,7 @@ improvement, and evals before the first improvement count too.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -13,9 +14,13 @@ import numpy as np
 
 from replay.errors import PolicyError
 from replay.policies.base import POSITIONS, Policy, Trace, param, plain, position, steady
+from replay.policies.kernels import gated_stops
 from replay.run import CurveBatch, Floats, Ints, Mode
 
 __all__ = ["Patience", "since_improvement"]
+
+#: From this many policies on it pays to look for the stops of all at once.
+FEW = 4
 
 
 @dataclass(frozen=True)
@@ -37,8 +42,9 @@ class Patience(Policy):
     """
 
     name: ClassVar[str] = "patience"
+    grid: ClassVar[Mapping[str, str]] = {"patience": "1..8,10,15,20", "min_delta": "0,1e-3,1e-2"}
 
-    patience: float = param("evals (or steps, epochs, tokens: see unit) to wait for an improvement", minimum=0)
+    patience: float = param("evals (or steps, epochs, tokens: see unit) to wait for an improvement", minimum=0, limit=True)
     min_delta: float = param("the gain that counts, in the metric's own unit", 0.0, minimum=0)
     unit: str = param("what patience and start count", "evals", choices=tuple(POSITIONS))
 
@@ -59,6 +65,27 @@ class Patience(Policy):
 
     def limit(self, mode: Mode) -> float:
         return float(self.patience)
+
+    @classmethod
+    def stops_each(cls, policies: Sequence[Policy], batch: CurveBatch) -> Iterator[tuple[list[int], Ints]]:
+        rules = [policy for policy in policies if isinstance(policy, Patience)]
+        counting = [place for place, rule in enumerate(rules) if rule.unit == "evals"]
+        if len(counting) < FEW:
+            yield from super().stops_each(policies, batch)
+            return
+        deltas = sorted({rules[place].min_delta for place in counting})
+        waits = sorted({int(rules[place].patience) for place in counting})
+        row = {(delta, wait): (number, slot) for number, delta in enumerate(deltas) for slot, wait in enumerate(waits)}
+        places: dict[int, list[tuple[int, int]]] = {}
+        for place in counting:
+            number, slot = row[rules[place].min_delta, int(rules[place].patience)]
+            places.setdefault(number, []).append((slot, place))
+        for begin, stops in gated_stops(batch.oriented, batch.lengths, deltas, waits):
+            for number, own in enumerate(stops, begin):
+                yield [place for _, place in places[number]], own[[slot for slot, _ in places[number]]]
+        others = [place for place in range(len(rules)) if rules[place].unit != "evals"]
+        for own_places, stops in super().stops_each([rules[place] for place in others], batch):
+            yield [others[place] for place in own_places], stops
 
     def trace(self, batch: CurveBatch) -> Trace:
         last, reference = since_improvement(batch, self.min_delta)

@@ -7,6 +7,7 @@ Source: L. Prechelt, Early Stopping - But When? In: Neural Networks: Tricks of t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -53,7 +54,9 @@ class Gl(Policy):
 
     name: ClassVar[str] = "gl"
 
-    gl: float = param("the generalization loss that is too much, in percent (the paper's alpha)", 5.0, minimum=0, aliases=("alpha",))
+    gl: float = param(
+        "the generalization loss that is too much, in percent (the paper's alpha)", 5.0, minimum=0, aliases=("alpha",), limit=True
+    )
 
     def limit(self, mode: Mode) -> float:
         return float(np.nextafter(self.gl, np.inf))
@@ -101,8 +104,9 @@ class Pq(Policy):
     """
 
     name: ClassVar[str] = "pq"
+    grid: ClassVar[Mapping[str, str]] = {"pq": "0.05,0.1,0.2,0.5,1,2,5", "strip": "2,3,5"}
 
-    pq: float = param("the quotient that is too much (the paper's alpha)", 0.5, minimum=0, aliases=("alpha",))
+    pq: float = param("the quotient that is too much (the paper's alpha)", 0.5, minimum=0, aliases=("alpha",), limit=True)
     strip: int = param("evals in a strip (the paper's k)", 5, minimum=1, aliases=("k",))
 
     @property
@@ -182,8 +186,9 @@ class Up(Policy):
     """
 
     name: ClassVar[str] = "up"
+    grid: ClassVar[Mapping[str, str]] = {"up": "1..4", "strip": "1,2,3,5"}
 
-    up: int = param("successive strips that got worse (the paper's s)", 2, minimum=1, aliases=("s",))
+    up: int = param("successive strips that got worse (the paper's s)", 2, minimum=1, aliases=("s",), limit=True)
     strip: int = param("evals in a strip (the paper's k)", 5, minimum=1, aliases=("k",))
 
     def limit(self, mode: Mode) -> float:

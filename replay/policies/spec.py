@@ -199,7 +199,10 @@ def _one(text: str) -> Policy:
             changes[MODIFIERS[key][0]] = _modifier(key, value)
         else:
             allowed = [*own, *MODIFIERS]
-            raise PolicyError(f"{name} has no parameter {key!r}; it has {suggestion(key, allowed)}{_elsewhere(key, name)}")
+            has, takers = suggestion(key, allowed), _elsewhere(key, name)
+            raise PolicyError(
+                f"{name} has no parameter {key!r}; it has {has}{' Though' + takers[1:] if takers and has[-1] == '?' else takers}"
+            )
     lacking = [item.name for item in own.values() if item.default is MISSING and item.name not in given]
     if lacking:
         raise PolicyError(f"policy {text!r} lacks {lacking[0]}; write for instance {example(kind)}")

@@ -31,7 +31,7 @@ class Target(Policy):
 
     name: ClassVar[str] = "target"
 
-    target: float = param("the value that is good enough, in the metric's own unit")
+    target: float = param("the value that is good enough, in the metric's own unit", limit=True)
 
     def limit(self, mode: Mode) -> float:
         return -_sign(mode) * self.target
@@ -59,7 +59,7 @@ class Divergence(Policy):
 
     name: ClassVar[str] = "divergence"
 
-    divergence: float = param("the value beyond which training has failed, in the metric's own unit")
+    divergence: float = param("the value beyond which training has failed, in the metric's own unit", limit=True)
 
     def limit(self, mode: Mode) -> float:
         return float(np.nextafter(_sign(mode) * self.divergence, np.inf))
@@ -89,7 +89,7 @@ class Nonfinite(Policy):
 
     name: ClassVar[str] = "nonfinite"
 
-    nonfinite: int = param("evals in a row", 1, minimum=1)
+    nonfinite: int = param("evals in a row", 1, minimum=1, limit=True)
 
     def limit(self, mode: Mode) -> float:
         return float(self.nonfinite)

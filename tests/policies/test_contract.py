@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from replay.errors import PolicyError
-from replay.policies import POLICIES
-from replay.policies.base import parameters
+from replay.policies import POLICIES, kernels
+from replay.policies.base import REFUSED, parameters, stops_of
 from replay.policies.combine import AllOf, AllOnce, AnyOf, Unless
 from replay.policies.spec import parse_policy
 
@@ -203,3 +203,62 @@ def test_a_batch_without_runs_or_evals():
         policy = kind(**required)
         assert _stops(policy, [], "min") == []
         assert _stops(policy, [([], {"steps": [], "epoch": [], "used": []})], "min") == [None]
+
+
+def _one_by_one(policy, batch):
+    """The stops of one policy, REFUSED where it cannot judge a run."""
+    trace = policy.trace(batch)
+    stops = policy.stops(batch)
+    stops[list(policy.refusals(trace))] = REFUSED
+    return stops
+
+
+def _all_at_once(policies, batch):
+    found = np.full((len(policies), batch.shape[0]), -9)
+    for places, stops in stops_of(policies, batch):
+        assert (found[places] == -9).all(), "every policy once"
+        found[places] = stops
+    return found
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+@given(data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_stops_of_many_policies_of_a_kind_are_those_of_each(kind, data):
+    """Whatever they share: a parameter that is said to move the limit alone must not move the signal."""
+    policies, made, mode = data.draw(st.lists(plain_policies([kind]), min_size=1, max_size=12)), data.draw(runs()), data.draw(MODES)
+    batch = batch_of(made, mode)
+    np.testing.assert_array_equal(_all_at_once(policies, batch), [_one_by_one(policy, batch) for policy in policies])
+
+
+@given(policies=st.lists(st.one_of(ANY_POLICY, COMBINED), min_size=1, max_size=12), made=runs(), mode=MODES)
+@settings(max_examples=300, deadline=None)
+def test_stops_of_many_policies_are_those_of_each(policies, made, mode):
+    batch = batch_of(made, mode)
+    np.testing.assert_array_equal(_all_at_once(policies, batch), [_one_by_one(policy, batch) for policy in policies])
+
+
+@pytest.mark.parametrize("compile_from", [0, 10**12], ids=["compiled", "numpy"])
+@given(data=st.data())
+@settings(max_examples=100, deadline=None)
+def test_a_grid_of_patience_is_the_plain_loop(compile_from, data):
+    if compile_from == 0:
+        pytest.importorskip("numba")
+    made, mode = data.draw(runs()), data.draw(MODES)
+    deltas = data.draw(st.lists(st.sampled_from([0.0, 0.1, 0.25, 1e-9]), min_size=1, max_size=3))
+    changes = data.draw(
+        st.lists(st.sampled_from(["", ",smooth=mean:2", ",every=2", ",start=3,smooth=ema:0.5", ",reset_on=lr_drop"]), max_size=3)
+    )
+    policies = [
+        parse_policy(f"patience={wait},min_delta={delta}{change}")
+        for change in ["", *changes]
+        for delta in deltas
+        for wait in (5, 1, 2, 3, 30)
+    ]
+    batch = batch_of(made, mode)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernels, "COMPILE_FROM", compile_from)
+        found = _all_at_once(policies, batch)
+    assert [[None if stop < 0 else stop + 1 for stop in row] for row in found.tolist()] == [
+        [_loop(policy, values, mode, along) for values, along in made] for policy in policies
+    ]

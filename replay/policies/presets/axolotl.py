@@ -32,19 +32,19 @@ class Axolotl(OfTransformers):
 
     name: ClassVar[str] = "axolotl"
 
-    early_stopping_patience: int = param("evals without a gain; 0: off", minimum=0, aliases=("patience",))
+    early_stopping_patience: int = param("evals without a gain; 0: off", minimum=0, aliases=("patience",), limit=True)
 
     @property
     def patience(self) -> int:
         return self.early_stopping_patience
 
+    @property
+    def off(self) -> str | None:
+        return None if self.early_stopping_patience else "early_stopping_patience=0 switches early stopping off"
+
     def trace(self, batch: CurveBatch) -> Trace:
         trace = super().trace(batch)
-        if self.early_stopping_patience:
-            return trace
-        return Trace(batch, np.full(batch.shape, -np.inf), trace.reference)
+        return trace if self.off is None else Trace(batch, np.full(batch.shape, -np.inf), trace.reference)
 
     def reason(self, trace: Trace, run: int, eval: int) -> str:
-        if not self.early_stopping_patience:
-            return "early_stopping_patience=0 switches early stopping off"
-        return super().reason(trace, run, eval)
+        return self.off or super().reason(trace, run, eval)

@@ -33,11 +33,6 @@ class Counting(Policy):
         return np.where(improved, value, best)
 
     @property
-    def off(self) -> str | None:
-        """Why these parameters switch the rule off, in words; None where they do not."""
-        return None
-
-    @property
     def wanted(self) -> str:
         """The improvement that resets the counter, in words."""
         return "gain"

@@ -34,7 +34,11 @@ class OpenNMT(Policy):
     name: ClassVar[str] = "opennmt"
     checked_against: ClassVar[str | None] = "OpenNMT-py 97111d97 (source)"
 
-    early_stopping: int = param("validations without a gain; 0: off", 0, minimum=0, aliases=("tolerance", "patience"))
+    early_stopping: int = param("validations without a gain; 0: off", 0, minimum=0, aliases=("tolerance", "patience"), limit=True)
+
+    @property
+    def off(self) -> str | None:
+        return None if self.early_stopping else "early_stopping=0 switches early stopping off"
 
     def limit(self, mode: Mode) -> float:
         return float(self.early_stopping)
@@ -52,13 +56,13 @@ class OpenNMT(Policy):
             stalled = np.where(better, 0.0, stalled + ~(better | worse))
             best = np.where(better, value, best)
             signal[eval] = np.where(better, 0.0, np.where(worse, decreasing, stalled))
-        if not self.early_stopping:
+        if self.off is not None:
             signal[:] = -np.inf
         return Trace(batch, signal.T, reference.T if batch.mode == "min" else -reference.T)
 
     def reason(self, trace: Trace, run: int, eval: int) -> str:
-        if not self.early_stopping:
-            return "early_stopping=0 switches early stopping off"
+        if self.off is not None:
+            return self.off
         assert trace.reference is not None
         count, value, best = (float(array[run, eval]) for array in (trace.signal, trace.batch.values, trace.reference))
         worse = value > best if trace.batch.mode == "min" else value < best

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -32,6 +33,7 @@ class RayPlateau(Policy):
 
     name: ClassVar[str] = "ray-plateau"
     checked_against: ClassVar[str | None] = "ray 2.60.0 (source)"
+    grid: ClassVar[Mapping[str, str]] = {"std": "0.001,0.003,0.01,0.03,0.1", "num_results": "3,4,6,8"}
 
     std: float = param("the standard deviation below which the results are a plateau", 0.01)
     num_results: int = param("results (evals) that it is taken over", 4, minimum=1)

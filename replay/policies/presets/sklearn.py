@@ -53,7 +53,7 @@ class SklearnMLP(_Ratchet):
     name: ClassVar[str] = "sklearn-mlp"
     checked_against: ClassVar[str | None] = _CHECKED
 
-    n_iter_no_change: int = param("epochs (evals) that may pass without a gain of tol", 10, minimum=1, aliases=("patience",))
+    n_iter_no_change: int = param("epochs (evals) that may pass without a gain of tol", 10, minimum=1, aliases=("patience",), limit=True)
     tol: float = param("the gain that is enough", 1e-4, minimum=0, aliases=("min_delta",))
 
     def limit(self, mode: Mode) -> float:
@@ -79,7 +79,7 @@ class SklearnSGD(_Ratchet):
     name: ClassVar[str] = "sklearn-sgd"
     checked_against: ClassVar[str | None] = _CHECKED
 
-    n_iter_no_change: int = param("epochs (evals) without a gain of tol", 5, minimum=1, aliases=("patience",))
+    n_iter_no_change: int = param("epochs (evals) without a gain of tol", 5, minimum=1, aliases=("patience",), limit=True)
     tol: float = param("the gain that is enough", 1e-3, minimum=0, aliases=("min_delta",))
 
     def limit(self, mode: Mode) -> float:
