@@ -21,8 +21,8 @@ from replay.errors import PolicyError
 from replay.run import Bools, Curve, CurveBatch, Floats, Ints, Mode
 
 __all__ = [
-    "NEVER", "POSITIONS", "REFUSED", "Decision", "Policy", "Trace", "alike", "all_reached", "in_a_row", "param", "plain", "position",
-    "steady", "stops_of",
+    "NEVER", "POSITIONS", "REFUSED", "Decision", "Policy", "Trace", "alike", "all_reached", "check_patience", "in_a_row", "param",
+    "plain", "position", "steady", "stops_of",
 ]  # fmt: skip
 
 #: What stands for an eval where a policy never stops a run, and where it cannot judge it (see `Policy.refusals`).
@@ -345,6 +345,16 @@ def _shaping(kind: type[Policy]) -> tuple[str, ...]:
 
 #: Units that how far an eval is can be told in, and the companion that each takes.
 POSITIONS: dict[str, tuple[str, ...]] = {"evals": (), "steps": (), "epochs": ("epoch",), "tokens": ("tokens",)}
+
+
+def check_patience(policy: str, patience: float, unit: str) -> None:
+    """Raise PolicyError where a patience in a unit of POSITIONS cannot be: it is above 0, and evals are whole."""
+    if unit == "evals" and patience < 1:
+        raise PolicyError(f"{policy}: patience must be at least 1, not {plain(patience)}")
+    if patience <= 0:
+        raise PolicyError(f"{policy}: patience must be above 0, not {plain(patience)}")
+    if unit == "evals" and patience != int(patience):
+        raise PolicyError(f"{policy}: patience counts whole evals, not {plain(patience)}; for fractions give unit=epochs")
 
 
 def in_a_row(holds: Bools) -> Floats:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from replay.policies.base import Policy, Trace, in_a_row, param, steady
+from replay.policies.base import POSITIONS, Policy, Trace, check_patience, param, plain, position, steady
 from replay.policies.fits import trend, windows
 from replay.run import CurveBatch, Mode
 
@@ -21,7 +21,8 @@ class Gap(Policy):
     At each eval, lines are laid by least squares through the last WINDOW train losses and metric values, against the number of
     the eval. The gap widens where the slope of the train loss is below 0 and that of the metric is to the worse (above 0 for min,
     below 0 for max), both strictly. Only evals count at which both are finite; with fewer than 3 of those, or before the first
-    WINDOW evals are there, it does not widen. The rule stops when it has widened at PATIENCE evals in a row.
+    WINDOW evals are there, it does not widen. The rule stops when it has widened at PATIENCE evals in a row, or with another
+    unit when the last eval at which it did not lies PATIENCE steps, epochs or tokens back.
 
     Reads the companion ``train_loss`` (mean since the last eval).
 
@@ -36,12 +37,17 @@ class Gap(Policy):
 
     name: ClassVar[str] = "gap"
 
-    patience: int = param("evals in a row at which the gap widens", 3, minimum=1)
+    patience: float = param("evals in a row (or steps, epochs, tokens: see unit) that the gap widens for", 3, minimum=0, limit=True)
     window: int = param("evals that the trends are taken over", 5, minimum=3)
+    unit: str = param("what patience and start count", "evals", choices=tuple(POSITIONS))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_patience(self.name, self.patience, self.unit)
 
     @property
     def needs(self) -> tuple[str, ...]:
-        return ("train_loss",)
+        return ("train_loss", *POSITIONS[self.unit])
 
     def limit(self, mode: Mode) -> float:
         return float(self.patience)
@@ -54,11 +60,19 @@ class Gap(Policy):
             for out, rows in ((train, losses), (metric, values)):
                 out[:, self.window - 1 :] = np.where(known.sum(axis=1) < 3, np.nan, trend(rows, known)[0]).reshape(len(out), -1)
         widens = (train < 0) & (metric > 0)
-        return Trace(batch, in_a_row(widens), figures={"train": train, "metric": metric if batch.mode == "min" else -metric})
+        where = position(batch, self.unit)
+        before = np.where(widens, 0, np.arange(batch.shape[1]))
+        if batch.shape[1]:
+            before = np.maximum.accumulate(before, axis=1)  # the last eval at which it did not widen: there is one, the first
+        since = where - np.take_along_axis(where, before, axis=1)
+        return Trace(batch, since, figures={"train": train, "metric": metric if batch.mode == "min" else -metric})
 
     def reason(self, trace: Trace, run: int, eval: int) -> str:
-        train, metric, count = (float(array[run, eval]) for array in (trace.figures["train"], trace.figures["metric"], trace.signal))
+        train, metric, waited = (float(array[run, eval]) for array in (trace.figures["train"], trace.figures["metric"], trace.signal))
         if np.isnan(train):
             return "no trend yet" if eval + 1 < self.window else "no trend: too few values"
         slopes = f"train loss {steady(train)} and metric {steady(metric)} per eval"
-        return f"the gap widens, {slopes}: {int(count)} of {self.patience} in a row" if count else f"the gap does not widen: {slopes}"
+        if not (train < 0 and (metric > 0 if trace.batch.mode == "min" else metric < 0)):
+            return f"the gap does not widen: {slopes}"
+        unit = "" if self.unit == "evals" else f" {self.unit}"
+        return f"the gap widens, {slopes}: {plain(waited)} of {plain(self.patience)}{unit} in a row"

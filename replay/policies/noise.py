@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import insort
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from replay.errors import PolicyError
-from replay.policies.base import Policy, Trace, param, plain, steady
+from replay.policies.base import POSITIONS, Policy, Trace, check_patience, param, plain, position, steady
 from replay.policies.fits import ordered_sum, trend, windows
 from replay.policies.quantiles import normal_quantile, t_quantile
 from replay.run import CurveBatch, Floats, Mode
@@ -20,12 +21,13 @@ __all__ = ["Noise", "Slope"]
 
 @dataclass(frozen=True)
 class Noise(Policy):
-    """Stop when PATIENCE evals have passed without a gain of more than NOISE times the run's own noise.
+    """Stop when PATIENCE evals (or steps, epochs) have passed without a gain > NOISE times the run's own noise.
 
     The noise at eval t is known from the finite values v up to t alone: 1.4826 · median |v[i−1] − 2 v[i] + v[i+1]| / √6, one
     standard deviation of an eval whatever the local trend (`replay.run.noise`). A value improves on the reference r when its
     gain (r − v for min, v − r for max) is > NOISE · noise(t), strictly; only then does the reference move to it. Before
-    MIN_EVALS finite values are there every gain counts, and the rule cannot stop. NaN never improves.
+    MIN_EVALS finite values are there every gain counts, and the rule cannot stop. NaN never improves, and a run that has had
+    no improvement yet counts from its first eval.
 
     Source: patience as in `patience`; the estimate of noise after Gasser, Sroka & Jennen-Steinmetz, Biometrika 73 (1986) 625.
 
@@ -36,10 +38,20 @@ class Noise(Policy):
     """
 
     name: ClassVar[str] = "noise"
+    grid: ClassVar[Mapping[str, str]] = {"patience": "1..8,10", "noise": "0.5,1,2,3"}
 
-    patience: int = param("evals to wait for a gain that exceeds the noise", minimum=1)
+    patience: float = param("evals (or steps, epochs, tokens: see unit) to wait for a gain that exceeds the noise", minimum=0, limit=True)
     noise: float = param("how many standard deviations of the noise a gain must exceed", 2.0, minimum=0)
     min_evals: int = param("finite values that are needed to know the noise", 4, minimum=3)
+    unit: str = param("what patience and start count", "evals", choices=tuple(POSITIONS))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_patience(self.name, self.patience, self.unit)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return POSITIONS[self.unit]
 
     def limit(self, mode: Mode) -> float:
         return float(self.patience)
@@ -48,16 +60,20 @@ class Noise(Policy):
         runs, evals = batch.shape
         noise = np.array([_noise_so_far(row, self.min_evals) for row in batch.values]).reshape(runs, evals)
         best = np.full(runs, np.inf)
-        last = np.full(runs, -1, dtype=np.int64)
+        where = position(batch, self.unit)
+        # where the last improvement was; before there is one, evals are counted with the first, and other units from it on
+        last = where[:, 0] - (self.unit == "evals") if evals else np.zeros(runs)
+        started = np.zeros(runs, dtype=bool)
         signal, references = np.full(batch.shape, -np.inf), np.full(batch.shape, np.nan)
         with np.errstate(invalid="ignore", over="ignore"):
             for eval in range(evals):
                 value, known = batch.oriented[:, eval], ~np.isnan(noise[:, eval])
-                references[:, eval] = np.where(last >= 0, best, np.nan)
+                references[:, eval] = np.where(started, best, np.nan)
                 improved = best - value > np.where(known, self.noise * noise[:, eval], 0.0)
                 best = np.where(improved, value, best)
-                last = np.where(improved, eval, last)
-                signal[:, eval] = np.where(known, eval - last, -np.inf)
+                last = np.where(improved, where[:, eval], last)
+                started |= improved
+                signal[:, eval] = np.where(known, where[:, eval] - last, -np.inf)
         return Trace(batch, signal, references if batch.mode == "min" else -references, figures={"noise": noise})
 
     def reason(self, trace: Trace, run: int, eval: int) -> str:
@@ -66,11 +82,13 @@ class Noise(Policy):
         value, reference = float(trace.batch.values[run, eval]), float(trace.reference[run, eval])
         if np.isnan(noise):
             return f"the noise is not known yet (it takes {self.min_evals} finite values)"
-        if waited == 0:
-            return f"better by {steady(abs(value - reference))}, more than {plain(self.noise)} times the noise of {steady(noise)}"
+        gain = reference - value if trace.batch.mode == "min" else value - reference
+        if gain > self.noise * noise:
+            return f"better by {steady(gain)}, more than {plain(self.noise)} times the noise of {steady(noise)}"
         over = "so far" if np.isnan(reference) else f"over {steady(reference)}"
         what = "NaN: no gain" if np.isnan(value) else f"no gain {over} of more than {plain(self.noise)} times the noise of {steady(noise)}"
-        return f"{what} ({plain(waited)} of {self.patience})"
+        unit = "" if self.unit == "evals" else f" {self.unit}"
+        return f"{what} ({plain(waited)} of {plain(self.patience)}{unit})"
 
 
 def _noise_so_far(values: Floats, enough: int) -> Floats:
@@ -116,8 +134,9 @@ class Slope(Policy):
     """
 
     name: ClassVar[str] = "slope"
+    grid: ClassVar[Mapping[str, str]] = {"slope": "0,1e-4,1e-3,1e-2", "window": "5,10"}
 
-    slope: float = param("improvement per eval that is not worth going on for, in the metric's unit", aliases=("min_slope",))
+    slope: float = param("improvement per eval that is not worth going on for, in the metric's unit", aliases=("min_slope",), limit=True)
     window: int = param("evals that the trend is taken over", 10, minimum=4)
     method: str = param("how the trend is found", "theil-sen", choices=("theil-sen", "least-squares"))
     confidence: float = param("probability with which each bound holds, 0.5 to less than 1", 0.95, minimum=0.5)

@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 
 from replay.errors import PolicyError
-from replay.policies.base import POSITIONS, Policy, Trace, param, plain, position, steady
+from replay.policies.base import POSITIONS, Policy, Trace, check_patience, param, plain, position, steady
 from replay.policies.kernels import gated_stops
 from replay.run import CurveBatch, Floats, Ints, Mode
 
@@ -56,8 +56,7 @@ class Patience(Policy):
                 " Tools disagree on patience 0 (transformers stops at the first eval, Keras waits for one):"
                 " name the tool, as in transformers:patience=0"
             )
-        if self.unit == "evals" and self.patience != int(self.patience):
-            raise PolicyError(f"patience: patience counts whole evals, not {plain(self.patience)}; for fractions give unit=epochs")
+        check_patience(self.name, self.patience, self.unit)
 
     @property
     def needs(self) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from dataclasses import MISSING
+from itertools import groupby
 from typing import Any
 
 from replay.importers import IMPORTERS
@@ -21,9 +22,19 @@ def summary_of(kind: type[Policy]) -> str:
     return (inspect.getdoc(kind) or "").split("\n", 1)[0]
 
 
+def tool_of(kind: type[Policy]) -> str:
+    """Whose rule a policy is: the tool it is checked against, without the version."""
+    if kind.checked_against is not None:
+        return kind.checked_against.split(" ", 1)[0]
+    return "no library" if ".presets." in kind.__module__ else "of our own"
+
+
 def _policy_rows() -> list[dict[str, Any]]:
+    """The policies, those of one tool together, tools and policies in the order of POLICIES."""
+    tools = list(dict.fromkeys(tool_of(kind) for kind in POLICIES.values()))
     return [
         {
+            "tool": tool_of(kind),
             "policy": name,
             "example": example(kind),
             "what": summary_of(kind),
@@ -39,27 +50,38 @@ def _policy_rows() -> list[dict[str, Any]]:
                 for item in parameters(kind)
             ],
         }
-        for name, kind in POLICIES.items()
+        for name, kind in sorted(POLICIES.items(), key=lambda item: tools.index(tool_of(item[1])))
     ]
 
 
 def policies(style: str) -> str:
-    """All policies with their parameters, as table (text), markdown, json or csv."""
+    """All policies with their parameters, grouped by tool, as table (text), markdown, json or csv."""
     rows = _policy_rows()
     modifiers = [{"name": name, "what": what} for name, (_, what) in MODIFIERS.items()]
     if style == "json":
         return json_text({"policies": rows, "modifiers": modifiers})
     if style == "csv":
-        return csv_text(rows, ["policy", "example", "what", "checked_against"])
+        return csv_text(rows, ["tool", "policy", "example", "what", "checked_against"])
+    groups = {tool: list(own) for tool, own in groupby(rows, key=lambda row: str(row["tool"]))}
     if style == "markdown":
-        return markdown(["policy", "stops", "example"], [[row["policy"], row["what"], row["example"]] for row in rows], (0, 1, 2))
+        return markdown(
+            ["tool", "policy", "stops", "example", "checked against"],
+            [
+                ["" if at else tool, row["policy"], row["what"], row["example"], row["checked_against"] or ""]
+                for tool, own in groups.items()
+                for at, row in enumerate(own)
+            ],
+            (0, 1, 2, 3, 4),
+        )
     out = ["A policy is written NAME=VALUE,... or NAME:PARAMETER=VALUE,...", ""]
-    for row in rows:
-        out.append(row["policy"] + (f"  (as {row['checked_against']})" if row["checked_against"] else ""))
-        out += _indented(row["what"])
-        for item in row["parameters"]:
-            out += _indented(f"{item['name']}={'...' if item['default'] is None else item['default']}: {_described(item)}", 4)
-        out += ["    e.g. " + row["example"], ""]
+    for tool, own in groups.items():
+        out += [f"{tool}:", ""]
+        for row in own:
+            out.append(f"  {row['policy']}" + (f"  (as {row['checked_against']})" if row["checked_against"] else ""))
+            out += _indented(row["what"], 4)
+            for item in row["parameters"]:
+                out += _indented(f"{item['name']}={'...' if item['default'] is None else item['default']}: {_described(item)}", 6)
+            out += ["      e.g. " + row["example"], ""]
     out.append("Every policy also takes:")
     for item in modifiers:
         out += _indented(f"{item['name']}=: {item['what']}", 2)

@@ -18,11 +18,16 @@ def _better(mode):
     return (lambda a, b: a < b) if mode == "min" else (lambda a, b: a > b)
 
 
-def patience(policy, values, mode, along):
-    reference = last = None
-    place = {"evals": range(1, len(values) + 1), "steps": along["steps"], "epochs": along["epoch"], "tokens": along.get("tokens")}[
+def _places(policy, values, along):
+    """How far each eval is, in the policy's unit."""
+    return {"evals": range(1, len(values) + 1), "steps": along["steps"], "epochs": along["epoch"], "tokens": along.get("tokens")}[
         policy.unit
     ]
+
+
+def patience(policy, values, mode, along):
+    reference = last = None
+    place = _places(policy, values, along)
     for number, (value, here) in enumerate(zip(values, place, strict=True), 1):
         if reference is None:
             improved = not math.isnan(value) and value != (math.inf if mode == "min" else -math.inf)
@@ -138,10 +143,10 @@ def up(policy, values, mode, along):
 
 
 def noise(policy, values, mode, along):
-    reference = None
-    since = 0
+    reference = last = None
+    place = _places(policy, values, along)
     finite = []
-    for number, value in enumerate(values, 1):
+    for number, (value, here) in enumerate(zip(values, place, strict=True), 1):
         if math.isfinite(value):
             finite.append(value)
         needed, known = 0.0, len(finite) >= policy.min_evals
@@ -159,10 +164,14 @@ def noise(policy, values, mode, along):
         else:
             better = (reference - value if mode == "min" else value - reference) > needed
         if better:
-            reference, since = value, 0
+            reference, last = value, here
+        if last is not None:
+            waited = here - last
+        elif policy.unit == "evals":
+            waited = number
         else:
-            since += 1
-        if known and since >= policy.patience:
+            waited = here - place[0]
+        if known and waited >= policy.patience:
             return number
     return None
 
@@ -231,7 +240,8 @@ def _line(points):
 
 
 def gap(policy, values, mode, along):
-    row = 0
+    place = _places(policy, values, along)
+    widens_from = place[policy.window - 2] if len(values) >= policy.window else None
     for end in range(policy.window, len(values) + 1):
         train, metric = [], []
         for x in range(policy.window):
@@ -239,8 +249,9 @@ def gap(policy, values, mode, along):
             if math.isfinite(loss) and math.isfinite(value):
                 train.append((float(x), loss))
                 metric.append((float(x), value if mode == "min" else -value))
-        row = row + 1 if len(train) >= 3 and _line(train) < 0 and _line(metric) > 0 else 0
-        if row >= policy.patience:
+        if len(train) < 3 or _line(train) >= 0 or not _line(metric) > 0:
+            widens_from = place[end - 1]
+        if place[end - 1] - widens_from >= policy.patience:
             return end
     return None
 
@@ -471,8 +482,8 @@ def lightgbm(policy, values, mode, along):
 
 
 def catboost(policy, values, mode, along):
-    threshold = 1.0 if policy.od_type == "Iter" else policy.od_pval
-    if threshold <= 0:
+    threshold = 1.0 if policy.od_type == "Iter" or (policy.od_type == "auto" and policy.od_pval is None) else policy.od_pval
+    if not threshold:
         return None
     errors, most, expected, since = [], None, 0.0, 0
     for number, value in enumerate(values, 1):

@@ -15,6 +15,7 @@ from replay.policies import POLICIES, kernels
 from replay.policies.base import REFUSED, parameters, stops_of
 from replay.policies.combine import AllOf, AllOnce, AnyOf, Unless
 from replay.policies.spec import parse_policy
+from replay.run import Curve, CurveBatch
 
 from .curves import MODES, batch_of, mirrors, modified_policies, plain_policies, runs
 from .loops import LOOPS, modified
@@ -262,3 +263,38 @@ def test_a_grid_of_patience_is_the_plain_loop(compile_from, data):
     assert [[None if stop < 0 else stop + 1 for stop in row] for row in found.tolist()] == [
         [_loop(policy, values, mode, along) for values, along in made] for policy in policies
     ]
+
+
+@given(policy=st.one_of(ANY_POLICY, COMBINED), made=runs(), mode=MODES)
+@settings(max_examples=200, deadline=None)
+def test_a_policys_own_best_is_what_the_next_eval_is_compared_with(policy, made, mode):
+    """At a stop within the log the reference of the next eval that is looked at says it; at the end, any eval that might come."""
+    batch = batch_of(made, mode)
+    trace = policy.trace(batch)
+    for stops in (policy.stops(batch), np.full(len(made), -1)):
+        found = policy.own_best(batch, stops)
+        for run, (stop, best) in enumerate(zip(stops.tolist(), found.tolist(), strict=True)):
+            if trace.reference is None:
+                assert math.isnan(best)
+                continue
+            looked = np.flatnonzero(batch.mask[run] if trace.place is None else trace.place[run] >= 0)
+            later = looked[looked > stop] if stop >= 0 else looked[:0]
+            if len(later):
+                np.testing.assert_equal(best, trace.reference[run, later[0]])
+
+
+def test_own_best_by_hand():
+    curve = Curve.of([1.0, 0.9, 0.905, 0.8, 0.79, 0.795], "min")
+    batch = CurveBatch.of([curve])
+    for spec, stop, best in [
+        ("patience=2", -1, 0.79),
+        ("patience=2,min_delta=0.05", -1, 0.8),  # a gain of 0.01 does not move it
+        ("transformers:patience=2,threshold=0.05", -1, 0.79),  # any gain does
+        ("patience=2", 2, 0.9),
+        ("patience=2,every=4", -1, 0.8),
+        ("target=0.5 | patience=2", -1, math.nan),  # of two policies there is no one best
+        ("xgboost:rounds=2,min_delta=0.05", 4, 0.8),
+    ]:
+        np.testing.assert_equal(parse_policy(spec).own_best(batch, np.array([stop]))[0], best, err_msg=spec)
+    higher = CurveBatch.of([Curve.of([0.5, 0.7, 0.6], "max")])
+    assert parse_policy("patience=2").own_best(higher, np.array([-1]))[0] == 0.7

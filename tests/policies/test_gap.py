@@ -43,6 +43,25 @@ def test_gap(spec, mode, values, train, stop):
     assert parse_policy(spec).stop_eval(values, mode=mode, columns={"train_loss": train[: len(values)]}) == stop
 
 
+@pytest.mark.parametrize(
+    ("spec", "along", "stop"),
+    [
+        # it does not widen at eval 4 (step 40), and does at evals 5 and 6, 60 and 70 steps after it
+        ("gap:patience=60,window=3,unit=steps", {}, 5),
+        ("gap:patience=61,window=3,unit=steps", {}, 6),
+        ("gap:patience=71,window=3,unit=steps", {}, None),
+        ("gap:patience=0.5,window=3,unit=epochs", {"epoch": [0.25, 0.5, 0.75, 1.0, 1.25, 1.5]}, 6),
+        ("gap:patience=1e6,window=3,unit=tokens", {"tokens": [1e6, 2e6, 3e6, 4e6, 5e6, 6e6]}, 5),
+    ],
+)
+def test_gap_in_steps_epochs_and_tokens(spec, along, stop):
+    policy = parse_policy(spec)
+    values, steps = [1.0, 0.8, 0.7, 0.8, 0.9, 1.0], [10, 20, 30, 40, 100, 110]
+    assert policy.stop_eval(values, steps=steps, columns={"train_loss": FALLING[:6], **along}) == stop
+    assert policy.needs == ("train_loss", *along)
+    assert parse_policy(policy.spec()) == policy
+
+
 def test_the_train_loss_is_asked_for_by_name():
     with pytest.raises(PolicyError, match="gap needs train_loss"):
         parse_policy("gap").stop_eval([1.0])
@@ -62,3 +81,6 @@ def test_reasons_tell_both_trends():
     assert told(1.0, 1.5, 1.5).reason == "the gap widens, train loss -0.1 and metric 0.25 per eval: 1 of 2 in a row"
     assert told(1.0, 1.5, 1.5, 2.0).stop
     assert told(1.0, NAN, 1.5).reason == "no trend: too few values"
+    decide = parse_policy("gap:patience=5,window=3,unit=steps").decide
+    told_in_steps = decide([1.0, 1.5, 1.5], steps=[10, 20, 25], columns={"train_loss": FALLING[:3]})
+    assert told_in_steps == (3, True, "the gap widens, train loss -0.1 and metric 0.25 per eval: 5 of 5 steps in a row")

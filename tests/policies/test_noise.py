@@ -43,6 +43,44 @@ def test_noise(spec, mode, values, stop):
     assert parse_policy(spec).stop_eval(values, mode=mode) == stop
 
 
+@pytest.mark.parametrize(
+    ("spec", "along", "stop"),
+    [
+        # the reference is the 0.5 of eval 3; evals 4, 5 and 6 are 40, 41 and 70 steps after it
+        ("noise:patience=3", {}, 6),
+        ("noise:patience=40,unit=steps", {}, 4),
+        ("noise:patience=41,unit=steps", {}, 5),
+        ("noise:patience=70,unit=steps", {}, 6),
+        ("noise:patience=71,unit=steps", {}, None),
+        ("noise:patience=40,unit=steps,min_evals=5", {}, 5),  # the noise is known later, and the steps count on
+        ("noise:patience=0.5,unit=epochs", {"epoch": [0.25, 0.5, 0.75, 1.0, 1.25, 1.5]}, 5),
+        ("noise:patience=1e6,unit=tokens", {"tokens": [1e6, 2e6, 3e6, 3.5e6, 3.9e6, 4e6]}, 6),
+    ],
+)
+def test_noise_in_steps_epochs_and_tokens(spec, along, stop):
+    policy = parse_policy(spec)
+    assert policy.stop_eval([1.0, 0.6, 0.5, 0.52, 0.49, 0.51], steps=[10, 20, 30, 70, 71, 100], columns=along) == stop
+    assert policy.needs == tuple(along)
+    assert parse_policy(policy.spec()) == policy
+
+
+@pytest.mark.parametrize("kind", ["noise", "gap"])
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("patience=0", "patience must be at least 1, not 0"),
+        ("patience=0.5", "patience must be at least 1, not 0.5"),
+        ("patience=2.5", "counts whole evals, not 2.5; for fractions give unit=epochs"),
+        ("patience=0,unit=steps", "patience must be above 0, not 0"),
+        ("patience=-1", "patience must be at least 0, not -1"),
+        ("patience=3,unit=hours", "one of evals, steps, epochs, tokens"),
+    ],
+)
+def test_patience_that_cannot_be(kind, given, says):
+    with pytest.raises(PolicyError, match=f"{kind}: .*{says}"):
+        parse_policy(f"{kind}:{given}")
+
+
 def test_the_noise_is_that_of_a_run_so_far():
     values = np.array([1.0, 0.7, 0.8, NAN, 0.6, 0.65, INF, 0.5, 0.55, 0.52])
     trace = Noise(3).trace(CurveBatch.of([Curve.of(values, "min")]))
@@ -61,6 +99,8 @@ def test_reasons_of_noise():
     assert decide(values) == (6, True, "no gain over 0.5 of more than 2 times the noise of 0.051448 (3 of 3)")
     assert decide([4.0, 3.0, 2.0, 1.0]).reason == "better by 1, more than 2 times the noise of 0"
     assert decide([1.0, 1.0, 1.0, 1.0, NAN]).reason == "NaN: no gain (4 of 3)"
+    told = parse_policy("noise:patience=25,unit=steps").decide(values, steps=[10, 20, 30, 40, 50, 60])
+    assert told == (6, True, "no gain over 0.5 of more than 2 times the noise of 0.051448 (30 of 25 steps)")
 
 
 @pytest.mark.parametrize(

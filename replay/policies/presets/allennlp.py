@@ -32,7 +32,7 @@ class AllenNLP(Counting):
     checked_against: ClassVar[str | None] = "allennlp 80fb6061 (source)"
     takes_first: ClassVar[bool] = True
 
-    patience: int = param("epochs (evals) without a gain, at least 1")
+    patience: int = param("epochs (evals) without a gain, at least 1", limit=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -25,34 +25,42 @@ class CatBoost(Policy):
     with p = 1 for the first od_wait − 1 rounds after M, then p = exp(−0.5 / max(x, 1e-10)), x = E / max(M − e, 1e-10), and
     E the expected gain: the larger of 0.99·(E of the round before) and max 0.99^i·(e − the value i rounds before), over
     2000 rounds. Iter is the same with od_pval 1, which stops unless p rounds to 1 (a tie with the best after a jump of
-    millions). od_pval 0, CatBoost's default, switches IncToDec off; early_stopping_rounds=N means Iter with od_wait N.
-    CatBoost itself fails at a value that is not finite; here NaN is no gain and no stop.
+    millions). Without od_type it is IncToDec where od_pval is given, whatever it is, and else Iter, as for
+    early_stopping_rounds; od_pval 0, the default of IncToDec, switches that off. CatBoost without any of these parameters has
+    no detector: that is the policy never. CatBoost itself fails at a value that is not finite; here NaN is no gain and no stop.
 
-    Source: catboost 1.2.10, catboost/libs/overfitting_detector/overfitting_detector.cpp.
+    Source: catboost 1.2.10, catboost/libs/overfitting_detector/overfitting_detector.cpp and
+    catboost/private/libs/options/overfitting_detector_options.cpp.
 
     Examples
     --------
-    >>> CatBoost("Iter", od_wait=3).stop_eval([1.0, 0.9, 0.95, 0.96, 0.97, 0.98])
+    >>> CatBoost(od_wait=3).stop_eval([1.0, 0.9, 0.95, 0.96, 0.97, 0.98])
     5
-    >>> CatBoost(od_wait=3).stop_eval([1.0, 0.9, 0.95, 0.96, 0.97, 0.98]) is None
+    >>> CatBoost("IncToDec", od_wait=3).stop_eval([1.0, 0.9, 0.95, 0.96, 0.97, 0.98]) is None
     True
     """
 
     name: ClassVar[str] = "catboost"
     checked_against: ClassVar[str | None] = "catboost 1.2.10"
 
-    od_type: str = param("the detector", "IncToDec", choices=("IncToDec", "Iter"))
+    od_type: str = param("the detector; auto: IncToDec where od_pval is given, else Iter", "auto", choices=("auto", "IncToDec", "Iter"))
     od_wait: int = param("rounds (evals) since the best", 20, minimum=1, aliases=("early_stopping_rounds", "patience"))
-    od_pval: float = param("IncToDec: the p-value below which it stops; 0: off", 0.0, minimum=0)
+    od_pval: float | None = param("IncToDec: the p-value below which it stops; none and 0: off", None)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.od_type == "Iter" and self.od_pval:
             raise PolicyError("catboost: od_pval belongs to od_type=IncToDec; CatBoost refuses it with Iter")
+        if self.od_pval is not None and self.od_pval < 0:
+            raise PolicyError(f"catboost: od_pval must be at least 0, not {plain(self.od_pval)}")
+
+    @property
+    def _iter(self) -> bool:
+        return self.od_type == "Iter" or (self.od_type == "auto" and self.od_pval is None)
 
     @property
     def _bound(self) -> float:
-        return 1.0 if self.od_type == "Iter" else self.od_pval
+        return 1.0 if self._iter else self.od_pval or 0.0
 
     def limit(self, mode: Mode) -> float:
         return 1.0
@@ -93,5 +101,5 @@ class CatBoost(Policy):
             return f"better by {steady(abs(value - best))}"
         if not trace.signal[run, eval]:
             return "NaN: no gain, and no stop" if np.isnan(value) else f"no gain over {steady(best)}, no stop yet"
-        odds = f", with p < {plain(self._bound)}" if self.od_type == "IncToDec" else ""
+        odds = "" if self._iter else f", with p < {plain(self._bound)}"
         return f"no gain over {steady(best)} for {self.od_wait} evals or more{odds}"

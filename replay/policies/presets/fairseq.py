@@ -33,7 +33,7 @@ class Fairseq(Counting):
     checked_against: ClassVar[str | None] = "fairseq 3d262bb2 (source)"
     takes_first: ClassVar[bool] = True
 
-    patience: int = param("validations without a gain; 0 or less: off", -1)
+    patience: int = param("validations without a gain; 0 or less: off", -1, limit=True)
 
     @property
     def off(self) -> str | None:

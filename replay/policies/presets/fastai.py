@@ -31,7 +31,7 @@ class Fastai(Counting):
     name: ClassVar[str] = "fastai"
     checked_against: ClassVar[str | None] = "fastai 2.8.12 (source)"
 
-    patience: int = param("epochs (evals) without an improvement; 0 acts as 1", 1, minimum=0)
+    patience: int = param("epochs (evals) without an improvement; 0 acts as 1", 1, minimum=0, limit=True)
     min_delta: float = param("the gain that counts", 0.0)
 
     @property

@@ -39,7 +39,7 @@ class Ignite(Counting):
     checked_against: ClassVar[str | None] = "pytorch-ignite 0.5.5"
     takes_first: ClassVar[bool] = True
 
-    patience: int = param("evals without an improvement, at least 1")
+    patience: int = param("evals without an improvement, at least 1", limit=True)
     threshold: float = param("the gain that resets the counter", 0.0, minimum=0, aliases=("min_delta",))
     cumulative: bool = param("measure the gain from the last reset, not from the best", False, aliases=("cumulative_delta",))
     threshold_mode: str = param(

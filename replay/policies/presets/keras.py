@@ -38,7 +38,7 @@ class Keras(Policy):
     name: ClassVar[str] = "keras"
     checked_against: ClassVar[str | None] = "keras 3.15.1"
 
-    patience: int = param("epochs (evals) without an improvement; 0 acts as 1", 0, minimum=0)
+    patience: int = param("epochs (evals) without an improvement; 0 acts as 1", 0, minimum=0, limit=True)
     min_delta: float = param("the gain that counts", 0.0)
     baseline: float | None = param("a value that must be improved on, too, for the counter to restart", None)
     start_from_epoch: int = param("evals to skip at the beginning", 0, minimum=0)

@@ -34,7 +34,9 @@ class LightGBM(Counting):
     checked_against: ClassVar[str | None] = "lightgbm 4.7.0"
     takes_first: ClassVar[bool] = True
 
-    stopping_rounds: int = param("iterations (evals) without an improvement; 0 or less: off", aliases=("early_stopping_round", "patience"))
+    stopping_rounds: int = param(
+        "iterations (evals) without an improvement; 0 or less: off", aliases=("early_stopping_round", "patience"), limit=True
+    )
     min_delta: float = param("the gain that counts", 0.0, minimum=0)
 
     @property

@@ -38,7 +38,7 @@ class Lightning(Policy):
     name: ClassVar[str] = "lightning"
     checked_against: ClassVar[str | None] = "lightning 2.6.6"
 
-    patience: int = param("checks without an improvement; 0 acts as 1", 3, minimum=0)
+    patience: int = param("checks without an improvement; 0 acts as 1", 3, minimum=0, limit=True)
     min_delta: float = param("the gain that counts; negative: the worsening that is tolerated", 0.0)
     check_finite: bool = param("stop at a value that is NaN or infinite", True)
     stopping_threshold: float | None = param("stop at a value strictly better than this", None)

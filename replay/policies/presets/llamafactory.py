@@ -28,7 +28,7 @@ class LlamaFactory(OfTransformers):
 
     name: ClassVar[str] = "llamafactory"
 
-    early_stopping_steps: int = param("evals (not steps) without a gain", minimum=0, aliases=("patience",))
+    early_stopping_steps: int = param("evals (not steps) without a gain", minimum=0, aliases=("patience",), limit=True)
 
     @property
     def patience(self) -> int:

@@ -33,7 +33,7 @@ class TorchPlateau(Counting):
     name: ClassVar[str] = "torch-plateau"
     checked_against: ClassVar[str | None] = "torch 2.13.0"
 
-    patience: int = param("evals without an improvement that are allowed: it fires at one more", 10, minimum=0)
+    patience: int = param("evals without an improvement that are allowed: it fires at one more", 10, minimum=0, limit=True)
     threshold: float = param("the gain that counts", 1e-4, aliases=("min_delta",))
     threshold_mode: str = param("whether threshold is relative to the best or absolute", "rel", choices=("rel", "abs"))
 

@@ -36,7 +36,9 @@ class Transformers(Policy):
     name: ClassVar[str] = "transformers"
     checked_against: ClassVar[str | None] = "transformers 5.24.0"
 
-    patience: int = param("early_stopping_patience: evals without an improvement", 1, minimum=0, aliases=("early_stopping_patience",))
+    patience: int = param(
+        "early_stopping_patience: evals without an improvement", 1, minimum=0, aliases=("early_stopping_patience",), limit=True
+    )
     threshold: float = param(
         "early_stopping_threshold: the gain that resets the counter", 0.0, aliases=("early_stopping_threshold", "min_delta")
     )

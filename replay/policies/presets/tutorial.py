@@ -35,7 +35,7 @@ class Tutorial(Policy):
 
     name: ClassVar[str] = "tutorial"
 
-    patience: int = param("evals without an improvement; 0 acts as 1", 3, minimum=0)
+    patience: int = param("evals without an improvement; 0 acts as 1", 3, minimum=0, limit=True)
     min_delta: float = param("the gain that counts", 0.0)
     monitor: str = param("the metric it watches; transformers logs eval_loss", "val_loss")
 

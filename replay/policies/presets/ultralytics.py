@@ -33,7 +33,7 @@ class Ultralytics(Counting):
     checked_against: ClassVar[str | None] = "ultralytics 8.4.190 (source)"
     takes_first: ClassVar[bool] = True
 
-    patience: int = param("epochs (evals) since the best; 0: off", 100, minimum=0)
+    patience: int = param("epochs (evals) since the best; 0: off", 100, minimum=0, limit=True)
 
     @property
     def off(self) -> str | None:

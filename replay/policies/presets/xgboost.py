@@ -32,7 +32,7 @@ class XGBoost(Counting):
     checked_against: ClassVar[str | None] = "xgboost 3.2.0"
     takes_first: ClassVar[bool] = True
 
-    rounds: int = param("rounds (evals) without an improvement", minimum=0, aliases=("early_stopping_rounds", "patience"))
+    rounds: int = param("rounds (evals) without an improvement", minimum=0, aliases=("early_stopping_rounds", "patience"), limit=True)
     min_delta: float = param("the gain that counts", 0.0, minimum=0)
 
     @property

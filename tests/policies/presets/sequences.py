@@ -36,12 +36,17 @@ def held(rule, values, mode):
     return rule.trace(CurveBatch.of([Curve.of([*values, 0.0], mode)])).reference[0, -1]
 
 
-def check(real, policy, seed, count=2_500, best=False, **kinds):
+def compared(rule, values, mode):
+    """What the policy compared with at each of the values."""
+    return rule.trace(CurveBatch.of([Curve.of(values, mode)])).reference[0]
+
+
+def check(real, policy, seed, count=2_500, best=False, each=False, **kinds):
     """Assert that the real rule and the policy stop every random sequence at the same eval.
 
     ``policy`` makes a policy from a case's number and the case; ``real`` takes that policy, the values and the mode, and gives
     the 1-based eval at which the tool with the same parameters stops, or None; with ``best``, that and the best that the tool
-    then holds.
+    then holds; with ``each``, for a tool that holds none, that and what it compared with at each value up to there (NaN: nothing).
     """
     stopped = 0
     for number, case in enumerate(cases(seed, count, **kinds)):
@@ -51,6 +56,9 @@ def check(real, policy, seed, count=2_500, best=False, **kinds):
             expected, holds = expected
             holds = NAN if holds is None else holds  # none yet
             np.testing.assert_equal(held(rule, case.values[:expected], case.mode), holds, f"{rule} {case.values} {case.mode}")
+        if each:
+            expected, with_what = expected
+            np.testing.assert_equal(compared(rule, case.values[:expected], case.mode), with_what, f"{rule} {case.values} {case.mode}")
         assert rule.stop_eval(case.values, case.mode) == expected, (str(rule), case.values, case.mode)
         stopped += expected is not None
     assert count * 0.1 < stopped < count * 0.98, stopped
