@@ -39,6 +39,7 @@ check: lint types layers docs test
 bench: $(VENV)/.test
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/simulate.py
+	$(BIN)/python benchmarks/sweep.py
 	$(BIN)/python benchmarks/event_files.py
 	$(BIN)/python benchmarks/collect_overhead.py
 

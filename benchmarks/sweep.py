@@ -130,7 +130,7 @@ def compare(runs, evals):
     policies = grid()
     units = runs * evals * len(policies)
     print(
-        f"{runs} runs x {evals} evals x {len(policies)} policies: {units:.2g} policy-run-evals; seconds, M units a second, ratio to the loop"
+        f"{runs} runs x {evals} evals x {len(policies)} policies: {units:.2g} policy-run-evals; seconds, M units a second, x the loop"
     )
     few = min(runs, 40)
     slow, expected = timed(lambda: loop(values[:few]), 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,7 +23,10 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 #: Simulated when no policy is given.
 DEFAULT_POLICIES = ("patience=1", "patience=2", "patience=3", "patience=5", "patience=10", "transformers:patience=3")
 
+#: Swept when neither a grid nor a policy is given.
+DEFAULT_GRID = ("patience=1..10,15,20", "min_delta=0,1e-3,1e-2", "smooth=none,ema:0.3,mean:3")
 
+_MANY_OUTCOMES = 200_000  # policies times runs that take about a second
 _MANY = 50  # logs that take long enough to want a progress bar
 
 
@@ -79,6 +82,8 @@ def cli() -> None:
       replay simulate logs/ --policy patience=3
       replay inspect logs/                      what was found, and how it is read
       replay explain logs/ --policy patience=3  one run, one line an eval
+      replay sweep logs/ --grid patience=1..20  a grid of policies, and its best
+      replay choose logs/ --max-lost 5%         the policy to use, held out
     """
 
 
@@ -244,6 +249,190 @@ def simulate(
         hints.append(["replay", "explain", *where, "--policy", given, "--run", simulation.runs[0].id])
         text = report.as_text(simulation, summary, per_run, report_found.headline(found, paths), hints)
     _write(text, out)
+
+
+_trying = _options(
+    click.option(
+        "--grid",
+        "grids",
+        multiple=True,
+        metavar="NAME=VALUES",
+        help="Values of a parameter, as in patience=1..20, min_delta=0,1e-4..1e-2*10 or rule=patience,keras (repeatable; all are crossed).",
+    ),
+    click.option("--policy", "specs", multiple=True, metavar="SPEC", help="A single stop policy to try beside the grid (repeatable)."),
+    click.option(
+        "--policies",
+        "files",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="A TOML file of named policies ([policies.NAME] with spec = …).",
+    ),
+    click.option(
+        "--max-lost", metavar="PERCENT", help="The most of a run's improvement that may be lost on average, as in 5%.  [default: 5%]"
+    ),
+    click.option(
+        "--max-regret", metavar="LIMIT", help="The mean regret instead: 0.5% (of the best value) or 0.01 (in the metric's own unit)."
+    ),
+)
+
+
+@cli.command()
+@_paths
+@_trying
+@_watching
+@_judging
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Draw saved against lost with the front, and heat maps of the grids (png, svg, pdf).",
+)
+@_output
+def sweep(
+    paths: tuple[Path, ...], grids: tuple[str, ...], specs: tuple[str, ...], files: tuple[Path, ...], max_lost: str | None,
+    max_regret: str | None, monitor: str | None, mode: Any, objective: str | None, objective_mode: Any, unit: str, price: float | None,
+    keep: Any, plot: Path | None, style: str, out: Path | None,
+) -> None:  # fmt: skip
+    """Which of many policies are worth it, and where is the good region?
+
+    Shows the Pareto front (no other policy saves as much and loses less), the region of the grid that saves most within what
+    may be lost, its centre, and how far each parameter can move from there. Rules and presets are swept by rule=.
+
+    \b
+      replay sweep logs/ --grid patience=1..20 --grid min_delta=0,1e-4,1e-3 \\
+        --grid smooth=none,ema:0.3,mean:3 --max-lost 5% --plot sweep.png
+      replay sweep logs/ --grid rule=all --max-regret 0.01 --format csv
+    """
+    from replay.choose.limits import parse_limit
+    from replay.policies.grid import parse_grids
+    from replay.report import found as report_found
+    from replay.report import sweep as report
+    from replay.simulation import Setup, parsed
+
+    limit = parse_limit(max_regret, max_lost)
+    single = parsed(_policies(specs, files))
+    texts = grids or (() if single else DEFAULT_GRID)
+    parts = parse_grids(texts) if texts else []
+    rules = [*(policy for part in parts for policy, _ in part.points), *single]
+    found = _read(paths)
+    setup = Setup(
+        found.runs, rules, monitor=monitor, mode=mode, objective=objective, objective_mode=objective_mode, unit=unit, price=price, keep=keep
+    )
+    setup.warnings[:0] = found.problems
+    with _counting(len(rules), len(setup.runs)) as count:
+        swept = report.sweep(setup, parts, single, limit, optional=len(parts) > 1, progress=count)
+    _warn(setup.warnings)
+    if plot is not None:
+        from replay.report.plot import save_sweep
+
+        save_sweep(swept, plot)
+        click.echo(f"drew {plot}", err=True)
+    if style == "table":
+        where = [str(path) for path in paths]
+        asked = _asked(grids, specs, files, max_lost, max_regret)
+        hints = [["replay", "choose", *where, *asked]]
+        if swept.ranked:
+            best = swept.ranked[0].marked[0]
+            hints.append(["replay", "explain", *where, "--policy", swept.sweep.policies[best].spec()])
+        text = report.as_text(swept, report_found.headline(found, paths), hints)
+    else:
+        text = {"json": report.as_json, "csv": report.as_csv, "markdown": report.as_markdown}[style](swept)
+    _write(text, out)
+
+
+def _asked(
+    grids: tuple[str, ...], specs: tuple[str, ...], files: tuple[Path, ...], max_lost: str | None, max_regret: str | None
+) -> list[str]:
+    """The words that ask for the same policies and limit again."""
+    given = [*(("--grid", text) for text in grids), *(("--policy", text) for text in specs), *(("--policies", str(file)) for file in files)]
+    limits = [(name, text) for name, text in (("--max-lost", max_lost), ("--max-regret", max_regret)) if text]
+    return [word for option in (*given, *limits) for word in option]
+
+
+@cli.command()
+@_paths
+@_trying
+@click.option(
+    "--confidence", type=float, default=0.95, show_default=True, metavar="SHARE", help="Of the limit, the verdict and the intervals."
+)
+@click.option("--group", metavar="NAME", help="Hold out whole groups: folder, or dataset, model, learning_rate … as the log says.")
+@click.option("--per-rule", is_flag=True, help="Choose within each rule of the grid, one row a rule.")
+@_watching
+@_judging
+@_output
+def choose(
+    paths: tuple[Path, ...], grids: tuple[str, ...], specs: tuple[str, ...], files: tuple[Path, ...], max_lost: str | None,
+    max_regret: str | None, confidence: float, group: str | None, per_rule: bool, monitor: str | None, mode: Any, objective: str | None,
+    objective_mode: Any, unit: str, price: float | None, keep: Any, style: str, out: Path | None,
+) -> None:  # fmt: skip
+    """Which policy to use, with figures from runs that did not choose it.
+
+    The policy that saves most of those whose mean loss keeps the limit with confidence. Its figures are cross-validated: each run
+    is scored with the policy that was chosen without it (with --group, without its group).
+
+    \b
+      replay choose logs/ --max-regret 0.5%
+      replay choose logs/ --grid patience=1..20 --grid smooth=none,mean:3 \\
+        --max-lost 5% --group dataset --objective eval_accuracy
+      replay choose logs/ --grid rule=all --per-rule
+
+    The exit code is 3 where there are too few runs to tell.
+    """
+    from replay.choose.choice import TOO_FEW, choose_in
+    from replay.choose.limits import parse_limit
+    from replay.policies.grid import parse_grids
+    from replay.report import choice as report
+    from replay.report import found as report_found
+    from replay.simulation import Setup, parsed
+
+    limit = parse_limit(max_regret, max_lost)
+    single = parsed(_policies(specs, files))
+    texts = grids or (() if single else DEFAULT_GRID)
+    parts = parse_grids(texts) if texts else []
+    found = _read(paths)
+    watching: dict[str, Any] = {
+        "monitor": monitor, "mode": mode, "objective": objective, "objective_mode": objective_mode, "unit": unit, "price": price,
+        "keep": keep,
+    }  # fmt: skip
+    asked: dict[str, Any] = {"confidence": confidence, "group": group}
+    where = [str(path) for path in paths]
+    if per_rule:
+        with _counting(sum(len(part.points) for part in parts) + len(single), len(found.runs)) as count:
+            league = report.league(found.runs, parts, single, limit, watching, progress=count, **asked)
+        _warn(found.problems)
+        if style == "table":
+            text = report.league_as_text(league, report_found.headline(found, paths))
+        else:
+            text = {"json": report.league_as_json, "csv": report.league_as_csv, "markdown": report.league_as_markdown}[style](league)
+        _write(text, out)
+        return
+    rules = [*(policy for part in parts for policy, _ in part.points), *single]
+    setup = Setup(found.runs, rules, **watching)
+    setup.warnings[:0] = [*found.problems, *report.refused(parts)]
+    with _counting(len(rules), len(setup.runs)) as count:
+        choice = choose_in(setup, rules, limit, optional=len(parts) > 1, progress=count, **asked)
+    _warn(setup.warnings)
+    if style == "table":
+        hints = [["replay", "sweep", *where, *_asked(grids, specs, files, max_lost, max_regret)]]
+        if choice.policy is not None:
+            hints.append(["replay", "simulate", *where, "--policy", choice.policy.spec(), "--per-run"])
+        text = report.as_text(choice, report_found.headline(found, paths), hints)
+    else:
+        text = {"json": report.as_json, "csv": report.as_csv, "markdown": report.as_markdown}[style](choice)
+    _write(text, out)
+    if choice.verdict == TOO_FEW:
+        sys.exit(3)
+
+
+@contextlib.contextmanager
+def _counting(policies: int, runs: int) -> Iterator[Callable[[int], None] | None]:
+    """Who is told how many policies are done: a progress bar, on a terminal and where it takes long enough."""
+    if not sys.stderr.isatty() or policies * runs < _MANY_OUTCOMES:
+        yield None
+        return
+    with click.progressbar(length=policies, label="sweeping", file=sys.stderr) as bar:
+        yield lambda done: bar.update(done - bar.pos)
 
 
 @cli.command()

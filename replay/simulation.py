@@ -38,6 +38,7 @@ __all__ = [
     "Simulation",
     "Traced",
     "Watch",
+    "decays",
     "parsed",
     "pick_run",
     "records",
@@ -732,13 +733,13 @@ def replay_in(setup: Setup, rules: Sequence[Policy], *, baselines: bool = False,
         profiles={run.id: base.whole(place) for place, run in enumerate(base.runs)},
         curves={run.id: curve for run, curve in zip(base.runs, base.curves, strict=True)},
         censored=setup.censored,
-        scheduled=[run.id for run in base.runs if _decays(run)],
+        scheduled=[run.id for run in base.runs if decays(run)],
         warnings=setup.warnings,
         traces=kept_traces,
     )
 
 
-def _decays(run: Run) -> bool:
+def decays(run: Run) -> bool:
     """Whether the learning rate falls from its peak towards the end, as under a cosine or linear schedule."""
     rates = run.at("learning_rate", run.steps)
     known = rates.values[rates.present & np.isfinite(rates.values)]

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import os
 import shlex
 from pathlib import Path
@@ -17,18 +18,44 @@ def _out(text):
 
 def console(command):
     """Print a command and its output as a fenced block."""
+    said = _invoked(command.replace("\\\n", " "))
+    _out(f"```console\n$ {command}\n{said.rstrip()}\n```")
+
+
+def _json(command):
+    """What a command prints as JSON."""
+    return json.loads(_invoked(f"{command} --format json", codes=(0, 3)))
+
+
+def _invoked(command, codes=(0,)):
     from click.testing import CliRunner
 
     from replay.cli import cli
 
-    before = Path.cwd()
-    os.chdir(ROOT)
-    try:
-        result = CliRunner().invoke(cli, shlex.split(command.replace("\\\n", " "))[1:], catch_exceptions=False, terminal_width=80)
-    finally:
-        os.chdir(before)
-    assert result.exit_code == 0, result.output
-    _out(f"```console\n$ {command}\n{result.stdout.rstrip()}\n```")
+    with contextlib.chdir(ROOT):
+        result = CliRunner().invoke(cli, shlex.split(command)[1:], catch_exceptions=False, terminal_width=80)
+    assert result.exit_code in codes, result.output
+    return result.stdout
+
+
+def league():
+    """Print the league of all rules on the sample logs, each with the setting that was chosen without the run it is scored on."""
+    _out(_invoked("replay choose sample_logs --grid rule=all --per-rule --format markdown").rstrip())
+
+
+def gap():
+    """Print what choices within several limits lose on the runs that chose them, and on those that did not."""
+    from replay.report.tables import percent
+
+    _out(
+        "| limit | chosen | saved | lost, in sample | held out by run | held out by data set | verdict |\n| --: | :-- | --: | --: | --: | --: | :-- |"
+    )
+    for limit in ("0.5%", "1%", "2%", "5%", "10%", "20%"):
+        told = _json(f"replay choose sample_logs --max-lost {limit}")
+        line = {row["scored_on"]: row for row in told["lines"]}
+        lost = [percent(line[name]["lost_mean"]) for name in ("in sample", "held out by run", "held out by group")]
+        saved = percent(line["held out by run"]["saved_mean"])
+        _out(f"| {limit} | {told['policy'] or 'none'} | {saved} | {' | '.join(lost)} | {told['verdict']} |")
 
 
 def table(of):

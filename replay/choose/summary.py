@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from replay.choose.groups import groups_of
 from replay.choose.intervals import interval
-from replay.policies import Policy
-from replay.run import Floats, Ints, Mode, Run
-from replay.simulation import ORACLE, Keep, Profile, Simulation, replay_runs
+from replay.run import Floats, Ints
+from replay.simulation import ORACLE, Profile, Simulation
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["ENOUGH_EVALS", "ENOUGH_RUNS", "KEYS", "Budget", "FixedBudgets", "summarise", "sweep"]
+__all__ = ["ENOUGH_EVALS", "ENOUGH_RUNS", "KEYS", "Budget", "FixedBudgets", "summarise"]
 
 #: Fewer runs, or runs with fewer evals than this, are too few to rank policies by.
 ENOUGH_RUNS = 8
@@ -30,6 +28,8 @@ KEYS = (
 )  # fmt: skip
 
 _MOST_PLACES = 4_000_000
+#: Between which values a figure lies, whatever the run.
+_WITHIN = {"saved": (0.0, 1.0), "lost": (0.0, 1.0), "regret": (0.0, math.inf)}
 
 
 class Budget(NamedTuple):
@@ -112,14 +112,15 @@ def _mean(values: Floats) -> float:
     return float(known.mean()) if len(known) else np.nan
 
 
-def summarise(simulation: Simulation) -> dict[str, list[Any]]:
+def summarise(simulation: Simulation, groups: Sequence[str] | None = None, level: float = 0.95) -> dict[str, list[Any]]:
     """One row a policy: the keys of KEYS, each with one entry a policy in the simulation's order.
 
-    Fractions for saved, lost and relative regret; None where a figure is undefined. Intervals are 95 %, by bootstrap over
-    runs, drawing whole groups where runs state one. Censored outcomes are counted in as the bounds that they are.
+    Fractions for saved, lost and relative regret; None where a figure is undefined. Intervals hold with probability ``level``, by
+    bootstrap over runs, drawing whole groups: ``groups`` has one entry a run (default: what the log states). Censored outcomes are
+    counted in as the bounds that they are.
     """
     outcomes = simulation.outcomes
-    groups = {run.id: str(run.meta.get("group") or run.id) for run in simulation.runs}
+    of_run = dict(zip((run.id for run in simulation.runs), groups_of(simulation.runs) if groups is None else groups, strict=True))
     names = np.array(outcomes["policy"], dtype=object)
     table: dict[str, list[Any]] = {key: [] for key in KEYS}
     columns = {
@@ -131,7 +132,7 @@ def summarise(simulation: Simulation) -> dict[str, list[Any]]:
         rows = np.flatnonzero(names == policy)
         runs = [outcomes["run"][row] for row in rows]
         own = {name: values[rows] for name, values in columns.items()}
-        grouped = [groups[run] for run in runs]
+        grouped = [of_run[run] for run in runs]
         saved, lost, regret = own["saved"], own["lost"], own["regret"]
         if tuple(runs) not in budgets:
             budgets[tuple(runs)] = FixedBudgets([simulation.profiles[run] for run in runs])
@@ -146,17 +147,17 @@ def summarise(simulation: Simulation) -> dict[str, list[Any]]:
             "stopped": stopped,
             "censored": sum(bool(outcomes["censored"][row]) for row in rows),
             "saved_mean": _mean(saved),
-            **_bounds("saved", saved, grouped),
+            **_bounds("saved", saved, grouped, level, policy),
             "regret_mean": _mean(regret),
-            **_bounds("regret", regret, grouped),
+            **_bounds("regret", regret, grouped, level, policy),
             "regret_worst": float(np.nanmax(regret)) if not np.isnan(regret).all() else np.nan,
             "relative_regret_mean": _mean(own["relative_regret"]),
             "lost_mean": _mean(lost),
-            **_bounds("lost", lost, grouped),
+            **_bounds("lost", lost, grouped, level, policy),
             "lost_median": float(np.median(known)) if len(known) else np.nan,
             "lost_p90": float(np.quantile(known, 0.9)) if len(known) else np.nan,
             "lost_worst": float(known.max()) if len(known) else np.nan,
-            "verdict": _verdict(policy, len(rows), stopped, evals, saved, lost, budget, grouped, regret, own["noise"]),
+            "verdict": _verdict(policy, len(rows), stopped, evals, saved, lost, budget, grouped, regret, own["noise"], level),
             "budget_lost": budget.lost,
             "budget_regret": budget.regret,
             "within_noise": int(np.sum(regret <= own["noise"])),
@@ -167,8 +168,9 @@ def summarise(simulation: Simulation) -> dict[str, list[Any]]:
     return table
 
 
-def _bounds(name: str, values: Floats, groups: Sequence[str]) -> dict[str, float]:
-    low, high = interval(values, groups)
+def _bounds(name: str, values: Floats, groups: Sequence[str], level: float, policy: str) -> dict[str, float]:
+    known = policy == "never" or (policy == ORACLE and name != "saved")  # by what they are, not by what was seen
+    low, high = interval(values, groups, level, within=(-math.inf, math.inf) if known else _WITHIN[name])
     return {f"{name}_low": low, f"{name}_high": high}
 
 
@@ -183,6 +185,7 @@ def _verdict(
     groups: Sequence[str],
     regret: Floats,
     noise: Floats,
+    level: float,
 ) -> str:
     """One policy's verdict, in words.
 
@@ -204,7 +207,7 @@ def _verdict(
         return "loss unknown"
     if float(np.nanmax(lost)) == 0:
         return "loses nothing"
-    low, high = interval(np.where(known, lost - budget.lost_by_run, np.nan), groups)
+    low, high = interval(np.where(known, lost - budget.lost_by_run, np.nan), groups, level, within=(-1.0, 1.0))
     if high < 0:
         return "better than training shorter"
     if low > 0:
@@ -215,25 +218,3 @@ def _verdict(
     if low < 0 < high:
         return "not told apart from training shorter"
     return "no better than training shorter"
-
-
-def sweep(
-    runs: Sequence[Run],
-    policies: Sequence[Policy | str],
-    *,
-    monitor: str | None = None,
-    mode: Mode | None = None,
-    objective: str | None = None,
-    objective_mode: Mode | None = None,
-    unit: str = "steps",
-    price: float | None = None,
-    keep: Keep = "best",
-) -> pd.DataFrame:
-    """Summary of policies over runs, as a DataFrame with one row a policy; arguments and errors as for `replay.simulate`."""
-    import pandas as pd
-
-    simulation = replay_runs(
-        runs, policies, monitor=monitor, mode=mode, objective=objective, objective_mode=objective_mode, unit=unit, price=price, keep=keep
-    )
-    simulation.tell()
-    return pd.DataFrame(summarise(simulation), columns=list(KEYS))

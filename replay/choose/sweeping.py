@@ -6,22 +6,36 @@ stop at an eval of a run gives is looked up. So a grid costs as much as its dist
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+from warnings import warn
 
 import numpy as np
 
-from replay.choose.summary import FixedBudgets
+from replay.choose.summary import KEYS, FixedBudgets, summarise
+from replay.errors import InputError, ReplayWarning
 from replay.policies import Policy
 from replay.policies.base import NEVER, REFUSED, alike, stops_of
-from replay.run import Bools, Floats, Ints
-from replay.simulation import Lane, Setup
+from replay.run import Bools, Floats, Ints, Mode, Run
+from replay.simulation import Keep, Lane, Setup, parsed, replay_in
 
-__all__ = ["FIGURES", "Figures", "Part", "Sweep", "sweep_in", "walk"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["FIGURES", "Figures", "Part", "Sweep", "sweep", "sweep_in", "walk"]
 
 #: What a stop gives to a run, as it is looked up: of a Profile.
 _LOOKED_UP = ("saved", "regret", "relative", "lost")
+
+#: The summary's keys of the means of these.
+_MEANS = {"saved": "saved_mean", "regret": "regret_mean", "relative": "relative_regret_mean", "lost": "lost_mean"}
+#: Outcomes (policies times runs) from which sums are compiled: below, loading the compiler takes longer.
+COMPILE_FROM = 2_000_000
+
+#: Outcomes (policies times runs) up to which a sweep gives everything of every policy unasked.
+_DETAILED = 20_000
 
 #: One number a policy: the keys of the summary that a sweep gives to every policy.
 FIGURES = (
@@ -33,14 +47,15 @@ FIGURES = (
 class Figures:
     """What a stop at each eval gives, of some runs of a lane that have the same evals made.
 
-    A run's figures lie together: for REFUSED (not known), for NEVER, then for each of its evals.
+    A run's figures lie together: for REFUSED (not known), for NEVER, then for each of its evals; ``begin`` is the place of its first
+    eval. ``censored`` marks the runs that are.
     """
 
     def __init__(self, lane: Lane, places: Sequence[int], made: Bools, censored: Sequence[str]) -> None:
         self.runs = [lane.runs[place].id for place in places]
         profiles = [lane.profile(place, made[row, : len(lane.curves[place])]) for row, place in enumerate(places)]
         lengths = np.array([len(lane.curves[place]) for place in places], dtype=np.int64)
-        self._begin = np.cumsum(lengths + 2) - lengths
+        self.begin = np.cumsum(lengths + 2) - lengths
         self._flat, self._known = {}, {}
         unknown = np.array([np.nan])
         for name in _LOOKED_UP:
@@ -51,11 +66,16 @@ class Figures:
 
     def of(self, stops: Ints) -> Outcomes:
         """The figures of stops (policies × runs)."""
-        return Outcomes(self, stops, stops + self._begin, not (stops == REFUSED).any())
+        return Outcomes(self, stops, stops + self.begin, not (stops == REFUSED).any())
 
-    def look_up(self, name: str, index: Ints) -> Floats:
+    def look_up(self, name: str, places: Ints) -> Floats:
         """Figures by their places."""
-        return np.take(self._flat[name], index)
+        return np.take(self._flat[name], places)
+
+    @cached_property
+    def rows(self) -> Floats:
+        """The figures of each place in a row (places × figures)."""
+        return np.stack([self._flat[name] for name in _LOOKED_UP], axis=1)
 
     def known(self, name: str) -> bool:
         """Whether a figure is known of every stop."""
@@ -67,25 +87,63 @@ class Outcomes(NamedTuple):
 
     figures: Figures
     stops: Ints
-    index: Ints
+    places: Ints
     judged: bool
 
     def values(self, name: str) -> Floats:
         """``saved``, ``regret``, ``relative`` or ``lost`` of every policy and run; NaN where it is not known."""
-        return self.figures.look_up(name, self.index)
+        return self.figures.look_up(name, self.places)
+
+    def totals(self, compiled: bool = False) -> Totals:
+        """Sums over the runs; ``compiled``, where numba is installed, in another order, so that the last digit may differ."""
+        figures, stops = self.figures, self.stops
+        if compiled and (summed := _compiled(figures, stops)) is not None:
+            return summed
+        never, refused = stops == NEVER, stops == REFUSED
+        sums, counts, worst = {}, {}, {}
+        for name in _LOOKED_UP:
+            values = self.values(name)
+            if self.judged and figures.known(name):
+                sums[name], counts[name] = values.sum(axis=1), np.full(len(values), float(values.shape[1]))
+                worst[name] = values.max(axis=1)
+            else:
+                known = ~np.isnan(values)
+                sums[name], counts[name] = np.where(known, values, 0.0).sum(axis=1), known.sum(axis=1).astype(np.float64)
+                worst[name] = np.fmax.reduce(values, axis=1)
+        stopped = stops.shape[1] - (never | refused).sum(axis=1)
+        return Totals(stopped, (never & figures.censored).sum(axis=1), refused.sum(axis=1), sums, counts, worst)
+
+
+class Totals(NamedTuple):
+    """Of each policy: how many runs it stops, censored runs that it never stops and runs that it cannot judge, and sums over the others.
+
+    ``sums`` are by figure over the ``counts`` runs of which it is known, ``worst`` the highest of these (NaN: of none).
+    """
+
+    stopped: Ints
+    censored: Ints
+    refused: Ints
+    sums: dict[str, Floats]
+    counts: dict[str, Floats]
+    worst: dict[str, Floats]
 
     def mean(self, name: str) -> Floats:
-        """Mean over the runs of which it is known; NaN where that is none."""
-        return _mean(self.values(name), self.judged and self.figures.known(name))
+        """Mean over the runs of which a figure is known; NaN where that is none."""
+        counts = self.counts[name]
+        mean: Floats = self.sums[name] / np.where(counts > 0, counts, np.nan)
+        return mean
 
 
-def _mean(values: Floats, known: bool) -> Floats:
-    if known:
-        return values.mean(axis=1)  # type: ignore[no-any-return]
-    here = ~np.isnan(values)
-    count = here.sum(axis=1)
-    with np.errstate(invalid="ignore"):
-        return np.where(here, values, 0.0).sum(axis=1) / np.where(count, count, np.nan)
+def _compiled(figures: Figures, stops: Ints) -> Totals | None:
+    """The sums by a compiled pass, or None where numba is not installed."""
+    try:
+        from replay.choose.compiled import totals_pass
+    except ImportError:
+        return None
+    stopped, censored, refused = (np.zeros(len(stops), dtype=np.int64) for _ in range(3))
+    sums, counts, worst = (np.full((len(_LOOKED_UP), len(stops)), np.nan) for _ in range(3))
+    totals_pass(stops, figures.begin, figures.censored, figures.rows, stopped, censored, refused, sums, counts, worst)
+    return Totals(stopped, censored, refused, *(dict(zip(_LOOKED_UP, rows, strict=True)) for rows in (sums, counts, worst)))
 
 
 class Part(NamedTuple):
@@ -100,22 +158,32 @@ def walk(setup: Setup, policies: Sequence[Policy], *, optional: bool = False) ->
 
     With ``optional``, policies that no run has what it takes for are left out, and told; else they are an InputError.
     """
-    watched = [tuple(policy.watched().items()) for policy in policies]
+    # policies that differ in their limit alone watch, need and thin alike
+    kin = alike([(type(policy), policy.shape()) for policy in policies])
+    watched = [tuple(policies[members[0]].watched().items()) for members in kin]
     for same_watch in alike(watched):
-        lane, _ = setup.lane(policies[same_watch[0]])
-        rules = [setup.lane(policies[place])[1] for place in same_watch] if watched[same_watch[0]] != ((None, None),) else None
-        own = rules if rules is not None else [policies[place] for place in same_watch]
-        for same_needs in alike([rule.needs for rule in own]):
-            batch, places = setup.admit(own[same_needs[0]], lane, optional=optional)
+        try:
+            lane, _ = setup.lane(policies[kin[same_watch[0]][0]])
+        except InputError as error:  # no run has a metric that they insist on
+            if not optional:
+                raise
+            setup.tell(f"{policies[kin[same_watch[0]][0]].spec()} is left out: {error}")
+            continue
+        modes_known = watched[same_watch[0]] == ((None, None),)
+        first = [policies[kin[place][0]] if modes_known else setup.lane(policies[kin[place][0]])[1] for place in same_watch]
+        for same_needs in alike([rule.needs for rule in first]):
+            batch, places = setup.admit(first[same_needs[0]], lane, optional=optional)
             if not places:
                 continue
-            for same_evals in alike([own[place].thinning for place in same_needs]):
+            for same_evals in alike([first[place].thinning for place in same_needs]):
                 chosen = [same_needs[place] for place in same_evals]
-                for kind in alike([type(own[place]) for place in chosen]):
-                    setup.caution(own[chosen[kind[0]]], lane, places[0])
-                figures = Figures(lane, places, own[chosen[0]].seen(batch), list(setup.censored))
-                for members, stops in stops_of([own[place] for place in chosen], batch):
-                    yield Part([same_watch[chosen[member]] for member in members], figures.of(stops))
+                for kind in alike([type(first[place]) for place in chosen]):
+                    setup.caution(first[chosen[kind[0]]], lane, places[0])
+                figures = Figures(lane, places, first[chosen[0]].seen(batch), list(setup.censored))
+                members = [member for place in chosen for member in kin[same_watch[place]]]
+                rules = [policies[member] if modes_known else setup.lane(policies[member])[1] for member in members]
+                for own, stops in stops_of(rules, batch):
+                    yield Part([members[place] for place in own], figures.of(stops))
 
 
 @dataclass(eq=False)
@@ -130,33 +198,68 @@ class Sweep:
     figures: dict[str, Floats]
 
 
-def sweep_in(setup: Setup, policies: Sequence[Policy], *, optional: bool = False) -> Sweep:
-    """Sweep policies over runs that are set up; arguments as for `walk`."""
+def sweep_in(setup: Setup, policies: Sequence[Policy], *, optional: bool = False, progress: Callable[[int], None] | None = None) -> Sweep:
+    """Sweep policies over runs that are set up; arguments as for `walk`, and who is told how many policies are done."""
     count = len(policies)
     found = {name: np.full(count, np.nan) for name in FIGURES}
     for name in ("runs", "stopped", "censored"):
         found[name] = np.zeros(count)
     budgets: dict[tuple[str, ...], FixedBudgets] = {}
-    profiles = dict(zip((run.id for run in setup.base.runs), range(len(setup.base.runs)), strict=True))
+    places = {run.id: place for place, run in enumerate(setup.base.runs)}
+
+    compiled = count * len(setup.runs) >= COMPILE_FROM
+    done = 0
     for members, outcomes in walk(setup, policies, optional=optional):
-        figures, stops = outcomes.figures, outcomes.stops
-        never = stops == NEVER
-        refused = stops == REFUSED
-        found["runs"][members] = stops.shape[1] - refused.sum(axis=1)
-        found["stopped"][members] = stops.shape[1] - (never | refused).sum(axis=1)
-        found["censored"][members] = (never & figures.censored).sum(axis=1)
-        saved = outcomes.mean("saved")
-        found["saved_mean"][members] = saved
-        found["relative_regret_mean"][members] = outcomes.mean("relative")
+        figures, totals = outcomes.figures, outcomes.totals(compiled)
+        judged = len(figures.runs) - totals.refused
+        found["runs"][members], found["stopped"][members], found["censored"][members] = judged, totals.stopped, totals.censored
+        for name, column in _MEANS.items():
+            found[column][members] = totals.mean(name)
         for name in ("regret", "lost"):
-            values = outcomes.values(name)
-            known = outcomes.judged and figures.known(name)
-            found[f"{name}_mean"][members] = _mean(values, known)
-            found[f"{name}_worst"][members] = values.max(axis=1) if known else np.fmax.reduce(values, axis=1)
+            found[f"{name}_worst"][members] = totals.worst[name]
         key = tuple(figures.runs)
         if key not in budgets:
-            budgets[key] = FixedBudgets([setup.base.whole(profiles[run]) for run in figures.runs])
-        shorter = budgets[key].means(saved)
+            budgets[key] = FixedBudgets([setup.base.whole(places[run]) for run in figures.runs])
+        shorter = budgets[key].means(found["saved_mean"][members])
         for name in ("regret", "lost"):  # of the runs that were judged; where some were not there is no fixed budget of the same runs
-            found[f"budget_{name}"][members] = np.where(refused.any(axis=1), np.nan, shorter[name])
+            found[f"budget_{name}"][members] = np.where(totals.refused > 0, np.nan, shorter[name])
+        done += len(members)
+        if progress is not None:
+            progress(done)
     return Sweep(setup, list(policies), found)
+
+
+def sweep(
+    runs: Sequence[Run],
+    policies: Sequence[Policy | str],
+    *,
+    monitor: str | None = None,
+    mode: Mode | None = None,
+    objective: str | None = None,
+    objective_mode: Mode | None = None,
+    unit: str = "steps",
+    price: float | None = None,
+    keep: Keep = "best",
+    intervals: bool | None = None,
+) -> pd.DataFrame:
+    """Summary of policies over runs, as a DataFrame with one row a policy; arguments and errors as for `replay.simulate`.
+
+    With ``intervals`` every key of the summary is given; without, those that need each run's outcome by itself (intervals, median,
+    90th percentile, verdict, within_noise, eval_share) are missing, which is some hundred times as fast. By default they are given
+    where there are at most 20,000 outcomes (policies times runs).
+    """
+    import pandas as pd
+
+    rules = list({rule.spec(): rule for rule in parsed(policies)}.values())
+    setup = Setup(
+        runs, rules, monitor=monitor, mode=mode, objective=objective, objective_mode=objective_mode, unit=unit, price=price, keep=keep
+    )
+    if intervals if intervals is not None else len(rules) * len(setup.runs) <= _DETAILED:
+        table: dict[str, Any] = summarise(replay_in(setup, rules))
+    else:
+        swept = sweep_in(setup, rules)
+        table = {"policy": [rule.spec() for rule in rules], **swept.figures, "verdict": None}
+    for text in setup.warnings:
+        warn(text, ReplayWarning, stacklevel=2)
+    frame = pd.DataFrame(table, columns=list(KEYS))
+    return frame.astype(dict.fromkeys(("runs", "stopped", "censored"), np.int64))

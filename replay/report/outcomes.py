@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from replay.choose import ENOUGH_EVALS, ENOUGH_GROUPS, ENOUGH_RUNS, KEYS
-from replay.errors import printable
-from replay.report.tables import command, csv_text, json_text, lines, markdown, number, percent, wrapped
+from replay.choose.validity import notes
+from replay.errors import PolicyError, printable
+from replay.policies.spec import parse_policy
+from replay.report.tables import cell, command, csv_text, json_text, lines, markdown, number, percent, wrapped
 from replay.simulation import BASELINES, COLUMNS, ORACLE, Simulation, records
 
-__all__ = ["as_csv", "as_json", "as_markdown", "as_text"]
+__all__ = ["SHORT", "as_csv", "as_json", "as_markdown", "as_text", "drawn", "headline", "watched"]
 
 Summary = dict[str, list[Any]]
 
@@ -25,23 +28,31 @@ _KEPT = {
 
 
 def as_json(simulation: Simulation, summary: Summary) -> str:
-    """The whole result: ``summary``, ``outcomes``, ``warnings``, and what was watched."""
-    watched = {"monitor": simulation.monitor, "objective": simulation.objective}
+    """The whole result: ``summary``, ``outcomes``, ``warnings``, ``notes``, and what was watched."""
     return json_text(
         {
             "summary": records(summary),
             "outcomes": simulation.rows(),
             "warnings": simulation.warnings,
-            **{
-                role: {"metric": found.metric, "mode": found.mode, "metric_reason": found.metric_reason, "mode_reason": found.mode_reason}
-                for role, found in watched.items()
-            },
-            "unit": simulation.unit,
-            "unit_basis": simulation.basis,
-            "keep": simulation.keep,
-            "censored": simulation.censored,
+            "notes": _notes(simulation),
+            **watched(simulation),
         }
     )
+
+
+def watched(simulation: Simulation) -> dict[str, Any]:
+    """How the runs were watched and judged, as JSON has it."""
+    roles = {"monitor": simulation.monitor, "objective": simulation.objective}
+    return {
+        **{
+            role: {"metric": found.metric, "mode": found.mode, "metric_reason": found.metric_reason, "mode_reason": found.mode_reason}
+            for role, found in roles.items()
+        },
+        "unit": simulation.unit,
+        "unit_basis": simulation.basis,
+        "keep": simulation.keep,
+        "censored": simulation.censored,
+    }
 
 
 def as_csv(simulation: Simulation, summary: Summary, per_run: bool) -> str:
@@ -52,7 +63,7 @@ def as_csv(simulation: Simulation, summary: Summary, per_run: bool) -> str:
 def as_markdown(simulation: Simulation, summary: Summary, per_run: bool) -> str:
     """Headline, table and verdict as markdown."""
     head, rows, left = _per_run_table(simulation) if per_run else _table(summary)
-    text = "\n".join(printable(line) for line in _headline(simulation))
+    text = "\n".join(printable(line) for line in headline(simulation))
     return f"{text}\n\n{markdown(head, rows, left)}\n" + "\n".join(printable(line) for line in _verdicts(simulation, summary)) + "\n"
 
 
@@ -60,7 +71,7 @@ def as_text(
     simulation: Simulation, summary: Summary, per_run: bool, found: Sequence[str] = (), next_steps: Sequence[Sequence[str]] = ()
 ) -> str:
     """The first screen, at most 80 columns: what was read, one row a policy (or run and policy), a verdict, what to type next."""
-    out = [line for text in [*found, *_headline(simulation)] for line in wrapped(text, indent="  ")]
+    out = [line for text in [*found, *headline(simulation)] for line in wrapped(text, indent="  ")]
     if per_run:
         head, rows, left = _per_run_table(simulation)
         for policy in simulation.policies:
@@ -78,7 +89,8 @@ def as_text(
     return "\n".join(out) + "\n"
 
 
-def _headline(simulation: Simulation) -> list[str]:
+def headline(simulation: Simulation) -> list[str]:
+    """What was watched and judged by, in which unit, and how many runs are censored."""
     monitor, objective = simulation.monitor, simulation.objective
     better = "lower" if monitor.mode == "min" else "higher"
     told = f"Watching {monitor.metric} ({monitor.metric_reason}), {better} is better ({monitor.mode_reason})"
@@ -97,21 +109,13 @@ def _kind(why: str) -> str:
     return {"stopped": "stopped early", "cut": "cut short", "its": "best at the last eval"}.get(why.split()[0], why)
 
 
-def _cell(mean: float | None, low: float | None, high: float | None) -> str:
-    if mean is None:
-        return "?"
-    if low is None or high is None or low == high:
-        return percent(mean)
-    digits = 0 if 100 * high >= 9.95 else 1
-    return f"{percent(mean)} {100 * low:.{digits}f}-{100 * high:.{digits}f}"
-
-
 _LEGEND = (
     "lost: share of a run's improvement (first eval to best) given away; shorter: lost by training shorter by as much"
     " (a fixed budget of equal mean compute). cens: outcomes that are bounds, as the log ends too soon."
     " Ranges: 95 % bootstrap over runs"
 )
-_SHORT = {
+#: Verdicts that fit a column.
+SHORT = {
     "too few runs to rank": "too few",
     "better than training shorter": "better",
     "worse than training shorter": "worse",
@@ -130,11 +134,11 @@ def _table(summary: Summary) -> tuple[list[str], list[list[str]], tuple[int, ...
                 row["policy"],
                 f"{row['stopped']}/{row['runs']}",
                 str(row["censored"]),
-                _cell(row["saved_mean"], row["saved_low"], row["saved_high"]),
-                _cell(row["lost_mean"], row["lost_low"], row["lost_high"]),
+                cell(row["saved_mean"], row["saved_low"], row["saved_high"]),
+                cell(row["lost_mean"], row["lost_low"], row["lost_high"]),
                 percent(row["lost_worst"]),
                 "" if fixed else percent(row["budget_lost"]),
-                _SHORT.get(row["verdict"], row["verdict"]),
+                SHORT.get(row["verdict"], row["verdict"]),
             ]
         )
     return head, rows, (0, 7)
@@ -164,7 +168,7 @@ def _per_run_table(simulation: Simulation) -> tuple[list[str], list[list[str]], 
 def _verdicts(simulation: Simulation, summary: Summary) -> list[str]:
     rows = records(summary)
     own = [row for row in rows if row["policy"] not in (*BASELINES, ORACLE)]
-    out = [_LEGEND + _drawn(simulation)]
+    out = [_LEGEND + drawn(simulation)]
     counted = len(simulation.runs)
     evals = sorted(len(curve) for curve in simulation.curves.values())
     few = counted < ENOUGH_RUNS or evals[len(evals) // 2] < ENOUGH_EVALS
@@ -173,18 +177,24 @@ def _verdicts(simulation: Simulation, summary: Summary) -> list[str]:
         out.append(f"Verdict: {why}: too few to rank policies (at least {ENOUGH_RUNS} runs of {ENOUGH_EVALS} evals are needed).")
     else:
         out += [f"Verdict: {_judged(own, simulation.objective.metric)}"] if own else []
-    if simulation.scheduled:
-        out.append(
-            f"{len(simulation.scheduled)} of {counted} runs have a falling learning rate: stopping one of them early is not what"
-            " training with a shorter schedule would have given."
-        )
+    out += _notes(simulation)
     dense = [row for row in own if row["eval_share"] and row["eval_share"] > 0.005]
     if dense:
         out.append(f"Evals are {percent(max(row['eval_share'] for row in dense))} of the compute used under {dense[0]['policy']}.")
     return out
 
 
-def _drawn(simulation: Simulation) -> str:
+def _notes(simulation: Simulation) -> list[str]:
+    """What bounds the meaning of the outcomes (see `notes`); a policy that no specification names is passed over."""
+    policies = []
+    for spec in simulation.policies:
+        if spec not in (*BASELINES, ORACLE):
+            with suppress(PolicyError):
+                policies.append(parse_policy(spec))
+    return notes(simulation.runs, simulation.curves, policies)
+
+
+def drawn(simulation: Simulation) -> str:
     """What the intervals were drawn from."""
     groups = Counter(run.meta.get("group") or run.id for run in simulation.runs)
     if len(groups) == len(simulation.runs):

@@ -13,7 +13,7 @@ from typing import Any
 
 from replay.errors import printable
 
-__all__ = ["WIDTH", "command", "csv_text", "json_text", "lines", "markdown", "number", "percent", "wrapped"]
+__all__ = ["WIDTH", "cell", "command", "csv_text", "json_text", "lines", "markdown", "number", "percent", "wrapped"]
 
 WIDTH = 80
 
@@ -28,6 +28,16 @@ def percent(share: float | None) -> str:
     if abs(value) < 0.05:
         return "<0.1%"
     return f"{value:.1f}%" if abs(value) < 9.95 else f"{value:.0f}%"
+
+
+def cell(mean: float | None, low: float | None, high: float | None) -> str:
+    """A mean share with its interval: ``39% 33-58``."""
+    if mean is None:
+        return "?"
+    if low is None or high is None or low == high:
+        return percent(mean)
+    digits = 0 if 100 * high >= 9.95 else 1
+    return f"{percent(mean)} {100 * low:.{digits}f}-{100 * high:.{digits}f}"
 
 
 def number(value: float | None, digits: int = 4) -> str:
