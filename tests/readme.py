@@ -47,9 +47,8 @@ def gap():
     """Print what choices within several limits lose on the runs that chose them, and on those that did not."""
     from replay.report.tables import percent
 
-    _out(
-        "| limit | chosen | saved | lost, in sample | held out by run | held out by data set | verdict |\n| --: | :-- | --: | --: | --: | --: | :-- |"
-    )
+    _out("| limit | chosen | saved | lost, in sample | held out by run | held out by data set | verdict |")
+    _out("| --: | :-- | --: | --: | --: | --: | :-- |")
     for limit in ("0.5%", "1%", "2%", "5%", "10%", "20%"):
         told = _json(f"replay choose sample_logs --max-lost {limit}")
         line = {row["scored_on"]: row for row in told["lines"]}

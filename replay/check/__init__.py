@@ -1,0 +1,1 @@
+"""Check stop policies against limits and against what they did before: `replay check`."""

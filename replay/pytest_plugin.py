@@ -1,0 +1,1 @@
+"""A pytest plugin: each policy and limit of a file of policies as a test."""
