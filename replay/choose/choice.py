@@ -91,8 +91,8 @@ def choose_in(
     The verdict is USE where the held-out mean loss keeps the limit and, run by run, is below that of a fixed budget of the same mean
     compute with confidence; NO_BETTER where it keeps the limit but is not below on average either; BREAKS where it does not keep it;
     NONE_KEEPS where no policy of those tried keeps the limit even on the runs at hand; TOO_FEW else: with fewer than 8 runs or a median
-    of fewer than 5 evals, where some policy keeps the limit on these runs but none with confidence, and where it is below the fixed
-    budget's loss on average, but not with confidence.
+    of fewer than 5 evals, where policies keep the limit on these runs but none with a margin for chance, and where it is below the
+    fixed budget's loss on average, but not with confidence.
     """
     made = choosing(setup, policies, limit, confidence=confidence, group=group, optional=optional, progress=progress)
     simulation = replay_in(setup, made.tried(), baselines=True)
@@ -209,7 +209,7 @@ def _verdict(made: Choosing, held_out: Line, simulation: Simulation) -> str:
     evals = [len(curve) for curve in simulation.curves.values()]
     if len(simulation.runs) < ENOUGH_RUNS or float(np.median(evals)) < ENOUGH_EVALS:
         return TOO_FEW
-    if made.chosen is None:
+    if made.chosen is None or not held_out.summary["saved_mean"] > 0:
         return TOO_FEW if made.least is not None and made.loss_of(made.least)[0] <= made.limit.value else NONE_KEEPS
     loss = held_out.summary[made.limit.key]
     if loss is None or loss > made.limit.value:

@@ -103,6 +103,7 @@ def intervals(
     values = np.asarray(values, dtype=np.float64)
     low, high = np.full(len(values), np.nan), np.full(len(values), np.nan)
     known = ~np.isnan(values)
+    known[np.isinf(values).any(axis=1)] = False  # of an infinite mean there is none
     names = np.asarray(groups, dtype=str)
     if known.all():
         alike = [(np.ones(values.shape[1], dtype=bool), np.arange(len(values)))] if len(values) else []

@@ -68,12 +68,13 @@ class FixedBudgets:
     def means(self, saved: Floats) -> dict[str, Floats]:
         """Mean regret and mean lost of the budgets whose mean savings are ``saved``, one or many."""
         before, after, weight = self._between(saved)
-        return {
-            name: np.where(
-                weight == 1, curve[after], np.where(weight == 0, curve[before], (1 - weight) * curve[before] + weight * curve[after])
-            )
-            for name, curve in self._curves.items()
-        }
+        with np.errstate(invalid="ignore"):  # infinite regrets
+            return {
+                name: np.where(
+                    weight == 1, curve[after], np.where(weight == 0, curve[before], (1 - weight) * curve[before] + weight * curve[after])
+                )
+                for name, curve in self._curves.items()
+            }
 
     @cached_property
     def _curves(self) -> dict[str, Floats]:

@@ -183,7 +183,20 @@ def walk(setup: Setup, policies: Sequence[Policy], *, optional: bool = False) ->
                 members = [member for place in chosen for member in kin[same_watch[place]]]
                 rules = [policies[member] if modes_known else setup.lane(policies[member])[1] for member in members]
                 for own, stops in stops_of(rules, batch):
-                    yield Part([members[place] for place in own], figures.of(stops))
+                    outcomes = figures.of(stops)
+                    if not outcomes.judged:
+                        _tell_refused(setup, [rules[place] for place in own], outcomes)
+                    yield Part([members[place] for place in own], outcomes)
+
+
+def _tell_refused(setup: Setup, rules: Sequence[Policy], outcomes: Outcomes) -> None:
+    """Warn of runs that some policies cannot judge; replay simulate tells why."""
+    refused = (outcomes.stops == REFUSED).sum(axis=1)
+    most = int(refused.max())
+    spec = min(rule.spec() for rule, count in zip(rules, refused.tolist(), strict=True) if count == most)
+    others = int((refused > 0).sum()) - 1
+    more = f" (and {others} more policies like it, some of them)" if others else ""
+    setup.tell(f"{spec}{more} cannot judge {most} of {outcomes.stops.shape[1]} runs; they are left out for it")
 
 
 @dataclass(eq=False)

@@ -112,9 +112,7 @@ def as_text(choice: Choice, found: Sequence[str] = (), next_steps: Sequence[Sequ
 
 def _chosen(choice: Choice) -> list[str]:
     count = len(choice.choosing.policies)
-    asked = (
-        f"{count} polic{'ies' if count != 1 else 'y'} tried for {choice.limit.describe()} at {choice.choosing.confidence:.4g} confidence."
-    )
+    asked = f"{count:,} polic{'ies' if count != 1 else 'y'} tried for {choice.limit.describe()}."
     if choice.policy is None:
         return [asked, f"Verdict: {choice.verdict}."]
     return [asked, f"Chosen: {choice.policy.spec()}", f"Verdict: {choice.verdict}."]
@@ -164,7 +162,8 @@ def _told(choice: Choice) -> list[str]:
     else:
         same, folds = choice.stable[0]
         out.append(
-            f"{same} of {folds} folds choose this same policy. On the runs that chose it it loses {_figure(choice, choice.in_sample)};"
+            f"It saves most of those whose mean loss keeps the limit with a margin for chance (t at {choice.choosing.confidence:.4g});"
+            f" {same} of {folds} folds choose the same. On the runs that chose it it loses {_figure(choice, choice.in_sample)};"
             f" held out, {_figure(choice, held)}."
         )
         reasons = {
@@ -225,7 +224,7 @@ def _too_few(choice: Choice) -> str:
     if evals[len(evals) // 2] < ENOUGH_EVALS:
         return f"A median of {evals[len(evals) // 2]} evals a run: too few to tell (at least {ENOUGH_EVALS} are needed)."
     if choice.policy is None:
-        return f"Too few runs to be sure that any policy keeps the limit: {_nearest(choice)}"
+        return f"Policies keep the limit on these runs, but none with a margin for chance: {_nearest(choice)}"
     mean, high = choice.held_out[0].beyond_shorter
     return (
         f"Held out, it loses {percent(-mean)} of a run's improvement less than a shorter run, but that could be chance (at"
@@ -239,9 +238,7 @@ def _nearest(choice: Choice) -> str:
         return "none saves anything."
     mean, bound = choice.choosing.loss_of(least)
     shown = number if choice.limit.kind == "regret" else percent
-    return (
-        f"{least.spec()} loses least, {shown(mean)} on these runs (below {shown(bound)} with {choice.choosing.confidence:.4g} confidence)."
-    )
+    return f"{least.spec()} loses least, {shown(mean)} on these runs ({shown(bound)} with the margin)."
 
 
 def _notes(choice: Choice) -> list[str]:
@@ -444,9 +441,9 @@ def _league_told(league: League) -> list[str]:
     if first is not None:
         by = first.choosing.held_out[0].by
         out.append(
-            f"Of each rule the setting that saves most with {first.limit.describe()}, at {first.choosing.confidence:.4g} confidence, on"
-            f" these runs. Its figures are held out ({by} by {by}): each run is scored with the setting that was chosen without it."
-            " shorter: what a fixed budget of the same mean compute loses."
+            f"Of each rule the setting that saves most with {first.limit.describe()} on these runs, with a margin for chance. Its figures"
+            f" are held out ({by} by {by}): each run is scored with the setting that was chosen without it. shorter: what a fixed budget"
+            " of the same mean compute loses."
         )
     out += [f"(+{len(names) - 1}): {', '.join(names)} do the same here." for names in _alike(_league_cells(league)).values() if names[1:]]
     left: dict[str, list[str]] = {}
