@@ -3,7 +3,7 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN = $(VENV)/bin
 
-.PHONY: demo test slow lint types layers docs readme check bench clean
+.PHONY: demo test slow lint types layers docs policies readme check bench clean
 .DEFAULT_GOAL := check
 
 # The main job on real runs: what would each stop rule have saved, and cost?
@@ -31,10 +31,14 @@ docs: $(VENV)/.test
 	$(BIN)/cog --check README.md sample_logs/README.md
 	$(BIN)/python -m pytest -q tests/test_docs.py
 
+# what stop policies do on the sample logs is guarded by the tool itself
+policies: $(VENV)/.test
+	$(BIN)/replay check .ci/policies.toml --require-lock
+
 readme: $(VENV)/.test
 	$(BIN)/cog -r README.md sample_logs/README.md
 
-check: lint types layers docs test
+check: lint types layers docs policies test
 
 bench: $(VENV)/.test
 	$(BIN)/python benchmarks/startup.py

@@ -129,9 +129,7 @@ def compare(runs, evals):
     values = curves(runs, evals)
     policies = grid()
     units = runs * evals * len(policies)
-    print(
-        f"{runs} runs x {evals} evals x {len(policies)} policies: {units:.2g} policy-run-evals; seconds, M units a second, x the loop"
-    )
+    print(f"{runs} runs x {evals} evals x {len(policies)} policies: {units:.2g} policy-run-evals; seconds, M units a second, x the loop")
     few = min(runs, 40)
     slow, expected = timed(lambda: loop(values[:few]), 1)
     slow *= runs / few

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -44,7 +45,7 @@ class _Failure(click.ClickException):
     def format_message(self) -> str:
         from replay.errors import printable
 
-        return "\n".join(printable(line) for line in self.message.splitlines())
+        return _shown("\n".join(printable(line) for line in self.message.splitlines()))
 
 
 class _Replay(click.Group):
@@ -84,6 +85,7 @@ def cli() -> None:
       replay explain logs/ --policy patience=3  one run, one line an eval
       replay sweep logs/ --grid patience=1..20  a grid of policies, and its best
       replay choose logs/ --max-lost 5%         the policy to use, held out
+      replay check policies.toml logs/          in CI: limits kept, stops the same
     """
 
 
@@ -146,11 +148,20 @@ _output = _options(
 )
 
 
+def _shown(text: str) -> str:
+    """Text as it may be printed here: on GitHub, none of it must be a command to the runner."""
+    if not os.environ.get("GITHUB_ACTIONS"):
+        return text
+    from replay.report.annotations import without_commands
+
+    return without_commands(text)
+
+
 def _write(text: str, out: Path | None) -> None:
     from replay.errors import InputError
 
     if out is None:
-        click.echo(text, nl=False)
+        click.echo(_shown(text), nl=False)
         return
     try:
         out.write_text(text, encoding="utf-8")
@@ -173,7 +184,7 @@ def _warn(texts: list[str]) -> None:
 
     for text in texts:
         for line in wrapped(f"warning: {text}", indent="  "):
-            click.echo(line, err=True)
+            click.echo(_shown(line), err=True)
 
 
 def _policies(specs: tuple[str, ...], files: tuple[Path, ...]) -> list[str]:
@@ -433,6 +444,125 @@ def _counting(policies: int, runs: int) -> Iterator[Callable[[int], None] | None
         return
     with click.progressbar(length=policies, label="sweeping", file=sys.stderr) as bar:
         yield lambda done: bar.update(done - bar.pos)
+
+
+@cli.command()
+@click.argument("before", metavar="A")
+@click.argument("after", metavar="B")
+@click.argument("paths", nargs=-1, metavar="[LOGS]...", type=click.Path(path_type=Path))
+@click.option("--policy", "specs", multiple=True, metavar="SPEC", help="A stop policy to compare two sets of logs by (repeatable).")
+@_watching
+@_judging
+@_output
+def diff(
+    before: str, after: str, paths: tuple[Path, ...], specs: tuple[str, ...], style: str, out: Path | None, **watching: Any
+) -> None:  # fmt: skip
+    """Which runs stop elsewhere under B than under A, and by how much?
+
+    A and B are two policies or two files of policies, on the same LOGS; two locks, as replay check writes them; or two sets of
+    logs, under the same policies. Runs are paired by their ids, and the differences have intervals.
+
+    \b
+      replay diff transformers@4.46:patience=3 transformers:patience=3 logs/
+      replay diff old/policies.toml policies.toml logs/
+      replay diff old/replay.lock replay.lock
+      replay diff old_logs/ new_logs/ --policy patience=3
+    """
+    from replay.check.diff import diff as compared
+    from replay.report import diff as report
+
+    source = click.get_current_context().get_parameter_source
+    given = {name: value for name, value in watching.items() if source(name) is not click.core.ParameterSource.DEFAULT}
+    told = compared(before, after, paths, specs, lambda paths: _read(tuple(paths)), defaults=DEFAULT_POLICIES, **given)
+    _warn(list(told.warnings))
+    text = {"json": report.as_json, "csv": report.as_csv, "markdown": report.as_markdown, "table": report.as_text}[style](told)
+    _write(text, out)
+
+
+@cli.command()
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@click.argument("logs", nargs=-1, metavar="[LOGS]...", type=click.Path(path_type=Path))
+@click.option("--lock", type=click.Path(path_type=Path), metavar="LOCK", help="The lock (default: replay.lock beside FILE).")
+@click.option("--update", is_flag=True, help="Write the lock: what the policies do now is what later checks compare with.")
+@click.option("--require-lock", is_flag=True, help="Do not pass without a lock (exit code 3).")
+@click.option(
+    "--format", "style", type=click.Choice(["text", "json", "markdown"]), default="text", show_default=True, help="Output format."
+)
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write to a file instead of the terminal.")
+@click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Also write JUnit XML.")
+@click.option("--sarif", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Also write SARIF.")
+@click.option("--code-quality", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Also write GitLab's code quality.")
+@click.option(
+    "--plot", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Also draw saved against lost, now and in the lock."
+)
+def check(
+    file: Path, logs: tuple[Path, ...], lock: Path | None, update: bool, require_lock: bool, style: str, out: Path | None,
+    junit: Path | None, sarif: Path | None, code_quality: Path | None, plot: Path | None,
+) -> None:  # fmt: skip
+    """Do the policies of a file still keep their limits, and do what they did?
+
+    FILE is a TOML file of policies with limits; LOGS are the logs to replay (default: those that it names). What the policies did
+    when the lock was made is compared on the same logs.
+
+    \b
+      replay check policies.toml logs/
+      replay check policies.toml --update
+      replay check policies.toml --require-lock --junit check.xml
+
+    The exit code is 1 for a regression, 2 for a mistake, and 3 where it cannot be decided: too few runs, or no lock where one is
+    required.
+    """
+    from replay.check.checking import examine, lock_beside, logs_of
+    from replay.check.config import read_config
+    from replay.check.lock import write_lock
+    from replay.report import check as report
+
+    config = read_config(file)
+    roots = logs_of(config, logs)
+    place = lock_beside(file) if lock is None else lock
+    checked, made = examine(config, _read(tuple(roots)), roots, place, require_lock=require_lock, update=update)
+    _warn(list(checked.warnings))
+    if junit is not None:
+        from replay.report.junit import as_junit
+
+        _write(as_junit(checked), junit)
+    if sarif is not None:
+        from replay.report.sarif import as_sarif
+
+        _write(as_sarif(checked), sarif)
+    if code_quality is not None:
+        from replay.report.code_quality import as_code_quality
+
+        _write(as_code_quality(checked), code_quality)
+    if plot is not None:
+        from replay.report.annotations import small_plot
+
+        small_plot(checked, plot)
+        click.echo(f"drew {plot}", err=True)
+    if style == "text":
+        words = ["replay", "check", str(file), *(str(path) for path in logs), *(["--lock", str(lock)] if lock is not None else [])]
+        text = report.as_text(checked, words, [str(root) for root in roots], update=update)
+    else:
+        text = {"json": report.as_json, "markdown": report.as_markdown}[style](checked)
+    if update:
+        click.echo(f"wrote {place}" if write_lock(place, made) else f"{place} is up to date", err=True)
+    _write(text, out)
+    if os.environ.get("GITHUB_ACTIONS"):
+        from replay.report.annotations import as_annotations, job_summary
+
+        click.echo(as_annotations(checked), nl=False, err=style != "text" and out is None)
+        if step_summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+            _append(job_summary(checked, plot.name if plot else None), Path(step_summary))
+    sys.exit(checked.exit_code)
+
+
+def _append(text: str, path: Path) -> None:
+    """Add to a file that a CI system shows; a file that cannot be written is no reason to fail a check."""
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        click.echo(f"warning: {path}: {error.strerror or error}", err=True)
 
 
 @cli.command()

@@ -1,1 +1,250 @@
-"""A pytest plugin: each policy and limit of a file of policies as a test."""
+"""A pytest plugin: each limit, expectation and comparison with the lock of a file of policies as a test.
+
+``pytest --replay-policies policies.toml`` adds them to the tests that run. A regression fails, what the logs cannot decide is
+skipped, and warnings are among pytest's own. Without the option the plugin does nothing, and it imports nothing heavy before then:
+it is loaded by every run of pytest where this package is installed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from replay.check.config import Config, Entry
+    from replay.check.model import Checked, Finding, PolicyResult
+
+__all__ = ["PolicyWarning"]
+
+
+class PolicyWarning(pytest.PytestWarning):
+    """What a check warns of, as pytest lists it."""
+
+    __module__ = "pytest"
+
+
+class _Regression(Exception):
+    """What fails a test; its text is all that is shown."""
+
+
+_COLLECTED = pytest.StashKey[set[Path]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options."""
+    group = parser.getgroup("stop-replay", "early-stop policies (stop-replay)")
+    group.addoption(
+        "--replay-policies",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="Check the stop policies of this TOML file, each limit as a test (repeatable).",
+    )
+    group.addoption("--replay-lock", metavar="FILE", help="The lock to compare with (default: replay.lock beside the file of policies).")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse files that are not there."""
+    for path in _files(config):
+        if not path.is_file():
+            raise pytest.UsageError(f"--replay-policies {path}: there is no such file")
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> _File | None:
+    """Collect a file of policies where pytest comes across it."""
+    wanted = _files(parent.config)
+    if not wanted or _absolute(file_path) not in wanted:
+        return None
+    parent.config.stash.setdefault(_COLLECTED, set()).add(_absolute(file_path))
+    return _File.from_parent(parent, path=file_path)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Collect those that pytest did not come across: they lie elsewhere, or in a folder that it passes over."""
+    found = config.stash.get(_COLLECTED, set[Path]())
+    for path in _files(config):
+        if path not in found:
+            items.extend(session.genitems(_File.from_parent(session, path=path)))
+
+
+def _files(config: pytest.Config) -> list[Path]:
+    given: Sequence[str] = config.getoption("replay_policies", default=[])
+    return list(dict.fromkeys(_absolute(config.invocation_params.dir / path) for path in given))
+
+
+def _absolute(path: Path) -> Path:
+    return Path(os.path.abspath(path))  # noqa: PTH100 - links must stay as they are
+
+
+class _File(pytest.File):
+    """A file of policies. It is checked once, when the first of its tests runs."""
+
+    @cached_property
+    def config_of_policies(self) -> Config:
+        from replay.check.config import read_config
+
+        return read_config(self.path)
+
+    @cached_property
+    def checked(self) -> Checked:
+        from replay.check.checking import check
+
+        lock = self.config.getoption("replay_lock", default=None)
+        return check(self.path, lock=None if lock is None else self.config.invocation_params.dir / lock)
+
+    def collect(self) -> Iterator[pytest.Item | pytest.Collector]:
+        from replay.errors import ReplayError
+
+        try:
+            entries = self.config_of_policies.policies
+        except ReplayError as error:
+            raise self.CollectError(str(error)) from None
+        yield _Logs.from_parent(self, name="logs")
+        for entry in entries:
+            yield _Policy.from_parent(self, name=entry.name, entry=entry)
+
+
+class _Policy(pytest.Collector):
+    """One policy: its limits, its expectations, and what it does beside what it did."""
+
+    parent: _File
+
+    def __init__(self, *, entry: Entry, **rest: Any) -> None:
+        super().__init__(**rest)
+        self.entry = entry
+
+    @property
+    def result(self) -> PolicyResult:
+        return next(policy for policy in self.parent.checked.policies if policy.name == self.entry.name)
+
+    def collect(self) -> Iterator[pytest.Item]:
+        parts = [(None, self.entry.limits), *self.entry.groups.items()]
+        for group, limits in parts:
+            for limit in limits:
+                name = limit.name if group is None else f"{limit.name}[{group}]"
+                yield _Limit.from_parent(self, name=name, limit=limit.name, group=group)
+        for place, expected in enumerate(self.entry.expect):
+            yield _Expected.from_parent(self, name=f"expect[{expected.run}]", place=place)
+        yield _Locked.from_parent(self, name="lock")
+
+    def expected(self, finding: Finding) -> int | None:
+        """The place of the expectation that a finding is about."""
+        runs = [wanted.run for wanted in self.entry.expect]
+        if finding.kind != "expect" or finding.run is None:
+            return None
+        return (
+            runs.index(finding.run) if finding.run in runs else next((i for i, run in enumerate(runs) if run in (finding.run or "")), None)
+        )
+
+
+class _Test(pytest.Item):
+    """One test: fails, skips or warns by the findings that are its own."""
+
+    def findings(self) -> Iterable[Finding]:
+        raise NotImplementedError
+
+    def runtest(self) -> None:
+        by_level: dict[str, list[str]] = {}
+        for finding in self.findings():
+            by_level.setdefault(finding.level, []).append(_told(finding))
+        for text in by_level.get("warning", []):
+            self.warn(PolicyWarning(text))
+        if "note" in by_level:
+            self.add_report_section("call", "notes", "\n".join(by_level["note"]))
+        if "regression" in by_level:
+            raise _Regression("\n".join(by_level["regression"]))
+        if "undecided" in by_level:
+            pytest.skip("; ".join(by_level["undecided"]))
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        from replay.errors import ReplayError
+
+        if isinstance(excinfo.value, _Regression | ReplayError):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        return self.path, 0, self.nodeid.partition("::")[2]  # without a line pytest cannot place a warning
+
+
+def _told(finding: Finding) -> str:
+    """A finding's sentence, and what happened then and now."""
+    from replay.errors import printable
+
+    lines = [finding.message]
+    lines += [f"  {when:7} {line}" for when, line in (("before:", finding.before), ("now:", finding.after)) if line is not None]
+    return "\n".join(printable(line) for line in lines)
+
+
+class _Logs(_Test):
+    """What is found of the logs and of the lock as a whole."""
+
+    parent: _File
+
+    def findings(self) -> Iterable[Finding]:
+        checked = self.parent.checked
+        for text in checked.warnings:
+            self.warn(PolicyWarning(text))
+        return checked.findings
+
+
+class _Limit(_Test):
+    """One limit, of all runs or of a group's."""
+
+    parent: _Policy
+
+    def __init__(self, *, limit: str, group: str | None, **rest: Any) -> None:
+        super().__init__(**rest)
+        self.limit, self.group = limit, group
+
+    def findings(self) -> Iterable[Finding]:
+        return [finding for finding in self.parent.result.findings if self.about(finding)]
+
+    def about(self, finding: Finding) -> bool:
+        if finding.group != self.group or finding.limit not in (self.limit, None):
+            return False
+        if finding.limit is not None:
+            return True
+        verdicts = {limit.name: limit.verdict for limit in self.parent.result.limits if limit.group == self.group}
+        return finding.kind in _WHY and (verdicts[self.limit] == "unknown" or "unknown" not in verdicts.values())
+
+
+#: Why a limit cannot be decided.
+_WHY = ("few-runs", "censored")
+
+
+class _Expected(_Test):
+    """One run that must stop where the file says."""
+
+    parent: _Policy
+
+    def __init__(self, *, place: int, **rest: Any) -> None:
+        super().__init__(**rest)
+        self.place = place
+
+    def findings(self) -> Iterable[Finding]:
+        return [finding for finding in self.parent.result.findings if self.parent.expected(finding) == self.place]
+
+
+class _Locked(_Test):
+    """The stops beside those of the lock, and whatever else is found of the policy."""
+
+    parent: _Policy
+
+    def findings(self) -> Iterable[Finding]:
+        return [
+            finding
+            for finding in self.parent.result.findings
+            if finding.limit is None and finding.kind not in _WHY and self.parent.expected(finding) is None
+        ]
+
+    def runtest(self) -> None:
+        super().runtest()
+        if self.parent.parent.checked.lock is None:
+            pytest.skip("there is no lock to compare with; replay check --update makes it")

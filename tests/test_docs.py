@@ -2,6 +2,7 @@
 
 import doctest
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from collect import config as settings
 from collect.cli import cli as collect_cli
@@ -47,11 +49,21 @@ def test_every_command_of_collect_has_help_and_is_in_the_readme(name):
 
 
 def test_the_config_of_the_readme_is_one():
-    (block,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    (block,) = (block for block in re.findall(r"```toml\n(.*?)```", README, re.DOTALL) if "[policies." not in block)
     config = settings.parse({"name": "my-run", **tomllib.loads(block)}, "README.md")
     assert config.data.prompt == "{passage:100} {question}\nAnswer:"
     assert config.generation is not None
     assert config.generic is not None
+
+
+def test_the_policies_of_the_readme_can_be_checked(tmp_path):
+    (block,) = (block for block in re.findall(r"```toml\n(.*?)```", README, re.DOTALL) if "[policies." in block)
+    folder = shutil.copytree(ROOT / "examples" / "ci", tmp_path / "ci")
+    (folder / "replay.lock").unlink()
+    (folder / "policies.toml").write_text(block)
+    result = CliRunner().invoke(cli, ["check", str(folder / "policies.toml")])
+    assert result.exit_code == 0, result.output
+    assert "passed" in result.output
 
 
 @pytest.mark.parametrize("name", [*POLICIES, *(kind.name for kind in IMPORTERS)])

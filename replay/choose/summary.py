@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from replay.choose.groups import groups_of
-from replay.choose.intervals import interval
+from replay.choose.intervals import interval, intervals
 from replay.run import Floats, Ints
 from replay.simulation import ORACLE, Profile, Simulation
 
@@ -122,18 +122,22 @@ def summarise(simulation: Simulation, groups: Sequence[str] | None = None, level
     """
     outcomes = simulation.outcomes
     of_run = dict(zip((run.id for run in simulation.runs), groups_of(simulation.runs) if groups is None else groups, strict=True))
-    names = np.array(outcomes["policy"], dtype=object)
     table: dict[str, list[Any]] = {key: [] for key in KEYS}
     columns = {
         name: np.array([np.nan if value is None else float(value) for value in outcomes[name]], dtype=np.float64)
         for name in ("saved", "regret", "relative_regret", "lost", "noise", "used", "eval_used")
     }
     budgets: dict[tuple[str, ...], FixedBudgets] = {}
+    places: dict[str, list[int]] = {policy: [] for policy in simulation.policies}
+    for place, policy in enumerate(outcomes["policy"]):
+        places[policy].append(place)
+    of_row = [of_run[run] for run in outcomes["run"]]
+    bounds = _bounds(simulation.policies, places, outcomes["run"], columns, of_row, level)
     for policy in simulation.policies:
-        rows = np.flatnonzero(names == policy)
+        rows = np.array(places[policy], dtype=np.int64)
         runs = [outcomes["run"][row] for row in rows]
         own = {name: values[rows] for name, values in columns.items()}
-        grouped = [of_run[run] for run in runs]
+        grouped = [of_row[row] for row in rows]
         saved, lost, regret = own["saved"], own["lost"], own["regret"]
         if tuple(runs) not in budgets:
             budgets[tuple(runs)] = FixedBudgets([simulation.profiles[run] for run in runs])
@@ -148,13 +152,13 @@ def summarise(simulation: Simulation, groups: Sequence[str] | None = None, level
             "stopped": stopped,
             "censored": sum(bool(outcomes["censored"][row]) for row in rows),
             "saved_mean": _mean(saved),
-            **_bounds("saved", saved, grouped, level, policy),
+            **bounds[policy, "saved"],
             "regret_mean": _mean(regret),
-            **_bounds("regret", regret, grouped, level, policy),
+            **bounds[policy, "regret"],
             "regret_worst": float(np.nanmax(regret)) if not np.isnan(regret).all() else np.nan,
             "relative_regret_mean": _mean(own["relative_regret"]),
             "lost_mean": _mean(lost),
-            **_bounds("lost", lost, grouped, level, policy),
+            **bounds[policy, "lost"],
             "lost_median": float(np.median(known)) if len(known) else np.nan,
             "lost_p90": float(np.quantile(known, 0.9)) if len(known) else np.nan,
             "lost_worst": float(known.max()) if len(known) else np.nan,
@@ -169,10 +173,28 @@ def summarise(simulation: Simulation, groups: Sequence[str] | None = None, level
     return table
 
 
-def _bounds(name: str, values: Floats, groups: Sequence[str], level: float, policy: str) -> dict[str, float]:
-    known = policy == "never" or (policy == ORACLE and name != "saved")  # by what they are, not by what was seen
-    low, high = interval(values, groups, level, within=(-math.inf, math.inf) if known else _WITHIN[name])
-    return {f"{name}_low": low, f"{name}_high": high}
+def _bounds(
+    policies: Sequence[str],
+    places: Mapping[str, Sequence[int]],
+    runs: Sequence[str],
+    columns: Mapping[str, Floats],
+    groups: Sequence[str],
+    level: float,
+) -> dict[tuple[str, str], dict[str, float]]:
+    """The intervals of every policy's figures, by policy and figure; those of policies on the same runs are drawn at once."""
+    alike: dict[tuple[str, tuple[float, float], tuple[str, ...]], list[str]] = {}
+    for policy in policies:
+        own = tuple(runs[row] for row in places[policy])
+        for name, within in _WITHIN.items():
+            known = policy == "never" or (policy == ORACLE and name != "saved")  # by what they are, not by what was seen
+            alike.setdefault((name, (-math.inf, math.inf) if known else within, own), []).append(policy)
+    found = {}
+    for (name, within, _), some in alike.items():
+        values = np.stack([columns[name][list(places[policy])] for policy in some])
+        low, high = intervals(values, [groups[row] for row in places[some[0]]], level, within=within)
+        for policy, least, most in zip(some, low.tolist(), high.tolist(), strict=True):
+            found[policy, name] = {f"{name}_low": least, f"{name}_high": most}
+    return found
 
 
 def _verdict(

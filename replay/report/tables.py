@@ -110,7 +110,7 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[
 
 def _escaped(cell: str) -> str:
     text = printable(cell)
-    for char in "\\|<>*_`[]":
+    for char in "\\|<>*_`[]~&$":
         text = text.replace(char, "\\" + char)
     return text
 

@@ -1,0 +1,243 @@
+"""``replay check``: simulates the policies of a file, and compares what comes out with their limits and with the lock."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from replay import __version__
+from replay.check.comparing import Whereabouts, accepted, compare
+from replay.check.config import Config, read_config
+from replay.check.judging import Scores, expectations, judge, scores
+from replay.check.lock import BrokenLock, Lock, LockedPolicy, Log, digest, is_companion, read_lock, rounded
+from replay.check.model import Checked, Finding, PolicyResult
+from replay.choose.groups import groups_of
+from replay.choose.summary import KEYS, summarise
+from replay.errors import InputError, printable
+from replay.importers import Found, read
+from replay.importers.step_signals import FILE_NAME
+from replay.run import Run
+from replay.simulation import Setup, Simulation, records, replay_in
+
+__all__ = ["LOCK_NAME", "check", "examine", "lock_beside", "logs_of"]
+
+LOCK_NAME = "replay.lock"
+
+
+def lock_beside(file: Path) -> Path:
+    """Where the lock of a file of policies is, unless told otherwise."""
+    return file.with_name(LOCK_NAME)
+
+
+def logs_of(config: Config, given: Sequence[Path]) -> list[Path]:
+    """The paths to read: those given, else those that the file names. Raises InputError where there are neither."""
+    logs = list(given) or list(config.logs)
+    if not logs:
+        raise InputError(f'{config.path}: which logs? Give them on the command line, or write logs = ["…"] at the top of the file')
+    return logs
+
+
+def check(file: Path | str, logs: Sequence[Path | str] = (), *, lock: Path | str | None = None, require_lock: bool = False) -> Checked:
+    """Check a file of policies, as ``replay check`` does; nothing is written.
+
+    ``logs`` are the paths to read (default: those that the file names), ``lock`` that of the lock (default: replay.lock beside the
+    file). Raises ReplayError for what cannot be read.
+    """
+    config = read_config(Path(file))
+    roots = logs_of(config, [Path(log) for log in logs])
+    path = lock_beside(config.path) if lock is None else Path(lock)
+    return examine(config, read(roots), roots, path, require_lock=require_lock)[0]
+
+
+def examine(
+    config: Config, found: Found, roots: Sequence[Path], lock_path: Path, *, require_lock: bool = False, update: bool = False
+) -> tuple[Checked, Lock]:
+    """The outcome of a check of the runs that were found below the roots, and the lock that says the same.
+
+    With ``update`` what differs from the old lock is only told, as the new one is to replace it; and the old one may be damaged.
+    """
+    old, trouble = _old(lock_path, update)
+    folder = Path(os.path.abspath(lock_path)).parent  # noqa: PTH100 - links must stay as they are
+    rules = [entry.policy for entry in config.policies]
+    companions = any(need.startswith("step_signals:") for rule in rules for need in rule.needs)
+    paths = {run.id: _sources(run, folder, companions) for run in found.runs}
+    paths = _portable(found.runs, paths)
+    setup = Setup(
+        found.runs, rules, monitor=config.monitor, mode=config.mode, objective=config.objective, objective_mode=config.objective_mode,
+        unit=config.unit, price=config.price, keep=config.keep,
+    )  # fmt: skip
+    simulation = replay_in(setup, rules)
+    labels = groups_of(simulation.runs, config.group)
+    groups = dict(zip((run.id for run in simulation.runs), labels, strict=True))
+    summary = {row["policy"]: row for row in records(summarise(simulation, labels, config.confidence))}
+    beside = Path(os.path.abspath(config.path.parent))  # noqa: PTH100
+    shown = {run: _relative(folder / own[0], beside) for run, own in paths.items()}
+    own = _scores(config, simulation, setup, groups, shown)
+    now = _locked(config, simulation, summary, own, paths, folder)
+
+    whole, by_policy = list(trouble), {entry.name: list[Finding]() for entry in config.policies}
+    gone: list[str] = []
+    if old is not None:
+        said, by_policy = compare(
+            config,
+            old,
+            now,
+            groups=groups,
+            where=lambda path: _where(folder / path, roots, found),
+            named=lambda path: _relative(folder / path, beside),
+            companions=companions,
+        )
+        gone = [run for path, log in old.logs.items() if path not in now.logs for run in log.runs]
+        if update:
+            said, by_policy = accepted(said), {name: accepted(findings) for name, findings in by_policy.items()}
+        whole += said
+    elif not trouble and not update:
+        told = f"there is no {lock_path.name} to compare with{', though one is required' if require_lock else ''}"
+        whole.append(Finding("undecided" if require_lock else "note", "no-lock", f"{told}; replay check {config.path} --update makes one"))
+    evals = {run.id: len(simulation.curves[run.id]) for run in simulation.runs}
+    results = []
+    for entry in config.policies:
+        limits, judged = judge(entry, own[entry.name], config.confidence, summary[entry.spec])
+        judged += expectations(entry, own[entry.name], evals, gone)
+        before = old.policies.get(entry.name) if old is not None else None
+        findings = [*judged, *by_policy[entry.name]]
+        locked = now.policies[entry.name]
+        silent = all(stop.stopped_eval is None for stop in locked.stops.values())
+        if silent and entry.spec != "never" and not any(finding.kind == "never-fires" for finding in findings):
+            findings.append(Finding("note", "never-fires", f"{entry.name} stops none of these runs", policy=entry.name))
+        results.append(
+            PolicyResult(
+                entry.name,
+                entry.spec,
+                locked.summary,
+                tuple(limits),
+                own[entry.name].stops,
+                tuple(findings),
+                None if before is None else before.summary,
+            )
+        )
+    checked = Checked(
+        file=str(config.path),
+        lock=str(lock_path) if old is not None else None,
+        version=__version__,
+        runs=len(simulation.runs),
+        monitor=setup.main.metric,
+        objective=setup.judged.metric,
+        unit=setup.unit,
+        policies=tuple(results),
+        findings=tuple(whole),
+        warnings=(*found.problems, *setup.warnings),
+    )
+    return checked, now
+
+
+def _old(path: Path, update: bool) -> tuple[Lock | None, list[Finding]]:
+    try:
+        return read_lock(path), []
+    except BrokenLock as error:
+        if not update:
+            raise
+        return None, [Finding("note", "lock", f"the old lock could not be trusted and is replaced: {error}")]
+
+
+def _scores(config: Config, simulation: Simulation, setup: Setup, groups: dict[str, str], logs: dict[str, str]) -> dict[str, Scores]:
+    names = simulation.outcomes["policy"]
+    starts: dict[str, range] = {}
+    for row, spec in enumerate(names):
+        starts[spec] = range(starts[spec].start if spec in starts else row, row + 1)
+    by_spec: dict[str, Scores] = {}
+    for entry in config.policies:
+        if entry.spec not in by_spec:
+            by_spec[entry.spec] = scores(simulation, setup, entry, starts[entry.spec], groups, logs)
+    return {entry.name: by_spec[entry.spec] for entry in config.policies}
+
+
+def _locked(
+    config: Config, simulation: Simulation, summary: dict[str, Any], own: dict[str, Scores], paths: dict[str, list[str]], folder: Path
+) -> Lock:
+    logs: dict[str, list[str]] = {}
+    for run in simulation.runs:
+        for path in paths[run.id]:
+            logs.setdefault(path, []).append(run.id)
+    main, judged = simulation.monitor, simulation.objective
+    settings = {
+        "confidence": config.confidence,
+        "group": config.group,
+        "keep": simulation.keep,
+        "mode": main.mode,
+        "monitor": main.metric,
+        "objective": judged.metric,
+        "objective_mode": judged.mode,
+        "price": config.price,
+        "unit": simulation.unit,
+    }
+    return Lock(
+        __version__,
+        {key: rounded(value) for key, value in settings.items()},
+        {path: Log(digest(folder / path), tuple(runs)) for path, runs in sorted(logs.items())},
+        {
+            entry.name: LockedPolicy(
+                entry.spec,
+                {key: rounded(summary[entry.spec][key]) for key in KEYS if key != "policy"},
+                {stop.run: stop for stop in own[entry.name].stops},
+            )
+            for entry in config.policies
+        },
+    )
+
+
+def _sources(run: Run, folder: Path, companions: bool) -> list[str]:
+    """The files of a run, relative to a folder, that of its id first; with what lies beside it where ``companions`` are asked for."""
+    sources = [Path(source) for source in run.meta.get("source") or []]
+    if not sources:
+        raise InputError(f"run {run.id} says no file that it was read from, so it cannot be checked")
+    if companions and len(sources) == 1 and (beside := sources[0].with_name(FILE_NAME)).is_file():
+        sources.append(beside)
+    found = list(dict.fromkeys(_relative(source, folder) for source in sources))
+    main = min(path for path in found if not is_companion(path) or len(found) == 1)
+    return [main, *(path for path in sorted(found) if path != main)]
+
+
+def _relative(path: Path, folder: Path) -> str:
+    """A path relative to a folder, with slashes; by what links stand for only where that keeps it below the folder."""
+    try:
+        plain = Path(os.path.relpath(os.path.abspath(path), folder))  # noqa: PTH100 - links must stay as they are
+        if plain.parts[0] == "..":
+            real = Path(os.path.relpath(os.path.realpath(path), os.path.realpath(folder)))
+            plain = plain if real.parts[0] == ".." else real
+    except ValueError:  # another drive
+        return path.absolute().as_posix()
+    return plain.as_posix()
+
+
+def _portable(runs: Sequence[Run], paths: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Give runs ids that are the same wherever the files lie: one that is no part of the path becomes the path. Their paths by id."""
+    taken = {run.id for run in runs}
+    number: dict[str, int] = {}
+    named: dict[str, list[str]] = {}
+    for run in runs:
+        own = paths[run.id]
+        number[own[0]] = number.get(own[0], 0) + 1
+        shown = printable(own[0])
+        base, hashed, rest = run.id.partition("#")
+        if not any(f"/{Path(part).as_posix()}/" in f"/{shown}/" for part in (run.id, base)):
+            new = f"{shown}{hashed}{rest}" if hashed else shown + (f" ({number[own[0]]})" if number[own[0]] > 1 else "")
+            if new not in taken:
+                taken.add(new)
+                run.id = new
+        named[run.id] = own
+    return named
+
+
+def _where(path: Path, roots: Sequence[Path], found: Found) -> Whereabouts:
+    """What became of a log of the lock that no run was read from."""
+    if not path.exists():
+        return "deleted"
+    real = os.path.realpath(path)
+    homes = [os.path.realpath(root) for root in roots]
+    if not any(real == home or real.startswith(home.rstrip(os.sep) + os.sep) for home in homes):
+        return "elsewhere"
+    shown = "/" + printable(path)
+    return "duplicate" if any(shown.endswith("/" + name) for name, _ in found.duplicates) else "unreadable"

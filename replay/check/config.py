@@ -1,0 +1,263 @@
+"""The file of policies that a check reads: policies with limits and expectations, and how the logs are read and judged."""
+
+from __future__ import annotations
+
+import math
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NoReturn, cast
+
+from replay.compute import UNITS
+from replay.errors import InputError, PolicyError, suggestion
+from replay.policies import Policy
+from replay.policies.spec import parse_policy
+from replay.run import Mode
+from replay.simulation import Keep
+
+__all__ = ["LIMITS", "Config", "Entry", "Expectation", "Wanted", "read_config"]
+
+Figure = Literal["lost", "regret", "relative_regret", "saved", "stopped_too_early"]
+
+_SHARE = "a percentage in quotes, as in "
+_REGRET = 'a share of the best value in quotes, as in "0.5%", or a number in the metric\'s own unit, as in 0.01'
+#: Limits by name, and what each takes.
+LIMITS: dict[str, str] = {
+    "max_lost": _SHARE + '"5%"',
+    "max_lost_worst": _SHARE + '"30%"',
+    "max_regret": _REGRET,
+    "max_regret_worst": _REGRET,
+    "min_saved": _SHARE + '"20%"',
+    "max_stopped_too_early": _SHARE + '"10%"',
+}
+_KEEPS = ("best", "best-saved", "transformers", "last")
+_TOP: dict[str, str] = {
+    "logs": 'a list of paths relative to this file, as in ["logs"]',
+    "monitor": 'the name of a metric, as in "eval_loss"',
+    "mode": '"min" or "max"',
+    "objective": 'the name of a metric, as in "eval_loss"',
+    "objective_mode": '"min" or "max"',
+    "unit": f"one of {', '.join(UNITS)}, in quotes",
+    "price": "a number greater than 0, the price of one hour of a device",
+    "keep": f"one of {', '.join(_KEEPS)}, in quotes",
+    "group": '"run", "folder" or something that the logs say, as in "dataset"',
+    "confidence": "a number from 0.5 to below 1, as in 0.95",
+    "policies": 'one table [policies.NAME] a policy, with spec = "patience=3" in it',
+}
+_POLICY: dict[str, str] = {
+    "spec": 'a policy, as in "patience=3"',
+    **LIMITS,
+    "groups": "one table [policies.NAME.groups.GROUP] a group, with limits in it",
+    "expect": "tables [[policies.NAME.expect]] with run and eval",
+}
+_EXPECT: dict[str, str] = {
+    "run": "the id of a run, or a part of it that no other run has",
+    "eval": 'the eval that it must stop at, a whole number from 1, or "never"',
+}
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One limit: its name, the figure of the outcomes that it limits (the mean, or of every run), its value and its text."""
+
+    name: str
+    figure: Figure
+    worst: bool
+    value: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """A run, by its id or a part of it, and the eval (from 1) that it must stop at; None: it must not be stopped."""
+
+    run: str
+    eval: int | None
+    where: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One policy of the file, and where it is there. ``groups`` maps the name of a group to the limits for its runs."""
+
+    file: Path
+    name: str
+    spec: str
+    policy: Policy
+    limits: tuple[Wanted, ...]
+    groups: Mapping[str, tuple[Wanted, ...]]
+    expect: tuple[Expectation, ...]
+
+
+@dataclass(frozen=True)
+class Config:
+    """The whole file; settings that it leaves out are None, or what the command line takes them to be."""
+
+    path: Path
+    policies: tuple[Entry, ...]
+    logs: tuple[Path, ...] = ()
+    monitor: str | None = None
+    mode: Mode | None = None
+    objective: str | None = None
+    objective_mode: Mode | None = None
+    unit: str = "steps"
+    price: float | None = None
+    keep: Keep = "best"
+    group: str | None = None
+    confidence: float = 0.95
+
+
+def read_config(path: Path) -> Config:
+    """The file of policies at a path; raises InputError that names the file, the table and the key, and what is allowed there."""
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+    top = _Table(path, "", document, _TOP)
+    tables = document.get("policies")
+    if not isinstance(tables, dict) or not tables:
+        raise InputError(f'{path}: no policies; write [policies.NAME] and, in it, spec = "patience=3"')
+    mode, objective_mode = top.one_of("mode", ("min", "max")), top.one_of("objective_mode", ("min", "max"))
+    price = top.number("price")
+    if price is not None and not price > 0:
+        top.fault("price", price)
+    confidence = top.number("confidence", 0.95)
+    assert confidence is not None
+    if not 0.5 <= confidence < 1:
+        top.fault("confidence", confidence)
+    return Config(
+        path=path,
+        policies=tuple(_entry(path, name, table) for name, table in tables.items()),
+        logs=tuple(path.parent / log for log in _logs(top)),
+        monitor=top.text("monitor"),
+        mode=cast("Mode | None", mode),
+        objective=top.text("objective"),
+        objective_mode=cast("Mode | None", objective_mode),
+        unit=top.one_of("unit", UNITS) or "steps",
+        price=price,
+        keep=cast("Keep", top.one_of("keep", _KEEPS) or "best"),
+        group=top.text("group"),
+        confidence=confidence,
+    )
+
+
+class _Table:
+    """One table of the file, that is read key by key; what is unknown or of the wrong kind is an InputError."""
+
+    def __init__(self, path: Path, name: str, table: Any, allowed: Mapping[str, str]) -> None:
+        self.at = f"{path}: {f'[{name}] ' if name else ''}"
+        if not isinstance(table, dict):
+            raise InputError(f"{self.at}is a table, not {_shown(table)}")
+        self.table, self.allowed = table, allowed
+        for key in table:
+            if key not in allowed:
+                raise InputError(f"{self.at}has no key {key!r}; there are {suggestion(key, allowed)}")
+
+    def fault(self, key: str, value: Any, why: str = "", hint: str = "") -> NoReturn:
+        raise InputError(f"{self.at}{key} = {_shown(value)}: {f'{why}; ' if why else ''}{key} takes {self.allowed[key]}{hint}") from None
+
+    def text(self, key: str) -> str | None:
+        value = self.table.get(key)
+        if value is not None and (not isinstance(value, str) or not value.strip()):
+            self.fault(key, value)
+        return value
+
+    def one_of(self, key: str, options: Iterable[str]) -> str | None:
+        value = self.text(key)
+        if value is not None and value not in options:
+            _, did, close = suggestion(value, options).partition(". Did")
+            self.fault(key, value, hint=did + close)
+        return value
+
+    def number(self, key: str, default: float | None = None) -> float | None:
+        value = self.table.get(key, default)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value)):
+            self.fault(key, value)
+        return None if value is None else float(value)
+
+
+def _shown(value: Any) -> str:
+    """A value as TOML has it, cut short."""
+    text = f'"{value}"' if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
+    return text if len(text) <= 60 else text[:59] + "…"
+
+
+def _logs(top: _Table) -> list[str]:
+    value = top.table.get("logs", [])
+    if not isinstance(value, list) or not all(isinstance(log, str) and log for log in value) or ("logs" in top.table and not value):
+        top.fault("logs", value)
+    return value
+
+
+def _entry(path: Path, name: str, given: Any) -> Entry:
+    at = f"policies.{name}"
+    table = _Table(path, at, given, _POLICY)
+    spec = table.text("spec")
+    if spec is None:
+        raise InputError(f'{path}: [{at}] needs spec = "…", such as spec = "patience=3"')
+    try:
+        policy = parse_policy(spec)
+    except PolicyError as error:
+        raise PolicyError(f"{table.at}spec: {error}") from None
+    groups = given.get("groups", {})
+    if not isinstance(groups, dict):
+        table.fault("groups", groups)
+    rows = given.get("expect", [])
+    if not isinstance(rows, list):
+        table.fault("expect", rows)
+    return Entry(
+        file=path,
+        name=name,
+        spec=policy.spec(),
+        policy=policy,
+        limits=_limits(table),
+        groups={group: _limits(_Table(path, f"{at}.groups.{group}", own, LIMITS)) for group, own in groups.items()},
+        expect=tuple(_expectation(path, f"{at}.expect", number, row) for number, row in enumerate(rows, 1)),
+    )
+
+
+def _expectation(path: Path, at: str, number: int, row: Any) -> Expectation:
+    table = _Table(path, at, row, _EXPECT)
+    where = f"{table.at}row {number}"
+    run, eval = table.text("run"), row.get("eval")
+    if run is None or eval is None:
+        raise InputError(f"{where} lacks {'run' if run is None else 'eval'}, {_EXPECT['run' if run is None else 'eval']}")
+    if eval != "never" and (isinstance(eval, bool) or not isinstance(eval, int) or eval < 1):
+        table.fault("eval", eval)
+    return Expectation(run, None if eval == "never" else eval, where)
+
+
+def _limits(table: _Table) -> tuple[Wanted, ...]:
+    return tuple(_limit(table, name, table.table[name]) for name in LIMITS if name in table.table)
+
+
+def _limit(table: _Table, name: str, given: Any) -> Wanted:
+    regret = "regret" in name
+    if isinstance(given, bool) or not isinstance(given, str | int | float):
+        table.fault(name, given)
+    text = "".join(str(given).split())
+    share = text.endswith("%")
+    body = text.removesuffix("%")
+    if not _NUMBER.fullmatch(body):
+        begins = None if body.lower().startswith(("nan", "inf")) else _NUMBER.match(body)
+        table.fault(name, given, f"{body[begins.end() :]!r} is no unit of it" if begins else "not a finite number")
+    value = float(body)
+    if not math.isfinite(value):
+        table.fault(name, given, "not a finite number")
+    if value < 0:
+        table.fault(name, given, "it is negative")
+    if not share and not regret:
+        meant = f"{100 * value:g}%" if 0 < value < 1 else f"{value:g}%"
+        table.fault(name, given, f'it has no unit, write "{meant}"')
+    if share:
+        value /= 100
+        if value > 1 and not regret:
+            table.fault(name, given, "no more than 100% is possible")
+    if regret:
+        figure: Figure = "relative_regret" if share else "regret"
+    else:
+        figure = "lost" if "lost" in name else "saved" if "saved" in name else "stopped_too_early"
+    return Wanted(name, figure, name.endswith("_worst"), value, text)

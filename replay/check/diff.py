@@ -1,0 +1,351 @@
+"""Two sides of a replay, run by run: two policies on the same logs, or the same policies on two sets of logs or in two locks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from replay.check.config import read_config
+from replay.check.lock import FORMAT, LockedPolicy, read_lock
+from replay.check.model import Stop
+from replay.choose.groups import groups_of
+from replay.choose.intervals import interval
+from replay.choose.summary import ENOUGH_RUNS
+from replay.errors import InputError, PolicyError
+from replay.importers import Found
+from replay.policies import Policy
+from replay.policies.spec import parse_policy
+from replay.run import Run, canonical
+from replay.simulation import Setup, parsed, records, replay_in
+
+__all__ = ["Both", "Diff", "Difference", "Kind", "Pair", "Side", "compare", "diff", "kind_of", "paired"]
+
+#: What can be compared: policies by their specification, files of policies, locks, and sets of logs.
+Kind = Literal["policy", "policies", "lock", "logs"]
+
+#: Reads logs, telling its progress.
+Read = Callable[[Sequence[Path]], Found]
+
+_SETTINGS = ("monitor", "mode", "objective", "objective_mode", "unit", "price", "keep")
+_A = {"policy": "a policy", "policies": "a file of policies", "lock": "a lock", "logs": "logs"}
+
+
+@dataclass(frozen=True)
+class Side:
+    """One policy on one set of runs: its specification, its stops by run id, and the group of each run that states one."""
+
+    spec: str
+    stops: Mapping[str, Stop]
+    groups: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Both:
+    """One run that both sides have."""
+
+    before: Stop
+    after: Stop
+
+    @property
+    def run(self) -> str:
+        """Its id."""
+        return self.before.run
+
+    @property
+    def moved(self) -> bool:
+        """Whether it stops at another eval, or at another step."""
+        return (self.before.stopped_eval, self.before.stopped_step) != (self.after.stopped_eval, self.after.stopped_step)
+
+    @property
+    def differs(self) -> bool:
+        """Whether the stop gives other figures, as on a log that is not the same."""
+        return (self.before.saved, self.before.lost, self.before.regret) != (self.after.saved, self.after.lost, self.after.regret)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Means of one figure over the runs of which both sides know it, and of what the second has more, with its interval."""
+
+    runs: int
+    before: float | None
+    after: float | None
+    mean: float | None
+    low: float | None
+    high: float | None
+
+    @property
+    def verdict(self) -> str:
+        """More, less, same, or unclear where the interval holds zero; too few where there are too few runs to say."""
+        if self.mean is None:
+            return "unknown"
+        if self.mean == self.low == self.high == 0:
+            return "same"
+        if self.runs < ENOUGH_RUNS or self.low is None or self.high is None:
+            return "too few"
+        return "more" if self.low > 0 else "less" if self.high < 0 else "unclear"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two sides, run by run. ``name`` is what they are paired by: a policy's name, or its specification; None for two policies."""
+
+    name: str | None
+    before: str
+    after: str
+    runs: tuple[Both, ...]
+    only_before: tuple[Stop, ...]
+    only_after: tuple[Stop, ...]
+    saved: Difference
+    lost: Difference
+    level: float = 0.95
+
+    @property
+    def moved(self) -> list[Both]:
+        """The runs that stop elsewhere."""
+        return [both for both in self.runs if both.moved]
+
+    @property
+    def changed(self) -> list[Both]:
+        """The runs that stop where they did, with other figures."""
+        return [both for both in self.runs if both.differs and not both.moved]
+
+
+@dataclass(frozen=True)
+class Diff:
+    """All pairs of a comparison. ``only_before`` and ``only_after`` are names of policies; ``told`` says how the runs were watched."""
+
+    kind: Kind
+    before: str
+    after: str
+    pairs: tuple[Pair, ...]
+    only_before: tuple[str, ...] = ()
+    only_after: tuple[str, ...] = ()
+    told: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+def kind_of(text: str) -> Kind:
+    """What a word of the command line names: a lock, a file of policies, logs, or else a policy.
+
+    Raises InputError where it is neither a file nor a policy.
+    """
+    path = Path(text)
+    with suppress(OSError):  # a policy may be too long for the name of a file
+        if path.is_file() and _is_lock(path):
+            return "lock"
+        if path.is_file() and path.suffix == ".toml":
+            return "policies"
+        if path.exists():
+            return "logs"
+    try:
+        parse_policy(text)
+    except PolicyError as error:
+        if "=" in text:
+            raise
+        raise InputError(f"{text!r} is neither a file or folder that exists nor a policy: {error}") from None
+    return "policy"
+
+
+def diff(
+    before: str,
+    after: str,
+    paths: Sequence[Path],
+    policies: Sequence[str],
+    read: Read,
+    *,
+    defaults: Sequence[str],
+    **watching: Any,
+) -> Diff:
+    """Compare what two words of the command line name.
+
+    ``paths`` are the logs for policies, ``policies`` the specifications for logs (else ``defaults``), ``read`` reads logs, and
+    ``watching`` holds those arguments of `Setup` that were given. Raises InputError where the two do not go together, and where
+    nothing is in both.
+    """
+    kind, other = kind_of(before), kind_of(after)
+    if kind != other:
+        raise InputError(f"{before} is {_A[kind]} and {after} {_A[other]}; give two of a kind")
+    if kind in ("lock", "logs") and paths:
+        of = "two locks" if kind == "lock" else "two sets of logs"
+        raise InputError(f"{of} need no more logs; leave out {paths[0]}")
+    if kind != "logs" and policies:
+        raise InputError(f"--policy is for two sets of logs; {before} and {after} are {_A[kind].split(' ', 1)[1]} on their own")
+    made = {"policy": _of_policies, "policies": _of_files, "lock": _of_locks, "logs": _of_logs}[kind]
+    found = made(before, after, paths, policies or defaults, read, watching)
+    if not found.pairs:
+        names = {side: ", ".join(names) or "none" for side, names in (("A", found.only_before), ("B", found.only_after))}
+        raise InputError(f"no policy is in both: {before} has {names['A']}, {after} has {names['B']}")
+    if not any(pair.runs for pair in found.pairs):
+        pair = found.pairs[0]
+        one, two = ((stops[0].run if stops else "none") for stops in (pair.only_before, pair.only_after))
+        raise InputError(f"no run is in both {before} and {after}, so there is nothing to pair: the first are {one} and {two}")
+    return found
+
+
+def _is_lock(path: Path) -> bool:
+    if path.suffix == ".lock":
+        return True
+    try:
+        with path.open("rb") as file:
+            return f'"format": "{FORMAT}"'.encode() in file.read(100)
+    except OSError:
+        return False
+
+
+def _of_policies(before: str, after: str, paths: Sequence[Path], _: Any, read: Read, watching: Mapping[str, Any]) -> Diff:
+    if not paths:
+        raise InputError(f"on which logs? Write replay diff '{before}' '{after}' LOGS")
+    rules = parsed([before, after])
+    found = read(paths)
+    setup = Setup(found.runs, rules, **watching)
+    sides = _sides(setup, rules)
+    one, two = (rule.spec() for rule in rules)
+    pair = compare(None, sides[one], sides[two])
+    return Diff("policy", one, two, (pair,), told=_told(setup), warnings=(*found.problems, *setup.warnings))
+
+
+def _of_files(before: str, after: str, paths: Sequence[Path], _: Any, read: Read, watching: Mapping[str, Any]) -> Diff:
+    configs = [read_config(Path(name)) for name in (before, after)]
+    logs = list(paths) or next((list(config.logs) for config in reversed(configs) if config.logs), [])
+    if not logs:
+        raise InputError(f"on which logs? Neither file names any; write replay diff {before} {after} LOGS")
+    found = read(logs)
+    entries = [{entry.name: entry for entry in config.policies} for config in configs]
+    both, only_before, only_after = paired(*entries)
+    setups, stops = [], []
+    for config, own in zip(configs, entries, strict=True):
+        rules = [entry.policy for entry in own.values()]
+        setup = Setup(found.runs, rules, **{**{name: getattr(config, name) for name in _SETTINGS}, **watching})
+        setups.append(setup)
+        stops.append(_sides(setup, rules, config.group))
+    for role in ("objective", "unit"):
+        one, two = (_told(setup)[role] for setup in setups)
+        if one != two:
+            raise InputError(f"the figures cannot be compared: the {role} of {before} is {one}, of {after} {two}; give --{role}")
+    pairs = tuple(
+        compare(
+            one if one == two else f"{one}, {two}",
+            stops[0][entries[0][one].spec],
+            stops[1][entries[1][two].spec],
+            configs[1].confidence,
+        )
+        for one, two in both
+    )
+    warnings = dict.fromkeys((*found.problems, *setups[0].warnings, *setups[1].warnings))
+    return Diff("policies", before, after, pairs, tuple(only_before), tuple(only_after), _told(setups[1]), tuple(warnings))
+
+
+def _of_locks(before: str, after: str, *_: Any) -> Diff:
+    locks = []
+    for name in (before, after):
+        lock = read_lock(Path(name))
+        assert lock is not None  # it was there when its kind was found out
+        locks.append(lock)
+    one, two = locks
+    changed = sorted(name for name in {*one.settings, *two.settings} if one.settings.get(name) != two.settings.get(name))
+    warnings = [f"{name} was {one.settings.get(name)!r} in {before} and is {two.settings.get(name)!r} in {after}" for name in changed]
+    if one.tool != two.tool:
+        warnings.append(f"{before} was made by stop-replay {one.tool}, {after} by {two.tool}")
+    both, only_before, only_after = paired(one.policies, two.policies)
+    pairs = tuple(
+        compare(name if name == other else f"{name}, {other}", _side(one.policies[name]), _side(two.policies[other]))
+        for name, other in both
+    )
+    if any(pair.moved or pair.changed for pair in pairs):
+        warnings.append("a lock does not hold the groups of runs, so the intervals take each run for a witness of its own")
+    return Diff("lock", before, after, pairs, tuple(only_before), tuple(only_after), warnings=tuple(warnings))
+
+
+def _side(policy: LockedPolicy) -> Side:
+    return Side(policy.spec, policy.stops, {})  # a lock does not hold the groups
+
+
+def _of_logs(before: str, after: str, _: Any, policies: Sequence[str], read: Read, watching: Mapping[str, Any]) -> Diff:
+    rules = parsed(policies)
+    both, warnings, setups = [], list[str](), []
+    for name in (before, after):
+        found = read([Path(name)])
+        setup = Setup(found.runs, rules, **watching)
+        both.append(_sides(setup, rules))
+        warnings += [f"{name}: {text}" for text in (*found.problems, *setup.warnings)]
+        setups.append(setup)
+    one, two = (setup.main for setup in setups)
+    if (canonical(one.metric), one.mode) != (canonical(two.metric), two.mode):
+        raise InputError(
+            f"{before} would be watched by {one.metric} ({one.mode}), {after} by {two.metric} ({two.mode}); give --monitor and --mode"
+        )
+    pairs = tuple(compare(spec, both[0][spec], both[1][spec]) for spec in both[0])
+    return Diff("logs", before, after, pairs, told=_told(setups[0]), warnings=tuple(warnings))
+
+
+def _told(setup: Setup) -> dict[str, Any]:
+    return {
+        "monitor": setup.main.metric, "mode": setup.main.mode, "objective": setup.judged.metric, "unit": setup.unit, "keep": setup.keep,
+    }  # fmt: skip
+
+
+def _sides(setup: Setup, rules: Sequence[Policy], group: str | None = None) -> dict[str, Side]:
+    """What each rule does to the runs that are set up, by specification."""
+    outcomes = records(replay_in(setup, rules).outcomes)
+    runs = {run.id: run for run in setup.runs}
+    groups = dict(zip(runs, groups_of(setup.runs, group), strict=True))
+    return {
+        spec: Side(spec, {row["run"]: _stop(row, runs[row["run"]]) for row in outcomes if row["policy"] == spec}, groups)
+        for spec in dict.fromkeys(rule.spec() for rule in rules)
+    }
+
+
+def _stop(row: Mapping[str, Any], run: Run) -> Stop:
+    return Stop(
+        run=row["run"],
+        log=next((str(source) for source in run.meta.get("source") or []), ""),
+        **{name: row[name] for name in ("stopped_eval", "stopped_step", "reason", "saved", "regret", "relative_regret", "lost")},
+    )
+
+
+def compare(name: str | None, before: Side, after: Side, level: float = 0.95) -> Pair:
+    """Pair two sides by run. Intervals hold with probability ``level``, drawing whole groups (those of the second, else of the first)."""
+    runs = tuple(Both(stop, after.stops[run]) for run, stop in before.stops.items() if run in after.stops)
+    # as a check has them: draws go by the order of runs
+    ordered = sorted(runs, key=lambda both: (both.after.log, both.run))
+    groups = [after.groups.get(both.run, before.groups.get(both.run, both.run)) for both in ordered]
+    return Pair(
+        name,
+        before.spec,
+        after.spec,
+        runs,
+        tuple(stop for run, stop in before.stops.items() if run not in after.stops),
+        tuple(stop for run, stop in after.stops.items() if run not in before.stops),
+        _difference([(both.before.saved, both.after.saved) for both in ordered], groups, level),
+        _difference([(both.before.lost, both.after.lost) for both in ordered], groups, level),
+        level,
+    )
+
+
+def _difference(pairs: Sequence[tuple[float | None, float | None]], groups: Sequence[str], level: float) -> Difference:
+    known = [(one, two, group) for (one, two), group in zip(pairs, groups, strict=True) if one is not None and two is not None]
+    if not known:
+        return Difference(0, None, None, None, None, None)
+    before, after = (np.array([row[side] for row in known], dtype=np.float64) for side in (0, 1))
+    more = after - before
+    low, high = interval(more, [row[2] for row in known], level, within=(-1.0, 1.0))
+    bounds = (None, None) if math.isnan(low) else (low, high)
+    return Difference(len(known), float(before.mean()), float(after.mean()), float(more.mean()), *bounds)
+
+
+def paired(before: Iterable[str], after: Iterable[str]) -> tuple[list[tuple[str, str]], list[str], list[str]]:
+    """Names that go together, then those that only the first and only the second has.
+
+    Equal names; and where each has one, these two, whatever they are called.
+    """
+    one, other = list(before), list(after)
+    if len(one) == len(other) == 1:
+        return [(one[0], other[0])], [], []
+    both = [(name, name) for name in one if name in other]
+    return both, [name for name in one if name not in other], [name for name in other if name not in one]

@@ -1,0 +1,252 @@
+"""The lock as a file: the same bytes for the same content, and nothing trusted that replay did not write."""
+
+import contextlib
+import dataclasses
+import json
+import math
+import os
+import random
+import re
+import signal
+import stat
+import subprocess
+import sys
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from replay.check.lock import VERSION, BrokenLock, Lock, LockedPolicy, Log, as_text, digest, from_text, read_lock, rounded, write_lock
+from replay.check.model import Stop
+from replay.errors import InputError
+
+from ..conftest import curve, write_log
+
+
+def stop(run, **changes):
+    given = {
+        "run": run, "log": f"logs/{run}.jsonl", "stopped_eval": 3, "stopped_step": 300, "reason": "no gain for 3 evals", "saved": 0.25,
+        "regret": 0.125, "relative_regret": 0.5, "lost": 0.0,
+    }  # fmt: skip
+    return Stop(**(given | changes))
+
+
+def example():
+    stops = {run: stop(run) for run in ("run1", "run10", "run2")}
+    stops["run2"] = stop("run2", stopped_eval=None, stopped_step=None, regret=math.inf, relative_regret=None)
+    return Lock(
+        "0.1.0",
+        {"monitor": "eval_loss", "confidence": 0.95, "price": None},
+        {f"logs/{run}.jsonl": Log(f"{number:064x}", (run,)) for number, run in enumerate(stops)},
+        {"fast \u202e": LockedPolicy("patience=3", {"runs": 3, "saved_mean": 1 / 6, "regret_mean": math.inf, "verdict": "x"}, stops)},
+    )
+
+
+def test_what_is_written_is_read_again(tmp_path):
+    assert write_lock(tmp_path / "replay.lock", example())
+    again = read_lock(tmp_path / "replay.lock")
+    assert again.tool == "0.1.0"
+    assert again.logs == example().logs
+    assert again.policies["fast \u202e"].stops == example().policies["fast \u202e"].stops
+    assert again.policies["fast \u202e"].summary == {"runs": 3, "saved_mean": 0.166666666667, "regret_mean": math.inf, "verdict": "x"}
+    assert as_text(again) == as_text(example())
+    assert read_lock(tmp_path / "none.lock") is None
+
+
+def test_it_is_ordered_plain_and_one_run_a_line():
+    text = as_text(example())
+    assert text.isascii(), "untrusted names are escapes"
+    assert text.endswith('"\n}\n')
+    assert list(json.loads(text))[-1] == "checksum"
+    assert [line.split('"')[1] for line in text.splitlines() if line.startswith("    ") and "[" in line] == ["run1", "run10", "run2"]
+    swapped = dataclasses.replace(example(), logs=dict(reversed(example().logs.items())))
+    assert as_text(swapped) == text
+    one, other = text.splitlines(), as_text(dataclasses.replace(example(), tool="0.2.0")).splitlines()
+    assert sum(a != b for a, b in zip(one, other, strict=True)) == 2, "one line, and the checksum"
+
+
+@given(st.data())
+def test_any_byte_flipped_is_refused_or_changes_nothing(data):
+    text = as_text(example()).encode()
+    at = data.draw(st.integers(0, len(text) - 1))
+    changed = bytearray(text)
+    changed[at] = data.draw(st.integers(0, 255))
+    with contextlib.suppress(InputError):
+        assert as_text(from_text(bytes(changed), "replay.lock")).encode() == text
+
+
+def test_any_prefix_is_refused():
+    text = as_text(example()).encode()
+    for end in range(len(text) - 2):
+        with pytest.raises(InputError, match=r"replay\.lock"):
+            from_text(text[:end], "replay.lock")
+
+
+def edited(old, new):
+    text = as_text(example())
+    assert old in text
+    return text.replace(old, new)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (edited("[3, 300", "[4, 300"), "its checksum differs"),
+        (edited('"patience=3"', '"patience=4"'), "its checksum differs"),
+        (edited('"checksum"', '"chequesum"'), "its checksum differs"),
+        (edited('{\n "format"', '{\n<<<<<<< HEAD\n "format"'), "the marks of a merge conflict"),
+        ("", "it is empty or cut short"),
+        (edited("0.25", "NaN"), "NaN is no number of JSON"),
+    ],
+)
+def test_a_damaged_lock_says_how_to_make_it_anew(text, said):
+    with pytest.raises(BrokenLock, match=r"replay\.lock: the lock .*replay check --update") as told:
+        from_text(text.encode(), "replay.lock")
+    assert said in str(told.value)
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "3", '{"format": "other"}', "[policies.fast]", "\0\1", "[" * 100_000])
+def test_what_is_no_lock_is_never_taken_for_a_damaged_one(text):
+    with pytest.raises(InputError, match="no lock of replay") as told:
+        from_text(text.encode(), "policies.toml")
+    assert not isinstance(told.value, BrokenLock)
+
+
+def test_a_newer_version_is_named():
+    with pytest.raises(InputError, match=f"version {VERSION + 1}.*reads version {VERSION}") as told:
+        from_text(edited(f'"version": {VERSION}', f'"version": {VERSION + 1}').encode(), "replay.lock")
+    assert not isinstance(told.value, BrokenLock), "an update must not throw it away"
+
+
+def resigned(change):
+    import hashlib
+
+    document = json.loads(as_text(example()))
+    document.pop("checksum")
+    change(document)
+    canonical = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
+    return json.dumps({**document, "checksum": hashlib.sha256(canonical).hexdigest()}).encode()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda lock: lock.pop("logs"),
+        lambda lock: lock.update(version=0),
+        lambda lock: lock.update(version="1"),
+        lambda lock: lock.update(tool=3),
+        lambda lock: lock.update(logs=[]),
+        lambda lock: lock["logs"].clear(),
+        lambda lock: lock["policies"]["fast \u202e"].pop("spec"),
+        lambda lock: lock["policies"]["fast \u202e"]["stops"].update(run1=[1]),
+        lambda lock: lock["policies"]["fast \u202e"]["stops"].update(run1=["1", 1, "x", 0, 0, 0, 0]),
+        lambda lock: lock["policies"]["fast \u202e"]["stops"].update(run1=[1, 1, "x", None, 0, 0, 0]),
+    ],
+)
+def test_a_right_checksum_is_no_reason_to_trust_the_rest(change):
+    with pytest.raises(BrokenLock):
+        from_text(resigned(change), "replay.lock")
+
+
+@given(st.floats())
+def test_rounded_numbers_stay_when_rounded_again(value):
+    once = rounded(value)
+    assert rounded(once) == once
+    assert once is None or math.isinf(once) or math.isclose(once, value, rel_tol=1e-11, abs_tol=5e-324)
+    assert once is None or math.copysign(1, once) == 1 or once < 0
+
+
+def test_digest_is_of_the_bytes(tmp_path):
+    (tmp_path / "log").write_bytes(b"abc")
+    assert digest(tmp_path / "log") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    with pytest.raises(InputError, match="none"):
+        digest(tmp_path / "none")
+
+
+def test_writing_keeps_links_modes_and_what_is_the_same(tmp_path):
+    place = tmp_path / "replay.lock"
+    assert write_lock(place, example())
+    assert stat.S_IMODE(place.stat().st_mode) == 0o666 & ~current_umask()
+    before = place.stat().st_mtime_ns
+    assert not write_lock(place, example())
+    assert place.stat().st_mtime_ns == before
+    place.chmod(0o600)
+    (tmp_path / "link.lock").symlink_to(place)
+    assert write_lock(tmp_path / "link.lock", dataclasses.replace(example(), tool="9"))
+    assert (tmp_path / "link.lock").is_symlink()
+    assert stat.S_IMODE(place.stat().st_mode) == 0o600
+    assert read_lock(place).tool == "9"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link.lock", "replay.lock"], "nothing else is left"
+    with pytest.raises(InputError, match="nowhere"):
+        write_lock(tmp_path / "nowhere" / "replay.lock", example())
+    with pytest.raises(InputError, match="directory"):
+        read_lock(tmp_path)
+
+
+def current_umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def test_an_error_on_the_way_leaves_the_old_lock(tmp_path, monkeypatch):
+    write_lock(tmp_path / "replay.lock", example())
+    monkeypatch.setattr(os, "fsync", lambda handle: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(InputError, match="No space left"):
+        write_lock(tmp_path / "replay.lock", dataclasses.replace(example(), tool="9"))
+    assert read_lock(tmp_path / "replay.lock").tool == "0.1.0"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+WRITER = """
+import dataclasses, sys
+from pathlib import Path
+from replay.check.lock import read_lock, write_lock
+path = Path(sys.argv[1])
+lock = read_lock(path)
+print("ready", flush=True)
+for number in range(10**9):
+    write_lock(path, dataclasses.replace(lock, tool=f"{number}"))
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGKILL")
+def test_killed_at_any_moment_the_lock_is_whole(tmp_path):
+    place = tmp_path / "replay.lock"
+    stops = {f"run{number}": stop(f"run{number}") for number in range(300)}
+    logs = {f"logs/{run}.jsonl": Log("0" * 64, (run,)) for run in stops}
+    write_lock(place, Lock("first", {}, logs, {"p": LockedPolicy("patience=3", {}, stops)}))
+    chance = random.Random(5)
+    seen = set()
+    for _ in range(15):
+        process = subprocess.Popen([sys.executable, "-c", WRITER, str(place)], stdout=subprocess.PIPE)
+        assert process.stdout.readline() == b"ready\n"
+        time.sleep(chance.uniform(0, 0.05))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+        seen.add(read_lock(place).tool)
+    assert len(seen) > 1, "it was killed while it wrote"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGKILL")
+def test_an_update_that_is_killed_leaves_the_old_lock_or_the_new_one(tmp_path):
+    for number in range(8):
+        write_log(tmp_path / "logs" / f"run{number}", curve(number), seed=number)
+    (tmp_path / "policies.toml").write_text('logs = ["logs"]\n[policies.a]\nspec = "patience=2"\n')
+    command = [sys.executable, "-m", "replay", "check", str(tmp_path / "policies.toml"), "--update"]
+    started = time.monotonic()
+    subprocess.run(command, check=True, capture_output=True)
+    took = time.monotonic() - started
+    place = tmp_path / "replay.lock"
+    old = place.read_bytes()
+    (tmp_path / "policies.toml").write_text('logs = ["logs"]\n[policies.a]\nspec = "patience=3"\n')
+    chance = random.Random(3)
+    for _ in range(6):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(chance.uniform(0.5, 1.1) * took)
+        process.kill()
+        process.wait()
+        assert re.fullmatch(r"patience=[23]", read_lock(place).policies["a"].spec)
+        place.write_bytes(old)
