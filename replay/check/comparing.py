@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from replay.check.config import Config, Entry
-from replay.check.judging import WITHIN, line
+from replay.check.judging import line
 from replay.check.lock import Lock, LockedPolicy, is_companion
 from replay.check.model import Finding, Level, Stop
 from replay.choose.intervals import interval
@@ -256,7 +256,10 @@ def _fires(name: str, before: LockedPolicy, after: LockedPolicy, pairs: Sequence
 
 
 def _worse(entry: Entry, pairs: Sequence[tuple[Stop, Stop]], groups: Mapping[str, str], level: float) -> list[Finding]:
-    """Whether a changed policy saves less or loses more on the same runs than what was before, by the paired differences."""
+    """Whether a changed policy saves less or loses more on the same runs than what was before, by the paired differences.
+
+    Their interval is not told that they lie between -1 and 1: a run as far off as that, which none was, would hide what all others show.
+    """
     if len(pairs) < ENOUGH_RUNS:
         told = f"{len(pairs)} runs are in the lock and the same now: too few to tell whether {entry.name} got worse"
         return [Finding("note", "changed-policy", told, policy=entry.name)]
@@ -270,8 +273,7 @@ def _worse(entry: Entry, pairs: Sequence[tuple[Stop, Stop]], groups: Mapping[str
         known = change[~np.isnan(change)]
         if not len(known) or not np.isfinite(known).all():
             continue
-        most = WITHIN[figure][1]
-        low, high = interval(change, [groups[pair[1].run] for pair in pairs], level, within=(-most, most))
+        low, high = interval(change, [groups[pair[1].run] for pair in pairs], level)
         mean = float(known.mean())
         text = f"{figure.replace('_', ' ')} {_signed(figure, mean)} on average"
         text += "" if low == high or math.isnan(low) else f" ({_signed(figure, low)} to {_signed(figure, high)})"

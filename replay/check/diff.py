@@ -334,7 +334,7 @@ def _difference(pairs: Sequence[tuple[float | None, float | None]], groups: Sequ
         return Difference(0, None, None, None, None, None)
     before, after = (np.array([row[side] for row in known], dtype=np.float64) for side in (0, 1))
     more = after - before
-    low, high = interval(more, [row[2] for row in known], level, within=(-1.0, 1.0))
+    low, high = interval(more, [row[2] for row in known], level)
     bounds = (None, None) if math.isnan(low) else (low, high)
     return Difference(len(known), float(before.mean()), float(after.mean()), float(more.mean()), *bounds)
 

@@ -3,7 +3,9 @@
 import math
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import beta
 
+from replay.check import comparing
 from replay.check.checking import check, examine, lock_beside, logs_of
 from replay.check.comparing import match
 from replay.check.config import Config, Entry, Wanted, read_config
@@ -236,3 +239,15 @@ def test_links_to_logs_stay_below_the_folder(tmp_path):
     roots = logs_of(config, [])
     _, lock = examine(config, read(roots), roots, home / "replay.lock")
     assert min(lock.logs) == "logs/run0/eval_log.jsonl"
+
+
+def test_a_change_that_costs_every_run_alike_is_not_missed(tmp_path):
+    """Nine runs that save 30 points less and one that saves 20 less: no run that was not seen hides that."""
+    pairs = []
+    for number in range(10):
+        before = Stop(f"r{number}", f"r{number}.csv", 4, 4, "", 0.6, 0.0, 0.0, 0.0)
+        pairs.append((before, replace(before, saved=0.4 if number == 9 else 0.3, stopped_eval=7)))
+    entry = SimpleNamespace(name="p", limits=())
+    found = comparing._worse(entry, pairs, {f"r{number}": f"r{number}" for number in range(10)}, 0.95)
+    assert [(one.level, one.kind) for one in found] == [("regression", "worse"), ("note", "changed-policy")]
+    assert "saves less than before on the same 10 runs" in found[0].message

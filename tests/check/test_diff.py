@@ -70,7 +70,7 @@ def test_the_figures_are_those_of_the_simulation_paired_by_run():
         assert figure["b"] == pytest.approx(sides[NEW].mean())
         assert figure["difference"] == pytest.approx(more.mean())
         order = sorted(row["run"] for row in pair["outcomes"])
-        assert (figure["low"], figure["high"]) == pytest.approx(interval(more[order].to_numpy(), order, within=(-1, 1)))
+        assert (figure["low"], figure["high"]) == pytest.approx(interval(more[order].to_numpy(), order))
     assert pair["moved"] == sum(row["moved"] == "yes" for row in pair["outcomes"]) == 3
     assert {"monitor", "objective", "unit", "warnings"} <= set(found)
 
