@@ -66,7 +66,7 @@ class Figures:
 
     def of(self, stops: Ints) -> Outcomes:
         """The figures of stops (policies × runs)."""
-        return Outcomes(self, stops, stops + self.begin, not (stops == REFUSED).any())
+        return Outcomes(self, stops, not (stops == REFUSED).any())
 
     def look_up(self, name: str, places: Ints) -> Floats:
         """Figures by their places."""
@@ -87,12 +87,11 @@ class Outcomes(NamedTuple):
 
     figures: Figures
     stops: Ints
-    places: Ints
     judged: bool
 
     def values(self, name: str) -> Floats:
         """``saved``, ``regret``, ``relative`` or ``lost`` of every policy and run; NaN where it is not known."""
-        return self.figures.look_up(name, self.places)
+        return self.figures.look_up(name, self.stops + self.figures.begin)
 
     def totals(self, compiled: bool = False) -> Totals:
         """Sums over the runs; ``compiled``, where numba is installed, in another order, so that the last digit may differ."""
@@ -101,8 +100,9 @@ class Outcomes(NamedTuple):
             return summed
         never, refused = stops == NEVER, stops == REFUSED
         sums, counts, worst = {}, {}, {}
+        places = stops + figures.begin
         for name in _LOOKED_UP:
-            values = self.values(name)
+            values = figures.look_up(name, places)
             if self.judged and figures.known(name):
                 sums[name], counts[name] = values.sum(axis=1), np.full(len(values), float(values.shape[1]))
                 worst[name] = values.max(axis=1)

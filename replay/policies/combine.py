@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -146,7 +147,7 @@ class Modified(Policy):
     def shape(self) -> tuple[Any, ...]:
         return (type(self.policy), self.policy.shape(), *self._changes)
 
-    @property
+    @cached_property
     def _changes(self) -> tuple[Any, ...]:
         """What the policy inside sees of a batch depends on these."""
         return (self.monitor, self.mode, self.every, self.smooth, self.start, self.unit if self.start else None, self.reset_on)

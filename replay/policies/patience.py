@@ -79,9 +79,11 @@ class Patience(Policy):
         for place in counting:
             number, slot = row[rules[place].min_delta, int(rules[place].patience)]
             places.setdefault(number, []).append((slot, place))
+        every = list(range(len(waits)))
         for begin, stops in gated_stops(batch.oriented, batch.lengths, deltas, waits):
             for number, own in enumerate(stops, begin):
-                yield [place for _, place in places[number]], own[[slot for slot, _ in places[number]]]
+                slots = [slot for slot, _ in places[number]]
+                yield [place for _, place in places[number]], own if slots == every else own[slots]
         others = [place for place in range(len(rules)) if rules[place].unit != "evals"]
         for own_places, stops in super().stops_each([rules[place] for place in others], batch):
             yield [others[place] for place in own_places], stops

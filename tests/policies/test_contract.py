@@ -224,7 +224,7 @@ def _all_at_once(policies, batch):
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 @given(data=st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_stops_of_many_policies_of_a_kind_are_those_of_each(kind, data):
     """Whatever they share: a parameter that is said to move the limit alone must not move the signal."""
     policies, made, mode = data.draw(st.lists(plain_policies([kind]), min_size=1, max_size=12)), data.draw(runs()), data.draw(MODES)
@@ -233,7 +233,7 @@ def test_stops_of_many_policies_of_a_kind_are_those_of_each(kind, data):
 
 
 @given(policies=st.lists(st.one_of(ANY_POLICY, COMBINED), min_size=1, max_size=12), made=runs(), mode=MODES)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_stops_of_many_policies_are_those_of_each(policies, made, mode):
     batch = batch_of(made, mode)
     np.testing.assert_array_equal(_all_at_once(policies, batch), [_one_by_one(policy, batch) for policy in policies])
@@ -266,7 +266,7 @@ def test_a_grid_of_patience_is_the_plain_loop(compile_from, data):
 
 
 @given(policy=st.one_of(ANY_POLICY, COMBINED), made=runs(), mode=MODES)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_a_policys_own_best_is_what_the_next_eval_is_compared_with(policy, made, mode):
     """At a stop within the log the reference of the next eval that is looked at says it; at the end, any eval that might come."""
     batch = batch_of(made, mode)

@@ -118,6 +118,7 @@ def test_hgb_agrees_with_the_real_method_on_random_sequences():
     check(real_hgb, lambda number, case: SklearnHGB(case.patience, case.delta), 8, each=True, least=1)
 
 
+@pytest.mark.slow
 def test_sgd_agrees_with_the_compiled_code_on_random_sequences():
     logging.captureWarnings(True)
     try:
