@@ -138,7 +138,7 @@ def _compiled(figures: Figures, stops: Ints) -> Totals | None:
     """The sums by a compiled pass, or None where numba is not installed."""
     try:
         from replay.choose.compiled import totals_pass
-    except ImportError:
+    except (ImportError, RuntimeError):  # no numba, or no folder where it can keep what it compiles
         return None
     stopped, censored, refused = (np.zeros(len(stops), dtype=np.int64) for _ in range(3))
     sums, counts, worst = (np.full((len(_LOOKED_UP), len(stops)), np.nan) for _ in range(3))

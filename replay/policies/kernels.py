@@ -88,6 +88,6 @@ def _compiled() -> Callable[..., None] | None:
     """The compiled pass, or None where numba is not installed."""
     try:
         from replay.policies.compiled import gated_pass
-    except ImportError:
+    except (ImportError, RuntimeError):  # no numba, or no folder where it can keep what it compiles
         return None
     return gated_pass

@@ -2,6 +2,7 @@
 
 import math
 import random
+import sys
 import warnings
 
 import numpy as np
@@ -11,10 +12,11 @@ from hypothesis import strategies as st
 
 import replay
 from replay import Run
+from replay.choose import sweeping
 from replay.choose.summary import KEYS, summarise
 from replay.choose.sweeping import FIGURES, sweep_in
 from replay.errors import InputError, ReplayWarning
-from replay.policies import POLICIES
+from replay.policies import POLICIES, kernels
 from replay.policies.base import parameters
 from replay.policies.grid import parse_grids
 from replay.policies.spec import example
@@ -365,3 +367,21 @@ def test_many_limits_of_every_rule_that_has_a_parameter_which_sets_its_limit_alo
             policies += [policy for policy, _ in grid.points[:15]]
     assert len(policies) > 50
     compare(runs, policies, monitor="eval_loss")
+
+
+def test_where_numba_can_keep_nothing_numpy_does_it(monkeypatch):
+    """numba raises RuntimeError where it finds no folder to write to; that of a package that is not writable is none."""
+
+    class Raises:
+        def find_spec(self, name, path=None, target=None):
+            if name in ("replay.choose.compiled", "replay.policies.compiled"):
+                raise RuntimeError("cannot cache function: no locator available")
+
+    for name in ("replay.choose.compiled", "replay.policies.compiled"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Raises(), *sys.meta_path])
+    monkeypatch.setattr(kernels, "COMPILE_FROM", 0)
+    monkeypatch.setattr(sweeping, "COMPILE_FROM", 0)
+    runs = [Run(f"r{number}", {"step": [1, 2, 3, 4], "eval_loss": [1.0, 0.5, 0.6, 0.7]}) for number in range(3)]
+    rules = parsed([f"patience={wait}" for wait in range(1, 6)])
+    assert sweep_in(Setup(runs, rules), rules).figures["stopped"].tolist() == [3, 3, 0, 0, 0]
