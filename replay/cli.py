@@ -16,6 +16,8 @@ from replay.errors import ReplayError
 
 if TYPE_CHECKING:
     from replay.importers import Found
+    from replay.policies import Policy
+    from replay.policies.grid import Grid
 
 __all__ = ["cli", "main"]
 
@@ -316,15 +318,12 @@ def sweep(
       replay sweep logs/ --grid rule=all --max-regret 0.01 --format csv
     """
     from replay.choose.limits import parse_limit
-    from replay.policies.grid import parse_grids
     from replay.report import found as report_found
     from replay.report import sweep as report
-    from replay.simulation import Setup, parsed
+    from replay.simulation import Setup
 
     limit = parse_limit(max_regret, max_lost)
-    single = parsed(_policies(specs, files))
-    texts = grids or (() if single else DEFAULT_GRID)
-    parts = parse_grids(texts) if texts else []
+    parts, single = _tried(grids, specs, files)
     rules = [*(policy for part in parts for policy, _ in part.points), *single]
     found = _read(paths)
     setup = Setup(
@@ -350,6 +349,16 @@ def sweep(
     else:
         text = {"json": report.as_json, "csv": report.as_csv, "markdown": report.as_markdown}[style](swept)
     _write(text, out)
+
+
+def _tried(grids: tuple[str, ...], specs: tuple[str, ...], files: tuple[Path, ...]) -> tuple[list[Grid], list[Policy]]:
+    """The grids and the single policies that are asked for; the default grid where neither is."""
+    from replay.policies.grid import parse_grids
+    from replay.simulation import parsed
+
+    single = parsed(_policies(specs, files))
+    texts = grids or (() if single else DEFAULT_GRID)
+    return parse_grids(texts) if texts else [], single
 
 
 def _asked(
@@ -392,15 +401,12 @@ def choose(
     """
     from replay.choose.choice import TOO_FEW, choose_in
     from replay.choose.limits import parse_limit
-    from replay.policies.grid import parse_grids
     from replay.report import choice as report
     from replay.report import found as report_found
-    from replay.simulation import Setup, parsed
+    from replay.simulation import Setup
 
     limit = parse_limit(max_regret, max_lost)
-    single = parsed(_policies(specs, files))
-    texts = grids or (() if single else DEFAULT_GRID)
-    parts = parse_grids(texts) if texts else []
+    parts, single = _tried(grids, specs, files)
     found = _read(paths)
     watching: dict[str, Any] = {
         "monitor": monitor, "mode": mode, "objective": objective, "objective_mode": objective_mode, "unit": unit, "price": price,

@@ -6,6 +6,7 @@ import pytest
 import replay
 from replay import Run
 from replay.choose import KEYS, FixedBudgets, interval, summarise
+from replay.choose.summary import too_few
 from replay.simulation import replay_runs
 
 
@@ -105,3 +106,10 @@ def test_verdicts():
     assert few.verdict == "too few runs to rank"
     short = [Run(made.id, {"step": [1, 2, 3], "eval_loss": [1.0, 0.5, 0.6]}) for made in wide]
     assert replay.sweep(short, ["patience=1"]).iloc[0].verdict == "too few runs to rank"
+
+
+def test_too_few_is_said_alike_of_an_even_number_of_runs():
+    """The median of 4 and 5 evals is 4.5: a table that says too few stands over a sentence that says so too."""
+    assert too_few([4] * 4 + [5] * 4) == "a median of 4.5 evals a run"
+    assert too_few([5] * 7) == "7 runs"
+    assert too_few([5] * 8) is None

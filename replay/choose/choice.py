@@ -13,7 +13,7 @@ from replay.choose.heldout import Choosing, HeldOut, choosing
 from replay.choose.intervals import interval
 from replay.choose.limits import Limit
 from replay.choose.optimism import Rule, corrected_regret
-from replay.choose.summary import ENOUGH_EVALS, ENOUGH_RUNS, FixedBudgets, summarise
+from replay.choose.summary import FixedBudgets, summarise, too_few
 from replay.policies import Policy
 from replay.policies.never import Never
 from replay.run import Curve, CurveBatch, Floats, Ints, Run
@@ -146,13 +146,7 @@ class _Found:
         rows = [every[place] for place in places]
         losses = np.array([np.nan if row[self._limit.kind] is None else row[self._limit.kind] for row in rows], dtype=np.float64)
         known = losses[~np.isnan(losses)]
-        alone = replace(
-            self._simulation,
-            runs=runs,
-            policies=[name],
-            outcomes={column: [name if column == "policy" else row[column] for row in rows] for column in self._simulation.outcomes},
-        )
-        summary = records(summarise(alone, [self._groups[place] for place in places], self._confidence))[0]
+        summary = self._summary(name, runs, rows, [self._groups[place] for place in places])
         fixed = self._corrected(rows, [picks[place] for place in places]) if corrected else None
         kept = int((known <= self._limit.value).sum())
         return Line(name, summary, kept, len(known), self._beyond_shorter(rows, places), fixed)
@@ -169,15 +163,26 @@ class _Found:
 
     def baselines(self) -> dict[str, dict[str, Any]]:
         """The summaries of the baselines that there are."""
-        table = records(summarise(self._simulation, self._groups, self._confidence))
-        return {row["policy"]: row for row in table if row["policy"] in (*BASELINES, ORACLE)}
+        found = {}
+        for name in (*BASELINES, ORACLE):
+            rows = [self._row[name, run.id] for run in self._simulation.runs if (name, run.id) in self._row]
+            if rows:
+                found[name] = self._summary(name, self._simulation.runs, rows, self._groups)
+        return found
+
+    def _summary(self, name: str, runs: list[Run], rows: Sequence[dict[str, Any]], groups: Sequence[str]) -> dict[str, Any]:
+        """The summary of some outcomes as those of one policy; ``groups`` has one entry a run."""
+        outcomes = {column: [name if column == "policy" else row[column] for row in rows] for column in self._simulation.outcomes}
+        alone = replace(self._simulation, runs=runs, policies=[name], outcomes=outcomes)
+        return records(summarise(alone, groups, self._confidence))[0]
 
     def _corrected(self, rows: Sequence[dict[str, Any]], picks: Sequence[Policy | None]) -> float | None:
         """Mean over the runs of the regret without the optimism of a noisy curve's best; None where that is not known of any."""
         found = []
         watch = self._simulation.objective
+        by_id = {run.id: run for run in self._simulation.runs}
         for row, policy in zip(rows, picks, strict=True):
-            run = next(run for run in self._simulation.runs if run.id == row["run"])
+            run = by_id[row["run"]]
             curve = run.curve(watch.names[run.id], watch.mode) if run.id in watch.names else None
             if curve is None or row["kept_step"] is None or curve.noise is None:
                 continue
@@ -206,8 +211,7 @@ def _rule(policy: Policy, curve: Curve) -> Rule:
 
 
 def _verdict(made: Choosing, held_out: Line, simulation: Simulation) -> str:
-    evals = [len(curve) for curve in simulation.curves.values()]
-    if len(simulation.runs) < ENOUGH_RUNS or float(np.median(evals)) < ENOUGH_EVALS:
+    if too_few([len(curve) for curve in simulation.curves.values()]):
         return TOO_FEW
     if made.chosen is None or not held_out.summary["saved_mean"] > 0:
         return TOO_FEW if made.least is not None and made.loss_of(made.least)[0] <= made.limit.value else NONE_KEEPS

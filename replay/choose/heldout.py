@@ -54,7 +54,7 @@ class Choosing:
 
     ``chosen`` is the policy of all runs, or None; ``held_out`` the choices without some: by the units that were asked for, and, where
     these are runs of which at least 3 groups are known, by group as well. ``saved``, ``loss`` and ``bound`` have one entry a policy:
-    means over all runs, and what the mean loss stays below with confidence. ``least`` is the policy with the lowest mean loss of those
+    means over all runs, and the mean loss with its margin. ``least`` is the policy with the lowest mean loss of those
     that save anything. ``partial`` counts policies that could not be tried on every run, which are no candidates.
     """
 

@@ -14,7 +14,7 @@ from replay.choose.intervals import interval, intervals
 from replay.run import Floats, Ints
 from replay.simulation import ORACLE, Profile, Simulation
 
-__all__ = ["ENOUGH_EVALS", "ENOUGH_RUNS", "KEYS", "Budget", "FixedBudgets", "summarise"]
+__all__ = ["ENOUGH_EVALS", "ENOUGH_RUNS", "KEYS", "Budget", "FixedBudgets", "summarise", "too_few"]
 
 #: Fewer runs, or runs with fewer evals than this, are too few to rank policies by.
 ENOUGH_RUNS = 8
@@ -113,6 +113,14 @@ def _mean(values: Floats) -> float:
     return float(known.mean()) if len(known) else np.nan
 
 
+def too_few(evals: Sequence[int]) -> str | None:
+    """What there is too little of, in words, to rank policies by runs with these numbers of evals; None where there is enough."""
+    if len(evals) < ENOUGH_RUNS:
+        return f"{len(evals)} run{'s' * (len(evals) != 1)}"
+    middle = float(np.median(evals))
+    return f"a median of {middle:g} evals a run" if middle < ENOUGH_EVALS else None
+
+
 def summarise(simulation: Simulation, groups: Sequence[str] | None = None, level: float = 0.95) -> dict[str, list[Any]]:
     """One row a policy: the keys of KEYS, each with one entry a policy in the simulation's order.
 
@@ -162,7 +170,7 @@ def summarise(simulation: Simulation, groups: Sequence[str] | None = None, level
             "lost_median": float(np.median(known)) if len(known) else np.nan,
             "lost_p90": float(np.quantile(known, 0.9)) if len(known) else np.nan,
             "lost_worst": float(known.max()) if len(known) else np.nan,
-            "verdict": _verdict(policy, len(rows), stopped, evals, saved, lost, budget, grouped, regret, own["noise"], level),
+            "verdict": _verdict(policy, stopped, evals, saved, lost, budget, grouped, regret, own["noise"], level),
             "budget_lost": budget.lost,
             "budget_regret": budget.regret,
             "within_noise": int(np.sum(regret <= own["noise"])),
@@ -199,7 +207,6 @@ def _bounds(
 
 def _verdict(
     policy: str,
-    runs: int,
     stopped: int,
     evals: Sequence[int],
     saved: Floats,
@@ -219,7 +226,7 @@ def _verdict(
         return "full log"
     if policy == ORACLE:
         return "upper bound"
-    if runs < ENOUGH_RUNS or float(np.median(evals)) < ENOUGH_EVALS:
+    if too_few(evals):
         return "too few runs to rank"
     if not stopped:
         return "never fires"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import MISSING, Field, dataclass, fields
+from dataclasses import MISSING, Field, dataclass
 from decimal import Context, Decimal, InvalidOperation
 from functools import partial
 from itertools import product
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from replay.errors import PolicyError, suggestion
 from replay.policies import POLICIES
 from replay.policies.base import Policy, parameters, plain
-from replay.policies.combine import Modified
+from replay.policies.combine import Modified, modified
 from replay.policies.never import Never
 from replay.policies.spec import MODIFIERS, _modifier, _number, _unknown, _value, example, parse_policy
 
@@ -40,7 +40,6 @@ _ROUNDING = Decimal("1e-6")
 #: About how many values a range has after the step that a message proposes.
 _THINNED = 20
 _FACTORS = ("0.1", "0.2", "0.5", "1", "2", "5", "10")
-_DEFAULTS = {item.name: item.default for item in fields(Modified)}
 
 
 @dataclass(frozen=True)
@@ -446,7 +445,7 @@ def _build(plan: _Plan, readings: Sequence[_Reading]) -> Grid:
     changes = []
     for coordinates, texts, values in _crossed(modifiers):
         given = {MODIFIERS[reading.axis.name][0]: value for reading, value in zip(modifiers, values, strict=True)}
-        changes.append((coordinates, texts, {name: value for name, value in given.items() if value != _DEFAULTS[name]}))
+        changes.append((coordinates, texts, given))
     points: list[tuple[Policy, tuple[int, ...]]] = []
     refused = [(_spec(plan.kind, [(reading.axis.name, text)]), reason) for reading in readings for text, reason in reading.failed.items()]
     names = [reading.axis.name for reading in readings]
@@ -456,7 +455,7 @@ def _build(plan: _Plan, readings: Sequence[_Reading]) -> Grid:
         except PolicyError as error:
             refused += [(_spec(plan.kind, list(zip(names, texts + more, strict=True))), str(error)) for _, more, _ in changes]
         else:
-            points += [(Modified(policy, **change) if change else policy, coordinates + place) for place, _, change in changes]
+            points += [(modified(policy, **change), coordinates + place) for place, _, change in changes]
     return Grid(
         tuple(Dimension(reading.axis.name, tuple(reading.values)) for reading in readings), plan.kind.name, tuple(points), tuple(refused)
     )

@@ -11,7 +11,7 @@ import numpy as np
 from replay.choose.choice import BREAKS, NO_BETTER, NONE_KEEPS, TOO_FEW, USE, Choice, Line, choose_in
 from replay.choose.intervals import ENOUGH_GROUPS, RELIABLE_OTHERS, RELIABLE_RUNS, reliable
 from replay.choose.limits import Limit
-from replay.choose.summary import ENOUGH_EVALS, ENOUGH_RUNS
+from replay.choose.summary import ENOUGH_EVALS, ENOUGH_RUNS, too_few
 from replay.choose.validity import notes
 from replay.errors import InputError, printable
 from replay.policies import Policy
@@ -217,12 +217,8 @@ def _groups(choice: Choice) -> str:
 
 
 def _too_few(choice: Choice) -> str:
-    runs = len(choice.simulation.runs)
-    evals = sorted(len(curve) for curve in choice.simulation.curves.values())
-    if runs < ENOUGH_RUNS:
-        return f"{runs} run{'s' * (runs != 1)}: too few to tell (at least {ENOUGH_RUNS} runs of {ENOUGH_EVALS} evals are needed)."
-    if evals[len(evals) // 2] < ENOUGH_EVALS:
-        return f"A median of {evals[len(evals) // 2]} evals a run: too few to tell (at least {ENOUGH_EVALS} are needed)."
+    if why := too_few([len(curve) for curve in choice.simulation.curves.values()]):
+        return f"{why[0].upper()}{why[1:]}: too few to tell (at least {ENOUGH_RUNS} runs of {ENOUGH_EVALS} evals are needed)."
     if choice.policy is None:
         return f"Policies keep the limit on these runs, but none with a margin for chance: {_nearest(choice)}"
     mean, high = choice.held_out[0].beyond_shorter

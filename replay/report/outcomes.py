@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from replay.choose import ENOUGH_EVALS, ENOUGH_GROUPS, ENOUGH_RUNS, KEYS
+from replay.choose.summary import too_few
 from replay.choose.validity import notes
 from replay.errors import PolicyError, printable
 from replay.policies.spec import parse_policy
@@ -169,11 +170,8 @@ def _verdicts(simulation: Simulation, summary: Summary) -> list[str]:
     rows = records(summary)
     own = [row for row in rows if row["policy"] not in (*BASELINES, ORACLE)]
     out = [_LEGEND + drawn(simulation)]
-    counted = len(simulation.runs)
-    evals = sorted(len(curve) for curve in simulation.curves.values())
-    few = counted < ENOUGH_RUNS or evals[len(evals) // 2] < ENOUGH_EVALS
-    if few:
-        why = f"{counted} run{'s' * (counted != 1)}" if counted < ENOUGH_RUNS else f"a median of {evals[len(evals) // 2]} evals a run"
+    why = too_few([len(curve) for curve in simulation.curves.values()])
+    if why:
         out.append(f"Verdict: {why}: too few to rank policies (at least {ENOUGH_RUNS} runs of {ENOUGH_EVALS} evals are needed).")
     else:
         out += [f"Verdict: {_judged(own, simulation.objective.metric)}"] if own else []

@@ -11,7 +11,7 @@ import numpy as np
 from replay.choose.front import front, thin
 from replay.choose.limits import Limit
 from replay.choose.region import WITHIN, Region, Span, region
-from replay.choose.summary import ENOUGH_EVALS, ENOUGH_RUNS, KEYS, summarise
+from replay.choose.summary import ENOUGH_EVALS, ENOUGH_RUNS, KEYS, summarise, too_few
 from replay.choose.sweeping import FIGURES, Sweep, sweep_in
 from replay.choose.validity import notes
 from replay.errors import InputError, printable
@@ -479,8 +479,6 @@ def _notes(swept: Swept) -> list[str]:
 def _closing(swept: Swept) -> list[str]:
     what = "Front and region were" if swept.ranked else "The front was"
     out = [f"{what} chosen on these runs, so the figures are in-sample and too good; replay choose gives held-out ones."]
-    simulation = swept.simulation
-    evals = sorted(len(curve) for curve in simulation.curves.values())
-    if len(simulation.runs) < ENOUGH_RUNS or evals[len(evals) // 2] < ENOUGH_EVALS:
+    if too_few([len(curve) for curve in swept.simulation.curves.values()]):
         out.append(f"Too few to rank policies: at least {ENOUGH_RUNS} runs of {ENOUGH_EVALS} evals are needed.")
     return out + _notes(swept)
