@@ -146,6 +146,25 @@ def test_killed_at_twenty_random_moments_and_resumed(trainings, whole, tmp_path)
     kill_and_compare(trainings, whole, tmp_path, kills=20, seed=2)
 
 
+def moment(rng, log, finished, seconds):
+    """A random moment of a training: some time after a random one of the lines that its log has yet to get.
+
+    A time alone would not do: the first training takes longer than those after it, which are done before most moments of it.
+    """
+    lines, whole = (path.read_bytes().count(b"\n") if path.exists() else 0 for path in (log, finished))
+    line = rng.randrange(lines, max(lines + 1, whole))
+    after = rng.uniform(0.0, seconds / whole)
+
+    def wait():
+        deadline = time.monotonic() + 20 * seconds
+        while line and not (log.exists() and log.read_bytes().count(b"\n") >= line):
+            assert time.monotonic() < deadline, f"{line} lines were never written"
+            time.sleep(0.001)
+        time.sleep(after)
+
+    return wait
+
+
 def kill_and_compare(trainings, whole, tmp_path, *, kills, seed):
     rng = random.Random(seed)
     reference, seconds = whole
@@ -156,8 +175,7 @@ def kill_and_compare(trainings, whole, tmp_path, *, kills, seed):
         # some runs are killed again after they were resumed
         for _ in range(min(kills, rng.choice([1, 1, 2]))):
             kills -= 1
-            moment = rng.uniform(0.0, seconds)
-            if trainings.train(folder, kill=lambda moment=moment: time.sleep(moment)) == 0:
+            if trainings.train(folder, kill=moment(rng, folder / "eval_log.jsonl", reference / "eval_log.jsonl", seconds)) == 0:
                 continue  # it was done before the moment came
             if (folder / "eval_log.jsonl").exists():
                 begun += 1
