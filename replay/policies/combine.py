@@ -132,11 +132,12 @@ class Modified(Policy):
         """The batch as the policy inside sees it."""
         batch = _select(batch, self.monitor, self.mode)
         present = batch.mask & ~_absent(batch, self.monitor)
-        number = np.cumsum(present, axis=1)
-        made = _compress(batch, present & (number % self.every == 0))
+        made = _compress(batch, present if self.every == 1 else present & (np.cumsum(present, axis=1) % self.every == 0))
         smoothed = made.batch.replace(values=_smoother(self.smooth)(made.batch))
-        begun = _after_warm_up(smoothed) if isinstance(self.start, str) else position(smoothed, self.unit) >= self.start
-        started = _compress(smoothed, smoothed.mask & begun)
+        started = _Compressed(smoothed, _unchanged)
+        if self.start:
+            begun = _after_warm_up(smoothed) if isinstance(self.start, str) else position(smoothed, self.unit) >= self.start
+            started = _compress(smoothed, smoothed.mask & begun)
         split = _split(started.batch, _drops(started.batch)) if self.reset_on != "none" else _Compressed(started.batch, _unchanged)
 
         def back(inside: Floats, fill: float) -> Floats:
@@ -553,15 +554,20 @@ def _smoother(spec: str) -> Callable[[CurveBatch], Floats]:
 
 
 def _ema(values: Floats, weight: float) -> Floats:
-    out = values.copy()
+    out = np.array(values.T, order="C")  # one eval of all runs lies together in memory
     state = np.full(len(values), np.nan)
-    for eval in range(values.shape[1]):
-        value = values[:, eval]
-        finite = np.isfinite(value)
-        with np.errstate(over="ignore", invalid="ignore"):
-            state = np.where(finite, np.where(np.isnan(state), value, weight * value + (1 - weight) * state), state)
-        out[:, eval] = np.where(finite, state, value)
-    return out
+    finite: Bools = np.isfinite(out)
+    all_finite: list[bool] = finite.all(axis=1).tolist()
+    begun = False  # whether every run has had a finite value
+    with np.errstate(over="ignore", invalid="ignore"):
+        for eval, value in enumerate(out):
+            new = value if eval == 0 else weight * value + (1 - weight) * state
+            if not begun:
+                new = np.where(np.isnan(state), value, new)
+            state = new if all_finite[eval] else np.where(finite[eval], new, state)
+            begun = begun or all_finite[eval]
+            np.copyto(value, state, where=finite[eval])
+    return np.ascontiguousarray(out.T)
 
 
 def _window(values: Floats, evals: int, kind: str) -> Floats:
@@ -571,12 +577,13 @@ def _window(values: Floats, evals: int, kind: str) -> Floats:
 
 
 def _mean(values: Floats, finite: Bools, evals: int) -> Floats:
-    total, count = np.zeros(values.shape), np.zeros(values.shape)
+    total = np.zeros(values.shape)
     known = np.where(finite, values, 0.0)
+    count: Ints = np.cumsum(finite, axis=1, dtype=np.int64)
+    count[:, evals:] -= count[:, : values.shape[1] - evals].copy()
     with np.errstate(over="ignore", invalid="ignore"):
         for ago in reversed(range(evals)):  # oldest first, one by one: the same sum as a plain loop's
             total[:, ago:] += known[:, : values.shape[1] - ago]
-            count[:, ago:] += finite[:, : values.shape[1] - ago]
         return total / np.maximum(count, 1)
 
 

@@ -9,25 +9,28 @@ __all__ = ["gated_pass"]
 
 
 @njit(cache=True, nogil=True, boundscheck=False)
-def gated_pass(values, lengths, deltas, slots, longest, stops):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """Fill stops (gains × patiences × runs) from values (runs × evals); see `replay.policies.kernels.gated_stops`."""
-    for number in range(len(deltas)):
-        delta = deltas[number]
-        for run in range(len(lengths)):
+def gated_pass(values, lengths, deltas, waits, stops):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Fill stops (runs × gains × patiences) from values (runs × evals); see `replay.policies.kernels.gated_stops`."""
+    for run in range(len(lengths)):
+        row = values[run]
+        for number in range(len(deltas)):
+            delta = deltas[number]
+            own = stops[run, number]
             best = np.inf
-            wait = 0
-            most = 0
+            last = -1
+            slot = 0
+            due = last + waits[slot]  # the eval at which the next patience runs out, if no gain comes before
             for eval in range(lengths[run]):
-                value = values[run, eval]
+                value = row[eval]
                 if best - value > delta:
                     best = value
-                    wait = 0
-                else:
-                    wait += 1
-                    if wait > most:
-                        most = wait
-                        slot = slots[wait]
-                        if slot >= 0:
-                            stops[number, slot, run] = eval
-                        if wait >= longest:
-                            break
+                    last = eval
+                    due = last + waits[slot]
+                elif eval == due:
+                    own[slot] = eval
+                    slot += 1
+                    if slot == len(waits):
+                        break
+                    due = last + waits[slot]
+            for rest in range(slot, len(waits)):
+                own[rest] = -1

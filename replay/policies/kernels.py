@@ -18,42 +18,47 @@ __all__ = ["COMPILE_FROM", "gated_stops"]
 COMPILE_FROM = 20_000_000
 #: Runs × gains that are looked at together: their state fits into a core's cache.
 _TOGETHER = 16_384
-#: Stops that are held at a time.
-_HELD = 4_000_000
+#: Stops that are given at a time.
+_HELD = 1_000_000
 
 
 def gated_stops(oriented: Floats, lengths: Ints, deltas: Sequence[float], waits: Sequence[int]) -> Iterator[tuple[int, Ints]]:
-    """0-based evals at which rules of patience stop, −1 where they do not: for each of some gains in turn, the first's place and the stops.
+    """0-based evals at which rules of patience stop, −1 where they do not: of some gains at a time, the first's place and the stops.
 
     ``oriented`` has one row a run, lower is better; ``deltas`` are the gains that count and ``waits`` the patiences, ascending. The
-    stops have shape gains × patiences × runs. As `replay.policies.patience.Patience`, bit for bit.
+    stops have a row for each gain and patience, those of a gain together, and a column a run. As
+    `replay.policies.patience.Patience`, bit for bit.
     """
     runs, evals = oriented.shape
     if not runs or not evals:
-        yield 0, np.full((len(deltas), len(waits), runs), -1, dtype=np.int64)
+        yield 0, np.full((len(deltas) * len(waits), runs), -1, dtype=np.int64)
         return
-    slots = np.full(evals + 2, -1, dtype=np.int64)
-    within = [(wait, slot) for slot, wait in enumerate(waits) if wait <= evals]
-    for wait, slot in within:
-        slots[wait] = slot
-    longest = within[-1][0] if within else 0
-    compiled = _compiled() if oriented.size * len(deltas) >= COMPILE_FROM else None
-    gains = np.asarray(deltas, dtype=np.float64)
-    together = max(1, min(_HELD // (runs * len(waits)), len(gains) if compiled else max(1, _TOGETHER // runs)))
-    values = np.ascontiguousarray(oriented) if compiled else np.ascontiguousarray(oriented.T)
-    for begin in range(0, len(gains), together):
-        some = gains[begin : begin + together]
-        stops = np.full((len(some), len(waits), runs), -1, dtype=np.int64)
-        if compiled:
-            compiled(values, lengths, some, slots, longest, stops)
-        else:
-            _pass(values, lengths, some, slots, longest, stops)
-        yield begin, stops
+    gains, patiences = np.asarray(deltas, dtype=np.float64), np.array([min(wait, evals + 1) for wait in waits], dtype=np.int64)
+    compiled = _compiled() if oriented.size * len(gains) >= COMPILE_FROM else None
+    held = max(1, _HELD // (runs * len(waits)))
+    if compiled is None:
+        values = np.ascontiguousarray(oriented.T)
+        together = min(held, max(1, _TOGETHER // runs))
+        for begin in range(0, len(gains), together):
+            for number, stops in enumerate(_pass(values, lengths, gains[begin : begin + together], patiences), begin):
+                yield number, stops
+        return
+    values = np.ascontiguousarray(oriented)
+    for begin in range(0, len(gains), held):
+        some = gains[begin : begin + held]
+        # the stops of a run lie together in memory: so they are found, and so they are looked up
+        stops = np.empty((runs, len(some), len(patiences)), dtype=np.int64)
+        compiled(values, lengths, some, patiences, stops)
+        yield begin, stops.reshape(runs, -1).T
 
 
-def _pass(values: Floats, lengths: Ints, deltas: Floats, slots: Ints, longest: int, stops: Ints) -> None:
-    """Fill the stops, from values of shape evals × runs."""
+def _pass(values: Floats, lengths: Ints, deltas: Floats, waits: Ints) -> Ints:
+    """The stops (gains × patiences × runs), from values of shape evals × runs."""
     evals, runs = values.shape
+    slots = np.full(evals + 2, -1, dtype=np.int64)
+    within = waits <= evals
+    slots[waits[within]] = np.flatnonzero(within)
+    stops = np.full((len(deltas), len(waits), runs), -1, dtype=np.int64)
     count = len(deltas)
     gain = np.repeat(deltas, runs).reshape(count, runs)
     best = np.full((count, runs), np.inf)
@@ -82,6 +87,7 @@ def _pass(values: Floats, lengths: Ints, deltas: Floats, slots: Ints, longest: i
                 flat[base[new] + slot * runs] = eval
             elif keep.any():
                 flat[base[new[keep]] + slot[keep] * runs] = eval
+    return stops
 
 
 def _compiled() -> Callable[..., None] | None:

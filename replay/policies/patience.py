@@ -74,16 +74,15 @@ class Patience(Policy):
             return
         deltas = sorted({rules[place].min_delta for place in counting})
         waits = sorted({int(rules[place].patience) for place in counting})
-        row = {(delta, wait): (number, slot) for number, delta in enumerate(deltas) for slot, wait in enumerate(waits)}
-        places: dict[int, list[tuple[int, int]]] = {}
-        for place in counting:
-            number, slot = row[rules[place].min_delta, int(rules[place].patience)]
-            places.setdefault(number, []).append((slot, place))
-        every = list(range(len(waits)))
+        number = {delta: place for place, delta in enumerate(deltas)}
+        slot = {wait: place for place, wait in enumerate(waits)}
+        rows = np.array([number[rules[place].min_delta] * len(waits) + slot[int(rules[place].patience)] for place in counting])
+        order = np.argsort(rows, kind="stable")
+        rows, places = rows[order], np.array(counting)[order]
         for begin, stops in gated_stops(batch.oriented, batch.lengths, deltas, waits):
-            for number, own in enumerate(stops, begin):
-                slots = [slot for slot, _ in places[number]]
-                yield [place for _, place in places[number]], own if slots == every else own[slots]
+            first, end = np.searchsorted(rows, [begin * len(waits), begin * len(waits) + len(stops)])
+            own = rows[first:end] - begin * len(waits)
+            yield places[first:end].tolist(), stops if np.array_equal(own, np.arange(len(stops))) else stops[own]
         others = [place for place in range(len(rules)) if rules[place].unit != "evals"]
         for own_places, stops in super().stops_each([rules[place] for place in others], batch):
             yield [others[place] for place in own_places], stops

@@ -254,11 +254,14 @@ def test_a_grid_of_patience_is_the_plain_loop(compile_from, data):
         parse_policy(f"patience={wait},min_delta={delta}{change}")
         for change in ["", *changes]
         for delta in deltas
-        for wait in (5, 1, 2, 3, 30)
+        for wait in (5, 1, 2, 3, 30, 1e300)
     ]
+    if data.draw(st.booleans()):  # some of the grid alone, in any order, some of it twice
+        policies = data.draw(st.lists(st.sampled_from(policies), min_size=1, max_size=20))
     batch = batch_of(made, mode)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kernels, "COMPILE_FROM", compile_from)
+        patch.setattr(kernels, "_HELD", data.draw(st.sampled_from([1, 40, 10**6])))
         found = _all_at_once(policies, batch)
     assert [[None if stop < 0 else stop + 1 for stop in row] for row in found.tolist()] == [
         [_loop(policy, values, mode, along) for values, along in made] for policy in policies

@@ -1,5 +1,4 @@
 import itertools
-import time
 from dataclasses import MISSING
 from decimal import Decimal
 from typing import ClassVar
@@ -367,12 +366,10 @@ TWENTY = ",".join(map(str, range(1, 21)))
     ],
 )
 def test_a_grid_that_is_too_large_is_refused_before_it_is_made(texts, points, says):
-    begin = time.perf_counter()
     with pytest.raises(PolicyError) as error:
-        parse_grids(texts)
+        parse_grids(texts)  # to make any of these would take all memory
     assert str(error.value).startswith(says)
     assert points is None or count(texts) == points
-    assert time.perf_counter() - begin < 5
 
 
 def test_counts():
@@ -383,11 +380,8 @@ def test_counts():
     assert count(["patience=1..1000", "every=1..201"]) == 201_000
 
 
-def test_a_large_grid_is_made_in_time():
-    texts = ["patience=1..100", "min_delta=0..0.009..0.001", "every=1..10"]
-    begin = time.perf_counter()
-    (grid,) = parse_grids(texts)
-    assert time.perf_counter() - begin < 3  # 0.1 s on an idle machine
+def test_a_large_grid_is_made():
+    (grid,) = parse_grids(["patience=1..100", "min_delta=0..0.009..0.001", "every=1..10"])
     assert len(grid.points) == 10_000
 
 
