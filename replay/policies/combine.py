@@ -557,7 +557,7 @@ def _ema(values: Floats, weight: float) -> Floats:
     out = np.array(values.T, order="C")  # one eval of all runs lies together in memory
     state = np.full(len(values), np.nan)
     finite: Bools = np.isfinite(out)
-    all_finite: list[bool] = finite.all(axis=1).tolist()
+    all_finite = [bool(row.all()) for row in finite]
     begun = False  # whether every run has had a finite value
     with np.errstate(over="ignore", invalid="ignore"):
         for eval, value in enumerate(out):
