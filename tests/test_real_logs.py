@@ -65,6 +65,7 @@ def test_all_of_it_at_once(real_logs):
     assert len({row["run"] for row in document["outcomes"]}) >= 25
 
 
+@pytest.mark.slow
 def test_every_policy_on_every_curve(real_logs):
     """Batch and one by one agree on real curves too, for every policy of the table and every known metric."""
     specs = [*(example(kind) for kind in POLICIES.values()), "patience=2,min_delta=0.01,every=2,smooth=mean:3,start=2"]

@@ -216,13 +216,15 @@ def test_killed_at_any_moment_the_lock_is_whole(tmp_path):
     place = tmp_path / "replay.lock"
     stops = {f"run{number}": stop(f"run{number}") for number in range(300)}
     logs = {f"logs/{run}.jsonl": Log("0" * 64, (run,)) for run in stops}
+    begin = time.monotonic()
     write_lock(place, Lock("first", {}, logs, {"p": LockedPolicy("patience=3", {}, stops)}))
+    took = time.monotonic() - begin
     chance = random.Random(5)
     seen = set()
     for _ in range(15):
         process = subprocess.Popen([sys.executable, "-c", WRITER, str(place)], stdout=subprocess.PIPE)
         assert process.stdout.readline() == b"ready\n"
-        time.sleep(chance.uniform(0, 0.05))
+        time.sleep(chance.uniform(0, 0.02 + 3 * took))
         process.send_signal(signal.SIGKILL)
         process.wait()
         process.stdout.close()

@@ -252,7 +252,8 @@ def two_processes(workplace, dry_bert, tmp_path_factory):
     return folder
 
 
-kinds = pytest.mark.parametrize("kind", KINDS)
+#: The second kind only in the long run of the tests.
+kinds = pytest.mark.parametrize("kind", [pytest.param(kind, marks=[pytest.mark.slow] * (kind == "language")) for kind in KINDS])
 
 
 @kinds
@@ -428,6 +429,7 @@ torch.distributed.destroy_process_group()  # threads of gloo that still run when
 """
 
 
+@pytest.mark.slow
 def test_a_plain_trainer_in_two_processes(workplace, tmp_path):
     (tmp_path / "script.py").write_text(SCRIPT)
     done = subprocess.run(

@@ -348,7 +348,7 @@ def test_a_run_that_fails_does_not_stop_the_others(place, tmp_path, capfd):
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
-@pytest.mark.parametrize(("sent", "code", "jobs"), [(signal.SIGINT, 130, 2), (signal.SIGTERM, 143, 1)])
+@pytest.mark.parametrize(("sent", "code", "jobs"), [(signal.SIGINT, 130, 2), pytest.param(signal.SIGTERM, 143, 1, marks=pytest.mark.slow)])
 def test_a_signal_ends_all_runs(sent, code, jobs, place, tmp_path):
     path = place(f"long{jobs}", f'[train]\nmax_steps = 20000\n[grid]\n"train.seed" = {list(range(jobs + 1))}')
     command = [sys.executable, "-m", "collect", "grid", str(path), "--out", str(tmp_path), "--jobs", str(jobs)]

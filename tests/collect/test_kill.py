@@ -74,7 +74,7 @@ class Trainings:
         self.server.wait()
 
 
-@pytest.fixture(scope="module", params=["classifier", "language"])
+@pytest.fixture(scope="module", params=["classifier", pytest.param("language", marks=pytest.mark.slow)])
 def trainings(request, workplace):
     path = workplace / f"kill-{request.param}.toml"
     path.write_text(toml({"name": "run", **CONFIGS[request.param]}))
@@ -137,7 +137,7 @@ def assert_equal(folder, whole):
 
 
 def test_killed_at_any_moment_and_resumed(trainings, whole, tmp_path):
-    """Three kills in the default run of the tests; the long run has many more."""
+    """Three kills of a classifier in the default run of the tests; the long run has many more, and a causal model."""
     kill_and_compare(trainings, whole, tmp_path, kills=3, seed=1)
 
 
