@@ -2,11 +2,14 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import replay
 from replay import Run
 from replay.choose import KEYS, FixedBudgets, interval, summarise
 from replay.choose.summary import too_few
+from replay.run import Column
 from replay.simulation import replay_runs
 
 
@@ -75,6 +78,25 @@ def test_the_equal_budget_saves_as_much(saved):
     if abs(saved * 20 - round(saved * 20)) < 1e-9:
         assert budget.lost == pytest.approx(by_hand)
     assert 0 <= budget.lost <= 1
+
+
+@given(st.data())
+def test_many_budgets_at_once_are_each_alone(data):
+    """Also where what is judged by was not logged at every eval, nor at the first."""
+    made = []
+    for number in range(data.draw(st.integers(1, 5))):
+        evals = data.draw(st.integers(2, 12))
+        values = data.draw(st.lists(st.integers(0, 9).map(float), min_size=evals, max_size=evals))
+        logged = data.draw(st.lists(st.booleans(), min_size=evals, max_size=evals).filter(any))
+        there = np.where(logged, 0.1 * np.array(values), np.nan)
+        made.append(Run(f"r{number}", {"step": np.arange(1, evals + 1), "eval_loss": values, "eval_wer": Column(there, logged)}))
+    simulation = replay_runs(made, ["never"], monitor="eval_loss", objective="eval_wer", objective_mode="min")
+    budgets = FixedBudgets(list(simulation.profiles.values()))
+    saved = np.linspace(-0.1, 1.1, 25)
+    means = budgets.means(saved)
+    for place, share in enumerate(saved.tolist()):
+        alone = budgets.matching(share)
+        np.testing.assert_allclose([means["regret"][place], means["lost"][place]], [alone.regret, alone.lost], atol=1e-12)
 
 
 def test_a_budget_is_no_better_than_itself():

@@ -13,7 +13,7 @@ import numpy as np
 from replay.check.config import Entry, Expectation, Figure, Wanted
 from replay.check.lock import rounded
 from replay.check.model import Finding, LimitResult, Stop
-from replay.choose.intervals import interval
+from replay.choose.intervals import ENOUGH_GROUPS, interval
 from replay.choose.summary import ENOUGH_EVALS, ENOUGH_RUNS
 from replay.errors import InputError, suggestion
 from replay.run import Bools, Floats
@@ -235,6 +235,10 @@ def _figure(
         if not len(known):
             return None, None, None
         low, high = binomial_bounds(int(known.sum()), len(known), (1 - level) / 2)
+        if ENOUGH_GROUPS <= len(set(own.groups)) < len(own.groups):
+            # runs of one group may be early together, of which the exact bounds know nothing
+            least, most = interval(own.early, own.groups, level, within=(0.0, 1.0))
+            low, high = min(low, least), max(high, most)
         return rounded(float(known.sum()) / len(known)), rounded(low), rounded(high)
     values = own.figures[limit.figure]
     known = values[~np.isnan(values)]

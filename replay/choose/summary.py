@@ -66,28 +66,34 @@ class FixedBudgets:
         return Budget(_mean(self._mixed("regret", int(before), int(after), float(weight))), _mean(lost), lost)
 
     def means(self, saved: Floats) -> dict[str, Floats]:
-        """Mean regret and mean lost of the budgets whose mean savings are ``saved``, one or many."""
+        """Mean regret and mean lost of the budgets whose mean savings are ``saved``, one or many: as `matching` gives them."""
         before, after, weight = self._between(saved)
+        found = {}
         with np.errstate(invalid="ignore"):  # infinite regrets
-            return {
-                name: np.where(
-                    weight == 1, curve[after], np.where(weight == 0, curve[before], (1 - weight) * curve[before] + weight * curve[after])
-                )
-                for name, curve in self._curves.items()
-            }
+            for name, (alone, of_both) in self._curves.items():
+                low, high = of_both[:, before]  # where there is a weight between, the share after is the next
+                found[name] = np.where(weight == 1, alone[after], np.where(weight == 0, alone[before], (1 - weight) * low + weight * high))
+        return found
 
     @cached_property
-    def _curves(self) -> dict[str, Floats]:
-        """Mean regret and mean lost at each share, over the runs of which they are known."""
+    def _curves(self) -> dict[str, tuple[Floats, Floats]]:
+        """Mean regret and mean lost at each share, of the runs of which they are known there; and at it and the next, of those known at both."""
         found = {}
         for name in ("regret", "lost"):
-            total, count = np.zeros(len(self._saved)), np.zeros(len(self._saved))
+            shares = len(self._saved)
+            alone, counted = np.zeros(shares), np.zeros(shares)
+            both, counted_both = np.zeros((2, shares)), np.zeros(shares)
             for profile, places in zip(self._profiles, self._places, strict=True):
                 values = getattr(profile, name)[places]
                 known = ~np.isnan(values)
-                total += np.where(known, values, 0.0)
-                count += known
-            found[name] = total / np.where(count, count, np.nan)
+                values = np.where(known, values, 0.0)
+                alone += values
+                counted += known
+                known[:-1] &= known[1:]
+                both[0] += np.where(known, values, 0.0)
+                both[1, :-1] += np.where(known[:-1], values[1:], 0.0)
+                counted_both += known
+            found[name] = alone / np.where(counted, counted, np.nan), both / np.where(counted_both, counted_both, np.nan)
         return found
 
     def _between(self, saved: Floats) -> tuple[Ints, Ints, Floats]:

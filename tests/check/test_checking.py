@@ -218,6 +218,23 @@ def test_stopped_too_early_needs_a_later_eval_better_than_noise(tmp_path):
     assert result.value == pytest.approx(1 / 9), "run0; run2 is better by less than its noise"
 
 
+def test_runs_that_are_early_together_are_one_event():
+    """12 of 40 runs are: by themselves that is more than 15 %; as 3 of 10 groups of 4 copies it may be chance."""
+    early = np.repeat([1.0] * 3 + [0.0] * 7, 4)
+    wanted = limit("max_stopped_too_early", "stopped_too_early", 0.15)
+    alone = replace(scores(np.zeros(40), early=early), groups=tuple(f"run{n}" for n in range(40)))
+    copies = replace(alone, groups=tuple(f"g{n // 4}" for n in range(40)))
+    few = replace(alone, groups=tuple(f"g{n // 20}" for n in range(40)))
+    results = [judge(entry(wanted), own, 0.95, {})[0][0] for own in (alone, copies, few)]
+    assert [result.verdict for result in results] == ["broken", "unsure", "broken"], "2 groups are none to draw from"
+    assert (results[0].low, results[0].high) == (results[2].low, results[2].high)
+    assert results[1].low < results[0].low
+    assert results[1].high > results[0].high
+    none = replace(copies, early=np.zeros(40))
+    (result,), _ = judge(entry(wanted), none, 0.95, {})
+    assert result.high == pytest.approx(1 - 0.025 ** (1 / 10), abs=1e-5), "10 groups without one"
+
+
 @pytest.mark.parametrize("how", ["relative", "absolute", "dotted"])
 def test_ids_and_paths_do_not_depend_on_how_the_logs_are_named(tmp_path, monkeypatch, how):
     file = project(tmp_path / "home")
