@@ -445,6 +445,43 @@ def test_the_hook_of_pre_commit(repository):
     assert subprocess.run(words, cwd=repository, capture_output=True, env=environment()).returncode == 1
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("git") is None, reason="pre-commit needs git")
+def test_pre_commit_itself_runs_the_hook(repository, tmp_path):
+    """It clones the project, installs it into an environment of its own and stops a commit that breaks a limit."""
+    tool = tmp_path / "tool"
+    tool.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE", ".pre-commit-hooks.yaml"):
+        shutil.copy(ROOT / name, tool)
+    for name in ("replay", "collect"):
+        shutil.copytree(ROOT / name, tool / name, ignore=shutil.ignore_patterns("__pycache__"))
+    git = ("git", "-c", "user.name=someone", "-c", "user.email=someone@example.org")
+
+    def commit(folder):
+        subprocess.run([*git, "add", "--all"], cwd=folder, check=True)
+        return subprocess.run([*git, "commit", "--message", "change"], cwd=folder, capture_output=True, text=True, env=env)
+
+    (used,) = yaml.safe_load((repository / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
+    edit(repository / ".pre-commit-config.yaml", used["repo"], str(tool))
+    env = environment(PRE_COMMIT_HOME=str(tmp_path / "cache"))
+    for folder in (tool, repository):
+        subprocess.run([*git, "init", "--quiet"], cwd=folder, check=True)
+    assert commit(tool).returncode == 0
+    subprocess.run([*git, "tag", used["rev"]], cwd=tool, check=True)
+    subprocess.run([sys.executable, "-m", "pre_commit", "install"], cwd=repository, check=True, capture_output=True, env=env)
+    first = commit(repository)
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert "Passed" in first.stdout + first.stderr
+    edit(repository / "policies.toml", "patience=4", "patience=1")
+    broken = commit(repository)
+    assert broken.returncode == 1
+    assert "- exit code: 1" in broken.stdout + broken.stderr
+    assert "regression: default: lost 37% on average" in broken.stdout + broken.stderr
+    edit(repository / "policies.toml", "patience=1", "patience=3")
+    better = commit(repository)
+    assert better.returncode == 0, better.stdout + better.stderr
+
+
 if __name__ == "__main__":
     import tempfile
 

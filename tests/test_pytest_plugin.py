@@ -88,6 +88,15 @@ def test_a_broken_limit_fails_with_its_figures(example):
     result.stdout.no_fnmatch_line("*runtest*")
 
 
+def test_spread_over_processes_the_result_is_the_same(example):
+    """By pytest-xdist; each process reads the logs by itself."""
+    edit(example, ("patience=4", "patience=1"))
+    result = example.runpytest_subprocess("--replay-policies", "policies.toml", "-n", "2", "-p", "xdist")
+    assert result.ret == 1
+    result.assert_outcomes(passed=6, failed=2)
+    result.stdout.fnmatch_lines(["*[[]gw?[]]*", "FAILED policies.toml::default::*"])
+
+
 def test_an_expectation_shows_then_and_now(example):
     edit(example, ("transformers@4.46:patience=3,save_every=2", "transformers:patience=3"))
     result = run(example, code=1, passed=7, failed=1)

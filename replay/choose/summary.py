@@ -77,7 +77,7 @@ class FixedBudgets:
 
     @cached_property
     def _curves(self) -> dict[str, tuple[Floats, Floats]]:
-        """Mean regret and mean lost at each share, of the runs of which they are known there; and at it and the next, of those known at both."""
+        """Mean regret and mean lost at each share, of the runs of which they are known; and at it and the next, of those known at both."""
         found = {}
         for name in ("regret", "lost"):
             shares = len(self._saved)
