@@ -50,7 +50,6 @@ def test_a_tool_is_named_once_in_the_markdown_table():
     assert lines[0] == "| tool | policy | stops | example | checked against |"
     assert sum(line.startswith("| scikit-learn |") for line in lines) == 1
     assert any(line.startswith("|  | sklearn-sgd |") and line.endswith("| scikit-learn 1.9.1 |") for line in lines)
-    assert any(line.endswith("(source) |") for line in lines)
 
 
 def test_the_listing_in_the_terminal_is_grouped():

@@ -20,7 +20,7 @@ class AllenNLP(Counting):
     The first value is the first reference, even a NaN, over which nothing improves ever after. AllenNLP takes the mode
     from the sign before the metric's name (``-loss``, ``+accuracy``) and sums several metrics by their signs.
 
-    Source: AllenNLP 80fb6061, training/metric_tracker.py and gradient_descent_trainer.py, read, not run.
+    Source: AllenNLP 2.10.1, training/metric_tracker.py, run as it stands there, and gradient_descent_trainer.py, read.
 
     Examples
     --------
@@ -29,7 +29,7 @@ class AllenNLP(Counting):
     """
 
     name: ClassVar[str] = "allennlp"
-    checked_against: ClassVar[str | None] = "allennlp 80fb6061 (source)"
+    checked_against: ClassVar[str | None] = "allennlp 2.10.1"
     takes_first: ClassVar[bool] = True
 
     patience: int = param("epochs (evals) without a gain, at least 1", limit=True)

@@ -19,7 +19,7 @@ class Fairseq(Counting):
     The first value is the first reference, even a NaN, over which nothing improves ever after. Validations within an
     epoch count too. The counter is not in the checkpoint, so that a resumed training begins it anew.
 
-    Source: fairseq 3d262bb2, fairseq_cli/train.py (should_stop_early), read, not run.
+    Source: fairseq 0.12.2, fairseq_cli/train.py (should_stop_early), run as it stands there.
 
     Examples
     --------
@@ -30,7 +30,7 @@ class Fairseq(Counting):
     """
 
     name: ClassVar[str] = "fairseq"
-    checked_against: ClassVar[str | None] = "fairseq 3d262bb2 (source)"
+    checked_against: ClassVar[str | None] = "fairseq 0.12.2"
     takes_first: ClassVar[bool] = True
 
     patience: int = param("validations without a gain; 0 or less: off", -1, limit=True)

@@ -20,7 +20,7 @@ class Fastai(Counting):
     moves only then, so that NaN never is one. A negative min_delta tolerates a worsening. fastai takes lower as better
     where the monitor's name has ``loss`` or ``error`` in it, else higher.
 
-    Source: fastai 2.8.12, callback/tracker.py (TrackerCallback, EarlyStoppingCallback), read, not run.
+    Source: fastai 2.8.12, callback/tracker.py (TrackerCallback, EarlyStoppingCallback), run as it stands there.
 
     Examples
     --------
@@ -29,7 +29,7 @@ class Fastai(Counting):
     """
 
     name: ClassVar[str] = "fastai"
-    checked_against: ClassVar[str | None] = "fastai 2.8.12 (source)"
+    checked_against: ClassVar[str | None] = "fastai 2.8.12"
 
     patience: int = param("epochs (evals) without an improvement; 0 acts as 1", 1, minimum=0, limit=True)
     min_delta: float = param("the gain that counts", 0.0)

@@ -23,7 +23,7 @@ class OpenNMT(Policy):
     early_stopping. This is the rule for one metric, as with --early_stopping_criteria ppl; with OpenNMT's default two,
     perplexity and accuracy, a validation where they disagree counts like a tie.
 
-    Source: OpenNMT-py 97111d97, onmt/utils/earlystopping.py, read, not run.
+    Source: OpenNMT-py 3.5.1, onmt/utils/earlystopping.py, run as it stands there.
 
     Examples
     --------
@@ -32,7 +32,7 @@ class OpenNMT(Policy):
     """
 
     name: ClassVar[str] = "opennmt"
-    checked_against: ClassVar[str | None] = "OpenNMT-py 97111d97 (source)"
+    checked_against: ClassVar[str | None] = "OpenNMT-py 3.5.1"
 
     early_stopping: int = param("validations without a gain; 0: off", 0, minimum=0, aliases=("tolerance", "patience"), limit=True)
 

@@ -23,7 +23,7 @@ class RayPlateau(Policy):
     as it. Where it is not given the rule has no direction: it stops on a bad plateau as on a good one. NaN and infinities
     in the window prevent a stop.
 
-    Source: ray 2.60.0, tune/stopper/trial_plateau.py, read, not run.
+    Source: ray 2.60.0, tune/stopper/trial_plateau.py, run as it stands there.
 
     Examples
     --------
@@ -32,7 +32,7 @@ class RayPlateau(Policy):
     """
 
     name: ClassVar[str] = "ray-plateau"
-    checked_against: ClassVar[str | None] = "ray 2.60.0 (source)"
+    checked_against: ClassVar[str | None] = "ray 2.60.0"
     grid: ClassVar[Mapping[str, str]] = {"std": "0.001,0.003,0.01,0.03,0.1", "num_results": "3,4,6,8"}
 
     std: float = param("the standard deviation below which the results are a plateau", 0.01)

@@ -23,7 +23,8 @@ class Transformers446(Policy):
     checkpoint, after every save_every-th eval, on any strict gain; the first checkpoint's value became the best even
     where it was NaN, over which nothing improves ever after. An eval at step 0 writes none.
 
-    Source: transformers 4.46.3, trainer_callback.py and trainer.py (_save_checkpoint); 4.45.2 is the same.
+    Source: transformers 4.46.3, trainer_callback.py and trainer.py (_save_checkpoint), run as they stand there; 4.45.2 is the
+    same.
 
     Examples
     --------
@@ -34,7 +35,7 @@ class Transformers446(Policy):
     """
 
     name: ClassVar[str] = "transformers@4.46"
-    checked_against: ClassVar[str | None] = "transformers 4.46.3 (source)"
+    checked_against: ClassVar[str | None] = "transformers 4.46.3"
 
     patience: int = param(
         "early_stopping_patience: evals without an improvement", 1, minimum=0, aliases=("early_stopping_patience",), limit=True

@@ -21,7 +21,7 @@ class Ultralytics(Counting):
     nothing improves ever after. Fitness is higher-is-better; a loss enters with its sign turned. patience 0 is off.
     Before 2025 ties restarted the clock.
 
-    Source: ultralytics 8.4.190, utils/torch_utils.py (EarlyStopping), read, not run.
+    Source: ultralytics 8.4.190, utils/torch_utils.py (EarlyStopping), run as it stands there.
 
     Examples
     --------
@@ -30,7 +30,7 @@ class Ultralytics(Counting):
     """
 
     name: ClassVar[str] = "ultralytics"
-    checked_against: ClassVar[str | None] = "ultralytics 8.4.190 (source)"
+    checked_against: ClassVar[str | None] = "ultralytics 8.4.190"
     takes_first: ClassVar[bool] = True
 
     patience: int = param("epochs (evals) since the best; 0: off", 100, minimum=0, limit=True)

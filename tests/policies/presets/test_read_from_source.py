@@ -1,4 +1,7 @@
-"""Presets of tools that the tests do not install: their known stops, and random sequences against a plain restatement."""
+"""Presets of tools that the tests do not install: their known stops, and random sequences against a plain restatement.
+
+The long run of the tests asks the tools themselves (test_of_archives.py).
+"""
 
 import pytest
 
