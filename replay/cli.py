@@ -137,6 +137,11 @@ _judging = _options(
 )
 
 
+def _file(name: str, told: str) -> Callable[[Any], Any]:
+    """An option that names a file to write."""
+    return click.option(name, type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help=told)
+
+
 _output = _options(
     click.option(
         "--format",
@@ -146,7 +151,7 @@ _output = _options(
         show_default=True,
         help="Output format.",
     ),
-    click.option("--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write to a file instead of the terminal."),
+    _file("--out", "Write to a file instead of the terminal."),
 )
 
 
@@ -211,12 +216,7 @@ def _policies(specs: tuple[str, ...], files: tuple[Path, ...]) -> list[str]:
 @_watching
 @_judging
 @click.option("--per-run", is_flag=True, help="One row a run and policy instead of one a policy.")
-@click.option(
-    "--plot",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Draw saved against lost, and the runs with their stops (png, svg, pdf).",
-)
+@_file("--plot", "Draw saved against lost, and the runs with their stops (png, svg, pdf).")
 @_output
 def simulate(
     paths: tuple[Path, ...], specs: tuple[str, ...], files: tuple[Path, ...], monitor: str | None, mode: Any, objective: str | None,
@@ -295,12 +295,7 @@ _trying = _options(
 @_trying
 @_watching
 @_judging
-@click.option(
-    "--plot",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Draw saved against lost with the front, and heat maps of the grids (png, svg, pdf).",
-)
+@_file("--plot", "Draw saved against lost with the front, and heat maps of the grids (png, svg, pdf).")
 @_output
 def sweep(
     paths: tuple[Path, ...], grids: tuple[str, ...], specs: tuple[str, ...], files: tuple[Path, ...], max_lost: str | None,
@@ -494,13 +489,11 @@ def diff(
 @click.option(
     "--format", "style", type=click.Choice(["text", "json", "markdown"]), default="text", show_default=True, help="Output format."
 )
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write to a file instead of the terminal.")
-@click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Also write JUnit XML.")
-@click.option("--sarif", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Also write SARIF.")
-@click.option("--code-quality", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Also write GitLab's code quality.")
-@click.option(
-    "--plot", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Also draw saved against lost, now and in the lock."
-)
+@_file("--out", "Write to a file instead of the terminal.")
+@_file("--junit", "Also write JUnit XML.")
+@_file("--sarif", "Also write SARIF.")
+@_file("--code-quality", "Also write GitLab's code quality.")
+@_file("--plot", "Also draw saved against lost, now and in the lock.")
 def check(
     file: Path, logs: tuple[Path, ...], lock: Path | None, update: bool, require_lock: bool, style: str, out: Path | None,
     junit: Path | None, sarif: Path | None, code_quality: Path | None, plot: Path | None,

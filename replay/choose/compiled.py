@@ -28,18 +28,10 @@ def totals_pass(stops, begin, marked, figures, stopped, censored, refused, sums,
                 censored[policy] += stops[run, policy] == -1
         for policy in range(policies):
             place = first + stops[run, policy]
-            # all are read before any is written: the compiler cannot know that they do not overlap
-            value_0, value_1, value_2, value_3 = figures[place, 0], figures[place, 1], figures[place, 2], figures[place, 3]
-            sum_0, sum_1, sum_2, sum_3 = sums[policy, 0], sums[policy, 1], sums[policy, 2], sums[policy, 3]
-            worst_0, worst_1, worst_2, worst_3 = worst[policy, 0], worst[policy, 1], worst[policy, 2], worst[policy, 3]
-            sums[policy, 0] = sum_0 + value_0
-            sums[policy, 1] = sum_1 + value_1
-            sums[policy, 2] = sum_2 + value_2
-            sums[policy, 3] = sum_3 + value_3
-            worst[policy, 0] = value_0 if value_0 > worst_0 else worst_0
-            worst[policy, 1] = value_1 if value_1 > worst_1 else worst_1
-            worst[policy, 2] = value_2 if value_2 > worst_2 else worst_2
-            worst[policy, 3] = value_3 if value_3 > worst_3 else worst_3
+            for figure in range(4):
+                value = figures[place, figure]
+                sums[policy, figure] += value
+                worst[policy, figure] = max(worst[policy, figure], value)
     for policy in range(policies):
         for figure in range(4):
             counts[policy, figure] = runs

@@ -56,12 +56,12 @@ class Figures:
         profiles = [lane.profile(place, made[row, : len(lane.curves[place])]) for row, place in enumerate(places)]
         lengths = np.array([len(lane.curves[place]) for place in places], dtype=np.int64)
         self.begin = np.cumsum(lengths + 2) - lengths
-        unknown = np.array([np.nan])
         self._flat, self._known = {}, {}
+        unknown = np.array([np.nan])
         for name in _LOOKED_UP:
             found = [getattr(profile, name) for profile in profiles]
             flat = np.concatenate([piece for values in found for piece in (unknown, values[-1:], values[:-1])])
-            self._flat[name], self._known[name] = flat, int(np.isnan(flat).sum()) == len(profiles)
+            self._flat[name], self._known[name] = flat, int(np.isnan(flat).sum()) == len(profiles)  # those of REFUSED, and no other
         self.censored = np.isin(self.runs, list(censored))
 
     def of(self, stops: Ints) -> Outcomes:

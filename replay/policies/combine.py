@@ -556,17 +556,11 @@ def _smoother(spec: str) -> Callable[[CurveBatch], Floats]:
 def _ema(values: Floats, weight: float) -> Floats:
     out = np.array(values.T, order="C")  # one eval of all runs lies together in memory
     state = np.full(len(values), np.nan)
-    finite: Bools = np.isfinite(out)
-    all_finite = [bool(row.all()) for row in finite]
-    begun = False  # whether every run has had a finite value
     with np.errstate(over="ignore", invalid="ignore"):
-        for eval, value in enumerate(out):
-            new = value if eval == 0 else weight * value + (1 - weight) * state
-            if not begun:
-                new = np.where(np.isnan(state), value, new)
-            state = new if all_finite[eval] else np.where(finite[eval], new, state)
-            begun = begun or all_finite[eval]
-            np.copyto(value, state, where=finite[eval])
+        for value, finite in zip(out, np.isfinite(out), strict=True):
+            new = np.where(np.isnan(state), value, weight * value + (1 - weight) * state)
+            state = np.where(finite, new, state)
+            np.copyto(value, state, where=finite)
     return np.ascontiguousarray(out.T)
 
 

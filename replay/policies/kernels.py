@@ -40,8 +40,7 @@ def gated_stops(oriented: Floats, lengths: Ints, deltas: Sequence[float], waits:
         values = np.ascontiguousarray(oriented.T)
         together = min(held, max(1, _TOGETHER // runs))
         for begin in range(0, len(gains), together):
-            for number, stops in enumerate(_pass(values, lengths, gains[begin : begin + together], patiences), begin):
-                yield number, stops
+            yield from enumerate(_pass(values, lengths, gains[begin : begin + together], patiences), begin)
         return
     values = np.ascontiguousarray(oriented)
     for begin in range(0, len(gains), held):

@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import Any
 
 from replay.check.model import Checked, Finding, LimitResult, PolicyResult
-from replay.report.tables import cell, command, json_text, lines, markdown, number, percent, wrapped
+from replay.report.tables import cell, json_text, lines, markdown, number, percent, suggested, wrapped
 
 __all__ = ["as_json", "as_markdown", "as_text", "verdict"]
 
@@ -63,8 +63,8 @@ def as_text(checked: Checked, words: Sequence[str], logs: Sequence[str], *, upda
             if len(same) > _MOST:
                 out += wrapped(f"{same[0].level}: … and {len(same) - _MOST} more {_kind(same[0])}.", indent="  ")
     out += ["", *wrapped(verdict(checked), indent="  ")]
-    for place, hint in enumerate([] if update else _hints(checked, words, logs)):
-        out += command(hint, indent="      " if place else "next: ")
+    if not update:
+        out += suggested(_hints(checked, words, logs))
     return "\n".join(out) + "\n"
 
 

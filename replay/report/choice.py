@@ -17,7 +17,7 @@ from replay.errors import InputError, printable
 from replay.policies import Policy
 from replay.policies.grid import Grid
 from replay.report.outcomes import headline
-from replay.report.tables import cell, command, csv_text, json_text, lines, markdown, number, percent, wrapped
+from replay.report.tables import cell, csv_text, json_text, lines, markdown, number, percent, suggested, wrapped
 from replay.run import Run
 from replay.simulation import ORACLE, Setup
 
@@ -104,9 +104,7 @@ def as_text(choice: Choice, found: Sequence[str] = (), next_steps: Sequence[Sequ
         out += ["", "to stop a training by it:", *(f"  {line}" for line in _callback(choice.policy).splitlines())]
         out += ["to guard it in a file of policies:", *(f"  {line}" for line in _check(choice).splitlines())]
     if next_steps:
-        out.append("")
-        for place, words in enumerate(next_steps):
-            out += command(words, indent="      " if place else "next: ")
+        out += ["", *suggested(next_steps)]
     return "\n".join(out) + "\n"
 
 

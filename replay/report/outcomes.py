@@ -12,7 +12,7 @@ from replay.choose.summary import too_few
 from replay.choose.validity import notes
 from replay.errors import PolicyError, printable
 from replay.policies.spec import parse_policy
-from replay.report.tables import cell, command, csv_text, json_text, lines, markdown, number, percent, wrapped
+from replay.report.tables import cell, csv_text, json_text, lines, markdown, number, percent, suggested, wrapped
 from replay.simulation import BASELINES, COLUMNS, ORACLE, Simulation, records
 
 __all__ = ["SHORT", "as_csv", "as_json", "as_markdown", "as_text", "drawn", "headline", "watched"]
@@ -84,9 +84,7 @@ def as_text(
     out.append("")
     out += [line for text in _verdicts(simulation, summary) for line in wrapped(text)]
     if next_steps:
-        out.append("")
-        for place, words in enumerate(next_steps):
-            out += command(words, indent="      " if place else "next: ")
+        out += ["", *suggested(next_steps)]
     return "\n".join(out) + "\n"
 
 

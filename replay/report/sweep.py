@@ -18,7 +18,7 @@ from replay.errors import InputError, printable
 from replay.policies import Policy
 from replay.policies.grid import Dimension, Grid
 from replay.report.outcomes import SHORT, drawn, headline, watched
-from replay.report.tables import WIDTH, cell, command, csv_text, json_text, lines, markdown, number, percent, wrapped
+from replay.report.tables import WIDTH, cell, csv_text, json_text, lines, markdown, number, percent, suggested, wrapped
 from replay.run import Bools, Floats, Ints
 from replay.simulation import BASELINES, ORACLE, Setup, Simulation, records, replay_in
 
@@ -205,8 +205,8 @@ def as_text(swept: Swept, found: Sequence[str] = (), next_steps: Sequence[Sequen
     else:
         after += ["", *_region_table(swept)]
     after += [line for text in _closing(swept) for line in wrapped(text)]
-    for place, words in enumerate(next_steps):
-        after += ([] if place else [""]) + command(words, indent="      " if place else "next: ")
+    if next_steps:
+        after += ["", *suggested(next_steps)]
     places = _shown(swept, _SCREEN - 1 - len(before) - len(after))
     head, rows, left = _table(swept, places)
     return "\n".join([*before, *wrapped(_counted(swept, places), indent="  "), "", *lines(head, rows, left=left), "", *after]) + "\n"

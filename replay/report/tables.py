@@ -8,12 +8,12 @@ import json
 import math
 import shlex
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from replay.errors import printable
 
-__all__ = ["WIDTH", "cell", "command", "csv_text", "json_text", "lines", "markdown", "number", "percent", "wrapped"]
+__all__ = ["WIDTH", "cell", "command", "csv_text", "json_text", "lines", "markdown", "number", "percent", "suggested", "wrapped"]
 
 WIDTH = 80
 
@@ -98,6 +98,11 @@ def command(words: Sequence[str], width: int = WIDTH, indent: str = "") -> list[
         else:
             out[-1] += ("" if out[-1] == indent else " ") + word
     return [printable(line) for line in out]
+
+
+def suggested(steps: Iterable[Sequence[str]]) -> list[str]:
+    """The commands that come next, one below the other."""
+    return [line for place, words in enumerate(steps) for line in command(words, indent="      " if place else "next: ")]
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> str:

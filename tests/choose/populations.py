@@ -52,8 +52,11 @@ class Population:
     def outcomes(self, policy: Policy | str) -> tuple[Floats, Floats]:
         """What a policy saves and loses on each run, as fractions, with the best checkpoint kept and compute counted in steps."""
         rule = parse_policy(policy) if isinstance(policy, str) else policy
-        stops = rule.stops(self.batch)
-        rows = np.arange(len(stops))
+        return self.given(rule.stops(self.batch))
+
+    def given(self, stops: Ints) -> tuple[Floats, Floats]:
+        """The same of stops (… × runs; negative: never)."""
+        rows = np.arange(len(self.lengths))
         stops = np.where(stops < 0, self.lengths - 1, stops)
         best = np.fmin.accumulate(self.values, axis=1)
         full = best[rows, self.lengths - 1]

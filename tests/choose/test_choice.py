@@ -278,27 +278,30 @@ def test_policies_that_look_at_more_than_the_values_are_corrected_too(policy):
     assert line.corrected < line.summary["regret_mean"]
 
 
+def with_error(runs, seed):
+    """The runs with a second metric, which is noise."""
+    rng = np.random.default_rng(seed)
+    return [Run(made.id, {**made.evals, "eval_error": rng.random(len(made))}) for made in runs]
+
+
+def corrected_by_hand(found, **how):
+    """The mean of each run's corrected regret, of where it was stopped."""
+    regrets = []
+    for row, made in zip(found.rows, found.simulation.runs, strict=True):
+        stop = None if row["stopped_eval"] is None else row["stopped_eval"] - 1
+        regrets.append(corrected_regret(made.evals.eval_loss.to_numpy(), "min", row["kept_step"] - 1, stop, **how))
+    return np.mean(regrets)
+
+
 def test_a_stop_by_another_metric_is_not_corrected_as_if_the_kept_value_was_the_best():
     """The checkpoint is the best by the policy's own metric: by the loss it is as likely too bad as too good."""
-    rng = np.random.default_rng(4)
-    runs = [Run(made.id, {**made.evals, "eval_error": rng.random(len(made))}) for made in plateau()]
-    found = choose(runs, ["patience=2,monitor=eval_error"], ANY, confidence=0.5, monitor="eval_loss")
-    expected = []
-    for row, made in zip(found.rows, found.simulation.runs, strict=True):
-        values, stop = made.evals.eval_loss.to_numpy(), None if row["stopped_eval"] is None else row["stopped_eval"] - 1
-        expected.append(corrected_regret(values, "min", row["kept_step"] - 1, stop, rule="fixed", chosen=False))
-    assert found.held_out[0].corrected == pytest.approx(np.mean(expected))
+    found = choose(with_error(plateau(), seed=4), ["patience=2,monitor=eval_error"], ANY, confidence=0.5, monitor="eval_loss")
+    assert found.held_out[0].corrected == pytest.approx(corrected_by_hand(found, rule="fixed", chosen=False))
 
 
 def test_drawn_curves_do_not_stand_for_another_metric_that_a_part_of_a_policy_watches():
-    rng = np.random.default_rng(5)
-    runs = [Run(made.id, {**made.evals, "eval_error": rng.random(len(made))}) for made in plateau()]
-    found = choose(runs, ["patience=6 | patience=3,monitor=eval_error"], ANY, confidence=0.5, monitor="eval_loss")
-    expected = []
-    for row, made in zip(found.rows, found.simulation.runs, strict=True):
-        values, stop = made.evals.eval_loss.to_numpy(), None if row["stopped_eval"] is None else row["stopped_eval"] - 1
-        expected.append(corrected_regret(values, "min", row["kept_step"] - 1, stop, rule="patience"))
-    assert found.held_out[0].corrected == pytest.approx(np.mean(expected))
+    found = choose(with_error(plateau(), seed=5), ["patience=6 | patience=3,monitor=eval_error"], ANY, confidence=0.5, monitor="eval_loss")
+    assert found.held_out[0].corrected == pytest.approx(corrected_by_hand(found, rule="patience"))
 
 
 def test_judged_by_another_metric_the_choice_goes_by_that():
