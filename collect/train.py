@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import gc
 import importlib
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,8 +58,7 @@ def fit(config: Config, folder: Path, cache: Path, *, progress: bool = False) ->
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         from accelerate import PartialState
 
-        # threads of gloo that still run when a process ends abort it
-        atexit.register(PartialState(cpu=config.train.device == "cpu").destroy_process_group)
+        atexit.register(_leave, PartialState(cpu=config.train.device == "cpu").destroy_process_group)
     with contextlib.ExitStack() as stack:
         left: Plan | ReplayError | None = None
         if rank() == 0:
@@ -76,6 +76,12 @@ def fit(config: Config, folder: Path, cache: Path, *, progress: bool = False) ->
         there = logs.existing(folder)
         assert there is not None
         return Fit(not left.finished, there.evals, there.step, {} if left.finished else metrics)
+
+
+def _leave(destroy: Callable[[], None]) -> None:
+    """Leave the other processes, and end the threads of gloo: those that still run when the interpreter ends may abort it."""
+    gc.collect()  # what is left of the Trainer holds the group, in cycles, and with it the threads
+    destroy()
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -256,6 +257,33 @@ def two_processes(workplace, dry_bert, tmp_path_factory):
 kinds = pytest.mark.parametrize("kind", [pytest.param(kind, marks=[pytest.mark.slow] * (kind == "language")) for kind in KINDS])
 
 
+#: Trains as the command does, and writes down the threads that are left when all else that is done at the end has been done.
+ENDED = """
+import atexit, os, pathlib, sys
+
+def threads():
+    names = [path.read_text() for path in pathlib.Path("/proc/self/task").glob("*/comm")]
+    pathlib.Path(sys.argv[1], f"threads-{os.environ['RANK']}").write_text("".join(names))
+
+atexit.register(threads)
+from collect.cli import main
+main(sys.argv[2:])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="looks for threads in /proc")
+def test_no_thread_of_gloo_is_left_to_abort_a_process_that_ends(workplace, dry_bert, tmp_path):
+    path = workplace / "two-ended.toml"
+    path.write_text(toml(changed(KINDS["classifier"], train={"epochs": 1})))
+    (tmp_path / "script.py").write_text(ENDED)
+    command = launch(tmp_path / "script.py", tmp_path, "run", path, "--out", tmp_path / "logs", "--cache", workplace / "cache")
+    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=False)
+    assert done.returncode == 0, done.stderr
+    left = [(tmp_path / f"threads-{rank}").read_text() for rank in range(2)]
+    assert all("python" in names and "gloo" not in names for names in left), left
+
+
 @kinds
 def test_two_processes_write_one_log(kind, two_processes):
     folder = two_processes(kind)
@@ -405,7 +433,7 @@ def records_so_far(log):
 
 
 SCRIPT = """
-import json, sys
+import gc, json, sys
 import peft, torch, transformers
 from collect import EvalLog
 from pathlib import Path
@@ -425,7 +453,9 @@ trainer.add_callback(EvalLog(out / "log"))
 trainer.train()
 if trainer.is_world_process_zero():
     (out / "history.json").write_text(json.dumps(trainer.state.log_history))
-torch.distributed.destroy_process_group()  # threads of gloo that still run when a process ends abort it
+del trainer
+gc.collect()  # what is left of it holds the group
+torch.distributed.destroy_process_group()  # threads of gloo that still run when a process ends may abort it
 """
 
 
