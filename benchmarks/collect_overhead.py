@@ -1,7 +1,9 @@
-"""What EvalLog costs: two Trainer trainings, without it and with it, that take turns step by step, in one run.
+"""What EvalLog costs: two Trainer trainings, without it and with it, that take turns step by step, in one
+run.
 
-Medians of the steps and of the evaluations. "inside" is the time that EvalLog's own events took, which no noise of the machine
-blurs; the hook that counts tokens is not in it. Bytes are those of the step signals, and of an evaluation's line of the log.
+Medians of the steps and of the evaluations. "inside" is the time that EvalLog's own events took, which no
+noise of the machine blurs; the hook that counts tokens is not in it. Bytes are those of the step signals, and
+of an evaluation's line of the log.
 
 Run: python benchmarks/collect_overhead.py [--steps N]
 """
@@ -22,8 +24,8 @@ from peft import LoraConfig, get_peft_model
 
 from collect import EvalLog
 from collect.eval_log import FILE_NAME
-from replay.importers.step_signals import FILE_NAME as SIGNALS
-from replay.importers.step_signals import read_step_signals, record_size
+from replay.readers.step_signals import FILE_NAME as SIGNALS
+from replay.readers.step_signals import read_step_signals, record_size
 
 BATCH, TOKENS, EVALS, EVAL_EXAMPLES, WARMUP = 8, 32, 10, 64, 3
 OPTIMIZER = ("before optimizer", "after optimizer")
@@ -32,7 +34,12 @@ OPTIMIZER = ("before optimizer", "after optimizer")
 def minilm():
     """The size of MiniLM-L6, all linear layers adapted."""
     config = transformers.BertConfig(
-        vocab_size=2000, hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536, num_labels=2
+        vocab_size=2000,
+        hidden_size=384,
+        num_hidden_layers=6,
+        num_attention_heads=12,
+        intermediate_size=1536,
+        num_labels=2,
     )
     return transformers.BertForSequenceClassification(config), "SEQ_CLS"
 
@@ -40,13 +47,19 @@ def minilm():
 def many_modules():
     """Many small modules: 28 blocks of 7 linear layers, as in a Llama, but narrow."""
     config = transformers.LlamaConfig(
-        vocab_size=2000, hidden_size=128, num_hidden_layers=28, num_attention_heads=4, num_key_value_heads=2, intermediate_size=256
+        vocab_size=2000,
+        hidden_size=128,
+        num_hidden_layers=28,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        intermediate_size=256,
     )
     return transformers.LlamaForCausalLM(config), "CAUSAL_LM"
 
 
 class Turns:
-    """Two trainings in two threads, of which only one runs at a time: each step of the one is followed by a step of the other."""
+    """Two trainings in two threads, of which only one runs at a time: each step of the one is followed by a
+    step of the other."""
 
     def __init__(self):
         self.changed = threading.Condition()
@@ -112,13 +125,26 @@ def trainer(build, steps, folder, log, turns):
     model = get_peft_model(base, LoraConfig(task_type=task, r=8, target_modules="all-linear"))
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(0, 2000, (max(BATCH * steps, EVAL_EXAMPLES), TOKENS), generator=generator).tolist()
-    rows = [{"input_ids": row, "attention_mask": [1] * TOKENS, "labels": row[0] % 2 if task == "SEQ_CLS" else row} for row in ids]
+    rows = [
+        {"input_ids": row, "attention_mask": [1] * TOKENS, "labels": row[0] % 2 if task == "SEQ_CLS" else row}
+        for row in ids
+    ]
     every = max(steps // EVALS, 3)
     arguments = transformers.TrainingArguments(
-        str(folder / f"out-{log}"), max_steps=steps, per_device_train_batch_size=BATCH, per_device_eval_batch_size=32, learning_rate=1e-3,
-        eval_strategy="steps", eval_steps=every, logging_steps=every, save_strategy="no", report_to="none", disable_tqdm=True,
-        use_cpu=True, label_names=["labels"],
-    )  # fmt: skip
+        str(folder / f"out-{log}"),
+        max_steps=steps,
+        per_device_train_batch_size=BATCH,
+        per_device_eval_batch_size=32,
+        learning_rate=1e-3,
+        eval_strategy="steps",
+        eval_steps=every,
+        logging_steps=every,
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        use_cpu=True,
+        label_names=["labels"],
+    )
     found = transformers.Trainer(model, arguments, train_dataset=rows, eval_dataset=rows[:EVAL_EXAMPLES])
     found.remove_callback(transformers.PrinterCallback)
     clocks = First(), Last(turns, int(log))
@@ -128,7 +154,8 @@ def trainer(build, steps, folder, log, turns):
 
 
 def measure(build, steps, folder):
-    """For each training, without the log and with it: seconds of its steps and evals, and of EvalLog in each."""
+    """For each training, without the log and with it: seconds of its steps and evals, and of EvalLog in
+    each."""
     turns = Turns()
     trainers = [trainer(build, steps, folder, log, turns) for log in (False, True)]
 
@@ -143,7 +170,10 @@ def measure(build, steps, folder):
     for _, (first, last) in trainers:
         begin, end, evaluated = (last.marks[event] for event in ("begin", "end", "eval"))
         warm = [step for step in begin if step >= WARMUP]
-        inside = {step: sum(last.marks[event][step] - first.marks[event][step] for event in OPTIMIZER) for step in warm}
+        inside = {
+            step: sum(last.marks[event][step] - first.marks[event][step] for event in OPTIMIZER)
+            for step in warm
+        }
         found.append(
             {
                 "step": ([end[step + 1] - begin[step] for step in warm], list(inside.values())),
@@ -165,17 +195,22 @@ def sizes(folder):
 
 
 def main(steps):
-    print(f"{steps} steps of {BATCH} x {TOKENS} tokens, evals of {EVAL_EXAMPLES} examples; medians in ms, one thread")
+    print(
+        f"{steps} steps of {BATCH} x {TOKENS} tokens, evals of {EVAL_EXAMPLES} examples; medians in ms, one"
+        " thread"
+    )
     print(f"{'':34}{'without':>9} {'with':>9} {'share':>7} {'inside':>8} {'share':>7}  bytes")
     for name, build in (("MiniLM-sized", minilm), ("narrow Llama", many_modules)):
         with tempfile.TemporaryDirectory() as folder:
             plain, logged = measure(build, steps, Path(folder))
             step_bytes, eval_bytes, modules = sizes(Path(folder) / "log")
         for kind, size in (("step", step_bytes), ("eval", eval_bytes)):
-            without, using, inside = (1000 * statistics.median(taken) for taken in (plain[kind][0], *logged[kind]))
+            without, using, inside = (
+                1000 * statistics.median(taken) for taken in (plain[kind][0], *logged[kind])
+            )
             print(
-                f"{f'{name}, {modules} modules: {kind}':34}{without:9.2f} {using:9.2f} {using / without - 1:7.1%} "
-                f"{inside:8.3f} {inside / without:7.1%}  {size:.0f}"
+                f"{f'{name}, {modules} modules: {kind}':34}{without:9.2f} {using:9.2f}"
+                f" {using / without - 1:7.1%} {inside:8.3f} {inside / without:7.1%}  {size:.0f}"
             )
 
 

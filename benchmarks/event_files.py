@@ -1,7 +1,7 @@
 """Reading a TensorBoard event file: replay's reader against EventAccumulator with sampling off, in one run.
 
-Values are checked to be the same, bit for bit. With the extra `fast` (google-crc32c) checksums are computed in hardware; without
-it by numpy.
+Values are checked to be the same, bit for bit. With the extra `fast` (google-crc32c) checksums are computed
+in hardware; without it by numpy.
 
 Run: python benchmarks/event_files.py [steps]
 """
@@ -19,7 +19,9 @@ from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 import replay
 
-TAGS = [f"{split}/{name}" for split in ("train", "eval") for name in ("loss", "accuracy", "f1", "grad_norm", "lr")]
+TAGS = [
+    f"{split}/{name}" for split in ("train", "eval") for name in ("loss", "accuracy", "f1", "grad_norm", "lr")
+]
 
 
 def write(folder, steps):

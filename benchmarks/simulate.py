@@ -1,6 +1,8 @@
-"""Simulating policies: replay's batch against a plain loop over each run and policy, and against the real transformers callback.
+"""Simulating policies: replay's batch against a plain loop over each run and policy, and against the real
+transformers callback.
 
-Also the whole command `replay simulate sample_logs`, as a ratio to `python -c "import pandas"` in the same run.
+Also the whole command `replay simulate sample_logs`, as a ratio to `python -c "import pandas"` in the same
+run.
 
 Run: python benchmarks/simulate.py [runs] [evals]
 """
@@ -14,10 +16,10 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from replay.data.curve import Curve, CurveBatch
 from replay.policies.base import first_reached
-from replay.policies.patience import Patience
+from replay.policies.rules.patience import Patience
 from replay.policies.spec import parse_policy
-from replay.run import Curve, CurveBatch
 
 
 def curves(runs, evals):
@@ -66,14 +68,19 @@ def main(runs=1000, evals=200):
     values = curves(runs, evals)
     batch = CurveBatch.of([Curve.of(row, "min") for row in values])
     rows = values.tolist()
-    print(f"{runs} runs x {evals} evals, one policy a line; seconds, and how many times as fast as the plain Python loop")
+    print(
+        f"{runs} runs x {evals} evals, one policy a line; seconds, and how many times as fast as the plain"
+        " Python loop"
+    )
     for spec, patience, delta in [("patience=3", 3, 0.0), ("patience=10,min_delta=0.01", 10, 0.01)]:
         loop, expected = timed(lambda p=patience, d=delta: [plain_loop(row, p, d) for row in rows])
         ours, stops = timed(lambda s=spec: parse_policy(s).stops(batch))
         assert [None if stop < 0 else stop + 1 for stop in stops.tolist()] == expected
         print(f"  {spec:40} loop {loop:.4f}  replay {ours:.4f}  {loop / ours:6.1f}x")
     limits = range(1, 51)
-    loop, expected = timed(lambda: [[plain_loop(row, patience, 0.01) for row in rows] for patience in limits], 3)
+    loop, expected = timed(
+        lambda: [[plain_loop(row, patience, 0.01) for row in rows] for patience in limits], 3
+    )
 
     def one_pass():
         rule = Patience(1, min_delta=0.01)
@@ -89,7 +96,10 @@ def main(runs=1000, evals=200):
     ours, stops = timed(lambda: parse_policy(spec).stops(batch))
     assert [None if stop < 0 else stop + 1 for stop in stops[:50].tolist()] == expected
     real *= runs / len(few)
-    print(f"  {spec:40} real {real:.4f}  replay {ours:.4f}  {real / ours:6.1f}x as fast as transformers' own callback")
+    print(
+        f"  {spec:40} real {real:.4f}  replay {ours:.4f}  {real / ours:6.1f}x as fast as transformers' own"
+        " callback"
+    )
     sample = Path(__file__).parents[1] / "sample_logs"
     whole, pandas = [], []
     for turn in range(6):
@@ -102,7 +112,10 @@ def main(runs=1000, evals=200):
             if turn:
                 taken.append(time.perf_counter() - begin)
     ratio = statistics.median(whole) / statistics.median(pandas)
-    print(f"replay simulate sample_logs: {statistics.median(whole):.2f} s, {ratio:.2f}x python -c 'import pandas'")
+    print(
+        f"replay simulate sample_logs: {statistics.median(whole):.2f} s, {ratio:.2f}x python -c 'import"
+        " pandas'"
+    )
 
 
 if __name__ == "__main__":

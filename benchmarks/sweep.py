@@ -1,8 +1,10 @@
-"""Sweeping a grid of policies: replay against a tight Python loop, the real callbacks, and pandas a run; growth, and memory.
+"""Sweeping a grid of policies: replay against a tight Python loop, the real callbacks, and pandas a run;
+growth, and memory.
 
-The grid is patience 1 to 50 x 20 gains x 10 smoothings. The tight loop smooths once for each setting and finds the stop, no more;
-replay also looks up what every stop saves and loses, and averages that. The slow peers are timed on a part and scaled.
-The compiled pass is loaded once before (its first use ever compiles it, for seconds, and caches that beside the module).
+The grid is patience 1 to 50 x 20 gains x 10 smoothings. The tight loop smooths once for each setting and
+finds the stop, no more; replay also looks up what every stop saves and loses, and averages that. The slow
+peers are timed on a part and scaled. The compiled pass is loaded once before (its first use ever compiles it,
+for seconds, and caches that beside the module).
 
 Run: python benchmarks/sweep.py [runs] [evals]; python benchmarks/sweep.py memory
 """
@@ -17,15 +19,26 @@ from types import SimpleNamespace
 import numpy as np
 
 from replay import Run
-from replay.choose.sweeping import sweep_in
+from replay.data.curve import Curve, CurveBatch
+from replay.engine.simulation import Setup
 from replay.policies import kernels
 from replay.policies.base import stops_of
-from replay.policies.combine import Modified
-from replay.policies.patience import Patience
-from replay.run import Curve, CurveBatch
-from replay.simulation import Setup
+from replay.policies.modify import Modified
+from replay.policies.rules.patience import Patience
+from replay.search.sweep import sweep_in
 
-SMOOTHS = ("none", "ema:0.1", "ema:0.2", "ema:0.3", "ema:0.5", "ema:0.7", "mean:2", "mean:3", "mean:5", "mean:10")
+SMOOTHS = (
+    "none",
+    "ema:0.1",
+    "ema:0.2",
+    "ema:0.3",
+    "ema:0.5",
+    "ema:0.7",
+    "mean:2",
+    "mean:3",
+    "mean:5",
+    "mean:10",
+)
 DELTAS = tuple(0.001 * number for number in range(20))
 PATIENCES = range(1, 51)
 
@@ -66,7 +79,12 @@ def smoothed(values):
 def loop(values):
     """Every policy of the grid on every run: policies x runs of stops."""
     rows = smoothed(values)
-    return [[tight_loop(row, patience, delta) for row in rows[smooth]] for smooth in SMOOTHS for delta in DELTAS for patience in PATIENCES]
+    return [
+        [tight_loop(row, patience, delta) for row in rows[smooth]]
+        for smooth in SMOOTHS
+        for delta in DELTAS
+        for patience in PATIENCES
+    ]
 
 
 def transformers_callback(values, policies):
@@ -130,14 +148,23 @@ def compare(runs, evals):
     values = curves(runs, evals)
     policies = grid()
     units = runs * evals * len(policies)
-    print(f"{runs} runs x {evals} evals x {len(policies)} policies: {units:.2g} policy-run-evals; seconds, M units a second, x the loop")
+    print(
+        f"{runs} runs x {evals} evals x {len(policies)} policies: {units:.2g} policy-run-evals; seconds, M"
+        " units a second, x the loop"
+    )
     few = min(runs, 40)
     slow, expected = timed(lambda: loop(values[:few]), 1)
     slow *= runs / few
-    report = lambda name, taken, note="": print(f"  {name:44} {taken:9.2f} s {units / taken / 1e6:9.0f} {slow / taken:8.2f}x {note}")  # noqa: E731
+
+    def report(name, taken, note=""):
+        print(f"  {name:44} {taken:9.2f} s {units / taken / 1e6:9.0f} {slow / taken:8.2f}x {note}")
+
     report("tight Python loop, stops only", slow, f"(timed on {few} runs)")
     batch = CurveBatch.of([Curve.of(row, "min") for row in values])
-    made = [Run(f"r{number}", {"step": np.arange(1, evals + 1), "eval_loss": row}) for number, row in enumerate(values)]
+    made = [
+        Run(f"r{number}", {"step": np.arange(1, evals + 1), "eval_loss": row})
+        for number, row in enumerate(values)
+    ]
     begin = time.perf_counter()
     setup = Setup(made, [])
     setup_s = time.perf_counter() - begin
@@ -158,7 +185,11 @@ def compare(runs, evals):
     ):
         rows = values[:part].tolist()
         taken, _ = timed(lambda peer=peer, rows=rows: peer(rows, tried), 3)
-        report(name, taken / len(rows) * runs / len(tried) * len(policies), f"(timed on {part} runs, {len(tried)} policies)")
+        report(
+            name,
+            taken / len(rows) * runs / len(tried) * len(policies),
+            f"(timed on {part} runs, {len(tried)} policies)",
+        )
 
 
 def growth():
@@ -170,13 +201,22 @@ def growth():
     }.items():
         for runs, evals, part in cases:
             values = curves(runs, evals)
-            setup = Setup([Run(f"r{number}", {"step": np.arange(1, evals + 1), "eval_loss": row}) for number, row in enumerate(values)], [])
+            setup = Setup(
+                [
+                    Run(f"r{number}", {"step": np.arange(1, evals + 1), "eval_loss": row})
+                    for number, row in enumerate(values)
+                ],
+                [],
+            )
             policies = grid(smooths=SMOOTHS[: round(len(SMOOTHS) * part)])
             cells = []
             for compile_from in (10**18, 0):
                 kernels.COMPILE_FROM = compile_from
                 cells.append(timed(lambda setup=setup, policies=policies: sweep_in(setup, policies))[0])
-            print(f"  {name:9} {runs:5} runs {evals:4} evals {len(policies):6} policies  {cells[0]:6.2f} / {cells[1]:5.2f}")
+            print(
+                f"  {name:9} {runs:5} runs {evals:4} evals {len(policies):6} policies  {cells[0]:6.2f} /"
+                f" {cells[1]:5.2f}"
+            )
 
 
 def memory(runs=10_000, evals=1000):
@@ -196,8 +236,9 @@ def memory(runs=10_000, evals=1000):
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     units = sum(len(run) for run in made) * 10_000
     print(
-        f"{runs} ragged runs of up to {evals} evals x 10000 policies: ready after {ready - begin:.1f} s, swept in {done - ready:.1f} s"
-        f" ({units / (done - ready) / 1e9:.1f} G units a second); peak memory {most:.2f} GiB ({before:.2f} with the runs made)"
+        f"{runs} ragged runs of up to {evals} evals x 10000 policies: ready after {ready - begin:.1f} s,"
+        f" swept in {done - ready:.1f} s ({units / (done - ready) / 1e9:.1f} G units a second); peak memory"
+        f" {most:.2f} GiB ({before:.2f} with the runs made)"
     )
 
 

@@ -5,8 +5,8 @@
     from collect import EvalLog
     trainer.add_callback(EvalLog("logs/my-run"))
 
-``collect run config.toml --out logs/`` is a whole fine-tune. Importing this package is cheap: torch and transformers
-are loaded when a name that needs them is used.
+``collect run config.toml --out logs/`` is a whole fine-tune. Importing this package is cheap: torch and
+transformers are loaded when a name that needs them is used.
 """
 
 from __future__ import annotations

@@ -16,9 +16,11 @@ __all__ = ["Checkpoints", "newest", "prune"]
 
 
 class Checkpoints(TrainerCallback):  # type: ignore[misc, unused-ignore]
-    """Saves at every ``keep_every``-th step and the last (those stay), and at every ``resume_every``-th (of those only the newest).
+    """Saves at every ``keep_every``-th step and the last (those stay), and at every ``resume_every``-th (of
+    those only the newest).
 
-    Comes after the log among the callbacks: nothing is removed before the log holds the checkpoint that takes its place.
+    Comes after the log among the callbacks: nothing is removed before the log holds the checkpoint that takes
+    its place.
     """
 
     def __init__(self, folder: Path, keep_every: int, resume_every: int) -> None:

@@ -32,10 +32,16 @@ class _Collect(click.Group):
         except ReplayError as error:
             raise _Failure(str(error)) from error
         except OSError as error:  # a full disk, a read-only folder
-            raise _Failure(f"{error.filename or 'writing'}: {(error.strerror or str(error)).lower()}") from error
+            raise _Failure(
+                f"{error.filename or 'writing'}: {(error.strerror or str(error)).lower()}"
+            ) from error
 
 
-@click.group(cls=_Collect, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80}, no_args_is_help=True)
+@click.group(
+    cls=_Collect,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
+    no_args_is_help=True,
+)
 @click.version_option(package_name="stop-replay", prog_name="collect")
 def cli() -> None:
     """Train LoRA adapters to the end, and write complete logs for replay.
@@ -49,14 +55,19 @@ def cli() -> None:
 
 @cli.command(short_help="Fine-tune once for each config, never stopping early.")
 @click.argument("configs", nargs=-1, required=True, metavar="CONFIG.toml...", type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=_FOLDER, metavar="DIR", help="Each run gets a folder of its name below it.")
-@click.option("--cache", type=_FOLDER, metavar="DIR", help="Fetched models and texts (default: ~/.cache/stop-replay).")
+@click.option(
+    "--out", required=True, type=_FOLDER, metavar="DIR", help="Each run gets a folder of its name below it."
+)
+@click.option(
+    "--cache", type=_FOLDER, metavar="DIR", help="Fetched models and texts (default: ~/.cache/stop-replay)."
+)
 def run(configs: tuple[Path, ...], out: Path, cache: Path | None) -> None:
     """Fine-tune once for each config, one after the other, never stopping early.
 
-    A run that is finished in DIR is skipped, and one that was cut short goes on. The folder of a run gets eval_log.jsonl (all
-    numbers, safe against a kill), step_signals.bin (each step's gradients and changes of the adapter), trainer_state.json
-    and TensorBoard events. For several GPUs: accelerate launch -m collect run CONFIG.toml --out DIR.
+    A run that is finished in DIR is skipped, and one that was cut short goes on. The folder of a run gets
+    eval_log.jsonl (all numbers, safe against a kill), step_signals.bin (each step's gradients and changes of
+    the adapter), trainer_state.json and TensorBoard events. For several GPUs: accelerate launch -m collect
+    run CONFIG.toml --out DIR.
     """
     from collect import config as settings
     from collect.packages import cache_folder
@@ -72,13 +83,22 @@ def run(configs: tuple[Path, ...], out: Path, cache: Path | None) -> None:
 
 @cli.command(short_help="Go on with runs that were cut short, from their folders alone.")
 @click.argument("folders", nargs=-1, required=True, metavar="RUN...", type=_FOLDER)
-@click.option("--root", default=".", show_default=True, type=_FOLDER, metavar="DIR", help="What the config's local paths are relative to.")
-@click.option("--cache", type=_FOLDER, metavar="DIR", help="Fetched models and texts (default: ~/.cache/stop-replay).")
+@click.option(
+    "--root",
+    default=".",
+    show_default=True,
+    type=_FOLDER,
+    metavar="DIR",
+    help="What the config's local paths are relative to.",
+)
+@click.option(
+    "--cache", type=_FOLDER, metavar="DIR", help="Fetched models and texts (default: ~/.cache/stop-replay)."
+)
 def resume(folders: tuple[Path, ...], root: Path, cache: Path | None) -> None:
     """Go on with runs that were cut short, one after the other.
 
-    The config is that of the log in the folder. A run goes on from its newest complete checkpoint, or begins again where
-    there is none; a finished one is skipped.
+    The config is that of the log in the folder. A run goes on from its newest complete checkpoint, or begins
+    again where there is none; a finished one is skipped.
     """
     from collect import eval_log
     from collect.packages import cache_folder
@@ -91,20 +111,44 @@ def resume(folders: tuple[Path, ...], root: Path, cache: Path | None) -> None:
 
 @cli.command(short_help="Fine-tune once for each run of a grid of settings.")
 @click.argument("path", metavar="GRID.toml", type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=_FOLDER, metavar="DIR", help="Each run gets a folder of its name below it.")
-@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Runs trained at once.")
-@click.option("--shard", metavar="I/N", help="Every N-th run beginning with the I-th: one share for each of N machines.")
-@click.option("--only", multiple=True, metavar="NAME", help="Only the run of this name; may be given several times.")
-@click.option("--list", "listed", is_flag=True, help="Print the names of the runs and how far each is; train nothing.")
-@click.option("--cache", type=_FOLDER, metavar="DIR", help="Fetched models and texts (default: ~/.cache/stop-replay).")
+@click.option(
+    "--out", required=True, type=_FOLDER, metavar="DIR", help="Each run gets a folder of its name below it."
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Runs trained at once.",
+)
+@click.option(
+    "--shard", metavar="I/N", help="Every N-th run beginning with the I-th: one share for each of N machines."
+)
+@click.option(
+    "--only", multiple=True, metavar="NAME", help="Only the run of this name; may be given several times."
+)
+@click.option(
+    "--list", "listed", is_flag=True, help="Print the names of the runs and how far each is; train nothing."
+)
+@click.option(
+    "--cache", type=_FOLDER, metavar="DIR", help="Fetched models and texts (default: ~/.cache/stop-replay)."
+)
 @click.option("--in-process", is_flag=True, hidden=True)
 def grid(
-    path: Path, out: Path, jobs: int, shard: str | None, only: tuple[str, ...], listed: bool, cache: Path | None, in_process: bool
+    path: Path,
+    out: Path,
+    jobs: int,
+    shard: str | None,
+    only: tuple[str, ...],
+    listed: bool,
+    cache: Path | None,
+    in_process: bool,
 ) -> None:
     """Fine-tune once for each run of a grid, each run in a process of its own.
 
-    The file is a config with a table [grid], whose keys are settings, in quotes, and whose values are lists. All
-    combinations are trained:
+    The file is a config with a table [grid], whose keys are settings, in quotes, and whose values are lists.
+    All combinations are trained:
 
     \b
       base = "common.toml"
@@ -113,8 +157,9 @@ def grid(
       "train.learning_rate" = [1e-3, 2e-4]
       "train.seed" = [0, 1]
 
-    A run is named after the file and its settings, as grid-r2-lr1e-3-s0, or by a template, as name = "{lora.r}-{train.seed}".
-    Settings that move together share a key; what is no list is the same in all runs. Several tables are a union:
+    A run is named after the file and its settings, as grid-r2-lr1e-3-s0, or by a template, as name =
+    "{lora.r}-{train.seed}". Settings that move together share a key; what is no list is the same in all runs.
+    Several tables are a union:
 
     \b
       [[grid]]
@@ -123,8 +168,8 @@ def grid(
       "lora.r" = [64]
       "train.scheduler" = "cosine"
 
-    A run that is finished in DIR is skipped, and a run that fails does not stop the others. With several jobs, the visible
-    GPUs are shared among them. The exit code is 2 if any run failed.
+    A run that is finished in DIR is skipped, and a run that fails does not stop the others. With several
+    jobs, the visible GPUs are shared among them. The exit code is 2 if any run failed.
     """
     from collect import grid as grids
     from collect.packages import cache_folder
@@ -147,7 +192,9 @@ def grid(
 
 
 def _keep_quiet(configs: Sequence[Config]) -> None:
-    """Before the libraries are imported: no hub where all is local, and no progress bars in a file or in CI."""
+    """Before the libraries are imported: no hub where all is local, and no progress bars in a file or in
+    CI.
+    """
     from collect import data, model
 
     if all(model.is_local(config) and data.is_local(config) for config in configs):
@@ -164,7 +211,9 @@ def _one(config: Config, folder: Path, cache: Path) -> None:
 
         train.require(config)
     except ImportError as error:
-        raise InputError(f"{error.name or error} is not installed; pip install 'stop-replay[collect]'") from None
+        raise InputError(
+            f"{error.name or error} is not installed; pip install 'stop-replay[collect]'"
+        ) from None
     try:
         fit = train.fit(config, folder, cache, progress=sys.stderr.isatty())
     except train.Busy as error:
@@ -180,9 +229,13 @@ def _one(config: Config, folder: Path, cache: Path) -> None:
     if rank() > 0:
         return
     if not fit.trained:
-        click.echo(f"{config.name}: finished already, skipped ({fit.evals} evals, {fit.step:g} steps)", err=True)
+        click.echo(
+            f"{config.name}: finished already, skipped ({fit.evals} evals, {fit.step:g} steps)", err=True
+        )
         return
-    scores = ", ".join(f"{name} {value:.4g}" for name, value in fit.metrics.items() if name in train.modes(config))
+    scores = ", ".join(
+        f"{name} {value:.4g}" for name, value in fit.metrics.items() if name in train.modes(config)
+    )
     click.echo(f"{config.name}: done ({scores})", err=True)
 
 

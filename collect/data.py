@@ -1,4 +1,6 @@
-"""Texts for one fine-tune: read, rendered, split and counted; tokens come later, from the model's own tokenizer."""
+"""Texts for one fine-tune: read, rendered, split and counted; tokens come later, from the model's own
+tokenizer.
+"""
 
 from __future__ import annotations
 
@@ -55,18 +57,29 @@ class Texts:
     def record(self) -> dict[str, Any]:
         """Size and SHA-256 of each split and of the generic texts, for the header of the log."""
         splits: dict[str, Sequence[Example | str]]
-        splits = {"train": self.train, "validation": self.validation, "test": self.test, "generic": self.generic}
-        return {name: {"examples": len(split), "sha256": _digest(split)} for name, split in splits.items() if split}
+        splits = {
+            "train": self.train,
+            "validation": self.validation,
+            "test": self.test,
+            "generic": self.generic,
+        }
+        return {
+            name: {"examples": len(split), "sha256": _digest(split)}
+            for name, split in splits.items()
+            if split
+        }
 
 
 def load(config: Config, cache: Path) -> Texts:
     """The splits that the config asks for; the same config gives the same examples in the same order.
 
-    Raises InputError where a file, a column or a split cannot be had, where two splits share an example, and where the
-    labels do not fit.
+    Raises InputError where a file, a column or a split cannot be had, where two splits share an example, and
+    where the labels do not fit.
     """
     data = config.data
-    source, target = (data.text, data.label) if config.task == "classification" else (data.prompt, data.answer)
+    source, target = (
+        (data.text, data.label) if config.task == "classification" else (data.prompt, data.answer)
+    )
     assert source is not None
     assert target is not None
 
@@ -86,7 +99,10 @@ def load(config: Config, cache: Path) -> Texts:
         def part(name: str, size: int | None) -> list[Example]:
             return _take(examples(name), size, _origin(data, name), data.seed)
 
-        train, validation = part(data.train_file, data.train_size), part(data.validation_file, data.validation_size)
+        train, validation = (
+            part(data.train_file, data.train_size),
+            part(data.validation_file, data.validation_size),
+        )
         test = [] if data.test_file is None else part(data.test_file, data.test_size)
         if not data.allow_overlap:
             _check_disjoint(train, validation, test)
@@ -95,7 +111,8 @@ def load(config: Config, cache: Path) -> Texts:
 
 
 def generic(config: Config, cache: Path) -> list[str]:
-    """The texts of [generic], none where there is no such section; the same config gives the same texts in the same order.
+    """The texts of [generic], none where there is no such section; the same config gives the same texts in
+    the same order.
 
     Raises InputError where the file or the column cannot be had, and where it has too few different texts.
     """
@@ -112,7 +129,10 @@ def generic(config: Config, cache: Path) -> list[str]:
 
 def is_local(config: Config) -> bool:
     """Whether the texts need no hub."""
-    return all(source is None or source.hub is None or _folder(config, source) is not None for source in (config.data, config.generic))
+    return all(
+        source is None or source.hub is None or _folder(config, source) is not None
+        for source in (config.data, config.generic)
+    )
 
 
 def _origin(source: Data | Generic, name: str) -> str:
@@ -139,7 +159,10 @@ def _rows(config: Config, source: Data | Generic, name: str, cache: Path) -> lis
         rows = _parsed(content, name)
     kept = [row for row in rows if all(str(row.get(key)) == value for key, value in source.where.items())]
     if not kept:
-        raise InputError(f"{_origin(source, name)}: the data set is empty" + (f" where {source.where}" if source.where else ""))
+        raise InputError(
+            f"{_origin(source, name)}: the data set is empty"
+            + (f" where {source.where}" if source.where else "")
+        )
     return kept
 
 
@@ -152,12 +175,18 @@ def _hub_rows(config: Config, source: Data | Generic, split: str) -> list[Row]:
     try:
         import datasets
     except ImportError:
-        raise InputError(f"{section}.hub = {source.hub!r} needs the datasets library (pip install 'stop-replay[hub]')") from None
+        raise InputError(
+            f"{section}.hub = {source.hub!r} needs the datasets library (pip install 'stop-replay[hub]')"
+        ) from None
     try:
-        found = datasets.load_dataset(source.hub if folder is None else str(folder), source.hub_config, split=split)
+        found = datasets.load_dataset(
+            source.hub if folder is None else str(folder), source.hub_config, split=split
+        )
         rows: list[Row] = found.to_list()
     except Exception as error:  # whatever the reader of that kind of data set raises
-        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        reason = next(
+            (line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__
+        )
         raise InputError(f"{section}.hub = {source.hub!r}: split {split!r} cannot be had: {reason}") from None
     for column, feature in found.features.items():
         if isinstance(feature, datasets.ClassLabel):
@@ -179,20 +208,30 @@ def _parsed(content: bytes, name: str) -> list[Row]:
     suffix = path.suffix.lower()
     try:
         if suffix in (".jsonl", ".ndjson"):
-            return _objects([json.loads(line) for line in content.decode().split("\n") if line.strip()], "every line must be a JSON object")
+            return _objects(
+                [json.loads(line) for line in content.decode().split("\n") if line.strip()],
+                "every line must be a JSON object",
+            )
         if suffix == ".json":
-            return _objects(json.loads(content), "it must be a list of JSON objects; one object a line is .jsonl")
+            return _objects(
+                json.loads(content), "it must be a list of JSON objects; one object a line is .jsonl"
+            )
         if suffix == ".csv":
             return list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline="")))
         if suffix == ".tsv":
             # strict, as in a file that does not quote a lone quote would swallow rows
-            return list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""), delimiter="\t", strict=True))
+            return list(
+                csv.DictReader(
+                    io.StringIO(content.decode("utf-8-sig"), newline=""), delimiter="\t", strict=True
+                )
+            )
         if suffix == ".parquet":
             return _parquet(content, name)
     except (ValueError, csv.Error) as error:
         raise InputError(f"{name}: not readable as {suffix[1:]} ({error})") from None
     raise InputError(
-        f"{name}: the format is unknown; it must end in .jsonl, .json, .csv, .tsv or .parquet, or in one of these and .gz, .bz2 or .xz"
+        f"{name}: the format is unknown; it must end in .jsonl, .json, .csv, .tsv or .parquet, or in one of"
+        " these and .gz, .bz2 or .xz"
     )
 
 
@@ -206,7 +245,10 @@ def _parquet(content: bytes, name: str) -> list[Row]:
     import pandas as pd
 
     try:
-        return [{str(key): value for key, value in row.items()} for row in pd.read_parquet(io.BytesIO(content)).to_dict("records")]
+        return [
+            {str(key): value for key, value in row.items()}
+            for row in pd.read_parquet(io.BytesIO(content)).to_dict("records")
+        ]
     except ImportError:
         raise InputError(f"{name}: reading Parquet needs pyarrow (pip install 'stop-replay[hub]')") from None
 
@@ -220,7 +262,13 @@ def _usable(rows: list[Row], templates: Sequence[str], source: Data | Generic) -
 
 
 def _columns(template: str) -> list[str]:
-    return [column for column, _ in _FIELD.findall(template)] if "{" in template else [template] if template else []
+    return (
+        [column for column, _ in _FIELD.findall(template)]
+        if "{" in template
+        else [template]
+        if template
+        else []
+    )
 
 
 def _is_empty(value: Any) -> bool:
@@ -233,10 +281,13 @@ def _render(template: str, row: Row, name: str) -> str:
         template = f"{{{template}}}" if template else ""
     for column, words in _FIELD.findall(template):
         if column not in row:
-            raise InputError(f"{name} has no column {column!r}; it has {suggestion(column, [key for key in row if key])}")
+            raise InputError(
+                f"{name} has no column {column!r}; it has {suggestion(column, [key for key in row if key])}"
+            )
         if _is_empty(row[column]):
             raise InputError(
-                f"{name}: column {column!r} is empty in one row; give a value to all, or set drop_empty = true to leave such rows out"
+                f"{name}: column {column!r} is empty in one row; give a value to all, or set drop_empty ="
+                " true to leave such rows out"
             )
         if words and not int(words):
             raise InputError(f"{name}: {{{column}:{words}}} takes no word of the column; give 1 or more")
@@ -247,13 +298,16 @@ def _first_words(text: str, count: str | None) -> str:
     return " ".join(text.split()[: int(count)]) if count else text
 
 
-def _split(examples: list[Example], data: Data, origin: str) -> tuple[list[Example], list[Example], list[Example]]:
+def _split(
+    examples: list[Example], data: Data, origin: str
+) -> tuple[list[Example], list[Example], list[Example]]:
     held_out = (data.validation_size or 0) + (data.test_size or 0)
     size = len(examples) - held_out if data.train_size is None else data.train_size
     if size < 1 or size + held_out > len(examples):
         raise InputError(
-            f"{origin} has {len(examples)} different examples; train {'(the rest)' if data.train_size is None else size}, "
-            f"validation {data.validation_size} and test {data.test_size or 0} do not fit into it"
+            f"{origin} has {len(examples)} different examples; train"
+            f" {'(the rest)' if data.train_size is None else size}, validation {data.validation_size} and"
+            f" test {data.test_size or 0} do not fit into it"
         )
     shuffled = random.Random(data.seed).sample(examples, len(examples))
     # held-out examples come first, so that runs with other train sizes are judged on the same ones
@@ -274,19 +328,33 @@ def _check_disjoint(train: list[Example], validation: list[Example], test: list[
     splits = {"train": set(train), "validation": set(validation), "test": set(test)}
     for first, second in (("train", "validation"), ("train", "test"), ("validation", "test")):
         if shared := len(splits[first] & splits[second]):
-            raise InputError(f"{shared} examples are in both {first} and {second}; remove them, or set data.allow_overlap = true")
+            raise InputError(
+                f"{shared} examples are in both {first} and {second}; remove them, or set data.allow_overlap"
+                " = true"
+            )
 
 
-def _labels(train: list[Example], validation: list[Example], test: list[Example], name: str) -> tuple[str, ...]:
+def _labels(
+    train: list[Example], validation: list[Example], test: list[Example], name: str
+) -> tuple[str, ...]:
     counts = Counter(example.target for example in train)
     if len(counts) < 2:
-        raise InputError(f"data.label = {name!r} is {next(iter(counts))!r} in all training examples; a classifier needs two values or more")
+        raise InputError(
+            f"data.label = {name!r} is {next(iter(counts))!r} in all training examples; a classifier needs"
+            " two values or more"
+        )
     if len(counts) > 20 and len(counts) > len(train) / 2:
-        raise InputError(f"data.label = {name!r} has {len(counts)} values in {len(train)} training examples; it is no class label")
+        raise InputError(
+            f"data.label = {name!r} has {len(counts)} values in {len(train)} training examples; it is no"
+            " class label"
+        )
     for split, examples in (("validation", validation), ("test", test)):
         if unseen := sorted({example.target for example in examples} - set(counts)):
             known = suggestion(unseen[0], counts)
-            raise InputError(f"label {unseen[0]!r} of the {split} examples is not in the training examples; these have {known}")
+            raise InputError(
+                f"label {unseen[0]!r} of the {split} examples is not in the training examples; these have"
+                f" {known}"
+            )
     return tuple(sorted(counts))
 
 

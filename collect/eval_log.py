@@ -1,4 +1,5 @@
-"""EvalLog: writes the eval log of `replay.importers.eval_log`, line by line, so that a kill loses at most the eval in flight.
+"""EvalLog: writes the eval log of `replay.readers.formats.eval_log`, line by line, so that a kill loses at
+most the eval in flight.
 
 Used as a callback of any transformers Trainer, or called from a training loop of one's own.
 """
@@ -20,7 +21,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 from collect.config import Config, parse_record
 from collect.machine import Energy, hardware, peak_memory, processes, summed, versions
 from replay.errors import InputError, ReplayWarning, suggestion
-from replay.importers.eval_log import FORMAT_NAME, VERSION, decode, encode, entries, number
+from replay.readers.formats.eval_log import FORMAT_NAME, VERSION, decode, encode, entries, number
 
 if TYPE_CHECKING:
     from transformers import TrainerCallback as _Callback
@@ -36,18 +37,49 @@ FILE_NAME = "eval_log.jsonl"
 #: How the header line of every log begins.
 _BEGIN = encode({"format": FORMAT_NAME}).rstrip("}\n")
 _HEADER = (
-    "modes", "monitor", "planned_steps", "planned_epochs", "model", "dataset", "group", "hyperparameters", "seed", "versions",
-    "hardware", "data", "config", "devices", "lora",
-)  # fmt: skip
+    "modes",
+    "monitor",
+    "planned_steps",
+    "planned_epochs",
+    "model",
+    "dataset",
+    "group",
+    "hyperparameters",
+    "seed",
+    "versions",
+    "hardware",
+    "data",
+    "config",
+    "devices",
+    "lora",
+)
 #: What makes two runs different runs: a log is only continued where these are the same.
 _IDENTITY = ("config", "model", "dataset", "data", "hyperparameters", "seed")
 #: Numbers that transformers and TRL add to an evaluation's metrics.
-NOT_METRICS = ("_runtime", "_samples_per_second", "_steps_per_second", "_model_preparation_time", "_num_tokens")
+NOT_METRICS = (
+    "_runtime",
+    "_samples_per_second",
+    "_steps_per_second",
+    "_model_preparation_time",
+    "_num_tokens",
+)
 _HYPERPARAMETERS = (
-    "learning_rate", "lr_scheduler_type", "lr_scheduler_kwargs", "warmup_steps", "per_device_train_batch_size",
-    "gradient_accumulation_steps", "gradient_checkpointing", "optim", "weight_decay", "max_grad_norm", "label_smoothing_factor",
-    "max_steps", "num_train_epochs", "bf16", "fp16",
-)  # fmt: skip
+    "learning_rate",
+    "lr_scheduler_type",
+    "lr_scheduler_kwargs",
+    "warmup_steps",
+    "per_device_train_batch_size",
+    "gradient_accumulation_steps",
+    "gradient_checkpointing",
+    "optim",
+    "weight_decay",
+    "max_grad_norm",
+    "label_smoothing_factor",
+    "max_steps",
+    "num_train_epochs",
+    "bf16",
+    "fp16",
+)
 _LORA = ("r", "lora_alpha", "lora_dropout", "target_modules", "modules_to_save", "use_rslora", "use_dora")
 #: What a training log entry holds.
 _TRAIN = ("loss", "learning_rate", "grad_norm")
@@ -56,7 +88,9 @@ _WASTE = ("wall_seconds", "train_seconds", "tokens", "padded_tokens", "flops", "
 
 
 class Existing(NamedTuple):
-    """A log that is already there: header, the other records, last step, number of evals, whether it ended, or is torn."""
+    """A log that is already there: header, the other records, last step, number of evals, whether it ended,
+    or is torn.
+    """
 
     header: dict[str, Any]
     records: list[dict[str, Any]]
@@ -66,7 +100,9 @@ class Existing(NamedTuple):
     torn: bool
 
     def differs(self, header: Mapping[str, Any], names: Sequence[str] = _IDENTITY) -> str | None:
-        """The first entry in which a run with this header is another run (``learning_rate 0.001 there, 0.002 here``), or None."""
+        """The first entry in which a run with this header is another run (``learning_rate 0.001 there, 0.002
+        here``), or None.
+        """
         mine = decode(encode({name: header.get(name) for name in names}))
         for name in names:
             if (found := _difference(self.header.get(name), mine[name], name)) is not None:
@@ -74,13 +110,17 @@ class Existing(NamedTuple):
         return None
 
     def checkpoints(self) -> list[int]:
-        """Steps whose checkpoint was completely written, ascending; whether it is still there, only the folder tells."""
+        """Steps whose checkpoint was completely written, ascending; whether it is still there, only the
+        folder tells.
+        """
         steps = {number(record.get("step")) for record in self.records if record.get("kind") == "checkpoint"}
         return sorted(int(step) for step in steps if step is not None and math.isfinite(step))
 
 
 def existing(folder: Path) -> Existing | None:
-    """The log in a folder, or None where there is none; raises InputError where the file there is not such a log."""
+    """The log in a folder, or None where there is none; raises InputError where the file there is not such a
+    log.
+    """
     path = folder / FILE_NAME
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
@@ -95,7 +135,9 @@ def existing(folder: Path) -> Existing | None:
         # the kill came while the very first line was written: there is nothing in it to keep
         return Existing({}, [], 0.0, 0, False, True)
     if header.get("format") != FORMAT_NAME or header.get("version") != VERSION:
-        raise InputError(f"{path} is there already and is no eval log of version {VERSION}; nothing is written over it")
+        raise InputError(
+            f"{path} is there already and is no eval log of version {VERSION}; nothing is written over it"
+        )
     records = []
     for line in lines[1:]:
         try:
@@ -109,7 +151,9 @@ def existing(folder: Path) -> Existing | None:
 
 
 def other_config(log: Existing, config: Config) -> str | None:
-    """How the config of a log differs from this one, or None; settings that an older version did not know have their default."""
+    """How the config of a log differs from this one, or None; settings that an older version did not know
+    have their default.
+    """
     old = log.header.get("config")
     if not isinstance(old, dict):
         return "its log says no config"
@@ -119,7 +163,9 @@ def other_config(log: Existing, config: Config) -> str | None:
 
 
 def config_of(folder: Path, root: Path) -> Config:
-    """The config that the log in a folder was made with, local paths relative to ``root``; raises InputError where it has none."""
+    """The config that the log in a folder was made with, local paths relative to ``root``; raises InputError
+    where it has none.
+    """
     log = existing(folder)
     if log is None:
         raise InputError(f"{folder} holds no {FILE_NAME}; it must be the folder of a run of collect")
@@ -130,10 +176,11 @@ def config_of(folder: Path, root: Path) -> Config:
 
 
 class EvalLog(_Callback):
-    """The record of one run: ``folder/eval_log.jsonl``, and ``folder/step_signals.bin`` beside it where a LoRA model is trained.
+    """The record of one run: ``folder/eval_log.jsonl``, and ``folder/step_signals.bin`` beside it where a
+    LoRA model is trained.
 
-    As a callback it fills the header from the Trainer, writes a line for each training log entry and one for each
-    evaluation, counts time, tokens and memory itself, and measures the LoRA adapter::
+    As a callback it fills the header from the Trainer, writes a line for each training log entry and one for
+    each evaluation, counts time, tokens and memory itself, and measures the LoRA adapter::
 
         trainer.add_callback(EvalLog("logs/my-run"))
 
@@ -143,13 +190,15 @@ class EvalLog(_Callback):
             log.watch(model, optimizer)  # if it is a peft model: its LoRA signals
             log.log(step=100, metrics={"eval_loss": 0.7}, train={"loss": 0.8}, eval_seconds=2.5)
 
-    ``header`` takes the entries of the format (``modes``, ``group``, ``config``, …); ``run`` is the folder's name by default.
-    A metric that ``modes`` states must be in the first evaluation, else InputError says so there. An existing log is
-    continued only from a checkpoint of the same run, or, with ``restart``, begun again where it was cut short (what it
-    holds becomes void); everything else that is there already is an InputError, and stays. ``signals`` and
-    ``step_signals`` switch the measuring of the adapter off, at each evaluation and at each step.
+    ``header`` takes the entries of the format (``modes``, ``group``, ``config``, …); ``run`` is the folder's
+    name by default. A metric that ``modes`` states must be in the first evaluation, else InputError says so
+    there. An existing log is continued only from a checkpoint of the same run, or, with ``restart``, begun
+    again where it was cut short (what it holds becomes void); everything else that is there already is an
+    InputError, and stays. ``signals`` and ``step_signals`` switch the measuring of the adapter off, at each
+    evaluation and at each step.
 
-    Of several processes that train together each needs the callback; the first one writes, and the counters are sums.
+    Of several processes that train together each needs the callback; the first one writes, and the counters
+    are sums.
     """
 
     def __init__(
@@ -168,7 +217,8 @@ class EvalLog(_Callback):
         self.folder = Path(folder)
         self.run = run or self.folder.resolve().name
         self.header: dict[str, Any] = header
-        #: How many data sets a Trainer evaluates at one step, where that is known: they are written as one record then.
+        #: How many data sets a Trainer evaluates at one step, where that is known: they are written as one
+        #: record then.
         self.data_sets: int | None = None
         #: Whether the checkpoint of a step stays; one that does not only serves to resume.
         self.keeps: Callable[[int], bool] = lambda step: True
@@ -214,37 +264,56 @@ class EvalLog(_Callback):
     ) -> None:
         """Write one evaluation. It is on disk when this returns.
 
-        ``metrics`` are named with their data set (``eval_loss``, ``test_loss``); ``counts`` says over how many tokens or
-        examples such a metric is a mean. ``train`` may hold ``loss`` (mean since the evaluation before), ``learning_rate``
-        and ``grad_norm``; without it, what `log_train` was told is used. ``eval_seconds`` is how long this evaluation took:
-        with it, ``train_seconds`` can be told apart. ``compute`` adds counters of one's own, or replaces those that are
-        counted here. ``signals`` adds to those of a watched adapter.
+        ``metrics`` are named with their data set (``eval_loss``, ``test_loss``); ``counts`` says over how
+        many tokens or examples such a metric is a mean. ``train`` may hold ``loss`` (mean since the
+        evaluation before), ``learning_rate`` and ``grad_norm``; without it, what `log_train` was told is
+        used. ``eval_seconds`` is how long this evaluation took: with it, ``train_seconds`` can be told apart.
+        ``compute`` adds counters of one's own, or replaces those that are counted here. ``signals`` adds to
+        those of a watched adapter.
         """
-        self._evaluation(step, metrics, epoch=epoch, train=train, seconds=eval_seconds, compute=compute, signals=signals,
-                         counts=counts, saved=saved)  # fmt: skip
+        self._evaluation(
+            step,
+            metrics,
+            epoch=epoch,
+            train=train,
+            seconds=eval_seconds,
+            compute=compute,
+            signals=signals,
+            counts=counts,
+            saved=saved,
+        )
         self._end_of_eval()
 
     def log_train(self, step: int, values: Mapping[str, Any], *, epoch: float | None = None) -> None:
-        """Write one training log entry: ``loss`` (mean since the entry before), ``learning_rate``, ``grad_norm``."""
+        """Write one training log entry: ``loss`` (mean since the entry before), ``learning_rate``,
+        ``grad_norm``.
+        """
         plain = _plain({name: values[name] for name in _TRAIN if name in values})
         self._open(step)
         self._write({"kind": "train", "step": int(step), "epoch": epoch, **plain, "compute": self._so_far()})
         self._remember_train(int(step), plain)
 
     def count(self, **amounts: Any) -> None:
-        """Add to counters: ``tokens=512``. Names that begin with ``eval_`` are of the evaluation in progress."""
+        """Add to counters: ``tokens=512``. Names that begin with ``eval_`` are of the evaluation in
+        progress.
+        """
         for name, amount in amounts.items():
             self._local[name] = self._local.get(name, 0) + amount
 
     def watch(self, model: Any, optimizer: Any = None) -> None:
-        """Measure the LoRA adapter of a peft model at each evaluation, and, with its optimizer, at each step of that.
+        """Measure the LoRA adapter of a peft model at each evaluation, and, with its optimizer, at each step
+        of that.
 
-        Steps are counted from the last one that is in the log. Raises InputError where the model has no LoRA layer.
+        Steps are counted from the last one that is in the log. Raises InputError where the model has no LoRA
+        layer.
         """
         from collect.signals import Adapter
 
         if (adapter := Adapter.of(model)) is None:
-            raise InputError(f"{type(model).__name__} has no trainable LoRA layer whose weights are whole; there is nothing to watch")
+            raise InputError(
+                f"{type(model).__name__} has no trainable LoRA layer whose weights are whole; there is"
+                " nothing to watch"
+            )
         self._measure(adapter, self._last_step)
         if optimizer is not None and (steps := self._steps) is not None:
             done = self._last_step
@@ -257,7 +326,10 @@ class EvalLog(_Callback):
                 done += 1
                 steps.after(done, optimizer.param_groups[0]["lr"])
 
-            self._hooks += [optimizer.register_step_pre_hook(before), optimizer.register_step_post_hook(after)]
+            self._hooks += [
+                optimizer.register_step_pre_hook(before),
+                optimizer.register_step_post_hook(after),
+            ]
 
     def reference(self, metrics: Mapping[str, Any], *, eval_seconds: float | None = None) -> None:
         """Write what the base model gives on the eval sets, the adapter switched off."""
@@ -275,15 +347,19 @@ class EvalLog(_Callback):
         self._mark = time.perf_counter()
 
     def checkpoint(self, step: int, *, kept: bool = True) -> None:
-        """Write that a checkpoint of this step is complete; ``kept`` says whether it stays, or only serves to resume."""
+        """Write that a checkpoint of this step is complete; ``kept`` says whether it stays, or only serves to
+        resume.
+        """
         self._open(step)
         self._write({"kind": "checkpoint", "step": int(step), "kept": kept, "compute": self._totals()})
 
     def resume(self, step: int) -> None:
-        """Go on with the log from the checkpoint of this step; what it holds after that step is void from now on.
+        """Go on with the log from the checkpoint of this step; what it holds after that step is void from now
+        on.
 
-        Without a log there, a new one begins at that step. Clocks and counters go on from that checkpoint, or else from the
-        last evaluation that is kept. Raises InputError where the log there is of another run, or has ended.
+        Without a log there, a new one begins at that step. Clocks and counters go on from that checkpoint, or
+        else from the last evaluation that is kept. Raises InputError where the log there is of another run,
+        or has ended.
         """
         step = int(step)
         there = existing(self.folder)
@@ -292,7 +368,9 @@ class EvalLog(_Callback):
             return
         self._refuse_other(there)
         if there.ended:
-            raise InputError(f"{self.folder / FILE_NAME} has ended at step {there.step:g}; it is not continued")
+            raise InputError(
+                f"{self.folder / FILE_NAME} has ended at step {there.step:g}; it is not continued"
+            )
         self._file = (self.folder / FILE_NAME).open("ab")
         if there.torn:
             self._file.write(b"\n")
@@ -301,7 +379,8 @@ class EvalLog(_Callback):
         base = _counted(kept)
         waste = _waste(valid, base, step)
         clocks = {
-            name: number(base.pop(name, 0.0)) or 0.0 for name in ("wall_seconds", "train_seconds", "cpu_seconds", "checkpoint_seconds")
+            name: number(base.pop(name, 0.0)) or 0.0
+            for name in ("wall_seconds", "train_seconds", "cpu_seconds", "checkpoint_seconds")
         }
         self._began -= clocks["wall_seconds"]
         self._checkpoint_seconds = clocks["checkpoint_seconds"]
@@ -309,9 +388,17 @@ class EvalLog(_Callback):
         self._eval_seconds = clocks["wall_seconds"] - timed - self._checkpoint_seconds if timed else 0.0
         self._cpu -= clocks["cpu_seconds"]
         self._energy_before = number(base.pop("energy_joules", None)) if base or step else 0.0
-        self._counts = {name: value for name, value in base.items() if not name.startswith(("eval_", "peak_", "wasted_", "total_flos"))}
+        self._counts = {
+            name: value
+            for name, value in base.items()
+            if not name.startswith(("eval_", "peak_", "wasted_", "total_flos"))
+        }
         for name, value in waste.items():
-            earlier = [entries(record, "wasted").get(name) for record in there.records if record.get("kind") == "segment"]
+            earlier = [
+                entries(record, "wasted").get(name)
+                for record in there.records
+                if record.get("kind") == "segment"
+            ]
             self._counts[f"wasted_{name}"] = value + sum(number(one) or 0.0 for one in earlier)
         self._evals = len({record.get("step") for record in evals})
         self._segment = sum(record.get("kind") == "segment" for record in there.records) + 1
@@ -325,7 +412,15 @@ class EvalLog(_Callback):
             if record.get("kind") == "train":
                 plain = {name: value for name in _TRAIN if (value := number(record.get(name))) is not None}
                 self._remember_train(int(number(record.get("step")) or 0), plain)
-        self._write({"kind": "segment", "segment": self._segment, "resumed_from": step, "time": time.time(), "wasted": waste})
+        self._write(
+            {
+                "kind": "segment",
+                "segment": self._segment,
+                "resumed_from": step,
+                "time": time.time(),
+                "wasted": waste,
+            }
+        )
 
     def end(self, step: int, reason: str) -> None:
         """Write that the training ended by itself, and close the file."""
@@ -348,7 +443,9 @@ class EvalLog(_Callback):
     def __enter__(self) -> EvalLog:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if kind is None and self._file is not None:
             self.end(self._last_step, "the loop ended")
         self.close()
@@ -369,8 +466,12 @@ class EvalLog(_Callback):
     ) -> None:
         found = _plain(metrics)
         self._open(step)
-        if self._evals == 0 and (missing := [name for name in self.header.get("modes") or {} if name not in metrics]):
-            raise InputError(f"the first evaluation gave no {missing[0]!r}; it gave {suggestion(missing[0], metrics)}")
+        if self._evals == 0 and (
+            missing := [name for name in self.header.get("modes") or {} if name not in metrics]
+        ):
+            raise InputError(
+                f"the first evaluation gave no {missing[0]!r}; it gave {suggestion(missing[0], metrics)}"
+            )
         record: dict[str, Any] = {
             "kind": "eval",
             "step": int(step),
@@ -413,7 +514,9 @@ class EvalLog(_Callback):
             del self._counts[name]
 
     def _merge_counts(self, *, together: bool = False) -> None:
-        """Take up what was counted since the last time; of all processes, where they all come here ``together``."""
+        """Take up what was counted since the last time; of all processes, where they all come here
+        ``together``.
+        """
         local = _plain(self._local)
         self._local.clear()
         if together:
@@ -432,14 +535,23 @@ class EvalLog(_Callback):
         elif there is not None:
             self._refuse_other(there)
             raise InputError(
-                f"{self.folder / FILE_NAME} holds this run already, up to step {there.step:g} ({there.evals} evals); "
-                "resume it from a checkpoint, or give another folder"
+                f"{self.folder / FILE_NAME} holds this run already, up to step {there.step:g} ({there.evals}"
+                " evals); resume it from a checkpoint, or give another folder"
             )
         self.folder.mkdir(parents=True, exist_ok=True)
         self._file = (self.folder / FILE_NAME).open(fresh)
         created = datetime.now(UTC).isoformat(timespec="seconds")
         defaults = {"modes": {}, "versions": versions(), "hardware": hardware()}
-        self._write({"format": FORMAT_NAME, "version": VERSION, "run": self.run, "created": created, **defaults, **self.header})
+        self._write(
+            {
+                "format": FORMAT_NAME,
+                "version": VERSION,
+                "run": self.run,
+                "created": created,
+                **defaults,
+                **self.header,
+            }
+        )
         if hasattr(os, "O_DIRECTORY"):  # the file's name must survive a crash too
             folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
             os.fsync(folder)
@@ -447,7 +559,9 @@ class EvalLog(_Callback):
 
     def _refuse_other(self, there: Existing) -> None:
         if (found := there.differs(self.header)) is not None:
-            raise InputError(f"{self.folder / FILE_NAME} is the log of another run ({found}); nothing is written over it")
+            raise InputError(
+                f"{self.folder / FILE_NAME} is the log of another run ({found}); nothing is written over it"
+            )
 
     def _write(self, record: Mapping[str, Any]) -> None:
         assert self._file is not None
@@ -475,7 +589,10 @@ class EvalLog(_Callback):
 
     def _compute(self, *, timed: bool) -> dict[str, Any]:
         wall = time.perf_counter() - self._began
-        seconds = {"wall_seconds": wall, "cpu_seconds": time.process_time() - self._cpu + self._others.get("cpu_seconds", 0.0)}
+        seconds = {
+            "wall_seconds": wall,
+            "cpu_seconds": time.process_time() - self._cpu + self._others.get("cpu_seconds", 0.0),
+        }
         if timed:
             train = wall - self._eval_seconds - self._checkpoint_seconds
             seconds = {"train_seconds": train, "eval_seconds": self._this_eval, **seconds}
@@ -484,11 +601,15 @@ class EvalLog(_Callback):
         joules = None if self._energy is None else self._energy.joules()
         if joules is not None and self._energy_before is not None:
             seconds["energy_joules"] = joules + self._others.get("energy_joules", 0.0) + self._energy_before
-        peaks = peak_memory() | {name: value for name, value in self._others.items() if name.startswith("peak_")}
+        peaks = peak_memory() | {
+            name: value for name, value in self._others.items() if name.startswith("peak_")
+        }
         return {**seconds, **_plain(self._counts), **peaks}
 
     def _so_far(self) -> dict[str, Any]:
-        """What a kill from now on would waste; of several processes only the time is known between evaluations."""
+        """What a kill from now on would waste; of several processes only the time is known between
+        evaluations.
+        """
         alone = processes() == 1
         if alone:
             self._merge_counts()
@@ -515,7 +636,8 @@ class EvalLog(_Callback):
     # ---- the Trainer's events ----
 
     def __getattr__(self, name: str) -> Any:
-        # the Trainer calls every event of every callback; those that say nothing to a log pass by, whatever its version has
+        # the Trainer calls every event of every callback; those that say nothing to a log pass by, whatever
+        # its version has
         if name.startswith("on_"):
             return _pass
         raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
@@ -525,15 +647,22 @@ class EvalLog(_Callback):
         self._cpu = time.process_time()
         self._energy = Energy()
         if model is not None:
-            self._hooks.append(_transformer(model).register_forward_pre_hook(self._count_tokens, with_kwargs=True))
+            self._hooks.append(
+                _transformer(model).register_forward_pre_hook(self._count_tokens, with_kwargs=True)
+            )
         if not state.is_world_process_zero:
             return
         if getattr(args.eval_strategy, "value", args.eval_strategy) == "no" and not args.eval_on_start:
-            text = "the Trainer evaluates nothing, and no stop rule can be replayed without evaluations: set eval_strategy and eval_steps"
+            text = (
+                "the Trainer evaluates nothing, and no stop rule can be replayed without evaluations: set"
+                " eval_strategy and eval_steps"
+            )
             warnings.warn(text, ReplayWarning, stacklevel=2)
         for name, value in _from_trainer(args, state, model, kwargs.get("train_dataloader")).items():
             self.header.setdefault(name, value)
-        if state.global_step or (self._restart and (there := existing(self.folder)) is not None and not there.ended):
+        if state.global_step or (
+            self._restart and (there := existing(self.folder)) is not None and not there.ended
+        ):
             self.resume(state.global_step)
         adapter = None
         if model is not None and any(self._measures):
@@ -554,8 +683,8 @@ class EvalLog(_Callback):
         ids, mask = inputs.get("input_ids"), inputs.get("attention_mask")
         if ids is not None:
             prefix = "" if model.training else "eval_"
-            # a sum stays on its device until an evaluation is written: no wait for the GPU at each step. While it generates,
-            # a model gets one token at a time and the mask of all before.
+            # a sum stays on its device until an evaluation is written: no wait for the GPU at each step.
+            # While it generates, a model gets one token at a time and the mask of all before.
             real = ids.numel() if mask is None or mask.shape != ids.shape else mask.detach().sum()
             self.count(**{f"{prefix}tokens": real, f"{prefix}padded_tokens": ids.numel()})
 
@@ -568,7 +697,9 @@ class EvalLog(_Callback):
         if self._steps is not None:
             self._steps.before()
 
-    def on_optimizer_step(self, args: Any, state: Any, control: Any, optimizer: Any = None, **kwargs: Any) -> None:
+    def on_optimizer_step(
+        self, args: Any, state: Any, control: Any, optimizer: Any = None, **kwargs: Any
+    ) -> None:
         if self._steps is not None:
             groups = getattr(optimizer, "param_groups", None)
             self._steps.after(state.global_step + 1, groups[0]["lr"] if groups else None)
@@ -576,28 +707,44 @@ class EvalLog(_Callback):
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._mark = time.perf_counter()
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+    def on_log(
+        self, args: Any, state: Any, control: Any, logs: Mapping[str, Any] | None = None, **kwargs: Any
+    ) -> None:
         if self._file is not None and logs and "loss" in logs:
             self.log_train(state.global_step, logs, epoch=state.epoch)
             self._mark = time.perf_counter()
 
-    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+    def on_evaluate(
+        self, args: Any, state: Any, control: Any, metrics: Mapping[str, Any] | None = None, **kwargs: Any
+    ) -> None:
         if not self._hooks:
             return  # an evaluation outside of the training
         now = time.perf_counter()
         found = {
             name: value
             for name, value in (metrics or {}).items()
-            if not name.endswith(NOT_METRICS) and name not in ("epoch", "step", "num_input_tokens_seen") and _is_number(value)
+            if not name.endswith(NOT_METRICS)
+            and name not in ("epoch", "step", "num_input_tokens_seen")
+            and _is_number(value)
         }
         if not found:
             raise InputError(
                 "the evaluation gave no loss and no metric: the Trainer does not know the labels; "
                 "a peft model needs TrainingArguments(label_names=['labels'])"
             )
-        begun = self._in_eval if self._in_eval is not None and self._in_eval["step"] == state.global_step else None
+        begun = (
+            self._in_eval
+            if self._in_eval is not None and self._in_eval["step"] == state.global_step
+            else None
+        )
         if begun is None:
-            begun = self._in_eval = {"step": state.global_step, "metrics": {}, "seconds": 0.0, "sets": 0, "written": False}
+            begun = self._in_eval = {
+                "step": state.global_step,
+                "metrics": {},
+                "seconds": 0.0,
+                "sets": 0,
+                "written": False,
+            }
         begun["metrics"] |= {name: value for name, value in found.items() if name not in begun["metrics"]}
         begun["seconds"] += now - self._mark
         begun["sets"] += 1
@@ -640,7 +787,11 @@ class EvalLog(_Callback):
             self._merge_all(state)
         if self._file is not None:
             whole = state.global_step >= state.max_steps
-            reason = "all planned steps are done" if whole else f"stopped at step {state.global_step} of {state.max_steps}"
+            reason = (
+                "all planned steps are done"
+                if whole
+                else f"stopped at step {state.global_step} of {state.max_steps}"
+            )
             self.end(state.global_step, reason)
         self.close()
 
@@ -663,7 +814,9 @@ def _pass(*_: Any, **__: Any) -> None:
 
 
 def _transformer(model: Any) -> Any:
-    """The model that all tokens go through: beneath peft's, which generation passes by, unless peft replaces the tokens itself."""
+    """The model that all tokens go through: beneath peft's, which generation passes by, unless peft replaces
+    the tokens itself.
+    """
     config = getattr(model, "active_peft_config", None)
     return model if config is None or config.is_prompt_learning else model.get_base_model()
 
@@ -672,7 +825,9 @@ def _checkpoint_folder(args: Any, state: Any) -> Path:
     return Path(args.output_dir) / f"checkpoint-{state.global_step}"
 
 
-def _kept(records: Sequence[Mapping[str, Any]], step: float) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+def _kept(
+    records: Sequence[Mapping[str, Any]], step: float
+) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
     """(records that are valid up to ``step``, records that were valid until now)."""
     valid: list[Mapping[str, Any]] = []
     for record in records:
@@ -707,7 +862,9 @@ def _from_trainer(args: Any, state: Any, model: Any, batches: Any) -> dict[str, 
     """Header entries that the Trainer knows."""
     given = {name: getattr(args, name) for name in _HYPERPARAMETERS if hasattr(args, name)}
     given.pop("num_train_epochs" if args.max_steps > 0 else "max_steps", None)
-    hyperparameters = {name: getattr(value, "value", value) for name, value in given.items()}  # enumerations by their value
+    hyperparameters = {
+        name: getattr(value, "value", value) for name, value in given.items()
+    }  # enumerations by their value
     for name in ("lr_scheduler_kwargs", "gradient_checkpointing"):
         if not hyperparameters.get(name):
             hyperparameters.pop(name, None)

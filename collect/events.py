@@ -1,6 +1,7 @@
 """TensorBoard events of a run, under the tags of transformers' own callback.
 
-torch's writer puts the machine's name into the file's name, and keeps values back in a queue; this one does neither.
+torch's writer puts the machine's name into the file's name, and keeps values back in a queue; this one does
+neither.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ __all__ = ["EventFile", "Events"]
 
 
 class EventFile:
-    """An event file of scalars, with the methods that the callback calls; each value is with the system when written."""
+    """An event file of scalars, with the methods that the callback calls; each value is with the system when
+    written.
+    """
 
     def __init__(self, folder: Path, name: str) -> None:
         second = int(time.time())
@@ -31,7 +34,13 @@ class EventFile:
         if self._records is None:
             self._records = RecordWriter(self._path.open("xb"))
             self._add(Event(wall_time=time.time(), file_version="brain.Event:2"))
-        self._add(Event(wall_time=time.time(), step=step, summary=Summary(value=[Summary.Value(tag=tag, simple_value=value)])))
+        self._add(
+            Event(
+                wall_time=time.time(),
+                step=step,
+                summary=Summary(value=[Summary.Value(tag=tag, simple_value=value)]),
+            )
+        )
 
     def _add(self, event: Any) -> None:
         self._records.write(event.SerializeToString())

@@ -1,6 +1,8 @@
-"""Floating-point operations, measured: once for each shape of a batch, by torch's own formulas for dispatched operations.
+"""Floating-point operations, measured: once for each shape of a batch, by torch's own formulas for dispatched
+operations.
 
-It counts matrix products, convolutions and attention, forward and backward, and not what is done element by element.
+It counts matrix products, convolutions and attention, forward and backward, and not what is done element by
+element.
 """
 
 from __future__ import annotations
@@ -32,8 +34,14 @@ class Meter:
 
     @contextlib.contextmanager
     def measure(self, counter: str, inputs: Mapping[str, Any], kind: str = "") -> Iterator[None]:
-        """Count what runs inside under ``counter``; ``inputs`` is the batch, whose shape decides, for passes of one ``kind``."""
-        key = (counter, kind, *(tuple(inputs[name].shape) for name in ("input_ids", "labels") if name in inputs))
+        """Count what runs inside under ``counter``; ``inputs`` is the batch, whose shape decides, for passes
+        of one ``kind``.
+        """
+        key = (
+            counter,
+            kind,
+            *(tuple(inputs[name].shape) for name in ("input_ids", "labels") if name in inputs),
+        )
         if key in self._known:
             yield
         else:
@@ -53,8 +61,8 @@ class Meter:
 class Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the operations of what is dispatched inside, by torch's own formulas, and changes nothing of it.
 
-    torch's FlopCounterMode (2.13) takes operations apart that it has no formula for, which rounds their results differently: a
-    run whose passes are measured would not be that of one resumed, or not measured.
+    torch's FlopCounterMode (2.13) takes operations apart that it has no formula for, which rounds their
+    results differently: a run whose passes are measured would not be that of one resumed, or not measured.
     """
 
     def __init__(self) -> None:
@@ -72,7 +80,9 @@ class Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _cpu_attention() -> dict[Any, Any]:
-    """The fused attention that torch uses on CPUs, which its counter leaves out (torch 2.13): counted like that of GPUs."""
+    """The fused attention that torch uses on CPUs, which its counter leaves out (torch 2.13): counted like
+    that of GPUs.
+    """
     formulas: Any = torch_counter
 
     def forward(query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> int:
@@ -83,4 +93,8 @@ def _cpu_attention() -> dict[Any, Any]:
 
     name = "_scaled_dot_product_flash_attention_for_cpu"
     operations = {name: forward, f"{name}_backward": backward}
-    return {getattr(torch.ops.aten, key): formula for key, formula in operations.items() if hasattr(torch.ops.aten, key)}
+    return {
+        getattr(torch.ops.aten, key): formula
+        for key, formula in operations.items()
+        if hasattr(torch.ops.aten, key)
+    }

@@ -19,17 +19,25 @@ class Prompt(NamedTuple):
 
 
 def prompts(examples: Sequence[Example], tokenizer: Any, room: int) -> list[Prompt]:
-    """Prompts of at most ``room`` tokens, cut at their beginning; an empty one is the token that begins a text."""
+    """Prompts of at most ``room`` tokens, cut at their beginning; an empty one is the token that begins a
+    text.
+    """
     found = []
     for example in examples:
         ids = tokenizer(example.source)["input_ids"] if example.source else []
-        begin = next((token for token in (tokenizer.bos_token_id, tokenizer.eos_token_id) if token is not None), 0)
+        begin = next(
+            (token for token in (tokenizer.bos_token_id, tokenizer.eos_token_id) if token is not None), 0
+        )
         found.append(Prompt(ids[-room:] or [begin], example.target))
     return found
 
 
-def answers(model: Any, tokenizer: Any, wanted: Sequence[Prompt], *, batch_size: int, max_new_tokens: int) -> list[str]:
-    """What the model writes after each prompt, greedily; several processes share the work, and all get all answers."""
+def answers(
+    model: Any, tokenizer: Any, wanted: Sequence[Prompt], *, batch_size: int, max_new_tokens: int
+) -> list[str]:
+    """What the model writes after each prompt, greedily; several processes share the work, and all get all
+    answers.
+    """
     import torch
 
     mine = sorted(range(rank(), len(wanted), processes()), key=lambda number: len(wanted[number].ids))
@@ -39,8 +47,13 @@ def answers(model: Any, tokenizer: Any, wanted: Sequence[Prompt], *, batch_size:
         numbers = mine[start : start + batch_size]
         width = max(len(wanted[number].ids) for number in numbers)
         # padded on the left: what is written goes on where the prompt ends
-        ids = torch.tensor([[tokenizer.pad_token_id] * (width - len(wanted[n].ids)) + wanted[n].ids for n in numbers], device=device)
-        mask = torch.tensor([[0] * (width - len(wanted[n].ids)) + [1] * len(wanted[n].ids) for n in numbers], device=device)
+        ids = torch.tensor(
+            [[tokenizer.pad_token_id] * (width - len(wanted[n].ids)) + wanted[n].ids for n in numbers],
+            device=device,
+        )
+        mask = torch.tensor(
+            [[0] * (width - len(wanted[n].ids)) + [1] * len(wanted[n].ids) for n in numbers], device=device
+        )
         out = model.generate(
             input_ids=ids,
             attention_mask=mask,
@@ -61,8 +74,8 @@ def answers(model: Any, tokenizer: Any, wanted: Sequence[Prompt], *, batch_size:
 
 
 def scores(written: Sequence[str], wanted: Sequence[str], metrics: Sequence[str]) -> dict[str, float]:
-    """``rougeL``: mean F-measure, 0 to 1 (rouge-score, with stemming). ``bleu``: that of the corpus, 0 to 100 (sacrebleu).
-    ``exact_match``: share of answers that are the same but for white space at both ends.
+    """``rougeL``: mean F-measure, 0 to 1 (rouge-score, with stemming). ``bleu``: that of the corpus, 0 to 100
+    (sacrebleu). ``exact_match``: share of answers that are the same but for white space at both ends.
     """
     found: dict[str, float] = {}
     if "rougeL" in metrics:
@@ -70,11 +83,19 @@ def scores(written: Sequence[str], wanted: Sequence[str], metrics: Sequence[str]
 
         scorer = RougeScorer(["rougeL"], use_stemmer=True)
         pairs = zip(wanted, written, strict=True)
-        found["rougeL"] = sum(scorer.score(truth, text)["rougeL"].fmeasure for truth, text in pairs) / len(wanted)
+        found["rougeL"] = sum(scorer.score(truth, text)["rougeL"].fmeasure for truth, text in pairs) / len(
+            wanted
+        )
     if "bleu" in metrics:
         import sacrebleu
 
-        found["bleu"] = float(sacrebleu.corpus_bleu([text.strip() for text in written], [[truth.strip() for truth in wanted]]).score)
+        found["bleu"] = float(
+            sacrebleu.corpus_bleu(
+                [text.strip() for text in written], [[truth.strip() for truth in wanted]]
+            ).score
+        )
     if "exact_match" in metrics:
-        found["exact_match"] = sum(text.strip() == truth.strip() for text, truth in zip(written, wanted, strict=True)) / len(wanted)
+        found["exact_match"] = sum(
+            text.strip() == truth.strip() for text, truth in zip(written, wanted, strict=True)
+        ) / len(wanted)
     return found

@@ -1,7 +1,9 @@
-"""Many runs from one file: a config, and lists of settings whose product is trained, each run in a process of its own.
+"""Many runs from one file: a config, and lists of settings whose product is trained, each run in a process of
+its own.
 
-A grid file is a config (`collect.config`) with a table ``[grid]``, or several ``[[grid]]``, whose keys are dotted config keys.
-`expand` makes the configs, `shard` takes a machine's share of them, `run_all` trains them.
+A grid file is a config (`collect.config`) with a table ``[grid]``, or several ``[[grid]]``, whose keys are
+dotted config keys. `expand` makes the configs, `shard` takes a machine's share of them, `run_all` trains
+them.
 """
 
 from __future__ import annotations
@@ -68,9 +70,11 @@ class _Run:
 
 
 def expand(path: Path) -> list[Config]:
-    """The configs of a grid file in its order: blocks one after the other, in each the last key varies fastest.
+    """The configs of a grid file in its order: blocks one after the other, in each the last key varies
+    fastest.
 
-    Raises InputError where the file cannot be read, says something impossible, or gives a run or a name twice.
+    Raises InputError where the file cannot be read, says something impossible, or gives a run or a name
+    twice.
     """
     runs, fields = _runs(path)
     configs: dict[str, Config] = {}
@@ -80,14 +84,17 @@ def expand(path: Path) -> list[Config]:
         record = config.record()
         content = json.dumps({**record, "name": None}, sort_keys=True)
         if (twin := seen.setdefault(content, config.name)) != config.name:
-            raise InputError(f"{path}: the runs {twin} and {config.name} are the same; each run must be there once")
+            raise InputError(
+                f"{path}: the runs {twin} and {config.name} are the same; each run must be there once"
+            )
         if (other := configs.setdefault(config.name, config)) is not config:
             if not (differing := list(_differing(other.record(), record))):
                 raise InputError(f"{path}: the run {config.name} is there twice; each run must be there once")
             for key, mine, theirs in differing:
                 if key not in fields and _text(key, mine) != _text(key, theirs):
                     raise InputError(
-                        f"{path}: two runs that differ in {key} are both named {config.name}; give a name with {{{key}}} in it"
+                        f"{path}: two runs that differ in {key} are both named {config.name}; give a name"
+                        f" with {{{key}}} in it"
                     )
             key, mine, theirs = differing[0]
             raise InputError(
@@ -98,7 +105,9 @@ def expand(path: Path) -> list[Config]:
 
 
 def pick(path: Path, name: str) -> Config:
-    """The config of one run of a grid file, the others unchecked: what a process that trains only this one needs."""
+    """The config of one run of a grid file, the others unchecked: what a process that trains only this one
+    needs.
+    """
     runs, _ = _runs(path)
     for run in runs:
         if run.name == name:
@@ -107,7 +116,9 @@ def pick(path: Path, name: str) -> Config:
 
 
 def only(path: Path, configs: Sequence[Config], names: Sequence[str]) -> list[Config]:
-    """Those of the configs that have one of the names, in their own order; all of them where no name is given."""
+    """Those of the configs that have one of the names, in their own order; all of them where no name is
+    given.
+    """
     known = [config.name for config in configs]
     for name in names:
         if name not in known:
@@ -168,14 +179,23 @@ def _blocks(grid: Any, path: Path) -> list[dict[str, Any]]:
     if grid is None:
         raise InputError(f'{path}: there is no [grid]; it must be a table such as "lora.r" = [2, 8]')
     blocks = [grid] if isinstance(grid, dict) else grid
-    if not isinstance(blocks, list) or not blocks or not all(isinstance(block, dict) and block for block in blocks):
-        raise InputError(f"{path}: grid = {grid!r}; it must be a table [grid], or several [[grid]], with at least one key each")
+    if (
+        not isinstance(blocks, list)
+        or not blocks
+        or not all(isinstance(block, dict) and block for block in blocks)
+    ):
+        raise InputError(
+            f"{path}: grid = {grid!r}; it must be a table [grid], or several [[grid]], with at least one key"
+            " each"
+        )
     return blocks
 
 
 @dataclass(frozen=True)
 class _Axis:
-    """Settings that move together, and the values that they take; ``varied`` where these are a list in the file."""
+    """Settings that move together, and the values that they take; ``varied`` where these are a list in the
+    file.
+    """
 
     keys: tuple[str, ...]
     values: tuple[tuple[Any, ...], ...]
@@ -192,18 +212,33 @@ def _axis(written: str, value: Any, path: Path) -> _Axis:
     keys = tuple(key.strip() for key in written.split(","))
     for key in keys:
         if key == "name":
-            raise InputError(f'{path}: name is no setting of a grid; give it at the top of the file, such as "r{{lora.r}}"')
-        if isinstance(value, dict) and key in {part.partition(".")[0] for part in _defaults()} - set(_defaults()):
-            raise InputError(f'{path}: {key} = {value!r} in [grid]; write a setting as one key in quotes, such as "lora.r" = [2, 8]')
+            raise InputError(
+                f'{path}: name is no setting of a grid; give it at the top of the file, such as "r{{lora.r}}"'
+            )
+        if isinstance(value, dict) and key in {part.partition(".")[0] for part in _defaults()} - set(
+            _defaults()
+        ):
+            raise InputError(
+                f'{path}: {key} = {value!r} in [grid]; write a setting as one key in quotes, such as "lora.r"'
+                " = [2, 8]"
+            )
     if value == []:
         raise InputError(f"{path}: {written} = [] in [grid]; it must have at least one value")
     if len(keys) == 1:
-        return _Axis(keys, tuple((item,) for item in value) if isinstance(value, list) else ((value,),), isinstance(value, list))
+        return _Axis(
+            keys,
+            tuple((item,) for item in value) if isinstance(value, list) else ((value,),),
+            isinstance(value, list),
+        )
     if not isinstance(value, list):
-        raise InputError(f"{path}: {written} = {value!r} in [grid]; it must be a list of lists of {len(keys)}")
+        raise InputError(
+            f"{path}: {written} = {value!r} in [grid]; it must be a list of lists of {len(keys)}"
+        )
     for item in value:
         if not isinstance(item, list) or len(item) != len(keys):
-            raise InputError(f"{path}: {written} has the value {item!r} in [grid]; each must be a list of {len(keys)}")
+            raise InputError(
+                f"{path}: {written} has the value {item!r} in [grid]; each must be a list of {len(keys)}"
+            )
     return _Axis(keys, tuple(tuple(item) for item in value), True)
 
 
@@ -214,7 +249,9 @@ def _with(raw: Mapping[str, Any], key: str, value: Any, path: Path, above: str =
         return {**raw, key: value}
     inner = raw.get(first, {})
     if not isinstance(inner, Mapping):
-        raise InputError(f"{path}: unknown key {above}{key} in [grid]; {above}{first} = {inner!r} is no table")
+        raise InputError(
+            f"{path}: unknown key {above}{key} in [grid]; {above}{first} = {inner!r} is no table"
+        )
     return {**raw, first: _with(inner, rest, value, path, f"{above}{first}.")}
 
 
@@ -226,7 +263,9 @@ def _defaults() -> dict[str, Any]:
         options = typing.get_args(hints[field.name]) or (hints[field.name],)
         if section := [option for option in options if dataclasses.is_dataclass(option)]:
             for inner in dataclasses.fields(section[0]):
-                found[f"{field.name}.{inner.name}"] = None if inner.default is dataclasses.MISSING else inner.default
+                found[f"{field.name}.{inner.name}"] = (
+                    None if inner.default is dataclasses.MISSING else inner.default
+                )
         elif field.metadata.get("key", True) and field.name != "name":
             found[field.name] = None if field.default is dataclasses.MISSING else field.default
     return found
@@ -240,7 +279,10 @@ def _filled(key: str, raw: Mapping[str, Any], name: str, path: Path) -> str:
     if value is None:
         defaults = _defaults()
         if key not in defaults:
-            raise InputError(f"{path}: name = {name!r} has the field {{{key}}}; the keys of a config are {suggestion(key, defaults)}")
+            raise InputError(
+                f"{path}: name = {name!r} has the field {{{key}}}; the keys of a config are"
+                f" {suggestion(key, defaults)}"
+            )
         value = defaults[key]
     if value is None:
         raise InputError(f"{path}: name = {name!r} has the field {{{key}}}, but {key} is not set")
@@ -271,7 +313,9 @@ def _scientific(value: float) -> str:
     return f"{'-' if sign else ''}{mantissa}e{int(exponent) + len(digits) - 1}"
 
 
-def _differing(one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+def _differing(
+    one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, Any, Any]]:
     """Dotted keys in which two records differ, with both values."""
     for key in [*one, *(key for key in other if key not in one)]:
         left, right = one.get(key), other.get(key)
@@ -285,7 +329,9 @@ def _differing(one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = "
 
 
 def _finished(config: Config, out: Path) -> bool:
-    """Whether this very run has ended in the folder; what else is there is for the process of the run to judge."""
+    """Whether this very run has ended in the folder; what else is there is for the process of the run to
+    judge.
+    """
     from collect.eval_log import existing, other_config
 
     try:
@@ -296,7 +342,9 @@ def _finished(config: Config, out: Path) -> bool:
 
 
 def states(configs: Sequence[Config], out: Path) -> Iterator[tuple[str, str]]:
-    """(name, how far it is) for each run: ``finished``, ``at step 120 of 450``, ``not begun``, or why it cannot be trained there."""
+    """(name, how far it is) for each run: ``finished``, ``at step 120 of 450``, ``not begun``, or why it
+    cannot be trained there.
+    """
     from collect.eval_log import existing, other_config
 
     for config in configs:
@@ -354,7 +402,10 @@ class _Tally:
         else:
             self.failed.append(child.name)
             how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-            said = f"{child.name}: failed: {how if code < 0 else _last(lines, 'Error: ').removeprefix('Error: ') or how}"
+            said = (
+                f"{child.name}: failed:"
+                f" {how if code < 0 else _last(lines, 'Error: ').removeprefix('Error: ') or how}"
+            )
         if child.said is not None:
             child.said.close()
         if code or child.said is not None:  # a run that writes to our stderr has said itself that it is done
@@ -368,7 +419,9 @@ class _Tally:
 
 
 class _Signals:
-    """Collects the signals that ask us to stop, instead of being interrupted at any line; those that are ignored stay so."""
+    """Collects the signals that ask us to stop, instead of being interrupted at any line; those that are
+    ignored stay so.
+    """
 
     _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 
@@ -381,7 +434,9 @@ class _Signals:
                 self._before[number] = signal.signal(number, self._note)
         return self._received
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
@@ -389,14 +444,20 @@ class _Signals:
         self._received.append(number)
 
 
-def run_all(path: Path, configs: Sequence[Config], out: Path, *, jobs: int = 1, cache: Path | None = None) -> int:
-    """Train the configs of a grid file, each in a process of its own, ``jobs`` at once; returns the exit code of the command.
+def run_all(
+    path: Path, configs: Sequence[Config], out: Path, *, jobs: int = 1, cache: Path | None = None
+) -> int:
+    """Train the configs of a grid file, each in a process of its own, ``jobs`` at once; returns the exit code
+    of the command.
 
-    A crash of one run does not touch the others. What happens is said on stderr. Raises InputError where the libraries for
-    training are not installed.
+    A crash of one run does not touch the others. What happens is said on stderr. Raises InputError where the
+    libraries for training are not installed.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise InputError("collect grid starts its runs itself; for one run on several GPUs, accelerate launch -m collect run")
+        raise InputError(
+            "collect grid starts its runs itself; for one run on several GPUs, accelerate launch -m"
+            " collect run"
+        )
     for library in NEEDED:
         if importlib.util.find_spec(library) is None:
             raise InputError(f"{library} is not installed; pip install 'stop-replay[collect]'")
@@ -415,7 +476,9 @@ def run_all(path: Path, configs: Sequence[Config], out: Path, *, jobs: int = 1, 
                         config = waiting.popleft()
                         if jobs == 1:
                             _say(f"[{tally.total - len(waiting)}/{tally.total}] {config.name}")
-                        running[slot] = _start(path, config, out, cache, jobs, devices[slot % len(devices)] if devices else None)
+                        running[slot] = _start(
+                            path, config, out, cache, jobs, devices[slot % len(devices)] if devices else None
+                        )
                 if running:
                     time.sleep(_POLL_SECONDS)
         finally:
@@ -430,12 +493,27 @@ def run_all(path: Path, configs: Sequence[Config], out: Path, *, jobs: int = 1, 
     return 2 if tally.failed else 0
 
 
-def _start(path: Path, config: Config, out: Path, cache: Path | None, jobs: int, device: str | None) -> _Child:
+def _start(
+    path: Path, config: Config, out: Path, cache: Path | None, jobs: int, device: str | None
+) -> _Child:
     from collect import data, model
 
-    # without -P a file of the working folder could stand in for a library; -m needs that folder only in a bare checkout
+    # without -P a file of the working folder could stand in for a library; -m needs that folder only in a
+    # bare checkout
     safe = [] if Path(__file__).resolve().parent.parent == Path.cwd().resolve() else ["-P"]
-    command = [sys.executable, *safe, "-m", "collect", "grid", str(path), "--out", str(out), "--only", config.name, "--in-process"]
+    command = [
+        sys.executable,
+        *safe,
+        "-m",
+        "collect",
+        "grid",
+        str(path),
+        "--out",
+        str(out),
+        "--only",
+        config.name,
+        "--in-process",
+    ]
     if cache is not None:
         command += ["--cache", str(cache)]
     environment = dict(os.environ)
@@ -448,7 +526,7 @@ def _start(path: Path, config: Config, out: Path, cache: Path | None, jobs: int,
         environment.setdefault("OMP_NUM_THREADS", str(max(1, cpus // jobs)))
     if device is not None:
         environment["CUDA_VISIBLE_DEVICES"] = device
-    said = tempfile.TemporaryFile() if jobs > 1 else None  # noqa: SIM115  # closed when the run has ended
+    said = tempfile.TemporaryFile() if jobs > 1 else None  # closed when the run has ended  # noqa: SIM115
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -462,7 +540,9 @@ def _start(path: Path, config: Config, out: Path, cache: Path | None, jobs: int,
 
 
 def _stop(children: Sequence[_Child], received: list[int]) -> None:
-    """Pass a signal on to the children and wait for them; a second signal, or an error of ours, does not wait for their own end."""
+    """Pass a signal on to the children and wait for them; a second signal, or an error of ours, does not wait
+    for their own end.
+    """
     told = max(len(received), 1)
     for child in children:
         if received and received[0] == signal.SIGINT:
@@ -484,7 +564,11 @@ def _devices() -> list[str]:
     """The GPUs that children can be spread over, as CUDA_VISIBLE_DEVICES names them."""
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
     if given is not None:  # CUDA ignores what comes after -1
-        return list(itertools.takewhile(lambda device: device != "-1", (part.strip() for part in given.split(",") if part.strip())))
+        return list(
+            itertools.takewhile(
+                lambda device: device != "-1", (part.strip() for part in given.split(",") if part.strip())
+            )
+        )
     try:
         import torch
     except ImportError:

@@ -1,4 +1,6 @@
-"""The machine a training runs on: what it is, and what of it is used (time, memory, energy). Nothing names the machine."""
+"""The machine a training runs on: what it is, and what of it is used (time, memory, energy). Nothing names
+the machine.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +12,31 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["NEEDED", "Energy", "gathered", "hardware", "peak_memory", "processes", "rank", "summed", "versions"]
+__all__ = [
+    "NEEDED",
+    "Energy",
+    "gathered",
+    "hardware",
+    "peak_memory",
+    "processes",
+    "rank",
+    "summed",
+    "versions",
+]
 
 #: What every training needs.
 NEEDED = ("torch", "transformers", "peft", "accelerate")
-_LIBRARIES = ("stop-replay", "torch", "transformers", "peft", "accelerate", "trl", "bitsandbytes", "tokenizers", "numpy")
+_LIBRARIES = (
+    "stop-replay",
+    "torch",
+    "transformers",
+    "peft",
+    "accelerate",
+    "trl",
+    "bitsandbytes",
+    "tokenizers",
+    "numpy",
+)
 
 
 def versions() -> dict[str, str]:
@@ -28,7 +50,11 @@ def versions() -> dict[str, str]:
 
 def hardware() -> dict[str, Any]:
     """Kind and number of the processors."""
-    found: dict[str, Any] = {"system": platform.system(), "machine": platform.machine(), "cpus": os.cpu_count()}
+    found: dict[str, Any] = {
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "cpus": os.cpu_count(),
+    }
     if (torch := sys.modules.get("torch")) is not None:
         found["threads"] = torch.get_num_threads()
         if torch.cuda.is_available():
@@ -37,7 +63,9 @@ def hardware() -> dict[str, Any]:
 
 
 def peak_memory() -> dict[str, int]:
-    """Bytes of memory that this process has held at most so far: ``peak_rss_bytes``, and ``peak_gpu_bytes`` where torch used a GPU."""
+    """Bytes of memory that this process has held at most so far: ``peak_rss_bytes``, and ``peak_gpu_bytes``
+    where torch used a GPU.
+    """
     found = {}
     with contextlib.suppress(ImportError):  # Windows has no such module
         import resource
@@ -46,12 +74,16 @@ def peak_memory() -> dict[str, int]:
         found["peak_rss_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
-        found["peak_gpu_bytes"] = sum(torch.cuda.max_memory_allocated(index) for index in range(torch.cuda.device_count()))
+        found["peak_gpu_bytes"] = sum(
+            torch.cuda.max_memory_allocated(index) for index in range(torch.cuda.device_count())
+        )
     return found
 
 
 class Energy:
-    """Energy that this process's GPU has drawn since now, as its own counter says (NVML); unknown is None, never an estimate."""
+    """Energy that this process's GPU has drawn since now, as its own counter says (NVML); unknown is None,
+    never an estimate.
+    """
 
     def __init__(self) -> None:
         self._handle: Any = None
@@ -63,7 +95,9 @@ class Energy:
 
             pynvml.nvmlInit()
             uuid = str(torch.cuda.get_device_properties(torch.cuda.current_device()).uuid)
-            self._handle = pynvml.nvmlDeviceGetHandleByUUID(uuid if uuid.startswith(("GPU-", "MIG-")) else f"GPU-{uuid}")
+            self._handle = pynvml.nvmlDeviceGetHandleByUUID(
+                uuid if uuid.startswith(("GPU-", "MIG-")) else f"GPU-{uuid}"
+            )
             self._read = pynvml.nvmlDeviceGetTotalEnergyConsumption
             self._first = self._read(self._handle)
         except Exception:  # not installed, no driver, a card without a counter: unknown
@@ -113,5 +147,11 @@ def summed(counters: Mapping[str, Any]) -> dict[str, Any]:
     totals: dict[str, Any] = {}
     for one in gathered(dict(counters)):
         for name, value in one.items():
-            totals[name] = value if name not in totals else max(totals[name], value) if name.startswith("peak_") else totals[name] + value
+            totals[name] = (
+                value
+                if name not in totals
+                else max(totals[name], value)
+                if name.startswith("peak_")
+                else totals[name] + value
+            )
     return totals

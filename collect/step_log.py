@@ -1,4 +1,6 @@
-"""StepLog: writes the step signals of `replay.importers.step_signals`, one record a step, so that a kill loses at most the last."""
+"""StepLog: writes the step signals of `replay.readers.step_signals`, one record a step, so that a kill loses
+at most the last.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from typing import IO
 
 from collect.signals import Adapter, StepMeter
 from replay.errors import InputError
-from replay.importers.step_signals import COLUMNS, FILE_NAME, TOTALS, encode_header, encode_record, record_size
+from replay.readers.step_signals import COLUMNS, FILE_NAME, TOTALS, encode_header, encode_record, record_size
 
 __all__ = ["GRADIENTS", "StepLog"]
 
@@ -17,7 +19,9 @@ GRADIENTS = "last_gradients.safetensors"
 
 
 class StepLog:
-    """Step signals of an adapter, in ``folder/step_signals.bin``; a ``segment`` other than 0 goes on in the file there."""
+    """Step signals of an adapter, in ``folder/step_signals.bin``; a ``segment`` other than 0 goes on in the
+    file there.
+    """
 
     def __init__(self, folder: Path, adapter: Adapter, segment: int) -> None:
         self._meter = StepMeter(adapter)
@@ -37,7 +41,9 @@ class StepLog:
             self._file = self._path.open("wb", buffering=0)
             self._file.write(header)
         else:
-            raise InputError(f"{self._path} is there already and is of another run; nothing is written over it")
+            raise InputError(
+                f"{self._path} is there already and is of another run; nothing is written over it"
+            )
 
     def before(self) -> None:
         """Call when the gradients are ready, clipped if they are to be."""
@@ -62,7 +68,9 @@ class StepLog:
         if (gradients := self._meter.gradients) and checkpoint.is_dir():
             from safetensors.torch import save_file
 
-            save_file({name: gradient.contiguous() for name, gradient in gradients.items()}, checkpoint / GRADIENTS)
+            save_file(
+                {name: gradient.contiguous() for name, gradient in gradients.items()}, checkpoint / GRADIENTS
+            )
 
     def restore(self, checkpoint: Path) -> None:
         """Go on from the gradients that a checkpoint holds, if it does."""

@@ -30,7 +30,9 @@ _IGNORED = -100
 
 
 class Plan(NamedTuple):
-    """What is left to do in a folder: nothing where it is ``finished``, or to go on from a checkpoint (None: from the first step)."""
+    """What is left to do in a folder: nothing where it is ``finished``, or to go on from a checkpoint (None:
+    from the first step).
+    """
 
     finished: bool
     there: logs.Existing | None
@@ -38,7 +40,9 @@ class Plan(NamedTuple):
 
 
 class Fit(NamedTuple):
-    """What became of a run: ``trained`` by this call or before it, its evals and steps, and the metrics of the last eval if trained."""
+    """What became of a run: ``trained`` by this call or before it, its evals and steps, and the metrics of
+    the last eval if trained.
+    """
 
     trained: bool
     evals: int
@@ -51,9 +55,11 @@ class Busy(ReplayError):
 
 
 def fit(config: Config, folder: Path, cache: Path, *, progress: bool = False) -> Fit:
-    """Train a run to its end: from its beginning, or from where it was cut short; a finished one is left alone.
+    """Train a run to its end: from its beginning, or from where it was cut short; a finished one is left
+    alone.
 
-    Raises InputError where the folder holds another run, and what `run` raises; Busy where another process trains it.
+    Raises InputError where the folder holds another run, and what `run` raises; Busy where another process
+    trains it.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         from accelerate import PartialState
@@ -79,7 +85,9 @@ def fit(config: Config, folder: Path, cache: Path, *, progress: bool = False) ->
 
 
 def _leave(destroy: Callable[[], None]) -> None:
-    """Leave the other processes, and end the threads of gloo: those that still run when the interpreter ends may abort it."""
+    """Leave the other processes, and end the threads of gloo: those that still run when the interpreter ends
+    may abort it.
+    """
     gc.collect()  # what is left of the Trainer holds the group, in cycles, and with it the threads
     destroy()
 
@@ -110,15 +118,19 @@ def plan(config: Config, folder: Path) -> Plan:
     if there is None or not there.header:
         return Plan(False, None, None)
     if found := logs.other_config(there, config):
-        raise InputError(f"{folder} holds a run of another config ({found}); nothing is written over it: give another name or --out")
+        raise InputError(
+            f"{folder} holds a run of another config ({found}); nothing is written over it: give another name"
+            " or --out"
+        )
     return Plan(there.ended, there, None if there.ended else newest(folder, there))
 
 
 def run(config: Config, folder: Path, cache: Path, plan: Plan, *, progress: bool = False) -> dict[str, Any]:
-    """Fine-tune, and write ``eval_log.jsonl``, ``step_signals.bin``, ``trainer_state.json`` and TensorBoard events into ``folder``.
+    """Fine-tune, and write ``eval_log.jsonl``, ``step_signals.bin``, ``trainer_state.json`` and TensorBoard
+    events into ``folder``.
 
-    Returns the metrics of the last evaluation. Raises InputError where the config, the data and the model do not go
-    together, before training where that can be known.
+    Returns the metrics of the last evaluation. Raises InputError where the config, the data and the model do
+    not go together, before training where that can be known.
     """
     import torch
     import transformers
@@ -134,7 +146,9 @@ def run(config: Config, folder: Path, cache: Path, plan: Plan, *, progress: bool
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
     given = arguments(config, folder)
-    with given.main_process_first(desc="texts and models"):  # fetched and converted once, by the first process
+    with given.main_process_first(
+        desc="texts and models"
+    ):  # fetched and converted once, by the first process
         texts = data.load(config, cache)
         transformers.set_seed(config.train.seed)
         base, tokenizer = model.load(config, texts.labels, cache)
@@ -143,11 +157,17 @@ def run(config: Config, folder: Path, cache: Path, plan: Plan, *, progress: bool
         for name, examples in (("train", texts.train), ("eval", texts.validation), ("test", texts.test))
     }
     splits["generic"] = plain(texts.generic, tokenizer, config)
-    for name in ("eval", "test", "generic"):  # alike lengths share a batch: less padding to compute, and no effect on the metrics
+    for name in (
+        "eval",
+        "test",
+        "generic",
+    ):  # alike lengths share a batch: less padding to compute, and no effect on the metrics
         splits[name].sort(key=lambda example: len(example["input_ids"]))
     adapted = model.add_lora(base, config)
     log = EvalLog(folder, run=config.name, restart=True, **header_of(config, texts))
-    checkpoints = Checkpoints(folder, config.train.save_every, config.train.resume_every * config.train.eval_every)
+    checkpoints = Checkpoints(
+        folder, config.train.save_every, config.train.resume_every * config.train.eval_every
+    )
     log.keeps = checkpoints.keeps
     if plan.there is not None and plan.checkpoint is None:
         for path in folder.glob("events.out.tfevents.*"):  # the log still holds what is void now
@@ -159,7 +179,8 @@ def run(config: Config, folder: Path, cache: Path, plan: Plan, *, progress: bool
         prompts=_prompts(config, texts, tokenizer),
         config=config,
         log=log,
-        with_reference=plan.there is None or not any(record.get("kind") == "reference" for record in plan.there.records),
+        with_reference=plan.there is None
+        or not any(record.get("kind") == "reference" for record in plan.there.records),
         data_collator=Collate(tokenizer.pad_token_id),
         processing_class=tokenizer,
         compute_metrics=classification if config.task == "classification" else language,
@@ -190,7 +211,11 @@ def require(config: Config) -> None:
 
 def modes(config: Config) -> dict[str, str]:
     """Metrics of the task, for each split, with their mode."""
-    names = {"loss": "min", "accuracy": "max", "f1": "max"} if config.task == "classification" else {"loss": "min", "accuracy": "max"}
+    names = (
+        {"loss": "min", "accuracy": "max", "f1": "max"}
+        if config.task == "classification"
+        else {"loss": "min", "accuracy": "max"}
+    )
     if config.generation is not None:
         names |= dict.fromkeys(config.generation.metrics, "max")
     splits = ("eval", "test") if config.data.test_size or config.data.test_file else ("eval",)
@@ -206,9 +231,9 @@ def _out_of_memory(config: Config) -> Iterator[None]:
         yield
     except torch.cuda.OutOfMemoryError:
         raise InputError(
-            f"the GPU's memory is too small for train.batch_size = {config.train.batch_size}, train.eval_batch_size = "
-            f"{config.train.eval_batch_size} and data.max_length = {config.data.max_length}; lower one of them, or set "
-            "train.gradient_checkpointing = true"
+            f"the GPU's memory is too small for train.batch_size = {config.train.batch_size},"
+            f" train.eval_batch_size = {config.train.eval_batch_size} and data.max_length ="
+            f" {config.data.max_length}; lower one of them, or set train.gradient_checkpointing = true"
         ) from None
 
 
@@ -218,12 +243,18 @@ def _prompts(config: Config, texts: data.Texts, tokenizer: Any) -> dict[str, lis
         return {}
     room = config.data.max_length
     parts = {"eval": texts.validation, "test": texts.test}
-    return {name: generate.prompts(part[: config.generation.examples], tokenizer, room) for name, part in parts.items() if part}
+    return {
+        name: generate.prompts(part[: config.generation.examples], tokenizer, room)
+        for name, part in parts.items()
+        if part
+    }
 
 
 def header_of(config: Config, texts: data.Texts) -> dict[str, Any]:
     """The header entries of a run that follow from its config and data."""
-    model_name = config.model.gguf_file or config.model.path if config.model.package is None else config.model.package
+    model_name = (
+        config.model.gguf_file or config.model.path if config.model.package is None else config.model.package
+    )
     dataset = config.data.package or config.data.file or config.data.train_file
     return {
         "modes": modes(config),
@@ -249,24 +280,39 @@ def quiet() -> None:
     warnings.filterwarnings("ignore", category=FutureWarning, module="(transformers|peft)")
 
 
-def encode(examples: Sequence[data.Example], labels: Sequence[str], tokenizer: Any, config: Config) -> list[dict[str, Any]]:
+def encode(
+    examples: Sequence[data.Example], labels: Sequence[str], tokenizer: Any, config: Config
+) -> list[dict[str, Any]]:
     """Token ids and labels of each example, at most ``max_length`` tokens.
 
-    A classifier's label is a class number. A causal model's are the token ids of the answer and of the end token; the
-    prompt's are left out of the loss. A text that is too long loses the beginning of its prompt, never its answer.
+    A classifier's label is a class number. A causal model's are the token ids of the answer and of the end
+    token; the prompt's are left out of the loss. A text that is too long loses the beginning of its prompt,
+    never its answer.
     """
     limit = config.data.max_length
     if config.task == "classification":
         number = {label: index for index, label in enumerate(labels)}
-        encoded = tokenizer([example.source for example in examples], truncation=True, max_length=limit)["input_ids"] if examples else []
-        return [{"input_ids": ids, "labels": number[example.target]} for ids, example in zip(encoded, examples, strict=True)]
+        encoded = (
+            tokenizer([example.source for example in examples], truncation=True, max_length=limit)[
+                "input_ids"
+            ]
+            if examples
+            else []
+        )
+        return [
+            {"input_ids": ids, "labels": number[example.target]}
+            for ids, example in zip(encoded, examples, strict=True)
+        ]
     out = []
     ending = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
     for example in examples:
         prompt = tokenizer(example.source)["input_ids"] if example.source else []
         answer = [*tokenizer(example.target, add_special_tokens=False)["input_ids"], *ending]
         if len(answer) > limit - 1:
-            raise InputError(f"an answer has {len(answer)} tokens; data.max_length = {limit} leaves no room for it and a prompt")
+            raise InputError(
+                f"an answer has {len(answer)} tokens; data.max_length = {limit} leaves no room for it and a"
+                " prompt"
+            )
         prompt = prompt[-(limit - len(answer)) :]
         # without a prompt the first token has nothing to be predicted from, and is not counted
         out.append({"input_ids": prompt + answer, "labels": [_IGNORED] * len(prompt) + answer})
@@ -281,7 +327,9 @@ def plain(texts: Sequence[str], tokenizer: Any, config: Config) -> list[dict[str
 
 
 class Collate:
-    """Batches of examples, padded to the longest one and then to a multiple of 8, so that few shapes occur."""
+    """Batches of examples, padded to the longest one and then to a multiple of 8, so that few shapes
+    occur.
+    """
 
     def __init__(self, pad: int) -> None:
         self.pad = pad
@@ -292,11 +340,20 @@ class Collate:
         width = 8 * math.ceil(max(len(example["input_ids"]) for example in examples) / 8)
 
         def padded(name: str, fill: int) -> Any:
-            return torch.tensor([example[name] + [fill] * (width - len(example[name])) for example in examples])
+            return torch.tensor(
+                [example[name] + [fill] * (width - len(example[name])) for example in examples]
+            )
 
-        mask = torch.tensor([[1] * len(example["input_ids"]) + [0] * (width - len(example["input_ids"])) for example in examples])
+        mask = torch.tensor(
+            [
+                [1] * len(example["input_ids"]) + [0] * (width - len(example["input_ids"]))
+                for example in examples
+            ]
+        )
         whole = isinstance(examples[0]["labels"], int)
-        labels = torch.tensor([example["labels"] for example in examples]) if whole else padded("labels", _IGNORED)
+        labels = (
+            torch.tensor([example["labels"] for example in examples]) if whole else padded("labels", _IGNORED)
+        )
         return {"input_ids": padded("input_ids", self.pad), "attention_mask": mask, "labels": labels}
 
 
@@ -308,7 +365,11 @@ def arguments(config: Config, folder: Path) -> Any:
     plateau: dict[str, Any] = {}
     if train.scheduler == "reduce-on-plateau":
         kwargs = {"mode": "min", "patience": train.plateau_patience, "factor": train.plateau_factor}
-        plateau = {"lr_scheduler_kwargs": kwargs, "metric_for_best_model": "eval_loss", "greater_is_better": False}
+        plateau = {
+            "lr_scheduler_kwargs": kwargs,
+            "metric_for_best_model": "eval_loss",
+            "greater_is_better": False,
+        }
     schedulers = {"reduce-on-plateau": "reduce_lr_on_plateau"}
     if train.warmup_steps:
         schedulers["constant"] = "constant_with_warmup"
@@ -352,8 +413,8 @@ def arguments(config: Config, folder: Path) -> Any:
 def statistics(logits: Any, labels: Any) -> Any:
     """What the metrics need of each example, so that no logits are kept: one row of float64 an example.
 
-    Classification: (negative log likelihood, predicted class). Causal: (sum of the negative log likelihoods of its
-    answer's tokens, their number, how many the model gives the highest probability).
+    Classification: (negative log likelihood, predicted class). Causal: (sum of the negative log likelihoods
+    of its answer's tokens, their number, how many the model gives the highest probability).
     """
     import torch
 
@@ -362,14 +423,18 @@ def statistics(logits: Any, labels: Any) -> Any:
         loss = torch.nn.functional.cross_entropy(logits.float(), labels, reduction="none")
         return torch.stack([loss.double(), logits.argmax(-1).double()], dim=1)
     logits, labels = logits[:, :-1], labels[:, 1:]
-    loss = torch.nn.functional.cross_entropy(logits.transpose(1, 2).float(), labels, reduction="none", ignore_index=_IGNORED)
+    loss = torch.nn.functional.cross_entropy(
+        logits.transpose(1, 2).float(), labels, reduction="none", ignore_index=_IGNORED
+    )
     counted = labels != _IGNORED
     right = (logits.argmax(-1) == labels) & counted
     return torch.stack([loss.double().sum(1), counted.sum(1).double(), right.sum(1).double()], dim=1)
 
 
 def classification(prediction: Any) -> dict[str, float]:
-    """Mean loss an example, accuracy, and F1 averaged over the classes that occur in labels or predictions."""
+    """Mean loss an example, accuracy, and F1 averaged over the classes that occur in labels or
+    predictions.
+    """
     loss, predicted = prediction.predictions.T
     labels = np.asarray(prediction.label_ids).astype(np.int64)
     predicted = predicted.astype(np.int64)
@@ -378,10 +443,17 @@ def classification(prediction: Any) -> dict[str, float]:
         hits = int(((predicted == label) & (labels == label)).sum())
         scores.append(2 * hits / (int((predicted == label).sum()) + int((labels == label).sum())))
     accuracy = float((predicted == labels).mean())
-    return {"loss": float(loss.mean()), "accuracy": accuracy, "f1": float(np.mean(scores)), "loss_weight": len(loss)}
+    return {
+        "loss": float(loss.mean()),
+        "accuracy": accuracy,
+        "f1": float(np.mean(scores)),
+        "loss_weight": len(loss),
+    }
 
 
 def language(prediction: Any) -> dict[str, float]:
-    """Mean loss an answer token, over all tokens alike (not a mean of batch means), and the share of tokens that are right."""
+    """Mean loss an answer token, over all tokens alike (not a mean of batch means), and the share of tokens
+    that are right.
+    """
     loss, tokens, right = prediction.predictions.sum(axis=0)
     return {"loss": float(loss / tokens), "accuracy": float(right / tokens), "loss_weight": int(tokens)}

@@ -1,4 +1,6 @@
-"""The Trainer of a run: it evaluates on several sets, asks the base model, generates answers, and counts operations."""
+"""The Trainer of a run: it evaluates on several sets, asks the base model, generates answers, and counts
+operations.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,9 @@ class Reference(State):
 
 
 class Sets(_Trainer):  # type: ignore[misc]
-    """Evaluates on validation as ``eval_…``, then on test as ``test_…`` and on generic texts as ``eval_generic_…``."""
+    """Evaluates on validation as ``eval_…``, then on test as ``test_…`` and on generic texts as
+    ``eval_generic_…``.
+    """
 
     def __init__(
         self,
@@ -73,7 +77,8 @@ class Sets(_Trainer):  # type: ignore[misc]
         self.meter = Meter(log)
         self.kind = ""
         log.data_sets = len(self.sets)
-        # the state is written before the log says that all is done, and the base model is asked when the log is open
+        # the state is written before the log says that all is done, and the base model is asked when the log
+        # is open
         after = [Reference(self)] if with_reference else []
         super().__init__(
             *args,
@@ -83,26 +88,36 @@ class Sets(_Trainer):  # type: ignore[misc]
             **kwargs,
         )
         if config.task == "classification":
-            # a classifier's loss is the mean of its batch. The Trainer takes it for a sum over the tokens of a step, since forward has
-            # **kwargs, and would not divide it by the batches and processes of the step.
+            # a classifier's loss is the mean of its batch. The Trainer takes it for a sum over the tokens of
+            # a step, since forward has **kwargs, and would not divide it by the batches and processes of the
+            # step.
             self.model_accepts_loss_kwargs: bool = False
 
-    def evaluate(self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval") -> dict[str, float]:
+    def evaluate(
+        self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
+    ) -> dict[str, float]:
         metrics: dict[str, float] = {}
         for name, examples in self.sets.items():
             metrics |= super().evaluate(examples, ignore_keys, name)
         self.last_metrics = metrics
         return metrics
 
-    def evaluation_loop(self, dataloader: Any, description: str, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> Any:
-        output = super().evaluation_loop(dataloader, description, *args, metric_key_prefix=metric_key_prefix, **kwargs)
+    def evaluation_loop(
+        self, dataloader: Any, description: str, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any
+    ) -> Any:
+        output = super().evaluation_loop(
+            dataloader, description, *args, metric_key_prefix=metric_key_prefix, **kwargs
+        )
         metrics = output.metrics
         if (weight := metrics.pop(f"{metric_key_prefix}_loss_weight", None)) is not None:
             self.eval_log.weights[f"{metric_key_prefix}_loss"] = weight
         if metric_key_prefix == "eval_generic":
             metrics.pop("eval_generic_accuracy", None)
         if self.kind != _BASE and metric_key_prefix in self.prompts and self.generates():
-            metrics |= {f"{metric_key_prefix}_{name}": value for name, value in self.generated(metric_key_prefix).items()}
+            metrics |= {
+                f"{metric_key_prefix}_{name}": value
+                for name, value in self.generated(metric_key_prefix).items()
+            }
         return output
 
     def planned_evals(self) -> int:
@@ -121,7 +136,9 @@ class Sets(_Trainer):  # type: ignore[misc]
         number = math.ceil(step / train.eval_every)
         first = 0 if train.eval_at_start else 1
         assert self.config.generation is not None
-        return bool(number == first or number % self.config.generation.every == 0 or step >= self.state.max_steps)
+        return bool(
+            number == first or number % self.config.generation.every == 0 or step >= self.state.max_steps
+        )
 
     def generated(self, name: str) -> dict[str, float]:
         """Metrics of generated answers."""
@@ -141,15 +158,21 @@ class Sets(_Trainer):  # type: ignore[misc]
         return generate.scores(written, [prompt.answer for prompt in wanted], settings.metrics)
 
     def ask_base_model(self) -> None:
-        """Metrics of the eval sets with the adapter switched off; the random numbers of the training are as without it."""
+        """Metrics of the eval sets with the adapter switched off; the random numbers of the training are as
+        without it.
+        """
         began = time.perf_counter()
         metrics: dict[str, float] = {}
         unwrapped = self.accelerator.unwrap_model(self.model)
         self.kind = _BASE  # without the adapter, a batch of the same shape takes fewer operations
         with self._random_aside(), unwrapped.disable_adapter():
             for name, examples in self.sets.items():
-                output = self.evaluation_loop(self.get_eval_dataloader(examples), _BASE, metric_key_prefix=name)
-                metrics |= {key: value for key, value in output.metrics.items() if not key.endswith(NOT_METRICS)}
+                output = self.evaluation_loop(
+                    self.get_eval_dataloader(examples), _BASE, metric_key_prefix=name
+                )
+                metrics |= {
+                    key: value for key, value in output.metrics.items() if not key.endswith(NOT_METRICS)
+                }
         self.kind = ""
         self.eval_log.weights = {}
         if self.is_world_process_zero():
@@ -162,8 +185,13 @@ class Sets(_Trainer):  # type: ignore[misc]
         return torch.random.fork_rng([self.args.device] if self.args.device.type == "cuda" else [])
 
     def try_memory(self) -> None:
-        """One training step's and one evaluation's memory with the longest examples, without any effect on the training."""
-        sizes = ((self.train_dataset, self.args.train_batch_size, True), (self.sets["eval"], self.args.eval_batch_size, False))
+        """One training step's and one evaluation's memory with the longest examples, without any effect on
+        the training.
+        """
+        sizes = (
+            (self.train_dataset, self.args.train_batch_size, True),
+            (self.sets["eval"], self.args.eval_batch_size, False),
+        )
         if self.args.gradient_checkpointing:
             self.model.gradient_checkpointing_enable(self.args.gradient_checkpointing_kwargs)
         with self._random_aside():

@@ -6,12 +6,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from replay.choose import sweep
+    from replay.data.run import Run
+    from replay.engine.simulation import simulate
     from replay.errors import ReplayError, ReplayWarning
-    from replay.importers import load
     from replay.policies.spec import parse_policy
-    from replay.run import Run
-    from replay.simulation import simulate
+    from replay.readers import load
+    from replay.search.sweep import sweep
 
 __version__ = "0.1.0"
 __all__ = ["ReplayError", "ReplayWarning", "Run", "__version__", "load", "parse_policy", "simulate", "sweep"]
@@ -20,11 +20,11 @@ __all__ = ["ReplayError", "ReplayWarning", "Run", "__version__", "load", "parse_
 _HOME = {
     "ReplayError": "replay.errors",
     "ReplayWarning": "replay.errors",
-    "Run": "replay.run",
-    "load": "replay.importers",
+    "Run": "replay.data.run",
+    "load": "replay.readers",
     "parse_policy": "replay.policies.spec",
-    "simulate": "replay.simulation",
-    "sweep": "replay.choose",
+    "simulate": "replay.engine.simulation",
+    "sweep": "replay.search.sweep",
 }
 
 

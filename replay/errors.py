@@ -8,7 +8,15 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["InputError", "PolicyError", "ReplayError", "ReplayWarning", "Undecidable", "printable", "suggestion"]
+__all__ = [
+    "InputError",
+    "PolicyError",
+    "ReplayError",
+    "ReplayWarning",
+    "Undecidable",
+    "printable",
+    "suggestion",
+]
 
 
 class ReplayError(Exception):
@@ -36,7 +44,9 @@ class ReplayWarning(UserWarning):
 
 
 def printable(text: object) -> str:
-    """Text with what would steer a terminal shown as an escape: logs, and names of files and runs, are untrusted."""
+    """Text with what would steer a terminal shown as an escape: logs, and names of files and runs, are
+    untrusted.
+    """
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in str(text))
 
 

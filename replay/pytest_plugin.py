@@ -1,8 +1,8 @@
 """A pytest plugin: each limit, expectation and comparison with the lock of a file of policies as a test.
 
-``pytest --replay-policies policies.toml`` adds them to the tests that run. A regression fails, what the logs cannot decide is
-skipped, and warnings are among pytest's own. Without the option the plugin does nothing, and it imports nothing heavy before then:
-it is loaded by every run of pytest where this package is installed.
+``pytest --replay-policies policies.toml`` adds them to the tests that run. A regression fails, what the logs
+cannot decide is skipped, and warnings are among pytest's own. Without the option the plugin does nothing, and
+it imports nothing heavy before then: it is loaded by every run of pytest where this package is installed.
 """
 
 from __future__ import annotations
@@ -45,7 +45,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="FILE",
         help="Check the stop policies of this TOML file, each limit as a test (repeatable).",
     )
-    group.addoption("--replay-lock", metavar="FILE", help="The lock to compare with (default: replay.lock beside the file of policies).")
+    group.addoption(
+        "--replay-lock",
+        metavar="FILE",
+        help="The lock to compare with (default: replay.lock beside the file of policies).",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -65,8 +69,12 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> _File | No
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Collect those that pytest did not come across: they lie elsewhere, or in a folder that it passes over."""
+def pytest_collection_modifyitems(
+    session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Collect those that pytest did not come across: they lie elsewhere, or in a folder that it passes
+    over.
+    """
     found = config.stash.get(_COLLECTED, set[Path]())
     for path in _files(config):
         if path not in found:
@@ -79,7 +87,7 @@ def _files(config: pytest.Config) -> list[Path]:
 
 
 def _absolute(path: Path) -> Path:
-    return Path(os.path.abspath(path))  # noqa: PTH100 - links must stay as they are
+    return Path(os.path.abspath(path))  # noqa: PTH100
 
 
 class _File(pytest.File):
@@ -139,7 +147,9 @@ class _Policy(pytest.Collector):
         if finding.kind != "expect" or finding.run is None:
             return None
         return (
-            runs.index(finding.run) if finding.run in runs else next((i for i, run in enumerate(runs) if run in (finding.run or "")), None)
+            runs.index(finding.run)
+            if finding.run in runs
+            else next((i for i, run in enumerate(runs) if run in (finding.run or "")), None)
         )
 
 
@@ -178,7 +188,11 @@ def _told(finding: Finding) -> str:
     from replay.errors import printable
 
     lines = [finding.message]
-    lines += [f"  {when:7} {line}" for when, line in (("before:", finding.before), ("now:", finding.after)) if line is not None]
+    lines += [
+        f"  {when:7} {line}"
+        for when, line in (("before:", finding.before), ("now:", finding.after))
+        if line is not None
+    ]
     return "\n".join(printable(line) for line in lines)
 
 
@@ -211,8 +225,12 @@ class _Limit(_Test):
             return False
         if finding.limit is not None:
             return True
-        verdicts = {limit.name: limit.verdict for limit in self.parent.result.limits if limit.group == self.group}
-        return finding.kind in _WHY and (verdicts[self.limit] == "unknown" or "unknown" not in verdicts.values())
+        verdicts = {
+            limit.name: limit.verdict for limit in self.parent.result.limits if limit.group == self.group
+        }
+        return finding.kind in _WHY and (
+            verdicts[self.limit] == "unknown" or "unknown" not in verdicts.values()
+        )
 
 
 #: Why a limit cannot be decided.
@@ -229,7 +247,9 @@ class _Expected(_Test):
         self.place = place
 
     def findings(self) -> Iterable[Finding]:
-        return [finding for finding in self.parent.result.findings if self.parent.expected(finding) == self.place]
+        return [
+            finding for finding in self.parent.result.findings if self.parent.expected(finding) == self.place
+        ]
 
 
 class _Locked(_Test):

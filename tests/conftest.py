@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from replay.importers.eval_log import FORMAT_NAME, VERSION, encode
+from replay.readers.formats.eval_log import FORMAT_NAME, VERSION, encode
 
 
 def write_log(folder, values, *, seed=0, test=None, header=None, end=True, every=100, name="eval_log.jsonl"):
@@ -30,7 +30,15 @@ def write_log(folder, values, *, seed=0, test=None, header=None, end=True, every
             "test_loss": value + 0.01 * rng.standard_normal(),
         }
         compute = {"train_seconds": 10.0 * number, "eval_seconds": 2.0, "tokens": 5000 * number}
-        lines.append({"kind": "train", "step": every * number, "epoch": number / 4, "loss": 2.0 / number, "learning_rate": 1e-3})
+        lines.append(
+            {
+                "kind": "train",
+                "step": every * number,
+                "epoch": number / 4,
+                "loss": 2.0 / number,
+                "learning_rate": 1e-3,
+            }
+        )
         lines.append(
             {
                 "kind": "eval",
@@ -52,7 +60,9 @@ def write_log(folder, values, *, seed=0, test=None, header=None, end=True, every
 def curve(number, evals=20):
     """A loss that falls, turns and is noisy."""
     rng = np.random.default_rng(number)
-    falls = np.exp(-np.arange(evals) / (2 + number % 4)) + 0.02 * np.maximum(0, np.arange(evals) - 6 - number % 5)
+    falls = np.exp(-np.arange(evals) / (2 + number % 4)) + 0.02 * np.maximum(
+        0, np.arange(evals) - 6 - number % 5
+    )
     return (falls + 0.01 * rng.standard_normal(evals)).tolist()
 
 

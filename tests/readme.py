@@ -39,12 +39,14 @@ def _invoked(command, codes=(0,)):
 
 
 def league():
-    """Print the league of all rules on the sample logs, each with the setting that was chosen without the run it is scored on."""
+    """Print the league of all rules on the sample logs, each with the setting that was chosen without the run
+    it is scored on."""
     _out(_invoked("replay choose sample_logs --grid rule=all --per-rule --format markdown").rstrip())
 
 
 def gap():
-    """Print what choices within several limits lose on the runs that chose them, and on those that did not."""
+    """Print what choices within several limits lose on the runs that chose them, and on those that did
+    not."""
     from replay.report.tables import percent
 
     _out("| limit | chosen | saved | lost, in sample | held out by run | held out by data set | verdict |")
@@ -52,7 +54,9 @@ def gap():
     for limit in ("0.5%", "1%", "2%", "5%", "10%", "20%"):
         told = _json(f"replay choose sample_logs --max-lost {limit}")
         line = {row["scored_on"]: row for row in told["lines"]}
-        lost = [percent(line[name]["lost_mean"]) for name in ("in sample", "held out by run", "held out by group")]
+        lost = [
+            percent(line[name]["lost_mean"]) for name in ("in sample", "held out by run", "held out by group")
+        ]
         saved = percent(line["held out by run"]["saved_mean"])
         _out(f"| {limit} | {told['policy'] or 'none'} | {saved} | {' | '.join(lost)} | {told['verdict']} |")
 
@@ -65,7 +69,8 @@ def table(of):
 
 
 def disagreement():
-    """Print at which eval each tool's rule, given the same patience and threshold, stops the same sequences."""
+    """Print at which eval each tool's rule, given the same patience and threshold, stops the same
+    sequences."""
     import math
 
     from replay import parse_policy
@@ -118,7 +123,8 @@ def python(code):
 
 
 def settings():
-    """Print all keys of a config, section by section, with what they mean, what they take and their defaults."""
+    """Print all keys of a config, section by section, with what they mean, what they take and their
+    defaults."""
     import dataclasses
     import inspect
     import typing
@@ -134,7 +140,11 @@ def settings():
     hints = typing.get_type_hints(config.Config)
     plain = []
     for field in dataclasses.fields(config.Config):
-        kinds = [kind for kind in (hints[field.name], *typing.get_args(hints[field.name])) if dataclasses.is_dataclass(kind)]
+        kinds = [
+            kind
+            for kind in (hints[field.name], *typing.get_args(hints[field.name]))
+            if dataclasses.is_dataclass(kind)
+        ]
         if kinds:
             _out(f"\n**`[{field.name}]`** " + inspect.getdoc(kinds[0]).replace("``", "`"))
             section(kinds[0], f"{field.name}.", dataclasses.fields(kinds[0]))
@@ -163,20 +173,22 @@ def sample_runs():
 
     import numpy as np
 
-    from replay.importers import read
+    from replay.readers import read
 
     _out(
-        "| run | evals | best eval_loss, at step | last | test_loss at it | accuracy at it, best | train s / eval s |\n"
-        "| :-- | --: | :-- | :-- | :-- | :-- | --: |"
+        "| run | evals | best eval_loss, at step | last | test_loss at it | accuracy at it, best | train s /"
+        " eval s |\n| :-- | --: | :-- | :-- | :-- | :-- | --: |"
     )
     folders = [path.parent for path in sorted((ROOT / "sample_logs").glob("*/eval_log.jsonl"))]
     for folder in folders:
         (run,) = read([folder / "eval_log.jsonl"]).runs
-        loss, test, accuracy = (run.columns[name].values for name in ("eval_loss", "test_loss", "eval_accuracy"))
+        loss, test, accuracy = (
+            run.columns[name].values for name in ("eval_loss", "test_loss", "eval_accuracy")
+        )
         best = int(np.nanargmin(loss))
         train, evals = run.columns["train_seconds"].values[-1], run.columns["eval_seconds"].values.sum()
         _out(
-            f"| `{json.loads((folder / 'eval_log.jsonl').open().readline())['run']}` | {len(run)} | {loss[best]:.3f} at "
-            f"{run.steps[best]:g} | {loss[-1]:.3f} | {test[best]:.3f} | {accuracy[best]:.3f}, {np.nanmax(accuracy):.3f} | "
-            f"{train:.0f} / {evals:.0f} |"
+            f"| `{json.loads((folder / 'eval_log.jsonl').open().readline())['run']}` | {len(run)} |"
+            f" {loss[best]:.3f} at {run.steps[best]:g} | {loss[-1]:.3f} | {test[best]:.3f} |"
+            f" {accuracy[best]:.3f}, {np.nanmax(accuracy):.3f} | {train:.0f} / {evals:.0f} |"
         )

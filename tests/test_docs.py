@@ -15,8 +15,8 @@ from click.testing import CliRunner
 from collect import config as settings
 from collect.cli import cli as collect_cli
 from replay.cli import cli
-from replay.importers import IMPORTERS
 from replay.policies import POLICIES
+from replay.readers import IMPORTERS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -49,7 +49,9 @@ def test_every_command_of_collect_has_help_and_is_in_the_readme(name):
 
 
 def test_the_config_of_the_readme_is_one():
-    (block,) = (block for block in re.findall(r"```toml\n(.*?)```", README, re.DOTALL) if "[policies." not in block)
+    (block,) = (
+        block for block in re.findall(r"```toml\n(.*?)```", README, re.DOTALL) if "[policies." not in block
+    )
     config = settings.parse({"name": "my-run", **tomllib.loads(block)}, "README.md")
     assert config.data.prompt == "{passage:100} {question}\nAnswer:"
     assert config.generation is not None
@@ -57,7 +59,9 @@ def test_the_config_of_the_readme_is_one():
 
 
 def test_the_policies_of_the_readme_can_be_checked(tmp_path):
-    (block,) = (block for block in re.findall(r"```toml\n(.*?)```", README, re.DOTALL) if "[policies." in block)
+    (block,) = (
+        block for block in re.findall(r"```toml\n(.*?)```", README, re.DOTALL) if "[policies." in block
+    )
     folder = shutil.copytree(ROOT / "examples" / "ci", tmp_path / "ci")
     (folder / "replay.lock").unlink()
     (folder / "policies.toml").write_text(block)

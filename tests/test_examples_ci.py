@@ -1,4 +1,5 @@
-"""examples/ci as its user lives it, in processes of their own; the action, the hook and the snippets that are in it.
+"""examples/ci as its user lives it, in processes of their own; the action, the hook and the snippets that are
+in it.
 
 ``python -m tests.test_examples_ci`` writes the outputs in the example's README anew.
 """
@@ -17,8 +18,9 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
+from tests.cli.test_cli import fits
+
 from .readme import ROOT
-from .test_cli import fits
 
 EXAMPLE = ROOT / "examples" / "ci"
 README = EXAMPLE / "README.md"
@@ -32,8 +34,14 @@ LOG = "logs/minilm-films-r4-lr1e-3-cosine-s0"
 
 def environment(**more):
     """What a user's shell has, without what this one says of itself to a CI system."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith(("GITHUB_", "PYTEST_", "CI"))}
-    return own | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "80"} | more
+    own = {
+        name: value for name, value in os.environ.items() if not name.startswith(("GITHUB_", "PYTEST_", "CI"))
+    }
+    return (
+        own
+        | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "80"}
+        | more
+    )
 
 
 @pytest.fixture
@@ -50,7 +58,11 @@ def copied(folder):
 
 def check(repository, *args, code):
     done = subprocess.run(
-        [sys.executable, "-m", "replay", "check", "policies.toml", *args], cwd=repository, capture_output=True, text=True, env=environment()
+        [sys.executable, "-m", "replay", "check", "policies.toml", *args],
+        cwd=repository,
+        capture_output=True,
+        text=True,
+        env=environment(),
     )
     assert done.returncode == code, done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
@@ -70,9 +82,14 @@ def edit(path, old, new, count=1):
 def test_first_run_without_a_lock(repository):
     (repository / "replay.lock").unlink()
     said = check(repository, code=0)
-    assert "note: there is no replay.lock to compare with; replay check policies.toml --update makes one." in said
+    assert (
+        "note: there is no replay.lock to compare with; replay check policies.toml --update makes one."
+        in said
+    )
     assert "passed" in said
-    assert "there is no replay.lock to compare with, though one is required" in check(repository, "--require-lock", code=3)
+    assert "there is no replay.lock to compare with, though one is required" in check(
+        repository, "--require-lock", code=3
+    )
     assert not (repository / "replay.lock").exists()
 
 
@@ -88,7 +105,9 @@ def test_a_change_that_breaks(repository):
     edit(repository / "policies.toml", "patience=4", "patience=1")
     said = check(repository, code=1)
     assert "regression: default: lost 37% on average (26.5% to 43.6%), while max_lost is 20%." in said
-    assert "regression: default loses more than before on the same 10 runs: lost +35 points on average" in said
+    assert (
+        "regression: default loses more than before on the same 10 runs: lost +35 points on average" in said
+    )
     assert "note: default has changed from patience=4 to patience=1." in said
     assert "failed: a limit is broken, a policy got worse" in said
 
@@ -134,7 +153,10 @@ def test_an_upgrade_of_a_preset(repository):
     assert f"regression: script stops {GUARDED} at eval 16, while the file expects not stopped" in said
     edit(repository / "policies.toml", 'eval = "never"', "eval = 16")
     said = check(repository, code=0)
-    assert "against before: saved +6 points on average (-2.77 points to +53.2 points), lost +3.85 points on average" in said
+    assert (
+        "against before: saved +6 points on average (-2.77 points to +53.2 points), lost +3.85 points on"
+        " average" in said
+    )
 
 
 def test_a_rule_that_stops_elsewhere_under_the_same_name(repository):
@@ -142,15 +164,18 @@ def test_a_rule_that_stops_elsewhere_under_the_same_name(repository):
     edit(repository / "policies.toml", OLD, NEW)
     check(repository, "--update", code=1)
     script = (
-        "from pathlib import Path; from dataclasses import replace; from replay.check.lock import *; path = Path('replay.lock');"
-        "lock = read_lock(path); own = lock.policies['script'];"
-        f"stops = dict(own.stops); stops['{GUARDED}'] = replace(stops['{GUARDED}'], stopped_eval=None, stopped_step=None);"
-        "write_lock(path, replace(lock, tool='0.0.9', policies=dict(lock.policies) | {'script': replace(own, stops=stops)}))"
+        "from pathlib import Path; from dataclasses import replace; from replay.check.lock import *; path ="
+        " Path('replay.lock');lock = read_lock(path); own = lock.policies['script'];stops = dict(own.stops);"
+        f" stops['{GUARDED}'] = replace(stops['{GUARDED}'], stopped_eval=None,"
+        " stopped_step=None);write_lock(path, replace(lock, tool='0.0.9', policies=dict(lock.policies) |"
+        " {'script': replace(own, stops=stops)}))"
     )
     subprocess.run([sys.executable, "-c", script], cwd=repository, check=True, env=environment())
     edit(repository / "policies.toml", 'eval = "never"', "eval = 16")
     said = check(repository, code=1)
-    assert f"regression: script stops {GUARDED} at eval 16, but did not stop it when the lock was made." in said
+    assert (
+        f"regression: script stops {GUARDED} at eval 16, but did not stop it when the lock was made." in said
+    )
     assert "before: not stopped after: eval 16 (step 240): " in said
     assert "the lock was made by replay 0.0.9" in said
 
@@ -162,7 +187,10 @@ def test_one_byte_of_a_log(repository):
     data[at] = ord("9") if data[at] != ord("9") else ord("8")
     path.write_bytes(data)
     said = check(repository, code=0)
-    assert f"warning: {LOG}/eval_log.jsonl has changed (run minilm-films-r4-lr1e-3-cosine-s0); it is compared no further." in said
+    assert (
+        f"warning: {LOG}/eval_log.jsonl has changed (run minilm-films-r4-lr1e-3-cosine-s0); it is compared no"
+        " further." in said
+    )
 
 
 @pytest.mark.parametrize("damage", ["edited", "cut", "empty", "merged"])
@@ -185,7 +213,9 @@ def test_a_damaged_lock(repository, damage):
 
 
 def test_something_else_as_a_lock_is_left_alone(repository):
-    assert "is no lock of replay, and is left alone" in check(repository, "--lock", "policies.toml", "--update", code=2)
+    assert "is no lock of replay, and is left alone" in check(
+        repository, "--lock", "policies.toml", "--update", code=2
+    )
     assert (repository / "policies.toml").read_bytes() == (EXAMPLE / "policies.toml").read_bytes()
 
 
@@ -220,11 +250,18 @@ def executed(text, repository):
         lines = []
         for command, _ in commands(match[1]):
             done = subprocess.run(
-                ["bash", "-c", f"(exit {last})\n{command}"], cwd=repository, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                ["bash", "-c", f"(exit {last})\n{command}"],
+                cwd=repository,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
                 env=environment(),
-            )  # fmt: skip
+            )
             last = done.returncode
-            lines += [f"$ {command}", *re.sub(r" in \d+\.\d+s", " in 1.00s", done.stdout).rstrip().splitlines()]
+            lines += [
+                f"$ {command}",
+                *re.sub(r" in \d+\.\d+s", " in 1.00s", done.stdout).rstrip().splitlines(),
+            ]
         return "```console\n" + "".join(f"{line}\n" for line in lines) + "```"
 
     return BLOCK.sub(block, text)
@@ -235,8 +272,24 @@ def test_the_readme_is_what_happens(repository):
     made = executed(text, repository)
     for before, after in zip(BLOCK.findall(text), BLOCK.findall(made), strict=True):
         assert after == before
-    assert [line for line in made.splitlines() if line in ("0", "1", "2", "3")] == ["0", "1", "0", "0", "1", "0", "1", "2"]
-    for name in ("logs/", "policies.toml", "replay.lock", ".github/workflows/stop-policy.yml", ".gitlab-ci.yml", ".pre-commit-config.yaml"):
+    assert [line for line in made.splitlines() if line in ("0", "1", "2", "3")] == [
+        "0",
+        "1",
+        "0",
+        "0",
+        "1",
+        "0",
+        "1",
+        "2",
+    ]
+    for name in (
+        "logs/",
+        "policies.toml",
+        "replay.lock",
+        ".github/workflows/stop-policy.yml",
+        ".gitlab-ci.yml",
+        ".pre-commit-config.yaml",
+    ):
         assert f"`{name}`" in text
         assert (EXAMPLE / name).exists()
 
@@ -253,7 +306,8 @@ def workflow():
 
 
 class Runner:
-    """What GitHub does with the action: expressions, environment and outputs; each script by bash as it calls it."""
+    """What GitHub does with the action: expressions, environment and outputs; each script by bash as it calls
+    it."""
 
     def __init__(self, workspace, scratch):
         self.workspace, self.scratch = workspace, scratch
@@ -292,17 +346,26 @@ class Runner:
                 ["bash", "--noprofile", "--norc", "-e", "-o", "pipefail", "-c", step["run"]],
                 cwd=self.workspace / self.value(step.get("working-directory", "."), inputs),
                 env=environment(
-                    GITHUB_ACTIONS="true", GITHUB_OUTPUT=str(outputs), GITHUB_STEP_SUMMARY=str(self.summary), GITHUB_ACTION_PATH=str(ROOT),
-                    GITHUB_WORKSPACE=str(self.workspace), RUNNER_TEMP=str(self.scratch), **own, **({"PATH": path} if path else {}),
+                    GITHUB_ACTIONS="true",
+                    GITHUB_OUTPUT=str(outputs),
+                    GITHUB_STEP_SUMMARY=str(self.summary),
+                    GITHUB_ACTION_PATH=str(ROOT),
+                    GITHUB_WORKSPACE=str(self.workspace),
+                    RUNNER_TEMP=str(self.scratch),
+                    **own,
+                    **({"PATH": path} if path else {}),
                 ),
-                capture_output=True, text=True,
-            )  # fmt: skip
+                capture_output=True,
+                text=True,
+            )
             self.log += done.stdout + done.stderr
             self.steps[step["id"]] = dict(line.split("=", 1) for line in outputs.read_text().splitlines())
             code = done.returncode
             if code:
                 break
-        return {name: self.value(spec["value"], inputs) for name, spec in made["outputs"].items()} | {"code": code}
+        return {name: self.value(spec["value"], inputs) for name, spec in made["outputs"].items()} | {
+            "code": code
+        }
 
 
 @pytest.fixture
@@ -349,7 +412,9 @@ def test_the_action_fails_with_the_code_of_the_check(runner):
 def test_the_inputs_of_the_action(runner):
     (runner.workspace / "replay.lock").rename(runner.workspace / "my lock.json")
     assert runner.run(python=sys.executable, require_lock="true")["code"] == 3
-    out = runner.run(python=sys.executable, require_lock="true", lock="my lock.json", sarif="false", results="out")
+    out = runner.run(
+        python=sys.executable, require_lock="true", lock="my lock.json", sarif="false", results="out"
+    )
     assert (out["code"], out["sarif"], out["junit"]) == (0, "", "./out/replay-junit.xml")
     (runner.workspace / "my lock.json").unlink()
     assert runner.run(python=sys.executable, update="true", logs="logs\n")["code"] == 0
@@ -380,7 +445,14 @@ def test_what_the_action_installs(runner, tmp_path, version, wanted):
     asked = (tmp_path / "asked").read_text().splitlines()
     at = asked.index("install")
     assert asked[at - 1] == "pip"
-    assert asked[at : at + 6] == ["install", "--quiet", "--disable-pip-version-check", "--constraint", f"{ROOT}/constraints.txt", wanted]
+    assert asked[at : at + 6] == [
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--constraint",
+        f"{ROOT}/constraints.txt",
+        wanted,
+    ]
     assert asked[at + 6 : at + 10] == ["-m", "replay", "check", "policies.toml"]
 
 
@@ -388,12 +460,28 @@ def test_the_workflow_runs_the_action(runner):
     made = workflow()
     assert made[True] == {"pull_request": None, "push": {"branches": ["main"]}}  # YAML's own reading of "on"
     assert made["permissions"] == {"contents": "read", "security-events": "write"}
-    (own,) = [step for step in made["jobs"]["check"]["steps"] if step.get("uses", "").startswith("OWNER/stop-replay@")]
-    out = runner.run(python=sys.executable, **{name.replace("-", "_"): value for name, value in own["with"].items()})
+    (own,) = [
+        step
+        for step in made["jobs"]["check"]["steps"]
+        if step.get("uses", "").startswith("OWNER/stop-replay@")
+    ]
+    out = runner.run(
+        python=sys.executable, **{name.replace("-", "_"): value for name, value in own["with"].items()}
+    )
     assert out["code"] == 0
     (runner.workspace / "replay.lock").unlink()
-    assert runner.run(python=sys.executable, **{name.replace("-", "_"): value for name, value in own["with"].items()})["code"] == 3
-    used = set(re.findall(r"steps\.replay\.outputs\.([\w-]+)", (EXAMPLE / ".github" / "workflows" / "stop-policy.yml").read_text()))
+    assert (
+        runner.run(
+            python=sys.executable, **{name.replace("-", "_"): value for name, value in own["with"].items()}
+        )["code"]
+        == 3
+    )
+    used = set(
+        re.findall(
+            r"steps\.replay\.outputs\.([\w-]+)",
+            (EXAMPLE / ".github" / "workflows" / "stop-policy.yml").read_text(),
+        )
+    )
     assert used <= set(action()["outputs"])
 
 
@@ -405,7 +493,11 @@ def test_the_gitlab_snippet(repository):
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert f"stop-replay=={version}" in made["before_script"][0]
     done = subprocess.run(
-        ["bash", "-e", "-c", "\n".join(made["script"])], cwd=repository, capture_output=True, text=True, env=environment()
+        ["bash", "-e", "-c", "\n".join(made["script"])],
+        cwd=repository,
+        capture_output=True,
+        text=True,
+        env=environment(),
     )
     assert done.returncode == 0, done.stderr
     reports = made["artifacts"]["reports"]
@@ -413,7 +505,11 @@ def test_the_gitlab_snippet(repository):
     assert json.loads((repository / reports["codequality"]).read_text()) == []
     edit(repository / "policies.toml", "patience=4", "patience=1")
     done = subprocess.run(
-        ["bash", "-e", "-c", "\n".join(made["script"])], cwd=repository, capture_output=True, text=True, env=environment()
+        ["bash", "-e", "-c", "\n".join(made["script"])],
+        cwd=repository,
+        capture_output=True,
+        text=True,
+        env=environment(),
     )
     assert done.returncode == 1
     issues = json.loads((repository / reports["codequality"]).read_text())
@@ -424,7 +520,10 @@ def test_the_hook_of_pre_commit(repository):
     (hook,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text(encoding="utf-8"))
     (used,) = yaml.safe_load((EXAMPLE / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
     assert used["hooks"] == [{"id": hook["id"]}]
-    assert used["rev"].removeprefix("v") == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert (
+        used["rev"].removeprefix("v")
+        == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    )
     assert hook["language"] == "python"
     assert hook["pass_filenames"] is False
     pattern = re.compile(hook["files"])
@@ -448,7 +547,8 @@ def test_the_hook_of_pre_commit(repository):
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("git") is None, reason="pre-commit needs git")
 def test_pre_commit_itself_runs_the_hook(repository, tmp_path):
-    """It clones the project, installs it into an environment of its own and stops a commit that breaks a limit."""
+    """It clones the project, installs it into an environment of its own and stops a commit that breaks a
+    limit."""
     tool = tmp_path / "tool"
     tool.mkdir()
     for name in ("pyproject.toml", "README.md", "LICENSE", ".pre-commit-hooks.yaml"):
@@ -459,7 +559,9 @@ def test_pre_commit_itself_runs_the_hook(repository, tmp_path):
 
     def commit(folder):
         subprocess.run([*git, "add", "--all"], cwd=folder, check=True)
-        return subprocess.run([*git, "commit", "--message", "change"], cwd=folder, capture_output=True, text=True, env=env)
+        return subprocess.run(
+            [*git, "commit", "--message", "change"], cwd=folder, capture_output=True, text=True, env=env
+        )
 
     (used,) = yaml.safe_load((repository / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
     edit(repository / ".pre-commit-config.yaml", used["repo"], str(tool))
@@ -468,7 +570,13 @@ def test_pre_commit_itself_runs_the_hook(repository, tmp_path):
         subprocess.run([*git, "init", "--quiet"], cwd=folder, check=True)
     assert commit(tool).returncode == 0
     subprocess.run([*git, "tag", used["rev"]], cwd=tool, check=True)
-    subprocess.run([sys.executable, "-m", "pre_commit", "install"], cwd=repository, check=True, capture_output=True, env=env)
+    subprocess.run(
+        [sys.executable, "-m", "pre_commit", "install"],
+        cwd=repository,
+        check=True,
+        capture_output=True,
+        env=env,
+    )
     first = commit(repository)
     assert first.returncode == 0, first.stdout + first.stderr
     assert "Passed" in first.stdout + first.stderr
@@ -486,4 +594,6 @@ if __name__ == "__main__":
     import tempfile
 
     with tempfile.TemporaryDirectory() as scratch:
-        README.write_text(executed(README.read_text(encoding="utf-8"), copied(Path(scratch))), encoding="utf-8")
+        README.write_text(
+            executed(README.read_text(encoding="utf-8"), copied(Path(scratch))), encoding="utf-8"
+        )

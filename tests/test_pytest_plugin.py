@@ -113,13 +113,17 @@ def test_an_expectation_shows_then_and_now(example):
 def test_notes_are_shown_where_pytest_is_asked(example):
     edit(example, ("patience=4", "patience=2,smooth=mean:3"))
     result = run(example, "-rP", passed=8)
-    result.stdout.fnmatch_lines(["*Captured notes call*", "default has changed from patience=4 to patience=2,smooth=mean:3"])
+    result.stdout.fnmatch_lines(
+        ["*Captured notes call*", "default has changed from patience=4 to patience=2,smooth=mean:3"]
+    )
 
 
 def test_a_vanished_log_fails(example):
     shutil.rmtree(example.path / "logs" / GUARDED)
     result = run(example, code=1)
-    result.stdout.fnmatch_lines([f"logs/{GUARDED}/eval_log.jsonl has vanished, with run {GUARDED}", "FAILED policies.toml::logs*"])
+    result.stdout.fnmatch_lines(
+        [f"logs/{GUARDED}/eval_log.jsonl has vanished, with run {GUARDED}", "FAILED policies.toml::logs*"]
+    )
 
 
 def test_a_changed_log_is_among_the_warnings(example):
@@ -127,7 +131,11 @@ def test_a_changed_log_is_among_the_warnings(example):
     path.write_text(path.read_text() + "\n")
     result = run(example, passed=8, warnings=1)
     result.stdout.fnmatch_lines(
-        ["*= warnings summary =*", "policies.toml::logs", f"*PolicyWarning: logs/{GUARDED}/eval_log.jsonl has changed *"]
+        [
+            "*= warnings summary =*",
+            "policies.toml::logs",
+            f"*PolicyWarning: logs/{GUARDED}/eval_log.jsonl has changed *",
+        ]
     )
     run(example, "-W", "error", code=1, passed=7, failed=1)
 
@@ -157,14 +165,17 @@ def test_what_cannot_be_decided_is_skipped_with_the_reason(pytester):
         'logs = ["logs"]\n[policies.few]\nspec = "patience=2"\nmax_lost = "5%"\nmin_saved = "1%"\n'
     )
     result = run(pytester, "-rs", passed=1, skipped=3)
-    result.stdout.fnmatch_lines(["SKIPPED*few: 3 runs are too few (8 are needed), so max_lost, min_saved cannot be decided*"])
+    result.stdout.fnmatch_lines(
+        ["SKIPPED*few: 3 runs are too few (8 are needed), so max_lost, min_saved cannot be decided*"]
+    )
 
 
 def test_limits_of_groups_and_of_the_worst_run(pytester):
     for number in range(20):
         write_log(pytester.path / "logs" / f"run{number}", curve(number), header={"group": f"g{number % 2}"})
     (pytester.path / "policies.toml").write_text(
-        'logs = ["logs"]\n[policies.ours]\nspec = "patience=2"\nmax_lost_worst = "90%"\n[policies.ours.groups.g1]\nmin_saved = "90%"\n'
+        'logs = ["logs"]\n[policies.ours]\nspec = "patience=2"\nmax_lost_worst ='
+        ' "90%"\n[policies.ours.groups.g1]\nmin_saved = "90%"\n'
     )
     result = run(pytester, "-v", code=1)
     result.stdout.fnmatch_lines(["*::ours::max_lost_worst PASSED*", "*::ours::min_saved[[]g1[]] FAILED*"])
@@ -189,10 +200,15 @@ def test_nothing_is_read_for_tests_that_do_not_run(example):
 def test_junit(example):
     edit(example, ("patience=4", "patience=1"))
     run(example, "--junitxml", "out.xml", code=1)
-    cases = {case.get("name"): case for case in ElementTree.parse(example.path / "out.xml").getroot().iter("testcase")}
+    cases = {
+        case.get("name"): case
+        for case in ElementTree.parse(example.path / "out.xml").getroot().iter("testcase")
+    }
     assert set(cases) == {"logs", "max_lost", "min_saved", "lock", f"expect[{GUARDED}]", "test_own"}
     every = ElementTree.parse(example.path / "out.xml").getroot().iter("testcase")
-    (failed,) = [case for case in every if case.get("name") == "max_lost" and case.find("failure") is not None]
+    (failed,) = [
+        case for case in every if case.get("name") == "max_lost" and case.find("failure") is not None
+    ]
     assert "max_lost is 20%" in (failed.find("failure").text or "")
     assert failed.get("classname") == "policies.toml.default"
 
@@ -207,12 +223,16 @@ def test_files_that_pytest_does_not_come_across(example):
     result = example.runpytest("--replay-policies", ".github/policies.toml", "-v")
     result.assert_outcomes(passed=8)
     result.stdout.fnmatch_lines([".github/policies.toml::default::max_lost PASSED*"])
-    result = example.runpytest("--replay-policies", ".github/policies.toml", "test_own.py", "-k", "min_saved or own")
+    result = example.runpytest(
+        "--replay-policies", ".github/policies.toml", "test_own.py", "-k", "min_saved or own"
+    )
     result.assert_outcomes(passed=2, deselected=6)
 
 
 def test_two_files(example):
-    (example.path / "more.toml").write_text('logs = ["logs"]\n[policies.more]\nspec = "patience=5"\nmax_lost = "30%"\n')
+    (example.path / "more.toml").write_text(
+        'logs = ["logs"]\n[policies.more]\nspec = "patience=5"\nmax_lost = "30%"\n'
+    )
     result = run(example, "--replay-policies", "more.toml", "-k", "max_lost", passed=3, deselected=8)
     assert result.ret == 0
 
@@ -220,7 +240,9 @@ def test_two_files(example):
 def test_mistakes_in_the_file_are_an_error_of_collection(example):
     edit(example, ('max_lost = "20%"  #', "max_lots = 1 #"))
     result = run(example, code=2)
-    result.stdout.fnmatch_lines(["*ERROR collecting policies.toml*", "*has no key 'max_lots'*Did you mean max_lost?"])
+    result.stdout.fnmatch_lines(
+        ["*ERROR collecting policies.toml*", "*has no key 'max_lots'*Did you mean max_lost?"]
+    )
 
 
 def test_a_file_that_is_not_there(pytester):
@@ -231,13 +253,15 @@ def test_a_file_that_is_not_there(pytester):
 
 def test_it_is_cheap_where_it_is_not_asked_for():
     script = (
-        "import sys, replay.pytest_plugin; print([name for name in ('numpy', 'pandas', 'click', 'replay.check') if name in sys.modules])"
+        "import sys, replay.pytest_plugin; print([name for name in ('numpy', 'pandas', 'click',"
+        " 'replay.check') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
 def test_it_lives_beside_pytest_replay():
-    """Which has taken the name replay, and options that begin so; pytest passes over a second plugin of a name."""
+    """Which has taken the name replay, and options that begin so; pytest passes over a second plugin of a
+    name."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["entry-points"]["pytest11"] == {"stop-replay": "replay.pytest_plugin"}

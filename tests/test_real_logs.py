@@ -7,15 +7,29 @@ from click.testing import CliRunner
 
 import replay
 from replay.cli import cli
-from replay.importers import read
+from replay.data.names import infer_mode
+from replay.engine.simulation import replay_runs
 from replay.policies import POLICIES
 from replay.policies.spec import example, parse_policy
-from replay.run import infer_mode
-from replay.simulation import replay_runs
+from replay.readers import read
 
-KINDS = ("hf-trainer-state", "tfevents-hf", "tfevents-keras", "tfevents-lightning", "tfevents-pytorch", "tfevents-ultralytics",
-         "tfevents-catboost", "lightning-csv", "keras-csv", "ultralytics-csv", "llamafactory-jsonl", "ms-swift-jsonl", "detr-jsonl",
-         "mmengine-json", "detectron2-json")  # fmt: skip
+KINDS = (
+    "hf-trainer-state",
+    "tfevents-hf",
+    "tfevents-keras",
+    "tfevents-lightning",
+    "tfevents-pytorch",
+    "tfevents-ultralytics",
+    "tfevents-catboost",
+    "lightning-csv",
+    "keras-csv",
+    "ultralytics-csv",
+    "llamafactory-jsonl",
+    "ms-swift-jsonl",
+    "detr-jsonl",
+    "mmengine-json",
+    "detectron2-json",
+)
 
 
 def run(*args):
@@ -33,7 +47,8 @@ def folders(real_logs, kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_run_is_inspected_and_simulated(real_logs, kind):
-    """A log with evals is simulated with every policy of the table; one without says which setting would have logged them."""
+    """A log with evals is simulated with every policy of the table; one without says which setting would have
+    logged them."""
     for folder in folders(real_logs, kind):
         inspected = run("inspect", folder, "--format", "json")
         assert inspected.exit_code == 0, (folder.name, inspected.output)
@@ -46,12 +61,25 @@ def test_every_run_is_inspected_and_simulated(real_logs, kind):
             assert all(row["hint"] for row in rows), folder.name
             continue
         for row in evals:
-            metric = row["monitor"] or next((name for name, found in row["metrics"].items() if found["mode"]), next(iter(row["metrics"])))
+            metric = row["monitor"] or next(
+                (name for name, found in row["metrics"].items() if found["mode"]), next(iter(row["metrics"]))
+            )
             mode = row["metrics"].get(metric, {}).get("mode") or "min"
             result = run("simulate", folder, "--monitor", metric, "--mode", mode)
             assert result.exit_code == 0, (folder.name, result.output)
             assert all(len(line) <= 80 for line in result.stdout.split("next:")[0].splitlines())
-            told = run("explain", folder, "--policy", "patience=3", "--run", row["run"], "--monitor", metric, "--mode", mode)
+            told = run(
+                "explain",
+                folder,
+                "--policy",
+                "patience=3",
+                "--run",
+                row["run"],
+                "--monitor",
+                metric,
+                "--mode",
+                mode,
+            )
             assert told.exit_code == 0, (folder.name, told.output)
 
 
@@ -68,9 +96,13 @@ def test_all_of_it_at_once(real_logs):
 @pytest.mark.slow
 def test_every_policy_on_every_curve(real_logs):
     """Batch and one by one agree on real curves too, for every policy of the table and every known metric."""
-    specs = [*(example(kind) for kind in POLICIES.values()), "patience=2,min_delta=0.01,every=2,smooth=mean:3,start=2"]
+    specs = [
+        *(example(kind) for kind in POLICIES.values()),
+        "patience=2,min_delta=0.01,every=2,smooth=mean:3,start=2",
+    ]
     rules = [parse_policy(spec) for spec in specs]
-    # those that any curve can be given to: no companion, no metric of their own, defined for either mode and any sign
+    # those that any curve can be given to: no companion, no metric of their own, defined for either mode and
+    # any sign
     rules = [rule for rule in rules if not rule.needs and rule.monitor is None and rule.name != "gl"]
     assert len(rules) >= 25
     by_metric: dict[str, list] = {}
@@ -80,7 +112,9 @@ def test_every_policy_on_every_curve(real_logs):
                 by_metric.setdefault(metric, []).append(made)
     compared = 0
     for metric, runs in by_metric.items():
-        together = {(row["run"], row["policy"]): row for row in replay_runs(runs, rules, monitor=metric).rows()}
+        together = {
+            (row["run"], row["policy"]): row for row in replay_runs(runs, rules, monitor=metric).rows()
+        }
         for made in runs[:3]:
             for row in replay_runs([made], rules, monitor=metric).rows():
                 assert repr(together[row["run"], row["policy"]]) == repr(row)
@@ -97,7 +131,9 @@ def test_three_checkpoints_are_one_run_and_read_like_a_story(real_logs):
     assert len(found.duplicates) == 2
     assert len(found.runs[0]) == 17
     told = run("explain", *paths, "--policy", "patience=2")
-    assert "Stopped at eval 13 of 17 (step 6500): no gain over 0.86109 for 2 evals" in " ".join(told.stdout.split())
+    assert "Stopped at eval 13 of 17 (step 6500): no gain over 0.86109 for 2 evals" in " ".join(
+        told.stdout.split()
+    )
 
 
 def test_the_trap(real_logs):

@@ -1,4 +1,6 @@
-"""``replay check``: simulates the policies of a file, and compares what comes out with their limits and with the lock."""
+"""``replay check``: simulates the policies of a file, and compares what comes out with their limits and with
+the lock.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +15,13 @@ from replay.check.config import Config, read_config
 from replay.check.judging import Scores, expectations, judge, scores
 from replay.check.lock import BrokenLock, Lock, LockedPolicy, Log, digest, is_companion, read_lock, rounded
 from replay.check.model import Checked, Finding, PolicyResult
-from replay.choose.groups import groups_of
-from replay.choose.summary import KEYS, summarise
+from replay.data.run import Run
+from replay.engine.simulation import Setup, Simulation, records, replay_in
 from replay.errors import InputError, printable
-from replay.importers import Found, read
-from replay.importers.step_signals import FILE_NAME
-from replay.run import Run
-from replay.simulation import Setup, Simulation, records, replay_in
+from replay.readers import Found, read
+from replay.readers.step_signals import FILE_NAME
+from replay.stats.groups import groups_of
+from replay.stats.summary import KEYS, summarise
 
 __all__ = ["LOCK_NAME", "check", "examine", "lock_beside", "logs_of"]
 
@@ -32,18 +34,29 @@ def lock_beside(file: Path) -> Path:
 
 
 def logs_of(config: Config, given: Sequence[Path]) -> list[Path]:
-    """The paths to read: those given, else those that the file names. Raises InputError where there are neither."""
+    """The paths to read: those given, else those that the file names. Raises InputError where there are
+    neither.
+    """
     logs = list(given) or list(config.logs)
     if not logs:
-        raise InputError(f'{config.path}: which logs? Give them on the command line, or write logs = ["…"] at the top of the file')
+        raise InputError(
+            f'{config.path}: which logs? Give them on the command line, or write logs = ["…"] at the top of'
+            " the file"
+        )
     return logs
 
 
-def check(file: Path | str, logs: Sequence[Path | str] = (), *, lock: Path | str | None = None, require_lock: bool = False) -> Checked:
+def check(
+    file: Path | str,
+    logs: Sequence[Path | str] = (),
+    *,
+    lock: Path | str | None = None,
+    require_lock: bool = False,
+) -> Checked:
     """Check a file of policies, as ``replay check`` does; nothing is written.
 
-    ``logs`` are the paths to read (default: those that the file names), ``lock`` that of the lock (default: replay.lock beside the
-    file). Raises ReplayError for what cannot be read.
+    ``logs`` are the paths to read (default: those that the file names), ``lock`` that of the lock (default:
+    replay.lock beside the file). Raises ReplayError for what cannot be read.
     """
     config = read_config(Path(file))
     roots = logs_of(config, [Path(log) for log in logs])
@@ -52,22 +65,36 @@ def check(file: Path | str, logs: Sequence[Path | str] = (), *, lock: Path | str
 
 
 def examine(
-    config: Config, found: Found, roots: Sequence[Path], lock_path: Path, *, require_lock: bool = False, update: bool = False
+    config: Config,
+    found: Found,
+    roots: Sequence[Path],
+    lock_path: Path,
+    *,
+    require_lock: bool = False,
+    update: bool = False,
 ) -> tuple[Checked, Lock]:
     """The outcome of a check of the runs that were found below the roots, and the lock that says the same.
 
-    With ``update`` what differs from the old lock is only told, as the new one is to replace it; and the old one may be damaged.
+    With ``update`` what differs from the old lock is only told, as the new one is to replace it; and the old
+    one may be damaged.
     """
     old, trouble = _old(lock_path, update)
-    folder = Path(os.path.abspath(lock_path)).parent  # noqa: PTH100 - links must stay as they are
+    folder = Path(os.path.abspath(lock_path)).parent  # noqa: PTH100
     rules = [entry.policy for entry in config.policies]
     companions = any(need.startswith("step_signals:") for rule in rules for need in rule.needs)
     paths = {run.id: _sources(run, folder, companions) for run in found.runs}
     paths = _portable(found.runs, paths)
     setup = Setup(
-        found.runs, rules, monitor=config.monitor, mode=config.mode, objective=config.objective, objective_mode=config.objective_mode,
-        unit=config.unit, price=config.price, keep=config.keep,
-    )  # fmt: skip
+        found.runs,
+        rules,
+        monitor=config.monitor,
+        mode=config.mode,
+        objective=config.objective,
+        objective_mode=config.objective_mode,
+        unit=config.unit,
+        price=config.price,
+        keep=config.keep,
+    )
     simulation = replay_in(setup, rules)
     labels = groups_of(simulation.runs, config.group)
     groups = dict(zip((run.id for run in simulation.runs), labels, strict=True))
@@ -91,11 +118,23 @@ def examine(
         )
         gone = [run for path, log in old.logs.items() if path not in now.logs for run in log.runs]
         if update:
-            said, by_policy = accepted(said), {name: accepted(findings) for name, findings in by_policy.items()}
+            said, by_policy = (
+                accepted(said),
+                {name: accepted(findings) for name, findings in by_policy.items()},
+            )
         whole += said
     elif not trouble and not update:
-        told = f"there is no {lock_path.name} to compare with{', though one is required' if require_lock else ''}"
-        whole.append(Finding("undecided" if require_lock else "note", "no-lock", f"{told}; replay check {config.path} --update makes one"))
+        told = (
+            f"there is no {lock_path.name} to compare"
+            f" with{', though one is required' if require_lock else ''}"
+        )
+        whole.append(
+            Finding(
+                "undecided" if require_lock else "note",
+                "no-lock",
+                f"{told}; replay check {config.path} --update makes one",
+            )
+        )
     evals = {run.id: len(simulation.curves[run.id]) for run in simulation.runs}
     results = []
     for entry in config.policies:
@@ -105,8 +144,14 @@ def examine(
         findings = [*judged, *by_policy[entry.name]]
         locked = now.policies[entry.name]
         silent = all(stop.stopped_eval is None for stop in locked.stops.values())
-        if silent and entry.spec != "never" and not any(finding.kind == "never-fires" for finding in findings):
-            findings.append(Finding("note", "never-fires", f"{entry.name} stops none of these runs", policy=entry.name))
+        if (
+            silent
+            and entry.spec != "never"
+            and not any(finding.kind == "never-fires" for finding in findings)
+        ):
+            findings.append(
+                Finding("note", "never-fires", f"{entry.name} stops none of these runs", policy=entry.name)
+            )
         results.append(
             PolicyResult(
                 entry.name,
@@ -142,7 +187,9 @@ def _old(path: Path, update: bool) -> tuple[Lock | None, list[Finding]]:
         return None, [Finding("note", "lock", f"the old lock could not be trusted and is replaced: {error}")]
 
 
-def _scores(config: Config, simulation: Simulation, setup: Setup, groups: dict[str, str], logs: dict[str, str]) -> dict[str, Scores]:
+def _scores(
+    config: Config, simulation: Simulation, setup: Setup, groups: dict[str, str], logs: dict[str, str]
+) -> dict[str, Scores]:
     names = simulation.outcomes["policy"]
     starts: dict[str, range] = {}
     for row, spec in enumerate(names):
@@ -155,7 +202,12 @@ def _scores(config: Config, simulation: Simulation, setup: Setup, groups: dict[s
 
 
 def _locked(
-    config: Config, simulation: Simulation, summary: dict[str, Any], own: dict[str, Scores], paths: dict[str, list[str]], folder: Path
+    config: Config,
+    simulation: Simulation,
+    summary: dict[str, Any],
+    own: dict[str, Scores],
+    paths: dict[str, list[str]],
+    folder: Path,
 ) -> Lock:
     logs: dict[str, list[str]] = {}
     for run in simulation.runs:
@@ -189,7 +241,9 @@ def _locked(
 
 
 def _sources(run: Run, folder: Path, companions: bool) -> list[str]:
-    """The files of a run, relative to a folder, that of its id first; with what lies beside it where ``companions`` are asked for."""
+    """The files of a run, relative to a folder, that of its id first; with what lies beside it where
+    ``companions`` are asked for.
+    """
     sources = [Path(source) for source in run.meta.get("source") or []]
     if not sources:
         raise InputError(f"run {run.id} says no file that it was read from, so it cannot be checked")
@@ -201,9 +255,11 @@ def _sources(run: Run, folder: Path, companions: bool) -> list[str]:
 
 
 def _relative(path: Path, folder: Path) -> str:
-    """A path relative to a folder, with slashes; by what links stand for only where that keeps it below the folder."""
+    """A path relative to a folder, with slashes; by what links stand for only where that keeps it below the
+    folder.
+    """
     try:
-        plain = Path(os.path.relpath(os.path.abspath(path), folder))  # noqa: PTH100 - links must stay as they are
+        plain = Path(os.path.relpath(os.path.abspath(path), folder))  # noqa: PTH100
         if plain.parts[0] == "..":
             real = Path(os.path.relpath(os.path.realpath(path), os.path.realpath(folder)))
             plain = plain if real.parts[0] == ".." else real
@@ -213,7 +269,9 @@ def _relative(path: Path, folder: Path) -> str:
 
 
 def _portable(runs: Sequence[Run], paths: dict[str, list[str]]) -> dict[str, list[str]]:
-    """Give runs ids that are the same wherever the files lie: one that is no part of the path becomes the path. Their paths by id."""
+    """Give runs ids that are the same wherever the files lie: one that is no part of the path becomes the
+    path. Their paths by id.
+    """
     taken = {run.id for run in runs}
     number: dict[str, int] = {}
     named: dict[str, list[str]] = {}
@@ -223,7 +281,11 @@ def _portable(runs: Sequence[Run], paths: dict[str, list[str]]) -> dict[str, lis
         shown = printable(own[0])
         base, hashed, rest = run.id.partition("#")
         if not any(f"/{Path(part).as_posix()}/" in f"/{shown}/" for part in (run.id, base)):
-            new = f"{shown}{hashed}{rest}" if hashed else shown + (f" ({number[own[0]]})" if number[own[0]] > 1 else "")
+            new = (
+                f"{shown}{hashed}{rest}"
+                if hashed
+                else shown + (f" ({number[own[0]]})" if number[own[0]] > 1 else "")
+            )
             if new not in taken:
                 taken.add(new)
                 run.id = new

@@ -1,4 +1,6 @@
-"""A check against the lock: which logs are the same, and what the policies do to them now that they did not do before."""
+"""A check against the lock: which logs are the same, and what the policies do to them now that they did not
+do before.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +15,13 @@ from replay.check.config import Config, Entry
 from replay.check.judging import line
 from replay.check.lock import Lock, LockedPolicy, is_companion
 from replay.check.model import Finding, Level, Stop
-from replay.choose.intervals import interval
-from replay.choose.summary import ENOUGH_RUNS
+from replay.stats.intervals import interval
+from replay.stats.summary import ENOUGH_RUNS
 
 __all__ = ["Matched", "Whereabouts", "accepted", "compare", "match"]
 
-#: Where a log of the lock is that no run was read from: deleted, outside the paths that were read, part of another log's run, or
-#: there without a run that could be read from it.
+#: Where a log of the lock is that no run was read from: deleted, outside the paths that were read, part of
+#: another log's run, or there without a run that could be read from it.
 Whereabouts = Literal["deleted", "elsewhere", "duplicate", "unreadable"]
 
 _WATCHING = ("monitor", "mode")
@@ -28,7 +30,9 @@ _CLOSE = 1e-9
 
 @dataclass(frozen=True)
 class Matched:
-    """The logs of a lock among those of now: ``runs`` maps each old run whose logs are the same to its id now."""
+    """The logs of a lock among those of now: ``runs`` maps each old run whose logs are the same to its id
+    now.
+    """
 
     runs: Mapping[str, str]
     renamed: Mapping[str, str]
@@ -39,9 +43,11 @@ class Matched:
 
 
 def match(lock: Lock, now: Lock, companions: bool) -> Matched:
-    """Match the logs by path and digest: a log is known again under another path, and a run by its logs, whatever its id.
+    """Match the logs by path and digest: a log is known again under another path, and a run by its logs,
+    whatever its id.
 
-    ``companions`` says whether a policy asks for the files that lie beside logs; if not, they may come and go.
+    ``companions`` says whether a policy asks for the files that lie beside logs; if not, they may come and
+    go.
     """
     gone = [path for path in sorted(lock.logs) if path not in now.logs]
     came = [path for path in sorted(now.logs) if path not in lock.logs]
@@ -57,7 +63,11 @@ def match(lock: Lock, now: Lock, companions: bool) -> Matched:
             candidates.remove(renamed[path])
     new = [path for path in came if path not in renamed.values() and not is_companion(path)]
     missing = [path for path in gone if path not in renamed and (companions or not is_companion(path))]
-    changed = [path for path in sorted(lock.logs) if path in now.logs and lock.logs[path].sha256 != now.logs[path].sha256]
+    changed = [
+        path
+        for path in sorted(lock.logs)
+        if path in now.logs and lock.logs[path].sha256 != now.logs[path].sha256
+    ]
     both = {renamed.get(path, path) for path in lock.logs} & set(now.logs)
     before = _by_logs(lock, {path: renamed.get(path, path) for path in lock.logs}, both)
     after = _by_logs(now, {path: path for path in now.logs}, both)
@@ -74,7 +84,11 @@ def match(lock: Lock, now: Lock, companions: bool) -> Matched:
             same |= dict(zip(old, runs, strict=True))
         else:
             same |= {run: run for run in old if run in runs}
-            regrouped += [run for run in old if run not in runs and not any(path in missing for path in _logs_of(lock, run))]
+            regrouped += [
+                run
+                for run in old
+                if run not in runs and not any(path in missing for path in _logs_of(lock, run))
+            ]
     return Matched(same, renamed, [path for path in changed if path in changed_now], missing, new, regrouped)
 
 
@@ -107,7 +121,8 @@ def compare(
 ) -> tuple[list[Finding], dict[str, list[Finding]]]:
     """What is found against the lock: of the whole, and by policy.
 
-    ``groups`` is each run's, ``where`` tells what became of a log, ``named`` a log's path as findings have it.
+    ``groups`` is each run's, ``where`` tells what became of a log, ``named`` a log's path as findings have
+    it.
     """
     matched = match(lock, now, companions)
     watching = all(lock.settings.get(name) == now.settings.get(name) for name in _WATCHING)
@@ -121,17 +136,31 @@ def compare(
     for entry in config.policies:
         before, after = lock.policies.get(entry.name), now.policies[entry.name]
         if before is None:
-            by_policy[entry.name] = [Finding("note", "new-policy", f"{entry.name} is new: the lock does not have it", policy=entry.name)]
+            by_policy[entry.name] = [
+                Finding(
+                    "note", "new-policy", f"{entry.name} is new: the lock does not have it", policy=entry.name
+                )
+            ]
             continue
-        pairs = [(before.stops[old], after.stops[new]) for old, new in matched.runs.items() if old in before.stops and new in after.stops]
+        pairs = [
+            (before.stops[old], after.stops[new])
+            for old, new in matched.runs.items()
+            if old in before.stops and new in after.stops
+        ]
         found = by_policy[entry.name] = []
         if before.spec != after.spec:
             told = f"{entry.name} has changed from {before.spec} to {after.spec}"
-            found.append(Finding("note", "changed-policy", told, policy=entry.name, before=before.spec, after=after.spec))
+            found.append(
+                Finding(
+                    "note", "changed-policy", told, policy=entry.name, before=before.spec, after=after.spec
+                )
+            )
             if judging:
                 found += _worse(entry, pairs, groups, config.confidence)
         elif watching:
-            stopped = [_moved(entry.name, old, new) for old, new in pairs if old.stopped_eval != new.stopped_eval]
+            stopped = [
+                _moved(entry.name, old, new) for old, new in pairs if old.stopped_eval != new.stopped_eval
+            ]
             found += stopped
             moved += len(stopped)
             if judging:
@@ -143,7 +172,11 @@ def compare(
         found += _fires(entry.name, before, after, pairs, watching)
     for name in lock.policies:
         if name not in now.policies:
-            whole.append(Finding("note", "changed-policy", f"{name} is in the lock, but no longer in the file", policy=name))
+            whole.append(
+                Finding(
+                    "note", "changed-policy", f"{name} is in the lock, but no longer in the file", policy=name
+                )
+            )
     if lock.tool != now.tool:
         same = (
             f"{moved} stop{'s' * (moved != 1)} on the same logs moved"
@@ -158,10 +191,19 @@ def compare(
 
 
 def _settings(lock: Lock, now: Lock, watching: bool) -> Iterable[Finding]:
-    differ = [name for name in sorted({*lock.settings, *now.settings}) if lock.settings.get(name) != now.settings.get(name)]
+    differ = [
+        name
+        for name in sorted({*lock.settings, *now.settings})
+        if lock.settings.get(name) != now.settings.get(name)
+    ]
     if differ:
-        shown = "; ".join(f"{name} was {_word(lock.settings.get(name))} and is {_word(now.settings.get(name))}" for name in differ)
-        left = "stops are compared, figures are not" if watching else "so neither stops nor figures are compared"
+        shown = "; ".join(
+            f"{name} was {_word(lock.settings.get(name))} and is {_word(now.settings.get(name))}"
+            for name in differ
+        )
+        left = (
+            "stops are compared, figures are not" if watching else "so neither stops nor figures are compared"
+        )
         yield Finding("warning", "changed-policy", f"the settings are not those of the lock: {shown}; {left}")
 
 
@@ -170,7 +212,12 @@ def _word(value: object) -> str:
 
 
 def _logs(
-    lock: Lock, now: Lock, matched: Matched, where: Callable[[str], Whereabouts], named: Callable[[str], str], watching: bool
+    lock: Lock,
+    now: Lock,
+    matched: Matched,
+    where: Callable[[str], Whereabouts],
+    named: Callable[[str], str],
+    watching: bool,
 ) -> Iterable[Finding]:
     for path in matched.missing:
         runs = f"with {_some(lock.logs[path].runs, 'run', 'runs')}"
@@ -185,22 +232,49 @@ def _logs(
             level, kind = "warning", "changed-log"
             told = f"{named(path)} now counts as a part of another log, {runs}; it is compared no further"
         else:
-            level, kind = "undecided" if watching else "warning", "changed-log"  # it may not log another metric
-            told = f"{named(path)} is there, but no run is read from it any more ({_some(lock.logs[path].runs, 'run', 'runs')})"
+            level, kind = (
+                "undecided" if watching else "warning",
+                "changed-log",
+            )  # it may not log another metric
+            told = (
+                f"{named(path)} is there, but no run is read from it any more"
+                f" ({_some(lock.logs[path].runs, 'run', 'runs')})"
+            )
         yield Finding(level, kind, told, log=named(path))
     for path in matched.changed:
-        told = f"{named(path)} has changed ({_some(lock.logs[path].runs, 'run', 'runs')}); it is compared no further"
+        told = (
+            f"{named(path)} has changed ({_some(lock.logs[path].runs, 'run', 'runs')}); it is compared no"
+            " further"
+        )
         yield Finding("warning", "changed-log", told, log=named(path))
     if matched.regrouped:
-        told = f"{_some(matched.regrouped)} can no longer be told among the runs of the same logs, and cannot be compared"
+        told = (
+            f"{_some(matched.regrouped)} can no longer be told among the runs of the same logs, and cannot be"
+            " compared"
+        )
         yield Finding("warning", "changed-log", told, run=matched.regrouped[0])
     if lock.logs and not matched.runs and matched.changed:
-        yield Finding("undecided", "changed-log", "every log of the lock that is left has changed, so nothing can be compared with it")
+        yield Finding(
+            "undecided",
+            "changed-log",
+            "every log of the lock that is left has changed, so nothing can be compared with it",
+        )
     for old, new in matched.renamed.items():
-        yield Finding("note", "new-log", f"{named(old)} is now {named(new)}", log=named(new), before=named(old), after=named(new))
+        yield Finding(
+            "note",
+            "new-log",
+            f"{named(old)} is now {named(new)}",
+            log=named(new),
+            before=named(old),
+            after=named(new),
+        )
     if matched.new:
         shown = _some([named(path) for path in matched.new])
-        yield Finding("note", "new-log", f"{len(matched.new)} log{'s are' if len(matched.new) > 1 else ' is'} new: {shown}")
+        yield Finding(
+            "note",
+            "new-log",
+            f"{len(matched.new)} log{'s are' if len(matched.new) > 1 else ' is'} new: {shown}",
+        )
 
 
 def _some(names: Sequence[str], one: str = "", more: str = "", most: int = 3) -> str:
@@ -214,9 +288,15 @@ def _at(stop: Stop) -> str:
 
 
 def _moved(name: str, old: Stop, new: Stop) -> Finding:
-    does = f"does not stop {new.run}" if new.stopped_eval is None else f"stops {new.run} at eval {new.stopped_eval}"
+    does = (
+        f"does not stop {new.run}"
+        if new.stopped_eval is None
+        else f"stops {new.run} at eval {new.stopped_eval}"
+    )
     told = f"{name} {does}, but {_at(old)} when the lock was made"
-    return Finding("regression", "moved", told, policy=name, run=new.run, log=new.log, before=line(old), after=line(new))
+    return Finding(
+        "regression", "moved", told, policy=name, run=new.run, log=new.log, before=line(old), after=line(new)
+    )
 
 
 def _figures(name: str, pairs: Sequence[tuple[Stop, Stop]]) -> list[Finding]:
@@ -233,8 +313,8 @@ def _figures(name: str, pairs: Sequence[tuple[Stop, Stop]]) -> list[Finding]:
     old, new, key = differ[0]
     runs = list(dict.fromkeys(one.run for _, one, _ in differ))
     told = (
-        f"{name} stops {_some(runs)} where it did, but the figures differ: {key} of {new.run} was {_word(getattr(old, key))} and is"
-        f" {_word(getattr(new, key))}"
+        f"{name} stops {_some(runs)} where it did, but the figures differ: {key} of {new.run} was"
+        f" {_word(getattr(old, key))} and is {_word(getattr(new, key))}"
     )
     return [Finding("warning", "version", told, policy=name, run=new.run, log=new.log)]
 
@@ -245,25 +325,40 @@ def _same(old: float | None, new: float | None) -> bool:
     return old == new or math.isclose(old, new, rel_tol=_CLOSE, abs_tol=1e-12)
 
 
-def _fires(name: str, before: LockedPolicy, after: LockedPolicy, pairs: Sequence[tuple[Stop, Stop]], watching: bool) -> list[Finding]:
+def _fires(
+    name: str, before: LockedPolicy, after: LockedPolicy, pairs: Sequence[tuple[Stop, Stop]], watching: bool
+) -> list[Finding]:
     """Whether a policy that stopped some run stops none any more."""
     fired = sum(stop.stopped_eval is not None for stop in before.stops.values())
     if not fired or any(stop.stopped_eval is not None for stop in after.stops.values()):
         return []
-    told = f"{name} no longer fires anywhere: when the lock was made, it stopped {fired} of {len(before.stops)} runs"
+    told = (
+        f"{name} no longer fires anywhere: when the lock was made, it stopped {fired} of {len(before.stops)}"
+        " runs"
+    )
     surely = watching and any(old.stopped_eval is not None for old, _ in pairs)
     return [Finding("regression" if surely else "warning", "never-fires", told, policy=name)]
 
 
-def _worse(entry: Entry, pairs: Sequence[tuple[Stop, Stop]], groups: Mapping[str, str], level: float) -> list[Finding]:
-    """Whether a changed policy saves less or loses more on the same runs than what was before, by the paired differences.
+def _worse(
+    entry: Entry, pairs: Sequence[tuple[Stop, Stop]], groups: Mapping[str, str], level: float
+) -> list[Finding]:
+    """Whether a changed policy saves less or loses more on the same runs than what was before, by the paired
+    differences.
 
-    Their interval is not told that they lie between -1 and 1: a run as far off as that, which none was, would hide what all others show.
+    Their interval is not told that they lie between -1 and 1: a run as far off as that, which none was, would
+    hide what all others show.
     """
     if len(pairs) < ENOUGH_RUNS:
-        told = f"{len(pairs)} runs are in the lock and the same now: too few to tell whether {entry.name} got worse"
+        told = (
+            f"{len(pairs)} runs are in the lock and the same now: too few to tell whether {entry.name} got"
+            " worse"
+        )
         return [Finding("note", "changed-policy", told, policy=entry.name)]
-    limited = next((limit.figure for limit in entry.limits if limit.figure in ("lost", "regret", "relative_regret")), "lost")
+    limited = next(
+        (limit.figure for limit in entry.limits if limit.figure in ("lost", "regret", "relative_regret")),
+        "lost",
+    )
     found = []
     said = []
     for figure, sign in (("saved", -1), (limited, 1)):
@@ -276,11 +371,16 @@ def _worse(entry: Entry, pairs: Sequence[tuple[Stop, Stop]], groups: Mapping[str
         low, high = interval(change, [groups[pair[1].run] for pair in pairs], level)
         mean = float(known.mean())
         text = f"{figure.replace('_', ' ')} {_signed(figure, mean)} on average"
-        text += "" if low == high or math.isnan(low) else f" ({_signed(figure, low)} to {_signed(figure, high)})"
+        text += (
+            "" if low == high or math.isnan(low) else f" ({_signed(figure, low)} to {_signed(figure, high)})"
+        )
         if (high < 0) if sign < 0 else (low > 0):
             does = "saves less" if figure == "saved" else "loses more"
             told = f"{entry.name} {does} than before on the same {len(known)} runs: {text}"
-            before, after = (f"{figure.replace('_', ' ')} {_plain(figure, float(np.nanmean(values)))}" for values in (old, new))
+            before, after = (
+                f"{figure.replace('_', ' ')} {_plain(figure, float(np.nanmean(values)))}"
+                for values in (old, new)
+            )
             found.append(Finding("regression", "worse", told, policy=entry.name, before=before, after=after))
         else:
             said.append(text)
@@ -303,5 +403,7 @@ def _signed(figure: str, value: float) -> str:
 
 
 def accepted(findings: Iterable[Finding]) -> list[Finding]:
-    """The findings as an update tells them: it makes what differs from the old lock the new state, so nothing of it fails."""
+    """The findings as an update tells them: it makes what differs from the old lock the new state, so nothing
+    of it fails.
+    """
     return [replace(finding, level="note") for finding in findings]

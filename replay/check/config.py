@@ -1,4 +1,6 @@
-"""The file of policies that a check reads: policies with limits and expectations, and how the logs are read and judged."""
+"""The file of policies that a check reads: policies with limits and expectations, and how the logs are read
+and judged.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +12,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NoReturn, cast
 
-from replay.compute import UNITS
+from replay.data.compute import UNITS
+from replay.data.types import Mode
+from replay.engine.simulation import Keep
 from replay.errors import InputError, PolicyError, suggestion
 from replay.policies import Policy
 from replay.policies.spec import parse_policy
-from replay.run import Mode
-from replay.simulation import Keep
 
 __all__ = ["LIMITS", "Config", "Entry", "Expectation", "Wanted", "read_config"]
 
 Figure = Literal["lost", "regret", "relative_regret", "saved", "stopped_too_early"]
 
 _SHARE = "a percentage in quotes, as in "
-_REGRET = 'a share of the best value in quotes, as in "0.5%", or a number in the metric\'s own unit, as in 0.01'
+_REGRET = (
+    'a share of the best value in quotes, as in "0.5%", or a number in the metric\'s own unit, as in 0.01'
+)
 #: Limits by name, and what each takes.
 LIMITS: dict[str, str] = {
     "max_lost": _SHARE + '"5%"',
@@ -61,7 +65,9 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Wanted:
-    """One limit: its name, the figure of the outcomes that it limits (the mean, or of every run), its value and its text."""
+    """One limit: its name, the figure of the outcomes that it limits (the mean, or of every run), its value
+    and its text.
+    """
 
     name: str
     figure: Figure
@@ -72,7 +78,9 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Expectation:
-    """A run, by its id or a part of it, and the eval (from 1) that it must stop at; None: it must not be stopped."""
+    """A run, by its id or a part of it, and the eval (from 1) that it must stop at; None: it must not be
+    stopped.
+    """
 
     run: str
     eval: int | None
@@ -81,7 +89,9 @@ class Expectation:
 
 @dataclass(frozen=True)
 class Entry:
-    """One policy of the file, and where it is there. ``groups`` maps the name of a group to the limits for its runs."""
+    """One policy of the file, and where it is there. ``groups`` maps the name of a group to the limits for
+    its runs.
+    """
 
     file: Path
     name: str
@@ -111,7 +121,9 @@ class Config:
 
 
 def read_config(path: Path) -> Config:
-    """The file of policies at a path; raises InputError that names the file, the table and the key, and what is allowed there."""
+    """The file of policies at a path; raises InputError that names the file, the table and the key, and what
+    is allowed there.
+    """
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -145,7 +157,9 @@ def read_config(path: Path) -> Config:
 
 
 class _Table:
-    """One table of the file, that is read key by key; what is unknown or of the wrong kind is an InputError."""
+    """One table of the file, that is read key by key; what is unknown or of the wrong kind is an
+    InputError.
+    """
 
     def __init__(self, path: Path, name: str, table: Any, allowed: Mapping[str, str]) -> None:
         self.at = f"{path}: {f'[{name}] ' if name else ''}"
@@ -157,7 +171,10 @@ class _Table:
                 raise InputError(f"{self.at}has no key {key!r}; there are {suggestion(key, allowed)}")
 
     def fault(self, key: str, value: Any, why: str = "", hint: str = "") -> NoReturn:
-        raise InputError(f"{self.at}{key} = {_shown(value)}: {f'{why}; ' if why else ''}{key} takes {self.allowed[key]}{hint}") from None
+        raise InputError(
+            f"{self.at}{key} = {_shown(value)}: {f'{why}; ' if why else ''}{key} takes"
+            f" {self.allowed[key]}{hint}"
+        ) from None
 
     def text(self, key: str) -> str | None:
         value = self.table.get(key)
@@ -174,20 +191,32 @@ class _Table:
 
     def number(self, key: str, default: float | None = None) -> float | None:
         value = self.table.get(key, default)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value)):
+        if value is not None and (
+            isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value)
+        ):
             self.fault(key, value)
         return None if value is None else float(value)
 
 
 def _shown(value: Any) -> str:
     """A value as TOML has it, cut short."""
-    text = f'"{value}"' if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
+    text = (
+        f'"{value}"'
+        if isinstance(value, str)
+        else str(value).lower()
+        if isinstance(value, bool)
+        else str(value)
+    )
     return text if len(text) <= 60 else text[:59] + "…"
 
 
 def _logs(top: _Table) -> list[str]:
     value = top.table.get("logs", [])
-    if not isinstance(value, list) or not all(isinstance(log, str) and log for log in value) or ("logs" in top.table and not value):
+    if (
+        not isinstance(value, list)
+        or not all(isinstance(log, str) and log for log in value)
+        or ("logs" in top.table and not value)
+    ):
         top.fault("logs", value)
     return value
 
@@ -214,7 +243,9 @@ def _entry(path: Path, name: str, given: Any) -> Entry:
         spec=policy.spec(),
         policy=policy,
         limits=_limits(table),
-        groups={group: _limits(_Table(path, f"{at}.groups.{group}", own, LIMITS)) for group, own in groups.items()},
+        groups={
+            group: _limits(_Table(path, f"{at}.groups.{group}", own, LIMITS)) for group, own in groups.items()
+        },
         expect=tuple(_expectation(path, f"{at}.expect", number, row) for number, row in enumerate(rows, 1)),
     )
 
@@ -224,7 +255,9 @@ def _expectation(path: Path, at: str, number: int, row: Any) -> Expectation:
     where = f"{table.at}row {number}"
     run, eval = table.text("run"), row.get("eval")
     if run is None or eval is None:
-        raise InputError(f"{where} lacks {'run' if run is None else 'eval'}, {_EXPECT['run' if run is None else 'eval']}")
+        raise InputError(
+            f"{where} lacks {'run' if run is None else 'eval'}, {_EXPECT['run' if run is None else 'eval']}"
+        )
     if eval != "never" and (isinstance(eval, bool) or not isinstance(eval, int) or eval < 1):
         table.fault("eval", eval)
     return Expectation(run, None if eval == "never" else eval, where)
@@ -243,7 +276,9 @@ def _limit(table: _Table, name: str, given: Any) -> Wanted:
     body = text.removesuffix("%")
     if not _NUMBER.fullmatch(body):
         begins = None if body.lower().startswith(("nan", "inf")) else _NUMBER.match(body)
-        table.fault(name, given, f"{body[begins.end() :]!r} is no unit of it" if begins else "not a finite number")
+        table.fault(
+            name, given, f"{body[begins.end() :]!r} is no unit of it" if begins else "not a finite number"
+        )
     value = float(body)
     if not math.isfinite(value):
         table.fault(name, given, "not a finite number")

@@ -1,4 +1,6 @@
-"""Two sides of a replay, run by run: two policies on the same logs, or the same policies on two sets of logs or in two locks."""
+"""Two sides of a replay, run by run: two policies on the same logs, or the same policies on two sets of logs
+or in two locks.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +16,16 @@ import numpy as np
 from replay.check.config import read_config
 from replay.check.lock import FORMAT, LockedPolicy, read_lock
 from replay.check.model import Stop
-from replay.choose.groups import groups_of
-from replay.choose.intervals import interval
-from replay.choose.summary import ENOUGH_RUNS
+from replay.data.names import canonical
+from replay.data.run import Run
+from replay.engine.simulation import Setup, parsed, records, replay_in
 from replay.errors import InputError, PolicyError
-from replay.importers import Found
 from replay.policies import Policy
 from replay.policies.spec import parse_policy
-from replay.run import Run, canonical
-from replay.simulation import Setup, parsed, records, replay_in
+from replay.readers import Found
+from replay.stats.groups import groups_of
+from replay.stats.intervals import interval
+from replay.stats.summary import ENOUGH_RUNS
 
 __all__ = ["Both", "Diff", "Difference", "Kind", "Pair", "Side", "compare", "diff", "kind_of", "paired"]
 
@@ -38,7 +41,9 @@ _A = {"policy": "a policy", "policies": "a file of policies", "lock": "a lock", 
 
 @dataclass(frozen=True)
 class Side:
-    """One policy on one set of runs: its specification, its stops by run id, and the group of each run that states one."""
+    """One policy on one set of runs: its specification, its stops by run id, and the group of each run that
+    states one.
+    """
 
     spec: str
     stops: Mapping[str, Stop]
@@ -60,17 +65,26 @@ class Both:
     @property
     def moved(self) -> bool:
         """Whether it stops at another eval, or at another step."""
-        return (self.before.stopped_eval, self.before.stopped_step) != (self.after.stopped_eval, self.after.stopped_step)
+        return (self.before.stopped_eval, self.before.stopped_step) != (
+            self.after.stopped_eval,
+            self.after.stopped_step,
+        )
 
     @property
     def differs(self) -> bool:
         """Whether the stop gives other figures, as on a log that is not the same."""
-        return (self.before.saved, self.before.lost, self.before.regret) != (self.after.saved, self.after.lost, self.after.regret)
+        return (self.before.saved, self.before.lost, self.before.regret) != (
+            self.after.saved,
+            self.after.lost,
+            self.after.regret,
+        )
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Means of one figure over the runs of which both sides know it, and of what the second has more, with its interval."""
+    """Means of one figure over the runs of which both sides know it, and of what the second has more, with
+    its interval.
+    """
 
     runs: int
     before: float | None
@@ -81,7 +95,9 @@ class Difference:
 
     @property
     def verdict(self) -> str:
-        """More, less, same, or unclear where the interval holds zero; too few where there are too few runs to say."""
+        """More, less, same, or unclear where the interval holds zero; too few where there are too few runs to
+        say.
+        """
         if self.mean is None:
             return "unknown"
         if self.mean == self.low == self.high == 0:
@@ -93,7 +109,9 @@ class Difference:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two sides, run by run. ``name`` is what they are paired by: a policy's name, or its specification; None for two policies."""
+    """Two sides, run by run. ``name`` is what they are paired by: a policy's name, or its specification; None
+    for two policies.
+    """
 
     name: str | None
     before: str
@@ -118,7 +136,9 @@ class Pair:
 
 @dataclass(frozen=True)
 class Diff:
-    """All pairs of a comparison. ``only_before`` and ``only_after`` are names of policies; ``told`` says how the runs were watched."""
+    """All pairs of a comparison. ``only_before`` and ``only_after`` are names of policies; ``told`` says how
+    the runs were watched.
+    """
 
     kind: Kind
     before: str
@@ -164,9 +184,9 @@ def diff(
 ) -> Diff:
     """Compare what two words of the command line name.
 
-    ``paths`` are the logs for policies, ``policies`` the specifications for logs (else ``defaults``), ``read`` reads logs, and
-    ``watching`` holds those arguments of `Setup` that were given. Raises InputError where the two do not go together, and where
-    nothing is in both.
+    ``paths`` are the logs for policies, ``policies`` the specifications for logs (else ``defaults``),
+    ``read`` reads logs, and ``watching`` holds those arguments of `Setup` that were given. Raises InputError
+    where the two do not go together, and where nothing is in both.
     """
     kind, other = kind_of(before), kind_of(after)
     if kind != other:
@@ -175,16 +195,25 @@ def diff(
         of = "two locks" if kind == "lock" else "two sets of logs"
         raise InputError(f"{of} need no more logs; leave out {paths[0]}")
     if kind != "logs" and policies:
-        raise InputError(f"--policy is for two sets of logs; {before} and {after} are {_A[kind].split(' ', 1)[1]} on their own")
+        raise InputError(
+            f"--policy is for two sets of logs; {before} and {after} are {_A[kind].split(' ', 1)[1]} on"
+            " their own"
+        )
     made = {"policy": _of_policies, "policies": _of_files, "lock": _of_locks, "logs": _of_logs}[kind]
     found = made(before, after, paths, policies or defaults, read, watching)
     if not found.pairs:
-        names = {side: ", ".join(names) or "none" for side, names in (("A", found.only_before), ("B", found.only_after))}
+        names = {
+            side: ", ".join(names) or "none"
+            for side, names in (("A", found.only_before), ("B", found.only_after))
+        }
         raise InputError(f"no policy is in both: {before} has {names['A']}, {after} has {names['B']}")
     if not any(pair.runs for pair in found.pairs):
         pair = found.pairs[0]
         one, two = ((stops[0].run if stops else "none") for stops in (pair.only_before, pair.only_after))
-        raise InputError(f"no run is in both {before} and {after}, so there is nothing to pair: the first are {one} and {two}")
+        raise InputError(
+            f"no run is in both {before} and {after}, so there is nothing to pair: the first are {one} and"
+            f" {two}"
+        )
     return found
 
 
@@ -198,7 +227,9 @@ def _is_lock(path: Path) -> bool:
         return False
 
 
-def _of_policies(before: str, after: str, paths: Sequence[Path], _: Any, read: Read, watching: Mapping[str, Any]) -> Diff:
+def _of_policies(
+    before: str, after: str, paths: Sequence[Path], _: Any, read: Read, watching: Mapping[str, Any]
+) -> Diff:
     if not paths:
         raise InputError(f"on which logs? Write replay diff '{before}' '{after}' LOGS")
     rules = parsed([before, after])
@@ -210,7 +241,9 @@ def _of_policies(before: str, after: str, paths: Sequence[Path], _: Any, read: R
     return Diff("policy", one, two, (pair,), told=_told(setup), warnings=(*found.problems, *setup.warnings))
 
 
-def _of_files(before: str, after: str, paths: Sequence[Path], _: Any, read: Read, watching: Mapping[str, Any]) -> Diff:
+def _of_files(
+    before: str, after: str, paths: Sequence[Path], _: Any, read: Read, watching: Mapping[str, Any]
+) -> Diff:
     configs = [read_config(Path(name)) for name in (before, after)]
     logs = list(paths) or next((list(config.logs) for config in reversed(configs) if config.logs), [])
     if not logs:
@@ -221,13 +254,18 @@ def _of_files(before: str, after: str, paths: Sequence[Path], _: Any, read: Read
     setups, stops = [], []
     for config, own in zip(configs, entries, strict=True):
         rules = [entry.policy for entry in own.values()]
-        setup = Setup(found.runs, rules, **{**{name: getattr(config, name) for name in _SETTINGS}, **watching})
+        setup = Setup(
+            found.runs, rules, **{**{name: getattr(config, name) for name in _SETTINGS}, **watching}
+        )
         setups.append(setup)
         stops.append(_sides(setup, rules, config.group))
     for role in ("objective", "unit"):
         one, two = (_told(setup)[role] for setup in setups)
         if one != two:
-            raise InputError(f"the figures cannot be compared: the {role} of {before} is {one}, of {after} {two}; give --{role}")
+            raise InputError(
+                f"the figures cannot be compared: the {role} of {before} is {one}, of {after} {two}; give"
+                f" --{role}"
+            )
     pairs = tuple(
         compare(
             one if one == two else f"{one}, {two}",
@@ -238,7 +276,16 @@ def _of_files(before: str, after: str, paths: Sequence[Path], _: Any, read: Read
         for one, two in both
     )
     warnings = dict.fromkeys((*found.problems, *setups[0].warnings, *setups[1].warnings))
-    return Diff("policies", before, after, pairs, tuple(only_before), tuple(only_after), _told(setups[1]), tuple(warnings))
+    return Diff(
+        "policies",
+        before,
+        after,
+        pairs,
+        tuple(only_before),
+        tuple(only_after),
+        _told(setups[1]),
+        tuple(warnings),
+    )
 
 
 def _of_locks(before: str, after: str, *_: Any) -> Diff:
@@ -248,17 +295,28 @@ def _of_locks(before: str, after: str, *_: Any) -> Diff:
         assert lock is not None  # it was there when its kind was found out
         locks.append(lock)
     one, two = locks
-    changed = sorted(name for name in {*one.settings, *two.settings} if one.settings.get(name) != two.settings.get(name))
-    warnings = [f"{name} was {one.settings.get(name)!r} in {before} and is {two.settings.get(name)!r} in {after}" for name in changed]
+    changed = sorted(
+        name for name in {*one.settings, *two.settings} if one.settings.get(name) != two.settings.get(name)
+    )
+    warnings = [
+        f"{name} was {one.settings.get(name)!r} in {before} and is {two.settings.get(name)!r} in {after}"
+        for name in changed
+    ]
     if one.tool != two.tool:
         warnings.append(f"{before} was made by stop-replay {one.tool}, {after} by {two.tool}")
     both, only_before, only_after = paired(one.policies, two.policies)
     pairs = tuple(
-        compare(name if name == other else f"{name}, {other}", _side(one.policies[name]), _side(two.policies[other]))
+        compare(
+            name if name == other else f"{name}, {other}",
+            _side(one.policies[name]),
+            _side(two.policies[other]),
+        )
         for name, other in both
     )
     if any(pair.moved or pair.changed for pair in pairs):
-        warnings.append("a lock does not hold the groups of runs, so the intervals take each run for a witness of its own")
+        warnings.append(
+            "a lock does not hold the groups of runs, so the intervals take each run for a witness of its own"
+        )
     return Diff("lock", before, after, pairs, tuple(only_before), tuple(only_after), warnings=tuple(warnings))
 
 
@@ -266,7 +324,9 @@ def _side(policy: LockedPolicy) -> Side:
     return Side(policy.spec, policy.stops, {})  # a lock does not hold the groups
 
 
-def _of_logs(before: str, after: str, _: Any, policies: Sequence[str], read: Read, watching: Mapping[str, Any]) -> Diff:
+def _of_logs(
+    before: str, after: str, _: Any, policies: Sequence[str], read: Read, watching: Mapping[str, Any]
+) -> Diff:
     rules = parsed(policies)
     both, warnings, setups = [], list[str](), []
     for name in (before, after):
@@ -278,7 +338,8 @@ def _of_logs(before: str, after: str, _: Any, policies: Sequence[str], read: Rea
     one, two = (setup.main for setup in setups)
     if (canonical(one.metric), one.mode) != (canonical(two.metric), two.mode):
         raise InputError(
-            f"{before} would be watched by {one.metric} ({one.mode}), {after} by {two.metric} ({two.mode}); give --monitor and --mode"
+            f"{before} would be watched by {one.metric} ({one.mode}), {after} by {two.metric} ({two.mode});"
+            " give --monitor and --mode"
         )
     pairs = tuple(compare(spec, both[0][spec], both[1][spec]) for spec in both[0])
     return Diff("logs", before, after, pairs, told=_told(setups[0]), warnings=tuple(warnings))
@@ -286,8 +347,12 @@ def _of_logs(before: str, after: str, _: Any, policies: Sequence[str], read: Rea
 
 def _told(setup: Setup) -> dict[str, Any]:
     return {
-        "monitor": setup.main.metric, "mode": setup.main.mode, "objective": setup.judged.metric, "unit": setup.unit, "keep": setup.keep,
-    }  # fmt: skip
+        "monitor": setup.main.metric,
+        "mode": setup.main.mode,
+        "objective": setup.judged.metric,
+        "unit": setup.unit,
+        "keep": setup.keep,
+    }
 
 
 def _sides(setup: Setup, rules: Sequence[Policy], group: str | None = None) -> dict[str, Side]:
@@ -296,7 +361,11 @@ def _sides(setup: Setup, rules: Sequence[Policy], group: str | None = None) -> d
     runs = {run.id: run for run in setup.runs}
     groups = dict(zip(runs, groups_of(setup.runs, group), strict=True))
     return {
-        spec: Side(spec, {row["run"]: _stop(row, runs[row["run"]]) for row in outcomes if row["policy"] == spec}, groups)
+        spec: Side(
+            spec,
+            {row["run"]: _stop(row, runs[row["run"]]) for row in outcomes if row["policy"] == spec},
+            groups,
+        )
         for spec in dict.fromkeys(rule.spec() for rule in rules)
     }
 
@@ -305,12 +374,25 @@ def _stop(row: Mapping[str, Any], run: Run) -> Stop:
     return Stop(
         run=row["run"],
         log=next((str(source) for source in run.meta.get("source") or []), ""),
-        **{name: row[name] for name in ("stopped_eval", "stopped_step", "reason", "saved", "regret", "relative_regret", "lost")},
+        **{
+            name: row[name]
+            for name in (
+                "stopped_eval",
+                "stopped_step",
+                "reason",
+                "saved",
+                "regret",
+                "relative_regret",
+                "lost",
+            )
+        },
     )
 
 
 def compare(name: str | None, before: Side, after: Side, level: float = 0.95) -> Pair:
-    """Pair two sides by run. Intervals hold with probability ``level``, drawing whole groups (those of the second, else of the first)."""
+    """Pair two sides by run. Intervals hold with probability ``level``, drawing whole groups (those of the
+    second, else of the first).
+    """
     runs = tuple(Both(stop, after.stops[run]) for run, stop in before.stops.items() if run in after.stops)
     # as a check has them: draws go by the order of runs
     ordered = sorted(runs, key=lambda both: (both.after.log, both.run))
@@ -328,8 +410,14 @@ def compare(name: str | None, before: Side, after: Side, level: float = 0.95) ->
     )
 
 
-def _difference(pairs: Sequence[tuple[float | None, float | None]], groups: Sequence[str], level: float) -> Difference:
-    known = [(one, two, group) for (one, two), group in zip(pairs, groups, strict=True) if one is not None and two is not None]
+def _difference(
+    pairs: Sequence[tuple[float | None, float | None]], groups: Sequence[str], level: float
+) -> Difference:
+    known = [
+        (one, two, group)
+        for (one, two), group in zip(pairs, groups, strict=True)
+        if one is not None and two is not None
+    ]
     if not known:
         return Difference(0, None, None, None, None, None)
     before, after = (np.array([row[side] for row in known], dtype=np.float64) for side in (0, 1))

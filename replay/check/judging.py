@@ -13,18 +13,23 @@ import numpy as np
 from replay.check.config import Entry, Expectation, Figure, Wanted
 from replay.check.lock import rounded
 from replay.check.model import Finding, LimitResult, Stop
-from replay.choose.intervals import ENOUGH_GROUPS, interval
-from replay.choose.summary import ENOUGH_EVALS, ENOUGH_RUNS
+from replay.data.types import Bools, Floats
+from replay.engine.simulation import Setup, Simulation
 from replay.errors import InputError, suggestion
-from replay.run import Bools, Floats
-from replay.simulation import Setup, Simulation
+from replay.stats.intervals import ENOUGH_GROUPS, interval
+from replay.stats.summary import ENOUGH_EVALS, ENOUGH_RUNS
 
 __all__ = ["WITHIN", "Scores", "binomial_bounds", "expectations", "judge", "line", "scores"]
 
 Verdict = Literal["kept", "broken", "unsure", "unknown"]
 
 #: Between which values a figure lies, whatever the run.
-WITHIN = {"saved": (0.0, 1.0), "lost": (0.0, 1.0), "regret": (0.0, math.inf), "relative_regret": (0.0, math.inf)}
+WITHIN = {
+    "saved": (0.0, 1.0),
+    "lost": (0.0, 1.0),
+    "regret": (0.0, math.inf),
+    "relative_regret": (0.0, math.inf),
+}
 
 _NOUN = {
     "saved": "saved",
@@ -37,10 +42,11 @@ _NOUN = {
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """What one policy does to each run that it can judge; arrays have one entry a run, NaN where a figure is unknown.
+    """What one policy does to each run that it can judge; arrays have one entry a run, NaN where a figure is
+    unknown.
 
-    ``noise`` holds each run's eval noise in the terms of each figure; ``early`` whether the run was stopped before an eval that is
-    better than what was kept by more than the run's noise.
+    ``noise`` holds each run's eval noise in the terms of each figure; ``early`` whether the run was stopped
+    before an eval that is better than what was kept by more than the run's noise.
     """
 
     stops: tuple[Stop, ...]
@@ -65,7 +71,14 @@ class Scores:
         )
 
 
-def scores(simulation: Simulation, setup: Setup, entry: Entry, rows: range, groups: dict[str, str], logs: dict[str, str]) -> Scores:
+def scores(
+    simulation: Simulation,
+    setup: Setup,
+    entry: Entry,
+    rows: range,
+    groups: dict[str, str],
+    logs: dict[str, str],
+) -> Scores:
     """The scores of one policy, whose outcomes are these rows; ``groups`` and ``logs`` are each run's."""
     outcomes = simulation.outcomes
     runs = outcomes["run"][rows.start : rows.stop]
@@ -132,7 +145,9 @@ def line(stop: Stop) -> str:
     return f"eval {stop.stopped_eval} (step {stop.stopped_step}): {stop.reason}"
 
 
-def judge(entry: Entry, own: Scores, level: float, summary: Mapping[str, Any]) -> tuple[list[LimitResult], list[Finding]]:
+def judge(
+    entry: Entry, own: Scores, level: float, summary: Mapping[str, Any]
+) -> tuple[list[LimitResult], list[Finding]]:
     """Every limit of a policy, for all its runs and for those of groups, with what there is to say of them.
 
     ``summary`` are the figures of the policy over all its runs, as `summarise` gives them at the same level.
@@ -149,13 +164,23 @@ def judge(entry: Entry, own: Scores, level: float, summary: Mapping[str, Any]) -
             kind, text = why
             means = [limit.name for limit in limits if not limit.worst]
             if means or kind == "censored":
-                message = f"{entry.name}{_of(group)}: {text}, so {', '.join(means or [limit.name for limit in limits])} cannot be decided"
+                message = (
+                    f"{entry.name}{_of(group)}: {text}, so"
+                    f" {', '.join(means or [limit.name for limit in limits])} cannot be decided"
+                )
                 findings.append(Finding("undecided", kind, message, policy=entry.name, group=group))
         for limit in limits:
             result, finding = (
                 _worst(entry, limit, part, group)
                 if limit.worst
-                else _mean(entry, limit, part, group, why, _figure(limit, part, level, entry, summary if group is None else {}))
+                else _mean(
+                    entry,
+                    limit,
+                    part,
+                    group,
+                    why,
+                    _figure(limit, part, level, entry, summary if group is None else {}),
+                )
             )
             results.append(result)
             findings += [finding] if finding is not None else []
@@ -165,11 +190,15 @@ def judge(entry: Entry, own: Scores, level: float, summary: Mapping[str, Any]) -
 
 def _group(entry: Entry, name: str, own: Scores) -> str:
     """The group that a name in the file means: its own, or what follows the sign in ``dataset=films``."""
-    found = name if name in own.groups else next((group for group in own.groups if group.partition("=")[2] == name), None)
+    found = (
+        name
+        if name in own.groups
+        else next((group for group in own.groups if group.partition("=")[2] == name), None)
+    )
     if found is None:
         raise InputError(
-            f"{entry.file}: [policies.{entry.name}.groups.{name}]: no run that {entry.name} judges is of group {name!r}; there are"
-            f" {suggestion(name, own.groups)}"
+            f"{entry.file}: [policies.{entry.name}.groups.{name}]: no run that {entry.name} judges is of"
+            f" group {name!r}; there are {suggestion(name, own.groups)}"
         )
     return found
 
@@ -184,10 +213,19 @@ def _undecidable(own: Scores) -> tuple[str, str] | None:
     if count < ENOUGH_RUNS:
         return "few-runs", f"{count} run{'s are' if count != 1 else ' is'} too few ({ENOUGH_RUNS} are needed)"
     if float(np.median(own.evals)) < ENOUGH_EVALS:
-        return "few-runs", f"a median of {np.median(own.evals):g} evals a run is too few ({ENOUGH_EVALS} are needed)"
+        return (
+            "few-runs",
+            f"a median of {np.median(own.evals):g} evals a run is too few ({ENOUGH_EVALS} are needed)",
+        )
     censored = int(own.censored.sum())
     if 2 * censored > count:
-        return "censored", f"{censored} of {count} runs are neither stopped nor long enough to show what would have come next"
+        return (
+            "censored",
+            (
+                f"{censored} of {count} runs are neither stopped nor long enough to show what would have come"
+                " next"
+            ),
+        )
     return None
 
 
@@ -212,7 +250,10 @@ def _mean(
         verdict = "unknown"
     elif value is None or low is None or high is None:
         verdict = "unknown"
-        told = f"{entry.name}{_of(group)}: {_NOUN[limit.figure]} is unknown on these runs, so {limit.name} cannot be decided"
+        told = (
+            f"{entry.name}{_of(group)}: {_NOUN[limit.figure]} is unknown on these runs, so {limit.name}"
+            " cannot be decided"
+        )
         finding = Finding("undecided", "limit", told, policy=entry.name, limit=limit.name, group=group)
     elif value >= wanted if least else value <= wanted:
         verdict = "kept"
@@ -249,7 +290,11 @@ def _figure(
     if not np.isfinite(known).all():
         return math.inf, math.inf, math.inf
     if f"{limit.figure}_low" in summary:
-        return rounded(summary[f"{limit.figure}_mean"]), rounded(summary[f"{limit.figure}_low"]), rounded(summary[f"{limit.figure}_high"])
+        return (
+            rounded(summary[f"{limit.figure}_mean"]),
+            rounded(summary[f"{limit.figure}_low"]),
+            rounded(summary[f"{limit.figure}_high"]),
+        )
     within = (-math.inf, math.inf) if entry.spec == "never" else WITHIN[limit.figure]
     low, high = interval(values, own.groups, level, within=within)
     return rounded(float(known.mean())), rounded(low), rounded(high)
@@ -273,21 +318,42 @@ def _worst(entry: Entry, limit: Wanted, own: Scores, group: str | None) -> tuple
     """A limit that no run may break by more than its own noise."""
     figure: Figure = limit.figure
     values, noise, wanted = own.figures[figure], own.noise[figure], rounded(limit.value)
-    over = [number for number, value in enumerate(values.tolist()) if not math.isnan(value) and rounded(value) > wanted]
+    over = [
+        number
+        for number, value in enumerate(values.tolist())
+        if not math.isnan(value) and rounded(value) > wanted
+    ]
     over.sort(key=lambda number: (-values[number], own.stops[number].run))
-    surely = [n for n in over if not np.isnan(noise[n]) and rounded(float(values[n] - limit.value)) > rounded(float(noise[n]))]
+    surely = [
+        n
+        for n in over
+        if not np.isnan(noise[n]) and rounded(float(values[n] - limit.value)) > rounded(float(noise[n]))
+    ]
     worst = rounded(float(np.nanmax(values))) if not np.isnan(values).all() else None
-    verdict: Verdict = "broken" if surely else "unsure" if over else "kept" if worst is not None else "unknown"
+    verdict: Verdict = (
+        "broken" if surely else "unsure" if over else "kept" if worst is not None else "unknown"
+    )
     told = f"{entry.name}{_of(group)}: at worst {_said(limit, worst)}, while {limit.name} is {limit.text}"
     finding = None
     if over:
         named = (surely or over)[0]
         stop = own.stops[named]
         more = f" (and {len(surely or over) - 1} more runs)" if len(surely or over) > 1 else ""
-        told = f"{entry.name}{_of(group)}: {stop.run}{more} has {_said(limit, float(values[named]))}, while {limit.name} is {limit.text}"
-        told += f" and the run's eval noise {_said(limit, float(noise[named]), noun=False)}" if not np.isnan(noise[named]) else ""
+        told = (
+            f"{entry.name}{_of(group)}: {stop.run}{more} has {_said(limit, float(values[named]))}, while"
+            f" {limit.name} is {limit.text}"
+        )
+        told += (
+            f" and the run's eval noise {_said(limit, float(noise[named]), noun=False)}"
+            if not np.isnan(noise[named])
+            else ""
+        )
         if not surely:
-            told += "; that is within the noise" if not np.isnan(noise[named]) else "; the run has too few evals to know its noise"
+            told += (
+                "; that is within the noise"
+                if not np.isnan(noise[named])
+                else "; the run has too few evals to know its noise"
+            )
         finding = Finding(
             "regression" if surely else "warning",
             "limit",
@@ -300,7 +366,10 @@ def _worst(entry: Entry, limit: Wanted, own: Scores, group: str | None) -> tuple
             after=line(stop),
         )
     elif verdict == "unknown":
-        told = f"{entry.name}{_of(group)}: {_NOUN[figure]} is unknown on these runs, so {limit.name} cannot be decided"
+        told = (
+            f"{entry.name}{_of(group)}: {_NOUN[figure]} is unknown on these runs, so {limit.name} cannot be"
+            " decided"
+        )
         finding = Finding("undecided", "limit", told, policy=entry.name, limit=limit.name, group=group)
     return LimitResult(limit.name, limit.text, wanted, worst, None, None, verdict, told, group), finding
 
@@ -315,8 +384,9 @@ def _noisy(entry: Entry, limit: Wanted, own: Scores, group: str | None) -> list[
     typical = _said(limit, float(np.median(known)), noun=False)
     enough = _said(limit, _up(float(np.median(known))), noun=False)
     told = (
-        f"{entry.name}{_of(group)}: {limit.name} {limit.text} is below the eval noise of these logs ({typical}, the median run's);"
-        f" such a gate fails by chance and breeds re-runs, so set it to {enough} at least"
+        f"{entry.name}{_of(group)}: {limit.name} {limit.text} is below the eval noise of these logs"
+        f" ({typical}, the median run's); such a gate fails by chance and breeds re-runs, so set it to"
+        f" {enough} at least"
     )
     return [Finding("warning", "noise", told, policy=entry.name, limit=limit.name, group=group)]
 
@@ -328,7 +398,8 @@ def _up(value: float) -> float:
 
 
 def binomial_bounds(count: int, total: int, tail: float) -> tuple[float, float]:
-    """The exact (Clopper–Pearson) bounds of a probability by which ``count`` of ``total`` came about, ``tail`` beyond each.
+    """The exact (Clopper–Pearson) bounds of a probability by which ``count`` of ``total`` came about,
+    ``tail`` beyond each.
 
     Source: Clopper & Pearson, Biometrika 26 (1934) 404.
 
@@ -345,7 +416,10 @@ def binomial_bounds(count: int, total: int, tail: float) -> tuple[float, float]:
 @lru_cache(maxsize=1024)
 def _bisected(count: int, total: int, tail: float) -> float:
     """The probability at which ``count`` or more of ``total`` come about with probability ``tail``."""
-    ways = [math.lgamma(total + 1) - math.lgamma(k + 1) - math.lgamma(total - k + 1) for k in range(count, total + 1)]
+    ways = [
+        math.lgamma(total + 1) - math.lgamma(k + 1) - math.lgamma(total - k + 1)
+        for k in range(count, total + 1)
+    ]
     low, high = 0.0, 1.0
     for _ in range(50):
         middle = (low + high) / 2
@@ -358,8 +432,9 @@ def _bisected(count: int, total: int, tail: float) -> float:
 def expectations(entry: Entry, own: Scores, runs: dict[str, int], gone: Sequence[str]) -> list[Finding]:
     """Runs that are not stopped where the file says they must be.
 
-    ``runs`` maps the ids of all runs to their numbers of evals; ``gone`` are runs of the lock whose logs are there no more, about
-    which another finding tells. Raises InputError for a run or an eval that there is not.
+    ``runs`` maps the ids of all runs to their numbers of evals; ``gone`` are runs of the lock whose logs are
+    there no more, about which another finding tells. Raises InputError for a run or an eval that there is
+    not.
     """
     found = []
     by_run = {stop.run: stop for stop in own.stops}
@@ -375,10 +450,25 @@ def expectations(entry: Entry, own: Scores, runs: dict[str, int], gone: Sequence
             told = f"{entry.name} cannot judge {run}, for which the file expects {before}"
             found.append(Finding("undecided", "expect", told, policy=entry.name, run=run, before=before))
         elif stop.stopped_eval != wanted.eval:
-            does = f"does not stop {run}" if stop.stopped_eval is None else f"stops {run} at eval {stop.stopped_eval}"
+            does = (
+                f"does not stop {run}"
+                if stop.stopped_eval is None
+                else f"stops {run} at eval {stop.stopped_eval}"
+            )
             told = f"{entry.name} {does}, while the file expects {before}"
             before = f"{before} (expected)"
-            found.append(Finding("regression", "expect", told, policy=entry.name, run=run, log=stop.log, before=before, after=line(stop)))
+            found.append(
+                Finding(
+                    "regression",
+                    "expect",
+                    told,
+                    policy=entry.name,
+                    run=run,
+                    log=stop.log,
+                    before=before,
+                    after=line(stop),
+                )
+            )
     return found
 
 
@@ -389,7 +479,12 @@ def _expected(wanted: Expectation, ids: Sequence[str], gone: Sequence[str]) -> s
         return matches[0]
     if matches:
         shown = ", ".join(matches[:5]) + (f" and {len(matches) - 5} more" if len(matches) > 5 else "")
-        raise InputError(f'{wanted.where}: run = "{wanted.run}" fits {len(matches)} runs: {shown}; give more of the id')
+        raise InputError(
+            f'{wanted.where}: run = "{wanted.run}" fits {len(matches)} runs: {shown}; give more of the id'
+        )
     if any(wanted.run in run for run in gone):
         return None
-    raise InputError(f'{wanted.where}: run = "{wanted.run}" is no run of these logs; there are {suggestion(wanted.run, ids)}')
+    raise InputError(
+        f'{wanted.where}: run = "{wanted.run}" is no run of these logs; there are'
+        f" {suggestion(wanted.run, ids)}"
+    )

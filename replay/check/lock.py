@@ -1,7 +1,7 @@
 """The lock: what the policies did to which logs, so that a later check can tell what has changed.
 
-JSON with one run a line, in the same order and digits wherever it is made. It ends in a checksum of all the rest: what was damaged,
-merged or edited by hand is refused.
+JSON with one run a line, in the same order and digits wherever it is made. It ends in a checksum of all the
+rest: what was damaged, merged or edited by hand is refused.
 """
 
 from __future__ import annotations
@@ -20,12 +20,23 @@ from typing import Any, TypeGuard
 
 from replay.check.model import Stop
 from replay.errors import InputError
-from replay.importers.step_signals import FILE_NAME
+from replay.readers.step_signals import FILE_NAME
 
 __all__ = [
-    "FORMAT", "VERSION", "BrokenLock", "Lock", "LockedPolicy", "Log", "as_text", "digest", "from_text", "is_companion", "read_lock",
-    "rounded", "write_lock",
-]  # fmt: skip
+    "FORMAT",
+    "VERSION",
+    "BrokenLock",
+    "Lock",
+    "LockedPolicy",
+    "Log",
+    "as_text",
+    "digest",
+    "from_text",
+    "is_companion",
+    "read_lock",
+    "rounded",
+    "write_lock",
+]
 
 FORMAT = "replay lock"
 VERSION = 1
@@ -56,7 +67,9 @@ class LockedPolicy:
 
 @dataclass(frozen=True)
 class Lock:
-    """All of a lock. ``tool`` is the version of this package that made it; paths of logs are relative to the lock's folder."""
+    """All of a lock. ``tool`` is the version of this package that made it; paths of logs are relative to the
+    lock's folder.
+    """
 
     tool: str
     settings: Mapping[str, Any]
@@ -65,7 +78,9 @@ class Lock:
 
 
 def rounded(value: Any) -> Any:
-    """A number to 12 significant digits, beyond which machines may differ; None for NaN, what is no float as it is."""
+    """A number to 12 significant digits, beyond which machines may differ; None for NaN, what is no float as
+    it is.
+    """
     if isinstance(value, bool) or not isinstance(value, float):
         return value
     if math.isnan(value):
@@ -103,7 +118,9 @@ def _block(value: Any, deep: int, indent: int) -> str:
     if not isinstance(value, dict) or not deep or not value:
         return _plain(value)
     blank = " " * (indent + 1)
-    inner = (f"{blank}{_plain(key)}: {_block(item, deep - 1, indent + 1)}" for key, item in sorted(value.items()))
+    inner = (
+        f"{blank}{_plain(key)}: {_block(item, deep - 1, indent + 1)}" for key, item in sorted(value.items())
+    )
     return "{\n" + ",\n".join(inner) + "\n" + " " * indent + "}"
 
 
@@ -112,7 +129,9 @@ def _plain(value: Any) -> str:
 
 
 def _checksum(rest: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(rest, sort_keys=True, allow_nan=False, separators=(",", ":")).encode()).hexdigest()
+    return hashlib.sha256(
+        json.dumps(rest, sort_keys=True, allow_nan=False, separators=(",", ":")).encode()
+    ).hexdigest()
 
 
 def _document(lock: Lock) -> dict[str, Any]:
@@ -126,7 +145,10 @@ def _document(lock: Lock) -> dict[str, Any]:
             name: {
                 "spec": policy.spec,
                 "summary": _finite(policy.summary),
-                "stops": {run: [_encoded(getattr(stop, name)) for name in _ROW] for run, stop in policy.stops.items()},
+                "stops": {
+                    run: [_encoded(getattr(stop, name)) for name in _ROW]
+                    for run, stop in policy.stops.items()
+                },
             }
             for name, policy in lock.policies.items()
         },
@@ -151,7 +173,8 @@ def _decoded(value: Any) -> Any:
 def read_lock(path: Path) -> Lock | None:
     """The lock at a path, or None where there is no file.
 
-    Raises InputError where it cannot be read, is of a newer version or is no lock at all, BrokenLock where it is damaged.
+    Raises InputError where it cannot be read, is of a newer version or is no lock at all, BrokenLock where it
+    is damaged.
     """
     try:
         data = path.read_bytes()
@@ -168,17 +191,23 @@ def from_text(data: bytes, path: str) -> Lock:
         document = json.loads(data.decode("utf-8"), parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         if data.strip() and f'"{FORMAT}"'.encode() not in data:
-            raise InputError(f"{path}: this is no lock of replay, and is left alone; give another --lock") from None
+            raise InputError(
+                f"{path}: this is no lock of replay, and is left alone; give another --lock"
+            ) from None
         conflict = b"\n<<<<<<<" in b"\n" + data
-        why = "it holds the marks of a merge conflict" if conflict else f"it is empty or cut short, or was edited ({error})"
+        why = (
+            "it holds the marks of a merge conflict"
+            if conflict
+            else f"it is empty or cut short, or was edited ({error})"
+        )
         raise BrokenLock(f"{path}: the lock is damaged: {why}; {_REMAKE}") from None
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise InputError(f"{path}: this is no lock of replay, and is left alone; give another --lock")
     version = document.get("version")
     if isinstance(version, int) and not isinstance(version, bool) and version > VERSION:
         raise InputError(
-            f"{path}: a lock of version {version}, while this replay reads version {VERSION}; upgrade replay, or delete the lock"
-            f" and {_REMAKE}"
+            f"{path}: a lock of version {version}, while this replay reads version {VERSION}; upgrade replay,"
+            f" or delete the lock and {_REMAKE}"
         )
     checksum = document.pop("checksum", None)
     try:
@@ -186,11 +215,16 @@ def from_text(data: bytes, path: str) -> Lock:
     except (ValueError, RecursionError):
         same = False
     if not same:
-        raise BrokenLock(f"{path}: the lock is not as replay wrote it (its checksum differs): damaged, merged or edited; {_REMAKE}")
+        raise BrokenLock(
+            f"{path}: the lock is not as replay wrote it (its checksum differs): damaged, merged or edited;"
+            f" {_REMAKE}"
+        )
     try:
         return _parsed(document)
     except (KeyError, TypeError, ValueError, AttributeError):
-        raise BrokenLock(f"{path}: the lock lacks something or holds something of the wrong kind; {_REMAKE}") from None
+        raise BrokenLock(
+            f"{path}: the lock lacks something or holds something of the wrong kind; {_REMAKE}"
+        ) from None
 
 
 def _refuse(text: str) -> Any:
@@ -200,7 +234,10 @@ def _refuse(text: str) -> Any:
 def _parsed(document: Mapping[str, Any]) -> Lock:
     if document["version"] != VERSION or not isinstance(document["tool"], str):
         raise ValueError
-    logs = {path: Log(str(log["sha256"]), tuple(str(run) for run in log["runs"])) for path, log in document["logs"].items()}
+    logs = {
+        path: Log(str(log["sha256"]), tuple(str(run) for run in log["runs"]))
+        for path, log in document["logs"].items()
+    }
     main = {path: log for path, log in logs.items() if not is_companion(path)}
     home = {run: path for path, log in sorted(main.items(), reverse=True) for run in log.runs}
     return Lock(
@@ -220,7 +257,11 @@ def _parsed(document: Mapping[str, Any]) -> Lock:
 
 def _stop(run: str, log: str, row: Any) -> Stop:
     stopped, step, reason, saved, regret, relative, lost = (_decoded(value) for value in row)
-    if not (stopped is None or (_number(stopped) and isinstance(stopped, int))) or not isinstance(reason, str) or not _number(saved):
+    if (
+        not (stopped is None or (_number(stopped) and isinstance(stopped, int)))
+        or not isinstance(reason, str)
+        or not _number(saved)
+    ):
         raise ValueError
     if not all(value is None or _number(value) for value in (step, regret, relative, lost)):
         raise ValueError
@@ -232,7 +273,8 @@ def _number(value: Any) -> TypeGuard[int | float]:
 
 
 def write_lock(path: Path, lock: Lock) -> bool:
-    """Write the lock so that at any time either the old or the new one is there, whole; whether it was other than what was there.
+    """Write the lock so that at any time either the old or the new one is there, whole; whether it was other
+    than what was there.
 
     Raises InputError where it cannot be written.
     """

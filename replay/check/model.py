@@ -1,4 +1,6 @@
-"""What a check found: findings, limits, and each policy's figures and stops. Plain data, that reports and plugins read."""
+"""What a check found: findings, limits, and each policy's figures and stops. Plain data, that reports and
+plugins read.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +20,11 @@ EXIT_CODES: dict[Level, int] = {"regression": 1, "undecided": 3, "warning": 0, "
 class Finding:
     """One thing that a check found, in one sentence (``message``), and what it is about.
 
-    ``kind`` is one of: limit, expect, moved, worse, vanished, never-fires, changed-log, new-log, changed-policy, new-policy, version,
-    noise, few-runs, censored, no-lock, lock. ``policy`` is the policy's name in the file, ``run`` a run's id, ``log`` a path relative to
-    the file of policies, ``limit`` a limit's name and ``group`` the group that it is for. ``before`` and ``after`` are the lines that say
-    what happened to a run then and now.
+    ``kind`` is one of: limit, expect, moved, worse, vanished, never-fires, changed-log, new-log,
+    changed-policy, new-policy, version, noise, few-runs, censored, no-lock, lock. ``policy`` is the policy's
+    name in the file, ``run`` a run's id, ``log`` a path relative to the file of policies, ``limit`` a limit's
+    name and ``group`` the group that it is for. ``before`` and ``after`` are the lines that say what happened
+    to a run then and now.
     """
 
     level: Level
@@ -38,10 +41,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class LimitResult:
-    """One limit of a policy: its name and text as written, the figure it is about with its interval, and how it came out.
+    """One limit of a policy: its name and text as written, the figure it is about with its interval, and how
+    it came out.
 
-    ``value``, ``low`` and ``high`` are in the limit's own terms (fractions for shares); None where they are not known. ``verdict``:
-    kept, broken (beyond its uncertainty), unsure (broken, but not beyond it) or unknown.
+    ``value``, ``low`` and ``high`` are in the limit's own terms (fractions for shares); None where they are
+    not known. ``verdict``: kept, broken (beyond its uncertainty), unsure (broken, but not beyond it) or
+    unknown.
     """
 
     name: str
@@ -72,7 +77,9 @@ class Stop:
 
 @dataclass(frozen=True)
 class PolicyResult:
-    """One policy of the file: its figures over the runs (keys of the summary), limits, stops, and what was found about it."""
+    """One policy of the file: its figures over the runs (keys of the summary), limits, stops, and what was
+    found about it.
+    """
 
     name: str
     spec: str
@@ -91,10 +98,12 @@ class PolicyResult:
 
 @dataclass(frozen=True)
 class Checked:
-    """The outcome of a check. ``findings`` are those that belong to no policy; ``all_findings`` are all, the worst first.
+    """The outcome of a check. ``findings`` are those that belong to no policy; ``all_findings`` are all, the
+    worst first.
 
-    ``file`` and ``lock`` are paths as the user gave them (``lock`` None where there is none), ``version`` the version of this package,
-    ``runs`` how many runs were checked, ``monitor``, ``objective`` and ``unit`` what they were watched, judged and counted by.
+    ``file`` and ``lock`` are paths as the user gave them (``lock`` None where there is none), ``version`` the
+    version of this package, ``runs`` how many runs were checked, ``monitor``, ``objective`` and ``unit`` what
+    they were watched, judged and counted by.
     """
 
     file: str

@@ -1,4 +1,6 @@
-"""Stop policies in a training as it runs: one adapter a framework, each handing the framework's history to the same function.
+"""Stop policies in a training as it runs: one adapter a framework, each handing the framework's history to
+the same function.
 
-``replay.live.transformers.StopCallback``, ``replay.live.keras.StopCallback``, ``replay.live.lightning.StopCallback``.
+``replay.live.transformers.StopCallback``, ``replay.live.keras.StopCallback``,
+``replay.live.lightning.StopCallback``.
 """

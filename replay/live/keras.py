@@ -7,9 +7,9 @@ from typing import Any
 
 import keras
 
+from replay.data.types import Mode
 from replay.live.watcher import Watcher, numbers, run_of
 from replay.policies.base import Decision, Policy
-from replay.run import Mode
 
 __all__ = ["StopCallback"]
 
@@ -19,10 +19,11 @@ class StopCallback(keras.callbacks.Callback):  # type: ignore[misc]
 
         model.fit(..., validation_data=..., callbacks=[StopCallback("patience=3")])
 
-    One eval an epoch; the metric is the policy's own ``monitor=``, else ``monitor``, else ``val_loss``. A metric that is not
-    logged is an InputError, which names those that are. Keras keeps no history over several calls of ``fit``: to go on with
-    an interrupted training, give that of the calls before as ``history`` (``History.history``, its epochs counted from 0) and
-    ``initial_epoch`` to ``fit``. The reason is in ``decision``, and in the log named ``replay``.
+    One eval an epoch; the metric is the policy's own ``monitor=``, else ``monitor``, else ``val_loss``. A
+    metric that is not logged is an InputError, which names those that are. Keras keeps no history over
+    several calls of ``fit``: to go on with an interrupted training, give that of the calls before as
+    ``history`` (``History.history``, its epochs counted from 0) and ``initial_epoch`` to ``fit``. The reason
+    is in ``decision``, and in the log named ``replay``.
     """
 
     def __init__(
@@ -46,7 +47,9 @@ class StopCallback(keras.callbacks.Callback):  # type: ignore[misc]
         # an epoch that is trained again, and what came after it, replaces what there was
         self._rows = {number: row for number, row in self._rows.items() if number < epoch}
         self._rows[epoch] = numbers(logs or {})
-        rows = [{"step": number + 1.0, "epoch": number + 1.0, **row} for number, row in sorted(self._rows.items())]
+        rows = [
+            {"step": number + 1.0, "epoch": number + 1.0, **row} for number, row in sorted(self._rows.items())
+        ]
         self.decision = self._watcher.decide(run_of(rows, step_unit="epoch"))
         if self.decision.stop:
             self.model.stop_training = True

@@ -9,9 +9,9 @@ try:
 except ImportError:  # the older package of the same code
     from pytorch_lightning.callbacks import Callback  # type: ignore[assignment]
 
+from replay.data.types import Mode
 from replay.live.watcher import Watcher, numbers, run_of
 from replay.policies.base import Decision, Policy
-from replay.run import Mode
 
 __all__ = ["StopCallback"]
 
@@ -21,10 +21,11 @@ class StopCallback(Callback):  # type: ignore[misc, unused-ignore]
 
         Trainer(callbacks=[StopCallback("patience=3", monitor="val_loss")])
 
-    One eval a validation (the sanity check is none); the metric is the policy's own ``monitor=``, else ``monitor``, else the
-    validation loss. A metric that is not logged is an InputError, which names those that are. The history is part of
-    Lightning's checkpoints, so that a resumed training loses nothing. Of several processes each decides by the same reduced
-    metrics, and all stop if one does. The reason is in ``decision``, and in the log named ``replay``.
+    One eval a validation (the sanity check is none); the metric is the policy's own ``monitor=``, else
+    ``monitor``, else the validation loss. A metric that is not logged is an InputError, which names those
+    that are. The history is part of Lightning's checkpoints, so that a resumed training loses nothing. Of
+    several processes each decides by the same reduced metrics, and all stop if one does. The reason is in
+    ``decision``, and in the log named ``replay``.
     """
 
     def __init__(self, policy: str | Policy, *, monitor: str | None = None, mode: Mode | None = None) -> None:

@@ -6,11 +6,11 @@ from typing import Any
 
 from transformers import TrainerCallback
 
+from replay.data.types import Mode
 from replay.errors import InputError
-from replay.importers import trainer_state
 from replay.live.watcher import Watcher
 from replay.policies.base import Decision, Policy
-from replay.run import Mode
+from replay.readers.formats import trainer_state
 
 __all__ = ["StopCallback"]
 
@@ -22,11 +22,12 @@ class StopCallback(TrainerCallback):  # type: ignore[misc, unused-ignore]
 
         trainer.add_callback(StopCallback("patience=3,smooth=ema:0.3"))
 
-    The metric is the policy's own ``monitor=``, else ``monitor``, else ``metric_for_best_model``, else ``eval_loss``; its mode
-    likewise, else ``greater_is_better``, else what its name says. A metric that the first evaluation does not log is an
-    InputError, which names those that it does. On a resume the history comes from the checkpoint, so that no counter is lost;
-    a training that had been stopped stops again at once. The reason is in ``decision``, in the last entry of
-    ``state.log_history`` (``stop_policy``, ``stop_reason``) and in the log named ``replay``.
+    The metric is the policy's own ``monitor=``, else ``monitor``, else ``metric_for_best_model``, else
+    ``eval_loss``; its mode likewise, else ``greater_is_better``, else what its name says. A metric that the
+    first evaluation does not log is an InputError, which names those that it does. On a resume the history
+    comes from the checkpoint, so that no counter is lost; a training that had been stopped stops again at
+    once. The reason is in ``decision``, in the last entry of ``state.log_history`` (``stop_policy``,
+    ``stop_reason``) and in the log named ``replay``.
     """
 
     def __init__(self, policy: str | Policy, *, monitor: str | None = None, mode: Mode | None = None) -> None:
@@ -43,7 +44,9 @@ class StopCallback(TrainerCallback):  # type: ignore[misc, unused-ignore]
             if watcher.mode is None and watcher.policy.mode is None and args.greater_is_better is not None:
                 watcher.mode = "max" if args.greater_is_better else "min"
         self.decision = None
-        if any("stop_policy" in row for row in state.log_history):  # of a run that goes on, whoever stopped it
+        if any(
+            "stop_policy" in row for row in state.log_history
+        ):  # of a run that goes on, whoever stopped it
             state.log_history = [row for row in state.log_history if "stop_policy" not in row]
         self._resumed = self._decide(state)
 
@@ -61,7 +64,11 @@ class StopCallback(TrainerCallback):  # type: ignore[misc, unused-ignore]
 
     def _decide(self, state: Any) -> bool:
         given = {name: getattr(state, name) for name in _FACTS}
-        runs = [run for run in trainer_state.runs_of({**given, "log_history": state.log_history}, "run") if len(run)]
+        runs = [
+            run
+            for run in trainer_state.runs_of({**given, "log_history": state.log_history}, "run")
+            if len(run)
+        ]
         if not runs:
             return False
         try:
@@ -75,5 +82,9 @@ class StopCallback(TrainerCallback):  # type: ignore[misc, unused-ignore]
     def _stop(self, state: Any, control: Any) -> None:
         control.should_training_stop = True
         if self.decision is not None and not any("stop_policy" in row for row in state.log_history):
-            said = {"stop_policy": self._watcher.policy.spec(), "stop_reason": self.decision.reason, "stop_eval": self.decision.eval}
+            said = {
+                "stop_policy": self._watcher.policy.spec(),
+                "stop_reason": self.decision.reason,
+                "stop_eval": self.decision.eval,
+            }
             state.log_history.append({"step": state.global_step, "epoch": state.epoch, **said})

@@ -1,4 +1,6 @@
-"""Prove on a finished run that a policy, asked live at each eval, stops where the replay of the whole log stops it."""
+"""Prove on a finished run that a policy, asked live at each eval, stops where the replay of the whole log
+stops it.
+"""
 
 from __future__ import annotations
 
@@ -8,20 +10,22 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+from replay.data.run import Column, Run, Series
+from replay.data.types import Mode
+from replay.engine.simulation import replay_runs
 from replay.errors import InputError
 from replay.live.watcher import Watcher
 from replay.policies.base import Decision, Policy
-from replay.run import Column, Mode, Run, Series
-from replay.simulation import replay_runs
 
 __all__ = ["Verified", "until", "verify"]
 
 
 class Verified(NamedTuple):
-    """One run: where replay stops it, and where a live policy does; both 1-based evals, None where it never stops.
+    """One run: where replay stops it, and where a live policy does; both 1-based evals, None where it never
+    stops.
 
-    ``asked`` says who was asked live: the ``StopCallback`` of a framework on the framework's own history, or the policy on the
-    log cut off after each eval.
+    ``asked`` says who was asked live: the ``StopCallback`` of a framework on the framework's own history, or
+    the policy on the log cut off after each eval.
     """
 
     run: str
@@ -36,11 +40,14 @@ class Verified(NamedTuple):
         return self.replayed == self.live
 
 
-def verify(run: Run, policy: Policy, *, monitor: str | None = None, mode: Mode | None = None) -> list[Verified]:
-    """Ask the policy after each eval of a run, as it is asked in a training, and compare with the replay of the whole.
+def verify(
+    run: Run, policy: Policy, *, monitor: str | None = None, mode: Mode | None = None
+) -> list[Verified]:
+    """Ask the policy after each eval of a run, as it is asked in a training, and compare with the replay of
+    the whole.
 
-    Where the run's folder has a ``trainer_state.json`` and transformers is installed, its callback is asked too. Raises
-    InputError where the run does not log what the policy needs.
+    Where the run's folder has a ``trainer_state.json`` and transformers is installed, its callback is asked
+    too. Raises InputError where the run does not log what the policy needs.
     """
     replayed = replay_runs([run], [policy], monitor=monitor, mode=mode)
     watch = replayed.monitor
@@ -54,12 +61,25 @@ def verify(run: Run, policy: Policy, *, monitor: str | None = None, mode: Mode |
             live = decision.eval
             break
     found.append(Verified(run.id, len(curve), row["stopped_eval"], live, "the log, cut off after each eval"))
-    state = next((path for source in run.meta.get("source", ()) if (path := Path(source).parent / "trainer_state.json").is_file()), None)
+    state = next(
+        (
+            path
+            for source in run.meta.get("source", ())
+            if (path := Path(source).parent / "trainer_state.json").is_file()
+        ),
+        None,
+    )
     if state is not None:
         asked = _ask_transformers(state, policy, watch.metric, watch.mode)
         if asked is not None:
             found.append(
-                Verified(run.id, len(curve), row["stopped_eval"], asked.eval if asked.stop else None, "transformers' StopCallback")
+                Verified(
+                    run.id,
+                    len(curve),
+                    row["stopped_eval"],
+                    asked.eval if asked.stop else None,
+                    "transformers' StopCallback",
+                )
             )
     return found
 
@@ -73,12 +93,23 @@ def until(run: Run, step: float) -> Run:
         here = series.step <= step
         if here.any():
             train[name] = Series(series.step[here], series.value[here])
-    ended = ("trained_steps", "complete", "stopped_by", "trained_tokens", "trained_flops", "trained_seconds", "train_runtime", "total_flos")
+    ended = (
+        "trained_steps",
+        "complete",
+        "stopped_by",
+        "trained_tokens",
+        "trained_flops",
+        "trained_seconds",
+        "train_runtime",
+        "total_flos",
+    )
     return Run(run.id, columns, {name: value for name, value in run.meta.items() if name not in ended}, train)
 
 
 def _ask_transformers(path: Path, policy: Policy, metric: str, mode: Mode) -> Decision | None:
-    """What transformers' callback says, handed the history entry by entry as the Trainer does; None where it is not installed."""
+    """What transformers' callback says, handed the history entry by entry as the Trainer does; None where it
+    is not installed.
+    """
     try:
         from replay.live.transformers import StopCallback
     except ImportError:

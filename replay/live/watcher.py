@@ -1,7 +1,8 @@
 """Watcher: the decision of a policy on a training so far, by the simulation that replays finished logs.
 
-It keeps no counter. At each eval the whole history goes through the policy once more, so that nothing is counted twice, a
-resumed training loses nothing, and the training stops at the eval where a replay of its full log would stop it.
+It keeps no counter. At each eval the whole history goes through the policy once more, so that nothing is
+counted twice, a resumed training loses nothing, and the training stops at the eval where a replay of its full
+log would stop it.
 """
 
 from __future__ import annotations
@@ -11,12 +12,16 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from replay.data.run import Run
+from replay.data.types import Mode
+from replay.engine.simulation import replay_runs
 from replay.errors import InputError, ReplayWarning
-from replay.importers.base import PointsBuilder, assemble, held_out_of, is_metric, measures_of
 from replay.policies.base import Decision, Policy
 from replay.policies.spec import parse_policy
-from replay.run import Mode, Run
-from replay.simulation import replay_runs
+from replay.readers.assemble import assemble
+from replay.readers.clocks import measures_of
+from replay.readers.points import PointsBuilder
+from replay.readers.series_names import held_out_of, is_metric
 
 __all__ = ["Watcher", "numbers", "run_of"]
 
@@ -26,8 +31,8 @@ logger = logging.getLogger("replay")
 class Watcher:
     """A policy on its way through one training.
 
-    ``policy`` is a specification or a Policy; ``monitor`` and ``mode`` are for where it does not say them itself and the log
-    does not state them. Raises PolicyError where the specification cannot be read.
+    ``policy`` is a specification or a Policy; ``monitor`` and ``mode`` are for where it does not say them
+    itself and the log does not state them. Raises PolicyError where the specification cannot be read.
     """
 
     def __init__(self, policy: str | Policy, *, monitor: str | None = None, mode: Mode | None = None) -> None:
@@ -41,7 +46,8 @@ class Watcher:
     def decide(self, run: Run) -> Decision:
         """The decision after the last eval of a run: stop from the eval on at which the policy first fires.
 
-        Raises InputError, naming what there is, where the metric or a companion that the policy needs is not logged.
+        Raises InputError, naming what there is, where the metric or a companion that the policy needs is not
+        logged.
         """
         found = replay_runs([run], [self.policy], monitor=self.monitor, mode=self.mode)
         for text in found.warnings:
@@ -52,12 +58,16 @@ class Watcher:
         stopped = row["stopped_eval"]
         if stopped is None:
             return Decision(int(row["evals"]), False, "")
-        logger.info("%s stops at eval %d, step %s: %s", row["policy"], stopped, row["stopped_step"], row["reason"])
+        logger.info(
+            "%s stops at eval %d, step %s: %s", row["policy"], stopped, row["stopped_step"], row["reason"]
+        )
         return Decision(int(stopped), True, str(row["reason"]))
 
 
 def numbers(values: Mapping[str, Any]) -> dict[str, float]:
-    """The values that are single numbers, tensors and arrays of one element among them, as numbers of Python."""
+    """The values that are single numbers, tensors and arrays of one element among them, as numbers of
+    Python.
+    """
     found = {}
     for name, value in values.items():
         try:

@@ -3,15 +3,6 @@
 from __future__ import annotations
 
 from replay.policies.base import Decision, Policy, Trace
-from replay.policies.budget import Budget, OneEpoch
-from replay.policies.extrapolate import Extrapolate
-from replay.policies.gap import Gap
-from replay.policies.grades import Grades
-from replay.policies.lora import Adapter, Drift
-from replay.policies.never import Never
-from replay.policies.noise import Noise, Slope
-from replay.policies.patience import Patience
-from replay.policies.prechelt import Gl, Pq, Up
 from replay.policies.presets.allennlp import AllenNLP
 from replay.policies.presets.axolotl import Axolotl
 from replay.policies.presets.catboost import CatBoost
@@ -32,7 +23,16 @@ from replay.policies.presets.transformers_4_46 import Transformers446
 from replay.policies.presets.tutorial import Tutorial
 from replay.policies.presets.ultralytics import Ultralytics
 from replay.policies.presets.xgboost import XGBoost
-from replay.policies.threshold import Divergence, Nonfinite, Target
+from replay.policies.rules.budget import Budget, OneEpoch
+from replay.policies.rules.extrapolate import Extrapolate
+from replay.policies.rules.gap import Gap
+from replay.policies.rules.grades import Grades
+from replay.policies.rules.lora import Adapter, Drift
+from replay.policies.rules.never import Never
+from replay.policies.rules.noise import Noise, Slope
+from replay.policies.rules.patience import Patience
+from replay.policies.rules.prechelt import Gl, Pq, Up
+from replay.policies.rules.threshold import Divergence, Nonfinite, Target
 
 __all__ = ["POLICIES", "Decision", "Policy", "Trace"]
 

@@ -1,9 +1,9 @@
 """Policy, Trace and Decision: a stop rule is a causal signal and a limit.
 
-A policy is initialised with its parameters and keeps nothing else. From a batch of curves it computes a *signal*, one
-number an eval that depends on that eval and the ones before only, and it stops a run at the first eval where the signal
-reaches its limit. So replay and a live callback are the same function, a sweep over limits is one pass, and a resumed
-training cannot lose a counter.
+A policy is initialised with its parameters and keeps nothing else. From a batch of curves it computes a
+*signal*, one number an eval that depends on that eval and the ones before only, and it stops a run at the
+first eval where the signal reaches its limit. So replay and a live callback are the same function, a sweep
+over limits is one pass, and a resumed training cannot lose a counter.
 """
 
 from __future__ import annotations
@@ -17,15 +17,30 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from replay.data.curve import Curve, CurveBatch
+from replay.data.types import Bools, Floats, Ints, Mode
 from replay.errors import PolicyError
-from replay.run import Bools, Curve, CurveBatch, Floats, Ints, Mode
 
 __all__ = [
-    "NEVER", "POSITIONS", "REFUSED", "Decision", "Policy", "Trace", "alike", "all_reached", "check_patience", "in_a_row", "param",
-    "plain", "position", "steady", "stops_of",
-]  # fmt: skip
+    "NEVER",
+    "POSITIONS",
+    "REFUSED",
+    "Decision",
+    "Policy",
+    "Trace",
+    "alike",
+    "all_reached",
+    "check_patience",
+    "in_a_row",
+    "param",
+    "plain",
+    "position",
+    "steady",
+    "stops_of",
+]
 
-#: What stands for an eval where a policy never stops a run, and where it cannot judge it (see `Policy.refusals`).
+#: What stands for an eval where a policy never stops a run, and where it cannot judge it (see
+#: `Policy.refusals`).
 NEVER, REFUSED = -1, -2
 
 
@@ -41,11 +56,12 @@ class Decision(NamedTuple):
 class Trace:
     """How a policy saw a batch, all of shape runs × evals.
 
-    ``signal`` is −inf where the policy cannot fire, and NaN where it is not defined for what was logged: a run that gets
-    there before it is stopped is refused (see `Policy.refusals`). ``reference`` is the value that the eval was compared with
-    (in the metric's own sign, NaN where there was none); ``figures`` are others that a reason tells, by name. A policy that
-    wraps others keeps their traces in ``parts`` and, where they saw other evals, the place of each eval in what they saw (−1: not
-    seen) in ``place``, and its run there in ``row`` where that is another.
+    ``signal`` is −inf where the policy cannot fire, and NaN where it is not defined for what was logged: a
+    run that gets there before it is stopped is refused (see `Policy.refusals`). ``reference`` is the value
+    that the eval was compared with (in the metric's own sign, NaN where there was none); ``figures`` are
+    others that a reason tells, by name. A policy that wraps others keeps their traces in ``parts`` and, where
+    they saw other evals, the place of each eval in what they saw (−1: not seen) in ``place``, and its run
+    there in ``row`` where that is another.
     """
 
     batch: CurveBatch
@@ -68,23 +84,31 @@ def param(
 ) -> Any:
     """A policy's parameter: a dataclass field with its description, bounds, choices and other accepted names.
 
-    ``limit`` says that it sets the policy's limit alone: the signal is the same whatever its value, so that a sweep computes it once.
+    ``limit`` says that it sets the policy's limit alone: the signal is the same whatever its value, so that a
+    sweep computes it once.
     """
-    metadata = {"help": help, "minimum": minimum, "choices": tuple(choices), "aliases": tuple(aliases), "limit": limit}
+    metadata = {
+        "help": help,
+        "minimum": minimum,
+        "choices": tuple(choices),
+        "aliases": tuple(aliases),
+        "limit": limit,
+    }
     return field(metadata=metadata) if default is MISSING else field(default=default, metadata=metadata)
 
 
 class Policy(ABC):
     """Base of all stop rules. Subclasses are frozen dataclasses whose fields are made by `param`.
 
-    A subclass has a ``name`` (its key in POLICIES), a ``trace`` that computes the signal, a ``limit``, and a ``reason`` that
-    tells an eval's story. Its docstring's first line is what ``replay policies`` shows.
+    A subclass has a ``name`` (its key in POLICIES), a ``trace`` that computes the signal, a ``limit``, and a
+    ``reason`` that tells an eval's story. Its docstring's first line is what ``replay policies`` shows.
     """
 
     name: ClassVar[str]
     #: Library and version whose behaviour the rule reproduces; None for rules of our own.
     checked_against: ClassVar[str | None] = None
-    #: What is worth sweeping: values of parameters as ``--grid`` takes them. Where empty, the patience or what the rule is named after.
+    #: What is worth sweeping: values of parameters as ``--grid`` takes them. Where empty, the patience or
+    #: what the rule is named after.
     grid: ClassVar[Mapping[str, str]] = {}
 
     #: What a message about a parameter begins with; None: the policy's name.
@@ -100,10 +124,16 @@ class Policy(ABC):
 
     def spec(self) -> str:
         """The specification that `parse_policy` reads back as an equal policy."""
-        given = [(item.name, getattr(self, item.name)) for item in parameters(type(self)) if getattr(self, item.name) != item.default]
+        given = [
+            (item.name, getattr(self, item.name))
+            for item in parameters(type(self))
+            if getattr(self, item.name) != item.default
+        ]
         if given and given[0][0] == self.name:
             return ",".join(f"{name}={plain(value)}" for name, value in given)
-        return self.name + (":" + ",".join(f"{name}={plain(value)}" for name, value in given) if given else "")
+        return self.name + (
+            ":" + ",".join(f"{name}={plain(value)}" for name, value in given) if given else ""
+        )
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -121,15 +151,21 @@ class Policy(ABC):
         return None
 
     def watched(self) -> dict[str | None, Mode | None]:
-        """Every metric that the policy watches, with the mode it insists on (None: the one that it is given)."""
+        """Every metric that the policy watches, with the mode it insists on (None: the one that it is
+        given).
+        """
         return {self.monitor: self.mode}
 
     def resolved(self, modes: Mapping[str, Mode]) -> Policy:
-        """The policy with the modes of the metrics that it names filled in, where it does not say them itself."""
+        """The policy with the modes of the metrics that it names filled in, where it does not say them
+        itself.
+        """
         return self
 
     def absent(self) -> str | None:
-        """What a log without the metric that the policy insists on means for the tool's own rule, in words; None: nothing to add."""
+        """What a log without the metric that the policy insists on means for the tool's own rule, in words;
+        None: nothing to add.
+        """
         return None
 
     def caution(self, metric: str, mode: Mode) -> str | None:
@@ -138,13 +174,17 @@ class Policy(ABC):
 
     @property
     def thinning(self) -> frozenset[int]:
-        """The policy has only those evals made whose number (1, 2, …) is a multiple of one of these: of 1, unless it thins them."""
+        """The policy has only those evals made whose number (1, 2, …) is a multiple of one of these: of 1,
+        unless it thins them.
+        """
         return frozenset([1])
 
     def seen(self, batch: CurveBatch) -> Bools:
         """Which evals the policy would have had made (runs × evals)."""
         number = np.arange(1, batch.shape[1] + 1)
-        made: Bools = batch.mask & np.logical_or.reduce([number % every == 0 for every in sorted(self.thinning)])
+        made: Bools = batch.mask & np.logical_or.reduce(
+            [number % every == 0 for every in sorted(self.thinning)]
+        )
         return made
 
     @abstractmethod
@@ -164,7 +204,9 @@ class Policy(ABC):
         return f"it is not defined at step {trace.batch.steps[run, eval]:g}"
 
     def refusals(self, trace: Trace) -> dict[int, str]:
-        """Runs that the policy cannot judge, by place in the trace's batch, and why: it is not defined where it had not stopped yet."""
+        """Runs that the policy cannot judge, by place in the trace's batch, and why: it is not defined where
+        it had not stopped yet.
+        """
         unknown = np.isnan(trace.signal) & trace.batch.mask
         if not unknown.any():
             return {}
@@ -187,24 +229,29 @@ class Policy(ABC):
         return None
 
     def shape(self) -> tuple[Any, ...]:
-        """What the signal depends on, of policies of one kind: the parameters but those that set the limit alone."""
+        """What the signal depends on, of policies of one kind: the parameters but those that set the limit
+        alone.
+        """
         return (self.off is None, *(getattr(self, name) for name in _shaping(type(self))))
 
     @classmethod
     def stops_each(cls, policies: Sequence[Policy], batch: CurveBatch) -> Iterator[tuple[list[int], Ints]]:
-        """Where policies of this kind stop the runs of a batch, in some order and in parts: their places, and their stops.
+        """Where policies of this kind stop the runs of a batch, in some order and in parts: their places, and
+        their stops.
 
-        The stops have shape policies × runs: 0-based evals, NEVER or REFUSED. Policies that differ in their limit share a signal.
+        The stops have shape policies × runs: 0-based evals, NEVER or REFUSED. Policies that differ in their
+        limit share a signal.
         """
         for members in alike([policy.shape() for policy in policies]):
             signal = policies[members[0]].signal(batch)
             yield members, all_reached(signal, [policies[member].limit(batch.mode) for member in members])
 
     def own_best(self, batch: CurveBatch, stops: Ints) -> Floats:
-        """The policy's own best of each run after its stop (after its last eval where that is negative), in the metric's own sign.
+        """The policy's own best of each run after its stop (after its last eval where that is negative), in
+        the metric's own sign.
 
-        That is what the next eval would be compared with: for most rules the best value by their own, gated comparison. NaN where
-        there is none, or the policy compares with no value.
+        That is what the next eval would be compared with: for most rules the best value by their own, gated
+        comparison. NaN where there is none, or the policy compares with no value.
         """
         ahead = _continued(batch, max(self.thinning))
         trace = self.trace(ahead)
@@ -227,8 +274,9 @@ class Policy(ABC):
     ) -> int | None:
         """1-based eval at which the policy stops a curve, or None.
 
-        ``values`` has one metric value an eval; ``steps`` defaults to 1, 2, 3, …; ``columns`` are the companion columns
-        that the policy `needs`. Raises PolicyError where one is missing, and where the policy is not defined for the values.
+        ``values`` has one metric value an eval; ``steps`` defaults to 1, 2, 3, …; ``columns`` are the
+        companion columns that the policy `needs`. Raises PolicyError where one is missing, and where the
+        policy is not defined for the values.
         """
         batch = self._batch(values, mode, steps, columns)
         trace = self.trace(batch)
@@ -252,17 +300,25 @@ class Policy(ABC):
         trace = self.trace(batch)
         if np.isnan(trace.signal[0, last]):
             raise PolicyError(f"{self} cannot judge this curve: {self.undefined(trace, 0, last)}")
-        return Decision(last + 1, bool(trace.signal[0, last] >= self.limit(batch.mode)), self.reason(trace, 0, last))
+        return Decision(
+            last + 1, bool(trace.signal[0, last] >= self.limit(batch.mode)), self.reason(trace, 0, last)
+        )
 
     def _batch(
-        self, values: Sequence[float] | Floats, mode: Mode, steps: Sequence[float] | None, columns: Mapping[str, Sequence[float]] | None
+        self,
+        values: Sequence[float] | Floats,
+        mode: Mode,
+        steps: Sequence[float] | None,
+        columns: Mapping[str, Sequence[float]] | None,
     ) -> CurveBatch:
         if mode not in ("min", "max"):
             raise PolicyError(f"mode is 'min' or 'max', not {mode!r}")
         given = {name: [np.asarray(column, dtype=np.float64)] for name, column in (columns or {}).items()}
         lacking = [name for name in self.needs if name not in given]
         if lacking:
-            raise PolicyError(f"{self} needs {', '.join(lacking)} beside the metric: pass it in columns={{...}}")
+            raise PolicyError(
+                f"{self} needs {', '.join(lacking)} beside the metric: pass it in columns={{...}}"
+            )
         return CurveBatch.of([Curve.of(values, self.mode or mode, steps)], given)
 
 
@@ -273,18 +329,25 @@ def parameters(kind: type[Policy]) -> tuple[Field[Any], ...]:
 
 
 def _continued(batch: CurveBatch, evals: int) -> CurveBatch:
-    """The batch with some more evals of NaN at the end of each run, one step apart, that find all else as the last eval did."""
+    """The batch with some more evals of NaN at the end of each run, one step apart, that find all else as the
+    last eval did.
+    """
     runs, most = batch.shape
     place = np.arange(most + evals)[None, :] - batch.lengths[:, None]
     beyond = (place >= 0) & (place < evals)
 
     def longer(array: Floats, fill: float | None = None) -> Floats:
         wide = np.concatenate([array, np.full((runs, evals), np.nan)], axis=1)
-        last = array[np.arange(runs), np.maximum(batch.lengths - 1, 0)][:, None] if most else np.zeros((runs, 1))
+        last = (
+            array[np.arange(runs), np.maximum(batch.lengths - 1, 0)][:, None] if most else np.zeros((runs, 1))
+        )
         return np.where(beyond, last if fill is None else fill, wide)
 
     steps = longer(batch.steps) + np.where(beyond, place + 1, 0)
-    columns = {name: longer(column, 1.0 if name.startswith("logged:") else None) for name, column in batch.columns.items()}
+    columns = {
+        name: longer(column, 1.0 if name.startswith("logged:") else None)
+        for name, column in batch.columns.items()
+    }
     return CurveBatch(longer(batch.values, np.nan), steps, batch.lengths + evals, batch.mode, columns)
 
 
@@ -292,12 +355,15 @@ def first_reached(signal: Floats, limit: float) -> Ints:
     """0-based place in each row of the first value at or above the limit, −1 where there is none."""
     hit = signal >= limit
     return (
-        np.where(hit.any(axis=1), hit.argmax(axis=1), -1).astype(np.int64) if signal.shape[1] else np.full(len(signal), -1, dtype=np.int64)
+        np.where(hit.any(axis=1), hit.argmax(axis=1), -1).astype(np.int64)
+        if signal.shape[1]
+        else np.full(len(signal), -1, dtype=np.int64)
     )
 
 
 def all_reached(signal: Floats, limits: Sequence[float]) -> Ints:
-    """0-based place in each row (runs × evals) of the first value at or above each limit; shape limits × runs.
+    """0-based place in each row (runs × evals) of the first value at or above each limit; shape limits ×
+    runs.
 
     NEVER where there is none, REFUSED where the signal is not defined (NaN) before it.
     """
@@ -310,13 +376,16 @@ def all_reached(signal: Floats, limits: Sequence[float]) -> Ints:
     if len(wanted) < 4:
         out = np.stack([first_reached(signal, limit) for limit in wanted.tolist()])
     else:
-        # how many limits the highest value so far reaches; it never falls, so the evals at which it is below a number give a place
+        # how many limits the highest value so far reaches; it never falls, so the evals at which it is below
+        # a number give a place
         distinct, which = np.unique(wanted, return_inverse=True)
         highest = np.fmax.accumulate(signal, axis=1)
         reached = np.searchsorted(distinct, np.where(np.isnan(highest), -np.inf, highest), side="right")
         width = len(distinct) + 1
         reached += np.arange(runs)[:, None] * width
-        places = np.bincount(reached.ravel(), minlength=runs * width).reshape(runs, width).cumsum(axis=1)[:, :-1].T
+        places = (
+            np.bincount(reached.ravel(), minlength=runs * width).reshape(runs, width).cumsum(axis=1)[:, :-1].T
+        )
         out = np.where(places == evals, NEVER, places)[which]
     if begin is not None:
         out = np.where((begin < evals) & ((out < 0) | (begin < out)), REFUSED, out)
@@ -324,9 +393,13 @@ def all_reached(signal: Floats, limits: Sequence[float]) -> Ints:
 
 
 def stops_of(policies: Sequence[Policy], batch: CurveBatch) -> Iterator[tuple[list[int], Ints]]:
-    """Where policies of any kinds stop the runs of a batch: places among the policies, and stops as of `Policy.stops_each`."""
+    """Where policies of any kinds stop the runs of a batch: places among the policies, and stops as of
+    `Policy.stops_each`.
+    """
     for members in alike([type(policy) for policy in policies]):
-        for own, stops in type(policies[members[0]]).stops_each([policies[member] for member in members], batch):
+        for own, stops in type(policies[members[0]]).stops_each(
+            [policies[member] for member in members], batch
+        ):
             yield [members[place] for place in own], stops
 
 
@@ -344,23 +417,34 @@ def _shaping(kind: type[Policy]) -> tuple[str, ...]:
 
 
 #: Units that how far an eval is can be told in, and the companion that each takes.
-POSITIONS: dict[str, tuple[str, ...]] = {"evals": (), "steps": (), "epochs": ("epoch",), "tokens": ("tokens",)}
+POSITIONS: dict[str, tuple[str, ...]] = {
+    "evals": (),
+    "steps": (),
+    "epochs": ("epoch",),
+    "tokens": ("tokens",),
+}
 
 
 def check_patience(policy: str, patience: float, unit: str) -> None:
-    """Raise PolicyError where a patience in a unit of POSITIONS cannot be: it is above 0, and evals are whole."""
+    """Raise PolicyError where a patience in a unit of POSITIONS cannot be: it is above 0, and evals are
+    whole.
+    """
     if unit == "evals" and patience < 1:
         raise PolicyError(f"{policy}: patience must be at least 1, not {plain(patience)}")
     if patience <= 0:
         raise PolicyError(f"{policy}: patience must be above 0, not {plain(patience)}")
     if unit == "evals" and patience != int(patience):
-        raise PolicyError(f"{policy}: patience counts whole evals, not {plain(patience)}; for fractions give unit=epochs")
+        raise PolicyError(
+            f"{policy}: patience counts whole evals, not {plain(patience)}; for fractions give unit=epochs"
+        )
 
 
 def in_a_row(holds: Bools) -> Floats:
     """How many evals in a row, up to each, something holds; shape runs × evals."""
     evals = np.arange(1, holds.shape[1] + 1)
-    last_not = np.maximum.accumulate(np.where(holds, 0, evals), axis=1) if holds.shape[1] else np.empty(holds.shape)
+    last_not = (
+        np.maximum.accumulate(np.where(holds, 0, evals), axis=1) if holds.shape[1] else np.empty(holds.shape)
+    )
     return (evals - last_not).astype(np.float64)
 
 

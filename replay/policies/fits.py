@@ -1,10 +1,12 @@
-"""Windows and sums for rules that fit a line or a curve to evals, in a fixed order, so that a batch gives what a plain loop does."""
+"""Windows and sums for rules that fit a line or a curve to evals, in a fixed order, so that a batch gives
+what a plain loop does.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-from replay.run import Bools, Floats
+from replay.data.types import Bools, Floats
 
 __all__ = ["ordered_sum", "trend", "windows"]
 
@@ -13,7 +15,9 @@ def windows(array: Floats, width: int) -> Floats:
     """Every run's windows of ``width`` evals, one below the other: rows of runs × (evals − width + 1)."""
     if array.shape[1] < width:
         return np.empty((0, width))
-    return np.ascontiguousarray(np.lib.stride_tricks.sliding_window_view(array, width, axis=1)).reshape(-1, width)
+    return np.ascontiguousarray(np.lib.stride_tricks.sliding_window_view(array, width, axis=1)).reshape(
+        -1, width
+    )
 
 
 def ordered_sum(terms: Floats, known: Bools) -> Floats:
@@ -25,9 +29,11 @@ def ordered_sum(terms: Floats, known: Bools) -> Floats:
 
 
 def trend(rows: Floats, known: Bools) -> tuple[Floats, Floats, Floats]:
-    """Least squares of each row's known values on their places: (slope, places − their mean, values − their mean).
+    """Least squares of each row's known values on their places: (slope, places − their mean, values − their
+    mean).
 
-    Values are taken apart from the first known one beforehand, so that equal values have a slope of exactly 0.
+    Values are taken apart from the first known one beforehand, so that equal values have a slope of exactly
+    0.
     """
     count = known.sum(axis=1)
     with np.errstate(all="ignore"):

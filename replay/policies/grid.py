@@ -1,7 +1,9 @@
-"""Grids of policies: every combination of the values that the parameters of a rule are given, as ``NAME=VALUES`` texts.
+"""Grids of policies: every combination of the values that the parameters of a rule are given, as
+``NAME=VALUES`` texts.
 
-``patience=1..20``, ``min_delta=0,1e-4,1e-3``, ``smooth=none,ema:0.3`` and ``rule=patience,keras`` cross to policies. VALUES is a list of
-values and of ranges: ``A..B`` (both ends, step 1), ``A..B..STEP`` and ``A..B*FACTOR``. A grid is counted before any of it is made.
+``patience=1..20``, ``min_delta=0,1e-4,1e-3``, ``smooth=none,ema:0.3`` and ``rule=patience,keras`` cross to
+policies. VALUES is a list of values and of ranges: ``A..B`` (both ends, step 1), ``A..B..STEP`` and
+``A..B*FACTOR``. A grid is counted before any of it is made.
 """
 
 from __future__ import annotations
@@ -17,8 +19,8 @@ from typing import Any, NamedTuple
 from replay.errors import PolicyError, suggestion
 from replay.policies import POLICIES
 from replay.policies.base import Policy, parameters, plain
-from replay.policies.combine import Modified, modified
-from replay.policies.never import Never
+from replay.policies.modify import Modified, modified
+from replay.policies.rules.never import Never
 from replay.policies.spec import MODIFIERS, _modifier, _number, _unknown, _value, example, parse_policy
 
 __all__ = ["MOST_POINTS", "Dimension", "Grid", "count", "default_grid", "parse_grids"]
@@ -44,7 +46,9 @@ _FACTORS = ("0.1", "0.2", "0.5", "1", "2", "5", "10")
 
 @dataclass(frozen=True)
 class Dimension:
-    """One parameter of a grid and its values, as texts that a specification takes; numbers ascend, others are in the order given."""
+    """One parameter of a grid and its values, as texts that a specification takes; numbers ascend, others are
+    in the order given.
+    """
 
     name: str
     values: tuple[str, ...]
@@ -59,9 +63,10 @@ class Dimension:
 class Grid:
     """The grid of one rule.
 
-    ``points`` are the policies, each with its coordinates: the place of its value in each dimension's values. The last dimension
-    changes fastest; the rule's own parameters come before the modifiers. ``refused`` are the specifications of points that are no
-    valid policy, and of values that the rule cannot read, each with the reason. Of several rules some may have no points at all.
+    ``points`` are the policies, each with its coordinates: the place of its value in each dimension's values.
+    The last dimension changes fastest; the rule's own parameters come before the modifiers. ``refused`` are
+    the specifications of points that are no valid policy, and of values that the rule cannot read, each with
+    the reason. Of several rules some may have no points at all.
     """
 
     dimensions: tuple[Dimension, ...]
@@ -73,9 +78,10 @@ class Grid:
 def parse_grids(texts: Sequence[str]) -> list[Grid]:
     """The grids, one a rule, that ``NAME=VALUES`` texts describe.
 
-    A rule crosses those of the parameters that it takes, and all modifiers. Of a rule of which no own parameter is given, and for one
-    that it cannot do without, the values are those of `default_grid`. Raises PolicyError, saying what would have worked: also
-    where there would be more than MOST_POINTS points (values given twice count twice there), and where none is a valid policy.
+    A rule crosses those of the parameters that it takes, and all modifiers. Of a rule of which no own
+    parameter is given, and for one that it cannot do without, the values are those of `default_grid`. Raises
+    PolicyError, saying what would have worked: also where there would be more than MOST_POINTS points (values
+    given twice count twice there), and where none is a valid policy.
 
     Examples
     --------
@@ -93,14 +99,17 @@ def parse_grids(texts: Sequence[str]) -> list[Grid]:
     refused = [entry for grid in grids for entry in grid.refused]
     if not any(grid.points for grid in grids):
         spec, reason = refused[0]
-        raise PolicyError(f"no point of the grid is a policy ({len(refused):,} refused); the first, {spec}: {reason}")
+        raise PolicyError(
+            f"no point of the grid is a policy ({len(refused):,} refused); the first, {spec}: {reason}"
+        )
     return grids
 
 
 def count(texts: Sequence[str]) -> int:
     """How many points, refused ones among them, `parse_grids` would make of the texts, without making any.
 
-    Beyond MOST_POINTS values given twice count twice. Raises PolicyError like `parse_grids`, but for that there are too many.
+    Beyond MOST_POINTS values given twice count twice. Raises PolicyError like `parse_grids`, but for that
+    there are too many.
 
     Examples
     --------
@@ -115,20 +124,24 @@ def count(texts: Sequence[str]) -> int:
 
 
 def default_grid(kind: type[Policy]) -> dict[str, tuple[str, ...]]:
-    """The values worth sweeping of a rule's parameters where none are given; empty for a rule that is one point.
+    """The values worth sweeping of a rule's parameters where none are given; empty for a rule that is one
+    point.
 
-    Those of the class attribute ``grid`` (parameter: VALUES) where it has one, and of the parameters that it cannot do without. Else
-    those of the rule's patience and of what it cannot do without, else of the parameter that is named like the rule: around the
-    value in its example.
+    Those of the class attribute ``grid`` (parameter: VALUES) where it has one, and of the parameters that it
+    cannot do without. Else those of the rule's patience and of what it cannot do without, else of the
+    parameter that is named like the rule: around the value in its example.
 
     Examples
     --------
-    >>> from replay.policies.prechelt import Gl
+    >>> from replay.policies.rules.prechelt import Gl
     >>> default_grid(Gl)
     {'gl': ('0.5', '1', '2.5', '5', '10', '25', '50')}
     """
     spelled = _spelled(kind)
-    return {name: tuple(_read(_own(kind, spelled[name], name, values)).values) for name, values in _default(kind).items()}
+    return {
+        name: tuple(_read(_own(kind, spelled[name], name, values)).values)
+        for name, values in _default(kind).items()
+    }
 
 
 class _Range(NamedTuple):
@@ -154,7 +167,9 @@ class _Range(NamedTuple):
     def texts(self) -> Iterator[str]:
         value = self.first
         for _ in range(self.size):
-            near = self.geometric and abs(_EXACT.subtract(value, self.last)) <= _EXACT.multiply(self.last, self._slack)
+            near = self.geometric and abs(_EXACT.subtract(value, self.last)) <= _EXACT.multiply(
+                self.last, self._slack
+            )
             yield plain(float(self.last if near else value))
             value = _EXACT.multiply(value, self.by) if self.geometric else _EXACT.add(value, self.by)
 
@@ -167,7 +182,9 @@ class _Range(NamedTuple):
 
 
 class _Axis(NamedTuple):
-    """One parameter as it was given: its name, the name that was typed, what it was given, and how a value's text is read."""
+    """One parameter as it was given: its name, the name that was typed, what it was given, and how a value's
+    text is read.
+    """
 
     name: str
     typed: str
@@ -188,7 +205,9 @@ class _Plan(NamedTuple):
 
 
 class _Reading(NamedTuple):
-    """The values of a dimension by their texts, sorted and each once, and the texts that could not be read, with the reason."""
+    """The values of a dimension by their texts, sorted and each once, and the texts that could not be read,
+    with the reason.
+    """
 
     axis: _Axis
     values: dict[str, Any]
@@ -203,7 +222,11 @@ def _plans(texts: Sequence[str]) -> list[_Plan]:
     known = {name for kind in kinds for name in _spelled(kind)} | set(MODIFIERS)
     for name in given:
         if name not in known:
-            subject, there = (f"{kinds[0].name} has no", "it has") if len(kinds) == 1 else ("no rule here has a", "there are")
+            subject, there = (
+                (f"{kinds[0].name} has no", "it has")
+                if len(kinds) == 1
+                else ("no rule here has a", "there are")
+            )
             allowed, elsewhere = suggestion(name, known), _elsewhere(name)
             raise PolicyError(
                 f"{subject} parameter {name!r}; {there} {allowed}"
@@ -218,7 +241,9 @@ def _given(texts: Sequence[str]) -> dict[str, str]:
     for text in texts:
         name, equals, values = (piece.strip() for piece in text.partition("="))
         if not equals or not name:
-            raise PolicyError(f"grid {text!r} is not NAME=VALUES; write for instance {name or 'patience'}={_instance(name)}")
+            raise PolicyError(
+                f"grid {text!r} is not NAME=VALUES; write for instance {name or 'patience'}={_instance(name)}"
+            )
         if not any(map(str.strip, values.split(","))):
             raise PolicyError(f"grid {text!r} has no values; write for instance {name}={_instance(name)}")
         if name in given:
@@ -231,9 +256,13 @@ def _given(texts: Sequence[str]) -> dict[str, str]:
 
 def _instance(name: str) -> str:
     """VALUES for an example."""
-    return {"rule": "all", "monitor": "eval_loss", "mode": "min,max", "smooth": "none,ema:0.3", "reset_on": "none,lr_drop"}.get(
-        name, "1..20"
-    )
+    return {
+        "rule": "all",
+        "monitor": "eval_loss",
+        "mode": "min,max",
+        "smooth": "none,ema:0.3",
+        "reset_on": "none,lr_drop",
+    }.get(name, "1..20")
 
 
 def _rules(given: Mapping[str, str]) -> list[type[Policy]]:
@@ -244,14 +273,20 @@ def _rules(given: Mapping[str, str]) -> list[type[Policy]]:
             if name not in POLICIES and name not in _GROUPS:
                 raise PolicyError(f"rule is {', '.join(_GROUPS)} or names of policies: {_unknown(name)}")
             inside = _GROUPS.get(name)
-            chosen |= {name: POLICIES[name]} if inside is None else {key: kind for key, kind in POLICIES.items() if inside(kind)}
+            chosen |= (
+                {name: POLICIES[name]}
+                if inside is None
+                else {key: kind for key, kind in POLICIES.items() if inside(kind)}
+            )
         return list(chosen.values())
     named = [name for name in given if name in POLICIES]
     if named:
         return [POLICIES[named[0]]]
     strange = next((name for name in given if name not in MODIFIERS), None)
     if strange is None:
-        raise PolicyError(f"{', '.join(given)}: of which rule? Add --grid rule=patience or, for every rule, --grid rule=all")
+        raise PolicyError(
+            f"{', '.join(given)}: of which rule? Add --grid rule=patience or, for every rule, --grid rule=all"
+        )
     if elsewhere := _elsewhere(strange):
         raise PolicyError(f"of which rule? {elsewhere}")
     known = {*MODIFIERS, *(name for kind in POLICIES.values() for name in _spelled(kind))}
@@ -278,14 +313,25 @@ def _plan(kind: type[Policy], given: Mapping[str, str]) -> _Plan:
         if typed in spelled:
             name = spelled[typed].name
             if name in own:
-                raise PolicyError(f"{own[name].typed} and {typed} are the same parameter of {kind.name}; give one")
+                raise PolicyError(
+                    f"{own[name].typed} and {typed} are the same parameter of {kind.name}; give one"
+                )
             own[name] = _own(kind, spelled[typed], typed, values)
         elif typed in MODIFIERS:
-            modifiers[typed] = _Axis(typed, typed, _items(typed, values, typed in ("every", "start")), partial(_modifier_value, typed))
+            modifiers[typed] = _Axis(
+                typed,
+                typed,
+                _items(typed, values, typed in ("every", "start")),
+                partial(_modifier_value, typed),
+            )
     default = _default(kind)
-    if not own.keys() <= MODIFIERS.keys():  # the tutorial's monitor is a parameter of its own, but nothing to sweep it over
+    if (
+        not own.keys() <= MODIFIERS.keys()
+    ):  # the tutorial's monitor is a parameter of its own, but nothing to sweep it over
         default = {name: values for name, values in default.items() if spelled[name].default is MISSING}
-    added = {name: _own(kind, spelled[name], name, values) for name, values in default.items() if name not in own}
+    added = {
+        name: _own(kind, spelled[name], name, values) for name, values in default.items() if name not in own
+    }
     return _Plan(kind, added | own, modifiers)
 
 
@@ -311,12 +357,16 @@ def _default(kind: type[Policy]) -> dict[str, str]:
 
 
 def _around(kind: type[Policy], item: Field[Any]) -> str:
-    """VALUES around that of the rule's example; of whole numbers the nearest, and none below the least that the parameter takes."""
+    """VALUES around that of the rule's example; of whole numbers the nearest, and none below the least that
+    the parameter takes.
+    """
     middle, minimum = getattr(parse_policy(example(kind)), item.name), item.metadata["minimum"]
     values = [Decimal(plain(middle)) * Decimal(factor) for factor in _FACTORS]
     if str(item.type) == "int":
         values = [value.quantize(Decimal(1)) for value in values]
-    return ",".join(dict.fromkeys(plain(float(value)) for value in values if minimum is None or value >= minimum))
+    return ",".join(
+        dict.fromkeys(plain(float(value)) for value in values if minimum is None or value >= minimum)
+    )
 
 
 def _items(name: str, values: str, numbers: bool) -> tuple[str | _Range, ...]:
@@ -337,7 +387,10 @@ def _range(name: str, text: str) -> _Range:
     if star and by <= 1:
         raise PolicyError(f"{name}: the factor of a range must be above 1, as in {span}*2, not {factor}")
     if star and first <= 0:
-        raise PolicyError(f"{name}: a range by a factor begins above 0, not at {ends[0]}; give 0 as a value of its own, as in 0,1e-4..1*10")
+        raise PolicyError(
+            f"{name}: a range by a factor begins above 0, not at {ends[0]}; give 0 as a value of its own, as"
+            " in 0,1e-4..1*10"
+        )
     if by <= 0:
         raise PolicyError(f"{name}: the step of a range must be above 0, not {ends[2]}")
     return _Range(first, last, by, bool(star))
@@ -347,7 +400,10 @@ def _decimal(name: str, text: str, whole: str) -> Decimal:
     try:
         value = Decimal(text)
     except InvalidOperation:
-        raise PolicyError(f"{name}: a range has numbers, as in 1..20, 0..1..0.1 or 1e-4..1*10; {text!r} in {whole!r} is none") from None
+        raise PolicyError(
+            f"{name}: a range has numbers, as in 1..20, 0..1..0.1 or 1e-4..1*10; {text!r} in {whole!r} is"
+            " none"
+        ) from None
     if not value.is_finite() or not math.isfinite(float(value)) or (value and not float(value)):
         raise PolicyError(f"{name}: a range has finite numbers; {text!r} in {whole!r} is none")
     return value
@@ -387,17 +443,25 @@ def _check_name(key: str, text: str) -> None:
 
 def _most(plans: Sequence[_Plan]) -> int:
     """How many points there would be were all values different and valid."""
-    return sum(math.prod(axis.size for axis in (*plan.own.values(), *plan.modifiers.values())) for plan in plans)
+    return sum(
+        math.prod(axis.size for axis in (*plan.own.values(), *plan.modifiers.values())) for plan in plans
+    )
 
 
 def _too_many(plans: Sequence[_Plan], total: int) -> str:
-    largest = max((axis for plan in plans for axis in (*plan.own.values(), *plan.modifiers.values())), key=lambda axis: axis.size)
+    largest = max(
+        (axis for plan in plans for axis in (*plan.own.values(), *plan.modifiers.values())),
+        key=lambda axis: axis.size,
+    )
     ranges = [item for item in largest.items if not isinstance(item, str) and item.size > _THINNED]
     widest = max(ranges, key=lambda item: item.size, default=None)
     if widest is None:
         hint = "give fewer of them"
     else:
-        hint = f"give a {'larger factor' if widest.geometric else 'step'}, as in {largest.typed}={widest.thinned()}"
+        hint = (
+            f"give a {'larger factor' if widest.geometric else 'step'}, as in"
+            f" {largest.typed}={widest.thinned()}"
+        )
     over = f" over {len(plans)} rules" if len(plans) > 1 else ""
     return (
         f"the grid has {_counted(total)} points{over}, more than the {MOST_POINTS:,} that one sweep takes;"
@@ -411,7 +475,9 @@ def _counted(number: int) -> str:
 
 def _readings(plans: Sequence[_Plan]) -> list[tuple[_Plan, list[_Reading]]]:
     """The values of every plan; a value that no rule can read is an error."""
-    found = [(plan, [_read(axis) for axis in (*plan.own.values(), *plan.modifiers.values())]) for plan in plans]
+    found = [
+        (plan, [_read(axis) for axis in (*plan.own.values(), *plan.modifiers.values())]) for plan in plans
+    ]
     readable: dict[str, set[str]] = {}
     for _, readings in found:
         for reading in readings:
@@ -427,7 +493,9 @@ def _readings(plans: Sequence[_Plan]) -> list[tuple[_Plan, list[_Reading]]]:
 def _read(axis: _Axis) -> _Reading:
     values: dict[str, Any] = {}
     failed: dict[str, str] = {}
-    texts = {text: None for item in axis.items for text in ([item] if isinstance(item, str) else item.texts())}
+    texts = {
+        text: None for item in axis.items for text in ([item] if isinstance(item, str) else item.texts())
+    }
     for text in texts:
         try:
             value = axis.read(text)
@@ -444,24 +512,38 @@ def _build(plan: _Plan, readings: Sequence[_Reading]) -> Grid:
     own, modifiers = readings[: len(plan.own)], readings[len(plan.own) :]
     changes = []
     for coordinates, texts, values in _crossed(modifiers):
-        given = {MODIFIERS[reading.axis.name][0]: value for reading, value in zip(modifiers, values, strict=True)}
+        given = {
+            MODIFIERS[reading.axis.name][0]: value for reading, value in zip(modifiers, values, strict=True)
+        }
         changes.append((coordinates, texts, given))
     points: list[tuple[Policy, tuple[int, ...]]] = []
-    refused = [(_spec(plan.kind, [(reading.axis.name, text)]), reason) for reading in readings for text, reason in reading.failed.items()]
+    refused = [
+        (_spec(plan.kind, [(reading.axis.name, text)]), reason)
+        for reading in readings
+        for text, reason in reading.failed.items()
+    ]
     names = [reading.axis.name for reading in readings]
     for coordinates, texts, values in _crossed(own):
         try:
             policy = plan.kind(**dict(zip(plan.own, values, strict=True)))
         except PolicyError as error:
-            refused += [(_spec(plan.kind, list(zip(names, texts + more, strict=True))), str(error)) for _, more, _ in changes]
+            refused += [
+                (_spec(plan.kind, list(zip(names, texts + more, strict=True))), str(error))
+                for _, more, _ in changes
+            ]
         else:
             points += [(modified(policy, **change), coordinates + place) for place, _, change in changes]
     return Grid(
-        tuple(Dimension(reading.axis.name, tuple(reading.values)) for reading in readings), plan.kind.name, tuple(points), tuple(refused)
+        tuple(Dimension(reading.axis.name, tuple(reading.values)) for reading in readings),
+        plan.kind.name,
+        tuple(points),
+        tuple(refused),
     )
 
 
-def _crossed(readings: Sequence[_Reading]) -> Iterator[tuple[tuple[int, ...], tuple[str, ...], tuple[Any, ...]]]:
+def _crossed(
+    readings: Sequence[_Reading],
+) -> Iterator[tuple[tuple[int, ...], tuple[str, ...], tuple[Any, ...]]]:
     """Every combination of values: their places, texts and values; the last changes fastest."""
     places = product(*(range(len(reading.values)) for reading in readings))
     texts = product(*(reading.values for reading in readings))

@@ -1,7 +1,8 @@
-"""The stops of many patiences and gains at once: one pass over the evals, in numpy or, with the extra ``fast``, compiled.
+"""The stops of many patiences and gains at once: one pass over the evals, in numpy or, with the extra
+``fast``, compiled.
 
-Patience does not feed back into the reference. So where the count of evals since the last gain first reaches P is the stop of
-patience P, and one pass for each gain serves all patiences.
+Patience does not feed back into the reference. So where the count of evals since the last gain first reaches
+P is the stop of patience P, and one pass for each gain serves all patiences.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from replay.run import Floats, Ints
+from replay.data.types import Floats, Ints
 
 __all__ = ["COMPILE_FROM", "gated_stops"]
 
-#: Values looked at (runs × evals × gains) from which the compiled pass is used: below, loading the compiler takes longer.
+#: Values looked at (runs × evals × gains) from which the compiled pass is used: below, loading the compiler
+#: takes longer.
 COMPILE_FROM = 20_000_000
 #: Runs × gains that are looked at together: their state fits into a core's cache.
 _TOGETHER = 16_384
@@ -22,18 +24,24 @@ _TOGETHER = 16_384
 _HELD = 1_000_000
 
 
-def gated_stops(oriented: Floats, lengths: Ints, deltas: Sequence[float], waits: Sequence[int]) -> Iterator[tuple[int, Ints]]:
-    """0-based evals at which rules of patience stop, −1 where they do not: of some gains at a time, the first's place and the stops.
+def gated_stops(
+    oriented: Floats, lengths: Ints, deltas: Sequence[float], waits: Sequence[int]
+) -> Iterator[tuple[int, Ints]]:
+    """0-based evals at which rules of patience stop, −1 where they do not: of some gains at a time, the
+    first's place and the stops.
 
-    ``oriented`` has one row a run, lower is better; ``deltas`` are the gains that count and ``waits`` the patiences, ascending. The
-    stops have a row for each gain and patience, those of a gain together, and a column a run. As
-    `replay.policies.patience.Patience`, bit for bit.
+    ``oriented`` has one row a run, lower is better; ``deltas`` are the gains that count and ``waits`` the
+    patiences, ascending. The stops have a row for each gain and patience, those of a gain together, and a
+    column a run. As `replay.policies.rules.patience.Patience`, bit for bit.
     """
     runs, evals = oriented.shape
     if not runs or not evals:
         yield 0, np.full((len(deltas) * len(waits), runs), -1, dtype=np.int64)
         return
-    gains, patiences = np.asarray(deltas, dtype=np.float64), np.array([min(wait, evals + 1) for wait in waits], dtype=np.int64)
+    gains, patiences = (
+        np.asarray(deltas, dtype=np.float64),
+        np.array([min(wait, evals + 1) for wait in waits], dtype=np.int64),
+    )
     compiled = _compiled() if oriented.size * len(gains) >= COMPILE_FROM else None
     held = max(1, _HELD // (runs * len(waits)))
     if compiled is None:

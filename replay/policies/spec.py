@@ -1,6 +1,7 @@
 """The policy specification: ``[preset:]name=value,…``, joined by operators and parentheses.
 
-From tightest to loosest: ``&`` (all at the same eval), ``&&`` (all, each at its own time), ``|`` (any), ``unless``.
+From tightest to loosest: ``&`` (all at the same eval), ``&&`` (all, each at its own time), ``|`` (any),
+``unless``.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from typing import Any
 from replay.errors import InputError, PolicyError, suggestion
 from replay.policies import POLICIES
 from replay.policies.base import Policy, parameters, plain
-from replay.policies.combine import AllOf, AllOnce, AnyOf, Unless, modified
+from replay.policies.combine import AllOf, AllOnce, AnyOf, Unless
+from replay.policies.modify import modified
 
 __all__ = ["MODIFIERS", "example", "parse_policy", "read_policies"]
 
@@ -25,7 +27,13 @@ MODIFIERS: dict[str, tuple[str, str]] = {
     "mode": ("direction", "min or max, where the metric's name or log does not say"),
     "every": ("every", "make only every k-th eval"),
     "smooth": ("smooth", "ema:0.3 (weight of the new value), mean:3 or median:3 (evals)"),
-    "start": ("start", "first eval (or step, epoch, token: its unit) at which it may look; lr_warmup: once the learning rate has risen"),
+    "start": (
+        "start",
+        (
+            "first eval (or step, epoch, token: its unit) at which it may look; lr_warmup: once the learning"
+            " rate has risen"
+        ),
+    ),
     "reset_on": ("reset_on", "lr_drop: count anew when the learning rate falls to half or less"),
 }
 
@@ -47,13 +55,15 @@ def parse_policy(text: str) -> Policy:
     parser.skip()
     if parser.at < len(text):
         raise PolicyError(
-            f"policy {text!r}: nothing may follow {text[: parser.at].strip()!r} but |, &, && or unless, not {text[parser.at :].strip()!r}"
+            f"policy {text!r}: nothing may follow {text[: parser.at].strip()!r} but |, &, && or unless, not"
+            f" {text[parser.at :].strip()!r}"
         )
     return policy
 
 
 def read_policies(path: Path) -> dict[str, str]:
-    """Specifications by name from a TOML file with one table ``[policies.NAME]`` a policy, which holds ``spec = "…"``.
+    """Specifications by name from a TOML file with one table ``[policies.NAME]`` a policy, which holds ``spec
+    = "…"``.
 
     Raises InputError where the file cannot be read, PolicyError where a specification cannot.
     """
@@ -86,7 +96,9 @@ class _Parser:
 
     def take(self, symbol: str) -> bool:
         self.skip()
-        if self.text.startswith(symbol, self.at) and not (symbol == "&" and self.text.startswith("&&", self.at)):
+        if self.text.startswith(symbol, self.at) and not (
+            symbol == "&" and self.text.startswith("&&", self.at)
+        ):
             self.at += len(symbol)
             return True
         return False
@@ -107,7 +119,9 @@ class _Parser:
     def all_of(self) -> Policy:
         return self.joined("&", AllOf, self.atom)
 
-    def joined(self, symbol: str, kind: Callable[[tuple[Policy, ...]], Policy], inner: Callable[[], Policy]) -> Policy:
+    def joined(
+        self, symbol: str, kind: Callable[[tuple[Policy, ...]], Policy], inner: Callable[[], Policy]
+    ) -> Policy:
         parts = [inner()]
         while self.take(symbol):
             parts.append(inner())
@@ -130,18 +144,29 @@ class _Parser:
         own = self.text[begin : self.at].strip()
         if not own:
             before = begin < len(self.text)
-            found = re.match(r"&&|unless|.", self.text[begin:]) if before else re.search(r"(&&|unless|.)$", self.text.strip())
+            found = (
+                re.match(r"&&|unless|.", self.text[begin:])
+                if before
+                else re.search(r"(&&|unless|.)$", self.text.strip())
+            )
             raise PolicyError(
-                f"policy {self.text!r}: a policy is missing {'before' if before else 'after'} {found[0] if found else self.text!r}"
+                f"policy {self.text!r}: a policy is missing {'before' if before else 'after'}"
+                f" {found[0] if found else self.text!r}"
             )
         return _one(own)
 
 
-_PLATEAU = "it lowers the learning rate, and what comes after is another training; torch-plateau stops where it would first act"
-_FREEZING = "it freezes weights, and what comes after is another training; grades stops where all would be frozen"
+_PLATEAU = (
+    "it lowers the learning rate, and what comes after is another training; torch-plateau stops where it"
+    " would first act"
+)
+_FREEZING = (
+    "it freezes weights, and what comes after is another training; grades stops where all would be frozen"
+)
 _POPULATION = "it exchanges weights between runs, which then are no longer those of the logs"
 _HALVING = "it compares runs while they train, in an order that their logs do not tell"
-#: Rules that act on the training, or on several: why there is no policy of that name. Letters only, whatever they are written with.
+#: Rules that act on the training, or on several: why there is no policy of that name. Letters only, whatever
+#: they are written with.
 _ACTIONS = {
     "reducelronplateau": _PLATEAU,
     "reduceonplateau": _PLATEAU,
@@ -201,7 +226,8 @@ def _one(text: str) -> Policy:
             allowed = [*own, *MODIFIERS]
             has, takers = suggestion(key, allowed), _elsewhere(key, name)
             raise PolicyError(
-                f"{name} has no parameter {key!r}; it has {has}{' Though' + takers[1:] if takers and has[-1] == '?' else takers}"
+                f"{name} has no parameter {key!r}; it has"
+                f" {has}{' Though' + takers[1:] if takers and has[-1] == '?' else takers}"
             )
     lacking = [item.name for item in own.values() if item.default is MISSING and item.name not in given]
     if lacking:
@@ -223,17 +249,27 @@ def _elsewhere(key: str, but: str) -> str:
     takers = [
         kind.name
         for kind in POLICIES.values()
-        if kind.name != but and any(key in (item.name, *item.metadata["aliases"]) for item in parameters(kind))
+        if kind.name != but
+        and any(key in (item.name, *item.metadata["aliases"]) for item in parameters(kind))
     ]
     return f"; {key} is a parameter of {', '.join(takers)}: write {takers[0]}:{key}=…" if takers else ""
 
 
 def example(kind: type[Policy]) -> str:
     """A specification of the policy that works, for messages and tables."""
-    known = {"budget": "500", "divergence": "5", "slope": "0.001", "adapter": "0.01", "drift": "0.1", "min_gain": "0.01"}
+    known = {
+        "budget": "500",
+        "divergence": "5",
+        "slope": "0.001",
+        "adapter": "0.01",
+        "drift": "0.1",
+        "min_gain": "0.01",
+    }
     waits = [item.name for item in parameters(kind) if "patience" in (item.name, *item.metadata["aliases"])]
     wanted = [item for item in parameters(kind) if item.default is MISSING or item.name in waits]
-    values = ",".join(f"{item.name}={'3' if item.name in waits else known.get(item.name, '0.5')}" for item in wanted)
+    values = ",".join(
+        f"{item.name}={'3' if item.name in waits else known.get(item.name, '0.5')}" for item in wanted
+    )
     if not values or wanted[0].name == kind.name:
         return values or kind.name
     return f"{kind.name}:{values}"

@@ -1,1 +1,3 @@
-"""What people and machines read: text tables, JSON, CSV, markdown and plots. Functions return text; nothing is computed here."""
+"""What people and machines read: text tables, JSON, CSV, markdown and plots. Functions return text; nothing
+is computed here.
+"""

@@ -1,4 +1,6 @@
-"""A check on GitHub: annotations on standard output, the job's summary in markdown, and a small plot to keep as an artifact."""
+"""A check on GitHub: annotations on standard output, the job's summary in markdown, and a small plot to keep
+as an artifact.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,12 @@ if TYPE_CHECKING:
 
 __all__ = ["as_annotations", "draw_check", "job_summary", "small_plot", "without_commands"]
 
-_COMMAND: dict[Level, str] = {"regression": "error", "undecided": "warning", "warning": "warning", "note": "notice"}
+_COMMAND: dict[Level, str] = {
+    "regression": "error",
+    "undecided": "warning",
+    "warning": "warning",
+    "note": "notice",
+}
 #: GitHub shows no more annotations of one kind from one step.
 _MOST = 10
 _MOST_ROWS = 50
@@ -30,12 +37,17 @@ _MARKERS = ("o", "s", "D", "^", "v", "P")
 
 
 def as_annotations(checked: Checked) -> str:
-    """One workflow command a finding, the worst first; of more than ten of one kind, the tenth says how many more there are."""
+    """One workflow command a finding, the worst first; of more than ten of one kind, the tenth says how many
+    more there are.
+    """
     out = []
     for command in ("error", "warning", "notice"):
         found = [finding for finding in checked.all_findings if _COMMAND[finding.level] == command]
         shown = found if len(found) <= _MOST else found[: _MOST - 1]
-        out += [_command(command, place(checked, finding), _title(finding), "\n".join(details(finding))) for finding in shown]
+        out += [
+            _command(command, place(checked, finding), _title(finding), "\n".join(details(finding)))
+            for finding in shown
+        ]
         if len(shown) < len(found):
             more = f"{len(found) - len(shown)} more are in the job's summary and log."
             out.append(_command(command, place(checked), "replay check", more))
@@ -49,7 +61,11 @@ def _title(finding: Finding) -> str:
 
 def _command(name: str, file: str, heading: str, message: str) -> str:
     properties = {"file": file, "line": "1", "title": heading}
-    return f"::{name} " + ",".join(f"{key}={_property(value)}" for key, value in properties.items()) + f"::{_data(message)}"
+    return (
+        f"::{name} "
+        + ",".join(f"{key}={_property(value)}" for key, value in properties.items())
+        + f"::{_data(message)}"
+    )
 
 
 def _data(text: str) -> str:
@@ -77,12 +93,16 @@ def without_commands(text: str) -> str:
 
 
 def job_summary(checked: Checked, plot: str | None = None) -> str:
-    """Markdown for the job's page: the verdict, every limit, what has changed against the lock, and all findings.
+    """Markdown for the job's page: the verdict, every limit, what has changed against the lock, and all
+    findings.
 
-    ``plot`` is the name of an artifact with the plot, to point at. Untrusted text is escaped: it makes no markup and no HTML.
+    ``plot`` is the name of an artifact with the plot, to point at. Untrusted text is escaped: it makes no
+    markup and no HTML.
     """
     runs = f"{checked.runs} run{'s' * (checked.runs != 1)}"
-    against = f"compared with {_text(checked.lock)}" if checked.lock is not None else "no lock to compare with"
+    against = (
+        f"compared with {_text(checked.lock)}" if checked.lock is not None else "no lock to compare with"
+    )
     watched = f"watched {_text(checked.monitor)}, judged by {_text(checked.objective)}"
     out = [
         f"## replay check: {_text(verdict(checked))}",
@@ -98,7 +118,10 @@ def job_summary(checked: Checked, plot: str | None = None) -> str:
     if checked.lock is not None:
         out += ["### Against the lock", *_against_lock(checked)]
     elif checked.policies:
-        figures = [[policy.name, share(policy.summary, "saved"), share(policy.summary, "lost")] for policy in checked.policies]
+        figures = [
+            [policy.name, share(policy.summary, "saved"), share(policy.summary, "lost")]
+            for policy in checked.policies
+        ]
         out.append(_table(("policy", "saved", "lost"), figures, (0,)))
     findings = checked.all_findings
     said = [f"**{finding.level}:** {_about(finding)}{_text(finding.message)}" for finding in findings]
@@ -117,7 +140,9 @@ def _verdict(verdict: str) -> str:
 def _against_lock(checked: Checked) -> list[str]:
     known = [policy for policy in checked.policies if policy.before is not None]
     figures = [
-        [policy.name, name, share(policy.before, name), share(policy.summary, name)] for policy in known for name in ("saved", "lost")
+        [policy.name, name, share(policy.before, name), share(policy.summary, name)]
+        for policy in known
+        for name in ("saved", "lost")
     ]
     moved = [
         [policy.name, finding.run or "", finding.before or "?", finding.after or "?"]
@@ -125,17 +150,25 @@ def _against_lock(checked: Checked) -> list[str]:
         for finding in policy.findings
         if finding.kind == "moved"
     ]
-    out = [_table(("policy", "figure", "in the lock", "now"), figures, (0, 1))] if figures else ["The lock has none of these policies."]
+    out = (
+        [_table(("policy", "figure", "in the lock", "now"), figures, (0, 1))]
+        if figures
+        else ["The lock has none of these policies."]
+    )
     if moved:
         out.append(f"{len(moved)} stop{'s' * (len(moved) != 1)} moved:")
         out.append(_table(("policy", "run", "in the lock", "now"), moved, (0, 1, 2, 3)))
-    elif figures and not any(finding.kind in ("changed-policy", "changed-log") for finding in checked.all_findings):
+    elif figures and not any(
+        finding.kind in ("changed-policy", "changed-log") for finding in checked.all_findings
+    ):
         out.append("No stop moved.")
     return out
 
 
 def _about(finding: Finding) -> str:
-    about = [part for part in (finding.policy, finding.group, finding.run) if part and part not in finding.message]
+    about = [
+        part for part in (finding.policy, finding.group, finding.run) if part and part not in finding.message
+    ]
     return _text(", ".join(about)) + ": " if about else ""
 
 
@@ -156,13 +189,17 @@ def _text(text: str) -> str:
 
 
 def small_plot(checked: Checked, path: Path) -> None:
-    """Draw what each policy saves and loses to a file, the format by its ending; raises InputError where that cannot be done."""
+    """Draw what each policy saves and loses to a file, the format by its ending; raises InputError where that
+    cannot be done.
+    """
     from matplotlib import rc_context
 
     drawn = draw_check(checked)
     ending = path.suffix.lstrip(".").lower()
     if ending not in drawn.canvas.get_supported_filetypes():
-        raise InputError(f"{path}: cannot draw a {path.suffix or 'file without ending'}; it can be png, svg or pdf")
+        raise InputError(
+            f"{path}: cannot draw a {path.suffix or 'file without ending'}; it can be png, svg or pdf"
+        )
     # the same check gives the same file
     undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(ending)
     try:
@@ -173,19 +210,28 @@ def small_plot(checked: Checked, path: Path) -> None:
 
 
 def draw_check(checked: Checked) -> Figure:
-    """Saved against lost of each policy with 95 % intervals: now (filled), in the lock (hollow), and the limits that are about them."""
+    """Saved against lost of each policy with 95 % intervals: now (filled), in the lock (hollow), and the
+    limits that are about them.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7.5, 4.2), layout="constrained")
     axes = figure.subplots()
-    shown = [policy for policy in checked.policies if policy.summary.get("lost_mean") is not None][:_MOST_POLICIES]
+    shown = [policy for policy in checked.policies if policy.summary.get("lost_mean") is not None][
+        :_MOST_POLICIES
+    ]
     for policy, color, marker in zip(shown, _COLORS, _MARKERS, strict=False):
         _policy(axes, policy, color, marker)
     _frame(axes, shown, _limits(axes, shown))
     axes.set_xlabel(f"compute saved, % of {_safe(checked.unit)}")
     axes.set_ylabel("best-metric loss,\n% of a run's improvement")
-    more = f" ({len(shown)} of {len(checked.policies)} policies)" if len(shown) < len(checked.policies) else ""
-    axes.set_title(f"{checked.runs} run{'s' * (checked.runs != 1)}, judged by {_safe(checked.objective)}{more}", fontsize=10)
+    more = (
+        f" ({len(shown)} of {len(checked.policies)} policies)" if len(shown) < len(checked.policies) else ""
+    )
+    axes.set_title(
+        f"{checked.runs} run{'s' * (checked.runs != 1)}, judged by {_safe(checked.objective)}{more}",
+        fontsize=10,
+    )
     return figure
 
 
@@ -208,18 +254,47 @@ def _policy(axes: Axes, policy: PolicyResult, color: str, marker: str) -> None:
     reach: dict[str, list[list[float]] | None] = {}
     for name, middle in zip(("saved", "lost"), now, strict=True):
         low, high = policy.summary.get(f"{name}_low"), policy.summary.get(f"{name}_high")
-        reach[name] = None if low is None or high is None else [[max(middle - 100 * low, 0)], [max(100 * high - middle, 0)]]
-    axes.errorbar(*now, xerr=reach["saved"], yerr=reach["lost"], fmt="none", ecolor=color, alpha=0.45, capsize=2.5, linewidth=1.2)
-    axes.plot(*now, marker=marker, color=color, markersize=8, linestyle="none", zorder=4, label=_safe(policy.name))
+        reach[name] = (
+            None
+            if low is None or high is None
+            else [[max(middle - 100 * low, 0)], [max(100 * high - middle, 0)]]
+        )
+    axes.errorbar(
+        *now,
+        xerr=reach["saved"],
+        yerr=reach["lost"],
+        fmt="none",
+        ecolor=color,
+        alpha=0.45,
+        capsize=2.5,
+        linewidth=1.2,
+    )
+    axes.plot(
+        *now, marker=marker, color=color, markersize=8, linestyle="none", zorder=4, label=_safe(policy.name)
+    )
     if then is not None and then != now:
-        axes.plot(*then, marker=marker, markerfacecolor="white", markeredgecolor=color, markersize=8, linestyle="none", zorder=3)
+        axes.plot(
+            *then,
+            marker=marker,
+            markerfacecolor="white",
+            markeredgecolor=color,
+            markersize=8,
+            linestyle="none",
+            zorder=3,
+        )
         axes.annotate(
-            "", now, then, arrowprops={"arrowstyle": "->", "color": color, "shrinkA": 5, "shrinkB": 6, "linewidth": 1.2}, zorder=3
+            "",
+            now,
+            then,
+            arrowprops={"arrowstyle": "->", "color": color, "shrinkA": 5, "shrinkB": 6, "linewidth": 1.2},
+            zorder=3,
         )
 
 
 def _limits(axes: Axes, policies: Sequence[PolicyResult]) -> bool:
-    """A line for each limit that is about the axes, in its policy's colour unless several have it; whether there is one."""
+    """A line for each limit that is about the axes, in its policy's colour unless several have it; whether
+    there is one.
+    """
     owners: dict[tuple[str, float], list[str]] = {}
     for policy, color in zip(policies, _COLORS, strict=False):
         for limit in policy.limits:
@@ -227,7 +302,14 @@ def _limits(axes: Axes, policies: Sequence[PolicyResult]) -> bool:
                 owners.setdefault((limit.name, 100 * limit.wanted), []).append(color)
     for (name, wanted), colors in owners.items():
         draw = axes.axhline if name == "max_lost" else axes.axvline
-        draw(wanted, color=colors[0] if len(colors) == 1 < len(policies) else "0.4", linestyle="--", linewidth=1, alpha=0.8, zorder=1)
+        draw(
+            wanted,
+            color=colors[0] if len(colors) == 1 < len(policies) else "0.4",
+            linestyle="--",
+            linewidth=1,
+            alpha=0.8,
+            zorder=1,
+        )
     return bool(owners)
 
 
@@ -240,10 +322,22 @@ def _frame(axes: Axes, shown: Sequence[PolicyResult], limited: bool) -> None:
     axes.grid(alpha=0.25)
     handles = list(axes.get_legend_handles_labels()[0])
     if any(_at(policy.before) not in (None, _at(policy.summary)) for policy in shown):
-        handles.append(Line2D([], [], marker="o", color="0.4", markerfacecolor="white", linestyle="none", label="in the lock"))
+        handles.append(
+            Line2D(
+                [],
+                [],
+                marker="o",
+                color="0.4",
+                markerfacecolor="white",
+                linestyle="none",
+                label="in the lock",
+            )
+        )
     if limited:
         handles.append(Line2D([], [], color="0.4", linestyle="--", linewidth=1, label="limits"))
     if handles:
         axes.legend(handles=handles, fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
     else:
-        axes.text(50, 0.0, "there is no policy of which the loss is known", ha="center", va="center", color="0.4")
+        axes.text(
+            50, 0.0, "there is no policy of which the loss is known", ha="center", va="center", color="0.4"
+        )

@@ -8,18 +8,18 @@ from dataclasses import MISSING
 from itertools import groupby
 from typing import Any
 
-from replay.importers import IMPORTERS
 from replay.policies import POLICIES
 from replay.policies.base import Policy, parameters, plain
 from replay.policies.spec import MODIFIERS, example
+from replay.readers import IMPORTERS
 from replay.report.tables import csv_text, json_text, markdown, wrapped
 
 __all__ = ["formats", "policies"]
 
 
 def summary_of(kind: type[Policy]) -> str:
-    """The first line of a policy's docstring."""
-    return (inspect.getdoc(kind) or "").split("\n", 1)[0]
+    """The first paragraph of a policy's docstring."""
+    return " ".join((inspect.getdoc(kind) or "").split("\n\n", 1)[0].split())
 
 
 def tool_of(kind: type[Policy]) -> str:
@@ -77,10 +77,16 @@ def policies(style: str) -> str:
     for tool, own in groups.items():
         out += [f"{tool}:", ""]
         for row in own:
-            out.append(f"  {row['policy']}" + (f"  (as {row['checked_against']})" if row["checked_against"] else ""))
+            out.append(
+                f"  {row['policy']}" + (f"  (as {row['checked_against']})" if row["checked_against"] else "")
+            )
             out += _indented(row["what"], 4)
             for item in row["parameters"]:
-                out += _indented(f"{item['name']}={'...' if item['default'] is None else item['default']}: {_described(item)}", 6)
+                out += _indented(
+                    f"{item['name']}={'...' if item['default'] is None else item['default']}:"
+                    f" {_described(item)}",
+                    6,
+                )
             out += ["      e.g. " + row["example"], ""]
     out.append("Every policy also takes:")
     for item in modifiers:
@@ -101,14 +107,22 @@ def _indented(text: str, by: int = 2) -> list[str]:
 
 def formats(style: str) -> str:
     """All log formats, as table (text), markdown, json or csv."""
-    rows: Sequence[dict[str, Any]] = [{"format": kind.name, "files": kind.files, "what": kind.summary} for kind in IMPORTERS]
+    rows: Sequence[dict[str, Any]] = [
+        {"format": kind.name, "files": kind.files, "what": kind.summary} for kind in IMPORTERS
+    ]
     if style == "json":
         return json_text({"formats": rows})
     if style == "csv":
         return csv_text(rows, ["format", "files", "what"])
     if style == "markdown":
-        return markdown(["format", "files", "what it is"], [[row["format"], row["files"], row["what"]] for row in rows], (0, 1, 2))
+        return markdown(
+            ["format", "files", "what it is"],
+            [[row["format"], row["files"], row["what"]] for row in rows],
+            (0, 1, 2),
+        )
     out = []
     for row in rows:
         out += [f"{row['format']}  ({row['files']})", *_indented(row["what"]), ""]
-    return "\n".join([*out, "Files are found recursively and recognised by content, whatever their name.", ""])
+    return "\n".join(
+        [*out, "Files are found recursively and recognised by content, whatever their name.", ""]
+    )

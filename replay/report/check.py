@@ -45,9 +45,11 @@ def _counted(kind: str, count: int) -> str:
 
 
 def as_text(checked: Checked, words: Sequence[str], logs: Sequence[str], *, update: bool = False) -> str:
-    """The check in at most 80 columns: one block a policy, what was found, the worst first, a verdict and what to type next.
+    """The check in at most 80 columns: one block a policy, what was found, the worst first, a verdict and
+    what to type next.
 
-    ``words`` are the command that checks again, ``logs`` the paths that were read; with ``update`` it has just written the lock.
+    ``words`` are the command that checks again, ``logs`` the paths that were read; with ``update`` it has
+    just written the lock.
     """
     out = wrapped(_headline(checked), indent="  ")
     for policy in checked.policies:
@@ -55,13 +57,18 @@ def as_text(checked: Checked, words: Sequence[str], logs: Sequence[str], *, upda
     findings = checked.all_findings
     if findings:
         out.append("")
-        for _, group in groupby(sorted(findings, key=_order(findings)), key=lambda finding: (finding.level, finding.kind, finding.policy)):
+        for _, group in groupby(
+            sorted(findings, key=_order(findings)),
+            key=lambda finding: (finding.level, finding.kind, finding.policy),
+        ):
             same = list(group)
             for finding in same[:_MOST]:
                 out += wrapped(f"{finding.level}: {finding.message}.", indent="  ")
                 out += _changes(finding)
             if len(same) > _MOST:
-                out += wrapped(f"{same[0].level}: … and {len(same) - _MOST} more {_kind(same[0])}.", indent="  ")
+                out += wrapped(
+                    f"{same[0].level}: … and {len(same) - _MOST} more {_kind(same[0])}.", indent="  "
+                )
     out += ["", *wrapped(verdict(checked), indent="  ")]
     if not update:
         out += suggested(_hints(checked, words, logs))
@@ -78,22 +85,43 @@ def _order(findings: Sequence[Finding]) -> Any:
 
 def _kind(finding: Finding) -> str:
     of = f" of {finding.policy}" if finding.policy else ""
-    return {"moved": "runs", "vanished": "logs", "changed-log": "logs", "new-log": "logs", "expect": "runs"}.get(finding.kind, "such") + of
+    return {
+        "moved": "runs",
+        "vanished": "logs",
+        "changed-log": "logs",
+        "new-log": "logs",
+        "expect": "runs",
+    }.get(finding.kind, "such") + of
 
 
 def _changes(finding: Finding) -> list[str]:
     """The lines before and after, of findings about a run."""
     if finding.kind not in ("moved", "expect"):
         return []
-    shown = (("before", finding.before), ("after", finding.after)) if finding.kind == "moved" else (("now", finding.after),)
-    return [line for word, text in shown if text for line in wrapped(f"    {word + ':':<7} {text}", indent="            ")]
+    shown = (
+        (("before", finding.before), ("after", finding.after))
+        if finding.kind == "moved"
+        else (("now", finding.after),)
+    )
+    return [
+        line
+        for word, text in shown
+        if text
+        for line in wrapped(f"    {word + ':':<7} {text}", indent="            ")
+    ]
 
 
 def _headline(checked: Checked) -> str:
-    text = f"{checked.runs} run{'s' * (checked.runs != 1)}, {len(checked.policies)} polic{'y' if len(checked.policies) == 1 else 'ies'}"
+    text = (
+        f"{checked.runs} run{'s' * (checked.runs != 1)}, {len(checked.policies)}"
+        f" polic{'y' if len(checked.policies) == 1 else 'ies'}"
+    )
     text += f" of {checked.file}; watching {checked.monitor}"
     text += f", judged by {checked.objective}" if checked.objective != checked.monitor else ""
-    return f"{text}, in {checked.unit}; {f'compared with {checked.lock}' if checked.lock else 'no lock to compare with'}."
+    return (
+        f"{text}, in {checked.unit};"
+        f" {f'compared with {checked.lock}' if checked.lock else 'no lock to compare with'}."
+    )
 
 
 def _block(policy: PolicyResult) -> list[str]:
@@ -113,7 +141,10 @@ def _block(policy: PolicyResult) -> list[str]:
 
 def _figures(policy: PolicyResult) -> str:
     now = policy.summary
-    text = f"stops {now['stopped']} of {now['runs']} runs, saves {percent(now['saved_mean'])}, loses {percent(now['lost_mean'])}"
+    text = (
+        f"stops {now['stopped']} of {now['runs']} runs, saves {percent(now['saved_mean'])}, loses"
+        f" {percent(now['lost_mean'])}"
+    )
     before = policy.before
     keys = ("stopped", "runs", "saved_mean", "lost_mean")
     if before is not None and any(before.get(key) != now[key] for key in keys):
@@ -132,27 +163,38 @@ def _value(limit: LimitResult) -> str:
 
 def _hints(checked: Checked, words: Sequence[str], logs: Sequence[str]) -> list[list[str]]:
     """The commands that come next: to look at what is broken, and to accept what differs from the lock."""
-    failing = {finding.kind for finding in checked.all_findings if finding.level in ("regression", "undecided")}
+    failing = {
+        finding.kind for finding in checked.all_findings if finding.level in ("regression", "undecided")
+    }
     every = {finding.kind for finding in checked.all_findings}
     hints = []
     if failing & {"limit", "expect"}:
         hints.append(["replay", "simulate", *logs, "--policies", checked.file, "--per-run"])
     news = {"no-lock", "new-log", "changed-policy", "new-policy", "changed-log", "version"} & every
-    if failing & {"moved", "worse", "vanished", "never-fires", "changed-log", "no-lock"} or (news and not failing):
+    if failing & {"moved", "worse", "vanished", "never-fires", "changed-log", "no-lock"} or (
+        news and not failing
+    ):
         hints.append([*words, "--update"])
     return hints
 
 
 def as_json(checked: Checked) -> str:
     """Everything, as the fields of `Checked`, with the verdict and the exit code; keys sorted."""
-    document = _plain(checked) | {"exit_code": checked.exit_code, "verdict": verdict(checked), "findings": _plain(checked.all_findings)}
+    document = _plain(checked) | {
+        "exit_code": checked.exit_code,
+        "verdict": verdict(checked),
+        "findings": _plain(checked.all_findings),
+    }
     return json_text(dict(sorted(document.items())))
 
 
 def _plain(value: Any) -> Any:
     """Data classes as dicts, with their keys sorted."""
     if is_dataclass(value):
-        return {item.name: _plain(getattr(value, item.name)) for item in sorted(fields(value), key=lambda item: item.name)}
+        return {
+            item.name: _plain(getattr(value, item.name))
+            for item in sorted(fields(value), key=lambda item: item.name)
+        }
     if isinstance(value, Mapping):
         return {key: _plain(value[key]) for key in sorted(value)}
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

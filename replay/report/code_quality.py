@@ -9,11 +9,18 @@ from replay.report.tables import json_text
 
 __all__ = ["as_code_quality"]
 
-_SEVERITY: dict[Level, str] = {"regression": "critical", "undecided": "major", "warning": "minor", "note": "info"}
+_SEVERITY: dict[Level, str] = {
+    "regression": "critical",
+    "undecided": "major",
+    "warning": "minor",
+    "note": "info",
+}
 
 
 def as_code_quality(checked: Checked) -> str:
-    """One issue a finding, the worst first; a fingerprint says which are the same from one pipeline to the next."""
+    """One issue a finding, the worst first; a fingerprint says which are the same from one pipeline to the
+    next.
+    """
     findings = checked.all_findings
     return json_text(
         [

@@ -7,17 +7,33 @@ from typing import Any
 
 from replay.check.diff import Both, Diff, Difference, Pair
 from replay.check.model import Stop
-from replay.choose.summary import ENOUGH_RUNS
 from replay.errors import printable
 from replay.report.tables import csv_text, json_text, lines, markdown, percent, wrapped
+from replay.stats.summary import ENOUGH_RUNS
 
 __all__ = ["COLUMNS", "as_csv", "as_json", "as_markdown", "as_text", "verdict"]
 
 #: Columns of the CSV, one row a policy and run.
 COLUMNS = (
-    "policy", "spec_a", "spec_b", "run", "in", "moved", "stopped_eval_a", "stopped_eval_b", "stopped_step_a", "stopped_step_b", "saved_a",
-    "saved_b", "lost_a", "lost_b", "regret_a", "regret_b", "reason_a", "reason_b",
-)  # fmt: skip
+    "policy",
+    "spec_a",
+    "spec_b",
+    "run",
+    "in",
+    "moved",
+    "stopped_eval_a",
+    "stopped_eval_b",
+    "stopped_step_a",
+    "stopped_step_b",
+    "saved_a",
+    "saved_b",
+    "lost_a",
+    "lost_b",
+    "regret_a",
+    "regret_b",
+    "reason_a",
+    "reason_b",
+)
 
 _MOST_ROWS = 30
 _MOST_NAMES = 5
@@ -26,7 +42,9 @@ _WHOLE = {"saved": "the compute", "lost": "the improvement"}
 
 
 def as_json(diff: Diff) -> str:
-    """The whole result: ``pairs`` with every run, the policies that have no counterpart, ``warnings``, and what was watched."""
+    """The whole result: ``pairs`` with every run, the policies that have no counterpart, ``warnings``, and
+    what was watched.
+    """
     return json_text(
         {
             "kind": diff.kind,
@@ -120,7 +138,11 @@ def as_text(diff: Diff) -> str:
     """The first screen, at most 80 columns: the two sides, the runs that moved, the means, and a verdict."""
     out = [line for text in _headline(diff) for line in wrapped(text, indent="  ")]
     if diff.kind != "policy":
-        out += [line for side, name in (("A", diff.before), ("B", diff.after)) for line in wrapped(f"{side}  {name}", indent="   ")]
+        out += [
+            line
+            for side, name in (("A", diff.before), ("B", diff.after))
+            for line in wrapped(f"{side}  {name}", indent="   ")
+        ]
     for pair in diff.pairs:
         out += [""] if out else []
         out += _section(pair)
@@ -144,9 +166,19 @@ def _section(pair: Pair) -> list[str]:
     out = []
     same = pair.before == pair.after
     if pair.name is not None:
-        out += wrapped(f"{pair.name}:" if same and pair.name == pair.before else f"{pair.name}: {pair.before}" if same else f"{pair.name}:")
+        out += wrapped(
+            f"{pair.name}:"
+            if same and pair.name == pair.before
+            else f"{pair.name}: {pair.before}"
+            if same
+            else f"{pair.name}:"
+        )
     if not same or pair.name is None:
-        out += [line for side, spec in (("A", pair.before), ("B", pair.after)) for line in wrapped(f"{side}  {spec}", indent="   ")]
+        out += [
+            line
+            for side, spec in (("A", pair.before), ("B", pair.after))
+            for line in wrapped(f"{side}  {spec}", indent="   ")
+        ]
     if pair.moved:
         out += ["", *lines(_HEAD, [_moved(both) for both in pair.moved[:_MOST_ROWS]])]
         if len(pair.moved) > _MOST_ROWS:
@@ -177,7 +209,9 @@ def _means(pair: Pair) -> tuple[list[str], list[list[str]]]:
         bounds = ""
         if figure.low is not None and figure.high is not None and figure.verdict != "same":
             bounds = f"{100 * figure.low:.1f} to {100 * figure.high:.1f}"
-        rows.append([name, percent(figure.before), percent(figure.after), sign + percent(figure.mean), bounds])
+        rows.append(
+            [name, percent(figure.before), percent(figure.after), sign + percent(figure.mean), bounds]
+        )
     return [f"mean of {_runs(len(pair.runs))}", "A", "B", "B - A", f"{100 * pair.level:g} %"], rows
 
 
@@ -186,20 +220,28 @@ def _runs(count: int) -> str:
 
 
 def verdict(pair: Pair) -> str:
-    """One or two sentences: how many runs moved, and what the second side saves and loses beside the first."""
+    """One or two sentences: how many runs moved, and what the second side saves and loses beside the
+    first.
+    """
     moved, changed, count = len(pair.moved), len(pair.changed), len(pair.runs)
     if not moved and not changed:
         return f"No run moved: A and B stop {'the one run' if count == 1 else f'all {count} runs'} alike."
     said = f"{moved} of {_runs(count)} moved" if moved else "No run moved"
     if changed:
         said += (
-            f"{';' if moved else ', but'} {changed} {'stops where it did' if changed == 1 else 'stop where they did'}, with other figures"
+            f"{';' if moved else ', but'} {changed}"
+            f" {'stops where it did' if changed == 1 else 'stop where they did'}, with other figures"
         )
-    told = [f"{verb} {_more(figure, name)}" for verb, name, figure in (("saves", "saved", pair.saved), ("loses", "lost", pair.lost))]
+    told = [
+        f"{verb} {_more(figure, name)}"
+        for verb, name, figure in (("saves", "saved", pair.saved), ("loses", "lost", pair.lost))
+    ]
     text = f"{said}. B {told[0]} and {told[1]}."
     if count < ENOUGH_RUNS:
         return f"{text} These are too few runs to tell (at least {ENOUGH_RUNS} are needed)."
-    unclear = [name for name, figure in (("saved", pair.saved), ("lost", pair.lost)) if figure.verdict == "unclear"]
+    unclear = [
+        name for name, figure in (("saved", pair.saved), ("lost", pair.lost)) if figure.verdict == "unclear"
+    ]
     if unclear:
         which = "neither difference is" if len(unclear) == 2 else f"the difference in {unclear[0]} is not"
         text += f" On these runs {which} told apart from none."
@@ -241,4 +283,6 @@ def _unpaired(diff: Diff) -> list[str]:
 
 
 def _list(names: Sequence[str]) -> str:
-    return ", ".join(names[:_MOST_NAMES]) + (f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else "")
+    return ", ".join(names[:_MOST_NAMES]) + (
+        f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    )

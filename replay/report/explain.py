@@ -6,14 +6,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from replay.engine.simulation import Simulation, whole
 from replay.errors import printable
 from replay.report.tables import csv_text, json_text, lines, markdown, number, percent, wrapped
-from replay.simulation import Simulation, whole
 
 __all__ = ["COLUMNS", "Story", "as_csv", "as_json", "as_markdown", "as_text", "story"]
 
-#: One row an eval. ``seen`` is the value that the policy looked at (smoothed, say; null: it did not look), ``counter`` its
-#: signal, which stops the run when it reaches ``limit``; ``reference`` and ``counter`` are null where it has none.
+#: One row an eval. ``seen`` is the value that the policy looked at (smoothed, say; null: it did not look),
+#: ``counter`` its signal, which stops the run when it reaches ``limit``; ``reference`` and ``counter`` are
+#: null where it has none.
 COLUMNS = ("eval", "step", "value", "seen", "reference", "counter", "limit", "decision", "reason")
 
 
@@ -46,7 +47,13 @@ def story(simulation: Simulation, policy: str) -> Story:
                 "reference": reference if np.isfinite(reference) else None,
                 "counter": signal if np.isfinite(signal) else None,
                 "limit": limit if np.isfinite(limit) else None,
-                "decision": "continue" if stop is None or index + 1 < stop else "stop" if index + 1 == stop else "after the stop",
+                "decision": (
+                    "continue"
+                    if stop is None or index + 1 < stop
+                    else "stop"
+                    if index + 1 == stop
+                    else "after the stop"
+                ),
                 "reason": rule.reason(trace, 0, index),
             }
         )
@@ -71,7 +78,11 @@ def _table(told: Story) -> tuple[list[str], list[list[str]], tuple[int, ...]]:
     rows = []
     for row in told.rows:
         past = row["counter"] is not None and row["limit"] is not None and row["counter"] >= row["limit"]
-        counter = "" if row["counter"] is None or row["limit"] is None else f"{number(row['counter'])}/{number(row['limit'])}"
+        counter = (
+            ""
+            if row["counter"] is None or row["limit"] is None
+            else f"{number(row['counter'])}/{number(row['limit'])}"
+        )
         rows.append(
             [
                 str(row["eval"]),
@@ -95,7 +106,8 @@ def _ending(told: Story) -> list[str]:
     else:
         end = (
             f"Stopped at eval {row['stopped_eval']} of {evals} (step {row['stopped_step']}): {row['reason']}."
-            f" Used {number(row['used'], 6)} of {number(row['used_full'], 6)} {unit}, {percent(row['saved'])} saved."
+            f" Used {number(row['used'], 6)} of {number(row['used_full'], 6)} {unit}, {percent(row['saved'])}"
+            " saved."
         )
     if row["kept"] is not None:
         end += f" The checkpoint kept is that of step {row['kept_step']} ({number(row['kept'], 6)})"
@@ -105,11 +117,15 @@ def _ending(told: Story) -> list[str]:
             within = row["noise"] is not None and row["regret"] <= row["noise"]
             noise = f" (within its eval noise of {number(row['noise'])})" if within else ""
             end += (
-                f": {number(row['regret'])} worse than the best of the whole log, {percent(row['lost'])} of the run's improvement{noise}."
+                f": {number(row['regret'])} worse than the best of the whole log, {percent(row['lost'])} of"
+                f" the run's improvement{noise}."
             )
     out = [mark, end]
     if row["run"] in simulation.censored:
-        out.append(f"The log is censored ({simulation.censored[row['run']]}): what came next is not known, so the loss is a lower bound.")
+        out.append(
+            f"The log is censored ({simulation.censored[row['run']]}): what came next is not known, so the"
+            " loss is a lower bound."
+        )
     return out
 
 
@@ -134,4 +150,8 @@ def as_text(told: Story) -> str:
 def as_markdown(told: Story) -> str:
     """The story as markdown."""
     head, rows, left = _table(told)
-    return f"{printable(_title(told))}\n\n{markdown(head, rows, left)}\n" + "\n\n".join(printable(text) for text in _ending(told)) + "\n"
+    return (
+        f"{printable(_title(told))}\n\n{markdown(head, rows, left)}\n"
+        + "\n\n".join(printable(text) for text in _ending(told))
+        + "\n"
+    )

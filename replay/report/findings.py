@@ -1,4 +1,6 @@
-"""What the reports of a check share: what each kind of finding is called, where a finding stands, and what identifies it."""
+"""What the reports of a check share: what each kind of finding is called, where a finding stands, and what
+identifies it.
+"""
 
 from __future__ import annotations
 
@@ -46,8 +48,9 @@ def title(finding: Finding) -> str:
 def place(checked: Checked, finding: Finding | None = None) -> str:
     """The path that a finding is shown at: the log that it is about, else the file of policies.
 
-    A log's path is relative to the file of policies; what is returned is relative to what that file's own path is relative to. A log that
-    is gone, or is not below that, cannot be shown: the file of policies stands for it.
+    A log's path is relative to the file of policies; what is returned is relative to what that file's own
+    path is relative to. A log that is gone, or is not below that, cannot be shown: the file of policies
+    stands for it.
     """
     file = checked.file.replace("\\", "/")
     if finding is not None and finding.log and finding.kind != "vanished":
@@ -58,13 +61,17 @@ def place(checked: Checked, finding: Finding | None = None) -> str:
 
 
 def details(finding: Finding) -> list[str]:
-    """The message and what happened then and now, each on a line of its own, that no terminal is steered by."""
+    """The message and what happened then and now, each on a line of its own, that no terminal is steered
+    by.
+    """
     named = (("wanted" if finding.kind == "expect" else "before", finding.before), ("now", finding.after))
     return [printable(finding.message), *(f"{name}: {printable(text)}" for name, text in named if text)]
 
 
 def fingerprints(findings: Iterable[Finding]) -> list[str]:
-    """What tells each finding from the others and stays the same from one check to the next, whatever its figures: 64 hex digits."""
+    """What tells each finding from the others and stays the same from one check to the next, whatever its
+    figures: 64 hex digits.
+    """
     seen: Counter[str] = Counter()
     out = []
     for finding in findings:

@@ -14,12 +14,25 @@ __all__ = ["as_junit"]
 
 _LOCK = "the same as in the lock"
 #: What the comparison with the lock finds.
-_OF_LOCK = ("moved", "worse", "vanished", "changed-log", "new-log", "changed-policy", "new-policy", "version", "no-lock", "lock")
+_OF_LOCK = (
+    "moved",
+    "worse",
+    "vanished",
+    "changed-log",
+    "new-log",
+    "changed-policy",
+    "new-policy",
+    "version",
+    "no-lock",
+    "lock",
+)
 
 
 @dataclass
 class _Case:
-    """One test: how it came out follows from what was found, or, where nothing was, from a limit's verdict."""
+    """One test: how it came out follows from what was found, or, where nothing was, from a limit's
+    verdict.
+    """
 
     name: str
     limit: LimitResult | None = None
@@ -44,14 +57,19 @@ class _Case:
 def as_junit(checked: Checked) -> str:
     """The XML document, valid against the JUnit schema of Jenkins' xUnit plugin.
 
-        A limit is a test of its policy, and so is the comparison with the lock; a run that moved, or does not do as expected, is one where
-        that is a regression or undecided. A regression is a failure, what cannot be decided is skipped, all else is in ``system-out``. What
-    belongs to no policy is in a suite named by the file of policies. Characters that XML forbids are shown as escapes.
+        A limit is a test of its policy, and so is the comparison with the lock; a run that moved, or does not
+        do as expected, is one where that is a regression or undecided. A regression is a failure, what cannot
+        be decided is skipped, all else is in ``system-out``. What
+    belongs to no policy is in a suite named by the file of policies. Characters that XML forbids are shown as
+    escapes.
     """
     suites = [_suite(checked, policy) for policy in checked.policies]
     if checked.findings or checked.warnings:
         suites.append(_fill(_element("testsuite", name=checked.file), (), checked.findings, checked.warnings))
-    counts = {name: str(sum(int(suite.get(name, "0")) for suite in suites)) for name in ("tests", "failures", "errors")}
+    counts = {
+        name: str(sum(int(suite.get(name, "0")) for suite in suites))
+        for name in ("tests", "failures", "errors")
+    }
     root = _element("testsuites", name="replay check", **counts)
     root.extend(suites)
     ElementTree.indent(root)
@@ -61,7 +79,13 @@ def as_junit(checked: Checked) -> str:
 def _suite(checked: Checked, policy: PolicyResult) -> ElementTree.Element:
     suite = _element("testsuite", name=policy.name, file=checked.file, version=checked.version)
     properties = _child(suite, "properties")
-    told = {"policy": policy.spec, "lock": checked.lock, "runs": checked.runs, "monitor": checked.monitor, "objective": checked.objective}
+    told = {
+        "policy": policy.spec,
+        "lock": checked.lock,
+        "runs": checked.runs,
+        "monitor": checked.monitor,
+        "objective": checked.objective,
+    }
     for name, value in {**told, "unit": checked.unit}.items():
         if value is not None:
             _child(properties, "property", name=name, value=str(value))
@@ -69,11 +93,15 @@ def _suite(checked: Checked, policy: PolicyResult) -> ElementTree.Element:
     if checked.lock is not None:
         cases.append(_Case(_LOCK))
     if not cases and not policy.findings:
-        cases.append(_Case("checked", reason="there is no limit, no lock and nothing found: nothing was checked"))
+        cases.append(
+            _Case("checked", reason="there is no limit, no lock and nothing found: nothing was checked")
+        )
     return _fill(suite, cases, policy.findings, ())
 
 
-def _fill(suite: ElementTree.Element, cases: Iterable[_Case], findings: Sequence[Finding], said: Sequence[str]) -> ElementTree.Element:
+def _fill(
+    suite: ElementTree.Element, cases: Iterable[_Case], findings: Sequence[Finding], said: Sequence[str]
+) -> ElementTree.Element:
     """Put every finding into the test that it is about, or among what the suite says, and count."""
     every = list(cases)
     limits = {(case.limit.name, case.limit.group): case for case in every if case.limit is not None}
@@ -103,7 +131,12 @@ def _fill(suite: ElementTree.Element, cases: Iterable[_Case], findings: Sequence
     for case in every:
         _add(suite, case)
     outcomes = [case.outcome for case in every]
-    counts = {"tests": len(every), "failures": outcomes.count("failure"), "errors": 0, "skipped": outcomes.count("skipped")}
+    counts = {
+        "tests": len(every),
+        "failures": outcomes.count("failure"),
+        "errors": 0,
+        "skipped": outcomes.count("skipped"),
+    }
     for key, count in counts.items():
         suite.set(key, str(count))
     if out:
@@ -116,14 +149,25 @@ def _add(suite: ElementTree.Element, case: _Case) -> None:
     test = _child(suite, "testcase", name=case.name, classname=suite.get("name", ""))
     if case.limit is not None and case.limit.group is not None:
         test.set("group", printable(case.limit.group))
-    told = [case.limit.message] if case.limit is not None else [case.reason] if case.reason is not None else []
+    told = (
+        [case.limit.message] if case.limit is not None else [case.reason] if case.reason is not None else []
+    )
     why = case.of("regression") or case.of("undecided")
     if case.outcome is not None:
         message = why[0].message if why else told[0]
-        found = _child(test, case.outcome, message=message, type=why[0].kind if why else "limit" if case.limit is not None else "nothing")
+        found = _child(
+            test,
+            case.outcome,
+            message=message,
+            type=why[0].kind if why else "limit" if case.limit is not None else "nothing",
+        )
         found.text = "\n".join(line for finding in why for line in details(finding)) or printable(message)
     rest = [_said(finding) for finding in case.findings if finding not in why]
-    if case.limit is not None and case.outcome is None and all(finding.message != case.limit.message for finding in case.findings):
+    if (
+        case.limit is not None
+        and case.outcome is None
+        and all(finding.message != case.limit.message for finding in case.findings)
+    ):
         rest.insert(0, printable(case.limit.message))
     if rest:
         _child(test, "system-out").text = "\n".join(rest)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from replay.choose import FixedBudgets
+from replay.data.types import Floats
+from replay.engine.simulation import ORACLE, Simulation, records
 from replay.errors import InputError, printable
 from replay.report.tables import percent
-from replay.run import Floats
-from replay.simulation import ORACLE, Simulation, records
+from replay.stats.budgets import FixedBudgets
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,7 +47,10 @@ def save_sweep(swept: Swept, path: Path) -> None:
 def _save(figure: Figure, path: Path) -> None:
     endings = sorted(figure.canvas.get_supported_filetypes())
     if path.suffix.lstrip(".").lower() not in endings:
-        raise InputError(f"--plot {path}: cannot draw a {path.suffix or 'file without ending'}; it can be {', '.join(endings)}")
+        raise InputError(
+            f"--plot {path}: cannot draw a {path.suffix or 'file without ending'}; it can be"
+            f" {', '.join(endings)}"
+        )
     try:
         figure.savefig(path, dpi=150)
     except OSError as error:
@@ -66,7 +69,9 @@ def draw(simulation: Simulation, summary: dict[str, list[Any]]) -> Figure:
     top, bottom = figure.subfigures(2, 1, height_ratios=[5.2, 2.3 * rows], squeeze=False).ravel()
     _scatter(top.subplots(), simulation, summary)
     grid = bottom.subplots(rows, columns, squeeze=False).ravel()
-    marked = [policy for policy in simulation.policies if policy not in ("never", "one-epoch", ORACLE)][:_MOST_POLICIES]
+    marked = [policy for policy in simulation.policies if policy not in ("never", "one-epoch", ORACLE)][
+        :_MOST_POLICIES
+    ]
     stops = {(row["run"], row["policy"]): row for row in simulation.rows()}
     for axes, run in zip(grid, shown, strict=False):
         _curve(axes, simulation, run, marked, stops)
@@ -74,7 +79,9 @@ def draw(simulation: Simulation, summary: dict[str, list[Any]]) -> Figure:
         axes.set_axis_off()
     handles, labels = grid[0].get_legend_handles_labels()
     by_label = dict(zip(labels, handles, strict=True))
-    bottom.legend(by_label.values(), by_label.keys(), loc="outside upper center", ncols=4, fontsize=8, frameon=False)
+    bottom.legend(
+        by_label.values(), by_label.keys(), loc="outside upper center", ncols=4, fontsize=8, frameon=False
+    )
     more = len(simulation.runs) - len(shown)
     bottom.supxlabel("step" + (f" ({len(shown)} of {len(simulation.runs)} runs)" if more else ""), fontsize=9)
     bottom.supylabel(_safe(simulation.monitor.metric), fontsize=9)
@@ -87,7 +94,13 @@ def _safe(text: str) -> str:
 
 def _scatter(axes: Axes, simulation: Simulation, summary: dict[str, list[Any]]) -> None:
     rows = [row for row in records(summary) if row["lost_mean"] is not None]
-    color = dict(zip([row["policy"] for row in rows if row["policy"] not in ("never", "one-epoch", ORACLE)], _cycle(_COLORS), strict=False))
+    color = dict(
+        zip(
+            [row["policy"] for row in rows if row["policy"] not in ("never", "one-epoch", ORACLE)],
+            _cycle(_COLORS),
+            strict=False,
+        )
+    )
     marker = dict(zip(color, _cycle(_MARKERS), strict=False))
     _budget_line(axes, simulation, "lost")
     taken: list[tuple[float, float]] = []
@@ -96,23 +109,34 @@ def _scatter(axes: Axes, simulation: Simulation, summary: dict[str, list[Any]]) 
         shade = color.get(policy, "0.35")
         if row["lost_low"] is not None and row["saved_low"] is not None:
             axes.errorbar(
-                x, y,
+                x,
+                y,
                 xerr=[[x - 100 * row["saved_low"]], [100 * row["saved_high"] - x]],
                 yerr=[[y - 100 * row["lost_low"]], [100 * row["lost_high"] - y]],
-                fmt="none", ecolor=shade, alpha=0.35, capsize=2,
-            )  # fmt: skip
+                fmt="none",
+                ecolor=shade,
+                alpha=0.35,
+                capsize=2,
+            )
         axes.plot(x, y, marker=marker.get(policy, "*"), color=shade, markersize=8, linestyle="none")
         level = sum(abs(x - other_x) < 9 and abs(y - other_y) < 4 for other_x, other_y in taken)
         taken.append((x, y))
         axes.annotate(
-            _safe(policy), (x, y), xytext=(8, 6 - 11 * level), textcoords="offset points", fontsize=8, color=shade,
+            _safe(policy),
+            (x, y),
+            xytext=(8, 6 - 11 * level),
+            textcoords="offset points",
+            fontsize=8,
+            color=shade,
             ha="left" if x < 70 else "right",
-        )  # fmt: skip
+        )
     axes.set_xlabel(f"compute saved, % of {simulation.unit}")
     axes.set_ylabel("best-metric loss,\n% of a run's improvement")
     counted = len(simulation.runs)
     axes.set_title(
-        f"{counted} run{'s' * (counted != 1)}, judged by {_safe(simulation.objective.metric)}; mean and 95 % interval", fontsize=10
+        f"{counted} run{'s' * (counted != 1)}, judged by {_safe(simulation.objective.metric)}; mean and 95 %"
+        " interval",
+        fontsize=10,
     )
     axes.set_xlim(-3, 103)
     axes.set_ylim(bottom=min(-1.0, axes.get_ylim()[0] * 0.02))
@@ -124,20 +148,47 @@ def _cycle(items: Sequence[str]) -> Sequence[str]:
 
 
 def _budget_line(axes: Axes, simulation: Simulation, figure: str) -> None:
-    """What training shorter by as much would lose (``lost``, or ``regret``): the line that a policy should lie below."""
+    """What training shorter by as much would lose (``lost``, or ``regret``): the line that a policy should
+    lie below.
+    """
     budgets = FixedBudgets(list(simulation.profiles.values()))
     saved = [share / 50 for share in range(50)]
-    lost = [100 * budgets.matching(share).lost if figure == "lost" else budgets.matching(share).regret for share in saved]
-    axes.plot([100 * share for share in saved], lost, color="0.6", linestyle="--", linewidth=1, label="train shorter by as much")
+    lost = [
+        100 * budgets.matching(share).lost if figure == "lost" else budgets.matching(share).regret
+        for share in saved
+    ]
+    axes.plot(
+        [100 * share for share in saved],
+        lost,
+        color="0.6",
+        linestyle="--",
+        linewidth=1,
+        label="train shorter by as much",
+    )
     axes.legend(loc="upper left", fontsize=8, frameon=False)
 
 
-def _curve(axes: Axes, simulation: Simulation, run: str, policies: Sequence[str], stops: Mapping[tuple[str, str], dict[str, Any]]) -> None:
+def _curve(
+    axes: Axes,
+    simulation: Simulation,
+    run: str,
+    policies: Sequence[str],
+    stops: Mapping[tuple[str, str], dict[str, Any]],
+) -> None:
     curve = simulation.curves[run]
     axes.plot(curve.steps, curve.values, color="0.45", linewidth=1)
     best = curve.best()
     if best is not None:
-        axes.plot(curve.steps[best], curve.values[best], marker="*", color="black", markersize=10, linestyle="none", label="best", zorder=3)
+        axes.plot(
+            curve.steps[best],
+            curve.values[best],
+            marker="*",
+            color="black",
+            markersize=10,
+            linestyle="none",
+            label="best",
+            zorder=3,
+        )
     low, high = axes.get_ylim()
     for number, policy in enumerate(policies):
         row = stops.get((run, policy))
@@ -147,7 +198,15 @@ def _curve(axes: Axes, simulation: Simulation, run: str, policies: Sequence[str]
             continue
         height = low + (high - low) * (0.97 - 0.09 * number)
         axes.axvline(row["stopped_step"], color=color, linewidth=0.8, alpha=0.6)
-        axes.plot(row["stopped_step"], height, marker=marker, color=color, markersize=5, linestyle="none", label=_safe(policy))
+        axes.plot(
+            row["stopped_step"],
+            height,
+            marker=marker,
+            color=color,
+            markersize=5,
+            linestyle="none",
+            label=_safe(policy),
+        )
     name = _safe(run)
     axes.set_title(name if len(name) <= 34 else "..." + name[-31:], fontsize=8)
     axes.tick_params(labelsize=7)
@@ -155,7 +214,9 @@ def _curve(axes: Axes, simulation: Simulation, run: str, policies: Sequence[str]
 
 
 def draw_sweep(swept: Swept) -> Figure:
-    """Saved against loss of all policies, with the front and the centres, above a map of each grid (up to four)."""
+    """Saved against loss of all policies, with the front and the centres, above a map of each grid (up to
+    four).
+    """
     from matplotlib.figure import Figure
 
     parts = [*(part for part, _ in swept.distinct), *(part for part in swept.parts if part.region is None)]
@@ -181,8 +242,14 @@ def draw_sweep(swept: Swept) -> Figure:
 
 def _axes_of(part: Part) -> list[int]:
     """The ordered dimensions of a grid that have several values, those with most first."""
-    sizes = [(len(item.values), axis) for axis, item in enumerate(part.grid.dimensions) if item.ordered and len(item.values) > 1]
-    return [axis for _, axis in sorted(sizes, key=lambda size: (-size[0], size[1]))] if part.grid.points else []
+    sizes = [
+        (len(item.values), axis)
+        for axis, item in enumerate(part.grid.dimensions)
+        if item.ordered and len(item.values) > 1
+    ]
+    return (
+        [axis for _, axis in sorted(sizes, key=lambda size: (-size[0], size[1]))] if part.grid.points else []
+    )
 
 
 def _scale(swept: Swept) -> float:
@@ -204,27 +271,58 @@ def _all_policies(axes: Axes, swept: Swept) -> None:
     for number_, part in enumerate(swept.parts if several else []):
         taken[part.places] = True
         axes.plot(
-            saved[part.places], loss[part.places], marker=_MARKERS[number_], color=_COLORS[number_], markersize=3, alpha=0.45,
-            linestyle="none", label=_safe(part.grid.rule), rasterized=True,
-        )  # fmt: skip
+            saved[part.places],
+            loss[part.places],
+            marker=_MARKERS[number_],
+            color=_COLORS[number_],
+            markersize=3,
+            alpha=0.45,
+            linestyle="none",
+            label=_safe(part.grid.rule),
+            rasterized=True,
+        )
     rest = ~taken
     if rest.any():
-        axes.plot(saved[rest], loss[rest], ".", color="0.55", markersize=3, alpha=0.5, rasterized=True, label=f"{len(saved):,} policies")
+        axes.plot(
+            saved[rest],
+            loss[rest],
+            ".",
+            color="0.55",
+            markersize=3,
+            alpha=0.5,
+            rasterized=True,
+            label=f"{len(saved):,} policies",
+        )
     if limit.kind != "relative_regret":
         _budget_line(axes, swept.simulation, limit.kind)
     few = len(swept.front) <= 40
     axes.plot(
-        saved[swept.front], loss[swept.front], color="black", linewidth=1.2, marker="o" if few else None, markersize=4,
-        drawstyle="steps-pre", label="Pareto front",
-    )  # fmt: skip
-    axes.axhline(_scale(swept) * limit.value, color="#D55E00", linewidth=1, linestyle=":", label=limit.describe())
+        saved[swept.front],
+        loss[swept.front],
+        color="black",
+        linewidth=1.2,
+        marker="o" if few else None,
+        markersize=4,
+        drawstyle="steps-pre",
+        label="Pareto front",
+    )
+    axes.axhline(
+        _scale(swept) * limit.value, color="#D55E00", linewidth=1, linestyle=":", label=limit.describe()
+    )
     top = float(np.nanmax(loss)) if not np.isnan(loss).all() else 1.0
     for place, (part, _) in enumerate(swept.distinct[: len(_STARS)]):
         centre = part.marked[0]
         axes.plot(
-            saved[centre], loss[centre], marker="*", color=_STARS[place], markeredgecolor="black", markersize=14, linestyle="none",
-            zorder=5, label=f"centre: {_safe(swept.sweep.policies[centre].spec())}",
-        )  # fmt: skip
+            saved[centre],
+            loss[centre],
+            marker="*",
+            color=_STARS[place],
+            markeredgecolor="black",
+            markersize=14,
+            linestyle="none",
+            zorder=5,
+            label=f"centre: {_safe(swept.sweep.policies[centre].spec())}",
+        )
     axes.set_xlabel(f"compute saved, % of {swept.simulation.unit}")
     axes.set_ylabel(_loss_label(swept))
     counted = len(swept.simulation.runs)
@@ -245,7 +343,9 @@ def _reference(swept: Swept, part: Part) -> int:
 
 
 def _cut(swept: Swept, part: Part, axes: Sequence[int]) -> tuple[Floats, Floats, tuple[int, ...], str]:
-    """Loss and saved over some dimensions, the others as at the point of reference; where that is, and what the others are."""
+    """Loss and saved over some dimensions, the others as at the point of reference; where that is, and what
+    the others are.
+    """
     at = part.grid.points[_reference(swept, part)][1]
     shape = tuple(len(part.grid.dimensions[axis].values) for axis in axes)
     loss, saved = np.full(shape, np.nan), np.full(shape, np.nan)
@@ -255,7 +355,9 @@ def _cut(swept: Swept, part: Part, axes: Sequence[int]) -> tuple[Floats, Floats,
             cell = tuple(coordinates[axis] for axis in axes)
             loss[cell] = _scale(swept) * swept.loss[part.start + place]
             saved[cell] = 100 * swept.sweep.figures["saved_mean"][part.start + place]
-    told = ", ".join(f"{part.grid.dimensions[axis].name}={part.grid.dimensions[axis].values[at[axis]]}" for axis in others)
+    told = ", ".join(
+        f"{part.grid.dimensions[axis].name}={part.grid.dimensions[axis].values[at[axis]]}" for axis in others
+    )
     return loss, saved, tuple(at[axis] for axis in axes), _safe(told)
 
 
@@ -283,13 +385,27 @@ def _map(axes: Axes, swept: Swept, part: Part) -> None:
     if loss.size <= _MOST_NUMBERS:
         for (row, column), value in np.ndenumerate(loss):
             if not np.isnan(value):
-                text = _short(float(value)) if swept.limit.kind == "regret" else percent(value / 100).rstrip("%")
+                text = (
+                    _short(float(value)) if swept.limit.kind == "regret" else percent(value / 100).rstrip("%")
+                )
                 shade = "white" if norm(value) > 0.55 else "black"
-                axes.text(column, row - 0.22 * ((row, column) == at), text, ha="center", va="center", fontsize=6.5, color=shade)
+                axes.text(
+                    column,
+                    row - 0.22 * ((row, column) == at),
+                    text,
+                    ha="center",
+                    va="center",
+                    fontsize=6.5,
+                    color=shade,
+                )
     if part.region is not None:
         axes.plot(at[1], at[0] + 0.12, marker="*", color="#D55E00", markeredgecolor="black", markersize=12)
     dimensions = part.grid.dimensions
-    axes.set_xticks(*_ticks(dimensions[across].values), fontsize=7, rotation=0 if len(dimensions[across].values) <= 12 else 90)
+    axes.set_xticks(
+        *_ticks(dimensions[across].values),
+        fontsize=7,
+        rotation=0 if len(dimensions[across].values) <= 12 else 90,
+    )
     axes.set_yticks(*_ticks(dimensions[up].values), fontsize=7)
     axes.set_xlabel(_safe(dimensions[across].name), fontsize=9)
     axes.set_ylabel(_safe(dimensions[up].name), fontsize=9)
@@ -304,7 +420,9 @@ def _short(value: float) -> str:
 
 def _name(axes: Axes, swept: Swept, part: Part, told: str, before: str) -> None:
     text = f"{_safe(part.grid.rule)}{' with ' if told else ''}{told}"
-    axes.set_title(f"{text if len(text) <= 60 else text[:57] + '...'}{before}{swept.limit.describe()}", fontsize=9)
+    axes.set_title(
+        f"{text if len(text) <= 60 else text[:57] + '...'}{before}{swept.limit.describe()}", fontsize=9
+    )
 
 
 def _outline(axes: Axes, inside: Any) -> None:
@@ -328,15 +446,41 @@ def _line(axes: Axes, swept: Swept, part: Part) -> None:
     place = np.arange(len(loss))
     axes.plot(place, saved, color=_COLORS[0], marker="o", markersize=4, label="saved, %")
     own = axes if swept.limit.kind != "regret" else axes.twinx()
-    own.plot(place, loss, color=_COLORS[1], marker="s", markersize=4, label=swept.limit.noun + ", %" * (own is axes))
+    own.plot(
+        place,
+        loss,
+        color=_COLORS[1],
+        marker="s",
+        markersize=4,
+        label=swept.limit.noun + ", %" * (own is axes),
+    )
     own.axhline(_scale(swept) * swept.limit.value, color=_COLORS[1], linestyle=":", linewidth=1)
     if part.region is not None:
-        axes.plot(at, saved[at], marker="*", color=_COLORS[0], markeredgecolor="black", markersize=13, linestyle="none")
-        own.plot(at, loss[at], marker="*", color=_COLORS[1], markeredgecolor="black", markersize=13, linestyle="none")
+        axes.plot(
+            at,
+            saved[at],
+            marker="*",
+            color=_COLORS[0],
+            markeredgecolor="black",
+            markersize=13,
+            linestyle="none",
+        )
+        own.plot(
+            at,
+            loss[at],
+            marker="*",
+            color=_COLORS[1],
+            markeredgecolor="black",
+            markersize=13,
+            linestyle="none",
+        )
     axes.set_xticks(*_ticks(dimension.values), fontsize=7)
     axes.set_xlabel(_safe(dimension.name), fontsize=9)
     axes.tick_params(axis="y", labelsize=7)
     axes.grid(alpha=0.2)
-    handles = [*axes.get_legend_handles_labels()[0], *(own.get_legend_handles_labels()[0] if own is not axes else [])]
+    handles = [
+        *axes.get_legend_handles_labels()[0],
+        *(own.get_legend_handles_labels()[0] if own is not axes else []),
+    ]
     axes.legend(handles=handles, fontsize=7, frameon=False)
     _name(axes, swept, part, told, "; dotted: ")

@@ -13,7 +13,19 @@ from typing import Any
 
 from replay.errors import printable
 
-__all__ = ["WIDTH", "cell", "command", "csv_text", "json_text", "lines", "markdown", "number", "percent", "suggested", "wrapped"]
+__all__ = [
+    "WIDTH",
+    "cell",
+    "command",
+    "csv_text",
+    "json_text",
+    "lines",
+    "markdown",
+    "number",
+    "percent",
+    "suggested",
+    "wrapped",
+]
 
 WIDTH = 80
 
@@ -49,14 +61,18 @@ def number(value: float | None, digits: int = 4) -> str:
     return f"{value:.{digits}g}"
 
 
-def lines(head: Sequence[str], rows: Sequence[Sequence[str]], *, left: Sequence[int] = (0,), width: int = WIDTH) -> list[str]:
+def lines(
+    head: Sequence[str], rows: Sequence[Sequence[str]], *, left: Sequence[int] = (0,), width: int = WIDTH
+) -> list[str]:
     """An aligned table, at most ``width`` columns wide.
 
-    Columns in ``left`` are flush left, the others flush right. Where a row is too wide, its first cell gets a line of its own,
-    and the last cell is wrapped under itself.
+    Columns in ``left`` are flush left, the others flush right. Where a row is too wide, its first cell gets a
+    line of its own, and the last cell is wrapped under itself.
     """
     cells = [[printable(cell) for cell in row] for row in rows]
-    sizes = [max((len(row[column]) for row in [list(head), *cells]), default=0) for column in range(len(head))]
+    sizes = [
+        max((len(row[column]) for row in [list(head), *cells]), default=0) for column in range(len(head))
+    ]
     rest = sum(sizes[1:]) + 2 * (len(head) - 1)
     if sizes[0] + rest > width:
         sizes[0] = max(len(head[0]), min(sizes[0], width - rest))
@@ -70,7 +86,10 @@ def lines(head: Sequence[str], rows: Sequence[Sequence[str]], *, left: Sequence[
         tail = textwrap.wrap(others[-1], last) or [""] if others and len(head) - 1 in left else others[-1:]
         shown = [first, *others[:-1], tail[0]] if others else [first]
         out.append(
-            "  ".join(_aligned(cell, size, column in left) for column, (cell, size) in enumerate(zip(shown, sizes, strict=True))).rstrip()
+            "  ".join(
+                _aligned(cell, size, column in left)
+                for column, (cell, size) in enumerate(zip(shown, sizes, strict=True))
+            ).rstrip()
         )
         out += [" " * (sum(sizes[:-1]) + 2 * (len(head) - 1)) + more for more in tail[1:]]
     return out
@@ -86,7 +105,9 @@ def wrapped(text: str, width: int = WIDTH, indent: str = "") -> list[str]:
 
 
 def command(words: Sequence[str], width: int = WIDTH, indent: str = "") -> list[str]:
-    """A shell command to paste, broken before its options where it is too long; ``indent`` goes before the first line."""
+    """A shell command to paste, broken before its options where it is too long; ``indent`` goes before the
+    first line.
+    """
     quoted = [shlex.quote(word) for word in words]
     if len(indent) + len(" ".join(quoted)) <= width:
         return [printable(indent + " ".join(quoted))]
@@ -102,12 +123,19 @@ def command(words: Sequence[str], width: int = WIDTH, indent: str = "") -> list[
 
 def suggested(steps: Iterable[Sequence[str]]) -> list[str]:
     """The commands that come next, one below the other."""
-    return [line for place, words in enumerate(steps) for line in command(words, indent="      " if place else "next: ")]
+    return [
+        line
+        for place, words in enumerate(steps)
+        for line in command(words, indent="      " if place else "next: ")
+    ]
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> str:
     """A markdown table; cells are escaped."""
-    shown = ["| " + " | ".join(head) + " |", "|" + "|".join(" :-- " if column in left else " --: " for column in range(len(head))) + "|"]
+    shown = [
+        "| " + " | ".join(head) + " |",
+        "|" + "|".join(" :-- " if column in left else " --: " for column in range(len(head))) + "|",
+    ]
     for row in rows:
         shown.append("| " + " | ".join(_escaped(cell) for cell in row) + " |")
     return "\n".join(shown) + "\n"
@@ -126,12 +154,19 @@ def csv_text(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(columns)
     for row in rows:
-        writer.writerow(["" if row[name] is None else repr(row[name]) if isinstance(row[name], float) else row[name] for name in columns])
+        writer.writerow(
+            [
+                "" if row[name] is None else repr(row[name]) if isinstance(row[name], float) else row[name]
+                for name in columns
+            ]
+        )
     return buffer.getvalue()
 
 
 def json_text(document: Any) -> str:
-    """Strict JSON: what is unknown or NaN is null, an infinity the string ``"Infinity"`` or ``"-Infinity"``."""
+    """Strict JSON: what is unknown or NaN is null, an infinity the string ``"Infinity"`` or
+    ``"-Infinity"``.
+    """
     return json.dumps(_strict(document), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 
 

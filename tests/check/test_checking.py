@@ -21,8 +21,8 @@ from replay.check.judging import Scores, binomial_bounds, judge
 from replay.check.lock import Lock, Log
 from replay.check.model import Stop
 from replay.errors import InputError
-from replay.importers import read
 from replay.policies.spec import parse_policy
+from replay.readers import read
 
 from ..conftest import curve, write_log
 
@@ -32,12 +32,17 @@ def test_binomial_bounds_are_those_of_clopper_and_pearson(total, data, tail):
     count = data.draw(st.integers(0, total))
     low, high = binomial_bounds(count, total, tail)
     assert math.isclose(low, 0 if count == 0 else beta.ppf(tail, count, total - count + 1), abs_tol=1e-9)
-    assert math.isclose(high, 1 if count == total else beta.ppf(1 - tail, count + 1, total - count), abs_tol=1e-9)
+    assert math.isclose(
+        high, 1 if count == total else beta.ppf(1 - tail, count + 1, total - count), abs_tol=1e-9
+    )
 
 
 def scores(lost, *, noise=0.0, evals=20, censored=0, early=None, stopped=True):
     count = len(lost)
-    stops = tuple(Stop(f"run{n}", f"run{n}.csv", 3 if stopped else None, 3, "because", 0.5, None, None, None) for n in range(count))
+    stops = tuple(
+        Stop(f"run{n}", f"run{n}.csv", 3 if stopped else None, 3, "because", 0.5, None, None, None)
+        for n in range(count)
+    )
     array = np.array(lost, dtype=float)
     return Scores(
         stops,
@@ -84,7 +89,11 @@ def test_the_summary_is_believed_for_all_runs_and_not_for_groups():
 @pytest.mark.parametrize("count", range(1, 10))
 def test_eight_runs_are_enough(count):
     found, told = verdicts(scores([0.2] * count), MEAN)
-    assert (found, told) == (["broken"], [("regression", "limit")]) if count >= 8 else (["unknown"], [("undecided", "few-runs")])
+    assert (
+        (found, told) == (["broken"], [("regression", "limit")])
+        if count >= 8
+        else (["unknown"], [("undecided", "few-runs")])
+    )
 
 
 def test_five_evals_and_half_of_the_runs_uncensored_are_enough():
@@ -101,12 +110,17 @@ def test_the_worst_run_is_judged_by_its_own_noise():
     assert verdicts(scores(lost, noise=np.nan), WORST) == (["unsure"], [("warning", "limit")])
     assert verdicts(scores(lost, noise=0.4), WORST)[1] == [("warning", "limit"), ("warning", "noise")]
     assert verdicts(scores([np.nan] * 9), WORST) == (["unknown"], [("undecided", "limit")])
-    assert verdicts(scores([0.4]), WORST) == (["broken"], [("regression", "limit")]), "one run shows what it shows"
+    assert verdicts(scores([0.4]), WORST) == (["broken"], [("regression", "limit")]), (
+        "one run shows what it shows"
+    )
 
 
 def test_unknown_figures_are_undecided():
     assert verdicts(scores([np.nan] * 9), MEAN) == (["unknown"], [("undecided", "limit")])
-    assert verdicts(scores([math.inf] + [0.0] * 9), limit("max_regret", "regret", 1.0, "1")) == (["broken"], [("regression", "limit")])
+    assert verdicts(scores([math.inf] + [0.0] * 9), limit("max_regret", "regret", 1.0, "1")) == (
+        ["broken"],
+        [("regression", "limit")],
+    )
 
 
 def test_the_noise_is_compared_with_the_limit():
@@ -121,13 +135,17 @@ def test_the_noise_is_compared_with_the_limit():
 def test_verdicts_agree_with_their_figures(lost, wanted):
     (result,), findings = judge(entry(limit("max_lost", "lost", wanted)), scores(lost), 0.95, {})
     assert result.low <= result.value <= result.high
-    expected = "kept" if result.value <= result.wanted else "broken" if result.low > result.wanted else "unsure"
+    expected = (
+        "kept" if result.value <= result.wanted else "broken" if result.low > result.wanted else "unsure"
+    )
     assert result.verdict == expected
     assert any(finding.level == "regression" for finding in findings) == (expected == "broken")
 
 
 def made(**logs):
-    return Lock("1", {}, {path.replace("__", "/"): Log(sha, tuple(runs)) for path, (sha, runs) in logs.items()}, {})
+    return Lock(
+        "1", {}, {path.replace("__", "/"): Log(sha, tuple(runs)) for path, (sha, runs) in logs.items()}, {}
+    )
 
 
 def test_logs_are_matched_by_path_then_by_digest():
@@ -141,7 +159,11 @@ def test_logs_are_matched_by_path_then_by_digest():
 def test_runs_are_known_again_under_other_ids():
     old = made(a=("1", ["run#1", "run#2"]), b=("2", ["other"]))
     new = made(a=("1", ["a/run#1", "a/run#2"]), b=("2", ["b/other"]))
-    assert dict(match(old, new, companions=False).runs) == {"run#1": "a/run#1", "run#2": "a/run#2", "other": "b/other"}
+    assert dict(match(old, new, companions=False).runs) == {
+        "run#1": "a/run#1",
+        "run#2": "a/run#2",
+        "other": "b/other",
+    }
     fewer = made(a=("1", ["run#2"]), b=("2", ["other"]))
     found = match(old, fewer, companions=False)
     assert dict(found.runs) == {"run#2": "run#2", "other": "other"}
@@ -192,7 +214,8 @@ def test_where_the_lock_and_the_logs_are(tmp_path):
 
 def test_a_policy_under_two_names_is_simulated_once_and_shown_twice(tmp_path):
     text = 'logs = ["logs"]\n' + "".join(
-        f'[policies.{name}]\nspec = "{spec}"\n' for name, spec in (("a", "patience=2"), ("b", "patience = 2.0"))
+        f'[policies.{name}]\nspec = "{spec}"\n'
+        for name, spec in (("a", "patience=2"), ("b", "patience = 2.0"))
     )
     checked = check(project(tmp_path, text))
     one, other = checked.policies
@@ -213,20 +236,25 @@ def test_stopped_too_early_needs_a_later_eval_better_than_noise(tmp_path):
         tail = tails[number] if number < 3 else tails[1]
         values = [value + 0.001 * number for value in falls + tail]
         write_log(tmp_path / "logs" / f"run{number}", values, seed=number)
-    (tmp_path / "policies.toml").write_text('logs = ["logs"]\n[policies.a]\nspec = "patience=3"\nmax_stopped_too_early = "20%"\n')
+    (tmp_path / "policies.toml").write_text(
+        'logs = ["logs"]\n[policies.a]\nspec = "patience=3"\nmax_stopped_too_early = "20%"\n'
+    )
     (result,) = check(tmp_path / "policies.toml").policies[0].limits
     assert result.value == pytest.approx(1 / 9), "run0; run2 is better by less than its noise"
 
 
 def test_runs_that_are_early_together_are_one_event():
-    """12 of 40 runs are: by themselves that is more than 15 %; as 3 of 10 groups of 4 copies it may be chance."""
+    """12 of 40 runs are: by themselves that is more than 15 %; as 3 of 10 groups of 4 copies it may be
+    chance."""
     early = np.repeat([1.0] * 3 + [0.0] * 7, 4)
     wanted = limit("max_stopped_too_early", "stopped_too_early", 0.15)
     alone = replace(scores(np.zeros(40), early=early), groups=tuple(f"run{n}" for n in range(40)))
     copies = replace(alone, groups=tuple(f"g{n // 4}" for n in range(40)))
     few = replace(alone, groups=tuple(f"g{n // 20}" for n in range(40)))
     results = [judge(entry(wanted), own, 0.95, {})[0][0] for own in (alone, copies, few)]
-    assert [result.verdict for result in results] == ["broken", "unsure", "broken"], "2 groups are none to draw from"
+    assert [result.verdict for result in results] == ["broken", "unsure", "broken"], (
+        "2 groups are none to draw from"
+    )
     assert (results[0].low, results[0].high) == (results[2].low, results[2].high)
     assert results[1].low < results[0].low
     assert results[1].high > results[0].high
@@ -239,7 +267,11 @@ def test_runs_that_are_early_together_are_one_event():
 def test_ids_and_paths_do_not_depend_on_how_the_logs_are_named(tmp_path, monkeypatch, how):
     file = project(tmp_path / "home")
     monkeypatch.chdir(tmp_path / "home")
-    root = {"relative": Path("logs"), "absolute": tmp_path / "home" / "logs", "dotted": Path("../home/./logs")}[how]
+    root = {
+        "relative": Path("logs"),
+        "absolute": tmp_path / "home" / "logs",
+        "dotted": Path("../home/./logs"),
+    }[how]
     config = read_config(Path(os.path.relpath(file)))
     checked, lock = examine(config, read([root]), [root], Path("replay.lock"))
     assert min(lock.logs) == "logs/run0/eval_log.jsonl"

@@ -54,8 +54,19 @@ def test_everything_is_read(tmp_path):
     path = written(tmp_path, FULL)
     config = read_config(path)
     assert config.logs == (tmp_path / "logs", tmp_path / "more/run1")
-    assert (config.monitor, config.mode, config.objective, config.objective_mode) == ("eval_loss", "min", "test_loss", "min")
-    assert (config.unit, config.price, config.keep, config.group, config.confidence) == ("cost", 2.0, "last", "dataset", 0.9)
+    assert (config.monitor, config.mode, config.objective, config.objective_mode) == (
+        "eval_loss",
+        "min",
+        "test_loss",
+        "min",
+    )
+    assert (config.unit, config.price, config.keep, config.group, config.confidence) == (
+        "cost",
+        2.0,
+        "last",
+        "dataset",
+        0.9,
+    )
     fast, slow = config.policies
     assert (fast.name, fast.spec, slow.name, slow.spec) == ("fast", "patience=1", "slow", "patience=10")
     assert [(limit.name, limit.figure, limit.worst, limit.value, limit.text) for limit in fast.limits] == [
@@ -71,12 +82,20 @@ def test_everything_is_read(tmp_path):
     assert not slow.limits
     assert not slow.groups
     assert not slow.expect
-    assert read_policies(path) == {"fast": "patience=1", "slow": "patience=10"}, "simulate --policies reads the same file"
+    assert read_policies(path) == {"fast": "patience=1", "slow": "patience=10"}, (
+        "simulate --policies reads the same file"
+    )
 
 
 def test_defaults(tmp_path):
     config = read_config(written(tmp_path, '[policies.a]\nspec = "patience=3"\n'))
-    assert (config.logs, config.monitor, config.unit, config.keep, config.confidence) == ((), None, "steps", "best", 0.95)
+    assert (config.logs, config.monitor, config.unit, config.keep, config.confidence) == (
+        (),
+        None,
+        "steps",
+        "best",
+        0.95,
+    )
 
 
 POLICY = '[policies.fast]\nspec = "patience=3"\n'
@@ -92,13 +111,19 @@ POLICY = '[policies.fast]\nspec = "patience=3"\n'
         ("[policies]\nfast = 1", "[policies.fast] is a table, not 1"),
         ('[policies.fast]\nspec = "patients=3"', "[policies.fast] spec: no policy 'patients'"),
         ("[policies.fast]\nspec = 3", "[policies.fast] spec = 3: spec takes a policy"),
-        (POLICY + 'max_loss = "5%"', "[policies.fast] has no key 'max_loss'; there are expect, groups, max_lost"),
+        (
+            POLICY + 'max_loss = "5%"',
+            "[policies.fast] has no key 'max_loss'; there are expect, groups, max_lost",
+        ),
         (POLICY + 'max_loss = "5%"', "Did you mean max_lost?"),
         ("moniter = 'x'\n" + POLICY, "has no key 'moniter'; there are confidence, "),
         ("moniter = 'x'\n" + POLICY, "Did you mean monitor?"),
         ("monitor = 3\n" + POLICY, "monitor = 3: monitor takes the name of a metric"),
         ("mode = 'lower'\n" + POLICY, 'mode = "lower": mode takes "min" or "max"'),
-        ("unit = 'hours'\n" + POLICY, 'unit = "hours": unit takes one of steps, epochs, tokens, flops, seconds, gpu_hours, cost'),
+        (
+            "unit = 'hours'\n" + POLICY,
+            'unit = "hours": unit takes one of steps, epochs, tokens, flops, seconds, gpu_hours, cost',
+        ),
         ("unit = 'hours'\n" + POLICY, "Did you mean gpu_hours?"),
         ("keep = 'bets'\n" + POLICY, "Did you mean best?"),
         ("price = 0\n" + POLICY, "price = 0.0: price takes a number greater than 0"),
@@ -108,7 +133,10 @@ POLICY = '[policies.fast]\nspec = "patience=3"\n'
         ("logs = 'logs'\n" + POLICY, 'logs = "logs": logs takes a list of paths'),
         ("logs = []\n" + POLICY, "logs = []: logs takes a list"),
         ("logs = [3]\n" + POLICY, "logs = [3]"),
-        (POLICY + 'max_lost = "5"', '[policies.fast] max_lost = "5": it has no unit, write "5%"; max_lost takes a percentage'),
+        (
+            POLICY + 'max_lost = "5"',
+            '[policies.fast] max_lost = "5": it has no unit, write "5%"; max_lost takes a percentage',
+        ),
         (POLICY + "max_lost = 0.05", 'it has no unit, write "5%"'),
         (POLICY + 'max_lost = "5kg"', "'kg' is no unit of it"),
         (POLICY + 'max_lost = "much"', "not a finite number"),
@@ -121,7 +149,10 @@ POLICY = '[policies.fast]\nspec = "patience=3"\n'
         (POLICY + 'max_regret = ["1%"]', "max_regret takes a share of the best value in quotes"),
         (POLICY + "groups = 3", "groups = 3: groups takes one table [policies.NAME.groups.GROUP]"),
         (POLICY + "[policies.fast.groups]\nfilms = 1", "[policies.fast.groups.films] is a table, not 1"),
-        (POLICY + '[policies.fast.groups.films]\nspec = "x"', "[policies.fast.groups.films] has no key 'spec'; there are max_lost"),
+        (
+            POLICY + '[policies.fast.groups.films]\nspec = "x"',
+            "[policies.fast.groups.films] has no key 'spec'; there are max_lost",
+        ),
         (POLICY + "expect = 3", "expect = 3: expect takes tables [[policies.NAME.expect]]"),
         (POLICY + "[[policies.fast.expect]]\neval = 3", "row 1 lacks run, the id of a run"),
         (POLICY + "[[policies.fast.expect]]\nrun = 'a'", "row 1 lacks eval, the eval that it must stop at"),
@@ -129,7 +160,10 @@ POLICY = '[policies.fast]\nspec = "patience=3"\n'
         (POLICY + "[[policies.fast.expect]]\nrun = 'a'\neval = 1.0", "eval = 1.0"),
         (POLICY + "[[policies.fast.expect]]\nrun = 'a'\neval = true", "eval = true"),
         (POLICY + "[[policies.fast.expect]]\nrun = 'a'\neval = 'last'", 'eval = "last"'),
-        (POLICY + "[[policies.fast.expect]]\nrun = 'a'\neval = 1\nstep = 2", "[policies.fast.expect] has no key 'step'"),
+        (
+            POLICY + "[[policies.fast.expect]]\nrun = 'a'\neval = 1\nstep = 2",
+            "[policies.fast.expect] has no key 'step'",
+        ),
     ],
 )
 def test_mistakes_name_the_file_the_table_and_the_key(tmp_path, text, said):
@@ -154,6 +188,8 @@ def test_files_that_cannot_be_read(tmp_path):
 def test_every_limit_says_what_it_takes(tmp_path):
     for name, takes in LIMITS.items():
         example = re.search(r'"[^"]*"', takes)[0]
-        assert read_config(written(tmp_path, f"{POLICY}{name} = {example}")).policies[0].limits[0].name == name
+        assert (
+            read_config(written(tmp_path, f"{POLICY}{name} = {example}")).policies[0].limits[0].name == name
+        )
         with pytest.raises(ReplayError, match=re.escape(takes)):
             read_config(written(tmp_path, f'{POLICY}{name} = "lots"'))

@@ -13,13 +13,13 @@ import replay
 from replay.check.diff import Difference, kind_of, paired
 from replay.check.lock import Lock, LockedPolicy, Log, write_lock
 from replay.check.model import Stop
-from replay.choose import interval
 from replay.cli import cli
 from replay.report.diff import COLUMNS
+from replay.stats.intervals import interval
+from tests.cli.test_cli import fits, run
 
 from ..conftest import curve, write_log
 from ..readme import ROOT
-from ..test_cli import fits, run
 
 FILMS = ROOT / "examples" / "ci" / "logs"
 OLD, NEW = "transformers@4.46:patience=3,save_every=2", "transformers:patience=3"
@@ -50,7 +50,9 @@ def test_a_framework_upgrade(monkeypatch):
     assert [row[:4] for row in rows if row[0] == "minilm-films-r4-lr3e-4-constant-s0"] == [
         ["minilm-films-r4-lr3e-4-constant-s0", "never", "->", "16"]
     ]
-    frame = replay.simulate(replay.load(ROOT / "sample_logs"), [OLD, NEW]).pivot(index="run", columns="policy", values="stopped_eval")
+    frame = replay.simulate(replay.load(ROOT / "sample_logs"), [OLD, NEW]).pivot(
+        index="run", columns="policy", values="stopped_eval"
+    )
     changed = frame[frame[OLD].fillna(0) != frame[NEW].fillna(0)]
     assert {row[0] for row in rows} == set(changed.index)
     assert f"{len(changed)} of {len(frame)} runs moved. B saves" in out
@@ -81,7 +83,8 @@ def test_a_difference_beyond_its_interval_is_said_plainly():
     assert pair["saved"]["high"] < 0
     out = flat(run("diff", "patience=1", "patience=4", FILMS).stdout)
     assert (
-        "10 of 10 runs moved. B saves 39% less of the compute (31.6 to 46.6) and loses 35% less of the improvement (24.0 to 43.4)." in out
+        "10 of 10 runs moved. B saves 39% less of the compute (31.6 to 46.6) and loses 35% less of the"
+        " improvement (24.0 to 43.4)." in out
     )
     swapped = told("patience=4", "patience=1", FILMS)["pairs"][0]
     assert swapped["saved"]["difference"] == pytest.approx(-pair["saved"]["difference"])
@@ -99,7 +102,9 @@ def test_equal_policies_move_no_run(logs):
 def test_few_runs_are_too_few_to_tell(tmp_path):
     for number in range(3):
         write_log(tmp_path / f"r{number}", curve(number))
-    assert "too few runs to tell (at least 8 are needed)" in flat(run("diff", "patience=1", "patience=4", tmp_path).stdout)
+    assert "too few runs to tell (at least 8 are needed)" in flat(
+        run("diff", "patience=1", "patience=4", tmp_path).stdout
+    )
     assert told("patience=1", "patience=4", tmp_path)["pairs"][0]["saved"]["verdict"] == "too few"
 
 
@@ -129,8 +134,13 @@ def test_two_sets_of_logs_are_paired_by_run(tmp_path):
     assert pair["runs"] == 8
     default = told(tmp_path / "a", tmp_path / "b")
     assert [pair["policy"] for pair in default["pairs"]] == [
-        "patience=1", "patience=2", "patience=3", "patience=5", "patience=10", "transformers:patience=3"
-    ]  # fmt: skip
+        "patience=1",
+        "patience=2",
+        "patience=3",
+        "patience=5",
+        "patience=10",
+        "transformers:patience=3",
+    ]
 
 
 def test_the_same_stop_with_other_figures_is_told(tmp_path):
@@ -171,13 +181,17 @@ def test_two_files_of_policies_are_paired_by_name(logs, tmp_path):
 
 
 def test_files_of_policies_bring_their_logs_and_settings(logs, tmp_path):
-    own = 'logs = ["logs"]\nmonitor = "eval_accuracy"\nconfidence = 0.8\n[policies.ours]\nspec = "patience=2"\n'
+    own = (
+        'logs = ["logs"]\nmonitor = "eval_accuracy"\nconfidence = 0.8\n[policies.ours]\nspec = "patience=2"\n'
+    )
     (tmp_path / "one.toml").write_text(own)
     (tmp_path / "two.toml").write_text(own.replace("patience=2", "patience=3"))
     found = told(tmp_path / "one.toml", tmp_path / "two.toml")
     assert found["monitor"] == "eval_accuracy"
     assert found["pairs"][0]["level"] == 0.8
-    assert told(tmp_path / "one.toml", tmp_path / "two.toml", "--monitor", "eval_loss")["monitor"] == "eval_loss"
+    assert (
+        told(tmp_path / "one.toml", tmp_path / "two.toml", "--monitor", "eval_loss")["monitor"] == "eval_loss"
+    )
     assert " 80 %" in run("diff", tmp_path / "one.toml", tmp_path / "two.toml").stdout
     (tmp_path / "two.toml").write_text('unit = "tokens"\n' + own)
     assert "the unit of" in mistake(tmp_path / "one.toml", tmp_path / "two.toml")
@@ -186,7 +200,8 @@ def test_files_of_policies_bring_their_logs_and_settings(logs, tmp_path):
 
 def lock(path, stops, spec="patience=3", name="ours", **settings):
     made = {
-        run: Stop(run, "logs", eval, None if eval is None else 100 * eval, "", saved, 0.0, 0.0, lost) for run, eval, saved, lost in stops
+        run: Stop(run, "logs", eval, None if eval is None else 100 * eval, "", saved, 0.0, 0.0, lost)
+        for run, eval, saved, lost in stops
     }
     logs = {"logs": Log("0" * 64, tuple(made))}
     write_lock(path, Lock("0.1.0", {"unit": "steps", **settings}, logs, {name: LockedPolicy(spec, {}, made)}))
@@ -227,10 +242,20 @@ def test_csv_has_every_run_of_both_sides(tmp_path):
     shutil.copytree(tmp_path / "a", tmp_path / "b")
     shutil.rmtree(tmp_path / "a" / "run2")
     rows = list(
-        csv.DictReader(io.StringIO(run("diff", tmp_path / "a", tmp_path / "b", "--policy", "patience=2", "--format", "csv").stdout))
+        csv.DictReader(
+            io.StringIO(
+                run(
+                    "diff", tmp_path / "a", tmp_path / "b", "--policy", "patience=2", "--format", "csv"
+                ).stdout
+            )
+        )
     )
     assert tuple(rows[0]) == COLUMNS
-    assert [(row["run"], row["in"], row["moved"]) for row in rows] == [("run0", "both", "no"), ("run1", "both", "no"), ("run2", "b", "")]
+    assert [(row["run"], row["in"], row["moved"]) for row in rows] == [
+        ("run0", "both", "no"),
+        ("run1", "both", "no"),
+        ("run2", "b", ""),
+    ]
     assert rows[2]["saved_a"] == ""
     assert float(rows[2]["saved_b"]) >= 0
 
@@ -274,7 +299,9 @@ def test_mistakes(logs, tmp_path):
     assert "give two of a kind" in mistake(file, "patience=2", logs)
     assert "two sets of logs need no more logs" in mistake(logs, logs, logs)
     assert "two locks need no more logs" in mistake(locked, locked, logs)
-    assert "--policy is for two sets of logs" in mistake("patience=2", "patience=3", logs, "--policy", "patience=4")
+    assert "--policy is for two sets of logs" in mistake(
+        "patience=2", "patience=3", logs, "--policy", "patience=4"
+    )
     assert "is neither a file or folder that exists nor a policy" in mistake("old_logs", "new_logs")
     assert "patience must be" in mistake("patience=x", "patience=3", logs)
     assert "no run is in both" in mistake(locked, other)
@@ -285,7 +312,9 @@ def test_mistakes(logs, tmp_path):
 
 def test_kinds_and_pairs(tmp_path, logs):
     assert kind_of("patience=2 | target=0.5") == "policy"
-    assert kind_of(" | ".join(f"patience={number}" for number in range(1, 999))) == "policy", "longer than a name of a file may be"
+    assert kind_of(" | ".join(f"patience={number}" for number in range(1, 999))) == "policy", (
+        "longer than a name of a file may be"
+    )
     assert kind_of(str(logs)) == kind_of(str(logs / "run0" / "eval_log.jsonl")) == "logs"
     assert paired(["a", "b"], ["b", "c"]) == ([("b", "b")], ["a"], ["c"])
     assert paired(["a"], ["b"]) == ([("a", "b")], [], [])

@@ -17,7 +17,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replay.check.lock import VERSION, BrokenLock, Lock, LockedPolicy, Log, as_text, digest, from_text, read_lock, rounded, write_lock
+from replay.check.lock import (
+    VERSION,
+    BrokenLock,
+    Lock,
+    LockedPolicy,
+    Log,
+    as_text,
+    digest,
+    from_text,
+    read_lock,
+    rounded,
+    write_lock,
+)
 from replay.check.model import Stop
 from replay.errors import InputError
 
@@ -26,9 +38,16 @@ from ..conftest import curve, write_log
 
 def stop(run, **changes):
     given = {
-        "run": run, "log": f"logs/{run}.jsonl", "stopped_eval": 3, "stopped_step": 300, "reason": "no gain for 3 evals", "saved": 0.25,
-        "regret": 0.125, "relative_regret": 0.5, "lost": 0.0,
-    }  # fmt: skip
+        "run": run,
+        "log": f"logs/{run}.jsonl",
+        "stopped_eval": 3,
+        "stopped_step": 300,
+        "reason": "no gain for 3 evals",
+        "saved": 0.25,
+        "regret": 0.125,
+        "relative_regret": 0.5,
+        "lost": 0.0,
+    }
     return Stop(**(given | changes))
 
 
@@ -39,7 +58,11 @@ def example():
         "0.1.0",
         {"monitor": "eval_loss", "confidence": 0.95, "price": None},
         {f"logs/{run}.jsonl": Log(f"{number:064x}", (run,)) for number, run in enumerate(stops)},
-        {"fast \u202e": LockedPolicy("patience=3", {"runs": 3, "saved_mean": 1 / 6, "regret_mean": math.inf, "verdict": "x"}, stops)},
+        {
+            "fast \u202e": LockedPolicy(
+                "patience=3", {"runs": 3, "saved_mean": 1 / 6, "regret_mean": math.inf, "verdict": "x"}, stops
+            )
+        },
     )
 
 
@@ -49,7 +72,12 @@ def test_what_is_written_is_read_again(tmp_path):
     assert again.tool == "0.1.0"
     assert again.logs == example().logs
     assert again.policies["fast \u202e"].stops == example().policies["fast \u202e"].stops
-    assert again.policies["fast \u202e"].summary == {"runs": 3, "saved_mean": 0.166666666667, "regret_mean": math.inf, "verdict": "x"}
+    assert again.policies["fast \u202e"].summary == {
+        "runs": 3,
+        "saved_mean": 0.166666666667,
+        "regret_mean": math.inf,
+        "verdict": "x",
+    }
     assert as_text(again) == as_text(example())
     assert read_lock(tmp_path / "none.lock") is None
 
@@ -59,7 +87,11 @@ def test_it_is_ordered_plain_and_one_run_a_line():
     assert text.isascii(), "untrusted names are escapes"
     assert text.endswith('"\n}\n')
     assert list(json.loads(text))[-1] == "checksum"
-    assert [line.split('"')[1] for line in text.splitlines() if line.startswith("    ") and "[" in line] == ["run1", "run10", "run2"]
+    assert [line.split('"')[1] for line in text.splitlines() if line.startswith("    ") and "[" in line] == [
+        "run1",
+        "run10",
+        "run2",
+    ]
     swapped = dataclasses.replace(example(), logs=dict(reversed(example().logs.items())))
     assert as_text(swapped) == text
     one, other = text.splitlines(), as_text(dataclasses.replace(example(), tool="0.2.0")).splitlines()
@@ -106,7 +138,9 @@ def test_a_damaged_lock_says_how_to_make_it_anew(text, said):
     assert said in str(told.value)
 
 
-@pytest.mark.parametrize("text", ["{}", "[]", "3", '{"format": "other"}', "[policies.fast]", "\0\1", "[" * 100_000])
+@pytest.mark.parametrize(
+    "text", ["{}", "[]", "3", '{"format": "other"}', "[policies.fast]", "\0\1", "[" * 100_000]
+)
 def test_what_is_no_lock_is_never_taken_for_a_damaged_one(text):
     with pytest.raises(InputError, match="no lock of replay") as told:
         from_text(text.encode(), "policies.toml")
@@ -177,7 +211,9 @@ def test_writing_keeps_links_modes_and_what_is_the_same(tmp_path):
     assert (tmp_path / "link.lock").is_symlink()
     assert stat.S_IMODE(place.stat().st_mode) == 0o600
     assert read_lock(place).tool == "9"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["link.lock", "replay.lock"], "nothing else is left"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link.lock", "replay.lock"], (
+        "nothing else is left"
+    )
     with pytest.raises(InputError, match="nowhere"):
         write_lock(tmp_path / "nowhere" / "replay.lock", example())
     with pytest.raises(InputError, match="directory"):
@@ -192,7 +228,9 @@ def current_umask():
 
 def test_an_error_on_the_way_leaves_the_old_lock(tmp_path, monkeypatch):
     write_lock(tmp_path / "replay.lock", example())
-    monkeypatch.setattr(os, "fsync", lambda handle: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    monkeypatch.setattr(
+        os, "fsync", lambda handle: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+    )
     with pytest.raises(InputError, match="No space left"):
         write_lock(tmp_path / "replay.lock", dataclasses.replace(example(), tool="9"))
     assert read_lock(tmp_path / "replay.lock").tool == "0.1.0"

@@ -29,7 +29,14 @@ CLASSIFIER = {
         "max_length": 16,
     },
     "lora": {"r": 2},
-    "train": {"max_steps": 24, "learning_rate": 5e-3, "eval_every": 5, "scheduler": "constant", "eval_batch_size": 7, "threads": 1},
+    "train": {
+        "max_steps": 24,
+        "learning_rate": 5e-3,
+        "eval_every": 5,
+        "scheduler": "constant",
+        "eval_batch_size": 7,
+        "threads": 1,
+    },
 }
 LANGUAGE = {
     "task": "causal-lm",
@@ -43,7 +50,14 @@ LANGUAGE = {
         "max_length": 12,
     },
     "lora": {"r": 4, "modules_to_save": ["embed_tokens", "lm_head"]},
-    "train": {"epochs": 2, "learning_rate": 3e-3, "eval_every": 6, "log_every": 3, "scheduler": "cosine", "threads": 1},
+    "train": {
+        "epochs": 2,
+        "learning_rate": 3e-3,
+        "eval_every": 6,
+        "log_every": 3,
+        "scheduler": "cosine",
+        "threads": 1,
+    },
 }
 
 
@@ -58,12 +72,17 @@ def toml(config):
     plain = [f"{key} = {value(item)}" for key, item in config.items() if not isinstance(item, dict)]
     for key, section in config.items():
         if isinstance(section, dict):
-            plain += ["", f"[{key}]", *(f"{name} = {value(item)}" for name, item in section.items() if item is not None)]
+            plain += [
+                "",
+                f"[{key}]",
+                *(f"{name} = {value(item)}" for name, item in section.items() if item is not None),
+            ]
     return "\n".join(plain) + "\n"
 
 
 def changed(config, **sections):
-    """The config with some keys of some sections replaced; a section that is no dict replaces a top-level key."""
+    """The config with some keys of some sections replaced; a section that is no dict replaces a top-level
+    key."""
     out = dict(config)
     for name, change in sections.items():
         out[name] = {**config.get(name, {}), **change} if isinstance(change, dict) else change
@@ -79,14 +98,29 @@ def workplace(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("workplace")
     special = ["[PAD]", "[UNK]", "[END]"]
-    tokenizer = Tokenizer(models.WordLevel({word: number for number, word in enumerate([*special, *WORDS])}, unk_token="[UNK]"))
+    tokenizer = Tokenizer(
+        models.WordLevel({word: number for number, word in enumerate([*special, *WORDS])}, unk_token="[UNK]")
+    )
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", eos_token="[END]")
-    size = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "max_position_embeddings": 32}
+    fast = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", eos_token="[END]"
+    )
+    size = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "max_position_embeddings": 32,
+    }
     transformers.set_seed(0)
     for name, config in (
         ("bert", transformers.BertConfig(vocab_size=len(fast), **size)),
-        ("llama", transformers.LlamaConfig(vocab_size=len(fast), **size, num_key_value_heads=2, pad_token_id=0, eos_token_id=2)),
+        (
+            "llama",
+            transformers.LlamaConfig(
+                vocab_size=len(fast), **size, num_key_value_heads=2, pad_token_id=0, eos_token_id=2
+            ),
+        ),
     ):
         kind = transformers.BertModel if name == "bert" else transformers.LlamaForCausalLM
         kind(config).save_pretrained(folder / name)
@@ -96,7 +130,11 @@ def workplace(tmp_path_factory):
     while len(reviews) < 120:
         good = rng.random() < 0.5
         judgement = rng.choice(WORDS[9:13] if good else WORDS[13:17])
-        words = [*rng.choices(WORDS[:8], k=rng.randint(1, 6)), judgement, *rng.choices(WORDS[:8], k=rng.randint(1, 6))]
+        words = [
+            *rng.choices(WORDS[:8], k=rng.randint(1, 6)),
+            judgement,
+            *rng.choices(WORDS[:8], k=rng.randint(1, 6)),
+        ]
         reviews[" ".join(words)] = "good" if good else "bad"
     with (folder / "reviews.jsonl").open("w") as file:
         for text, label in reviews.items():
@@ -111,7 +149,8 @@ def workplace(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def collect_run(workplace):
-    """Runs ``collect run`` in this process on a config given as a mapping; returns click's result and the run's folder."""
+    """Runs ``collect run`` in this process on a config given as a mapping; returns click's result and the
+    run's folder."""
     from click.testing import CliRunner
 
     from collect.cli import cli

@@ -14,7 +14,13 @@ GENERIC = {"file": "generic.jsonl", "text": "text"}
 def test_a_config_reads_back_with_defaults(tmp_path):
     (tmp_path / "my-run.toml").write_text(toml(CLASSIFIER))
     config = settings.load(tmp_path / "my-run.toml")
-    assert (config.name, config.task, config.lora.r, config.lora.alpha, config.train.batch_size) == ("my-run", "classification", 2, 16.0, 8)
+    assert (config.name, config.task, config.lora.r, config.lora.alpha, config.train.batch_size) == (
+        "my-run",
+        "classification",
+        2,
+        16.0,
+        8,
+    )
     assert config.root == tmp_path
     assert str(tmp_path) not in str(config.record())
     assert config.record() == settings.load(tmp_path / "my-run.toml").record()
@@ -37,9 +43,15 @@ def test_a_base_that_leads_back_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        (changed(CLASSIFIER, lora={"rank": 4}), r"unknown key lora.rank; allowed in \[lora\] are alpha, dropout, modules_to_save, r"),
+        (
+            changed(CLASSIFIER, lora={"rank": 4}),
+            r"unknown key lora.rank; allowed in \[lora\] are alpha, dropout, modules_to_save, r",
+        ),
         (changed(CLASSIFIER, tain={}), "unknown key tain; .*Did you mean train"),
-        (changed(CLASSIFIER, task="classify"), "task = 'classify'; it must be one of .*Did you mean classification"),
+        (
+            changed(CLASSIFIER, task="classify"),
+            "task = 'classify'; it must be one of .*Did you mean classification",
+        ),
         (changed(CLASSIFIER, task=3), "task = 3; it must be one of classification, causal-lm"),
         (changed(CLASSIFIER, lora="r8"), r"lora = 'r8'; it must be a section \[lora\]"),
         (changed(CLASSIFIER, lora={"r": "8"}), "lora.r = '8'; it must be a whole number"),
@@ -47,62 +59,173 @@ def test_a_base_that_leads_back_is_refused(tmp_path):
         (changed(CLASSIFIER, lora={"r": 0}), "lora.r = 0; it must be at least 1"),
         (changed(CLASSIFIER, lora={"alpha": 0}), "lora.alpha = 0.0; it must be above 0"),
         (changed(CLASSIFIER, lora={"dropout": 1.0}), "lora.dropout = 1.0; it must be at least 0 and below 1"),
-        (changed(CLASSIFIER, lora={"target_modules": "query"}), "lora.target_modules = 'query'; it must be 'all-linear' or a list"),
-        (changed(CLASSIFIER, train={"learning_rate": -1e-3}), "train.learning_rate = -0.001; it must be above 0"),
-        (changed(CLASSIFIER, train={"learning_rate": "fast"}), "train.learning_rate = 'fast'; it must be a finite number"),
+        (
+            changed(CLASSIFIER, lora={"target_modules": "query"}),
+            "lora.target_modules = 'query'; it must be 'all-linear' or a list",
+        ),
+        (
+            changed(CLASSIFIER, train={"learning_rate": -1e-3}),
+            "train.learning_rate = -0.001; it must be above 0",
+        ),
+        (
+            changed(CLASSIFIER, train={"learning_rate": "fast"}),
+            "train.learning_rate = 'fast'; it must be a finite number",
+        ),
         (changed(CLASSIFIER, train={"epochs": 2.0}), "give train.max_steps or train.epochs, one of the two"),
-        (changed(CLASSIFIER, train={"max_steps": None}), "give train.max_steps or train.epochs, one of the two"),
-        (changed(CLASSIFIER, train={"learning_rate": None}), "train.learning_rate is missing; it must be a finite number"),
-        (changed(CLASSIFIER, train={"log_every": 3}), r"train.log_every = 3; it must divide train.eval_every \(5\)"),
-        (changed(CLASSIFIER, train={"scheduler": "cosin"}), "train.scheduler = 'cosin'; it must be one of .*Did you mean cosine"),
+        (
+            changed(CLASSIFIER, train={"max_steps": None}),
+            "give train.max_steps or train.epochs, one of the two",
+        ),
+        (
+            changed(CLASSIFIER, train={"learning_rate": None}),
+            "train.learning_rate is missing; it must be a finite number",
+        ),
+        (
+            changed(CLASSIFIER, train={"log_every": 3}),
+            r"train.log_every = 3; it must divide train.eval_every \(5\)",
+        ),
+        (
+            changed(CLASSIFIER, train={"scheduler": "cosin"}),
+            "train.scheduler = 'cosin'; it must be one of .*Did you mean cosine",
+        ),
         (changed(CLASSIFIER, data={"validation_size": None}), "data.validation_size is missing"),
         (changed(CLASSIFIER, data={"validation_size": 0}), "data.validation_size = 0; it must be at least 1"),
         (changed(CLASSIFIER, data={"label": None}), "data.label is missing; task classification needs it"),
-        (changed(CLASSIFIER, data={"answer": "x"}), "data.answer = 'x'; task classification has no answer; it takes text, label"),
+        (
+            changed(CLASSIFIER, data={"answer": "x"}),
+            "data.answer = 'x'; task classification has no answer; it takes text, label",
+        ),
         (changed(CLASSIFIER, data={"file": None}), "give data.file, to be split, or data.train_file"),
-        (changed(CLASSIFIER, data={"test_file": "t.csv"}), "data.test_file = 't.csv'; with data.file all splits come from that one file"),
-        (changed(LANGUAGE, data={"validation_file": None}), "data.validation_file is missing; without an eval set"),
-        (changed(LANGUAGE, data={"text": "x"}), "data.text = 'x'; task causal-lm has no text; it takes prompt, answer"),
+        (
+            changed(CLASSIFIER, data={"test_file": "t.csv"}),
+            "data.test_file = 't.csv'; with data.file all splits come from that one file",
+        ),
+        (
+            changed(LANGUAGE, data={"validation_file": None}),
+            "data.validation_file is missing; without an eval set",
+        ),
+        (
+            changed(LANGUAGE, data={"text": "x"}),
+            "data.text = 'x'; task causal-lm has no text; it takes prompt, answer",
+        ),
         (changed(CLASSIFIER, name="../x"), "name = '../x'; it must be the name of a folder"),
-        (changed(CLASSIFIER, model={"package": "a-package"}), "model.package = 'a-package'; it must be name==version"),
-        (changed(CLASSIFIER, data={"package": "--index-url=x==1"}), "data.package = '--index-url=x==1'; it must be name==version"),
-        (changed(LANGUAGE, model={"quantization": "3bit"}), "model.quantization = '3bit'; it must be one of 4bit, 8bit"),
-        (changed(LANGUAGE, model={"quantization": "4bit", "gguf_file": "m.gguf"}), "model.quantization = '4bit'; with model.gguf_file"),
-        (changed(LANGUAGE, model={"quantization": "8bit"}, train={"device": "cpu"}), "model.quantization = '8bit'; it needs a GPU"),
-        (changed(LANGUAGE, data={"hub": "a/b", "package": "c==1"}), "data.hub = 'a/b'; with data.package .* give one of the two"),
+        (
+            changed(CLASSIFIER, model={"package": "a-package"}),
+            "model.package = 'a-package'; it must be name==version",
+        ),
+        (
+            changed(CLASSIFIER, data={"package": "--index-url=x==1"}),
+            "data.package = '--index-url=x==1'; it must be name==version",
+        ),
+        (
+            changed(LANGUAGE, model={"quantization": "3bit"}),
+            "model.quantization = '3bit'; it must be one of 4bit, 8bit",
+        ),
+        (
+            changed(LANGUAGE, model={"quantization": "4bit", "gguf_file": "m.gguf"}),
+            "model.quantization = '4bit'; with model.gguf_file",
+        ),
+        (
+            changed(LANGUAGE, model={"quantization": "8bit"}, train={"device": "cpu"}),
+            "model.quantization = '8bit'; it needs a GPU",
+        ),
+        (
+            changed(LANGUAGE, data={"hub": "a/b", "package": "c==1"}),
+            "data.hub = 'a/b'; with data.package .* give one of the two",
+        ),
         (changed(LANGUAGE, data={"hub": ""}), "data.hub = ''; it must be a data set's name"),
         (changed(LANGUAGE, data={"hub_config": "en"}), "data.hub_config = 'en'; it needs data.hub"),
         (changed(LANGUAGE, lora={"use_rslora": 1}), "lora.use_rslora = 1; it must be true or false"),
-        (changed(LANGUAGE, train={"gradient_checkpointing": "yes"}), "train.gradient_checkpointing = 'yes'; it must be true or false"),
+        (
+            changed(LANGUAGE, train={"gradient_checkpointing": "yes"}),
+            "train.gradient_checkpointing = 'yes'; it must be true or false",
+        ),
         (changed(LANGUAGE, train={"resume_every": -1}), "train.resume_every = -1; it must be at least 0"),
-        (changed(LANGUAGE, train={"save_every": 9}), r"train.save_every = 9; it must be a multiple of train.eval_every \(6\), so that"),
-        (changed(LANGUAGE, train={"scheduler": "reduce-on-plateau", "warmup_steps": 2}), "train.warmup_steps = 2; it must be 0 with"),
-        (changed(LANGUAGE, train={"scheduler": "reduce-on-plateau", "plateau_patience": -1}), "plateau_patience = -1; it must be at"),
-        (changed(LANGUAGE, train={"scheduler": "reduce-on-plateau", "plateau_factor": 1.0}), "plateau_factor = 1.0; it must be above 0"),
-        (changed(LANGUAGE, train={"plateau_patience": 3}), "train.plateau_patience = 3; it needs train.scheduler = 'reduce-on-plat"),
-        (changed(LANGUAGE, train={"plateau_factor": 0.5}), "train.plateau_factor = 0.5; it needs train.scheduler = 'reduce-on-plateau'"),
-        (changed(CLASSIFIER, generation={}), r"\[generation\] is of no use to task classification; a classifier generates nothing"),
-        (changed(LANGUAGE, generation={"metrics": []}), r"generation.metrics = \[\]; it must have one or more of rougeL, bleu, exact"),
-        (changed(LANGUAGE, generation={"metrics": ["blue"]}), "generation.metrics = .*'blue' must be one of .*Did you mean bleu"),
-        (changed(LANGUAGE, generation={"metrics": ["bleu", "bleu"]}), "generation.metrics = .*it must name each metric once"),
-        (changed(LANGUAGE, generation={"metrics": "bleu"}), "generation.metrics = 'bleu'; it must be a list of strings"),
+        (
+            changed(LANGUAGE, train={"save_every": 9}),
+            r"train.save_every = 9; it must be a multiple of train.eval_every \(6\), so that",
+        ),
+        (
+            changed(LANGUAGE, train={"scheduler": "reduce-on-plateau", "warmup_steps": 2}),
+            "train.warmup_steps = 2; it must be 0 with",
+        ),
+        (
+            changed(LANGUAGE, train={"scheduler": "reduce-on-plateau", "plateau_patience": -1}),
+            "plateau_patience = -1; it must be at",
+        ),
+        (
+            changed(LANGUAGE, train={"scheduler": "reduce-on-plateau", "plateau_factor": 1.0}),
+            "plateau_factor = 1.0; it must be above 0",
+        ),
+        (
+            changed(LANGUAGE, train={"plateau_patience": 3}),
+            "train.plateau_patience = 3; it needs train.scheduler = 'reduce-on-plat",
+        ),
+        (
+            changed(LANGUAGE, train={"plateau_factor": 0.5}),
+            "train.plateau_factor = 0.5; it needs train.scheduler = 'reduce-on-plateau'",
+        ),
+        (
+            changed(CLASSIFIER, generation={}),
+            r"\[generation\] is of no use to task classification; a classifier generates nothing",
+        ),
+        (
+            changed(LANGUAGE, generation={"metrics": []}),
+            r"generation.metrics = \[\]; it must have one or more of rougeL, bleu, exact",
+        ),
+        (
+            changed(LANGUAGE, generation={"metrics": ["blue"]}),
+            "generation.metrics = .*'blue' must be one of .*Did you mean bleu",
+        ),
+        (
+            changed(LANGUAGE, generation={"metrics": ["bleu", "bleu"]}),
+            "generation.metrics = .*it must name each metric once",
+        ),
+        (
+            changed(LANGUAGE, generation={"metrics": "bleu"}),
+            "generation.metrics = 'bleu'; it must be a list of strings",
+        ),
         (changed(LANGUAGE, generation={"every": 0}), "generation.every = 0; it must be at least 1"),
         (changed(LANGUAGE, generation={"examples": 0}), "generation.examples = 0; it must be at least 1"),
-        (changed(LANGUAGE, generation={"max_new_tokens": 0}), "generation.max_new_tokens = 0; it must be at least 1"),
-        (changed(LANGUAGE, generation={"evry": 1}), r"unknown key generation.evry; allowed in \[generation\] are .*Did you mean every"),
+        (
+            changed(LANGUAGE, generation={"max_new_tokens": 0}),
+            "generation.max_new_tokens = 0; it must be at least 1",
+        ),
+        (
+            changed(LANGUAGE, generation={"evry": 1}),
+            r"unknown key generation.evry; allowed in \[generation\] are .*Did you mean every",
+        ),
         (changed(LANGUAGE, generation=[]), r"generation = \[\]; it must be a section \[generation\]"),
-        (changed(CLASSIFIER, generic=GENERIC), r"\[generic\] is of no use to task classification; a classifier has no language loss"),
+        (
+            changed(CLASSIFIER, generic=GENERIC),
+            r"\[generic\] is of no use to task classification; a classifier has no language loss",
+        ),
         (changed(LANGUAGE, generic={"text": "text"}), "generic.file is missing; it must be a string"),
         (changed(LANGUAGE, generic={"file": "a.csv"}), "generic.text is missing; it must be a string"),
-        (changed(LANGUAGE, generic={**GENERIC, "text": ""}), "generic.text = ''; it must be a column, or a template"),
+        (
+            changed(LANGUAGE, generic={**GENERIC, "text": ""}),
+            "generic.text = ''; it must be a column, or a template",
+        ),
         (changed(LANGUAGE, generic={**GENERIC, "size": 0}), "generic.size = 0; it must be at least 1"),
-        (changed(LANGUAGE, generic={**GENERIC, "max_length": 1}), "generic.max_length = 1; it must be at least 2"),
+        (
+            changed(LANGUAGE, generic={**GENERIC, "max_length": 1}),
+            "generic.max_length = 1; it must be at least 2",
+        ),
         (changed(LANGUAGE, generic={**GENERIC, "seed": -1}), "generic.seed = -1; it must be at least 0"),
-        (changed(LANGUAGE, generic={**GENERIC, "package": "c"}), "generic.package = 'c'; it must be name==version"),
-        (changed(LANGUAGE, generic={**GENERIC, "package": "c==1", "hub": "a/b"}), "generic.hub = 'a/b'; with generic.package"),
-        (changed(LANGUAGE, generic={**GENERIC, "hub_config": "en"}), "generic.hub_config = 'en'; it needs generic.hub"),
+        (
+            changed(LANGUAGE, generic={**GENERIC, "package": "c"}),
+            "generic.package = 'c'; it must be name==version",
+        ),
+        (
+            changed(LANGUAGE, generic={**GENERIC, "package": "c==1", "hub": "a/b"}),
+            "generic.hub = 'a/b'; with generic.package",
+        ),
+        (
+            changed(LANGUAGE, generic={**GENERIC, "hub_config": "en"}),
+            "generic.hub_config = 'en'; it needs generic.hub",
+        ),
     ],
-)  # fmt: skip
+)
 def test_mistakes_name_the_key_the_value_and_what_is_allowed(config, message, tmp_path):
     (tmp_path / "run.toml").write_text(toml(config))
     with pytest.raises(InputError, match=message) as caught:
@@ -125,10 +248,23 @@ def test_sections_that_may_be_absent():
     [
         CLASSIFIER,
         LANGUAGE,
-        changed(LANGUAGE, generation={"metrics": ["bleu"]}, generic={**GENERIC, "where": {"a": "b"}}, lora={"target_modules": ["q"]}),
-        changed(LANGUAGE, train={"scheduler": "reduce-on-plateau", "plateau_patience": 2, "plateau_factor": 0.5, "save_every": 12}),
+        changed(
+            LANGUAGE,
+            generation={"metrics": ["bleu"]},
+            generic={**GENERIC, "where": {"a": "b"}},
+            lora={"target_modules": ["q"]},
+        ),
+        changed(
+            LANGUAGE,
+            train={
+                "scheduler": "reduce-on-plateau",
+                "plateau_patience": 2,
+                "plateau_factor": 0.5,
+                "save_every": 12,
+            },
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_record_reads_back(raw):
     config = settings.parse({"name": "run", **raw}, "run.toml")
     record = config.record()

@@ -23,7 +23,12 @@ def config_of(raw, root):
 
 def rows(count):
     return [
-        {"text": f"text {number}", "label": "odd" if number % 2 else "even", "kind": "a" if number < 60 else "b"} for number in range(count)
+        {
+            "text": f"text {number}",
+            "label": "odd" if number % 2 else "even",
+            "kind": "a" if number < 60 else "b",
+        }
+        for number in range(count)
     ]
 
 
@@ -36,7 +41,10 @@ def test_splits_are_disjoint_complete_and_repeatable(tmp_path):
     config = config_of(changed(CLASSIFIER, data={"train_size": 48}), tmp_path)
     texts = data.load(config, tmp_path)
     assert [len(split) for split in (texts.train, texts.validation, texts.test)] == [48, 30, 20]
-    assert len({example.source for split in (texts.train, texts.validation, texts.test) for example in split}) == 98
+    assert (
+        len({example.source for split in (texts.train, texts.validation, texts.test) for example in split})
+        == 98
+    )
     assert texts.labels == ("even", "odd")
     assert data.load(config, tmp_path) == texts
     assert data.load(config, tmp_path).record() == texts.record()
@@ -46,14 +54,19 @@ def test_splits_are_disjoint_complete_and_repeatable(tmp_path):
 
 def test_other_train_sizes_are_judged_on_the_same_examples(tmp_path):
     write(tmp_path, rows(100))
-    small, large = (data.load(config_of(changed(CLASSIFIER, data={"train_size": size}), tmp_path), tmp_path) for size in (10, 50))
+    small, large = (
+        data.load(config_of(changed(CLASSIFIER, data={"train_size": size}), tmp_path), tmp_path)
+        for size in (10, 50)
+    )
     assert (small.validation, small.test) == (large.validation, large.test)
     assert large.train[:10] == small.train
 
 
 def test_training_takes_the_rest_of_the_rows_that_are_kept(tmp_path):
     write(tmp_path, rows(100))
-    raw = changed(CLASSIFIER, data={"where": {"kind": "a"}, "train_size": None, "validation_size": 10, "test_size": 5})
+    raw = changed(
+        CLASSIFIER, data={"where": {"kind": "a"}, "train_size": None, "validation_size": 10, "test_size": 5}
+    )
     raw["data"] = {key: value for key, value in raw["data"].items() if value is not None}
     assert len(data.load(config_of(raw, tmp_path), tmp_path).train) == 45
 
@@ -82,7 +95,10 @@ def test_files_that_share_examples_are_refused_unless_allowed(tmp_path):
         (tmp_path / f"{name}.csv").write_text("left,right,sum\n1,2,3\n" + f"7,8,{name}\n")
     with pytest.raises(InputError, match="1 examples are in both train and validation"):
         data.load(config_of(LANGUAGE, tmp_path), tmp_path)
-    assert len(data.load(config_of(changed(LANGUAGE, data={"allow_overlap": True}), tmp_path), tmp_path).train) == 2
+    assert (
+        len(data.load(config_of(changed(LANGUAGE, data={"allow_overlap": True}), tmp_path), tmp_path).train)
+        == 2
+    )
 
 
 @pytest.mark.parametrize(
@@ -93,7 +109,11 @@ def test_files_that_share_examples_are_refused_unless_allowed(tmp_path):
         ("reviews.jsonl", "", "the data set is empty"),
         ("reviews.csv", b"\xff\xfe\x00", "not readable as csv"),
         ("reviews.parquet", b"PAR0", "parquet|pyarrow"),
-        ("reviews.txt", "x", "the format is unknown; it must end in .jsonl, .json, .csv, .tsv or .parquet, or"),
+        (
+            "reviews.txt",
+            "x",
+            "the format is unknown; it must end in .jsonl, .json, .csv, .tsv or .parquet, or",
+        ),
         ("reviews.txt.gz", gzip.compress(b"x"), "reviews.txt.gz: the format is unknown"),
         ("reviews.jsonl.gz", b"no gzip", "not readable as gz"),
         ("reviews.jsonl.gz", gzip.compress(b"{}" * 999)[:-9], "not readable as gz"),
@@ -121,7 +141,9 @@ def test_unusable_files(name, content, message, tmp_path):
 
 
 def as_table(found, separator):
-    return "".join(separator.join(row) + "\n" for row in [tuple(found[0]), *(row.values() for row in found)]).encode()
+    return "".join(
+        separator.join(row) + "\n" for row in [tuple(found[0]), *(row.values() for row in found)]
+    ).encode()
 
 
 def as_lines(found):
@@ -171,10 +193,14 @@ def hub(tmp_path, monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
-    features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["odd", "even"])})
+    features = datasets.Features(
+        {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["odd", "even"])}
+    )
     (tmp_path / "set").mkdir()
     for split, start in (("train", 0), ("validation", 60), ("test", 100)):
-        part = [{"text": row["text"], "label": row["label"]} for row in rows(130)[start : start + 30 + start // 6]]
+        part = [
+            {"text": row["text"], "label": row["label"]} for row in rows(130)[start : start + 30 + start // 6]
+        ]
         if split == "test":
             part.append({"text": "not labelled", "label": -1})
         datasets.Dataset.from_list(part, features=features).to_parquet(tmp_path / "set" / f"{split}.parquet")
@@ -183,7 +209,14 @@ def hub(tmp_path, monkeypatch):
 
 def of_hub(**keys):
     raw = changed(CLASSIFIER)
-    raw["data"] = {"hub": "set", "train_file": "train", "validation_file": "validation", "text": "text", "label": "label", **keys}
+    raw["data"] = {
+        "hub": "set",
+        "train_file": "train",
+        "validation_file": "validation",
+        "text": "text",
+        "label": "label",
+        **keys,
+    }
     return raw
 
 
@@ -197,12 +230,20 @@ def test_splits_of_a_local_data_set_give_the_names_of_their_classes(hub):
 
 def test_one_split_can_be_split(hub):
     raw = changed(LANGUAGE)
-    raw["data"] = {"hub": "set", "file": "train", "where": {"label": "odd"}, "answer": "{label} {text}", "validation_size": 5}
+    raw["data"] = {
+        "hub": "set",
+        "file": "train",
+        "where": {"label": "odd"},
+        "answer": "{label} {text}",
+        "validation_size": 5,
+    }
     texts = data.load(config_of(raw, hub), hub)
     assert (len(texts.train), len(texts.validation)) == (10, 5)
     assert all(example.target.startswith("odd text ") for example in texts.train)
     raw["data"]["validation_size"] = 15
-    with pytest.raises(InputError, match=r"set \(train\) has 15 different examples; train \(the rest\), validation 15"):
+    with pytest.raises(
+        InputError, match=r"set \(train\) has 15 different examples; train \(the rest\), validation 15"
+    ):
         data.load(config_of(raw, hub), hub)
 
 
@@ -216,7 +257,9 @@ def test_what_a_data_set_cannot_give(hub, monkeypatch):
         data.load(config_of(of_hub(test_file="test"), hub), hub)
     with pytest.raises(InputError, match=r"set \(train\) has no column 'txt'; it has .*Did you mean text"):
         data.load(config_of(of_hub(text="txt"), hub), hub)
-    with pytest.raises(InputError, match=r"set \(train\) has 30 different examples, fewer than the 31 asked for"):
+    with pytest.raises(
+        InputError, match=r"set \(train\) has 30 different examples, fewer than the 31 asked for"
+    ):
         data.load(config_of(of_hub(train_size=31), hub), hub)
     with pytest.raises(InputError, match=r"data.hub = './sett' is no folder"):
         data.load(config_of(of_hub(hub="./sett"), hub), hub)
@@ -225,7 +268,9 @@ def test_what_a_data_set_cannot_give(hub, monkeypatch):
     with pytest.raises(InputError, match=r"data.hub = 'nobody/nothing': split 'train' cannot be had: "):
         data.load(absent, hub)
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(InputError, match=r"data.hub = 'set' needs the datasets library \(pip install 'stop-replay\[hub\]'\)"):
+    with pytest.raises(
+        InputError, match=r"data.hub = 'set' needs the datasets library \(pip install 'stop-replay\[hub\]'\)"
+    ):
         data.load(config_of(of_hub(), hub), hub)
 
 
@@ -286,8 +331,16 @@ def test_a_label_that_training_has_not_seen(tmp_path):
     write(tmp_path, rows(10), "train.jsonl")
     write(tmp_path, [{"text": "new", "label": "evn"}], "validation.jsonl")
     raw = changed(CLASSIFIER)
-    raw["data"] = {"train_file": "train.jsonl", "validation_file": "validation.jsonl", "text": "text", "label": "label"}
-    with pytest.raises(InputError, match=r"label 'evn' of the validation examples is not in the training examples; .*Did you mean even"):
+    raw["data"] = {
+        "train_file": "train.jsonl",
+        "validation_file": "validation.jsonl",
+        "text": "text",
+        "label": "label",
+    }
+    with pytest.raises(
+        InputError,
+        match=r"label 'evn' of the validation examples is not in the training examples; .*Did you mean even",
+    ):
         data.load(config_of(raw, tmp_path), tmp_path)
 
 
@@ -305,8 +358,14 @@ def wheel(tmp_path):
 def test_texts_of_a_package_are_read_from_its_wheel(wheel, tmp_path):
     package = {"package": "some-reviews==1.0", "file": "some_reviews/data/all.jsonl"}
     assert len(data.load(config_of(changed(CLASSIFIER, data=package), tmp_path), tmp_path).train) == 48
-    with pytest.raises(InputError, match=r"has no file 'some_reviews/al.jsonl'; it has .*Did you mean some_reviews/data/all.jsonl"):
-        data.load(config_of(changed(CLASSIFIER, data={**package, "file": "some_reviews/al.jsonl"}), tmp_path), tmp_path)
+    with pytest.raises(
+        InputError,
+        match=r"has no file 'some_reviews/al.jsonl'; it has .*Did you mean some_reviews/data/all.jsonl",
+    ):
+        data.load(
+            config_of(changed(CLASSIFIER, data={**package, "file": "some_reviews/al.jsonl"}), tmp_path),
+            tmp_path,
+        )
 
 
 def test_a_folder_of_a_package_is_unpacked_once(wheel, tmp_path):

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collect.eval_log import FILE_NAME, EvalLog
+from replay.data.run import COUNTERS
 from replay.errors import InputError, ReplayWarning
-from replay.importers import eval_log, read
-from replay.run import COUNTERS
+from replay.readers import read
+from replay.readers.formats import eval_log
 from tests import tiny
 
 
@@ -25,7 +26,10 @@ def load(folder):
 
 
 @settings(max_examples=40, deadline=None)
-@given(values=st.lists(st.floats(allow_nan=True, allow_infinity=True), min_size=1, max_size=8), number=st.integers(1, 10**9))
+@given(
+    values=st.lists(st.floats(allow_nan=True, allow_infinity=True), min_size=1, max_size=8),
+    number=st.integers(1, 10**9),
+)
 def test_what_is_read_back_is_what_was_written(values, number, tmp_path_factory):
     """Every double, NaN and the infinities, to the last bit."""
     folder = tmp_path_factory.mktemp("log")
@@ -50,7 +54,13 @@ def test_a_loop_of_ones_own(tmp_path):
             log.count(tokens=100)
             log.log_train(step, {"loss": float(step), "learning_rate": 0.1})
             if step % 2 == 0:
-                log.log(step, {"val_loss": np.float32(0.5), "val_acc": None}, epoch=step / 2, eval_seconds=0.25, saved=step == 4)
+                log.log(
+                    step,
+                    {"val_loss": np.float32(0.5), "val_acc": None},
+                    epoch=step / 2,
+                    eval_seconds=0.25,
+                    saved=step == 4,
+                )
     run, _ = load(tmp_path / "my-run")
     assert (run.meta["run"], run.meta["group"], run.meta["seed"]) == ("my-run", "mine", 7)
     assert run.metrics == ("val_loss",)
@@ -106,7 +116,9 @@ def test_a_log_of_another_run_is_refused(tmp_path):
     with EvalLog(tmp_path, config={"train": {"lr": 0.1}}) as log:
         log.log(1, {"eval_loss": 1.0})
     before = (tmp_path / FILE_NAME).read_bytes()
-    with pytest.raises(InputError, match=r"another run \(lr 0.1 there, 0.2 here\); nothing is written over it"):
+    with pytest.raises(
+        InputError, match=r"another run \(lr 0.1 there, 0.2 here\); nothing is written over it"
+    ):
         EvalLog(tmp_path, config={"train": {"lr": 0.2}}).log(1, {"eval_loss": 1.0})
     with pytest.raises(InputError, match=r"holds this run already, up to step 1 \(1 evals\)"):
         EvalLog(tmp_path, config={"train": {"lr": 0.1}}).log(1, {"eval_loss": 1.0})
@@ -125,7 +137,9 @@ def test_a_foreign_file_is_refused(tmp_path):
 def test_mistakes_in_calls(tmp_path):
     with pytest.raises(InputError, match=r"has no 'planed_steps'; it has .*Did you mean planned_steps"):
         EvalLog(tmp_path, planed_steps=3)
-    with pytest.raises(InputError, match=r"gave no 'eval_acc'; it gave eval_accuracy. Did you mean eval_accuracy"):
+    with pytest.raises(
+        InputError, match=r"gave no 'eval_acc'; it gave eval_accuracy. Did you mean eval_accuracy"
+    ):
         EvalLog(tmp_path / "a", modes={"eval_acc": "max"}).log(1, {"eval_accuracy": 1.0})
     for value in ("0.5", [1.0], np.zeros(2), True):
         with pytest.raises(InputError, match=r"eval_loss = .* is not a number"):
@@ -144,14 +158,28 @@ def plain_trainer(workplace, tmp_path):
         torch.manual_seed(0)
         model = AutoModelForSequenceClassification.from_pretrained(workplace / "bert", num_labels=2)
         model = get_peft_model(model, LoraConfig(task_type="SEQ_CLS", r=2, target_modules=["query"]))
-        rows = [{"input_ids": [3 + n, 4, 5], "attention_mask": [1, 1, n % 2], "labels": n % 2} for n in range(12)]
+        rows = [
+            {"input_ids": [3 + n, 4, 5], "attention_mask": [1, 1, n % 2], "labels": n % 2} for n in range(12)
+        ]
         options = {
-            "output_dir": str(tmp_path / "out"), "max_steps": max_steps, "eval_strategy": "steps", "eval_steps": 2, "logging_steps": 1,
-            "per_device_train_batch_size": 4, "report_to": "none", "disable_tqdm": True, "use_cpu": True, "save_strategy": "steps",
-            "save_steps": 4, "label_names": ["labels"],
-        }  # fmt: skip
+            "output_dir": str(tmp_path / "out"),
+            "max_steps": max_steps,
+            "eval_strategy": "steps",
+            "eval_steps": 2,
+            "logging_steps": 1,
+            "per_device_train_batch_size": 4,
+            "report_to": "none",
+            "disable_tqdm": True,
+            "use_cpu": True,
+            "save_strategy": "steps",
+            "save_steps": 4,
+            "label_names": ["labels"],
+        }
         trainer = Trainer(
-            model=model, args=TrainingArguments(**{**options, **arguments}), train_dataset=rows, eval_dataset={"a": rows, "b": rows[:5]}
+            model=model,
+            args=TrainingArguments(**{**options, **arguments}),
+            train_dataset=rows,
+            eval_dataset={"a": rows, "b": rows[:5]},
         )
         trainer.add_callback(log)
         return trainer
@@ -174,7 +202,9 @@ def test_one_line_in_a_plain_trainer(plain_trainer, tmp_path):
     history = [row for row in trainer.state.log_history if "eval_a_loss" in row][:3]
     assert run.curve("eval_a_loss", "min").values.tolist() == [row["eval_a_loss"] for row in history]
     losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
-    assert run.columns["train_loss"].values.tolist() == pytest.approx([np.mean(losses[at : at + 2]) for at in (0, 2, 4)])
+    assert run.columns["train_loss"].values.tolist() == pytest.approx(
+        [np.mean(losses[at : at + 2]) for at in (0, 2, 4)]
+    )
     assert run.meta["hyperparameters"]["r"] == 2
     assert run.meta["planned_steps"] == 6
     assert run.meta["planned_epochs"] == 2
@@ -196,7 +226,9 @@ def test_a_trainer_that_resumes_goes_on_in_its_log(plain_trainer, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         trainer.train()
     log.close()
-    plain_trainer(EvalLog(tmp_path / "log"), max_steps=10).train(resume_from_checkpoint=str(tmp_path / "out" / "checkpoint-4"))
+    plain_trainer(EvalLog(tmp_path / "log"), max_steps=10).train(
+        resume_from_checkpoint=str(tmp_path / "out" / "checkpoint-4")
+    )
     resumed, _ = load(tmp_path / "log")
     plain_trainer(EvalLog(tmp_path / "whole"), max_steps=10, output_dir=str(tmp_path / "out2")).train()
     whole, _ = load(tmp_path / "whole")
@@ -236,7 +268,10 @@ def test_an_early_stop_is_on_record(plain_trainer, tmp_path):
     trainer = plain_trainer(EvalLog(tmp_path / "log"))
     trainer.add_callback(Stop())
     trainer.train()
-    assert json.loads((tmp_path / "log" / FILE_NAME).read_text().splitlines()[-1])["reason"] == "stopped at step 4 of 6"
+    assert (
+        json.loads((tmp_path / "log" / FILE_NAME).read_text().splitlines()[-1])["reason"]
+        == "stopped at step 4 of 6"
+    )
 
 
 def test_only_one_process_writes(tmp_path):
@@ -255,9 +290,19 @@ def test_a_trainer_of_ones_own_writes_the_same_log(tmp_path):
 
     data = tiny.data()
     arguments = transformers.TrainingArguments(
-        str(tmp_path / "out"), eval_strategy="steps", eval_steps=2, save_strategy="steps", save_steps=4, max_steps=8, report_to=[],
-        per_device_train_batch_size=2, disable_tqdm=True, use_cpu=True, logging_steps=1, learning_rate=0.1,
-    )  # fmt: skip
+        str(tmp_path / "out"),
+        eval_strategy="steps",
+        eval_steps=2,
+        save_strategy="steps",
+        save_steps=4,
+        max_steps=8,
+        report_to=[],
+        per_device_train_batch_size=2,
+        disable_tqdm=True,
+        use_cpu=True,
+        logging_steps=1,
+        learning_rate=0.1,
+    )
     trainer = transformers.Trainer(tiny.model(), arguments, train_dataset=data, eval_dataset=data[:4])
     trainer.add_callback(EvalLog(tmp_path / "log" / "my-run"))
     trainer.train()

@@ -31,7 +31,9 @@ def train(model, batch):
     model.train()
     loss = model(**batch).loss
     loss.backward()
-    return loss.item(), {name: weight.grad.clone() for name, weight in model.named_parameters() if weight.grad is not None}
+    return loss.item(), {
+        name: weight.grad.clone() for name, weight in model.named_parameters() if weight.grad is not None
+    }
 
 
 def test_a_counted_pass_gives_the_same_bits(model, batch):
@@ -51,8 +53,9 @@ def test_it_counts_what_torch_counts_and_attention(model, batch):
     with FlopCounterMode(display=False) as theirs:
         train(model, batch)
     config = model.config
-    # scores and their use: two products of (16 x 16) x width each, forward; the backward of the fused kernel takes 2.5 times that.
-    # With dropout in the attention there is no fused kernel on CPUs, and torch counts the products itself.
+    # scores and their use: two products of (16 x 16) x width each, forward; the backward of the fused kernel
+    # takes 2.5 times that. With dropout in the attention there is no fused kernel on CPUs, and torch counts
+    # the products itself.
     fused = config.model_type == "llama"
     forward = fused * config.num_hidden_layers * 4 * 2 * 2 * 16 * 16 * config.hidden_size
     assert mine.total - theirs.get_total_flops() == pytest.approx(3.5 * forward)

@@ -1,4 +1,5 @@
-"""EvalLog in the trainings of others: TRL's SFTTrainer, a bare PyTorch loop, a plain Trainer, and several processes."""
+"""EvalLog in the trainings of others: TRL's SFTTrainer, a bare PyTorch loop, a plain Trainer, and several
+processes."""
 
 import json
 import math
@@ -17,9 +18,9 @@ from collect import EvalLog, data, generate
 from collect import config as settings
 from collect.eval_log import FILE_NAME
 from replay.errors import InputError
-from replay.importers import eval_log
-from replay.importers.step_signals import FILE_NAME as SIGNALS
-from replay.importers.step_signals import read_step_signals
+from replay.readers.formats import eval_log
+from replay.readers.step_signals import FILE_NAME as SIGNALS
+from replay.readers.step_signals import read_step_signals
 from tests.collect.conftest import CLASSIFIER, LANGUAGE, changed, toml
 from tests.collect.test_kill import assert_equal
 
@@ -47,12 +48,25 @@ def records(folder, kind=None):
 def test_trl_trains_with_one_line_more(workplace, tmp_path):
     trl = pytest.importorskip("trl")
     datasets = pytest.importorskip("datasets")
-    texts = [{"text": f"{left} plus {right} equals {left + right}"} for left in range(8) for right in range(4)]
+    texts = [
+        {"text": f"{left} plus {right} equals {left + right}"} for left in range(8) for right in range(4)
+    ]
     arguments = trl.SFTConfig(
-        str(tmp_path / "out"), max_steps=6, eval_strategy="steps", eval_steps=2, logging_steps=1, per_device_train_batch_size=4,
-        per_device_eval_batch_size=4, learning_rate=1e-2, save_strategy="no", report_to="none", disable_tqdm=True, use_cpu=True, bf16=False,
+        str(tmp_path / "out"),
+        max_steps=6,
+        eval_strategy="steps",
+        eval_steps=2,
+        logging_steps=1,
+        per_device_train_batch_size=4,
+        per_device_eval_batch_size=4,
+        learning_rate=1e-2,
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        use_cpu=True,
+        bf16=False,
         max_length=16,
-    )  # fmt: skip
+    )
     trainer = trl.SFTTrainer(
         str(workplace / "llama"),
         args=arguments,
@@ -69,12 +83,18 @@ def test_trl_trains_with_one_line_more(workplace, tmp_path):
     assert run.curve("eval_loss", "min").values.tolist() == [row["eval_loss"] for row in history]
     for record, row in zip(records(tmp_path / "log", "eval"), history, strict=True):
         assert {"eval_loss", "eval_mean_token_accuracy"} <= set(record["metrics"])
-        assert not [name for name in record["metrics"] if name.endswith(("tokens", "runtime", "second", "epoch", "time"))]
+        assert not [
+            name
+            for name in record["metrics"]
+            if name.endswith(("tokens", "runtime", "second", "epoch", "time"))
+        ]
         assert record["metrics"]["eval_mean_token_accuracy"] == row["eval_mean_token_accuracy"]
         assert record["signals"]["delta_norm"] > 0
         assert record["compute"]["eval_tokens"] == 8 * 6  # five words and the end
     losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
-    assert run.columns["train_loss"].values.tolist() == pytest.approx([np.mean(losses[at : at + 2]) for at in (0, 2, 4)])
+    assert run.columns["train_loss"].values.tolist() == pytest.approx(
+        [np.mean(losses[at : at + 2]) for at in (0, 2, 4)]
+    )
     assert run.columns["tokens"].values.tolist() == [2 * 4 * 6, 4 * 4 * 6, 6 * 4 * 6]
     assert run.meta["hyperparameters"]["r"] == 3
     assert run.meta["planned_steps"] == 6
@@ -93,7 +113,9 @@ def test_trl_trains_with_one_line_more(workplace, tmp_path):
 def lora_llama(workplace, dropout=0.1):
     torch.manual_seed(0)
     model = transformers.AutoModelForCausalLM.from_pretrained(workplace / "llama")
-    return peft.get_peft_model(model, peft.LoraConfig(task_type="CAUSAL_LM", r=2, target_modules="all-linear", lora_dropout=dropout))
+    return peft.get_peft_model(
+        model, peft.LoraConfig(task_type="CAUSAL_LM", r=2, target_modules="all-linear", lora_dropout=dropout)
+    )
 
 
 def weights(model):
@@ -107,7 +129,9 @@ def test_a_bare_loop_is_watched_and_not_touched(workplace, tmp_path):
 
     def train(log):
         model = lora_llama(workplace)
-        optimizer = torch.optim.AdamW([weight for weight in model.parameters() if weight.requires_grad], lr=1e-2)
+        optimizer = torch.optim.AdamW(
+            [weight for weight in model.parameters() if weight.requires_grad], lr=1e-2
+        )
         if log is not None:
             log.watch(model, optimizer)
         torch.manual_seed(1)
@@ -124,7 +148,9 @@ def test_a_bare_loop_is_watched_and_not_touched(workplace, tmp_path):
             if step % 3 == 0:
                 model.eval()
                 with torch.no_grad():
-                    value = torch.stack([model(input_ids=ids, labels=ids).loss for ids in batches(9, 2)]).mean()
+                    value = torch.stack(
+                        [model(input_ids=ids, labels=ids).loss for ids in batches(9, 2)]
+                    ).mean()
                 if log is not None:
                     log.log(step, {"eval_loss": value}, eval_seconds=0.1)
         return weights(model)
@@ -166,16 +192,29 @@ def test_a_trainer_trains_the_same_with_and_without_a_log(workplace, tmp_path):
         model = lora_llama(workplace)
         rows = [{"input_ids": [3 + n, 4, 5, 6 + n], "labels": [3 + n, 4, 5, 6 + n]} for n in range(20)]
         arguments = transformers.TrainingArguments(
-            str(tmp_path / name), max_steps=10, eval_strategy="steps", eval_steps=2, logging_steps=1, per_device_train_batch_size=2,
-            gradient_accumulation_steps=2, learning_rate=1e-2, max_grad_norm=0.5, save_strategy="steps", save_steps=4, report_to="none",
-            disable_tqdm=True, use_cpu=True, label_names=["labels"],
-        )  # fmt: skip
+            str(tmp_path / name),
+            max_steps=10,
+            eval_strategy="steps",
+            eval_steps=2,
+            logging_steps=1,
+            per_device_train_batch_size=2,
+            gradient_accumulation_steps=2,
+            learning_rate=1e-2,
+            max_grad_norm=0.5,
+            save_strategy="steps",
+            save_steps=4,
+            report_to="none",
+            disable_tqdm=True,
+            use_cpu=True,
+            label_names=["labels"],
+        )
         trainer = transformers.Trainer(model, arguments, train_dataset=rows, eval_dataset=rows[:6])
         if log is not None:
             trainer.add_callback(log)
         trainer.train()
         history = [
-            {key: value for key, value in row.items() if not key.endswith(("runtime", "second"))} for row in trainer.state.log_history
+            {key: value for key, value in row.items() if not key.endswith(("runtime", "second"))}
+            for row in trainer.state.log_history
         ]
         return weights(model), history
 
@@ -193,9 +232,22 @@ def launch(*arguments):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     return [
-        sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1",
-        "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", str(port), *map(str, arguments),
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        "--multi_gpu",
+        "--num_processes",
+        "2",
+        "--num_machines",
+        "1",
+        "--mixed_precision",
+        "no",
+        "--dynamo_backend",
+        "no",
+        "--main_process_port",
+        str(port),
+        *map(str, arguments),
+    ]
 
 
 ENVIRONMENT = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
@@ -210,7 +262,14 @@ KINDS = {
     "language": changed(
         LANGUAGE,
         data={"validation_size": 28, "test_size": 16},
-        train={"epochs": 2, "eval_every": 5, "log_every": 5, "save_every": 10, "eval_batch_size": 2, "device": "cpu"},
+        train={
+            "epochs": 2,
+            "eval_every": 5,
+            "log_every": 5,
+            "save_every": 10,
+            "eval_batch_size": 2,
+            "device": "cpu",
+        },
         generation={"every": 2, "examples": 5, "max_new_tokens": 4, "metrics": ["exact_match", "rougeL"]},
     ),
 }
@@ -219,11 +278,12 @@ EVALS = {"classifier": [5, 10, 12], "language": [5, 10, 12]}
 
 @pytest.fixture(scope="session")
 def dry_bert(workplace):
-    """A BERT without dropout: the processes draw random numbers of their own, and only without them it makes no difference how many
-    there are.
-    """
+    """A BERT without dropout: the processes draw random numbers of their own, and only without them it makes
+    no difference how many there are."""
     folder = workplace / "bert-without-dropout"
-    model = transformers.AutoModel.from_pretrained(workplace / "bert", hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    model = transformers.AutoModel.from_pretrained(
+        workplace / "bert", hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0
+    )
     model.save_pretrained(folder)
     transformers.AutoTokenizer.from_pretrained(workplace / "bert").save_pretrained(folder)
     return folder
@@ -254,10 +314,13 @@ def two_processes(workplace, dry_bert, tmp_path_factory):
 
 
 #: The second kind only in the long run of the tests.
-kinds = pytest.mark.parametrize("kind", [pytest.param(kind, marks=[pytest.mark.slow] * (kind == "language")) for kind in KINDS])
+kinds = pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=[pytest.mark.slow] * (kind == "language")) for kind in KINDS]
+)
 
 
-#: Trains as the command does, and writes down the threads that are left when all else that is done at the end has been done.
+#: Trains as the command does, and writes down the threads that are left when all else that is done at the end
+#: has been done.
 ENDED = """
 import atexit, os, pathlib, sys
 
@@ -277,7 +340,16 @@ def test_no_thread_of_gloo_is_left_to_abort_a_process_that_ends(workplace, dry_b
     path = workplace / "two-ended.toml"
     path.write_text(toml(changed(KINDS["classifier"], train={"epochs": 1})))
     (tmp_path / "script.py").write_text(ENDED)
-    command = launch(tmp_path / "script.py", tmp_path, "run", path, "--out", tmp_path / "logs", "--cache", workplace / "cache")
+    command = launch(
+        tmp_path / "script.py",
+        tmp_path,
+        "run",
+        path,
+        "--out",
+        tmp_path / "logs",
+        "--cache",
+        workplace / "cache",
+    )
     done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=False)
     assert done.returncode == 0, done.stderr
     left = [(tmp_path / f"threads-{rank}").read_text() for rank in range(2)]
@@ -309,7 +381,9 @@ def test_counters_are_sums_over_both_processes(kind, two_processes, workplace):
 
     def tokens(examples):
         if kind == "language":
-            return sum(len(tokenizer(f"{example.source} {example.target}")["input_ids"]) + 1 for example in examples)
+            return sum(
+                len(tokenizer(f"{example.source} {example.target}")["input_ids"]) + 1 for example in examples
+            )
         return sum(min(len(tokenizer(example.source)["input_ids"]), 8) for example in examples)
 
     epochs, held_out = config.train.epochs, [*texts.validation, *texts.test]
@@ -327,11 +401,15 @@ def test_counters_are_sums_over_both_processes(kind, two_processes, workplace):
             assert read == tokens(held_out)
             assert padded == 8 * len(held_out)
     counts = records(folder, "eval")[0]["counts"]
-    assert counts["eval_loss"] == (len(texts.validation) if kind == "classifier" else 2 * len(texts.validation))
+    assert counts["eval_loss"] == (
+        len(texts.validation) if kind == "classifier" else 2 * len(texts.validation)
+    )
 
 
 @kinds
-def test_two_processes_train_like_one_with_twice_the_batch(kind, two_processes, collect_run, workplace, tmp_path):
+def test_two_processes_train_like_one_with_twice_the_batch(
+    kind, two_processes, collect_run, workplace, tmp_path
+):
     """The examples of a step are the same; their gradient is summed up in another order."""
     two = two_processes(kind)
     result, one = collect_run(changed(KINDS[kind], train={"batch_size": 16}), f"one-{kind}", tmp_path)
@@ -346,16 +424,23 @@ def test_two_processes_train_like_one_with_twice_the_batch(kind, two_processes, 
         assert {name: double["signals"][name] for name in known} == pytest.approx(known, rel=2e-3)
         for name in ("tokens", "padded_tokens", "flops"):
             assert double["compute"][name] == single["compute"][name], name
-    assert records(two, "reference")[0]["metrics"] == pytest.approx(records(one, "reference")[0]["metrics"], rel=1e-5)
+    assert records(two, "reference")[0]["metrics"] == pytest.approx(
+        records(one, "reference")[0]["metrics"], rel=1e-5
+    )
     single, double = (read_step_signals(folder / SIGNALS) for folder in (one, two))
     np.testing.assert_allclose(double.totals, single.totals, rtol=5e-3)
-    np.testing.assert_allclose(double.column("gradient_l1"), single.column("gradient_l1"), rtol=2e-2, atol=1e-6)
+    np.testing.assert_allclose(
+        double.column("gradient_l1"), single.column("gradient_l1"), rtol=2e-2, atol=1e-6
+    )
 
 
 @kinds
 def test_accumulated_batches_train_like_one(kind, dry_bert, collect_run, tmp_path):
     found = []
-    for name, train in (("whole", {"batch_size": 16}), ("parts", {"batch_size": 4, "gradient_accumulation": 4})):
+    for name, train in (
+        ("whole", {"batch_size": 16}),
+        ("parts", {"batch_size": 4, "gradient_accumulation": 4}),
+    ):
         result, folder = collect_run(changed(KINDS[kind], train=train), f"{name}-{kind}", tmp_path)
         assert result.exit_code == 0, result.output
         found.append(records(folder, "eval"))
@@ -372,9 +457,13 @@ def test_metrics_of_two_processes_are_those_of_the_checkpoint_in_one(kind, two_p
     texts = data.load(config, workplace / "cache")
     tokenizer = transformers.AutoTokenizer.from_pretrained(workplace / config.model.path)
     classifies = kind == "classifier"
-    auto = transformers.AutoModelForSequenceClassification if classifies else transformers.AutoModelForCausalLM
+    auto = (
+        transformers.AutoModelForSequenceClassification if classifies else transformers.AutoModelForCausalLM
+    )
     for step in (10, 12):
-        model = peft.PeftModel.from_pretrained(auto.from_pretrained(workplace / config.model.path), folder / f"checkpoint-{step}").eval()
+        model = peft.PeftModel.from_pretrained(
+            auto.from_pretrained(workplace / config.model.path), folder / f"checkpoint-{step}"
+        ).eval()
         (record,) = (one for one in records(folder, "eval") if one["step"] == step)
         for prefix, examples in (("eval", texts.validation), ("test", texts.test)):
             losses, right = [], []
@@ -382,7 +471,10 @@ def test_metrics_of_two_processes_are_those_of_the_checkpoint_in_one(kind, two_p
                 with torch.no_grad():
                     if classifies:
                         ids = tokenizer(example.source, truncation=True, max_length=8)["input_ids"]
-                        scores, wanted = model(input_ids=torch.tensor([ids])).logits, torch.tensor([texts.labels.index(example.target)])
+                        scores, wanted = (
+                            model(input_ids=torch.tensor([ids])).logits,
+                            torch.tensor([texts.labels.index(example.target)]),
+                        )
                     else:
                         prompt = tokenizer(example.source)["input_ids"]
                         answer = [*tokenizer(example.target)["input_ids"], tokenizer.eos_token_id]
@@ -395,7 +487,9 @@ def test_metrics_of_two_processes_are_those_of_the_checkpoint_in_one(kind, two_p
             if not classifies:
                 prompts = generate.prompts(examples[:5], tokenizer, config.data.max_length)
                 written = generate.answers(model, tokenizer, prompts, batch_size=1, max_new_tokens=4)
-                found = generate.scores(written, [prompt.answer for prompt in prompts], ("exact_match", "rougeL"))
+                found = generate.scores(
+                    written, [prompt.answer for prompt in prompts], ("exact_match", "rougeL")
+                )
                 assert {name: record["metrics"][f"{prefix}_{name}"] for name in found} == pytest.approx(found)
 
 
@@ -411,11 +505,26 @@ def test_two_processes_killed_and_resumed(kind, two_processes, workplace, tmp_pa
     import psutil
 
     whole = two_processes(kind)  # writes the config too
-    command = launch("-m", "collect", "run", workplace / f"two-{kind}.toml", "--out", tmp_path, "--cache", workplace / "cache")
+    command = launch(
+        "-m",
+        "collect",
+        "run",
+        workplace / f"two-{kind}.toml",
+        "--out",
+        tmp_path,
+        "--cache",
+        workplace / "cache",
+    )
     log = tmp_path / whole.name / FILE_NAME
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=ENVIRONMENT) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=ENVIRONMENT
+    ) as process:
         deadline = time.monotonic() + 120
-        while process.poll() is None and time.monotonic() < deadline and not (log.exists() and '"kind": "checkpoint"' in log.read_text()):
+        while (
+            process.poll() is None
+            and time.monotonic() < deadline
+            and not (log.exists() and '"kind": "checkpoint"' in log.read_text())
+        ):
             time.sleep(0.002)
         # each worker is in a session of its own, which outlives the launcher
         workers = psutil.Process(process.pid).children(recursive=True)
@@ -456,14 +565,18 @@ if trainer.is_world_process_zero():
 del trainer
 gc.collect()  # what is left of it holds the group
 torch.distributed.destroy_process_group()  # threads of gloo that still run when a process ends may abort it
-"""
+"""  # noqa: E501
 
 
 @pytest.mark.slow
 def test_a_plain_trainer_in_two_processes(workplace, tmp_path):
     (tmp_path / "script.py").write_text(SCRIPT)
     done = subprocess.run(
-        launch(tmp_path / "script.py", workplace / "llama", tmp_path), capture_output=True, text=True, env=ENVIRONMENT, check=False
+        launch(tmp_path / "script.py", workplace / "llama", tmp_path),
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     history = json.loads((tmp_path / "history.json").read_text())
@@ -472,8 +585,13 @@ def test_a_plain_trainer_in_two_processes(workplace, tmp_path):
     for name in ("eval_a_loss", "eval_b_loss"):
         assert run.curve(name, "min").values.tolist() == [row[name] for row in history if name in row]
     losses = [row["loss"] for row in history if "loss" in row]
-    assert run.columns["train_loss"].values.tolist() == pytest.approx([np.mean(losses[:2]), np.mean(losses[2:])])
-    assert run.columns["tokens"].values.tolist() == [24 * 3 + 12, 2 * (24 * 3 + 12)]  # an epoch is two steps of 2 x 2 x 3 examples
+    assert run.columns["train_loss"].values.tolist() == pytest.approx(
+        [np.mean(losses[:2]), np.mean(losses[2:])]
+    )
+    assert run.columns["tokens"].values.tolist() == [
+        24 * 3 + 12,
+        2 * (24 * 3 + 12),
+    ]  # an epoch is two steps of 2 x 2 x 3 examples
     assert run.columns["eval_tokens"].values.tolist() == [12 * 3 + 6] * 2
     assert run.meta["planned_steps"] == 4
     assert run.meta["planned_epochs"] == 2
@@ -482,6 +600,8 @@ def test_a_plain_trainer_in_two_processes(workplace, tmp_path):
     assert signals.steps.tolist() == [1, 2, 3, 4]
     norms = [row["grad_norm"] for row in history if "grad_norm" in row]
     assert signals.totals[:, 1].tolist() == pytest.approx([min(norm, 1.0) for norm in norms], rel=1e-4)
-    first, _, second, _ = records(tmp_path / "log", "eval")  # each set is a record; the adapter is measured once a step
+    first, _, second, _ = records(
+        tmp_path / "log", "eval"
+    )  # each set is a record; the adapter is measured once a step
     assert first["signals"]["delta_norm"] > 0
     assert math.isfinite(second["signals"]["relative_change"])

@@ -12,7 +12,12 @@ from tests.collect.conftest import LANGUAGE, changed
 GENERATING = changed(
     LANGUAGE,
     train={"epochs": 2, "eval_every": 6},
-    generation={"every": 2, "examples": 10, "max_new_tokens": 3, "metrics": ["exact_match", "rougeL", "bleu"]},
+    generation={
+        "every": 2,
+        "examples": 10,
+        "max_new_tokens": 3,
+        "metrics": ["exact_match", "rougeL", "bleu"],
+    },
     generic={"file": "reviews.jsonl", "text": "text", "size": 20, "max_length": 8},
 )
 
@@ -51,7 +56,10 @@ def test_answers_do_not_depend_on_the_batch(workplace):
     prompts = generate.prompts(examples, tokenizer, 32)
     assert prompts[4].ids == [tokenizer.eos_token_id]
     with torch.no_grad():
-        alone = [generate.answers(model, tokenizer, [prompt], batch_size=1, max_new_tokens=5)[0] for prompt in prompts]
+        alone = [
+            generate.answers(model, tokenizer, [prompt], batch_size=1, max_new_tokens=5)[0]
+            for prompt in prompts
+        ]
         for size in (1, 2, 4, 6):
             assert generate.answers(model, tokenizer, prompts, batch_size=size, max_new_tokens=5) == alone
 
@@ -69,10 +77,22 @@ def test_generated_at_the_first_every_second_and_the_last_eval(run):
     evals = [record for record in rest if record["kind"] == "eval"]
     assert [record["step"] for record in evals] == [6, 12, 18, 24]
     assert [("eval_rougeL" in record["metrics"]) for record in evals] == [True, True, False, True]
-    assert all(0 <= record["metrics"]["eval_exact_match"] <= 1 for record in evals if "eval_exact_match" in record["metrics"])
+    assert all(
+        0 <= record["metrics"]["eval_exact_match"] <= 1
+        for record in evals
+        if "eval_exact_match" in record["metrics"]
+    )
     assert header["modes"]["test_bleu"] == "max"
-    assert all(record["compute"]["eval_tokens"] > evals[2]["compute"]["eval_tokens"] for record in evals if record is not evals[2])
-    assert all(record["compute"]["eval_flops"] > evals[2]["compute"]["eval_flops"] for record in evals if record is not evals[2])
+    assert all(
+        record["compute"]["eval_tokens"] > evals[2]["compute"]["eval_tokens"]
+        for record in evals
+        if record is not evals[2]
+    )
+    assert all(
+        record["compute"]["eval_flops"] > evals[2]["compute"]["eval_flops"]
+        for record in evals
+        if record is not evals[2]
+    )
 
 
 def test_generated_scores_are_those_of_the_saved_adapter(run, workplace):
@@ -83,7 +103,9 @@ def test_generated_scores_are_those_of_the_saved_adapter(run, workplace):
 
     texts = data.load(config.load(workplace / "generating.toml"), workplace)
     tokenizer = AutoTokenizer.from_pretrained(workplace / "llama")
-    model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(workplace / "llama"), run / "checkpoint-24").eval()
+    model = PeftModel.from_pretrained(
+        AutoModelForCausalLM.from_pretrained(workplace / "llama"), run / "checkpoint-24"
+    ).eval()
     evals = [record for record in records(run) if record.get("kind") == "eval"]
     right = 0
     for example in texts.validation[:10]:
@@ -115,7 +137,9 @@ def test_generic_texts_tell_what_is_forgotten(run, workplace):
     assert reference["eval_generic_loss"] == pytest.approx(sum(losses) / len(losses), rel=1e-5)
     evals = [record for record in rest if record["kind"] == "eval"]
     assert evals[0]["counts"]["eval_generic_loss"] == len(losses)
-    assert evals[-1]["metrics"]["eval_generic_loss"] != pytest.approx(reference["eval_generic_loss"], rel=1e-3)
+    assert evals[-1]["metrics"]["eval_generic_loss"] != pytest.approx(
+        reference["eval_generic_loss"], rel=1e-3
+    )
     assert "eval_generic_accuracy" not in evals[0]["metrics"]
 
 
@@ -130,5 +154,8 @@ def test_the_base_model_is_asked_once_and_changes_nothing(run, collect_run, work
     monkeypatch.setattr(Sets, "ask_base_model", lambda self: None)
     result, folder = collect_run(changed(GENERATING, train={"save_every": 24}), "generating", tmp_path)
     assert result.exit_code == 0, result.output
-    first, second = ([record["metrics"] for record in records(path) if record.get("kind") == "eval"] for path in (run, folder))
+    first, second = (
+        [record["metrics"] for record in records(path) if record.get("kind") == "eval"]
+        for path in (run, folder)
+    )
     assert first == second

@@ -1,4 +1,5 @@
-"""Grids: which runs a file makes, what is said about mistakes, and whole grids of tiny models in processes of their own."""
+"""Grids: which runs a file makes, what is said about mistakes, and whole grids of tiny models in processes of
+their own."""
 
 import itertools
 import json
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from collect import grid
 from collect.cli import cli
 from replay.errors import InputError
-from replay.importers.eval_log import FORMAT_NAME, VERSION
+from replay.readers.formats.eval_log import FORMAT_NAME, VERSION
 from tests.collect.conftest import CLASSIFIER, changed, toml
 
 SHORT = changed(CLASSIFIER, train={"max_steps": 6, "eval_every": 3})
@@ -44,7 +45,9 @@ def test_the_last_key_varies_fastest_and_the_rest_is_the_config_s(write, tmp_pat
     configs = grid.expand(write('[data]\ntrain_size = 40\n[grid]\n"train.seed" = [1, 0]\n"lora.r" = [2, 8]'))
     assert [config.name for config in configs] == ["g-s1-r2", "g-s1-r8", "g-s0-r2", "g-s0-r8"]
     assert [(config.train.seed, config.lora.r) for config in configs] == [(1, 2), (1, 8), (0, 2), (0, 8)]
-    assert {(config.data.train_size, config.data.max_length, config.root) for config in configs} == {(40, 16, tmp_path)}
+    assert {(config.data.train_size, config.data.max_length, config.root) for config in configs} == {
+        (40, 16, tmp_path)
+    }
 
 
 @pytest.mark.parametrize(
@@ -54,7 +57,10 @@ def test_the_last_key_varies_fastest_and_the_rest_is_the_config_s(write, tmp_pat
         ('"lora.alpha" = [4, 0.5]', ["a4", "a0.5"]),
         ('"lora.r, lora.alpha" = [[2, 4], [8, 16]]', ["r2", "r8"]),
         ('"lora.r,lora.dropout" = [[2, 0.1], [8, 0.0]]', ["r2-dropout0.1", "r8-dropout0"]),
-        ('"train.learning_rate" = [1e-3, 0.0002, 1.5e-4, 1, 12.5]', ["lr1e-3", "lr2e-4", "lr1.5e-4", "lr1e0", "lr1.25e1"]),
+        (
+            '"train.learning_rate" = [1e-3, 0.0002, 1.5e-4, 1, 12.5]',
+            ["lr1e-3", "lr2e-4", "lr1.5e-4", "lr1e0", "lr1.25e1"],
+        ),
         ('"train.scheduler" = ["cosine", "linear"]', ["cosine", "linear"]),
         ('"data.train_size" = [20]', ["n20"]),
         ('"data.seed" = [0, 3]', ["d0", "d3"]),
@@ -67,19 +73,28 @@ def test_the_last_key_varies_fastest_and_the_rest_is_the_config_s(write, tmp_pat
         ('"group" = ["a", "b"]', ["groupa", "groupb"]),
         ('"lora.r" = [2, 8]\n"lora.alpha" = 32\n"train.seed" = [0]', ["r2-s0", "r8-s0"]),
     ],
-)  # fmt: skip
+)
 def test_names_say_what_varies(setting, parts, write):
     assert names(write(f"[grid]\n{setting}")) == [f"g-{part}" for part in parts]
 
 
 def test_a_scalar_holds_for_all_runs_of_its_block(write):
     configs = grid.expand(write('[[grid]]\n"lora.r" = [2, 4]\n"lora.alpha" = 32\n[[grid]]\n"lora.r" = [8]'))
-    assert [(config.name, config.lora.alpha) for config in configs] == [("g-r2", 32), ("g-r4", 32), ("g-r8", 16)]
+    assert [(config.name, config.lora.alpha) for config in configs] == [
+        ("g-r2", 32),
+        ("g-r4", 32),
+        ("g-r8", 16),
+    ]
 
 
 def test_settings_of_one_key_move_together(write):
     configs = grid.expand(write('[grid]\n"lora.r, lora.alpha" = [[2, 4], [8, 16]]\n"train.seed" = [0, 1]'))
-    assert [(config.lora.r, config.lora.alpha, config.train.seed) for config in configs] == [(2, 4, 0), (2, 4, 1), (8, 16, 0), (8, 16, 1)]
+    assert [(config.lora.r, config.lora.alpha, config.train.seed) for config in configs] == [
+        (2, 4, 0),
+        (2, 4, 1),
+        (8, 16, 0),
+        (8, 16, 1),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -87,11 +102,16 @@ def test_settings_of_one_key_move_together(write):
     [
         ("mine", ["mine-r2-lr1e-3", "mine-r8-lr1e-3"]),
         ("rank{lora.r}", ["rank2", "rank8"]),
-        ("{train.learning_rate}_{lora.r}.{train.seed}-{task}", [f"1e-3_{r}.0-classification" for r in (2, 8)]),
+        (
+            "{train.learning_rate}_{lora.r}.{train.seed}-{task}",
+            [f"1e-3_{r}.0-classification" for r in (2, 8)],
+        ),
     ],
-)  # fmt: skip
+)
 def test_the_file_may_give_a_name_or_a_template(name, made, write):
-    assert names(write(f'name = "{name}"\n[grid]\n"lora.r" = [2, 8]\n"train.learning_rate" = [0.001]')) == made
+    assert (
+        names(write(f'name = "{name}"\n[grid]\n"lora.r" = [2, 8]\n"train.learning_rate" = [0.001]')) == made
+    )
 
 
 @pytest.mark.parametrize(
@@ -105,26 +125,53 @@ def test_the_file_may_give_a_name_or_a_template(name, made, write):
         ('[grid]\n"lora.rr" = [1]', r"unknown key lora.rr; allowed in \[lora\] are .*Did you mean"),
         ('[grid]\n"lora.r.x" = [1]', r"unknown key lora.r.x in \[grid\]; lora.r = 2 is no table"),
         ('[grid]\n"lora." = [1]', "unknown key lora.; allowed are"),
-        ('[grid]\nlora.r = [1]', r"lora = {'r': \[1\]} in \[grid\]; write a setting as one key in quotes"),
+        ("[grid]\nlora.r = [1]", r"lora = {'r': \[1\]} in \[grid\]; write a setting as one key in quotes"),
         ('[grid]\n"name" = ["a"]', "name is no setting of a grid; give it at the top"),
         ('[grid]\n"lora.r" = [2, 0]', "lora.r = 0; it must be at least 1"),
         ('[grid]\n"lora.r" = ["2"]', "lora.r = '2'; it must be a whole number"),
-        ('[grid]\n"lora.r, lora.alpha" = [[2, 4], [8]]', r"lora.r, lora.alpha has the value \[8\] in \[grid\]; each must be a list of 2"),
-        ('[grid]\n"lora.r, lora.alpha" = [2, 4]', "lora.r, lora.alpha has the value 2 in .*; each must be a list of 2"),
+        (
+            '[grid]\n"lora.r, lora.alpha" = [[2, 4], [8]]',
+            r"lora.r, lora.alpha has the value \[8\] in \[grid\]; each must be a list of 2",
+        ),
+        (
+            '[grid]\n"lora.r, lora.alpha" = [2, 4]',
+            "lora.r, lora.alpha has the value 2 in .*; each must be a list of 2",
+        ),
         ('[grid]\n"lora.r, lora.alpha" = 2', "lora.r, lora.alpha = 2 in .*; it must be a list of lists of 2"),
         ('[grid]\n"lora.r" = [2]\n"lora.alpha, lora.r" = [[2, 4]]', r"lora.r is there twice in one \[grid\]"),
         ('[grid]\n"lora.r" = [2, 4, 2]', "the run g-r2 is there twice"),
-        ('[[grid]]\n"lora.r" = [2]\n[[grid]]\n"lora.r" = [2]\n"lora.alpha" = [16.0]', "the runs g-r2 and g-r2-a16 are the same"),
-        ('[[grid]]\n"lora.r" = [2]\n[[grid]]\n"lora.r" = [2]\n"lora.alpha" = 4', "are both named g-r2; give a name with {lora.alpha}"),
-        ('name = "r{lora.r}"\n[grid]\n"lora.r" = [2]\n"train.seed" = [0, 1]', "differ in train.seed are both named r2; .* {train.seed}"),
-        ('[grid]\n"data.file" = ["a b", "a/b"]', "data.file = 'a b' and 'a/b' give two runs the name g-filea-b, which keeps only letters"),
-        ('name = "r{lora.rank}"\n[grid]\n"lora.r" = [2]', "has the field {lora.rank}; the keys of a config are .*Did you mean"),
-        ('name = "r{train.epochs}"\n[grid]\n"lora.r" = [2]', "has the field {train.epochs}, but train.epochs is not set"),
+        (
+            '[[grid]]\n"lora.r" = [2]\n[[grid]]\n"lora.r" = [2]\n"lora.alpha" = [16.0]',
+            "the runs g-r2 and g-r2-a16 are the same",
+        ),
+        (
+            '[[grid]]\n"lora.r" = [2]\n[[grid]]\n"lora.r" = [2]\n"lora.alpha" = 4',
+            "are both named g-r2; give a name with {lora.alpha}",
+        ),
+        (
+            'name = "r{lora.r}"\n[grid]\n"lora.r" = [2]\n"train.seed" = [0, 1]',
+            "differ in train.seed are both named r2; .* {train.seed}",
+        ),
+        (
+            '[grid]\n"data.file" = ["a b", "a/b"]',
+            "data.file = 'a b' and 'a/b' give two runs the name g-filea-b, which keeps only letters",
+        ),
+        (
+            'name = "r{lora.rank}"\n[grid]\n"lora.r" = [2]',
+            "has the field {lora.rank}; the keys of a config are .*Did you mean",
+        ),
+        (
+            'name = "r{train.epochs}"\n[grid]\n"lora.r" = [2]',
+            "has the field {train.epochs}, but train.epochs is not set",
+        ),
         ('name = 3\n[grid]\n"lora.r" = [2]', "name = 3; it must be a string"),
         ('name = "a/b"\n[grid]\n"lora.r" = [2]', "name = 'a/b-r2'; it must be the name of a folder"),
-        (f'[grid]\n"train.seed" = {list(range(101))}\n"data.seed" = {list(range(100))}', "the grid has 10,100 runs; it may have 10,000 at"),
+        (
+            f'[grid]\n"train.seed" = {list(range(101))}\n"data.seed" = {list(range(100))}',
+            "the grid has 10,100 runs; it may have 10,000 at",
+        ),
     ],
-)  # fmt: skip
+)
 def test_mistakes_name_the_file_the_key_and_what_is_allowed(text, message, write):
     path = write(text)
     with pytest.raises(InputError, match=message) as caught:
@@ -181,9 +228,17 @@ def test_mistakes_on_the_command_line_are_one_sentence(write, tmp_path):
 def log_of(path, out, name, *records, **config):
     """The log of a run as far as these records, of the config that the grid says or a changed one."""
     record = grid.pick(path, name).record()
-    header = {"format": FORMAT_NAME, "version": VERSION, "run": name, "planned_steps": 24, "config": {**record, **config}}
+    header = {
+        "format": FORMAT_NAME,
+        "version": VERSION,
+        "run": name,
+        "planned_steps": 24,
+        "config": {**record, **config},
+    }
     (out / name).mkdir(parents=True)
-    (out / name / "eval_log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in (header, *records)))
+    (out / name / "eval_log.jsonl").write_text(
+        "".join(json.dumps(line) + "\n" for line in (header, *records))
+    )
 
 
 def test_the_list_says_how_far_each_run_is(write, tmp_path):
@@ -211,16 +266,11 @@ def actor(tmp_path, monkeypatch):
     """Stands in for Python: plays a run by the rank in its name, and says how it was started."""
     script = tmp_path / "python"
     script.write_text(
-        "#!/bin/sh\n"
-        'case "$*" in\n'
-        '*r75*) echo "Error: held" >&2; exit 75;;\n'
-        "*r9*) kill -9 $$;;\n"
-        '*r3*) echo "Error: too much" >&2; echo "and more" >&2; exit 2;;\n'
-        "*r4*) exit 1;;\n"
-        '*) echo "$* gpu=${CUDA_VISIBLE_DEVICES-none} threads=${OMP_NUM_THREADS-none} hub=${HF_HUB_OFFLINE-none}" >> "${0%/*}/said"\n'
-        "name=${*#*--only }; name=${name%% *}\n"
-        'echo "a warning" >&2; echo "$name: done (eval_loss 0.5)" >&2;;\n'
-        "esac\n"
+        '#!/bin/sh\ncase "$*" in\n*r75*) echo "Error: held" >&2; exit 75;;\n*r9*) kill -9 $$;;\n*r3*) echo'
+        ' "Error: too much" >&2; echo "and more" >&2; exit 2;;\n*r4*) exit 1;;\n*) echo "$*'
+        ' gpu=${CUDA_VISIBLE_DEVICES-none} threads=${OMP_NUM_THREADS-none} hub=${HF_HUB_OFFLINE-none}" >>'
+        ' "${0%/*}/said"\nname=${*#*--only }; name=${name%% *}\necho "a warning" >&2; echo "$name: done'
+        ' (eval_loss 0.5)" >&2;;\nesac\n'
     )
     script.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(script))
@@ -265,7 +315,9 @@ def test_a_busy_run_is_no_failure(actor, write, tmp_path):
         ("64", {"CUDA_VISIBLE_DEVICES": ""}, {""}, "1"),
     ],
 )
-def test_runs_at_once_share_gpus_and_processors(jobs, given, gpus, threads, actor, write, tmp_path, monkeypatch):
+def test_runs_at_once_share_gpus_and_processors(
+    jobs, given, gpus, threads, actor, write, tmp_path, monkeypatch
+):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     for name, value in given.items():
         monkeypatch.setenv(name, value)
@@ -275,7 +327,10 @@ def test_runs_at_once_share_gpus_and_processors(jobs, given, gpus, threads, acto
     said = actor.read_text().splitlines()
     assert {line.split("gpu=")[1].split(" threads=")[0] for line in said} == gpus
     for name in ("g-r1", "g-r2"):
-        arguments = f"-m collect grid {path} --out {tmp_path / 'logs'} --only {name} --in-process --cache {tmp_path / 'cache'} "
+        arguments = (
+            f"-m collect grid {path} --out {tmp_path / 'logs'} --only {name} --in-process --cache"
+            f" {tmp_path / 'cache'} "
+        )
         assert sum(arguments in line for line in said) == 1
     assert all(line.endswith("hub=1") for line in said)
     if threads:
@@ -299,12 +354,28 @@ def place(workplace):
 
 
 def contents(folder):
-    return {path.relative_to(folder): (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file()}
+    return {
+        path.relative_to(folder): (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 def test_two_shards_train_the_whole_grid_and_a_third_call_nothing(place, tmp_path):
     path = place("whole", '[grid]\n"lora.r" = [2, 4]\n"train.seed" = [0, 1]')
-    command = [sys.executable, "-m", "collect", "grid", str(path), "--out", str(tmp_path), "--jobs", "2", "--shard", "1/2"]
+    command = [
+        sys.executable,
+        "-m",
+        "collect",
+        "grid",
+        str(path),
+        "--out",
+        str(tmp_path),
+        "--jobs",
+        "2",
+        "--shard",
+        "1/2",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert sorted(folder.name for folder in tmp_path.iterdir()) == ["whole-r2-s0", "whole-r4-s0"]
@@ -317,7 +388,9 @@ def test_two_shards_train_the_whole_grid_and_a_third_call_nothing(place, tmp_pat
     result = invoke(path, tmp_path, "--jobs", "2", "--shard", "2/2")
     assert result.exit_code == 0, result.stderr
     whole = contents(tmp_path)
-    assert sorted(folder.name for folder in tmp_path.iterdir()) == [f"whole-r{r}-s{s}" for r in (2, 4) for s in (0, 1)]
+    assert sorted(folder.name for folder in tmp_path.iterdir()) == [
+        f"whole-r{r}-s{s}" for r in (2, 4) for s in (0, 1)
+    ]
     assert {name: whole[name] for name in half} == half
     for folder in tmp_path.iterdir():
         assert '"kind": "end"' in (folder / "eval_log.jsonl").read_text()
@@ -332,7 +405,9 @@ def test_a_run_that_fails_does_not_stop_the_others(place, tmp_path, capfd):
     result = invoke(path, tmp_path, "--jobs", "2")
     assert result.exit_code == 2
     lines = result.stderr.splitlines()
-    assert any("] mixed-quary: failed: lora.target_modules = ['quary'] is not in the model" in line for line in lines)
+    assert any(
+        "] mixed-quary: failed: lora.target_modules = ['quary'] is not in the model" in line for line in lines
+    )
     assert any("] mixed-r2: done (" in line for line in lines)
     assert lines[-2:] == ["2 runs: 1 finished, 1 failed", "failed: mixed-quary"]
     result = invoke(path, tmp_path)
@@ -344,19 +419,41 @@ def test_a_run_that_fails_does_not_stop_the_others(place, tmp_path, capfd):
         "2 runs: 1 finished, 1 failed",
         "failed: mixed-quary",
     ]
-    assert "Error: lora.target_modules = ['quary'] is not in the model" in capfd.readouterr().err  # the run's own words
+    assert (
+        "Error: lora.target_modules = ['quary'] is not in the model" in capfd.readouterr().err
+    )  # the run's own words
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
-@pytest.mark.parametrize(("sent", "code", "jobs"), [(signal.SIGINT, 130, 2), pytest.param(signal.SIGTERM, 143, 1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("sent", "code", "jobs"),
+    [(signal.SIGINT, 130, 2), pytest.param(signal.SIGTERM, 143, 1, marks=pytest.mark.slow)],
+)
 def test_a_signal_ends_all_runs(sent, code, jobs, place, tmp_path):
     path = place(f"long{jobs}", f'[train]\nmax_steps = 20000\n[grid]\n"train.seed" = {list(range(jobs + 1))}')
-    command = [sys.executable, "-m", "collect", "grid", str(path), "--out", str(tmp_path), "--jobs", str(jobs)]
+    command = [
+        sys.executable,
+        "-m",
+        "collect",
+        "grid",
+        str(path),
+        "--out",
+        str(tmp_path),
+        "--jobs",
+        str(jobs),
+    ]
     with subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         deadline = time.monotonic() + 120
-        while process.poll() is None and time.monotonic() < deadline and len(list(tmp_path.glob("*/eval_log.jsonl"))) < jobs:
+        while (
+            process.poll() is None
+            and time.monotonic() < deadline
+            and len(list(tmp_path.glob("*/eval_log.jsonl"))) < jobs
+        ):
             time.sleep(0.05)
         process.send_signal(sent)
         _, said = process.communicate(timeout=60)

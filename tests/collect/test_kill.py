@@ -1,4 +1,5 @@
-"""Real trainings, killed by SIGKILL at random moments and resumed: the log read back is that of an uninterrupted one."""
+"""Real trainings, killed by SIGKILL at random moments and resumed: the log read back is that of an
+uninterrupted one."""
 
 import json
 import os
@@ -12,12 +13,13 @@ import numpy as np
 import pytest
 
 from collect import eval_log as logs
-from replay.importers import eval_log, tensorboard, trainer_state
-from replay.importers.step_signals import FILE_NAME, read_step_signals
-from replay.run import COUNTERS
+from replay.data.run import COUNTERS
+from replay.readers.formats import eval_log, tensorboard, trainer_state
+from replay.readers.step_signals import FILE_NAME, read_step_signals
 from tests.collect.conftest import CLASSIFIER, LANGUAGE, changed, toml
 
-#: Imports the libraries once, and then forks a training for each line that it reads, so that a kill costs no start-up.
+#: Imports the libraries once, and then forks a training for each line that it reads, so that a kill costs no
+#: start-up.
 SERVER = """
 import os, sys
 from pathlib import Path
@@ -37,7 +39,14 @@ CONFIGS = {
     "classifier": changed(
         CLASSIFIER,
         lora={"dropout": 0.1},
-        train={"max_steps": 38, "eval_every": 4, "log_every": 2, "save_every": 12, "gradient_accumulation": 2, "scheduler": "cosine"},
+        train={
+            "max_steps": 38,
+            "eval_every": 4,
+            "log_every": 2,
+            "save_every": 12,
+            "gradient_accumulation": 2,
+            "scheduler": "cosine",
+        },
     ),
     "language": changed(
         LANGUAGE,
@@ -55,10 +64,13 @@ class Trainings:
 
     def __init__(self, path, cache):
         command = [sys.executable, "-c", SERVER, str(path), str(cache)]
-        self.server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.server = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
 
     def train(self, folder, *, kill=None):
-        """Train in a folder; ``kill`` is called with the process and decides when it is killed. Returns its exit code."""
+        """Train in a folder; ``kill`` is called with the process and decides when it is killed. Returns its
+        exit code."""
         self.server.stdin.write(f"{folder}\n")
         self.server.stdin.flush()
         child = int(self.server.stdout.readline())
@@ -99,7 +111,11 @@ def load(folder):
 
 def records(folder):
     """The whole lines of a log, without the header."""
-    return [json.loads(line) for line in (folder / "eval_log.jsonl").read_text().split("\n")[1:-1] if line.endswith("}")]
+    return [
+        json.loads(line)
+        for line in (folder / "eval_log.jsonl").read_text().split("\n")[1:-1]
+        if line.endswith("}")
+    ]
 
 
 def assert_equal(folder, whole):
@@ -114,30 +130,48 @@ def assert_equal(folder, whole):
     for name in known:
         assert one.train[name].step.tolist() == other.train[name].step.tolist(), name
         assert one.train[name].value.tobytes() == other.train[name].value.tobytes(), name
-    evals = [{record["step"]: record for record in records(path) if record["kind"] == "eval"} for path in (folder, whole)]
+    evals = [
+        {record["step"]: record for record in records(path) if record["kind"] == "eval"}
+        for path in (folder, whole)
+    ]
     for step, record in evals[1].items():
         for key in ("metrics", "signals", "modules", "train", "counts"):
             assert evals[0][step].get(key) == record.get(key), (step, key)
         counted = {name for name in record["compute"] if name.endswith(("tokens", "flops", "flos"))}
         assert counted
-        assert {name: evals[0][step]["compute"][name] for name in counted} == {name: record["compute"][name] for name in counted}
+        assert {name: evals[0][step]["compute"][name] for name in counted} == {
+            name: record["compute"][name] for name in counted
+        }
     steps = [read_step_signals(path / FILE_NAME) for path in (folder, whole)]
     assert steps[0].steps.tolist() == steps[1].steps.tolist()
     assert steps[0].values.tobytes() == steps[1].values.tobytes()
     assert steps[0].totals.tobytes() == steps[1].totals.tobytes()
-    states = [trainer_state.FORMAT.load([path / "trainer_state.json"], "run").runs[0] for path in (folder, whole)]
-    events = [tensorboard.FORMAT.load(sorted(path.glob("events.out.tfevents.*")), "run").runs for path in (folder, whole)]
+    states = [
+        trainer_state.FORMAT.load([path / "trainer_state.json"], "run").runs[0] for path in (folder, whole)
+    ]
+    events = [
+        tensorboard.FORMAT.load(sorted(path.glob("events.out.tfevents.*")), "run").runs
+        for path in (folder, whole)
+    ]
     assert [len(runs) for runs in events] == [1, 1]
     for metric, mode in other.meta["modes"].items():
-        assert one.curve(metric, mode).values.tolist() == states[0].curve(metric, mode).values.tolist(), metric
-        assert states[0].curve(metric, mode).values.tolist() == states[1].curve(metric, mode).values.tolist(), metric
-        assert events[0][0].curve(metric, mode).values.tolist() == events[1][0].curve(metric, mode).values.tolist(), metric
+        assert one.curve(metric, mode).values.tolist() == states[0].curve(metric, mode).values.tolist(), (
+            metric
+        )
+        assert (
+            states[0].curve(metric, mode).values.tolist() == states[1].curve(metric, mode).values.tolist()
+        ), metric
+        assert (
+            events[0][0].curve(metric, mode).values.tolist()
+            == events[1][0].curve(metric, mode).values.tolist()
+        ), metric
     left = sorted(path.name for path in folder.iterdir() if path.is_dir())
     assert left == sorted(path.name for path in whole.iterdir() if path.is_dir())
 
 
 def test_killed_at_any_moment_and_resumed(trainings, whole, tmp_path):
-    """Three kills of a classifier in the default run of the tests; the long run has many more, and a causal model."""
+    """Three kills of a classifier in the default run of the tests; the long run has many more, and a causal
+    model."""
     kill_and_compare(trainings, whole, tmp_path, kills=3, seed=1)
 
 
@@ -149,8 +183,8 @@ def test_killed_at_twenty_random_moments_and_resumed(trainings, whole, tmp_path)
 def moment(rng, log, finished, seconds):
     """A random moment of a training: some time after a random one of the lines that its log has yet to get.
 
-    A time alone would not do: the first training takes longer than those after it, which are done before most moments of it.
-    """
+    A time alone would not do: the first training takes longer than those after it, which are done before most
+    moments of it."""
     lines, whole = (path.read_bytes().count(b"\n") if path.exists() else 0 for path in (log, finished))
     line = rng.randrange(lines, max(lines + 1, whole))
     after = rng.uniform(0.0, seconds / whole)
@@ -175,7 +209,12 @@ def kill_and_compare(trainings, whole, tmp_path, *, kills, seed):
         # some runs are killed again after they were resumed
         for _ in range(min(kills, rng.choice([1, 1, 2]))):
             kills -= 1
-            if trainings.train(folder, kill=moment(rng, folder / "eval_log.jsonl", reference / "eval_log.jsonl", seconds)) == 0:
+            if (
+                trainings.train(
+                    folder, kill=moment(rng, folder / "eval_log.jsonl", reference / "eval_log.jsonl", seconds)
+                )
+                == 0
+            ):
                 continue  # it was done before the moment came
             if (folder / "eval_log.jsonl").exists():
                 begun += 1
@@ -212,7 +251,9 @@ def test_what_a_kill_made_void_is_counted_as_waste(trainings, whole, tmp_path):
     assert segment["wasted"]["train_seconds"] > 0
     # what each step takes, but for the length of its texts
     steps = next(record for record in records(folder)[::-1] if record["kind"] == "end")
-    assert segment["wasted"]["tokens"] == pytest.approx(steps["compute"]["tokens"] / steps["step"] * segment["wasted"]["steps"], rel=0.2)
+    assert segment["wasted"]["tokens"] == pytest.approx(
+        steps["compute"]["tokens"] / steps["step"] * segment["wasted"]["steps"], rel=0.2
+    )
     last = [record for record in records(folder) if record["kind"] == "eval"][-1]["compute"]
     assert last["wasted_tokens"] == segment["wasted"]["tokens"]
     assert load(folder).meta["wasted"] == segment["wasted"]

@@ -24,8 +24,14 @@ def as_if(monkeypatch):
     find, version = importlib.util.find_spec, importlib.metadata.version
 
     def say(installed, gpu):
-        monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: installed if name == "bitsandbytes" else find(name, *rest))
-        monkeypatch.setattr(importlib.metadata, "version", lambda name: "0.48.0" if name == "bitsandbytes" else version(name))
+        monkeypatch.setattr(
+            importlib.util,
+            "find_spec",
+            lambda name, *rest: installed if name == "bitsandbytes" else find(name, *rest),
+        )
+        monkeypatch.setattr(
+            importlib.metadata, "version", lambda name: "0.48.0" if name == "bitsandbytes" else version(name)
+        )
         monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
 
     return say
@@ -49,19 +55,30 @@ def test_trained_modules_are_not_quantized(as_if):
     pytest.importorskip("transformers")
     as_if(object(), True)
     four = model._quantization(config_of(changed(CLASSIFIER, model={"quantization": "4bit"})))
-    assert (four.load_in_4bit, four.bnb_4bit_quant_type, four.bnb_4bit_use_double_quant) == (True, "nf4", True)
+    assert (four.load_in_4bit, four.bnb_4bit_quant_type, four.bnb_4bit_use_double_quant) == (
+        True,
+        "nf4",
+        True,
+    )
     assert str(four.bnb_4bit_compute_dtype) == "torch.bfloat16"
     assert {"classifier", "score"} <= set(four.llm_int8_skip_modules)
     eight = model._quantization(config_of(changed(LANGUAGE, model={"quantization": "8bit"})))
     assert eight.load_in_8bit
     assert {"embed_tokens", "lm_head"} <= set(eight.llm_int8_skip_modules)
-    plain = model._quantization(config_of(changed(LANGUAGE, model={"quantization": "8bit"}, lora={"modules_to_save": []})))
+    plain = model._quantization(
+        config_of(changed(LANGUAGE, model={"quantization": "8bit"}, lora={"modules_to_save": []}))
+    )
     assert plain.llm_int8_skip_modules is None
 
 
 def test_the_adapter_of_a_quantized_model_is_all_that_trains(workplace, tmp_path):
     loaded, _ = model.load(config_of(LANGUAGE, workplace), (), tmp_path)
-    raw = changed(LANGUAGE, model={"quantization": "4bit"}, lora={"modules_to_save": []}, train={"gradient_checkpointing": True})
+    raw = changed(
+        LANGUAGE,
+        model={"quantization": "4bit"},
+        lora={"modules_to_save": []},
+        train={"gradient_checkpointing": True},
+    )
     adapted = model.add_lora(loaded, config_of(raw, workplace))
     assert all("lora_" in name for name, weight in adapted.named_parameters() if weight.requires_grad)
 
@@ -69,7 +86,11 @@ def test_the_adapter_of_a_quantized_model_is_all_that_trains(workplace, tmp_path
 @pytest.mark.parametrize(("stabilized", "scaling"), [(False, 4.0), (True, 8.0)])
 def test_rank_stabilized_scaling(stabilized, scaling, workplace, tmp_path):
     raw = changed(LANGUAGE, lora={"r": 4, "alpha": 16.0, "use_rslora": stabilized})
-    adapted = model.add_lora(model.load(config_of(raw, workplace), (), tmp_path)[0], config_of(raw, workplace))
+    adapted = model.add_lora(
+        model.load(config_of(raw, workplace), (), tmp_path)[0], config_of(raw, workplace)
+    )
     assert {
-        module.scaling["default"] for module in adapted.modules() if isinstance(getattr(module, "scaling", None), dict) and module.scaling
+        module.scaling["default"]
+        for module in adapted.modules()
+        if isinstance(getattr(module, "scaling", None), dict) and module.scaling
     } == {scaling}

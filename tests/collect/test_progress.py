@@ -22,14 +22,16 @@ def test_the_line_fits(width):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0, "0 min"), (59, "1 min"), (3541, "1 h 00 min"), (3601, "1 h 01 min"), (7200, "2 h 00 min")]
+    ("seconds", "text"),
+    [(0, "0 min"), (59, "1 min"), (3541, "1 h 00 min"), (3601, "1 h 01 min"), (7200, "2 h 00 min")],
 )
 def test_spans(seconds, text):
     assert progress._span(seconds) == text
 
 
 def test_on_a_terminal_it_is_rewritten_and_ends_with_the_result(workplace, tmp_path):
-    """In a real terminal of 80 columns: no line is longer, evals are counted, and the last one is the result."""
+    """In a real terminal of 80 columns: no line is longer, evals are counted, and the last one is the
+    result."""
     (workplace / "shown.toml").write_text(toml(changed(CLASSIFIER, train={"max_steps": 12, "eval_every": 4})))
     master, slave = pty.openpty()
     environment = {**os.environ, "COLUMNS": "80", "TERM": "xterm"}
@@ -50,5 +52,7 @@ def test_on_a_terminal_it_is_rewritten_and_ends_with_the_result(workplace, tmp_p
     shown = [line for line in lines if line.startswith("shown: step")]
     assert len(shown) >= 12
     assert max(map(len, shown)) < 80
-    assert re.fullmatch(r"shown: step 12/12, 0 min left, eval 3/3: [\d.]+, best [\d.]+ at \d+, train [\d.]+", shown[-1])
+    assert re.fullmatch(
+        r"shown: step 12/12, 0 min left, eval 3/3: [\d.]+, best [\d.]+ at \d+, train [\d.]+", shown[-1]
+    )
     assert lines[-1].startswith("shown: done (eval_loss ")

@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 
 from collect import data, grid, packages
-from replay.importers import eval_log, read, tensorboard
-from replay.importers.step_signals import FILE_NAME, read_step_signals
+from replay.readers import read
+from replay.readers.formats import eval_log, tensorboard
+from replay.readers.step_signals import FILE_NAME, read_step_signals
 
 FOLDER = Path(__file__).parents[2] / "sample_logs"
 RUNS = sorted(path.parent for path in FOLDER.glob("*/eval_log.jsonl"))
-CONFIGS = {config.name: config for path in sorted((FOLDER / "grids").glob("*.toml")) for config in grid.expand(path)}
+CONFIGS = {
+    config.name: config for path in sorted((FOLDER / "grids").glob("*.toml")) for config in grid.expand(path)
+}
 
 
 def header(folder):
@@ -26,7 +29,9 @@ def records(folder):
 
 @pytest.fixture(scope="module")
 def runs():
-    return {folder.name: eval_log.FORMAT.load([folder / "eval_log.jsonl"], folder.name).runs[0] for folder in RUNS}
+    return {
+        folder.name: eval_log.FORMAT.load([folder / "eval_log.jsonl"], folder.name).runs[0] for folder in RUNS
+    }
 
 
 def test_every_run_of_the_grids_is_there():
@@ -58,7 +63,11 @@ def test_some_overfit_some_are_still_improving_one_diverges_one_was_killed(runs)
     assert sum(last[name] > 1.2 * best[name] for name in runs) >= 5
     assert sum(runs[name].columns["eval_loss"].values.argmin() >= len(runs[name]) - 2 for name in runs) >= 1
     # worse at the end than the base model was before it learnt anything
-    assert any(last[name] > 1.5 * base[name] and best[name] < base[name] for name in runs if name.startswith("smollm2"))
+    assert any(
+        last[name] > 1.5 * base[name] and best[name] < base[name]
+        for name in runs
+        if name.startswith("smollm2")
+    )
     killed = [name for name in runs if "wasted" in runs[name].meta]
     assert killed
     assert all(runs[name].meta["wasted"]["steps"] > 0 for name in killed)
@@ -74,7 +83,16 @@ class TestRun:
         assert run.trained_steps == run.meta["planned_steps"]
         assert len(run) >= 25
         assert {"eval_loss", "eval_accuracy", "test_loss", "test_accuracy"} <= set(run.metrics)
-        for name in ("eval_loss", "test_loss", "train_loss", "train_seconds", "eval_seconds", "tokens", "flops", "eval_flops"):
+        for name in (
+            "eval_loss",
+            "test_loss",
+            "train_loss",
+            "train_seconds",
+            "eval_seconds",
+            "tokens",
+            "flops",
+            "eval_flops",
+        ):
             assert np.isfinite(run.columns[name].values).all()
             assert run.columns[name].present.all()
 
@@ -82,7 +100,13 @@ class TestRun:
         evals = [record for record in records(folder) if record["kind"] == "eval"]
         modules = len(header(folder)["lora"]["modules"])
         for record in evals:
-            assert set(record["signals"]) == {"delta_norm", "delta_ratio", "cosine", "relative_change", "stable_rank"}
+            assert set(record["signals"]) == {
+                "delta_norm",
+                "delta_ratio",
+                "cosine",
+                "relative_change",
+                "stable_rank",
+            }
             assert all(len(values) == modules for values in record["modules"].values())
         steps = read_step_signals(folder / FILE_NAME)
         assert steps.steps.tolist() == list(range(1, header(folder)["planned_steps"] + 1))
@@ -96,14 +120,23 @@ class TestRun:
             curve = own.curve(metric, mode)
             assert curve.values.tolist() == state.curve(metric, mode).values.tolist()
             assert curve.values.astype(np.float32).tolist() == events.curve(metric, mode).values.tolist()
-            assert curve.steps.tolist() == state.curve(metric, mode).steps.tolist() == events.curve(metric, mode).steps.tolist()
+            assert (
+                curve.steps.tolist()
+                == state.curve(metric, mode).steps.tolist()
+                == events.curve(metric, mode).steps.tolist()
+            )
 
     def test_it_is_the_run_of_its_grid(self, folder):
         assert header(folder)["config"] == json.loads(json.dumps(CONFIGS[folder.name].record()))
 
     def test_it_holds_no_path_and_no_text(self, folder):
         names = {re.sub(r"\d{10}", "", path.name) for path in folder.iterdir()}
-        assert names == {"eval_log.jsonl", f"events.out.tfevents..{folder.name}", "trainer_state.json", FILE_NAME}
+        assert names == {
+            "eval_log.jsonl",
+            f"events.out.tfevents..{folder.name}",
+            "trainer_state.json",
+            FILE_NAME,
+        }
         for path in folder.iterdir():
             assert not re.search(rb"/(home|root|work|tmp|Users)\b", path.read_bytes())
 

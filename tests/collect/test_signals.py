@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from replay.importers.step_signals import FILE_NAME, read_step_signals
+from replay.readers.step_signals import FILE_NAME, read_step_signals
 
 torch = pytest.importorskip("torch")
 peft = pytest.importorskip("peft")
@@ -19,7 +19,8 @@ NAMES = ("delta_norm", "delta_ratio", "cosine", "relative_change", "stable_rank"
 
 
 class Stack(torch.nn.Module):
-    """Linear layers of the given (in, out), side by side; one that is not adapted, and a bias that is trained or not."""
+    """Linear layers of the given (in, out), side by side; one that is not adapted, and a bias that is trained
+    or not."""
 
     def __init__(self, shapes):
         super().__init__()
@@ -32,7 +33,9 @@ class Stack(torch.nn.Module):
 
 def adapted(shapes, *, r=4, seed=0, **options):
     torch.manual_seed(seed)
-    config = peft.LoraConfig(r=r, target_modules=[f"part.{number}" for number in range(len(shapes))], **options)
+    config = peft.LoraConfig(
+        r=r, target_modules=[f"part.{number}" for number in range(len(shapes))], **options
+    )
     return peft.get_peft_model(Stack(shapes), config)
 
 
@@ -44,7 +47,11 @@ def factors(model):
     """Scale, A, B and W of each layer, as float64."""
     found = []
     for layer in lora_layers(model):
-        weights = (layer.lora_A["default"].weight, layer.lora_B["default"].weight, layer.get_base_layer().weight)
+        weights = (
+            layer.lora_A["default"].weight,
+            layer.lora_B["default"].weight,
+            layer.get_base_layer().weight,
+        )
         found.append((layer.scaling["default"], *(weight.detach().double().numpy() for weight in weights)))
     return found
 
@@ -106,7 +113,10 @@ def move(model, size, seed=2):
 
 OPTIONS = {
     "plain": {},
-    "several ranks and scales": {"rank_pattern": {"part.0": 2, "part.2": 7}, "alpha_pattern": {"part.0": 32, "part.1": 3}},
+    "several ranks and scales": {
+        "rank_pattern": {"part.0": 2, "part.2": 7},
+        "alpha_pattern": {"part.0": 32, "part.1": 3},
+    },
     "rslora": {"use_rslora": True, "rank_pattern": {"part.1": 9}},
 }
 
@@ -128,13 +138,17 @@ def test_eval_signals_are_those_of_the_products(options, size):
 
 
 def test_ranks_and_scales_in_the_header_are_those_of_peft():
-    model = adapted([(20, 30), (40, 12)], rank_pattern={"part.1": 9}, alpha_pattern={"part.0": 3}, use_rslora=True)
+    model = adapted(
+        [(20, 30), (40, 12)], rank_pattern={"part.1": 9}, alpha_pattern={"part.0": 3}, use_rslora=True
+    )
     header = Adapter.of(model).header()
     assert header["modules"] == ["part.0", "part.1"]
     assert header["rank"] == [4, 9]
     assert header["scale"] == pytest.approx([3 / math.sqrt(4), 8 / math.sqrt(9)])
     assert header["parameters"] == [4 * 50, 9 * 52]
-    assert header["weight_norm"] == pytest.approx([np.linalg.norm(weight) for *_, weight in factors(model)], rel=1e-6)
+    assert header["weight_norm"] == pytest.approx(
+        [np.linalg.norm(weight) for *_, weight in factors(model)], rel=1e-6
+    )
 
 
 def test_bf16_adapters_are_measured_as_what_they_hold():
@@ -185,7 +199,9 @@ def test_eval_signals_hold_for_any_shape_rank_and_scale(data):
     ranks = {f"part.{at}": data.draw(st.integers(1, 9)) for at in range(len(shapes))}
     alphas = {name: data.draw(st.floats(1e-3, 1e3)) for name in ranks}
     model = adapted(shapes, rank_pattern=ranks, alpha_pattern=alphas, use_rslora=data.draw(st.booleans()))
-    randomize(model, size=data.draw(st.sampled_from([1e-4, 0.02, 1.0, 50.0])), seed=data.draw(st.integers(0, 99)))
+    randomize(
+        model, size=data.draw(st.sampled_from([1e-4, 0.02, 1.0, 50.0])), seed=data.draw(st.integers(0, 99))
+    )
     measured = EvalSignals(Adapter.of(model))
     measured.measure()
     before = deltas(model)
@@ -226,7 +242,9 @@ def test_a_diverged_module_is_none_and_does_not_hide_the_others(value, factor):
         getattr(lora_layers(model)[0], factor)["default"].weight[0, 0] = value
     for _ in range(2):  # also as the evaluation before
         whole, modules = measured.measure()
-        assert [whole[name] for name in ("delta_norm", "delta_ratio", "cosine", "relative_change")] == [None] * 4
+        assert [whole[name] for name in ("delta_norm", "delta_ratio", "cosine", "relative_change")] == [
+            None
+        ] * 4
         for name in NAMES:
             assert modules[name][0] is None
     assert modules["delta_norm"][1] == pytest.approx(good["delta_norm"][1], rel=1e-5)
@@ -243,7 +261,10 @@ def test_weights_as_large_as_float32_can_be_are_still_measured():
     _, modules = measured.measure()
     assert modules["delta_norm"] == pytest.approx([np.linalg.norm(one) for one in deltas(model)], rel=1e-5)
     cosines = [(new / 1e70 * (old / 1e70)).sum() for new, old in zip(deltas(model), before, strict=True)]
-    lengths = [np.linalg.norm(new / 1e70) * np.linalg.norm(old / 1e70) for new, old in zip(deltas(model), before, strict=True)]
+    lengths = [
+        np.linalg.norm(new / 1e70) * np.linalg.norm(old / 1e70)
+        for new, old in zip(deltas(model), before, strict=True)
+    ]
     assert modules["cosine"] == pytest.approx(np.divide(cosines, lengths), rel=1e-5)
 
 
@@ -256,7 +277,11 @@ def test_no_matrix_of_the_size_of_a_weight_is_formed():
     class Record(TorchDispatchMode):
         def __torch_dispatch__(self, func, types, args=(), kwargs=None):
             out = func(*args, **(kwargs or {}))
-            sizes.extend(one.numel() for one in (out if isinstance(out, list | tuple) else [out]) if isinstance(one, torch.Tensor))
+            sizes.extend(
+                one.numel()
+                for one in (out if isinstance(out, list | tuple) else [out])
+                if isinstance(one, torch.Tensor)
+            )
             return out
 
     model = adapted(shapes, r=3)
@@ -335,8 +360,13 @@ def test_step_signals_are_those_of_the_gradients_and_weights(dtype):
         if turn == 2:
             for weight in pairs(model)[1]:
                 weight.grad = None
-        gradients = [[torch.zeros_like(one) if one.grad is None else one.grad.clone() for one in pair] for pair in pairs(model)]
-        norm = math.sqrt(sum(weight.grad.double().pow(2).sum().item() for weight in trained if weight.grad is not None))
+        gradients = [
+            [torch.zeros_like(one) if one.grad is None else one.grad.clone() for one in pair]
+            for pair in pairs(model)
+        ]
+        norm = math.sqrt(
+            sum(weight.grad.double().pow(2).sum().item() for weight in trained if weight.grad is not None)
+        )
         old = [[one.detach().clone() for one in pair] for pair in pairs(model)]
         meter.before()
         optimizer.step()
@@ -370,7 +400,8 @@ def test_a_step_without_any_gradient_and_rate_is_nan():
 
 
 def test_the_last_gradients_outlive_a_checkpoint(tmp_path):
-    """A meter that gets them back goes on as if there had been no break; gradients of another adapter are left alone."""
+    """A meter that gets them back goes on as if there had been no break; gradients of another adapter are
+    left alone."""
     shapes = [(20, 30), (40, 12)]
 
     def steps(model, meter, turns):
@@ -407,7 +438,8 @@ def test_the_last_gradients_outlive_a_checkpoint(tmp_path):
 
 @pytest.fixture
 def watched_trainer(workplace, tmp_path):
-    """A Trainer with accumulation, clipping and a trained head; and what a callback beside EvalLog copies at each step."""
+    """A Trainer with accumulation, clipping and a trained head; and what a callback beside EvalLog copies at
+    each step."""
     transformers = pytest.importorskip("transformers")
     from collect.eval_log import EvalLog
 
@@ -431,14 +463,30 @@ def watched_trainer(workplace, tmp_path):
 
     def build(max_grad_norm):
         torch.manual_seed(0)
-        model = transformers.AutoModelForSequenceClassification.from_pretrained(workplace / "bert", num_labels=2)
-        model = peft.get_peft_model(model, peft.LoraConfig(task_type="SEQ_CLS", r=2, target_modules="all-linear", lora_dropout=0.1))
-        rows = [{"input_ids": [3 + n, 4, 5], "attention_mask": [1, 1, n % 2], "labels": n % 2} for n in range(24)]
+        model = transformers.AutoModelForSequenceClassification.from_pretrained(
+            workplace / "bert", num_labels=2
+        )
+        model = peft.get_peft_model(
+            model, peft.LoraConfig(task_type="SEQ_CLS", r=2, target_modules="all-linear", lora_dropout=0.1)
+        )
+        rows = [
+            {"input_ids": [3 + n, 4, 5], "attention_mask": [1, 1, n % 2], "labels": n % 2} for n in range(24)
+        ]
         arguments = transformers.TrainingArguments(
-            str(tmp_path / "out"), max_steps=8, eval_strategy="steps", eval_steps=3, per_device_train_batch_size=3, learning_rate=1e-2,
-            gradient_accumulation_steps=2, max_grad_norm=max_grad_norm, report_to="none", disable_tqdm=True, use_cpu=True,
-            save_strategy="no", label_names=["labels"],
-        )  # fmt: skip
+            str(tmp_path / "out"),
+            max_steps=8,
+            eval_strategy="steps",
+            eval_steps=3,
+            per_device_train_batch_size=3,
+            learning_rate=1e-2,
+            gradient_accumulation_steps=2,
+            max_grad_norm=max_grad_norm,
+            report_to="none",
+            disable_tqdm=True,
+            use_cpu=True,
+            save_strategy="no",
+            label_names=["labels"],
+        )
         trainer = transformers.Trainer(model, arguments, train_dataset=rows, eval_dataset=rows[:6])
         copies = Copies()
         trainer.add_callback(EvalLog(tmp_path / "log"))
@@ -454,7 +502,9 @@ def test_step_signals_in_a_trainer_are_what_its_optimizer_did(watched_trainer, m
     trainer.train()
     found = read_step_signals(tmp_path / "log" / FILE_NAME)
     modules = found.header["modules"]
-    assert len(modules) == 13  # six linear layers in each of two blocks, and the pooler; the head is trained whole
+    assert (
+        len(modules) == 13
+    )  # six linear layers in each of two blocks, and the pooler; the head is trained whole
     assert found.steps.tolist() == list(range(1, 9))
     assert set(found.segments.tolist()) == {0}
 
@@ -462,7 +512,11 @@ def test_step_signals_in_a_trainer_are_what_its_optimizer_did(watched_trainer, m
         """Sums of A and B; the names in the log are those of the model without peft's prefix and its own."""
         out = []
         for module in modules:
-            mine = [np.abs(one).sum() for name, one in values.items() if name.startswith(f"base_model.model.{module}.lora_")]
+            mine = [
+                np.abs(one).sum()
+                for name, one in values.items()
+                if name.startswith(f"base_model.model.{module}.lora_")
+            ]
             assert len(mine) == 2
             out.append(sum(mine))
         return out

@@ -20,7 +20,8 @@ from collect import config as settings
 from collect import data
 from collect.cli import cli
 from collect.eval_log import EvalLog
-from replay.importers import eval_log, read, trainer_state
+from replay.readers import read
+from replay.readers.formats import eval_log, trainer_state
 from tests.collect.conftest import CLASSIFIER, LANGUAGE, changed, toml
 
 
@@ -45,13 +46,27 @@ def test_the_header_says_what_was_run(classifier_run):
     header = records(classifier_run)[0]
     assert header["run"] == "classifier"
     assert header["modes"] == {
-        "eval_loss": "min", "eval_accuracy": "max", "eval_f1": "max", "test_loss": "min", "test_accuracy": "max", "test_f1": "max",
-    }  # fmt: skip
-    assert {name: split["examples"] for name, split in header["data"].items()} == {"train": 48, "validation": 30, "test": 20}
+        "eval_loss": "min",
+        "eval_accuracy": "max",
+        "eval_f1": "max",
+        "test_loss": "min",
+        "test_accuracy": "max",
+        "test_f1": "max",
+    }
+    assert {name: split["examples"] for name, split in header["data"].items()} == {
+        "train": 48,
+        "validation": 30,
+        "test": 20,
+    }
     assert all(re.fullmatch("[0-9a-f]{64}", split["sha256"]) for split in header["data"].values())
     assert header["hyperparameters"]["r"] == 2
     assert header["hyperparameters"]["learning_rate"] == 5e-3
-    assert (header["planned_steps"], header["planned_epochs"], header["seed"], header["model"]) == (24, 4.0, 0, "bert")
+    assert (header["planned_steps"], header["planned_epochs"], header["seed"], header["model"]) == (
+        24,
+        4.0,
+        0,
+        "bert",
+    )
     assert header["config"]["train"]["max_steps"] == 24
     assert header["versions"]["torch"]
     assert header["hardware"]["cpus"] == os.cpu_count()
@@ -65,19 +80,38 @@ def test_every_eval_has_both_splits_companions_and_counters(classifier_run, lang
         for before, record in zip([None, *evals], evals, strict=False):
             assert list(record["metrics"]) == list(modes)
             assert set(record["train"]) == {"loss", "learning_rate", "grad_norm", "grad_norm_clipped"}
-            assert record["train"]["grad_norm_clipped"] == pytest.approx(min(record["train"]["grad_norm"], 1.0), rel=1e-4)
+            assert record["train"]["grad_norm_clipped"] == pytest.approx(
+                min(record["train"]["grad_norm"], 1.0), rel=1e-4
+            )
             compute = record["compute"]
             assert compute["tokens"] < compute["padded_tokens"]
             assert compute["eval_tokens"] == evals[0]["compute"]["eval_tokens"]
             assert compute["eval_flops"] == evals[0]["compute"]["eval_flops"] > 0
             assert compute["eval_seconds"] > 0
             kept = [one["step"] for one in records(folder)[1:] if one["kind"] == "checkpoint" and one["kept"]]
-            assert (record["step"] in kept) == (record["step"] % saved_every == 0 or record["step"] == evals[-1]["step"])
+            assert (record["step"] in kept) == (
+                record["step"] % saved_every == 0 or record["step"] == evals[-1]["step"]
+            )
             if before is not None:
-                for name in ("train_seconds", "wall_seconds", "tokens", "padded_tokens", "flops", "total_flos"):
+                for name in (
+                    "train_seconds",
+                    "wall_seconds",
+                    "tokens",
+                    "padded_tokens",
+                    "flops",
+                    "total_flos",
+                ):
                     assert compute[name] > before["compute"][name]
-        spent = [record["compute"]["eval_seconds"] for record in records(folder)[1:] if record["kind"] in ("eval", "reference")]
-        total = sum(spent) + evals[-1]["compute"]["train_seconds"] + evals[-1]["compute"].get("checkpoint_seconds", 0)
+        spent = [
+            record["compute"]["eval_seconds"]
+            for record in records(folder)[1:]
+            if record["kind"] in ("eval", "reference")
+        ]
+        total = (
+            sum(spent)
+            + evals[-1]["compute"]["train_seconds"]
+            + evals[-1]["compute"].get("checkpoint_seconds", 0)
+        )
         assert total == pytest.approx(evals[-1]["compute"]["wall_seconds"], rel=0.02)
 
 
@@ -90,7 +124,9 @@ def test_tokens_are_those_of_the_examples(language_run, workplace):
     tokenizer = AutoTokenizer.from_pretrained(workplace / "llama")
 
     def tokens(examples):
-        return sum(len(tokenizer(f"{example.source} {example.target}")["input_ids"]) + 1 for example in examples)
+        return sum(
+            len(tokenizer(f"{example.source} {example.target}")["input_ids"]) + 1 for example in examples
+        )
 
     last = [record for record in records(language_run)[1:] if record["kind"] == "eval"][-1]
     assert last["epoch"] == 2.0
@@ -134,8 +170,12 @@ def test_metrics_agree_with_a_plain_computation_from_the_checkpoint(kind, workpl
     from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
     folder = request.getfixturevalue(f"{kind}_run")
-    kept = [record["step"] for record in records(folder)[1:] if record["kind"] == "checkpoint" and record["kept"]]
-    record = next(record for record in records(folder)[1:] if record["kind"] == "eval" and record["step"] in kept)
+    kept = [
+        record["step"] for record in records(folder)[1:] if record["kind"] == "checkpoint" and record["kept"]
+    ]
+    record = next(
+        record for record in records(folder)[1:] if record["kind"] == "eval" and record["step"] in kept
+    )
     texts = data.load(settings.load(workplace / f"{kind}.toml"), workplace)
     base = "bert" if kind == "classifier" else "llama"
     tokenizer = AutoTokenizer.from_pretrained(workplace / base)
@@ -148,7 +188,10 @@ def test_metrics_agree_with_a_plain_computation_from_the_checkpoint(kind, workpl
             with torch.no_grad():
                 if kind == "classifier":
                     ids = torch.tensor([tokenizer(example.source)["input_ids"]])
-                    scores, wanted = model(input_ids=ids).logits, torch.tensor([texts.labels.index(example.target)])
+                    scores, wanted = (
+                        model(input_ids=ids).logits,
+                        torch.tensor([texts.labels.index(example.target)]),
+                    )
                 else:
                     prompt, answer = (
                         tokenizer(example.source)["input_ids"],
@@ -160,7 +203,9 @@ def test_metrics_agree_with_a_plain_computation_from_the_checkpoint(kind, workpl
             pairs += list(zip(scores.argmax(-1).tolist(), wanted.tolist(), strict=True))
         metrics = record["metrics"]
         assert metrics[f"{prefix}_loss"] == pytest.approx(np.mean(losses), rel=1e-5)
-        assert metrics[f"{prefix}_accuracy"] == pytest.approx(np.mean([got == wanted for got, wanted in pairs]))
+        assert metrics[f"{prefix}_accuracy"] == pytest.approx(
+            np.mean([got == wanted for got, wanted in pairs])
+        )
         if kind == "classifier":
             f1 = []
             for label in (0, 1):
@@ -195,7 +240,10 @@ def test_a_folder_of_a_run_counts_as_one_run(classifier_run):
 def test_the_same_config_gives_the_same_numbers(classifier_run, collect_run, tmp_path):
     result, folder = collect_run(changed(CLASSIFIER, train={"save_every": 10}), "classifier", tmp_path)
     assert result.exit_code == 0, result.output
-    first, second = ([record["metrics"] for record in records(path)[1:] if record["kind"] == "eval"] for path in (classifier_run, folder))
+    first, second = (
+        [record["metrics"] for record in records(path)[1:] if record["kind"] == "eval"]
+        for path in (classifier_run, folder)
+    )
     assert first == second
 
 
@@ -208,9 +256,14 @@ def test_nothing_in_the_logs_names_the_machine_or_a_place(classifier_run, workpl
         "trainer_state.json",
     ]
     for path in files:
-        content = b"\n".join(re.findall(rb"[ -~]{8,}", path.read_bytes()))  # texts, not numbers that look like a short name
+        content = b"\n".join(
+            re.findall(rb"[ -~]{8,}", path.read_bytes())
+        )  # texts, not numbers that look like a short name
         for secret in (str(workplace), str(Path.home()), socket.gethostname()):
-            assert not re.search(rf"(?<![A-Za-z0-9]){re.escape(secret)}(?![A-Za-z0-9])".encode(), content), (path.name, secret)
+            assert not re.search(rf"(?<![A-Za-z0-9]){re.escape(secret)}(?![A-Za-z0-9])".encode(), content), (
+                path.name,
+                secret,
+            )
 
 
 def test_a_finished_run_is_skipped(classifier_run, collect_run):
@@ -235,16 +288,25 @@ def test_a_run_of_another_config_is_left_alone(language_run, collect_run):
         ({"data": {"file": "nowhere.jsonl"}}, "nowhere.jsonl: no such file or directory"),
         ({"data": {"label": "lable"}}, "has no column 'lable'; it has label, text. Did you mean label?"),
         ({"data": {"label": "{text} again"}}, "has 48 values in 48 training examples; it is no class label"),
-        ({"data": {"train_size": 500}}, "has 120 different examples; train 500, validation 30 and test 20 do not fit into it"),
+        (
+            {"data": {"train_size": 500}},
+            "has 120 different examples; train 500, validation 30 and test 20 do not fit into it",
+        ),
         ({"data": {"where": {"label": "odd"}}}, "the data set is empty where {'label': 'odd'}"),
-        ({"data": {"where": {"label": "good"}, "train_size": 2, "validation_size": 2, "test_size": 0}}, "needs two values"),
+        (
+            {"data": {"where": {"label": "good"}, "train_size": 2, "validation_size": 2, "test_size": 0}},
+            "needs two values",
+        ),
         ({"model": {"path": "llama2"}}, "model.path = 'llama2' cannot be loaded"),
         ({"model": {"path": "./llama2"}}, "model.path = './llama2' is no folder"),
         ({"model": {"path": "bert", "gguf_file": "x.gguf"}}, "model.gguf_file = 'x.gguf' is not in bert"),
-        ({"lora": {"target_modules": ["q_proj"]}}, "its linear modules are classifier, dense, key, query, value"),
+        (
+            {"lora": {"target_modules": ["q_proj"]}},
+            "its linear modules are classifier, dense, key, query, value",
+        ),
         ({"train": {"precision": "bf16", "device": "cpu"}}, "train.precision = 'bf16' needs a GPU"),
     ],
-)  # fmt: skip
+)
 def test_mistakes_are_told_before_training(sections, message, collect_run, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     result, folder = collect_run(changed(CLASSIFIER, **sections), "mistaken")
@@ -263,16 +325,19 @@ def test_a_read_only_folder(collect_run, tmp_path):
 
 
 def test_no_network_is_used_when_all_is_local(workplace, tmp_path):
-    (workplace / "offline.toml").write_text(toml(changed(CLASSIFIER, train={"max_steps": 4, "eval_every": 2, "save_every": 2})))
+    (workplace / "offline.toml").write_text(
+        toml(changed(CLASSIFIER, train={"max_steps": 4, "eval_every": 2, "save_every": 2}))
+    )
     code = (
-        "import sys\n"
-        "def watch(event, arguments):\n"
-        "    if event in ('socket.connect', 'socket.getaddrinfo', 'socket.gethostbyname'): print('network', event, arguments)\n"
-        "sys.addaudithook(watch)\n"
-        f"from collect.cli import main; main(['run', {str(workplace / 'offline.toml')!r}, '--out', {str(tmp_path)!r}])"
+        "import sys\ndef watch(event, arguments):\n    if event in ('socket.connect', 'socket.getaddrinfo',"
+        " 'socket.gethostbyname'): print('network', event, arguments)\nsys.addaudithook(watch)\nfrom"
+        f" collect.cli import main; main(['run', {str(workplace / 'offline.toml')!r}, '--out',"
+        f" {str(tmp_path)!r}])"
     )
     environment = {name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    )
     assert done.stdout == ""
     assert re.fullmatch(r"offline: done \(eval_loss .*\)\n", done.stderr)
 
@@ -284,7 +349,11 @@ def test_a_killed_run_leaves_a_readable_prefix(workplace, tmp_path):
     log = tmp_path / "killed" / "eval_log.jsonl"
     with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
         deadline = time.monotonic() + 90
-        while process.poll() is None and time.monotonic() < deadline and not (log.exists() and log.read_text().count('"eval"') >= 7):
+        while (
+            process.poll() is None
+            and time.monotonic() < deadline
+            and not (log.exists() and log.read_text().count('"eval"') >= 7)
+        ):
             time.sleep(0.02)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
@@ -309,7 +378,9 @@ def cut_short(workplace, tmp_path):
 
     path = workplace / "cut.toml"
     # only the eval log comes near the limit: the model is not written, and the last checkpoint is older
-    path.write_text(toml(changed(CLASSIFIER, lora={"dropout": 0.1}, train={"max_steps": 40, "resume_every": 0})))
+    path.write_text(
+        toml(changed(CLASSIFIER, lora={"dropout": 0.1}, train={"max_steps": 40, "resume_every": 0}))
+    )
     command = [sys.executable, "-m", "collect", "run", str(path), "--out", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=limit)
     return done, path, tmp_path / "cut"
@@ -318,11 +389,17 @@ def cut_short(workplace, tmp_path):
 def test_a_full_disk_is_one_sentence_and_what_was_written_stays(cut_short, collect_run):
     done, _, folder = cut_short
     assert done.returncode == 2
-    assert re.fullmatch(r"Error: .*(eval_log.jsonl|step_signals.bin|writing).*: file too large\n", done.stderr)
+    assert re.fullmatch(
+        r"Error: .*(eval_log.jsonl|step_signals.bin|writing).*: file too large\n", done.stderr
+    )
     (run,) = eval_log.FORMAT.load([folder / "eval_log.jsonl"], "cut").runs
     before = run.curve("eval_loss", "min").values.tolist()
     assert len(before) >= 1
-    result, _ = collect_run(changed(CLASSIFIER, lora={"dropout": 0.1}, train={"max_steps": 40, "resume_every": 0}), "cut", folder.parent)
+    result, _ = collect_run(
+        changed(CLASSIFIER, lora={"dropout": 0.1}, train={"max_steps": 40, "resume_every": 0}),
+        "cut",
+        folder.parent,
+    )
     assert result.exit_code == 0, result.output
     (run,) = eval_log.FORMAT.load([folder / "eval_log.jsonl"], "cut").runs
     assert run.meta["complete"]
@@ -345,7 +422,10 @@ def test_a_run_is_resumed_from_its_folder_alone(cut_short, workplace):
     ("make", "message"),
     [
         (lambda folder: None, "holds no eval_log.jsonl; it must be the folder of a run of collect"),
-        (lambda folder: EvalLog(folder).log(1, {"eval_loss": 1.0}), "says no config; only a run of collect can be resumed by it"),
+        (
+            lambda folder: EvalLog(folder).log(1, {"eval_loss": 1.0}),
+            "says no config; only a run of collect can be resumed by it",
+        ),
     ],
 )
 def test_what_cannot_be_resumed(make, message, tmp_path):
@@ -370,8 +450,18 @@ def test_two_processes_do_not_train_the_same_run(workplace, collect_run, tmp_pat
 
 
 def test_an_interrupt_is_one_sentence(workplace, tmp_path):
-    (workplace / "stopped.toml").write_text(toml(changed(CLASSIFIER, train={"max_steps": 2000, "eval_every": 2})))
-    command = [sys.executable, "-m", "collect", "run", str(workplace / "stopped.toml"), "--out", str(tmp_path)]
+    (workplace / "stopped.toml").write_text(
+        toml(changed(CLASSIFIER, train={"max_steps": 2000, "eval_every": 2}))
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "collect",
+        "run",
+        str(workplace / "stopped.toml"),
+        "--out",
+        str(tmp_path),
+    ]
     # the tests may run in the background of a shell, which lets its children ignore the signal
     listen = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=listen) as process:
@@ -385,7 +475,13 @@ def test_an_interrupt_is_one_sentence(workplace, tmp_path):
 
 
 def test_a_rate_that_is_reduced_on_a_plateau_is_marked_as_such(collect_run):
-    plateau = {"scheduler": "reduce-on-plateau", "plateau_patience": 0, "plateau_factor": 0.5, "learning_rate": 0.5, "max_steps": 40}
+    plateau = {
+        "scheduler": "reduce-on-plateau",
+        "plateau_patience": 0,
+        "plateau_factor": 0.5,
+        "learning_rate": 0.5,
+        "max_steps": 40,
+    }
     result, folder = collect_run(changed(CLASSIFIER, train=plateau), "plateau")
     assert result.exit_code == 0, result.output
     header, *rest = records(folder)
@@ -395,7 +491,8 @@ def test_a_rate_that_is_reduced_on_a_plateau_is_marked_as_such(collect_run):
     rates = [record["train"]["learning_rate"] for record in evals]
     assert set(rates) <= {0.5 * 0.5**power for power in range(10)}
     assert rates[-1] < 0.5
-    # patience 0: the rate is halved after each eval that is not better than the best before (by torch's relative threshold)
+    # patience 0: the rate is halved after each eval that is not better than the best before (by torch's
+    # relative threshold)
     best, rate = np.inf, 0.5
     for record in evals:
         assert record["train"]["learning_rate"] == rate
@@ -408,9 +505,14 @@ def test_a_rate_that_is_reduced_on_a_plateau_is_marked_as_such(collect_run):
 
 def test_checkpointed_gradients_give_the_same_training(collect_run, classifier_run):
     """Activations are computed again, with the same random numbers, instead of being kept."""
-    result, folder = collect_run(changed(CLASSIFIER, train={"save_every": 10, "gradient_checkpointing": True}), "rethought")
+    result, folder = collect_run(
+        changed(CLASSIFIER, train={"save_every": 10, "gradient_checkpointing": True}), "rethought"
+    )
     assert result.exit_code == 0, result.output
-    first, second = ([record for record in records(path) if record.get("kind") == "eval"] for path in (classifier_run, folder))
+    first, second = (
+        [record for record in records(path) if record.get("kind") == "eval"]
+        for path in (classifier_run, folder)
+    )
     for one, other in zip(first, second, strict=True):
         assert other["metrics"] == pytest.approx(one["metrics"], rel=1e-5)
     # the forward pass of the layers is done twice
@@ -433,7 +535,10 @@ def test_the_memory_trial_changes_nothing(classifier_run, collect_run, monkeypat
     result, folder = collect_run(changed(CLASSIFIER, train={"save_every": 10}), "classifier", tmp_path)
     assert result.exit_code == 0, result.output
     assert tried == [True]
-    first, second = ([record for record in records(path) if record.get("kind") == "eval"] for path in (classifier_run, folder))
+    first, second = (
+        [record for record in records(path) if record.get("kind") == "eval"]
+        for path in (classifier_run, folder)
+    )
     for key in ("metrics", "signals", "modules"):
         assert [one[key] for one in first] == [other[key] for other in second]
     assert [one["compute"]["flops"] for one in first] == [other["compute"]["flops"] for other in second]
@@ -450,21 +555,31 @@ def test_memory_that_does_not_suffice_is_one_sentence(collect_run, monkeypatch):
     monkeypatch.setattr(collect.trainer.Sets, "train", too_large)
     result, _ = collect_run(CLASSIFIER, "large")
     assert result.exit_code == 2
-    assert "the GPU's memory is too small for train.batch_size = 8, train.eval_batch_size = 7 and data.max_length = 16" in result.stderr
+    assert (
+        "the GPU's memory is too small for train.batch_size = 8, train.eval_batch_size = 7 and"
+        " data.max_length = 16" in result.stderr
+    )
     assert len(result.stderr.splitlines()) == 1
 
 
 def test_without_the_extra_the_error_says_what_to_install(workplace):
     path = workplace / "extra.toml"
     path.write_text(toml(CLASSIFIER))
-    code = f"import sys; sys.modules['peft'] = None; from collect.cli import main; main(['run', {str(path)!r}, '--out', 'logs'])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=workplace, check=False)
+    code = (
+        f"import sys; sys.modules['peft'] = None; from collect.cli import main; main(['run', {str(path)!r},"
+        " '--out', 'logs'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=workplace, check=False
+    )
     assert done.returncode == 2
     assert done.stderr == "Error: peft is not installed; pip install 'stop-replay[collect]'\n"
 
 
 @pytest.mark.parametrize("code", ["import collect", "from collect.cli import main; main(['run', '--help'])"])
 def test_starting_is_cheap(code):
-    done = subprocess.run([sys.executable, "-X", "importtime", "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", code], capture_output=True, text=True, check=True
+    )
     for heavy in ("torch", "transformers", "peft", "pandas"):
         assert not re.search(rf"\| +{heavy}$", done.stderr, re.MULTILINE)

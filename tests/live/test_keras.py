@@ -30,7 +30,13 @@ def fit(callbacks, *, begin=0, epochs=EPOCHS):
     model.compile(optimizer="sgd", loss="mse")
     data = np.ones((4, 1))
     return model.fit(
-        data, data, validation_data=(data, data), initial_epoch=begin, epochs=epochs, verbose=0, callbacks=[Script(), *callbacks]
+        data,
+        data,
+        validation_data=(data, data),
+        initial_epoch=begin,
+        epochs=epochs,
+        verbose=0,
+        callbacks=[Script(), *callbacks],
     ).history
 
 

@@ -39,10 +39,19 @@ def fit(folder, callbacks, *, logger=False, epochs=EPOCHS, checkpoint=None):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         trainer = lightning.Trainer(
-            max_epochs=epochs, accelerator="cpu", logger=logger, callbacks=callbacks, enable_progress_bar=False, enable_model_summary=False,
-            default_root_dir=folder, enable_checkpointing=False, log_every_n_steps=1,
-        )  # fmt: skip
-        trainer.fit(Module(), data, data, ckpt_path=checkpoint, **({"weights_only": False} if checkpoint else {}))
+            max_epochs=epochs,
+            accelerator="cpu",
+            logger=logger,
+            callbacks=callbacks,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            default_root_dir=folder,
+            enable_checkpointing=False,
+            log_every_n_steps=1,
+        )
+        trainer.fit(
+            Module(), data, data, ckpt_path=checkpoint, **({"weights_only": False} if checkpoint else {})
+        )
     return trainer
 
 

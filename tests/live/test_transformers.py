@@ -37,9 +37,17 @@ def trainer(folder, callbacks=(), **arguments):
     """A Trainer whose evals give the scripted scores by step, in two data sets."""
     data = tiny.data()
     options = {
-        "max_steps": len(SCORES), "eval_strategy": "steps", "eval_steps": 1, "save_strategy": "no", "report_to": [], "learning_rate": 0.1,
-        "per_device_train_batch_size": 2, "disable_tqdm": True, "use_cpu": True, "logging_steps": 1,
-    }  # fmt: skip
+        "max_steps": len(SCORES),
+        "eval_strategy": "steps",
+        "eval_steps": 1,
+        "save_strategy": "no",
+        "report_to": [],
+        "learning_rate": 0.1,
+        "per_device_train_batch_size": 2,
+        "disable_tqdm": True,
+        "use_cpu": True,
+        "logging_steps": 1,
+    }
     made = transformers.Trainer(
         tiny.model(),
         transformers.TrainingArguments(str(folder), **{**options, **arguments}),
@@ -115,18 +123,29 @@ def test_a_stopped_log_is_read_back_with_its_reason(tmp_path):
     assert json.loads((tmp_path / "trainer_state.json").read_text())["log_history"][-2]["stop_reason"]
 
 
-@pytest.mark.parametrize("scores", [[0.1, 0.2, 0.6, 0.5, 0.4, 0.4], [0.1, 0.6, 0.5, 0.5, 0.5, 0.5], [0.6, 0.5, 0.4, 0.3, 0.2, 0.1]])
+@pytest.mark.parametrize(
+    "scores", [[0.1, 0.2, 0.6, 0.5, 0.4, 0.4], [0.1, 0.6, 0.5, 0.5, 0.5, 0.5], [0.6, 0.5, 0.4, 0.3, 0.2, 0.1]]
+)
 def test_the_checkpoint_that_a_trainer_loads(scores, tmp_path, monkeypatch):
-    """With save_steps twice eval_steps, load_best_model_at_end may load a worse one than the best, or none."""
+    """With save_steps twice eval_steps, load_best_model_at_end may load a worse one than the best, or
+    none."""
     monkeypatch.setattr("tests.live.test_transformers.SCORES", scores)
     live = trainer(
-        tmp_path, [transformers.EarlyStoppingCallback(3)], save_strategy="steps", save_steps=2, load_best_model_at_end=True,
-        metric_for_best_model="score", greater_is_better=True, max_steps=len(scores),
-    )  # fmt: skip
+        tmp_path,
+        [transformers.EarlyStoppingCallback(3)],
+        save_strategy="steps",
+        save_steps=2,
+        load_best_model_at_end=True,
+        metric_for_best_model="score",
+        greater_is_better=True,
+        max_steps=len(scores),
+    )
     live.train()
     saved = [float(step % 2 == 0) for step in range(1, len(scores) + 1)]
     made = replay.Run("r", {"step": range(1, len(scores) + 1), "eval_score": scores, "saved": saved})
-    (row,) = replay.simulate([made], ["transformers:patience=3"], monitor="eval_score", mode="max", keep="transformers").to_dict("records")
+    (row,) = replay.simulate(
+        [made], ["transformers:patience=3"], monitor="eval_score", mode="max", keep="transformers"
+    ).to_dict("records")
     loaded = live.state.best_model_checkpoint
     assert row["stopped_step"] == live.state.global_step
     assert row["kept_step"] == (live.state.global_step if loaded is None else int(loaded.rsplit("-", 1)[1]))
@@ -146,11 +165,12 @@ class Kill(transformers.TrainerCallback):
             os.kill(os.getpid(), signal.SIGKILL)
 
 trainer({folder!r}, [StopCallback("patience=4", monitor="eval_score", mode="max"), Kill()], save_strategy="steps", save_steps=3).train()
-"""
+"""  # noqa: E501
 
 
 def test_a_killed_and_resumed_trainer_stops_at_the_same_eval(full, tmp_path):
-    """The counter stands at 1 of 4 where the checkpoint is: transformers' own callback would begin it anew."""
+    """The counter stands at 1 of 4 where the checkpoint is: transformers' own callback would begin it
+    anew."""
     from pathlib import Path
 
     expected = replay.simulate(replay.load(full), ["patience=4"], monitor="eval_score", mode="max").iloc[0]
@@ -167,10 +187,20 @@ def test_a_killed_and_resumed_trainer_stops_at_the_same_eval(full, tmp_path):
 
 def test_a_training_that_was_stopped_stops_again(tmp_path):
     """Resuming its last checkpoint does not train on as if nothing had been."""
-    live = trainer(tmp_path, [StopCallback("patience=1", monitor="eval_score", mode="max")], save_strategy="steps", save_steps=1)
+    live = trainer(
+        tmp_path,
+        [StopCallback("patience=1", monitor="eval_score", mode="max")],
+        save_strategy="steps",
+        save_steps=1,
+    )
     live.train()
     assert live.state.global_step == 3
-    again = trainer(tmp_path, [StopCallback("patience=1", monitor="eval_score", mode="max")], save_strategy="steps", save_steps=1)
+    again = trainer(
+        tmp_path,
+        [StopCallback("patience=1", monitor="eval_score", mode="max")],
+        save_strategy="steps",
+        save_steps=1,
+    )
     again.train(resume_from_checkpoint=str(tmp_path / "checkpoint-3"))
     assert again.state.global_step == 4
     assert sum("stop_policy" in row for row in again.state.log_history) == 1

@@ -1,4 +1,5 @@
-"""Verify: what is asked live eval by eval agrees with the replay, and a rule that looks ahead is found out."""
+"""Verify: what is asked live eval by eval agrees with the replay, and a rule that looks ahead is found
+out."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +11,9 @@ from click.testing import CliRunner
 
 import replay
 from replay.cli import cli
+from replay.data.run import Run
 from replay.live.verify import until, verify
 from replay.policies.base import Policy, Trace
-from replay.run import Run
 
 SAMPLES = Path(__file__).parents[2] / "sample_logs"
 RUNS = sorted(path.parent for path in SAMPLES.glob("*/eval_log.jsonl"))
@@ -34,7 +35,10 @@ def test_live_and_replay_stop_the_sample_runs_at_the_same_eval(policy):
     for folder in RUNS[::5]:
         (run,) = replay.load(folder)
         checked = verify(run, replay.parse_policy(policy), monitor="eval_loss")
-        assert [one.asked for one in checked] == ["the log, cut off after each eval", "transformers' StopCallback"]
+        assert [one.asked for one in checked] == [
+            "the log, cut off after each eval",
+            "transformers' StopCallback",
+        ]
         assert all(one.same for one in checked), (folder.name, checked)
 
 
@@ -77,7 +81,9 @@ def test_the_command():
     assert "same" in result.stdout
     assert max(map(len, result.stdout.splitlines())) <= 80
     assert result.stderr.endswith("the same\n")
-    result = CliRunner().invoke(cli, ["verify", str(RUNS[0]), "--policy", "patience=3", "--monitor", "val_loss"])
+    result = CliRunner().invoke(
+        cli, ["verify", str(RUNS[0]), "--policy", "patience=3", "--monitor", "val_loss"]
+    )
     assert result.exit_code == 2
     assert "no metric 'val_loss'" in result.stderr
 

@@ -6,19 +6,40 @@ import random
 import numpy as np
 from hypothesis import strategies as st
 
+from replay.data.curve import CurveBatch, pad
 from replay.policies import POLICIES
 from replay.policies.base import parameters
-from replay.policies.combine import Modified
-from replay.run import CurveBatch, pad
+from replay.policies.modify import Modified
 
 # few distinct values, so that ties and exact boundaries are common
 VALUES = st.one_of(
-    st.sampled_from([0.0, 0.1, 0.2, 0.25, 0.3, 0.5, 0.7, 0.75, 0.8, 0.9, 1.0, -0.5, -1.0, 1 - 1e-9, math.nan, math.inf, -math.inf]),
+    st.sampled_from(
+        [
+            0.0,
+            0.1,
+            0.2,
+            0.25,
+            0.3,
+            0.5,
+            0.7,
+            0.75,
+            0.8,
+            0.9,
+            1.0,
+            -0.5,
+            -1.0,
+            1 - 1e-9,
+            math.nan,
+            math.inf,
+            -math.inf,
+        ]
+    ),
     st.floats(-2, 2),
     st.floats(allow_nan=True, allow_infinity=True),
 )
 MODES = st.sampled_from(["min", "max"])
-# companions, by the name under which a policy asks for them: mostly falling or settling, with all that a log may hold
+# companions, by the name under which a policy asks for them: mostly falling or settling, with all that a log
+# may hold
 COMPANIONS = {
     "planned_steps": [300.0],
     "learning_rate": [1.0, 1.0, 0.5, 0.5, 0.6, 0.25, 0.1, 2.0, 0.0, math.nan],
@@ -26,7 +47,24 @@ COMPANIONS = {
     "signals/stable_rank": [1.0, 1.0, 1.25, 1.3, 2.0, 0.0, math.nan],
     "eval_generic_loss": [1.0, 1.0, 1.1, 1.25, 1.5, 2.0, math.nan, math.inf],
     "reference:eval_generic_loss": [1.0],
-    "train_loss": [1.0, 0.9, 0.8, 0.75, 0.5, 0.5, 0.25, 0.1, 1e-9, 2.0, 1.0, 0.7, 0.0, -0.5, math.nan, math.inf],
+    "train_loss": [
+        1.0,
+        0.9,
+        0.8,
+        0.75,
+        0.5,
+        0.5,
+        0.25,
+        0.1,
+        1e-9,
+        2.0,
+        1.0,
+        0.7,
+        0.0,
+        -0.5,
+        math.nan,
+        math.inf,
+    ],
 }
 STEP_SIGNALS = ("step_signals:weight_change_l1:0.3:1", "step_signals:gradient_change_l1:0.3:1")
 
@@ -40,9 +78,15 @@ def runs(draw, most=4, longest=14):
         first = draw(st.sampled_from([0, 1, 100]))
         gaps = draw(st.lists(st.integers(1, 50), min_size=len(values), max_size=len(values)))
         steps = [float(first + sum(gaps[:index])) for index in range(len(values))]
-        along = {"steps": steps, "epoch": [step / 64 for step in steps], "used": [3 * step + index for index, step in enumerate(steps)]}
+        along = {
+            "steps": steps,
+            "epoch": [step / 64 for step in steps],
+            "used": [3 * step + index for index, step in enumerate(steps)],
+        }
         along["tokens"] = [64 * step + index for index, step in enumerate(steps)]
-        chance = random.Random(draw(st.integers(0, 2**16)))  # one draw for all of them: hypothesis takes its time for each
+        chance = random.Random(
+            draw(st.integers(0, 2**16))
+        )  # one draw for all of them: hypothesis takes its time for each
         for name, numbers in COMPANIONS.items():
             along[name] = [chance.choice(numbers) for _ in values]
         for name in STEP_SIGNALS:
@@ -79,7 +123,9 @@ def _parameter(item):
     if item.name == "monitor":
         return st.sampled_from(["val_loss", "eval_loss"])
     if str(item.type) == "int":
-        low = 1 if minimum is None else int(minimum)  # a patience without a bound refuses 0 in words of its own, or is off there
+        low = (
+            1 if minimum is None else int(minimum)
+        )  # a patience without a bound refuses 0 in words of its own, or is off there
         return st.integers(low, max(4, low + 2))
     if item.name in ("alpha", "share"):
         return st.just(item.default)  # they are in the name of the companion
@@ -106,12 +152,20 @@ def plain_policies(draw, kinds=None):
 
 
 def mirrors(policy):
-    """Whether the rule is the same for min as for max with the sign turned: no parameter has the metric's sign, no formula differs."""
+    """Whether the rule is the same for min as for max with the sign turned: no parameter has the metric's
+    sign, no formula differs."""
     if hasattr(policy, "policy"):
         return mirrors(policy.policy)
     if hasattr(policy, "parts"):
         return all(mirrors(part) for part in policy.parts)
-    signed = ("target", "divergence", "baseline", "stopping_threshold", "divergence_threshold", "metric_threshold")
+    signed = (
+        "target",
+        "divergence",
+        "baseline",
+        "stopping_threshold",
+        "divergence_threshold",
+        "metric_threshold",
+    )
     return not (
         any(getattr(policy, name, None) is not None for name in signed)
         or getattr(policy, "threshold_mode", "abs") == "rel"
@@ -127,7 +181,9 @@ def modified_policies(draw):
     return Modified(
         draw(plain_policies()),
         every=draw(st.integers(1, 3)),
-        smooth=draw(st.sampled_from(["none", "ema:0.3", "ema:1", "mean:1", "mean:3", "median:2", "median:3"])),
+        smooth=draw(
+            st.sampled_from(["none", "ema:0.3", "ema:1", "mean:1", "mean:3", "median:2", "median:3"])
+        ),
         start=draw(st.sampled_from([0.0, 0.0, 1.0, 2.0, 3.0, 100.0, "lr_warmup"])),
         reset_on=draw(st.sampled_from(["none", "none", "lr_drop"])),
     )

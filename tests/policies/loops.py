@@ -1,8 +1,8 @@
-"""Every policy once more as a plain loop over one run, written from its definition and sharing no code with replay.
+"""Every policy once more as a plain loop over one run, written from its definition and sharing no code with
+replay.
 
-Each takes the policy, the values, the mode and the companions (``steps``, ``epoch``, ``used``), and gives the 1-based
-eval at which it stops, or None. The contract test demands one for every policy of the table.
-"""
+Each takes the policy, the values, the mode and the companions (``steps``, ``epoch``, ``used``), and gives the
+1-based eval at which it stops, or None. The contract test demands one for every policy of the table."""
 
 import collections
 import ctypes
@@ -20,9 +20,12 @@ def _better(mode):
 
 def _places(policy, values, along):
     """How far each eval is, in the policy's unit."""
-    return {"evals": range(1, len(values) + 1), "steps": along["steps"], "epochs": along["epoch"], "tokens": along.get("tokens")}[
-        policy.unit
-    ]
+    return {
+        "evals": range(1, len(values) + 1),
+        "steps": along["steps"],
+        "epochs": along["epoch"],
+        "tokens": along.get("tokens"),
+    }[policy.unit]
 
 
 def patience(policy, values, mode, along):
@@ -90,7 +93,9 @@ def nonfinite(policy, values, mode, along):
 
 
 def budget(policy, values, mode, along):
-    used = {"steps": along["steps"], "epochs": along["epoch"], "evals": range(1, len(values) + 1)}.get(policy.unit, along["used"])
+    used = {"steps": along["steps"], "epochs": along["epoch"], "evals": range(1, len(values) + 1)}.get(
+        policy.unit, along["used"]
+    )
     for number, spent in enumerate(used, 1):
         if spent >= policy.budget:
             return number
@@ -120,7 +125,11 @@ def pq(policy, values, mode, along):
         train = along["train_loss"][end - policy.strip : end]
         if any(error <= 0 for error in errors) or any(loss <= 0 for loss in train):
             continue
-        if math.isnan(values[end - 1]) or min(errors) == math.inf or not all(math.isfinite(loss) for loss in train):
+        if (
+            math.isnan(values[end - 1])
+            or min(errors) == math.inf
+            or not all(math.isfinite(loss) for loss in train)
+        ):
             continue
         loss = 100 * (values[end - 1] / min(errors) - 1)
         total = 0.0
@@ -153,13 +162,19 @@ def noise(policy, values, mode, along):
         if known:
             sizes = sorted(
                 math.inf if math.isnan(size) else size
-                for size in (abs(a - 2 * b + c) for a, b, c in zip(finite, finite[1:], finite[2:], strict=False))
+                for size in (
+                    abs(a - 2 * b + c) for a, b, c in zip(finite, finite[1:], finite[2:], strict=False)
+                )
             )
             half = len(sizes) // 2
             median = sizes[half] if len(sizes) % 2 else (sizes[half - 1] + sizes[half]) / 2
             needed = policy.noise * (1.4826 / 6**0.5 * median)
         if reference is None:
-            better = not math.isnan(value) and value != (math.inf if mode == "min" else -math.inf) and needed != math.inf
+            better = (
+                not math.isnan(value)
+                and value != (math.inf if mode == "min" else -math.inf)
+                and needed != math.inf
+            )
             better = better and not math.isnan(needed)
         else:
             better = (reference - value if mode == "min" else value - reference) > needed
@@ -203,7 +218,11 @@ def slope(policy, values, mode, along):
         if n < 4:
             continue
         if policy.method == "theil-sen":
-            slopes = sorted((points[j][1] - points[i][1]) / (points[j][0] - points[i][0]) for i in range(n) for j in range(i + 1, n))
+            slopes = sorted(
+                (points[j][1] - points[i][1]) / (points[j][0] - points[i][0])
+                for i in range(n)
+                for j in range(i + 1, n)
+            )
             groups = collections.Counter(value for _, value in points).values()
             variance = (n * (n - 1) * (2 * n + 5) - sum(t * (t - 1) * (2 * t + 5) for t in groups)) / 18
             spread = statistics.NormalDist().inv_cdf(policy.confidence) * math.sqrt(variance)
@@ -260,10 +279,22 @@ def extrapolate(policy, values, mode, along):
     for number in range(1, len(values) + 1):
         end = policy.horizon or along["planned_steps"][number - 1]
         so_far = [value if mode == "min" else -value for value in values[:number]]
-        points = [(step, value) for step, value in zip(along["steps"], so_far, strict=False) if step > 0 and math.isfinite(value)]
+        points = [
+            (step, value)
+            for step, value in zip(along["steps"], so_far, strict=False)
+            if step > 0 and math.isfinite(value)
+        ]
         if policy.fit == "best":
-            finite = [(step, value) for step, value in zip(along["steps"], so_far, strict=False) if math.isfinite(value)]
-            points = [(step, min(value for _, value in finite[: at + 1])) for at, (step, _) in enumerate(finite) if step > 0]
+            finite = [
+                (step, value)
+                for step, value in zip(along["steps"], so_far, strict=False)
+                if math.isfinite(value)
+            ]
+            points = [
+                (step, min(value for _, value in finite[: at + 1]))
+                for at, (step, _) in enumerate(finite)
+                if step > 0
+            ]
         n = len(points)
         if n < policy.min_evals or along["steps"][number - 1] >= end:
             continue
@@ -282,7 +313,11 @@ def extrapolate(policy, values, mode, along):
             lever = 1 + 1 / n + (away * away / xx if b else 0.0)
             fits.append((sum(one * one for one in off), y_mean + b * away, lever))
         least = min((rest for rest, _, _ in fits if not math.isnan(rest)), default=math.nan)
-        hopes = [guess - t * math.sqrt(least / (n - 3) * lever) for rest, guess, lever in fits if rest <= least * (1 + t * t / (n - 3))]
+        hopes = [
+            guess - t * math.sqrt(least / (n - 3) * lever)
+            for rest, guess, lever in fits
+            if rest <= least * (1 + t * t / (n - 3))
+        ]
         if hopes and min(value for value in so_far if math.isfinite(value)) - min(hopes) <= policy.min_delta:
             return number
     return None
@@ -294,7 +329,12 @@ def adapter(policy, values, mode, along):
         settled = change < policy.adapter
         if policy.rank:
             ranks = along["signals/stable_rank"]
-            settled = settled and index > 0 and ranks[index - 1] != 0 and abs(ranks[index] / ranks[index - 1] - 1) < policy.rank
+            settled = (
+                settled
+                and index > 0
+                and ranks[index - 1] != 0
+                and abs(ranks[index] / ranks[index - 1] - 1) < policy.rank
+            )
         row = row + 1 if settled else 0
         if row >= policy.patience:
             return index + 1
@@ -329,7 +369,8 @@ def never(policy, values, mode, along):
 
 
 def _counting(values, limit, improves, after=None, before=None):
-    """Counts evals since an improvement; ``improves(value, best)``, best None at first; ``after(value, best)`` where there is none."""
+    """Counts evals since an improvement; ``improves(value, best)``, best None at first; ``after(value,
+    best)`` where there is none."""
     best, counter = before, 0
     for number, value in enumerate(values, 1):
         if improves(value, best):
@@ -382,13 +423,17 @@ def tutorial(policy, values, mode, along):
 
 
 def llamafactory(policy, values, mode, along):
-    return transformers(SimpleNamespace(patience=policy.early_stopping_steps, threshold=0.0), values, mode, along)
+    return transformers(
+        SimpleNamespace(patience=policy.early_stopping_steps, threshold=0.0), values, mode, along
+    )
 
 
 def axolotl(policy, values, mode, along):
     if policy.early_stopping_patience == 0:
         return None
-    return transformers(SimpleNamespace(patience=policy.early_stopping_patience, threshold=0.0), values, mode, along)
+    return transformers(
+        SimpleNamespace(patience=policy.early_stopping_patience, threshold=0.0), values, mode, along
+    )
 
 
 def keras(policy, values, mode, along):
@@ -459,14 +504,22 @@ def optuna_patient(policy, values, mode, along):
         recent = [value for value in values[number - wait : number] if value == value]
         if not before or not recent:
             continue
-        if min(before) + policy.min_delta < min(recent) if mode == "min" else max(before) - policy.min_delta > max(recent):
+        if (
+            min(before) + policy.min_delta < min(recent)
+            if mode == "min"
+            else max(before) - policy.min_delta > max(recent)
+        ):
             return number
     return None
 
 
 def xgboost(policy, values, mode, along):
     d = policy.min_delta
-    return _counting(values, policy.rounds, lambda v, best: best is None or (best - d > v if mode == "min" else v - d > best))
+    return _counting(
+        values,
+        policy.rounds,
+        lambda v, best: best is None or (best - d > v if mode == "min" else v - d > best),
+    )
 
 
 def lightgbm(policy, values, mode, along):
@@ -474,7 +527,9 @@ def lightgbm(policy, values, mode, along):
         return None
     best = best_iteration = None
     for iteration, value in enumerate(values):
-        if best is None or (value < best - policy.min_delta if mode == "min" else value > best + policy.min_delta):
+        if best is None or (
+            value < best - policy.min_delta if mode == "min" else value > best + policy.min_delta
+        ):
             best, best_iteration = value, iteration
         if iteration - best_iteration >= policy.stopping_rounds:
             return iteration + 1
@@ -482,7 +537,11 @@ def lightgbm(policy, values, mode, along):
 
 
 def catboost(policy, values, mode, along):
-    threshold = 1.0 if policy.od_type == "Iter" or (policy.od_type == "auto" and policy.od_pval is None) else policy.od_pval
+    threshold = (
+        1.0
+        if policy.od_type == "Iter" or (policy.od_type == "auto" and policy.od_pval is None)
+        else policy.od_pval
+    )
     if not threshold:
         return None
     errors, most, expected, since = [], None, 0.0, 0
@@ -682,7 +741,11 @@ def modified(policy, values, mode, along):
     smoothed = smooth(policy.smooth, [values[index] for index in made])
     rate = [along["learning_rate"][index] for index in made]
     if policy.start == "lr_warmup":
-        ends = [n for n in range(1, len(made)) if math.isfinite(rate[n - 1]) and rate[n - 1] > 0 and rate[n] <= rate[n - 1]]
+        ends = [
+            n
+            for n in range(1, len(made))
+            if math.isfinite(rate[n - 1]) and rate[n - 1] > 0 and rate[n] <= rate[n - 1]
+        ]
         looked = list(range(ends[0], len(made))) if ends else []
     else:
         place = {

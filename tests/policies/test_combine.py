@@ -5,8 +5,8 @@ import pytest
 
 import replay
 from replay import parse_policy
+from replay.data.curve import Curve, CurveBatch
 from replay.errors import PolicyError
-from replay.run import Curve, CurveBatch
 
 
 def test_thinning_stops_at_an_eval_that_is_made():
@@ -18,7 +18,12 @@ def test_thinning_stops_at_an_eval_that_is_made():
 def test_warm_up_values_never_become_the_reference():
     assert parse_policy("patience=2").stop_eval([0.1, 0.9, 0.8, 0.7, 0.6]) == 3
     assert parse_policy("patience=2,start=2").stop_eval([0.1, 0.9, 0.8, 0.7, 0.6]) is None
-    assert parse_policy("patience=100,unit=steps,start=200").stop_eval([0.1, 0.9, 0.8, 0.85, 0.9], steps=[100, 200, 300, 400, 500]) == 4
+    assert (
+        parse_policy("patience=100,unit=steps,start=200").stop_eval(
+            [0.1, 0.9, 0.8, 0.85, 0.9], steps=[100, 200, 300, 400, 500]
+        )
+        == 4
+    )
 
 
 @pytest.mark.parametrize(
@@ -74,7 +79,9 @@ def test_a_metric_that_some_evals_lack_is_passed_over():
 def test_both_modes_for_one_metric_are_refused():
     run = _run(eval_loss=[1.0, 0.9])
     with pytest.raises(PolicyError, match="both modes"):
-        replay.simulate([run], ["patience=1,monitor=eval_loss,mode=min | patience=1,monitor=eval_loss,mode=max"])
+        replay.simulate(
+            [run], ["patience=1,monitor=eval_loss,mode=min | patience=1,monitor=eval_loss,mode=max"]
+        )
 
 
 def test_each_at_its_own_time():
@@ -106,7 +113,9 @@ def test_unless_forbids_from_then_on():
 
 
 def test_combinators_nest_to_any_depth():
-    rule = parse_policy("(patience=1 && target=0.5) & budget=4 | patience=9 unless (nonfinite unless target=0)")
+    rule = parse_policy(
+        "(patience=1 && target=0.5) & budget=4 | patience=9 unless (nonfinite unless target=0)"
+    )
     assert rule.stop_eval([1.0, 1.1, 0.5, 0.4, 0.3]) == 4
     assert rule.stop_eval([1.0, 1.1, 0.5, math.nan, 0.3]) is None  # nonfinite forbids it
     assert "patience=1 && target=0.5" in rule.decide([1.0, 1.1, 0.5, 0.4]).reason
@@ -116,7 +125,9 @@ def test_what_is_undefined_is_refused_only_where_it_decides():
     with pytest.raises(PolicyError, match="-1 at step 2"):
         parse_policy("patience=1 unless gl").stop_eval([1.0, -1.0, -1.0])
     assert parse_policy("patience=1 unless gl=9").stop_eval([1.0, 1.0, -1.0]) == 2
-    assert parse_policy("gl unless target=0.9").stop_eval([0.9, -1.0]) is None  # forbidden whatever gl would say
+    assert (
+        parse_policy("gl unless target=0.9").stop_eval([0.9, -1.0]) is None
+    )  # forbidden whatever gl would say
     with pytest.raises(PolicyError, match="-1 at step 2"):
         parse_policy("gl && patience=1").stop_eval([1.0, -1.0, -1.0])
     assert parse_policy("gl && patience=1").stop_eval([1.0, 2.0, -1.0]) == 2
@@ -126,18 +137,25 @@ WARM = [0.25, 0.5, 1.0, 1.0, 0.5, 0.2]
 
 
 def test_start_after_the_warm_up_of_the_learning_rate():
-    """The rate rises up to eval 3; eval 4 is the first not above the one before, and the first that is looked at."""
+    """The rate rises up to eval 3; eval 4 is the first not above the one before, and the first that is looked
+    at."""
     rule = parse_policy("patience=2,start=lr_warmup")
     assert rule.needs == ("learning_rate",)
     values = [1.0, 1.1, 1.2, 1.3, 1.4, 1.5]
     assert rule.stop_eval(values, columns={"learning_rate": WARM}) == 6
     assert parse_policy("patience=2").stop_eval(values) == 3
-    assert rule.decide(values[:3], columns={"learning_rate": WARM[:3]}).reason == "not looked at (start=lr_warmup)"
+    assert (
+        rule.decide(values[:3], columns={"learning_rate": WARM[:3]}).reason
+        == "not looked at (start=lr_warmup)"
+    )
     assert rule.decide(values[:4], columns={"learning_rate": WARM[:4]}).reason == "first value: the reference"
     # a constant rate has risen by eval 2; one that is not known, or 0, says nothing
     assert rule.stop_eval(values, columns={"learning_rate": [1.0] * 6}) == 4
     assert rule.stop_eval(values, columns={"learning_rate": [math.nan, 0.0, 0.0, 1.0, 1.0, 0.9]}) is None
-    assert rule.stop_eval([*values, 1.6], columns={"learning_rate": [math.nan, 0.0, 0.0, 1.0, 1.0, 0.9, 0.8]}) == 7
+    assert (
+        rule.stop_eval([*values, 1.6], columns={"learning_rate": [math.nan, 0.0, 0.0, 1.0, 1.0, 0.9, 0.8]})
+        == 7
+    )
     # warm restarts later on do not hide anything again
     assert rule.stop_eval(values, columns={"learning_rate": [1.0, 0.5, 1.0, 2.0, 3.0, 4.0]}) == 4
     with pytest.raises(PolicyError, match="needs learning_rate"):
@@ -151,7 +169,9 @@ def test_reset_when_the_learning_rate_drops():
     # the rate is halved at eval 4: 0.9 is a first value, 0.8 better, and two without a gain follow
     rates = [1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.5]
     assert rule.stop_eval(values, columns={"learning_rate": rates}) == 7
-    assert rule.decide(values[:4], columns={"learning_rate": rates[:4]}).reason == "first value: the reference"
+    assert (
+        rule.decide(values[:4], columns={"learning_rate": rates[:4]}).reason == "first value: the reference"
+    )
     assert rule.decide(values, columns={"learning_rate": rates}).reason == "no gain over 0.8 for 2 evals"
     # a bit more than half is no drop; from a rate that is not known there is none; to 0 there is
     assert rule.stop_eval(values, columns={"learning_rate": [1.0, 1.0, 1.0, 0.51, 0.5, 0.5, 0.5]}) == 4
@@ -163,7 +183,11 @@ def test_reset_when_the_learning_rate_drops():
 
 def test_resets_of_many_runs_and_on_top_of_the_other_modifiers():
     rule = parse_policy("patience=1,every=2,start=2,reset_on=lr_drop")
-    curves = [Curve.of([9, 1.0, 9, 2.0, 9, 3.0, 9, 4.0], "min"), Curve.of([9, 1.0, 9, 2.0, 9, 3.0], "min"), Curve.of([], "min")]
+    curves = [
+        Curve.of([9, 1.0, 9, 2.0, 9, 3.0, 9, 4.0], "min"),
+        Curve.of([9, 1.0, 9, 2.0, 9, 3.0], "min"),
+        Curve.of([], "min"),
+    ]
     rates = [np.array([1, 1, 1, 1, 0.5, 0.5, 0.5, 0.5]), np.array([1.0] * 6), np.array([])]
     # of the evals made (2, 4, 6, 8) the policy looks at 4, 6, 8; the first run's rate falls at 6
     batch = CurveBatch.of(curves, {"learning_rate": rates})
@@ -178,8 +202,12 @@ def test_resets_of_many_runs_and_on_top_of_the_other_modifiers():
 def test_patience_and_start_in_tokens():
     rule = parse_policy("patience=1000,unit=tokens,start=500")
     assert rule.needs == ("tokens",)
-    assert rule.stop_eval([1.0, 2.0, 3.0, 4.0], columns={"tokens": [400, 800, 1700, 1800]}) == 4  # from 800 on
-    run = _run(eval_loss=[1.0, 2.0, 3.0, 4.0], tokens=[400, 800, 1700, 1800], eval_tokens=[9e9] * 4)  # those of evals do not count
+    assert (
+        rule.stop_eval([1.0, 2.0, 3.0, 4.0], columns={"tokens": [400, 800, 1700, 1800]}) == 4
+    )  # from 800 on
+    run = _run(
+        eval_loss=[1.0, 2.0, 3.0, 4.0], tokens=[400, 800, 1700, 1800], eval_tokens=[9e9] * 4
+    )  # those of evals do not count
     assert replay.simulate([run], [rule]).iloc[0].stopped_eval == 4
     with pytest.raises(replay.ReplayError, match="needs tokens, which no run logs"):
         replay.simulate([_run(eval_loss=[1.0, 2.0])], [rule])

@@ -1,4 +1,5 @@
-"""What must hold for every policy, over the table itself: a new entry is tested without an edit here (but needs its loop)."""
+"""What must hold for every policy, over the table itself: a new entry is tested without an edit here (but
+needs its loop)."""
 
 import dataclasses
 import inspect
@@ -10,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from replay.data.curve import Curve, CurveBatch
 from replay.errors import PolicyError
 from replay.policies import POLICIES, kernels
 from replay.policies.base import REFUSED, parameters, stops_of
 from replay.policies.combine import AllOf, AllOnce, AnyOf, Unless
 from replay.policies.spec import parse_policy
-from replay.run import Curve, CurveBatch
 
 from .curves import MODES, batch_of, mirrors, modified_policies, plain_policies, runs
 from .loops import LOOPS, modified
@@ -24,13 +25,17 @@ KINDS = list(POLICIES.values())
 ANY_POLICY = st.one_of(plain_policies(), modified_policies())
 COMBINED = st.one_of(
     st.builds(
-        lambda kind, parts: kind(tuple(parts)), st.sampled_from([AnyOf, AllOf, AllOnce]), st.lists(ANY_POLICY, min_size=2, max_size=3)
+        lambda kind, parts: kind(tuple(parts)),
+        st.sampled_from([AnyOf, AllOf, AllOnce]),
+        st.lists(ANY_POLICY, min_size=2, max_size=3),
     ),
     st.builds(lambda *parts: Unless(parts), ANY_POLICY, ANY_POLICY),
 )
 NESTED = st.recursive(
     COMBINED,
-    lambda inner: st.builds(lambda kind, *parts: kind(parts), st.sampled_from([AnyOf, AllOf, AllOnce, Unless]), inner, inner),
+    lambda inner: st.builds(
+        lambda kind, *parts: kind(parts), st.sampled_from([AnyOf, AllOf, AllOnce, Unless]), inner, inner
+    ),
     max_leaves=3,
 )
 
@@ -46,7 +51,12 @@ def _loop(policy, values, mode, along):
         fired = [signal >= part.limit(mode) for part, signal in zip(policy.parts, now, strict=True)]
         ever = [before or here for before, here in zip(ever, fired, strict=True)]
         unknown = [before or bool(np.isnan(signal)) for before, signal in zip(unknown, now, strict=True)]
-        stops = {"any": any(fired), "all": all(fired), "all-once": all(ever), "unless": fired[0] and not ever[1] and not unknown[1]}
+        stops = {
+            "any": any(fired),
+            "all": all(fired),
+            "all-once": all(ever),
+            "unless": fired[0] and not ever[1] and not unknown[1],
+        }
         if stops[policy.name]:
             return number
     return None
@@ -95,11 +105,14 @@ def test_combinators_equal_plain_loop(policy, made, mode):
 @given(policy=st.one_of(ANY_POLICY, COMBINED), made=runs(), mode=MODES)
 @settings(max_examples=400, deadline=None)
 def test_no_look_ahead_and_no_neighbours(policy, made, mode):
-    """The signal of a prefix is the prefix of the signal, bit for bit, and other runs in the batch change nothing."""
+    """The signal of a prefix is the prefix of the signal, bit for bit, and other runs in the batch change
+    nothing."""
     whole = policy.signal(batch_of(made, mode))
     for row, (values, along) in enumerate(made):
         for end in range(1, len(values) + 1):
-            part = policy.signal(batch_of([(values[:end], {name: column[:end] for name, column in along.items()})], mode))
+            part = policy.signal(
+                batch_of([(values[:end], {name: column[:end] for name, column in along.items()})], mode)
+            )
             np.testing.assert_array_equal(part[0, :end], whole[row, :end])
 
 
@@ -115,12 +128,35 @@ def test_min_and_max_mirror(policy, made, mode):
 
 #: Rules that only look at differences of the metric, with any parameters but those named.
 DIFFERENCES = {
-    "patience": (), "up": (), "noise": (), "gap": (), "nonfinite": (), "never": (), "budget": (), "one-epoch": (),
-    "transformers": (), "transformers@4.46": (), "tutorial": (), "llamafactory": (), "axolotl": (), "fastai": (), "fairseq": (),
-    "allennlp": (), "opennmt": (), "xgboost": (), "lightgbm": (), "sklearn-mlp": (), "sklearn-sgd": (), "sklearn-hgb": (),
-    "optuna-patient": (), "keras": ("baseline",), "lightning": ("stopping_threshold", "divergence_threshold"),
-    "ignite": ("threshold_mode",), "torch-plateau": ("threshold_mode",), "ray-plateau": ("metric_threshold",),
-}  # fmt: skip
+    "patience": (),
+    "up": (),
+    "noise": (),
+    "gap": (),
+    "nonfinite": (),
+    "never": (),
+    "budget": (),
+    "one-epoch": (),
+    "transformers": (),
+    "transformers@4.46": (),
+    "tutorial": (),
+    "llamafactory": (),
+    "axolotl": (),
+    "fastai": (),
+    "fairseq": (),
+    "allennlp": (),
+    "opennmt": (),
+    "xgboost": (),
+    "lightgbm": (),
+    "sklearn-mlp": (),
+    "sklearn-sgd": (),
+    "sklearn-hgb": (),
+    "optuna-patient": (),
+    "keras": ("baseline",),
+    "lightning": ("stopping_threshold", "divergence_threshold"),
+    "ignite": ("threshold_mode",),
+    "torch-plateau": ("threshold_mode",),
+    "ray-plateau": ("metric_threshold",),
+}
 #: Numbers whose sums and differences have no rounding, in float32 either.
 EXACT = st.one_of(st.integers(-64, 64).map(lambda number: number / 16), st.just(math.nan))
 
@@ -131,8 +167,14 @@ EXACT = st.one_of(st.integers(-64, 64).map(lambda number: number / 16), st.just(
 def test_a_constant_added_does_not_move_a_rule_of_differences(name, data, shift, mode):
     policy = data.draw(plain_policies([POLICIES[name]]))
     absolute = {"threshold_mode": "abs"}
-    exact = {field: round(getattr(policy, field) * 16) / 16 for field in ("min_delta", "threshold", "tol") if hasattr(policy, field)}
-    policy = dataclasses.replace(policy, **exact, **{field: absolute.get(field) for field in DIFFERENCES[name]})
+    exact = {
+        field: round(getattr(policy, field) * 16) / 16
+        for field in ("min_delta", "threshold", "tol")
+        if hasattr(policy, field)
+    }
+    policy = dataclasses.replace(
+        policy, **exact, **{field: absolute.get(field) for field in DIFFERENCES[name]}
+    )
     values = data.draw(st.lists(EXACT, min_size=1, max_size=12))
     made = data.draw(runs(most=1, longest=0))
     along = {**made[0][1], "steps": [float(number) for number in range(1, len(values) + 1)]}
@@ -165,13 +207,19 @@ def test_specification_round_trip(policy):
 @given(policy=ANY_POLICY, made=runs(), mode=MODES)
 @settings(max_examples=100, deadline=None)
 def test_a_policy_or_itself_is_itself(policy, made, mode):
-    assert _stops(AnyOf((policy, policy)), made, mode) == _stops(policy, made, mode) == _stops(AllOf((policy, policy)), made, mode)
+    assert (
+        _stops(AnyOf((policy, policy)), made, mode)
+        == _stops(policy, made, mode)
+        == _stops(AllOf((policy, policy)), made, mode)
+    )
 
 
 @given(policy=plain_policies(), made=runs(), mode=MODES)
 @settings(max_examples=100, deadline=None)
 def test_thinning_by_one_and_no_smoothing_are_the_identity(policy, made, mode):
-    again = parse_policy(policy.spec() + (",every=1,smooth=none" if "=" in policy.spec() else ":every=1,smooth=none"))
+    again = parse_policy(
+        policy.spec() + (",every=1,smooth=none" if "=" in policy.spec() else ":every=1,smooth=none")
+    )
     assert _stops(again, made, mode) == _stops(policy, made, mode)
 
 
@@ -186,7 +234,12 @@ def test_decide_agrees_with_the_first_stop(policy, made, mode):
     live = None
     for end in range(1, len(values) + 1):
         try:
-            decision = policy.decide(values[:end], mode, along["steps"][:end], {name: column[:end] for name, column in columns.items()})
+            decision = policy.decide(
+                values[:end],
+                mode,
+                along["steps"][:end],
+                {name: column[:end] for name, column in columns.items()},
+            )
         except PolicyError:  # not defined for what was logged: neither stops
             assert refused
             return
@@ -227,16 +280,24 @@ def _all_at_once(policies, batch):
 @settings(max_examples=25, deadline=None)
 def test_stops_of_many_policies_of_a_kind_are_those_of_each(kind, data):
     """Whatever they share: a parameter that is said to move the limit alone must not move the signal."""
-    policies, made, mode = data.draw(st.lists(plain_policies([kind]), min_size=1, max_size=12)), data.draw(runs()), data.draw(MODES)
+    policies, made, mode = (
+        data.draw(st.lists(plain_policies([kind]), min_size=1, max_size=12)),
+        data.draw(runs()),
+        data.draw(MODES),
+    )
     batch = batch_of(made, mode)
-    np.testing.assert_array_equal(_all_at_once(policies, batch), [_one_by_one(policy, batch) for policy in policies])
+    np.testing.assert_array_equal(
+        _all_at_once(policies, batch), [_one_by_one(policy, batch) for policy in policies]
+    )
 
 
 @given(policies=st.lists(st.one_of(ANY_POLICY, COMBINED), min_size=1, max_size=12), made=runs(), mode=MODES)
 @settings(max_examples=120, deadline=None)
 def test_stops_of_many_policies_are_those_of_each(policies, made, mode):
     batch = batch_of(made, mode)
-    np.testing.assert_array_equal(_all_at_once(policies, batch), [_one_by_one(policy, batch) for policy in policies])
+    np.testing.assert_array_equal(
+        _all_at_once(policies, batch), [_one_by_one(policy, batch) for policy in policies]
+    )
 
 
 @pytest.mark.parametrize("compile_from", [0, 10**12], ids=["compiled", "numpy"])
@@ -248,7 +309,12 @@ def test_a_grid_of_patience_is_the_plain_loop(compile_from, data):
     made, mode = data.draw(runs()), data.draw(MODES)
     deltas = data.draw(st.lists(st.sampled_from([0.0, 0.1, 0.25, 1e-9]), min_size=1, max_size=3))
     changes = data.draw(
-        st.lists(st.sampled_from(["", ",smooth=mean:2", ",every=2", ",start=3,smooth=ema:0.5", ",reset_on=lr_drop"]), max_size=3)
+        st.lists(
+            st.sampled_from(
+                ["", ",smooth=mean:2", ",every=2", ",start=3,smooth=ema:0.5", ",reset_on=lr_drop"]
+            ),
+            max_size=3,
+        )
     )
     policies = [
         parse_policy(f"patience={wait},min_delta={delta}{change}")
@@ -271,7 +337,8 @@ def test_a_grid_of_patience_is_the_plain_loop(compile_from, data):
 @given(policy=st.one_of(ANY_POLICY, COMBINED), made=runs(), mode=MODES)
 @settings(max_examples=100, deadline=None)
 def test_a_policys_own_best_is_what_the_next_eval_is_compared_with(policy, made, mode):
-    """At a stop within the log the reference of the next eval that is looked at says it; at the end, any eval that might come."""
+    """At a stop within the log the reference of the next eval that is looked at says it; at the end, any eval
+    that might come."""
     batch = batch_of(made, mode)
     trace = policy.trace(batch)
     for stops in (policy.stops(batch), np.full(len(made), -1)):

@@ -4,8 +4,8 @@ import pytest
 
 import replay
 from replay import parse_policy
+from replay.engine.simulation import replay_runs
 from replay.errors import InputError, PolicyError
-from replay.simulation import replay_runs
 
 NAN, INF = math.nan, math.inf
 FALLING = [1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3]
@@ -40,7 +40,9 @@ FALLING = [1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3]
     ],
 )
 def test_gap(spec, mode, values, train, stop):
-    assert parse_policy(spec).stop_eval(values, mode=mode, columns={"train_loss": train[: len(values)]}) == stop
+    assert (
+        parse_policy(spec).stop_eval(values, mode=mode, columns={"train_loss": train[: len(values)]}) == stop
+    )
 
 
 @pytest.mark.parametrize(
@@ -78,9 +80,16 @@ def test_reasons_tell_both_trends():
 
     assert told(1.0).reason == "no trend yet"
     assert told(1.0, 0.5, 0.5).reason == "the gap does not widen: train loss -0.1 and metric -0.25 per eval"
-    assert told(1.0, 1.5, 1.5).reason == "the gap widens, train loss -0.1 and metric 0.25 per eval: 1 of 2 in a row"
+    assert (
+        told(1.0, 1.5, 1.5).reason
+        == "the gap widens, train loss -0.1 and metric 0.25 per eval: 1 of 2 in a row"
+    )
     assert told(1.0, 1.5, 1.5, 2.0).stop
     assert told(1.0, NAN, 1.5).reason == "no trend: too few values"
     decide = parse_policy("gap:patience=5,window=3,unit=steps").decide
     told_in_steps = decide([1.0, 1.5, 1.5], steps=[10, 20, 25], columns={"train_loss": FALLING[:3]})
-    assert told_in_steps == (3, True, "the gap widens, train loss -0.1 and metric 0.25 per eval: 5 of 5 steps in a row")
+    assert told_in_steps == (
+        3,
+        True,
+        "the gap widens, train loss -0.1 and metric 0.25 per eval: 5 of 5 steps in a row",
+    )

@@ -6,9 +6,9 @@ import pytest
 
 import replay
 from replay import parse_policy
+from replay.engine.simulation import replay_runs
 from replay.errors import InputError, PolicyError
-from replay.importers.step_signals import FILE_NAME, StepSignals, encode_header, encode_record, settled
-from replay.simulation import replay_runs
+from replay.readers.step_signals import FILE_NAME, StepSignals, encode_header, encode_record, settled
 
 NAN, INF = math.nan, math.inf
 COMPANION = "step_signals:weight_change_l1:0.3:1"
@@ -21,7 +21,9 @@ def test_the_companion_is_compared_strictly():
     assert stop([], columns={COMPANION: []}) is None
     assert parse_policy("grades:tau=0.01").spec() == "grades=0.01"
     assert parse_policy("grades").needs == (COMPANION,)
-    assert parse_policy("grades:alpha=0.5,share=0.25,of=gradient_change_l1").needs == ("step_signals:gradient_change_l1:0.5:0.25",)
+    assert parse_policy("grades:alpha=0.5,share=0.25,of=gradient_change_l1").needs == (
+        "step_signals:gradient_change_l1:0.5:0.25",
+    )
 
 
 def test_settled_by_a_plain_loop():
@@ -29,7 +31,9 @@ def test_settled_by_a_plain_loop():
     values = generator.exponential(size=(40, 3, 5)).astype(np.float32)
     values[generator.random(values.shape) < 0.1] = NAN
     steps = np.arange(1, 41)
-    signals = StepSignals({"columns": ["a", "b", "c"]}, steps, steps * 0, np.zeros((40, 2), np.float32), values)
+    signals = StepSignals(
+        {"columns": ["a", "b", "c"]}, steps, steps * 0, np.zeros((40, 2), np.float32), values
+    )
     at = np.array([0.0, 5.0, 12.0, 20.0, 40.0])
     for share, needed in ((1.0, 5), (0.6, 3), (0.5, 3), (0.2, 1), (0.01, 1)):
         expected = []
@@ -41,16 +45,26 @@ def test_settled_by_a_plain_loop():
             expected.append(sorted(lowest)[needed - 1])
         np.testing.assert_array_equal(settled(signals, "b", at, 10, share), expected)
     assert (
-        settled(StepSignals({"columns": ["b"]}, steps[:0], steps[:0], np.zeros((0, 2)), np.zeros((0, 1, 5))), "b", at, 1, 1.0).tolist()
+        settled(
+            StepSignals({"columns": ["b"]}, steps[:0], steps[:0], np.zeros((0, 2)), np.zeros((0, 1, 5))),
+            "b",
+            at,
+            1,
+            1.0,
+        ).tolist()
         == [INF] * 5
     )
 
 
 def _log(tmp_path, changes, planned=10):
-    """An eval log with an eval every 2 steps, and step signals: the weight change of two modules at each step."""
+    """An eval log with an eval every 2 steps, and step signals: the weight change of two modules at each
+    step."""
     header = {"format": "replay-eval-log", "version": 1, "run": "r", "modes": {"eval_loss": "min"}}
     lines = [{**header, **({"planned_steps": planned} if planned else {})}]
-    lines += [{"kind": "eval", "step": step, "metrics": {"eval_loss": 1 / step}} for step in range(2, len(changes) + 1, 2)]
+    lines += [
+        {"kind": "eval", "step": step, "metrics": {"eval_loss": 1 / step}}
+        for step in range(2, len(changes) + 1, 2)
+    ]
     (tmp_path / "eval_log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     body = encode_header(["q", "v"], [8, 8])
     for step, change in enumerate(changes, 1):
@@ -67,15 +81,29 @@ CHANGES = [[0.125, 1], [1, 0.125], [1, 1], [0.125, 1], [1, 0.125], [1, 1], [0.12
 def test_it_reads_what_collect_logs(tmp_path):
     runs = _log(tmp_path, CHANGES)
     # alpha 0.3 of 10 steps: steps 3 and later count; q has settled by step 4, v by step 5: eval 3 (step 6)
-    simulation = replay_runs(runs, ["grades=0.25", "grades=0.25,share=0.5", "grades=0.25,alpha=0.7", "grades=0.125", "grades=0.25,alpha=0"])
+    simulation = replay_runs(
+        runs,
+        [
+            "grades=0.25",
+            "grades=0.25,share=0.5",
+            "grades=0.25,alpha=0.7",
+            "grades=0.125",
+            "grades=0.25,alpha=0",
+        ],
+    )
     assert [row["stopped_eval"] for row in simulation.rows()] == [3, 2, None, None, 1]
-    assert simulation.rows()[0]["reason"] == "every module had a step with a change of 0.125 or less: below 0.25"
+    assert (
+        simulation.rows()[0]["reason"] == "every module had a step with a change of 0.125 or less: below 0.25"
+    )
     assert any(text.startswith("grades is approximate") for text in simulation.warnings)
 
 
 def test_logs_without_step_signals_are_refused_by_name(tmp_path):
     runs = _log(tmp_path, CHANGES, planned=None)
-    with pytest.raises(InputError, match=r"grades needs step_signals.bin beside its eval log, and planned steps, which no run logs"):
+    with pytest.raises(
+        InputError,
+        match=r"grades needs step_signals.bin beside its eval log, and planned steps, which no run logs",
+    ):
         replay_runs(runs, ["grades"])
     runs = _log(tmp_path, CHANGES)
     (tmp_path / FILE_NAME).write_bytes(b"not what it says\n")
@@ -95,5 +123,11 @@ def test_parameters_that_cannot_be(spec):
 def test_reasons():
     decide = parse_policy("grades=0.25,share=0.5").decide
     companion = "step_signals:weight_change_l1:0.3:0.5"
-    assert decide([1.0], columns={companion: [INF]}).reason == "no step counts yet (they do from 0.3 of the planned steps on)"
-    assert decide([1.0], columns={companion: [0.5]}).reason == "0.5 of the modules had a step with a change of 0.5 or less: not below 0.25"
+    assert (
+        decide([1.0], columns={companion: [INF]}).reason
+        == "no step counts yet (they do from 0.3 of the planned steps on)"
+    )
+    assert (
+        decide([1.0], columns={companion: [0.5]}).reason
+        == "0.5 of the modules had a step with a change of 0.5 or less: not below 0.25"
+    )

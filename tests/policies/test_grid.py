@@ -11,9 +11,9 @@ from replay import parse_policy
 from replay.errors import PolicyError
 from replay.policies import POLICIES
 from replay.policies.base import parameters
-from replay.policies.budget import Budget
 from replay.policies.grid import MOST_POINTS, Dimension, count, default_grid, parse_grids
-from replay.policies.patience import Patience
+from replay.policies.rules.budget import Budget
+from replay.policies.rules.patience import Patience
 from replay.policies.spec import MODIFIERS
 
 
@@ -29,7 +29,9 @@ def specs(*texts):
 
 
 def dimensions(*texts):
-    return [{dimension.name: dimension.values for dimension in grid.dimensions} for grid in parse_grids(texts)]
+    return [
+        {dimension.name: dimension.values for dimension in grid.dimensions} for grid in parse_grids(texts)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -72,7 +74,9 @@ def test_a_range_has_the_numbers_that_one_would_type(first, step, steps, places)
 
     last = first + step * steps
     (grid,) = parse_grids([f"target={typed(first)}..{typed(last)}..{typed(step)}"])
-    assert [policy.target for policy, _ in grid.points] == [float(typed(first + step * place)) for place in range(steps + 1)]
+    assert [policy.target for policy, _ in grid.points] == [
+        float(typed(first + step * place)) for place in range(steps + 1)
+    ]
 
 
 @given(st.integers(1, 1000), st.integers(11, 100), st.integers(0, 12))
@@ -80,7 +84,9 @@ def test_a_range_by_a_factor_ends_where_it_should(first, tenths, steps):
     factor = Decimal(tenths) / 10
     last = first * factor**steps
     (grid,) = parse_grids([f"target={first}..{last}*{factor}"])
-    assert [policy.target for policy, _ in grid.points] == pytest.approx([float(first * factor**place) for place in range(steps + 1)])
+    assert [policy.target for policy, _ in grid.points] == pytest.approx(
+        [float(first * factor**place) for place in range(steps + 1)]
+    )
     assert grid.points[-1][0].target == float(last)
     assert count([f"target={first}..{last}*{factor}"]) == steps + 1
 
@@ -94,7 +100,11 @@ def test_dimensions_are_ordered_where_all_values_are_numbers():
 def test_points_and_coordinates():
     (grid,) = parse_grids(["every=1,2", "min_delta=0.1,0", "patience=2,1"])
     assert grid.rule == "patience"
-    assert grid.dimensions == (Dimension("min_delta", ("0", "0.1")), Dimension("patience", ("1", "2")), Dimension("every", ("1", "2")))
+    assert grid.dimensions == (
+        Dimension("min_delta", ("0", "0.1")),
+        Dimension("patience", ("1", "2")),
+        Dimension("every", ("1", "2")),
+    )
     assert [(policy.spec(), place) for policy, place in grid.points] == [
         ("patience=1", (0, 0, 0)),
         ("patience=1,every=2", (0, 0, 1)),
@@ -111,13 +121,18 @@ def test_points_and_coordinates():
 def test_modifiers_at_their_defaults_leave_the_policy_as_it_is():
     (grid,) = parse_grids(["patience=3", "smooth=none", "every=1", "start=0", "reset_on=none"])
     assert grid.points == ((Patience(3.0), (0,) * 5),)
-    assert grid.points[0][0].spec() == parse_policy("patience=3,smooth=none,every=1,start=0,reset_on=none").spec()
+    assert (
+        grid.points[0][0].spec()
+        == parse_policy("patience=3,smooth=none,every=1,start=0,reset_on=none").spec()
+    )
 
 
 def test_the_rule_is_named_or_found():
     assert specs("patience=2") == ["patience=2"]
     assert specs("min_delta=0.1", "patience=2") == ["patience=2,min_delta=0.1"]
-    assert specs("rule=transformers", "early_stopping_patience=2", "min_delta=0.1") == ["transformers:patience=2,threshold=0.1"]
+    assert specs("rule=transformers", "early_stopping_patience=2", "min_delta=0.1") == [
+        "transformers:patience=2,threshold=0.1"
+    ]
     assert specs("rule=noise", "noise=1", "patience=3") == ["noise:patience=3,noise=1"]
     assert specs("rule=never", "every=1,2") == ["never", "never:every=2"]
     assert specs("rule=one-epoch,never") == ["one-epoch", "never"]
@@ -138,20 +153,34 @@ def test_groups_of_rules():
 
 
 def test_every_rule_takes_the_dimensions_that_are_its_own():
-    found = dimensions("rule=patience,keras,transformers,budget,never", "patience=1,2", "min_delta=0,0.1", "unit=evals,steps", "every=1,2")
+    found = dimensions(
+        "rule=patience,keras,transformers,budget,never",
+        "patience=1,2",
+        "min_delta=0,0.1",
+        "unit=evals,steps",
+        "every=1,2",
+    )
     assert found == [
         {"patience": ("1", "2"), "min_delta": ("0", "0.1"), "unit": ("evals", "steps"), "every": ("1", "2")},
         {"patience": ("1", "2"), "min_delta": ("0", "0.1"), "every": ("1", "2")},
         {"patience": ("1", "2"), "threshold": ("0", "0.1"), "every": ("1", "2")},
-        {"budget": default_grid(POLICIES["budget"])["budget"], "unit": ("evals", "steps"), "every": ("1", "2")},
+        {
+            "budget": default_grid(POLICIES["budget"])["budget"],
+            "unit": ("evals", "steps"),
+            "every": ("1", "2"),
+        },
         {"every": ("1", "2")},
     ]
 
 
 def test_a_rule_without_a_dimension_of_its_own_has_its_default_grid():
     assert dimensions("rule=keras,gl", "gl=1,2") == [default_grid(POLICIES["keras"]), {"gl": ("1", "2")}]
-    assert dimensions("rule=tutorial", "monitor=eval_loss") == [{**default_grid(POLICIES["tutorial"]), "monitor": ("eval_loss",)}]
-    assert dimensions("drift=0.1") == [{"min_gain": default_grid(POLICIES["drift"])["min_gain"], "drift": ("0.1",)}]
+    assert dimensions("rule=tutorial", "monitor=eval_loss") == [
+        {**default_grid(POLICIES["tutorial"]), "monitor": ("eval_loss",)}
+    ]
+    assert dimensions("drift=0.1") == [
+        {"min_gain": default_grid(POLICIES["drift"])["min_gain"], "drift": ("0.1",)}
+    ]
     assert dimensions("rule=keras", "min_delta=0.1") == [{"min_delta": ("0.1",)}]
 
 
@@ -164,7 +193,11 @@ def test_default_grids(monkeypatch):
 
     assert default_grid(Bare) == {"budget": ("50", "100", "250", "500", "1000", "2500", "5000")}
     waits = ("1", "2", "3", "4", "5", "6", "7", "8", "10", "15", "20")
-    assert default_grid(Given) == {"patience": waits, "min_delta": ("0", "0.001", "0.01", "0.1", "1"), "unit": ("evals",)}
+    assert default_grid(Given) == {
+        "patience": waits,
+        "min_delta": ("0", "0.001", "0.01", "0.1", "1"),
+        "unit": ("evals",),
+    }
     monkeypatch.setitem(POLICIES, "patience", Given)
     assert dimensions("rule=patience", "every=2") == [{**default_grid(Given), "every": ("2",)}]
     assert dimensions("rule=patience", "min_delta=0.5") == [{"patience": waits, "min_delta": ("0.5",)}]
@@ -211,7 +244,10 @@ def test_points_that_are_no_policy_are_left_out_and_listed():
 
 def test_a_value_that_one_of_the_rules_cannot_read_is_left_out_there():
     steps, keras = parse_grids(["rule=patience,keras", "patience=0.5,1", "unit=steps"])
-    assert [policy.spec() for policy, _ in steps.points] == ["patience=0.5,unit=steps", "patience=1,unit=steps"]
+    assert [policy.spec() for policy, _ in steps.points] == [
+        "patience=0.5,unit=steps",
+        "patience=1,unit=steps",
+    ]
     assert [(policy.spec(), place) for policy, place in keras.points] == [("keras:patience=1", (0,))]
     assert keras.dimensions == (Dimension("patience", ("1",)),)
     assert keras.refused == (("keras:patience=0.5", "keras: patience must be a whole number, not 0.5"),)
@@ -230,21 +266,42 @@ def test_one_of_several_rules_may_have_no_points():
         (["=3"], "grid '=3' is not NAME=VALUES; write for instance patience=1..20"),
         (["patience="], "grid 'patience=' has no values; write for instance patience=1..20"),
         (["smooth= , "], "grid 'smooth= , ' has no values; write for instance smooth=none,ema:0.3"),
-        (["patience=1", "patience=2..3"], "grid 'patience=2..3': patience is given twice; write patience=1,2..3"),
-        (["rule=transformers", "threshold=1", "min_delta=2"], "threshold and min_delta are the same parameter of transformers; give one"),
+        (
+            ["patience=1", "patience=2..3"],
+            "grid 'patience=2..3': patience is given twice; write patience=1,2..3",
+        ),
+        (
+            ["rule=transformers", "threshold=1", "min_delta=2"],
+            "threshold and min_delta are the same parameter of transformers; give one",
+        ),
         (["patience=20..1"], "patience: a range goes up: 1..20, not 20..1"),
         (["patience=1..20..0"], "patience: the step of a range must be above 0, not 0"),
         (["patience=1..20..-1"], "patience: the step of a range must be above 0, not -1"),
         (["patience=1..20*1"], "patience: the factor of a range must be above 1, as in 1..20*2, not 1"),
         (
             ["patience=1", "min_delta=0..1*10"],
-            "min_delta: a range by a factor begins above 0, not at 0; give 0 as a value of its own, as in 0,1e-4..1*10",
+            (
+                "min_delta: a range by a factor begins above 0, not at 0; give 0 as a value of its own, as in"
+                " 0,1e-4..1*10"
+            ),
         ),
-        (["patience=a..b"], "patience: a range has numbers, as in 1..20, 0..1..0.1 or 1e-4..1*10; 'a' in 'a..b' is none"),
-        (["patience=1.."], "patience: a range has numbers, as in 1..20, 0..1..0.1 or 1e-4..1*10; '' in '1..' is none"),
+        (
+            ["patience=a..b"],
+            "patience: a range has numbers, as in 1..20, 0..1..0.1 or 1e-4..1*10; 'a' in 'a..b' is none",
+        ),
+        (
+            ["patience=1.."],
+            "patience: a range has numbers, as in 1..20, 0..1..0.1 or 1e-4..1*10; '' in '1..' is none",
+        ),
         (["patience=1..nan"], "patience: a range has finite numbers; 'nan' in '1..nan' is none"),
-        (["patience=1..1e999999999"], "patience: a range has finite numbers; '1e999999999' in '1..1e999999999' is none"),
-        (["patience=1e-999999999..1"], "patience: a range has finite numbers; '1e-999999999' in '1e-999999999..1' is none"),
+        (
+            ["patience=1..1e999999999"],
+            "patience: a range has finite numbers; '1e999999999' in '1..1e999999999' is none",
+        ),
+        (
+            ["patience=1e-999999999..1"],
+            "patience: a range has finite numbers; '1e-999999999' in '1e-999999999..1' is none",
+        ),
         (["patience=1..2..3..4"], "patience: a range is A..B, A..B..STEP or A..B*FACTOR, not '1..2..3..4'"),
         (["patience=1..2..3*4"], "patience: a range is A..B, A..B..STEP or A..B*FACTOR, not '1..2..3*4'"),
         (["patience=nan"], "patience: patience must be a finite number, not nan"),
@@ -252,39 +309,56 @@ def test_one_of_several_rules_may_have_no_points():
         (["patience=x"], "patience: patience must be a number, not 'x'"),
         (["rule=keras", "patience=0.5,1"], "keras: patience must be a whole number, not 0.5"),
         (["rule=keras,transformers", "patience=0.5,1"], "keras: patience must be a whole number, not 0.5"),
-        (["patience=1", "unit=evals,parsecs"], "patience: unit is one of evals, steps, epochs, tokens, not 'parsecs'"),
+        (
+            ["patience=1", "unit=evals,parsecs"],
+            "patience: unit is one of evals, steps, epochs, tokens, not 'parsecs'",
+        ),
         (["patience=1", "every=1.5"], "every counts whole evals, not 1.5"),
         (["patience=1", "start=-1..2"], "start must be at least 0, not -1"),
         (["patience=1", "start=later"], "start must be a number or lr_warmup, not 'later'"),
         (["patience=1", "mode=up"], "mode is min or max, not 'up'"),
         (
             ["patience=1", "smooth=none,box:2"],
-            "smooth is none, ema:WEIGHT (0 < WEIGHT <= 1, of the new value), mean:EVALS or median:EVALS; not 'box:2'",
+            (
+                "smooth is none, ema:WEIGHT (0 < WEIGHT <= 1, of the new value), mean:EVALS or median:EVALS;"
+                " not 'box:2'"
+            ),
         ),
         (["patience=1", "monitor=a|b"], "monitor is the name of a metric, not 'a|b'"),
         (["patience=1", "monitor=a unless never"], "monitor is the name of a metric, not 'a unless never'"),
         (["rule=tutorial", "monitor=a)"], "monitor is the name of a metric, not 'a)'"),
-        (["every=1,2", "start=0"], "every, start: of which rule? Add --grid rule=patience or, for every rule, --grid rule=all"),
-        (["save_every=1"], "of which rule? save_every is a parameter of transformers@4.46: add --grid rule=transformers@4.46"),
+        (
+            ["every=1,2", "start=0"],
+            "every, start: of which rule? Add --grid rule=patience or, for every rule, --grid rule=all",
+        ),
+        (
+            ["save_every=1"],
+            (
+                "of which rule? save_every is a parameter of transformers@4.46: add --grid"
+                " rule=transformers@4.46"
+            ),
+        ),
         (
             ["patience=1", "tau=3"],
             (
-                "patience has no parameter 'tau'; it has every, min_delta, mode, monitor, patience, reset_on, smooth, start, unit."
-                " Did you mean start? tau is a parameter of grades: add --grid rule=grades"
+                "patience has no parameter 'tau'; it has every, min_delta, mode, monitor, patience, reset_on,"
+                " smooth, start, unit. Did you mean start? tau is a parameter of grades: add --grid"
+                " rule=grades"
             ),
         ),
         (
             ["rule=patience,keras", "pateince=3"],
             (
-                "no rule here has a parameter 'pateince'; there are baseline, every, min_delta, mode, monitor, patience, reset_on,"
-                " smooth, start, start_from_epoch, unit. Did you mean patience?"
+                "no rule here has a parameter 'pateince'; there are baseline, every, min_delta, mode,"
+                " monitor, patience, reset_on, smooth, start, start_from_epoch, unit. Did you mean patience?"
             ),
         ),
         (
             ["rule=reduce-on-plateau"],
             (
-                "rule is all, presets, own or names of policies: reduce-on-plateau cannot be replayed from a log: it lowers"
-                " the learning rate, and what comes after is another training; torch-plateau stops where it would first act"
+                "rule is all, presets, own or names of policies: reduce-on-plateau cannot be replayed from a"
+                " log: it lowers the learning rate, and what comes after is another training; torch-plateau"
+                " stops where it would first act"
             ),
         ),
         (
@@ -310,7 +384,10 @@ def test_errors_teach(texts, says):
         (["patients=1..3"], "no rule has a parameter 'patients'; there are"),
         (["patients=1..3"], "Did you mean patience?"),
         (["threshold=1"], "of which rule? threshold is a parameter of transformers, "),
-        (["rule=keras", "early_stopping_patience=1"], "keras has no parameter 'early_stopping_patience'; it has baseline, "),
+        (
+            ["rule=keras", "early_stopping_patience=1"],
+            "keras has no parameter 'early_stopping_patience'; it has baseline, ",
+        ),
         (["rule=keras", "patience=1", "every=0"], "every must be at least 1, not 0"),
     ],
 )
@@ -338,8 +415,8 @@ TWENTY = ",".join(map(str, range(1, 21)))
             ["patience=1..1000000000000"],
             10**12,
             (
-                "the grid has 1,000,000,000,000 points, more than the 200,000 that one sweep takes;"
-                " patience alone has 1,000,000,000,000: give a step, as in patience=1..1000000000000..50000000000"
+                "the grid has 1,000,000,000,000 points, more than the 200,000 that one sweep takes; patience"
+                " alone has 1,000,000,000,000: give a step, as in patience=1..1000000000000..50000000000"
             ),
         ),
         (
@@ -351,16 +428,23 @@ TWENTY = ",".join(map(str, range(1, 21)))
             ),
         ),
         (
-            ["unit=evals,steps", *(f"{name}={TWENTY}" for name in ("patience", "min_delta", "start", "every"))],
+            [
+                "unit=evals,steps",
+                *(f"{name}={TWENTY}" for name in ("patience", "min_delta", "start", "every")),
+            ],
             320_000,
-            "the grid has 320,000 points, more than the 200,000 that one sweep takes; patience alone has 20: give fewer of them",
+            (
+                "the grid has 320,000 points, more than the 200,000 that one sweep takes; patience alone has"
+                " 20: give fewer of them"
+            ),
         ),
         (
             ["rule=all", "patience=1e-300..1e300..1e-300", "min_delta=1e-300..1e300..1e-300"],
             None,
             (
-                f"the grid has over 10^18 points over {len(POLICIES)} rules, more than the 200,000 that one sweep takes;"
-                " patience alone has over 10^18: give a step, as in patience=1e-300..1e+300..5e+298"
+                f"the grid has over 10^18 points over {len(POLICIES)} rules, more than the 200,000 that one"
+                " sweep takes; patience alone has over 10^18: give a step, as in"
+                " patience=1e-300..1e+300..5e+298"
             ),
         ),
     ],
@@ -411,7 +495,12 @@ def grids(draw):
         texts = item.metadata["choices"] or TEXTS[str(item.type)]
         choices[draw(st.sampled_from([item.name, *item.metadata["aliases"]]))] = list(texts)
     choices |= {name: texts for name, texts in MODIFIER_TEXTS.items() if name not in choices}
-    required = {name for item in parameters(kind) if item.default is MISSING for name in (item.name, *item.metadata["aliases"])}
+    required = {
+        name
+        for item in parameters(kind)
+        if item.default is MISSING
+        for name in (item.name, *item.metadata["aliases"])
+    }
     names = draw(st.lists(st.sampled_from(sorted(choices)), max_size=4, unique=True))
     names += [name for name in choices if name in required and name not in names]
     chosen = {name: draw(st.lists(st.sampled_from(choices[name]), min_size=1, max_size=3)) for name in names}
@@ -442,7 +531,10 @@ def test_a_grid_is_what_its_points_say_one_by_one(drawn):
     assert len(grid.points) + len(grid.refused) == count(texts)
     for policy, place in grid.points:
         assert policy == parse_policy(policy.spec())
-        pairs = (f"{dimension.name}={dimension.values[at]}" for dimension, at in zip(grid.dimensions, place, strict=True))
+        pairs = (
+            f"{dimension.name}={dimension.values[at]}"
+            for dimension, at in zip(grid.dimensions, place, strict=True)
+        )
         assert parse_policy(f"{kind.name}:{','.join(pairs)}").spec() == policy.spec()
     for spec, reason in grid.refused:
         with pytest.raises(PolicyError) as error:

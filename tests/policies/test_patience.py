@@ -4,7 +4,7 @@ import pytest
 
 from replay import parse_policy
 from replay.errors import PolicyError
-from replay.policies.patience import Patience
+from replay.policies.rules.patience import Patience
 
 NAN, INF = math.nan, math.inf
 D1 = [1, 0.9, 0.95, 0.96, 0.97, 0.98, 0.99, 1]
@@ -15,12 +15,27 @@ D1 = [1, 0.9, 0.95, 0.96, 0.97, 0.98, 0.99, 1]
     [
         ("patience=3", "min", D1, 5),
         ("patience=1", "min", [1, 0.9, 0.8, 0.7, 0.75, 0.6, 0.65, 0.7], 5),
-        ("patience=2,min_delta=0.05", "min", [1, 0.96, 0.92, 0.88, 0.84, 0.80, 0.76, 0.72], None),  # small gains add up
+        (
+            "patience=2,min_delta=0.05",
+            "min",
+            [1, 0.96, 0.92, 0.88, 0.84, 0.80, 0.76, 0.72],
+            None,
+        ),  # small gains add up
         ("patience=3", "min", [0.5] * 8, 4),  # a tie is no gain
-        ("patience=3", "min", [NAN, 1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4], None),  # a NaN at first does not poison the reference
+        (
+            "patience=3",
+            "min",
+            [NAN, 1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4],
+            None,
+        ),  # a NaN at first does not poison the reference
         ("patience=3", "min", [1] + [NAN] * 7, 4),
         ("patience=3", "min", [NAN] * 5, 3),  # no improvement yet counts from the first eval
-        ("patience=2,min_delta=0.1", "min", [0.8, 0.7, 0.7, 0.7, 0.7, 0.7, 0.7], 4),  # 0.8 − 0.7 > 0.1 in float64
+        (
+            "patience=2,min_delta=0.1",
+            "min",
+            [0.8, 0.7, 0.7, 0.7, 0.7, 0.7, 0.7],
+            4,
+        ),  # 0.8 − 0.7 > 0.1 in float64
         ("patience=2", "min", [1 - 1e-9 * i for i in range(8)], None),
         ("patience=2,min_delta=0.25", "min", [1, 0.75, 0.5, 0.25, 0], None),  # every second gain is > 0.25
         ("patience=3", "max", [0] * 5 + [0.1] * 5, 4),
@@ -39,7 +54,10 @@ def test_stops(spec, mode, values, stop):
 def test_patience_in_steps_and_epochs():
     values, steps, epochs = [1.0, 0.9, 0.95, 0.96, 0.97], [10, 20, 25, 119, 121], [0.1, 0.2, 0.25, 1.1, 1.3]
     assert parse_policy("patience=100,unit=steps").stop_eval(values, steps=steps) == 5
-    assert parse_policy("patience=0.9,unit=epochs").stop_eval(values, steps=steps, columns={"epoch": epochs}) == 4
+    assert (
+        parse_policy("patience=0.9,unit=epochs").stop_eval(values, steps=steps, columns={"epoch": epochs})
+        == 4
+    )
     with pytest.raises(PolicyError, match="needs epoch"):
         parse_policy("patience=1,unit=epochs").stop_eval(values)
 

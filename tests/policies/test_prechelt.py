@@ -4,8 +4,8 @@ import pytest
 
 import replay
 from replay import parse_policy
+from replay.engine.simulation import replay_runs
 from replay.errors import InputError, PolicyError
-from replay.simulation import replay_runs
 
 NAN, INF = math.nan, math.inf
 
@@ -35,7 +35,8 @@ def test_generalization_loss(spec, values, stop):
 @pytest.mark.parametrize(
     ("spec", "values", "train", "stop"),
     [
-        # strips of 2. At eval 4: GL = 100 (1 / 0.8 - 1) = 25; P = 1000 (1.6 / (2 * 0.75) - 1) = 66.67; GL / P = 0.375
+        # strips of 2. At eval 4: GL = 100 (1 / 0.8 - 1) = 25; P = 1000 (1.6 / (2 * 0.75) - 1) = 66.67; GL / P
+        # = 0.375
         ("pq=0.37,strip=2", [1.0, 0.8, 0.9, 1.0], [1.0, 0.9, 0.85, 0.75], 4),
         ("pq=0.38,strip=2", [1.0, 0.8, 0.9, 1.0], [1.0, 0.9, 0.85, 0.75], None),
         # the same GL at eval 3 does not count: within a strip
@@ -65,7 +66,12 @@ def test_progress_quotient(spec, values, train, stop):
         ("up=2,strip=1", "min", [1.0, 1.1, 1.1, 1.2, 1.3], 5),  # a tie is not worse
         ("up=1,strip=1", "max", [0.5, 0.6, 0.55], 3),
         ("up=2,strip=1", "min", [-3.0, -2.0, -1.0], 3),  # any sign will do
-        ("up=2,strip=1", "min", [1, 2, NAN, 3, 4, 5], 6),  # 3 is not worse than NaN; 4 and 5 are worse in a row
+        (
+            "up=2,strip=1",
+            "min",
+            [1, 2, NAN, 3, 4, 5],
+            6,
+        ),  # 3 is not worse than NaN; 4 and 5 are worse in a row
         ("up=1,strip=1", "min", [1, INF], 2),
         ("up", "min", [1] * 5 + [2] * 5 + [3] * 4, None),
         ("up:s=2,k=5", "min", [1] * 5 + [2] * 5 + [3] * 5, 15),
@@ -78,12 +84,16 @@ def test_successive_strips(spec, mode, values, stop):
 
 @pytest.mark.parametrize("bad", [0.0, -0.25, -INF])
 def test_errors_that_are_not_above_zero_are_refused_with_their_value(bad):
-    with pytest.raises(PolicyError, match=rf"gl cannot judge this curve: it is {bad:g} at step 2, and .* errors > 0 only"):
+    with pytest.raises(
+        PolicyError, match=rf"gl cannot judge this curve: it is {bad:g} at step 2, and .* errors > 0 only"
+    ):
         parse_policy("gl").stop_eval([1.0, bad, 0.5])
     assert parse_policy("gl").decide([1.0]).stop is False
     with pytest.raises(PolicyError, match=f"{bad:g} at step 2"):
         parse_policy("gl").decide([1.0, bad])
-    assert parse_policy("gl=10").stop_eval([1.0, 2.0, bad]) == 2  # stopped before it was logged: replay is what live would have done
+    assert (
+        parse_policy("gl=10").stop_eval([1.0, 2.0, bad]) == 2
+    )  # stopped before it was logged: replay is what live would have done
 
 
 def test_mode_max_is_refused():
@@ -94,7 +104,9 @@ def test_mode_max_is_refused():
 
 
 def test_train_losses_that_are_not_above_zero_are_refused():
-    with pytest.raises(PolicyError, match=r"its train_loss is -1 at step 2, and progress is defined for losses > 0"):
+    with pytest.raises(
+        PolicyError, match=r"its train_loss is -1 at step 2, and progress is defined for losses > 0"
+    ):
         parse_policy("pq:strip=2").stop_eval([0.5, 0.6], columns={"train_loss": [1, -1]})
     with pytest.raises(PolicyError, match="needs train_loss"):
         parse_policy("pq").stop_eval([0.5, 0.6])
@@ -112,7 +124,10 @@ def test_simulation_names_metric_run_and_value():
     assert [row["run"] for row in both.rows()] == ["good"]
     assert both.rows()[0]["reason"] == "25 % over the lowest, 0.8: above 5 %"
     assert both.warnings == [
-        "gl cannot judge eval_loss of bad: it is -0.1 at step 30, and generalization loss is defined for errors > 0 only; left out for it"
+        (
+            "gl cannot judge eval_loss of bad: it is -0.1 at step 30, and generalization loss is defined for"
+            " errors > 0 only; left out for it"
+        )
     ]
     with pytest.raises(InputError, match=r"gl cannot judge eval_accuracy of r: .* mode max"):
         replay_runs([_run("r", eval_accuracy=[0.1, 0.2, 0.3])], ["gl"], monitor="eval_accuracy")

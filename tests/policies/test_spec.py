@@ -95,12 +95,21 @@ def test_examples_work(kind):
 
 def test_policies_from_a_file(tmp_path):
     file = tmp_path / "policies.toml"
-    file.write_text('[policies.ours]\nspec = "patience=3"\nmin_saved = "20%"\n[policies.theirs]\nspec = "transformers:patience=2"\n')
+    file.write_text(
+        '[policies.ours]\nspec = "patience=3"\nmin_saved = "20%"\n[policies.theirs]\nspec ='
+        ' "transformers:patience=2"\n'
+    )
     assert read_policies(file) == {"ours": "patience=3", "theirs": "transformers:patience=2"}
 
 
 @pytest.mark.parametrize(
-    ("text", "says"), [("", "no policies"), ("[policies.a]\n", "needs spec"), ("policies = 3", "no policies"), ("[", "policies.toml")]
+    ("text", "says"),
+    [
+        ("", "no policies"),
+        ("[policies.a]\n", "needs spec"),
+        ("policies = 3", "no policies"),
+        ("[", "policies.toml"),
+    ],
 )
 def test_a_file_without_policies(tmp_path, text, says):
     file = tmp_path / "policies.toml"
@@ -114,7 +123,10 @@ def test_a_file_without_policies(tmp_path, text, says):
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("reduce-on-plateau:patience=3", "lowers the learning rate.*torch-plateau stops where it would first act"),
+        (
+            "reduce-on-plateau:patience=3",
+            "lowers the learning rate.*torch-plateau stops where it would first act",
+        ),
         ("ReduceLROnPlateau", "lowers the learning rate"),
         ("freezing:share=0.5", "freezes weights.*grades"),
         ("pbt", "exchanges weights between runs"),

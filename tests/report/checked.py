@@ -44,12 +44,18 @@ HOSTILE = (
 def figures(saved, lost, spread=0.05):
     out = {}
     for name, mean in (("saved", saved), ("lost", lost)):
-        out |= {f"{name}_mean": mean, f"{name}_low": max(mean - spread, 0.0), f"{name}_high": min(mean + spread, 1.0)}
+        out |= {
+            f"{name}_mean": mean,
+            f"{name}_low": max(mean - spread, 0.0),
+            f"{name}_high": min(mean + spread, 1.0),
+        }
     return out
 
 
 def stop(run, number, lost=0.02):
-    return Stop(run, f"logs/{run}.jsonl", number, number * 100, "3 evals without improvement", 0.4, 0.01, 0.02, lost)
+    return Stop(
+        run, f"logs/{run}.jsonl", number, number * 100, "3 evals without improvement", 0.4, 0.01, 0.02, lost
+    )
 
 
 def sample():
@@ -59,14 +65,41 @@ def sample():
         spec="patience=3",
         summary=figures(0.41, 0.072, 0.03),
         limits=(
-            LimitResult("max_lost", "5%", 0.05, 0.072, 0.052, 0.102, "broken", "lost is 7.2% (5.2-10), more than 5%"),
-            LimitResult("min_saved", "20%", 0.2, 0.41, 0.38, 0.44, "kept", "saved is 41% (38-44), at least 20%"),
-            LimitResult("max_regret", "0.01", 0.01, 0.0114, 0.008, 0.0152, "unsure", "regret is 0.0114, more than 0.01", "r=8"),
+            LimitResult(
+                "max_lost", "5%", 0.05, 0.072, 0.052, 0.102, "broken", "lost is 7.2% (5.2-10), more than 5%"
+            ),
+            LimitResult(
+                "min_saved", "20%", 0.2, 0.41, 0.38, 0.44, "kept", "saved is 41% (38-44), at least 20%"
+            ),
+            LimitResult(
+                "max_regret",
+                "0.01",
+                0.01,
+                0.0114,
+                0.008,
+                0.0152,
+                "unsure",
+                "regret is 0.0114, more than 0.01",
+                "r=8",
+            ),
         ),
         stops=(stop("a", 9), stop("b", 12)),
         findings=(
-            Finding("regression", "limit", "lost is 7.2% (5.2-10), more than 5%", policy="patient", limit="max_lost"),
-            Finding("undecided", "limit", "regret is 0.0114, more than 0.01", policy="patient", limit="max_regret", group="r=8"),
+            Finding(
+                "regression",
+                "limit",
+                "lost is 7.2% (5.2-10), more than 5%",
+                policy="patient",
+                limit="max_lost",
+            ),
+            Finding(
+                "undecided",
+                "limit",
+                "regret is 0.0114, more than 0.01",
+                policy="patient",
+                limit="max_regret",
+                group="r=8",
+            ),
             Finding(
                 "regression",
                 "moved",
@@ -78,7 +111,14 @@ def sample():
                 after="eval 12 (step 1200), lost 4.2%",
             ),
             Finding(
-                "warning", "moved", "a stops one eval later", policy="patient", run="a", log="logs/a.jsonl", before="eval 8", after="eval 9"
+                "warning",
+                "moved",
+                "a stops one eval later",
+                policy="patient",
+                run="a",
+                log="logs/a.jsonl",
+                before="eval 8",
+                after="eval 9",
             ),
             Finding("note", "few-runs", "only 2 runs", policy="patient"),
         ),
@@ -88,7 +128,9 @@ def sample():
         name="hasty",
         spec="patience=1",
         summary=figures(0.71, 0.12, 0.06),
-        limits=(LimitResult("max_lost", "20%", 0.2, 0.12, 0.06, 0.18, "kept", "lost is 12% (6-18), at most 20%"),),
+        limits=(
+            LimitResult("max_lost", "20%", 0.2, 0.12, 0.06, 0.18, "kept", "lost is 12% (6-18), at most 20%"),
+        ),
         stops=(stop("a", 3), stop("b", 4)),
         findings=(),
         before=figures(0.71, 0.12, 0.06),
@@ -103,7 +145,13 @@ def sample():
         unit="steps",
         policies=(first, second),
         findings=(
-            Finding("warning", "changed-log", "logs/c.jsonl has 20 evals, in the lock 18", run="c", log="../runs/c.jsonl"),
+            Finding(
+                "warning",
+                "changed-log",
+                "logs/c.jsonl has 20 evals, in the lock 18",
+                run="c",
+                log="../runs/c.jsonl",
+            ),
             Finding("undecided", "vanished", "logs/d.jsonl is gone", run="d", log="../runs/d.jsonl"),
             Finding("note", "version", "the lock is of version 0.0.9"),
         ),
@@ -120,13 +168,35 @@ def named(name):
     """A check in which everything that a stranger names has this name."""
     limit = LimitResult(name, name, 0.05, 0.07, None, None, "broken", name, name)
     found = [
-        Finding(level, kind, f"{name} was", policy=name, run=name, log=name, limit=name, group=name, before=name, after=name)
+        Finding(
+            level,
+            kind,
+            f"{name} was",
+            policy=name,
+            run=name,
+            log=name,
+            limit=name,
+            group=name,
+            before=name,
+            after=name,
+        )
         for level in EXIT_CODES
         for kind in ("limit", "moved", "few-runs")
     ]
-    policy = PolicyResult(name, name, figures(0.4, 0.1), (limit,), (stop(name, 1),), tuple(found), figures(0.5, 0.1))
+    policy = PolicyResult(
+        name, name, figures(0.4, 0.1), (limit,), (stop(name, 1),), tuple(found), figures(0.5, 0.1)
+    )
     return Checked(
-        name or "x", name, "0.1.0", 3, name, name, name, (policy,), (Finding("warning", "lock", f"{name} was", policy=name),), (name,)
+        name or "x",
+        name,
+        "0.1.0",
+        3,
+        name,
+        name,
+        name,
+        (policy,),
+        (Finding("warning", "lock", f"{name} was", policy=name),),
+        (name,),
     )
 
 
@@ -168,7 +238,14 @@ LIMITS = st.builds(
 _SUMMARIES = st.builds(figures, st.floats(0, 1), st.floats(0, 1))
 _FOUND = st.lists(FINDINGS, max_size=4).map(tuple)
 POLICIES = st.builds(
-    PolicyResult, TEXTS, TEXTS, _SUMMARIES, st.lists(LIMITS, max_size=2).map(tuple), st.just(()), _FOUND, st.none() | _SUMMARIES
+    PolicyResult,
+    TEXTS,
+    TEXTS,
+    _SUMMARIES,
+    st.lists(LIMITS, max_size=2).map(tuple),
+    st.just(()),
+    _FOUND,
+    st.none() | _SUMMARIES,
 )
 CHECKS = st.builds(
     Checked,

@@ -1,4 +1,5 @@
-"""What a check says on GitHub: annotations as the runner reads them, the summary as a markdown parser reads it, the plot."""
+"""What a check says on GitHub: annotations as the runner reads them, the summary as a markdown parser reads
+it, the plot."""
 
 import dataclasses
 import html
@@ -17,8 +18,23 @@ from tests.report.checked import CHECKS, HOSTILE, TEXTS, figures, named, plain, 
 
 LEVELS = {"regression": "error", "undecided": "warning", "warning": "warning", "note": "notice"}
 #: Every command that a runner knows, each able to do harm.
-KNOWN = ("error", "warning", "notice", "debug", "group", "endgroup", "add-mask", "set-output", "set-env", "add-path", "save-state",
-         "stop-commands", "echo", "add-matcher", "remove-matcher")  # fmt: skip
+KNOWN = (
+    "error",
+    "warning",
+    "notice",
+    "debug",
+    "group",
+    "endgroup",
+    "add-mask",
+    "set-output",
+    "set-env",
+    "add-path",
+    "save-state",
+    "stop-commands",
+    "echo",
+    "add-matcher",
+    "remove-matcher",
+)
 
 
 class Command(NamedTuple):
@@ -34,7 +50,8 @@ def unescaped(text, names):
 
 
 def commands(text):
-    """The commands in a log, found as actions/runner does: line by line, ``::name k=v,k=v::message``, or ``##[name k=v;k=v]message``."""
+    """The commands in a log, found as actions/runner does: line by line, ``::name k=v,k=v::message``, or
+    ``##[name k=v;k=v]message``."""
     found = []
     for line in re.split(r"\r\n|\r|\n", text):
         stripped = line.lstrip()
@@ -62,7 +79,10 @@ def expected(checked):
 
 
 def test_the_parser_reads_commands_as_the_runner_does():
-    log = "text\n ::error file=a%2Cb,line=1,title=x%3A%25::m%0An::o\n::nothing::x\nbefore ##[warning]y\n::endgroup::"
+    log = (
+        "text\n ::error file=a%2Cb,line=1,title=x%3A%25::m%0An::o\n::nothing::x\nbefore"
+        " ##[warning]y\n::endgroup::"
+    )
     assert commands(log) == [
         Command("error", {"file": "a,b", "line": "1", "title": "x:%"}, "m\nn::o"),
         Command("warning", {}, "y"),
@@ -75,21 +95,30 @@ def test_the_parser_reads_commands_as_the_runner_does():
 def test_an_annotation_a_finding():
     assert commands(as_annotations(sample()))[:3] == [
         Command(
-            "error", {"file": "ci/policies.toml", "line": "1", "title": "patient: limit not kept"}, "lost is 7.2% (5.2-10), more than 5%"
+            "error",
+            {"file": "ci/policies.toml", "line": "1", "title": "patient: limit not kept"},
+            "lost is 7.2% (5.2-10), more than 5%",
         ),
         Command(
             "error",
             {"file": "ci/logs/b.jsonl", "line": "1", "title": "patient, b: stop moved"},
-            "b stops at eval 12, in the lock at eval 7\nbefore: eval 7 (step 700), lost 1.1%\nnow: eval 12 (step 1200), lost 4.2%",
+            "b stops at eval 12, in the lock at eval 7\nbefore: eval 7 (step 700), lost 1.1%\nnow: eval 12"
+            " (step 1200), lost 4.2%",
         ),
-        Command("warning", {"file": "ci/policies.toml", "line": "1", "title": "d: gone"}, "logs/d.jsonl is gone"),
+        Command(
+            "warning", {"file": "ci/policies.toml", "line": "1", "title": "d: gone"}, "logs/d.jsonl is gone"
+        ),
     ]
     assert as_annotations(plain()) == ""
 
 
 @pytest.mark.parametrize(("count", "shown", "more"), [(10, 10, None), (11, 9, "2 more"), (25, 9, "16 more")])
 def test_of_many_the_last_says_how_many_more(count, shown, more):
-    found = tuple(Finding(level, "moved", f"run {number} moved") for number in range(count) for level in ("regression", "note"))
+    found = tuple(
+        Finding(level, "moved", f"run {number} moved")
+        for number in range(count)
+        for level in ("regression", "note")
+    )
     said = commands(as_annotations(dataclasses.replace(plain(), findings=found)))
     for name in ("error", "notice"):
         own = [command.message for command in said if command.name == name]
@@ -139,7 +168,7 @@ PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 def parsed(text):
     """The kinds of tokens in a markdown text, its text, and its tables: rows of cells."""
     tokens = PARSER.parse(text)
-    leaves = [leaf for token in tokens for leaf in (token.children or [token])]
+    leaves = [leaf for token in tokens for leaf in token.children or [token]]
     tables = []
     for before, token in zip([None, *tokens], tokens, strict=False):
         if token.type == "table_open":
@@ -149,14 +178,40 @@ def parsed(text):
         if token.type == "inline" and before.type in ("th_open", "td_open"):
             tables[-1][-1].append("".join(leaf.content for leaf in token.children))
     kinds = {token.type for token in tokens} | {leaf.type for leaf in leaves}
-    return kinds, "\n".join("".join(leaf.content for leaf in token.children) for token in tokens if token.children), tables
+    return (
+        kinds,
+        "\n".join("".join(leaf.content for leaf in token.children) for token in tokens if token.children),
+        tables,
+    )
 
 
 HARMLESS = {
-    "heading_open", "heading_close", "inline", "text", "text_special", "paragraph_open", "paragraph_close", "table_open", "table_close",
-    "thead_open", "thead_close", "tbody_open", "tbody_close", "tr_open", "tr_close", "th_open", "th_close", "td_open", "td_close",
-    "bullet_list_open", "bullet_list_close", "list_item_open", "list_item_close", "strong_open", "strong_close",
-}  # fmt: skip
+    "heading_open",
+    "heading_close",
+    "inline",
+    "text",
+    "text_special",
+    "paragraph_open",
+    "paragraph_close",
+    "table_open",
+    "table_close",
+    "thead_open",
+    "thead_close",
+    "tbody_open",
+    "tbody_close",
+    "tr_open",
+    "tr_close",
+    "th_open",
+    "th_close",
+    "td_open",
+    "td_close",
+    "bullet_list_open",
+    "bullet_list_close",
+    "list_item_open",
+    "list_item_close",
+    "strong_open",
+    "strong_close",
+}
 
 
 def test_the_summary_has_the_verdict_the_limits_the_changes_and_the_findings():
@@ -171,7 +226,10 @@ def test_the_summary_has_the_verdict_the_limits_the_changes_and_the_findings():
         ["patient", "max_regret", "r=8", "0.0114 0.008-0.0152", "0.01", "broken, within its uncertainty"],
         ["hasty", "max_lost", "", "12% 6-18", "20%", "kept"],
     ]
-    assert change[1:3] == [["patient", "saved", "52% 49-55", "41% 38-44"], ["patient", "lost", "3.1% 0.1-6.1", "7.2% 4-10"]]
+    assert change[1:3] == [
+        ["patient", "saved", "52% 49-55", "41% 38-44"],
+        ["patient", "lost", "3.1% 0.1-6.1", "7.2% 4-10"],
+    ]
     assert moved[1] == ["patient", "b", "eval 7 (step 700), lost 1.1%", "eval 12 (step 1200), lost 4.2%"]
     assert all(finding.message in said for finding in sample().all_findings)
     assert "one log has no end" in said
@@ -183,9 +241,10 @@ def test_the_summary_of_a_check_without_a_lock_or_with_nothing_at_all():
     text = job_summary(dataclasses.replace(sample(), lock=None))
     assert "Against the lock" not in text
     assert parsed(text)[2][1][1] == ["patient", "41% 38-44", "7.2% 4-10"]
-    assert job_summary(plain()) == (
-        "## replay check: passed\n\n"
-        "1 run with the policies of policies.toml, no lock to compare with; watched eval\\_loss, judged by eval\\_loss.\n"
+    assert (
+        job_summary(plain())
+        == "## replay check: passed\n\n1 run with the policies of policies.toml, no lock to compare with;"
+        " watched eval\\_loss, judged by eval\\_loss.\n"
     )
 
 
@@ -230,7 +289,12 @@ def test_any_text_gives_the_expected_markdown(checked):
 
 def test_the_plot_shows_policies_then_and_now_and_their_limits(tmp_path):
     axes = draw_check(sample()).axes[0]
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["patient", "hasty", "in the lock", "limits"]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
+        "patient",
+        "hasty",
+        "in the lock",
+        "limits",
+    ]
     dashed = [line for line in axes.lines if line.get_linestyle() == "--"]
     assert [(list(line.get_xdata()), list(line.get_ydata())) for line in dashed] == [
         ([0, 1], [5, 5]),

@@ -28,32 +28,49 @@ COLUMNS = {
 def test_the_example_of_a_policy_can_fire(name):
     policy = parse_policy(example(POLICIES[name]))
     columns = {need: COLUMNS.get(need, [0.0] * LENGTH) for need in policy.needs}
-    assert policy.stop_eval(VALUES, steps=[100.0 * number for number in range(1, LENGTH + 1)], columns=columns)
+    assert policy.stop_eval(
+        VALUES, steps=[100.0 * number for number in range(1, LENGTH + 1)], columns=columns
+    )
 
 
 def test_every_policy_is_listed_once_with_those_of_its_tool():
     rows = json.loads(catalogue.policies("json"))["policies"]
     assert sorted(row["policy"] for row in rows) == sorted(POLICIES)
     tools = [row["tool"] for row in rows]
-    assert len(list(dict.fromkeys(tools))) == sum(before != tool for before, tool in zip([None, *tools], tools, strict=False))
+    assert len(list(dict.fromkeys(tools))) == sum(
+        before != tool for before, tool in zip([None, *tools], tools, strict=False)
+    )
     assert tools[0] == "of our own"
     of = {row["policy"]: row["tool"] for row in rows}
     assert of["up"] == "of our own"
     assert of["llamafactory"] == of["transformers@4.46"] == "transformers"
     assert of["sklearn-hgb"] == "scikit-learn"
     assert of["tutorial"] == "no library"
-    assert [row["policy"] for row in csv.DictReader(io.StringIO(catalogue.policies("csv")))] == [row["policy"] for row in rows]
+    assert [row["policy"] for row in csv.DictReader(io.StringIO(catalogue.policies("csv")))] == [
+        row["policy"] for row in rows
+    ]
 
 
 def test_a_tool_is_named_once_in_the_markdown_table():
     lines = catalogue.policies("markdown").splitlines()
     assert lines[0] == "| tool | policy | stops | example | checked against |"
     assert sum(line.startswith("| scikit-learn |") for line in lines) == 1
-    assert any(line.startswith("|  | sklearn-sgd |") and line.endswith("| scikit-learn 1.9.1 |") for line in lines)
+    assert any(
+        line.startswith("|  | sklearn-sgd |") and line.endswith("| scikit-learn 1.9.1 |") for line in lines
+    )
 
 
 def test_the_listing_in_the_terminal_is_grouped():
     text = catalogue.policies("table")
-    assert text.index("\nof our own:\n") < text.index("\n  patience\n") < text.index("\ntransformers:\n") < text.index("\nkeras:\n")
-    assert text.index("\ntransformers:\n") < text.index("\n  axolotl  (as transformers 5.24.0)\n") < text.index("\nno library:\n")
+    assert (
+        text.index("\nof our own:\n")
+        < text.index("\n  patience\n")
+        < text.index("\ntransformers:\n")
+        < text.index("\nkeras:\n")
+    )
+    assert (
+        text.index("\ntransformers:\n")
+        < text.index("\n  axolotl  (as transformers 5.24.0)\n")
+        < text.index("\nno library:\n")
+    )
     assert "e.g. catboost:od_wait=3\n" in text

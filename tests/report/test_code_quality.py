@@ -39,8 +39,10 @@ def test_an_issue_a_finding():
         ("replay/version", "info", "ci/policies.toml"),
         ("replay/few-runs", "info", "ci/policies.toml"),
     ]
-    assert issues[1]["description"] == (
-        "b stops at eval 12, in the lock at eval 7. before: eval 7 (step 700), lost 1.1%. now: eval 12 (step 1200), lost 4.2%"
+    assert (
+        issues[1]["description"]
+        == "b stops at eval 12, in the lock at eval 7. before: eval 7 (step 700), lost 1.1%. now: eval 12"
+        " (step 1200), lost 4.2%"
     )
 
 
@@ -50,7 +52,9 @@ def test_nothing_found_is_an_empty_list():
 
 def test_fingerprints_stay():
     # a pipeline compares them with those of an earlier one: they may not change from version to version
-    assert read(sample())[0]["fingerprint"] == "d0a272932b7d245405194d3d62f3d1810e1aae48ec91320c8ef1bfee898714c7"
+    assert (
+        read(sample())[0]["fingerprint"] == "d0a272932b7d245405194d3d62f3d1810e1aae48ec91320c8ef1bfee898714c7"
+    )
     assert as_code_quality(sample()) == as_code_quality(sample())
 
 

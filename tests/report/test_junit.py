@@ -25,7 +25,11 @@ def read(checked):
 
 
 def cases(root):
-    return {(suite.get("name"), case.get("name")): case for suite in root.iter("testsuite") for case in suite.iter("testcase")}
+    return {
+        (suite.get("name"), case.get("name")): case
+        for suite in root.iter("testsuite")
+        for case in suite.iter("testcase")
+    }
 
 
 def outcome(case):
@@ -56,7 +60,10 @@ def test_a_failure_says_what_was_and_what_is():
     found = cases(read(sample()))["patient", "run b: stop moved"].find("failure")
     assert found.get("message") == "b stops at eval 12, in the lock at eval 7"
     assert found.get("type") == "moved"
-    assert found.text.splitlines()[1:] == ["before: eval 7 (step 700), lost 1.1%", "now: eval 12 (step 1200), lost 4.2%"]
+    assert found.text.splitlines()[1:] == [
+        "before: eval 7 (step 700), lost 1.1%",
+        "now: eval 12 (step 1200), lost 4.2%",
+    ]
 
 
 def test_a_warning_of_a_test_leaves_it_passed():
@@ -70,19 +77,26 @@ def test_a_warning_of_a_test_leaves_it_passed():
 
 
 @pytest.mark.parametrize(
-    ("verdict", "expected"), [("kept", "passed"), ("broken", "failure"), ("unsure", "skipped"), ("unknown", "skipped")]
+    ("verdict", "expected"),
+    [("kept", "passed"), ("broken", "failure"), ("unsure", "skipped"), ("unknown", "skipped")],
 )
 def test_a_limit_of_which_nothing_was_found_goes_by_its_verdict(verdict, expected):
     checked = sample()
     limit = LimitResult("max_lost", "5%", 0.05, None, None, None, verdict, "told")
     policy = dataclasses.replace(checked.policies[1], limits=(limit,), findings=())
-    assert outcome(cases(read(dataclasses.replace(checked, policies=(policy,))))["hasty", "max_lost 5%"]) == expected
+    assert (
+        outcome(cases(read(dataclasses.replace(checked, policies=(policy,))))["hasty", "max_lost 5%"])
+        == expected
+    )
 
 
 def test_nothing_checked_is_no_success():
     checked = sample()
     policy = dataclasses.replace(checked.policies[1], limits=(), findings=())
-    assert outcome(cases(read(dataclasses.replace(checked, lock=None, policies=(policy,))))["hasty", "checked"]) == "skipped"
+    assert (
+        outcome(cases(read(dataclasses.replace(checked, lock=None, policies=(policy,))))["hasty", "checked"])
+        == "skipped"
+    )
     assert len(read(plain())) == 0
 
 
@@ -104,7 +118,9 @@ def test_hostile_names_are_data(name):
 @given(CHECKS)
 def test_any_text_gives_valid_xml(checked):
     root = read(checked)
-    assert [suite.get("name") for suite in root][: len(checked.policies)] == [printable(policy.name) for policy in checked.policies]
+    assert [suite.get("name") for suite in root][: len(checked.policies)] == [
+        printable(policy.name) for policy in checked.policies
+    ]
     for suite, policy in zip(root, checked.policies, strict=False):
         said = "\n".join([*suite.itertext(), *(found.get("message", "") for found in suite.iter())])
         assert all(printable(finding.message) in said for finding in policy.findings)

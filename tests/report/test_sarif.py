@@ -16,7 +16,9 @@ from replay.report.findings import KINDS, place
 from replay.report.sarif import as_sarif
 from tests.report.checked import CHECKS, HOSTILE, named, plain, sample
 
-SCHEMA = json.loads((Path(__file__).parent.parent / "schemas" / "sarif-2.1.0-rtm.5.json").read_text(encoding="utf-8"))
+SCHEMA = json.loads(
+    (Path(__file__).parent.parent / "schemas" / "sarif-2.1.0-rtm.5.json").read_text(encoding="utf-8")
+)
 VALIDATOR = jsonschema.Draft4Validator(SCHEMA)
 
 
@@ -41,23 +43,43 @@ def test_a_result_a_finding_and_a_rule_a_kind():
     assert run["tool"]["driver"]["version"] == "0.1.0"
     assert [rule["id"] for rule in run["tool"]["driver"]["rules"]] == list(KINDS)
     assert [(result["ruleId"], result["level"]) for result in run["results"]] == [
-        ("limit", "error"), ("moved", "error"), ("vanished", "warning"), ("limit", "warning"), ("changed-log", "warning"),
-        ("moved", "warning"), ("version", "note"), ("few-runs", "note"),
-    ]  # fmt: skip
-    assert all(run["tool"]["driver"]["rules"][result["ruleIndex"]]["id"] == result["ruleId"] for result in run["results"])
+        ("limit", "error"),
+        ("moved", "error"),
+        ("vanished", "warning"),
+        ("limit", "warning"),
+        ("changed-log", "warning"),
+        ("moved", "warning"),
+        ("version", "note"),
+        ("few-runs", "note"),
+    ]
+    assert all(
+        run["tool"]["driver"]["rules"][result["ruleIndex"]]["id"] == result["ruleId"]
+        for result in run["results"]
+    )
 
 
 def test_every_rule_says_what_to_do():
-    assert all(rule["help"]["text"] != rule["shortDescription"]["text"] for rule in read(plain())["tool"]["driver"]["rules"])
+    assert all(
+        rule["help"]["text"] != rule["shortDescription"]["text"]
+        for rule in read(plain())["tool"]["driver"]["rules"]
+    )
 
 
 def test_a_result_is_at_the_log_that_it_is_about_or_at_the_policies():
-    places = [result["locations"][0]["physicalLocation"]["artifactLocation"] for result in read(sample())["results"]]
+    places = [
+        result["locations"][0]["physicalLocation"]["artifactLocation"] for result in read(sample())["results"]
+    ]
     assert {place["uriBaseId"] for place in places} == {"%SRCROOT%"}
     assert [place["uri"] for place in places] == [
-        "ci/policies.toml", "ci/logs/b.jsonl", "ci/policies.toml", "ci/policies.toml", "runs/c.jsonl", "ci/logs/a.jsonl",
-        "ci/policies.toml", "ci/policies.toml",
-    ]  # fmt: skip
+        "ci/policies.toml",
+        "ci/logs/b.jsonl",
+        "ci/policies.toml",
+        "ci/policies.toml",
+        "runs/c.jsonl",
+        "ci/logs/a.jsonl",
+        "ci/policies.toml",
+        "ci/policies.toml",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -74,13 +96,19 @@ def test_a_result_is_at_the_log_that_it_is_about_or_at_the_policies():
     ],
 )
 def test_paths_are_uris_relative_to_the_root(file, log, expected):
-    checked = dataclasses.replace(plain(), file=file, findings=(Finding("warning", "changed-log", "it changed", log=log),))
-    assert read(checked)["results"][0]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == expected
+    checked = dataclasses.replace(
+        plain(), file=file, findings=(Finding("warning", "changed-log", "it changed", log=log),)
+    )
+    assert (
+        read(checked)["results"][0]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == expected
+    )
 
 
 def test_fingerprints_do_not_follow_the_figures():
     def fingerprints(checked):
-        return [result["partialFingerprints"]["primaryLocationLineHash"] for result in read(checked)["results"]]
+        return [
+            result["partialFingerprints"]["primaryLocationLineHash"] for result in read(checked)["results"]
+        ]
 
     before, now = sample(), sample()
     first = dataclasses.replace(now.policies[0].findings[0], message="lost is 7.3%", level="undecided")
@@ -122,7 +150,12 @@ def test_any_text_gives_a_valid_document(checked):
         assert message.replace("] (", "](") == printable(finding.message).replace("] (", "](")
         artifact = result["locations"][0]["physicalLocation"]["artifactLocation"]
         uri = urlsplit(artifact["uri"])
-        assert (uri.scheme, uri.netloc, uri.query, uri.fragment) == ("" if "uriBaseId" in artifact else "file", "", "", "")
+        assert (uri.scheme, uri.netloc, uri.query, uri.fragment) == (
+            "" if "uriBaseId" in artifact else "file",
+            "",
+            "",
+            "",
+        )
         path = place(checked, finding)
         ways = [way for way in ("surrogateescape", "surrogatepass") if fits(path, way)]
         assert unquote_to_bytes(uri.path) == path.encode("utf-8", ways[0])

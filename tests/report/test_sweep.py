@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from replay import Run
-from replay.choose.limits import parse_limit
-from replay.choose.sweeping import FIGURES
+from replay.engine.simulation import Setup
 from replay.errors import InputError
 from replay.policies.grid import parse_grids
 from replay.policies.spec import parse_policy
 from replay.report import plot
 from replay.report import sweep as report
-from replay.simulation import Setup
+from replay.search.sweep import FIGURES
+from replay.search.tolerance import parse_limit
 
 
 def run(name, values, **columns):
@@ -24,7 +24,8 @@ def run(name, values, **columns):
     return Run(name, {"step": steps, "epoch": [step / 2 for step in steps], "eval_loss": values, **columns})
 
 
-#: Best at the fourth and at the sixth of ten evals; a patience of 1 stops the second run at the third, after which half is gained.
+#: Best at the fourth and at the sixth of ten evals; a patience of 1 stops the second run at the third, after
+#: which half is gained.
 RUNS = [
     run("a", [1.0, 0.8, 0.6, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1]),
     run("b", [1.0, 0.6, 0.7, 0.5, 0.4, 0.2, 0.3, 0.4, 0.5, 0.6]),
@@ -35,7 +36,9 @@ def swept(*grids, runs=RUNS, singles=(), max_lost="10%", max_regret=None, option
     parts = parse_grids(grids) if grids else []
     single = [parse_policy(spec) for spec in singles]
     setup = Setup(runs, [*(policy for part in parts for policy, _ in part.points), *single], **how)
-    return report.sweep(setup, parts, single, parse_limit(max_regret, None if max_regret else max_lost), optional=optional)
+    return report.sweep(
+        setup, parts, single, parse_limit(max_regret, None if max_regret else max_lost), optional=optional
+    )
 
 
 def flat(text):
@@ -54,7 +57,10 @@ def test_by_hand():
     text = flat(report.as_text(found))
     assert "6 policies; 5 keep lost <= 10%. 2 on the Pareto front:" in text
     assert "Good region: patience=2. There 1 of 6 points keep lost <= 10%" in text
-    assert "Its centre, patience=2, saves 30% and loses 0%. Each alone, before lost passes 10%: patience from 2 to 6 (edge)" in text
+    assert (
+        "Its centre, patience=2, saves 30% and loses 0%. Each alone, before lost passes 10%: patience from 2"
+        " to 6 (edge)" in text
+    )
     assert "in-sample" in text
     assert "Too few to rank policies: at least 8 runs" in text
     assert "corner" not in text
@@ -85,14 +91,22 @@ def test_regret_in_the_metrics_unit_and_relative():
 def test_where_nothing_keeps_the_limit_the_nearest_is_told():
     worse = [run("a", [1.0, 0.9, 0.95, 0.5, 0.4, 0.3, 0.2]), run("b", [1.0, 0.9, 0.95, 0.5, 0.4, 0.3, 0.2])]
     text = flat(report.as_text(swept("patience=1", runs=worse)))
-    assert "No point of patience keeps lost <= 10% and saves anything; of those that save, patience=1 loses least: it saves 57%" in text
+    assert (
+        "No point of patience keeps lost <= 10% and saves anything; of those that save, patience=1 loses"
+        " least: it saves 57%" in text
+    )
     assert "0 keep lost <= 10%" in text
     assert "The front was chosen" in text
 
 
 def test_single_policies_stand_beside_the_grid_and_count_once():
     found = swept("patience=1..3", singles=["patience=2", "gl=50", "gl=50"])
-    assert [policy.spec() for policy in found.sweep.policies] == ["patience=1", "patience=2", "patience=3", "gl=50"]
+    assert [policy.spec() for policy in found.sweep.policies] == [
+        "patience=1",
+        "patience=2",
+        "patience=3",
+        "gl=50",
+    ]
     assert "gl=50" in report.as_text(found)
     alone = swept(singles=["patience=2", "never"])
     assert "2 policies" in report.as_text(alone)
@@ -117,8 +131,20 @@ def test_policies_that_lack_something_are_told_and_not_on_the_front():
 
 
 def test_policies_of_fewer_runs_are_no_match_for_those_of_all():
-    some = [run("a", RUNS[0].columns["eval_loss"].values.tolist()), run("b", [1.0, 0.6, math.nan, 0.5, 0.4, 0.2, 0.3, 0.4, 0.5, 0.6])]
-    lacking = [some[0], Run("b", {"step": [float(step) for step in range(1, 11)], "eval_loss": some[1].columns["eval_loss"].values})]
+    some = [
+        run("a", RUNS[0].columns["eval_loss"].values.tolist()),
+        run("b", [1.0, 0.6, math.nan, 0.5, 0.4, 0.2, 0.3, 0.4, 0.5, 0.6]),
+    ]
+    lacking = [
+        some[0],
+        Run(
+            "b",
+            {
+                "step": [float(step) for step in range(1, 11)],
+                "eval_loss": some[1].columns["eval_loss"].values,
+            },
+        ),
+    ]
     found = swept("rule=patience,one-epoch", runs=lacking, optional=True)
     epoch = next(place for place, policy in enumerate(found.sweep.policies) if policy.name == "one-epoch")
     assert found.sweep.figures["runs"][epoch] == 1
@@ -148,7 +174,9 @@ def test_many_rules_are_a_table():
 def test_json_csv_and_markdown_hold_every_policy():
     found = swept("patience=0..6", "min_delta=0,0.15", "smooth=none,mean:2")
     document = json.loads(report.as_json(found), parse_constant=pytest.fail)
-    assert [row["policy"] for row in document["policies"]] == [policy.spec() for policy in found.sweep.policies]
+    assert [row["policy"] for row in document["policies"]] == [
+        policy.spec() for policy in found.sweep.policies
+    ]
     for row in document["policies"]:
         assert list(row) == ["policy", "rule", "parameters", *FIGURES, "on_front", "good"]
         assert parse_policy(row["policy"]) == parse_policy(
@@ -164,7 +192,16 @@ def test_json_csv_and_markdown_hold_every_policy():
     assert region["centre"]["policy"] in {row["policy"] for row in document["policies"] if row["good"]}
     assert [span["name"] for span in region["spans"]] == ["patience", "min_delta"]
     rows = list(csv.DictReader(io.StringIO(report.as_csv(found))))
-    assert list(rows[0]) == ["policy", "rule", "patience", "min_delta", "smooth", *FIGURES, "on_front", "good"]
+    assert list(rows[0]) == [
+        "policy",
+        "rule",
+        "patience",
+        "min_delta",
+        "smooth",
+        *FIGURES,
+        "on_front",
+        "good",
+    ]
     assert [row["policy"] for row in rows if row["on_front"] == "1"] == front
     assert sum(row["good"] == "1" for row in rows) == region["good"]
     text = report.as_markdown(found)
@@ -178,7 +215,7 @@ def test_unknown_figures_are_null_and_empty():
     assert document["policies"][0]["lost_mean"] is None
     assert document["front"] == []
     assert document["regions"][0]["centre"] is None
-    (row, _) = csv.DictReader(io.StringIO(report.as_csv(found)))
+    row, _ = csv.DictReader(io.StringIO(report.as_csv(found)))
     assert row["lost_mean"] == ""
     assert "No point of patience" in report.as_text(found)
     assert plot.draw_sweep(found).axes

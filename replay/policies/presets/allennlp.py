@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from replay.data.types import Bools, Floats, Mode
 from replay.errors import PolicyError
 from replay.policies.base import param
 from replay.policies.presets.counting import Counting, better
-from replay.run import Bools, Floats, Mode
 
 __all__ = ["AllenNLP"]
 
@@ -17,10 +17,12 @@ __all__ = ["AllenNLP"]
 class AllenNLP(Counting):
     """AllenNLP's patience: that many epochs in a row without a gain, however small; at least 1.
 
-    The first value is the first reference, even a NaN, over which nothing improves ever after. AllenNLP takes the mode
-    from the sign before the metric's name (``-loss``, ``+accuracy``) and sums several metrics by their signs.
+    The first value is the first reference, even a NaN, over which nothing improves ever after. AllenNLP takes
+    the mode from the sign before the metric's name (``-loss``, ``+accuracy``) and sums several metrics by
+    their signs.
 
-    Source: AllenNLP 2.10.1, training/metric_tracker.py, run as it stands there, and gradient_descent_trainer.py, read.
+    Source: AllenNLP 2.10.1, training/metric_tracker.py, run as it stands there, and
+    gradient_descent_trainer.py, read.
 
     Examples
     --------
@@ -37,7 +39,10 @@ class AllenNLP(Counting):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.patience < 1:
-            raise PolicyError(f"allennlp: patience must be at least 1, not {self.patience}: AllenNLP's trainer raises an error there")
+            raise PolicyError(
+                f"allennlp: patience must be at least 1, not {self.patience}: AllenNLP's trainer raises an"
+                " error there"
+            )
 
     def limit(self, mode: Mode) -> float:
         return float(self.patience)

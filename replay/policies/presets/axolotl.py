@@ -7,9 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from replay.data.curve import CurveBatch
 from replay.policies.base import Trace, param
 from replay.policies.presets.transformers import OfTransformers
-from replay.run import CurveBatch
 
 __all__ = ["Axolotl"]
 
@@ -18,11 +18,11 @@ __all__ = ["Axolotl"]
 class Axolotl(OfTransformers):
     """axolotl's early_stopping_patience: transformers' EarlyStoppingCallback, counting evals; 0 is off.
 
-    A number that is not 0 is handed to EarlyStoppingCallback as its patience, with the threshold left at 0; see
-    transformers.
+    A number that is not 0 is handed to EarlyStoppingCallback as its patience, with the threshold left at 0;
+    see transformers.
 
-    Source: axolotl, src/axolotl/core/builders/causal.py, read, not run; the rule itself is checked against transformers
-    5.24.0.
+    Source: axolotl, src/axolotl/core/builders/causal.py, read, not run; the rule itself is checked against
+    transformers 5.24.0.
 
     Examples
     --------
@@ -32,7 +32,9 @@ class Axolotl(OfTransformers):
 
     name: ClassVar[str] = "axolotl"
 
-    early_stopping_patience: int = param("evals without a gain; 0: off", minimum=0, aliases=("patience",), limit=True)
+    early_stopping_patience: int = param(
+        "evals without a gain; 0: off", minimum=0, aliases=("patience",), limit=True
+    )
 
     @property
     def patience(self) -> int:
@@ -40,7 +42,9 @@ class Axolotl(OfTransformers):
 
     @property
     def off(self) -> str | None:
-        return None if self.early_stopping_patience else "early_stopping_patience=0 switches early stopping off"
+        return (
+            None if self.early_stopping_patience else "early_stopping_patience=0 switches early stopping off"
+        )
 
     def trace(self, batch: CurveBatch) -> Trace:
         trace = super().trace(batch)

@@ -8,9 +8,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from replay.data.curve import CurveBatch
+from replay.data.types import Mode
 from replay.errors import PolicyError
 from replay.policies.base import Policy, Trace, param, plain, steady
-from replay.run import CurveBatch, Mode
 
 __all__ = ["CatBoost"]
 
@@ -19,15 +20,17 @@ _FORGET, _MEMORY, _SCALE, _TINY = 0.99, 2000, 0.5, 1e-10
 
 @dataclass(frozen=True)
 class CatBoost(Policy):
-    """CatBoost's overfitting detector: od_wait rounds since the best (Iter), or a small p-value then (IncToDec).
+    """CatBoost's overfitting detector: od_wait rounds since the best (Iter), or a small p-value then
+    (IncToDec).
 
-    With e the metric with the sign that makes higher better, and M its best so far (strictly): stop where p < od_pval,
-    with p = 1 for the first od_wait − 1 rounds after M, then p = exp(−0.5 / max(x, 1e-10)), x = E / max(M − e, 1e-10), and
-    E the expected gain: the larger of 0.99·(E of the round before) and max 0.99^i·(e − the value i rounds before), over
-    2000 rounds. Iter is the same with od_pval 1, which stops unless p rounds to 1 (a tie with the best after a jump of
-    millions). Without od_type it is IncToDec where od_pval is given, whatever it is, and else Iter, as for
-    early_stopping_rounds; od_pval 0, the default of IncToDec, switches that off. CatBoost without any of these parameters has
-    no detector: that is the policy never. CatBoost itself fails at a value that is not finite; here NaN is no gain and no stop.
+    With e the metric with the sign that makes higher better, and M its best so far (strictly): stop where p <
+    od_pval, with p = 1 for the first od_wait − 1 rounds after M, then p = exp(−0.5 / max(x, 1e-10)), x = E /
+    max(M − e, 1e-10), and E the expected gain: the larger of 0.99·(E of the round before) and max 0.99^i·(e −
+    the value i rounds before), over 2000 rounds. Iter is the same with od_pval 1, which stops unless p rounds
+    to 1 (a tie with the best after a jump of millions). Without od_type it is IncToDec where od_pval is
+    given, whatever it is, and else Iter, as for early_stopping_rounds; od_pval 0, the default of IncToDec,
+    switches that off. CatBoost without any of these parameters has no detector: that is the policy never.
+    CatBoost itself fails at a value that is not finite; here NaN is no gain and no stop.
 
     Source: catboost 1.2.10, catboost/libs/overfitting_detector/overfitting_detector.cpp and
     catboost/private/libs/options/overfitting_detector_options.cpp.
@@ -43,8 +46,14 @@ class CatBoost(Policy):
     name: ClassVar[str] = "catboost"
     checked_against: ClassVar[str | None] = "catboost 1.2.10"
 
-    od_type: str = param("the detector; auto: IncToDec where od_pval is given, else Iter", "auto", choices=("auto", "IncToDec", "Iter"))
-    od_wait: int = param("rounds (evals) since the best", 20, minimum=1, aliases=("early_stopping_rounds", "patience"))
+    od_type: str = param(
+        "the detector; auto: IncToDec where od_pval is given, else Iter",
+        "auto",
+        choices=("auto", "IncToDec", "Iter"),
+    )
+    od_wait: int = param(
+        "rounds (evals) since the best", 20, minimum=1, aliases=("early_stopping_rounds", "patience")
+    )
     od_pval: float | None = param("IncToDec: the p-value below which it stops; none and 0: off", None)
 
     def __post_init__(self) -> None:
@@ -68,7 +77,9 @@ class CatBoost(Policy):
     def trace(self, batch: CurveBatch) -> Trace:
         runs, evals = batch.shape
         values = np.ascontiguousarray(-batch.oriented.T)
-        powers = np.multiply.accumulate(np.concatenate([[1.0], np.full(max(min(evals, _MEMORY) - 1, 0), _FORGET)]))
+        powers = np.multiply.accumulate(
+            np.concatenate([[1.0], np.full(max(min(evals, _MEMORY) - 1, 0), _FORGET)])
+        )
         most, expected, since = np.full(runs, np.nan), np.zeros(runs), np.zeros(runs)
         signal = np.zeros((evals, runs))
         reference = np.full((evals, runs), np.nan)
@@ -84,7 +95,9 @@ class CatBoost(Policy):
                 behind = most - value
                 ratio = expected / np.where(behind < _TINY, _TINY, behind)
                 power = -_SCALE / np.where(ratio < _TINY, _TINY, ratio)
-                chance = [math.exp(number) for number in power.tolist()]  # the C library's: numpy's own is off in the last bit
+                chance = [
+                    math.exp(number) for number in power.tolist()
+                ]  # the C library's: numpy's own is off in the last bit
                 signal[eval] = np.where(since >= self.od_wait, chance, 1.0) < self._bound
         if not self._bound:
             signal[:] = -np.inf
@@ -100,6 +113,10 @@ class CatBoost(Policy):
         if value < best if trace.batch.mode == "min" else value > best:
             return f"better by {steady(abs(value - best))}"
         if not trace.signal[run, eval]:
-            return "NaN: no gain, and no stop" if np.isnan(value) else f"no gain over {steady(best)}, no stop yet"
+            return (
+                "NaN: no gain, and no stop"
+                if np.isnan(value)
+                else f"no gain over {steady(best)}, no stop yet"
+            )
         odds = "" if self._iter else f", with p < {plain(self._bound)}"
         return f"no gain over {steady(best)} for {self.od_wait} evals or more{odds}"

@@ -1,4 +1,6 @@
-"""What most tools' rules share: a reference, and a counter of the evals since the last improvement over it."""
+"""What most tools' rules share: a reference, and a counter of the evals since the last improvement over
+it.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +9,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from replay.data.curve import CurveBatch
+from replay.data.types import Bools, Floats, Mode
 from replay.policies.base import Policy, Trace, plain, steady
-from replay.run import Bools, CurveBatch, Floats, Mode
 
 __all__ = ["Counting", "better", "more_than", "told"]
 
@@ -16,10 +19,11 @@ __all__ = ["Counting", "better", "more_than", "told"]
 class Counting(Policy):
     """Base of rules whose signal is the number of evals since the last improvement.
 
-    A subclass says what `improves` on the reference and, where the reference is not simply the last improvement, what it
-    is `after` an eval. Values keep the metric's own sign, since some tools' formulas differ between the modes in the last
-    bit. The reference is the worst value (±inf) before the first eval; with ``takes_first`` the first value becomes the
-    reference whatever it is, even a NaN, over which nothing improves ever after.
+    A subclass says what `improves` on the reference and, where the reference is not simply the last
+    improvement, what it is `after` an eval. Values keep the metric's own sign, since some tools' formulas
+    differ between the modes in the last bit. The reference is the worst value (±inf) before the first eval;
+    with ``takes_first`` the first value becomes the reference whatever it is, even a NaN, over which nothing
+    improves ever after.
     """
 
     takes_first: ClassVar[bool] = False
@@ -44,7 +48,9 @@ class Counting(Policy):
         signal = np.empty((evals, runs))
         reference = np.empty((evals, runs))
         with np.errstate(invalid="ignore", over="ignore"):
-            for eval, value in enumerate(np.ascontiguousarray(batch.values.T)):  # one eval of all runs lies together in memory
+            for eval, value in enumerate(
+                np.ascontiguousarray(batch.values.T)
+            ):  # one eval of all runs lies together in memory
                 reference[eval] = best if eval else np.nan
                 first = self.takes_first and eval == 0
                 improved = np.ones(runs, dtype=bool) if first else self.improves(batch.mode, value, best)
@@ -57,7 +63,9 @@ class Counting(Policy):
         if self.off is not None:
             return self.off
         assert trace.reference is not None
-        counter, value, best = (float(array[run, eval]) for array in (trace.signal, trace.batch.values, trace.reference))
+        counter, value, best = (
+            float(array[run, eval]) for array in (trace.signal, trace.batch.values, trace.reference)
+        )
         return told(counter, value, best, self.limit(trace.batch.mode), self.wanted, first=eval == 0)
 
 
@@ -76,7 +84,11 @@ def told(counter: float, value: float, best: float, limit: float, wanted: str, *
         if np.isnan(value):
             return "NaN counts as an improvement"
         gain = abs(value - best)
-        return f"better by {steady(gain)}" if np.isfinite(gain) and gain else f"{steady(value)} counts as an improvement"
+        return (
+            f"better by {steady(gain)}"
+            if np.isfinite(gain) and gain
+            else f"{steady(value)} counts as an improvement"
+        )
     over = "so far" if np.isnan(best) or (np.isinf(best) and first) else f"over {steady(best)}"
     if counter >= limit:
         return f"no {wanted} {over}, {plain(counter)} eval{'s' * (counter != 1)} in a row"

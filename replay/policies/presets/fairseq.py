@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from replay.data.types import Bools, Floats, Mode
 from replay.policies.base import param
 from replay.policies.presets.counting import Counting, better
-from replay.run import Bools, Floats, Mode
 
 __all__ = ["Fairseq"]
 
@@ -16,8 +16,9 @@ __all__ = ["Fairseq"]
 class Fairseq(Counting):
     """fairseq's --patience: that many validations in a row without a gain, however small; 0 or less is off.
 
-    The first value is the first reference, even a NaN, over which nothing improves ever after. Validations within an
-    epoch count too. The counter is not in the checkpoint, so that a resumed training begins it anew.
+    The first value is the first reference, even a NaN, over which nothing improves ever after. Validations
+    within an epoch count too. The counter is not in the checkpoint, so that a resumed training begins it
+    anew.
 
     Source: fairseq 0.12.2, fairseq_cli/train.py (should_stop_early), run as it stands there.
 

@@ -5,22 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from replay.data.types import Bools, Floats, Mode
 from replay.policies.base import param
 from replay.policies.presets.counting import Counting, more_than
-from replay.run import Bools, Floats, Mode
 
 __all__ = ["Fastai"]
 
 
 @dataclass(frozen=True)
 class Fastai(Counting):
-    """fastai's EarlyStoppingCallback: the reference moves on a gain > min_delta, in float64; patience 0 acts as 1.
+    """fastai's EarlyStoppingCallback: the reference moves on a gain > min_delta, in float64; patience 0 acts
+    as 1.
 
-    A value improves when v + min_delta < best (min) or v − min_delta > best (max), strictly; the best begins at ±inf and
-    moves only then, so that NaN never is one. A negative min_delta tolerates a worsening. fastai takes lower as better
-    where the monitor's name has ``loss`` or ``error`` in it, else higher.
+    A value improves when v + min_delta < best (min) or v − min_delta > best (max), strictly; the best begins
+    at ±inf and moves only then, so that NaN never is one. A negative min_delta tolerates a worsening. fastai
+    takes lower as better where the monitor's name has ``loss`` or ``error`` in it, else higher.
 
-    Source: fastai 2.8.12, callback/tracker.py (TrackerCallback, EarlyStoppingCallback), run as it stands there.
+    Source: fastai 2.8.12, callback/tracker.py (TrackerCallback, EarlyStoppingCallback), run as it stands
+    there.
 
     Examples
     --------

@@ -1,4 +1,6 @@
-"""Ignite's EarlyStopping: NaN counts as an improvement, and the reference creeps along unless it is cumulative."""
+"""Ignite's EarlyStopping: NaN counts as an improvement, and the reference creeps along unless it is
+cumulative.
+"""
 
 from __future__ import annotations
 
@@ -7,25 +9,27 @@ from typing import ClassVar
 
 import numpy as np
 
+from replay.data.types import Bools, Floats, Mode
 from replay.errors import PolicyError
 from replay.policies.base import param, plain
 from replay.policies.presets.counting import Counting, more_than
-from replay.run import Bools, Floats, Mode
 
 __all__ = ["Ignite"]
 
 
 @dataclass(frozen=True)
 class Ignite(Counting):
-    """Ignite's EarlyStopping: any gain moves its reference, only a gain > threshold resets; NaN is an improvement.
+    """Ignite's EarlyStopping: any gain moves its reference, only a gain > threshold resets; NaN is an
+    improvement.
 
-    The first score is the first reference. A score is no improvement when v >= best − threshold (min) or
-    v <= best + threshold (max); with threshold_mode rel the bound is best·(1 ∓ threshold), which turns round for negative
-    scores. Then the counter goes up and the reference moves to the better of the two, unless cumulative is set. Since a
-    comparison with NaN is false, NaN is an improvement and becomes the reference, and so is whatever follows it: a run of
-    NaN is never stopped.
+    The first score is the first reference. A score is no improvement when v >= best − threshold (min) or v <=
+    best + threshold (max); with threshold_mode rel the bound is best·(1 ∓ threshold), which turns round for
+    negative scores. Then the counter goes up and the reference moves to the better of the two, unless
+    cumulative is set. Since a comparison with NaN is false, NaN is an improvement and becomes the reference,
+    and so is whatever follows it: a run of NaN is never stopped.
 
-    Source: pytorch-ignite 0.5.5, handlers/early_stopping.py. It takes higher as better unless told mode="min".
+    Source: pytorch-ignite 0.5.5, handlers/early_stopping.py. It takes higher as better unless told
+    mode="min".
 
     Examples
     --------
@@ -41,19 +45,30 @@ class Ignite(Counting):
 
     patience: int = param("evals without an improvement, at least 1", limit=True)
     threshold: float = param("the gain that resets the counter", 0.0, minimum=0, aliases=("min_delta",))
-    cumulative: bool = param("measure the gain from the last reset, not from the best", False, aliases=("cumulative_delta",))
+    cumulative: bool = param(
+        "measure the gain from the last reset, not from the best", False, aliases=("cumulative_delta",)
+    )
     threshold_mode: str = param(
-        "whether threshold is absolute or relative to the reference", "abs", choices=("abs", "rel"), aliases=("min_delta_mode",)
+        "whether threshold is absolute or relative to the reference",
+        "abs",
+        choices=("abs", "rel"),
+        aliases=("min_delta_mode",),
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.patience < 1:
-            raise PolicyError(f"ignite: patience must be at least 1, not {self.patience}: Ignite raises a ValueError there")
+            raise PolicyError(
+                f"ignite: patience must be at least 1, not {self.patience}: Ignite raises a ValueError there"
+            )
 
     @property
     def wanted(self) -> str:
-        return more_than(self.threshold) if self.threshold_mode == "abs" else f"gain > {plain(self.threshold)} of the reference"
+        return (
+            more_than(self.threshold)
+            if self.threshold_mode == "abs"
+            else f"gain > {plain(self.threshold)} of the reference"
+        )
 
     def limit(self, mode: Mode) -> float:
         return float(self.patience)

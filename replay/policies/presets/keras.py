@@ -7,9 +7,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from replay.data.curve import CurveBatch
+from replay.data.types import Bools, Mode
 from replay.policies.base import Policy, Trace, param, steady
 from replay.policies.presets.counting import more_than, told
-from replay.run import Bools, CurveBatch, Mode
 
 __all__ = ["Keras"]
 
@@ -18,12 +19,12 @@ __all__ = ["Keras"]
 class Keras(Policy):
     """Keras' EarlyStopping: the reference moves on a gain > min_delta, in float32; patience 0 acts as 1.
 
-    A value improves when v + min_delta < best (min) or v − min_delta > best (max), strictly, both sides rounded to
-    float32; gains below float32's resolution are none. The first value is the first reference, even a NaN, over which
-    nothing improves ever after; a later NaN is no improvement. With a baseline the counter restarts only when the value
-    also improves on that, but a stop is only ever asked for at an eval without an improvement. Evals before
-    start_from_epoch (0-based, one eval an epoch) neither count nor become the reference; the sign of min_delta is
-    dropped.
+    A value improves when v + min_delta < best (min) or v − min_delta > best (max), strictly, both sides
+    rounded to float32; gains below float32's resolution are none. The first value is the first reference,
+    even a NaN, over which nothing improves ever after; a later NaN is no improvement. With a baseline the
+    counter restarts only when the value also improves on that, but a stop is only ever asked for at an eval
+    without an improvement. Evals before start_from_epoch (0-based, one eval an epoch) neither count nor
+    become the reference; the sign of min_delta is dropped.
 
     Source: keras 3.15.1, src/callbacks/early_stopping.py and monitor_callback.py.
 
@@ -31,7 +32,8 @@ class Keras(Policy):
     --------
     >>> Keras(2).stop_eval([1 - 1e-9 * i for i in range(8)])  # the same number in float32
     3
-    >>> Keras(2, baseline=0.5).stop_eval([1.0, 0.9, 0.8, 0.7]) is None  # improving, never better than the baseline
+    >>> # improving, never better than the baseline
+    >>> Keras(2, baseline=0.5).stop_eval([1.0, 0.9, 0.8, 0.7]) is None
     True
     """
 
@@ -61,8 +63,14 @@ class Keras(Policy):
                 first = eval == self.start_from_epoch
                 shifted = (value + delta).astype(np.float32)
                 reference[eval] = best
-                improved: Bools = np.ones(runs, dtype=bool) if first else better(shifted, best.astype(np.float32))
-                beats = improved if self.baseline is None else improved & better(shifted, np.float32(self.baseline))
+                improved: Bools = (
+                    np.ones(runs, dtype=bool) if first else better(shifted, best.astype(np.float32))
+                )
+                beats = (
+                    improved
+                    if self.baseline is None
+                    else improved & better(shifted, np.float32(self.baseline))
+                )
                 best = np.where(improved, value, best)
                 wait = np.where(beats, 0.0, wait + 1)
                 signal[eval] = np.where(improved, np.where(beats, 0.0, -np.inf), wait)
@@ -72,10 +80,16 @@ class Keras(Policy):
         if eval < self.start_from_epoch:
             return f"not looked at (start_from_epoch={self.start_from_epoch})"
         assert trace.reference is not None
-        wait, value, best = (float(array[run, eval]) for array in (trace.signal, trace.batch.values, trace.reference))
+        wait, value, best = (
+            float(array[run, eval]) for array in (trace.signal, trace.batch.values, trace.reference)
+        )
         first = eval == self.start_from_epoch
         if wait == -np.inf:
             assert self.baseline is not None
             better = "first eval" if first else "an improvement"
-            return f"{better}, but not on the baseline {steady(self.baseline)}: the wait goes on, no stop here"
-        return told(wait, value, best, self.limit(trace.batch.mode), more_than(abs(self.min_delta)), first=first)
+            return (
+                f"{better}, but not on the baseline {steady(self.baseline)}: the wait goes on, no stop here"
+            )
+        return told(
+            wait, value, best, self.limit(trace.batch.mode), more_than(abs(self.min_delta)), first=first
+        )

@@ -5,20 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from replay.data.types import Bools, Floats, Mode
 from replay.policies.base import param
 from replay.policies.presets.counting import Counting, more_than
-from replay.run import Bools, Floats, Mode
 
 __all__ = ["LightGBM"]
 
 
 @dataclass(frozen=True)
 class LightGBM(Counting):
-    """LightGBM's early_stopping: the reference moves on a gain > min_delta, in float64; 0 rounds switch it off.
+    """LightGBM's early_stopping: the reference moves on a gain > min_delta, in float64; 0 rounds switch it
+    off.
 
-    The first iteration is the first reference, even a NaN, over which nothing improves ever after. An iteration improves
-    when v < best − min_delta (min) or v > best + min_delta (max), strictly. LightGBM stops for *any* of its data sets and
-    metrics unless first_metric_only is set: join several by ``|``. best_iteration is the gated reference.
+    The first iteration is the first reference, even a NaN, over which nothing improves ever after. An
+    iteration improves when v < best − min_delta (min) or v > best + min_delta (max), strictly. LightGBM stops
+    for *any* of its data sets and metrics unless first_metric_only is set: join several by ``|``.
+    best_iteration is the gated reference.
 
     Source: lightgbm 4.7.0, callback.py (_EarlyStoppingCallback).
 
@@ -35,13 +37,19 @@ class LightGBM(Counting):
     takes_first: ClassVar[bool] = True
 
     stopping_rounds: int = param(
-        "iterations (evals) without an improvement; 0 or less: off", aliases=("early_stopping_round", "patience"), limit=True
+        "iterations (evals) without an improvement; 0 or less: off",
+        aliases=("early_stopping_round", "patience"),
+        limit=True,
     )
     min_delta: float = param("the gain that counts", 0.0, minimum=0)
 
     @property
     def off(self) -> str | None:
-        return None if self.stopping_rounds > 0 else f"stopping_rounds={self.stopping_rounds} switches early stopping off"
+        return (
+            None
+            if self.stopping_rounds > 0
+            else f"stopping_rounds={self.stopping_rounds} switches early stopping off"
+        )
 
     @property
     def wanted(self) -> str:

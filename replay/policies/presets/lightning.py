@@ -7,23 +7,26 @@ from typing import ClassVar
 
 import numpy as np
 
+from replay.data.curve import CurveBatch
+from replay.data.types import Mode
 from replay.policies.base import Policy, Trace, param, steady
 from replay.policies.presets.counting import more_than, told
-from replay.run import CurveBatch, Mode
 
 __all__ = ["Lightning"]
 
 
 @dataclass(frozen=True)
 class Lightning(Policy):
-    """Lightning's EarlyStopping: stops at once on NaN, else a gated reference in float32; patience 0 acts as 1.
+    """Lightning's EarlyStopping: stops at once on NaN, else a gated reference in float32; patience 0 acts as
+    1.
 
-    In this order, at each check: a value that is not finite stops (check_finite); a value strictly better than
-    stopping_threshold stops; a value strictly worse than divergence_threshold stops; a value that improves on the best by
-    > min_delta becomes the best and restarts the counter; any other counts. All numbers are float32 tensors, and so is
-    v − min_delta. The best begins at ±inf, so that with check_finite off a leading NaN does no harm. A negative min_delta
-    tolerates a worsening. Where the metric is missing, ``strict`` (True) makes Lightning raise; replay names the metrics
-    there are. Patience counts checks: train epochs, or validations where they are more frequent or rarer.
+    In this order, at each check: a value that is not finite stops (check_finite); a value strictly better
+    than stopping_threshold stops; a value strictly worse than divergence_threshold stops; a value that
+    improves on the best by > min_delta becomes the best and restarts the counter; any other counts. All
+    numbers are float32 tensors, and so is v − min_delta. The best begins at ±inf, so that with check_finite
+    off a leading NaN does no harm. A negative min_delta tolerates a worsening. Where the metric is missing,
+    ``strict`` (True) makes Lightning raise; replay names the metrics there are. Patience counts checks: train
+    epochs, or validations where they are more frequent or rarer.
 
     Source: lightning 2.6.6, pytorch/callbacks/early_stopping.py (_evaluate_stopping_criteria).
 
@@ -74,7 +77,9 @@ class Lightning(Policy):
 
     def reason(self, trace: Trace, run: int, eval: int) -> str:
         assert trace.reference is not None
-        wait, value, best = (float(array[run, eval]) for array in (trace.signal, trace.batch.values, trace.reference))
+        wait, value, best = (
+            float(array[run, eval]) for array in (trace.signal, trace.batch.values, trace.reference)
+        )
         low = trace.batch.mode == "min"
         if wait == np.inf:
             with np.errstate(over="ignore"):
@@ -82,12 +87,21 @@ class Lightning(Policy):
             if self.check_finite and not np.isfinite(single):
                 return f"{value:g} is not finite{' in float32' * bool(np.isfinite(value))}: stop at once"
             reached = self.stopping_threshold is not None and (
-                single < np.float32(self.stopping_threshold) if low else single > np.float32(self.stopping_threshold)
+                single < np.float32(self.stopping_threshold)
+                if low
+                else single > np.float32(self.stopping_threshold)
             )
             name, threshold = (
-                ("stopping_threshold", self.stopping_threshold) if reached else ("divergence_threshold", self.divergence_threshold)
+                ("stopping_threshold", self.stopping_threshold)
+                if reached
+                else ("divergence_threshold", self.divergence_threshold)
             )
             assert threshold is not None
-            return f"{steady(value)} {'better' if reached else 'worse'} than {name} {steady(threshold)}: stop at once"
+            return (
+                f"{steady(value)} {'better' if reached else 'worse'} than {name} {steady(threshold)}: stop at"
+                " once"
+            )
         first = np.isinf(best)
-        return told(wait, value, best, self.limit(trace.batch.mode), more_than(self.min_delta), first=bool(first))
+        return told(
+            wait, value, best, self.limit(trace.batch.mode), more_than(self.min_delta), first=bool(first)
+        )

@@ -15,10 +15,11 @@ __all__ = ["LlamaFactory"]
 class LlamaFactory(OfTransformers):
     """LLaMA-Factory's early_stopping_steps: transformers' EarlyStoppingCallback; it counts evals, not steps.
 
-    The number is handed to EarlyStoppingCallback as its patience, with the threshold left at 0; see transformers.
+    The number is handed to EarlyStoppingCallback as its patience, with the threshold left at 0; see
+    transformers.
 
-    Source: LLaMA-Factory, src/llamafactory/train/tuner.py (_training_function), read, not run; the rule itself is
-    checked against transformers 5.24.0.
+    Source: LLaMA-Factory, src/llamafactory/train/tuner.py (_training_function), read, not run; the rule
+    itself is checked against transformers 5.24.0.
 
     Examples
     --------
@@ -28,7 +29,9 @@ class LlamaFactory(OfTransformers):
 
     name: ClassVar[str] = "llamafactory"
 
-    early_stopping_steps: int = param("evals (not steps) without a gain", minimum=0, aliases=("patience",), limit=True)
+    early_stopping_steps: int = param(
+        "evals (not steps) without a gain", minimum=0, aliases=("patience",), limit=True
+    )
 
     @property
     def patience(self) -> int:

@@ -7,21 +7,23 @@ from typing import ClassVar
 
 import numpy as np
 
+from replay.data.curve import CurveBatch
+from replay.data.types import Mode
 from replay.policies.base import Policy, Trace, param
 from replay.policies.presets.counting import told
-from replay.run import CurveBatch, Mode
 
 __all__ = ["OpenNMT"]
 
 
 @dataclass(frozen=True)
 class OpenNMT(Policy):
-    """OpenNMT-py's --early_stopping: worse values and ties are counted apart, and either count stops; 0 is off.
+    """OpenNMT-py's --early_stopping: worse values and ties are counted apart, and either count stops; 0 is
+    off.
 
-    A strictly better value becomes the best (which begins at ±inf) and clears both counters; a strictly worse one adds to
-    the first, anything else (a tie, NaN) to the second; it stops where the counter that has just gone up reaches
-    early_stopping. This is the rule for one metric, as with --early_stopping_criteria ppl; with OpenNMT's default two,
-    perplexity and accuracy, a validation where they disagree counts like a tie.
+    A strictly better value becomes the best (which begins at ±inf) and clears both counters; a strictly worse
+    one adds to the first, anything else (a tie, NaN) to the second; it stops where the counter that has just
+    gone up reaches early_stopping. This is the rule for one metric, as with --early_stopping_criteria ppl;
+    with OpenNMT's default two, perplexity and accuracy, a validation where they disagree counts like a tie.
 
     Source: OpenNMT-py 3.5.1, onmt/utils/earlystopping.py, run as it stands there.
 
@@ -34,7 +36,9 @@ class OpenNMT(Policy):
     name: ClassVar[str] = "opennmt"
     checked_against: ClassVar[str | None] = "OpenNMT-py 3.5.1"
 
-    early_stopping: int = param("validations without a gain; 0: off", 0, minimum=0, aliases=("tolerance", "patience"), limit=True)
+    early_stopping: int = param(
+        "validations without a gain; 0: off", 0, minimum=0, aliases=("tolerance", "patience"), limit=True
+    )
 
     @property
     def off(self) -> str | None:
@@ -64,7 +68,9 @@ class OpenNMT(Policy):
         if self.off is not None:
             return self.off
         assert trace.reference is not None
-        count, value, best = (float(array[run, eval]) for array in (trace.signal, trace.batch.values, trace.reference))
+        count, value, best = (
+            float(array[run, eval]) for array in (trace.signal, trace.batch.values, trace.reference)
+        )
         worse = value > best if trace.batch.mode == "min" else value < best
         wanted = "gain, but worse," if worse else "gain" if np.isnan(value) else "gain, nor worse,"
         return told(count, value, best, self.limit(trace.batch.mode), wanted, first=eval == 0)

@@ -7,8 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from replay.data.curve import CurveBatch
+from replay.data.types import Floats, Mode
 from replay.policies.base import Policy, Trace, param, plain, steady
-from replay.run import CurveBatch, Floats, Mode
 
 __all__ = ["OptunaPatient"]
 
@@ -17,9 +18,10 @@ __all__ = ["OptunaPatient"]
 class OptunaPatient(Policy):
     """Optuna's PatientPruner without another inside: prunes when the last patience + 1 values are all worse.
 
-    From eval patience + 2 on: prune where min(all but the last patience + 1) + min_delta < min(the last patience + 1), or
-    for max the mirror image. So min_delta *loosens* the rule (it is a worsening that is tolerated), a plateau is never
-    pruned, and NaN is left out of both minima (nothing is pruned where a side has nothing else).
+    From eval patience + 2 on: prune where min(all but the last patience + 1) + min_delta < min(the last
+    patience + 1), or for max the mirror image. So min_delta *loosens* the rule (it is a worsening that is
+    tolerated), a plateau is never pruned, and NaN is left out of both minima (nothing is pruned where a side
+    has nothing else).
 
     Source: optuna 5.0.0, pruners/_patient.py (prune).
 

@@ -8,8 +8,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from replay.data.curve import CurveBatch
+from replay.data.types import Mode
 from replay.policies.base import Policy, Trace, param, plain, steady
-from replay.run import CurveBatch, Mode
 
 __all__ = ["RayPlateau"]
 
@@ -18,10 +19,10 @@ __all__ = ["RayPlateau"]
 class RayPlateau(Policy):
     """Ray Tune's TrialPlateauStopper: stops when the last num_results values have a standard deviation < std.
 
-    The deviation is that of the population (divided by n), and must be strictly smaller. Nothing is stopped before
-    grace_period results, nor before there are num_results. With metric_threshold the last value must be at least as good
-    as it. Where it is not given the rule has no direction: it stops on a bad plateau as on a good one. NaN and infinities
-    in the window prevent a stop.
+    The deviation is that of the population (divided by n), and must be strictly smaller. Nothing is stopped
+    before grace_period results, nor before there are num_results. With metric_threshold the last value must
+    be at least as good as it. Where it is not given the rule has no direction: it stops on a bad plateau as
+    on a good one. NaN and infinities in the window prevent a stop.
 
     Source: ray 2.60.0, tune/stopper/trial_plateau.py, run as it stands there.
 
@@ -49,11 +50,15 @@ class RayPlateau(Policy):
         window = self.num_results
         with np.errstate(invalid="ignore", over="ignore"):
             for eval in range(window - 1, evals):
-                deviation = np.std(np.ascontiguousarray(batch.values[:, eval - window + 1 : eval + 1]), axis=1)
+                deviation = np.std(
+                    np.ascontiguousarray(batch.values[:, eval - window + 1 : eval + 1]), axis=1
+                )
                 flat = deviation < self.std
                 if self.metric_threshold is not None:
                     last = batch.values[:, eval]
-                    flat &= ~(last > self.metric_threshold if batch.mode == "min" else last < self.metric_threshold)
+                    flat &= ~(
+                        last > self.metric_threshold if batch.mode == "min" else last < self.metric_threshold
+                    )
                 signal[:, eval] = flat & (eval + 1 >= self.grace_period)
         return Trace(batch, signal)
 
@@ -67,4 +72,6 @@ class RayPlateau(Policy):
         told = f"standard deviation of the last {self.num_results} is {steady(deviation)}"
         if not deviation < self.std:
             return f"{told}, not < {plain(self.std)}"
-        return f"{told}, < {plain(self.std)}" + ("" if trace.signal[run, eval] else ", but metric_threshold is not reached")
+        return f"{told}, < {plain(self.std)}" + (
+            "" if trace.signal[run, eval] else ", but metric_threshold is not reached"
+        )

@@ -7,9 +7,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from replay.data.curve import CurveBatch
+from replay.data.types import Bools, Floats, Mode
 from replay.policies.base import Policy, Trace, param, plain, steady
 from replay.policies.presets.counting import Counting
-from replay.run import Bools, CurveBatch, Floats, Mode
 
 __all__ = ["SklearnHGB", "SklearnMLP", "SklearnSGD"]
 
@@ -35,14 +36,16 @@ class _Ratchet(Counting):
 
 @dataclass(frozen=True)
 class SklearnMLP(_Ratchet):
-    """scikit-learn's MLPClassifier: more than n_iter_no_change epochs without a gain of tol; a tie at tol 0 is one.
+    """scikit-learn's MLPClassifier: more than n_iter_no_change epochs without a gain of tol; a tie at tol 0
+    is one.
 
-    An epoch counts where loss > best − tol (or score < best + tol), so a gain of exactly tol and a NaN restart the
-    counter. The best begins at ±inf and moves on any gain, whatever tol: small gains do not add up. The rule asks for
-    *more than* n_iter_no_change such epochs, one more than most tools.
+    An epoch counts where loss > best − tol (or score < best + tol), so a gain of exactly tol and a NaN
+    restart the counter. The best begins at ±inf and moves on any gain, whatever tol: small gains do not add
+    up. The rule asks for *more than* n_iter_no_change such epochs, one more than most tools.
 
-    Source: scikit-learn 1.9.1, neural_network/_multilayer_perceptron.py (_update_no_improvement_count and its caller). It
-    holds for solvers sgd and adam; with learning_rate="adaptive" sgd lowers its rate there at first.
+    Source: scikit-learn 1.9.1, neural_network/_multilayer_perceptron.py (_update_no_improvement_count and its
+    caller). It holds for solvers sgd and adam; with learning_rate="adaptive" sgd lowers its rate there at
+    first.
 
     Examples
     --------
@@ -53,7 +56,9 @@ class SklearnMLP(_Ratchet):
     name: ClassVar[str] = "sklearn-mlp"
     checked_against: ClassVar[str | None] = _CHECKED
 
-    n_iter_no_change: int = param("epochs (evals) that may pass without a gain of tol", 10, minimum=1, aliases=("patience",), limit=True)
+    n_iter_no_change: int = param(
+        "epochs (evals) that may pass without a gain of tol", 10, minimum=1, aliases=("patience",), limit=True
+    )
     tol: float = param("the gain that is enough", 1e-4, minimum=0, aliases=("min_delta",))
 
     def limit(self, mode: Mode) -> float:
@@ -64,9 +69,9 @@ class SklearnMLP(_Ratchet):
 class SklearnSGD(_Ratchet):
     """scikit-learn's SGDClassifier: n_iter_no_change epochs without a gain of tol; a tie at tol 0 is a gain.
 
-    The formulas are those of sklearn-mlp (score < best + tol counts; exactly tol and NaN restart; the best moves on any
-    gain), but n_iter_no_change such epochs are enough. With early_stopping=False scikit-learn watches the training
-    objective by the same rule; tol=None, which switches it off, is the policy never.
+    The formulas are those of sklearn-mlp (score < best + tol counts; exactly tol and NaN restart; the best
+    moves on any gain), but n_iter_no_change such epochs are enough. With early_stopping=False scikit-learn
+    watches the training objective by the same rule; tol=None, which switches it off, is the policy never.
 
     Source: scikit-learn 1.9.1, linear_model/_sgd_fast.pyx.tp (_plain_sgd).
 
@@ -79,7 +84,9 @@ class SklearnSGD(_Ratchet):
     name: ClassVar[str] = "sklearn-sgd"
     checked_against: ClassVar[str | None] = _CHECKED
 
-    n_iter_no_change: int = param("epochs (evals) without a gain of tol", 5, minimum=1, aliases=("patience",), limit=True)
+    n_iter_no_change: int = param(
+        "epochs (evals) without a gain of tol", 5, minimum=1, aliases=("patience",), limit=True
+    )
     tol: float = param("the gain that is enough", 1e-3, minimum=0, aliases=("min_delta",))
 
     def limit(self, mode: Mode) -> float:
@@ -90,11 +97,11 @@ class SklearnSGD(_Ratchet):
 class SklearnHGB(Policy):
     """scikit-learn's HistGradientBoosting: none of the last scores beats the single one before them by > tol.
 
-    From eval n_iter_no_change + 1 on: stop where none of the last n_iter_no_change scores is > the score right before
-    them + tol (a score is higher-is-better; a loss enters with its sign turned). The comparison is with that one score,
-    not with the best, so that a slow recovery from a lucky value keeps the run going. NaN is no improvement, and nothing
-    improves on one. scikit-learn's own list of scores begins with the untrained model: an eval at step 0 belongs in the
-    log.
+    From eval n_iter_no_change + 1 on: stop where none of the last n_iter_no_change scores is > the score
+    right before them + tol (a score is higher-is-better; a loss enters with its sign turned). The comparison
+    is with that one score, not with the best, so that a slow recovery from a lucky value keeps the run going.
+    NaN is no improvement, and nothing improves on one. scikit-learn's own list of scores begins with the
+    untrained model: an eval at step 0 belongs in the log.
 
     Source: scikit-learn 1.9.1, ensemble/_hist_gradient_boosting/gradient_boosting.py (_should_stop).
 
@@ -107,7 +114,9 @@ class SklearnHGB(Policy):
     name: ClassVar[str] = "sklearn-hgb"
     checked_against: ClassVar[str | None] = _CHECKED
 
-    n_iter_no_change: int = param("iterations (evals) that are compared with the one before them", 10, minimum=1, aliases=("patience",))
+    n_iter_no_change: int = param(
+        "iterations (evals) that are compared with the one before them", 10, minimum=1, aliases=("patience",)
+    )
     tol: float = param("the gain that does not count", 1e-7, minimum=0, aliases=("min_delta",))
 
     def limit(self, mode: Mode) -> float:
@@ -134,4 +143,7 @@ class SklearnHGB(Policy):
         fires = bool(trace.signal[run, eval])
         which = "none of" if fires else "one of"
         told = f"{which} the last {window}" if window > 1 else f"this eval {'is not' if fires else 'is'}"
-        return f"{told} better by > {plain(self.tol)} than {steady(float(trace.reference[run, eval]))}, the eval before them"
+        return (
+            f"{told} better by > {plain(self.tol)} than {steady(float(trace.reference[run, eval]))}, the eval"
+            " before them"
+        )

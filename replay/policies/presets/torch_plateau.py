@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from replay.data.types import Bools, Floats, Mode
 from replay.policies.base import param, plain
 from replay.policies.presets.counting import Counting, more_than
-from replay.run import Bools, Floats, Mode
 
 __all__ = ["TorchPlateau"]
 
@@ -16,11 +16,11 @@ __all__ = ["TorchPlateau"]
 class TorchPlateau(Counting):
     """torch's ReduceLROnPlateau as a stop rule: stops where it would first lower the learning rate.
 
-    A value improves when v < best·(1 − threshold) (rel, min), v < best − threshold (abs, min) or, for max, v >
-    best·(1 + threshold) and v > best + threshold; the best begins at ±inf and moves only then. It fires at *more than*
-    patience values in a row without an improvement. NaN is no improvement and never the best. With rel and a negative
-    metric the bound lies on the other side of the best: a slight worsening improves. Cooldown comes after the first
-    reduction and plays no part.
+    A value improves when v < best·(1 − threshold) (rel, min), v < best − threshold (abs, min) or, for max, v
+    > best·(1 + threshold) and v > best + threshold; the best begins at ±inf and moves only then. It fires at
+    *more than* patience values in a row without an improvement. NaN is no improvement and never the best.
+    With rel and a negative metric the bound lies on the other side of the best: a slight worsening improves.
+    Cooldown comes after the first reduction and plays no part.
 
     Source: torch 2.13.0, optim/lr_scheduler.py (ReduceLROnPlateau).
 
@@ -33,18 +33,30 @@ class TorchPlateau(Counting):
     name: ClassVar[str] = "torch-plateau"
     checked_against: ClassVar[str | None] = "torch 2.13.0"
 
-    patience: int = param("evals without an improvement that are allowed: it fires at one more", 10, minimum=0, limit=True)
+    patience: int = param(
+        "evals without an improvement that are allowed: it fires at one more", 10, minimum=0, limit=True
+    )
     threshold: float = param("the gain that counts", 1e-4, aliases=("min_delta",))
-    threshold_mode: str = param("whether threshold is relative to the best or absolute", "rel", choices=("rel", "abs"))
+    threshold_mode: str = param(
+        "whether threshold is relative to the best or absolute", "rel", choices=("rel", "abs")
+    )
 
     @property
     def wanted(self) -> str:
-        return more_than(self.threshold) if self.threshold_mode == "abs" else f"gain > {plain(self.threshold)} of the best"
+        return (
+            more_than(self.threshold)
+            if self.threshold_mode == "abs"
+            else f"gain > {plain(self.threshold)} of the best"
+        )
 
     def limit(self, mode: Mode) -> float:
         return float(self.patience + 1)
 
     def improves(self, mode: Mode, value: Floats, best: Floats) -> Bools:
         if self.threshold_mode == "rel":
-            return value < best * (1.0 - self.threshold) if mode == "min" else value > best * (self.threshold + 1.0)
+            return (
+                value < best * (1.0 - self.threshold)
+                if mode == "min"
+                else value > best * (self.threshold + 1.0)
+            )
         return value < best - self.threshold if mode == "min" else value > best + self.threshold

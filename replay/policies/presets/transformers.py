@@ -8,24 +8,28 @@ from typing import ClassVar
 
 import numpy as np
 
+from replay.data.curve import CurveBatch
+from replay.data.types import Mode
 from replay.policies.base import Policy, Trace, param, plain, steady
-from replay.run import CurveBatch, Mode
 
 __all__ = ["OfTransformers", "Transformers"]
 
 
 @dataclass(frozen=True)
 class Transformers(Policy):
-    """transformers' EarlyStoppingCallback: any gain moves its reference, only a gain > threshold resets its counter.
+    """transformers' EarlyStoppingCallback: any gain moves its reference, only a gain > threshold resets its
+    counter.
 
-    At each eval the callback compares with the best of the evals *before* (an improvement is strictly better and differs
-    by > threshold); afterwards the Trainer moves that best on any strict gain, whatever the threshold. So gains below the
-    threshold are swallowed one by one, and a slowly falling loss is stopped. The first eval never counts (its counter is
-    0, so that patience 0 stops there); NaN counts as no improvement and never becomes the best; an eval at step 0
-    (eval_on_start) is seen by the callback but never becomes the best.
+    At each eval the callback compares with the best of the evals *before* (an improvement is strictly better
+    and differs by > threshold); afterwards the Trainer moves that best on any strict gain, whatever the
+    threshold. So gains below the threshold are swallowed one by one, and a slowly falling loss is stopped.
+    The first eval never counts (its counter is 0, so that patience 0 stops there); NaN counts as no
+    improvement and never becomes the best; an eval at step 0 (eval_on_start) is seen by the callback but
+    never becomes the best.
 
-    Source: transformers 5.24.0, trainer_callback.py (EarlyStoppingCallback) and trainer.py (_determine_best_metric).
-    The rule holds from 4.47 on; before, the best moved only where a checkpoint was written.
+    Source: transformers 5.24.0, trainer_callback.py (EarlyStoppingCallback) and trainer.py
+    (_determine_best_metric). The rule holds from 4.47 on; before, the best moved only where a checkpoint was
+    written.
 
     Examples
     --------
@@ -37,10 +41,16 @@ class Transformers(Policy):
     checked_against: ClassVar[str | None] = "transformers 5.24.0"
 
     patience: int = param(
-        "early_stopping_patience: evals without an improvement", 1, minimum=0, aliases=("early_stopping_patience",), limit=True
+        "early_stopping_patience: evals without an improvement",
+        1,
+        minimum=0,
+        aliases=("early_stopping_patience",),
+        limit=True,
     )
     threshold: float = param(
-        "early_stopping_threshold: the gain that resets the counter", 0.0, aliases=("early_stopping_threshold", "min_delta")
+        "early_stopping_threshold: the gain that resets the counter",
+        0.0,
+        aliases=("early_stopping_threshold", "min_delta"),
     )
 
     def caution(self, metric: str, mode: Mode) -> str | None:
@@ -48,8 +58,8 @@ class Transformers(Policy):
             return None
         default = "higher" if mode == "min" else "lower"
         return (
-            f"transformers takes {default} as better for {metric} unless greater_is_better={mode == 'max'} is set"
-            f" (it looks whether the name ends in 'loss'); this simulates mode {mode}"
+            f"transformers takes {default} as better for {metric} unless greater_is_better={mode == 'max'} is"
+            f" set (it looks whether the name ends in 'loss'); this simulates mode {mode}"
         )
 
     def limit(self, mode: Mode) -> float:
@@ -94,7 +104,9 @@ class Transformers(Policy):
 
 
 class OfTransformers(Policy):
-    """Base of tools that hand a number to transformers' EarlyStoppingCallback: their `patience` under another name."""
+    """Base of tools that hand a number to transformers' EarlyStoppingCallback: their `patience` under another
+    name.
+    """
 
     checked_against: ClassVar[str | None] = Transformers.checked_against
 

@@ -7,9 +7,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from replay.data.curve import CurveBatch
+from replay.data.types import Mode
 from replay.policies.base import Policy, Trace, param
 from replay.policies.presets.counting import more_than, told
-from replay.run import CurveBatch, Mode
 
 __all__ = ["Transformers446"]
 
@@ -18,13 +19,14 @@ __all__ = ["Transformers446"]
 class Transformers446(Policy):
     """transformers' early stopping up to 4.46: the best moves only at evals that write a checkpoint.
 
-    The callback is that of today: an eval improves when it is strictly better than the best by > threshold (any eval
-    does while there is no best), else the counter goes up. But the Trainer of then moved its best only where it saved a
-    checkpoint, after every save_every-th eval, on any strict gain; the first checkpoint's value became the best even
-    where it was NaN, over which nothing improves ever after. An eval at step 0 writes none.
+    The callback is that of today: an eval improves when it is strictly better than the best by > threshold
+    (any eval does while there is no best), else the counter goes up. But the Trainer of then moved its best
+    only where it saved a checkpoint, after every save_every-th eval, on any strict gain; the first
+    checkpoint's value became the best even where it was NaN, over which nothing improves ever after. An eval
+    at step 0 writes none.
 
-    Source: transformers 4.46.3, trainer_callback.py and trainer.py (_save_checkpoint), run as they stand there; 4.45.2 is the
-    same.
+    Source: transformers 4.46.3, trainer_callback.py and trainer.py (_save_checkpoint), run as they stand
+    there; 4.45.2 is the same.
 
     Examples
     --------
@@ -38,10 +40,16 @@ class Transformers446(Policy):
     checked_against: ClassVar[str | None] = "transformers 4.46.3"
 
     patience: int = param(
-        "early_stopping_patience: evals without an improvement", 1, minimum=0, aliases=("early_stopping_patience",), limit=True
+        "early_stopping_patience: evals without an improvement",
+        1,
+        minimum=0,
+        aliases=("early_stopping_patience",),
+        limit=True,
     )
     threshold: float = param(
-        "early_stopping_threshold: the gain that resets the counter", 0.0, aliases=("early_stopping_threshold", "min_delta")
+        "early_stopping_threshold: the gain that resets the counter",
+        0.0,
+        aliases=("early_stopping_threshold", "min_delta"),
     )
     save_every: int = param("evals between checkpoints: save_steps / eval_steps", 1, minimum=1)
 
@@ -56,7 +64,9 @@ class Transformers446(Policy):
         signal = np.empty((evals, runs))
         reference = np.full((evals, runs), np.nan)
         with np.errstate(invalid="ignore", over="ignore"):
-            for eval, (value, step) in enumerate(zip(np.ascontiguousarray(batch.oriented.T), batch.steps.T, strict=True)):
+            for eval, (value, step) in enumerate(
+                zip(np.ascontiguousarray(batch.oriented.T), batch.steps.T, strict=True)
+            ):
                 better = value < best
                 improved = ~started | (better & (np.abs(value - best) > self.threshold))
                 counter = np.where(improved, 0.0, counter + 1)
@@ -70,7 +80,11 @@ class Transformers446(Policy):
 
     def reason(self, trace: Trace, run: int, eval: int) -> str:
         assert trace.reference is not None
-        counter, value, best = (float(array[run, eval]) for array in (trace.signal, trace.batch.values, trace.reference))
+        counter, value, best = (
+            float(array[run, eval]) for array in (trace.signal, trace.batch.values, trace.reference)
+        )
         if np.isnan(best) and not counter:
             return "no checkpoint yet: nothing to compare"
-        return told(counter, value, best, self.limit(trace.batch.mode), more_than(self.threshold), first=False)
+        return told(
+            counter, value, best, self.limit(trace.batch.mode), more_than(self.threshold), first=False
+        )

@@ -7,9 +7,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from replay.data.curve import CurveBatch
+from replay.data.names import canonical
+from replay.data.types import Mode
 from replay.policies.base import Policy, Trace, param
 from replay.policies.presets.counting import more_than, told
-from replay.run import CurveBatch, Mode, canonical
 
 __all__ = ["Tutorial"]
 
@@ -18,10 +20,11 @@ __all__ = ["Tutorial"]
 class Tutorial(Policy):
     """The callback of LoRA tutorials: gated reference, lower is better whatever the mode, watches val_loss.
 
-    The best begins at +inf; a value below best − min_delta becomes the best and clears the counter, any other counts
-    (NaN too), and at patience of them it stops. It has no mode: an accuracy that rises is stopped like a loss that
-    rises. It looks for ``val_loss``, a name that transformers never logs (it logs ``eval_loss``), and does nothing where
-    the name is missing: then the callback never stops. replay refuses such a log instead and names what there is.
+    The best begins at +inf; a value below best − min_delta becomes the best and clears the counter, any other
+    counts (NaN too), and at patience of them it stops. It has no mode: an accuracy that rises is stopped like
+    a loss that rises. It looks for ``val_loss``, a name that transformers never logs (it logs ``eval_loss``),
+    and does nothing where the name is missing: then the callback never stops. replay refuses such a log
+    instead and names what there is.
 
     Source: no library and no version; the class is copied from text to text, with its ``monitor="val_loss"``.
 
@@ -43,8 +46,8 @@ class Tutorial(Policy):
         if canonical(self.monitor) != "val_loss":
             return f"on such a log the callback never fires, without a word: there is no {self.monitor}"
         return (
-            "on such a log the callback never fires, without a word: transformers logs eval_loss, never val_loss; write"
-            " tutorial:monitor=eval_loss (in the callback: monitor='eval_loss')"
+            "on such a log the callback never fires, without a word: transformers logs eval_loss, never"
+            " val_loss; write tutorial:monitor=eval_loss (in the callback: monitor='eval_loss')"
         )
 
     def caution(self, metric: str, mode: Mode) -> str | None:
@@ -74,5 +77,9 @@ class Tutorial(Policy):
 
     def reason(self, trace: Trace, run: int, eval: int) -> str:
         assert trace.reference is not None
-        counter, value, best = (float(array[run, eval]) for array in (trace.signal, trace.batch.values, trace.reference))
-        return told(counter, value, best, self.limit(trace.batch.mode), more_than(self.min_delta), first=eval == 0)
+        counter, value, best = (
+            float(array[run, eval]) for array in (trace.signal, trace.batch.values, trace.reference)
+        )
+        return told(
+            counter, value, best, self.limit(trace.batch.mode), more_than(self.min_delta), first=eval == 0
+        )

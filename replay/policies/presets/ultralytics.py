@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from replay.data.types import Bools, Floats, Mode
 from replay.policies.base import param
 from replay.policies.presets.counting import Counting, better
-from replay.run import Bools, Floats, Mode
 
 __all__ = ["Ultralytics"]
 
@@ -16,10 +16,10 @@ __all__ = ["Ultralytics"]
 class Ultralytics(Counting):
     """Ultralytics' EarlyStopping: epochs since the best fitness; a best of exactly 0 is replaced by anything.
 
-    The best begins at 0.0; a value becomes the best when it is strictly better, or while the best is exactly 0 (so that
-    the fitness of 0 at the beginning of a training does not count). The first value always does, even a NaN, over which
-    nothing improves ever after. Fitness is higher-is-better; a loss enters with its sign turned. patience 0 is off.
-    Before 2025 ties restarted the clock.
+    The best begins at 0.0; a value becomes the best when it is strictly better, or while the best is exactly
+    0 (so that the fitness of 0 at the beginning of a training does not count). The first value always does,
+    even a NaN, over which nothing improves ever after. Fitness is higher-is-better; a loss enters with its
+    sign turned. patience 0 is off. Before 2025 ties restarted the clock.
 
     Source: ultralytics 8.4.190, utils/torch_utils.py (EarlyStopping), run as it stands there.
 

@@ -1,13 +1,15 @@
-"""XGBoost's EarlyStopping callback: a gated reference in float64; the first round poisons it where it is NaN."""
+"""XGBoost's EarlyStopping callback: a gated reference in float64; the first round poisons it where it is
+NaN.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import ClassVar
 
+from replay.data.types import Bools, Floats, Mode
 from replay.policies.base import param
 from replay.policies.presets.counting import Counting, more_than
-from replay.run import Bools, Floats, Mode
 
 __all__ = ["XGBoost"]
 
@@ -16,9 +18,10 @@ __all__ = ["XGBoost"]
 class XGBoost(Counting):
     """XGBoost's EarlyStopping: the reference moves on a gain > min_delta, in float64; rounds 0 stops at once.
 
-    The first round is the first reference, even a NaN, over which nothing improves ever after. A round improves when
-    best − min_delta > v (min) or v − min_delta > best (max), strictly; the two are no mirror images in the last bit. The
-    count is looked at after every round, improving or not. best_iteration is the gated reference, not the best value.
+    The first round is the first reference, even a NaN, over which nothing improves ever after. A round
+    improves when best − min_delta > v (min) or v − min_delta > best (max), strictly; the two are no mirror
+    images in the last bit. The count is looked at after every round, improving or not. best_iteration is the
+    gated reference, not the best value.
 
     Source: xgboost 3.2.0, callback.py (EarlyStopping._update_rounds).
 
@@ -32,7 +35,12 @@ class XGBoost(Counting):
     checked_against: ClassVar[str | None] = "xgboost 3.2.0"
     takes_first: ClassVar[bool] = True
 
-    rounds: int = param("rounds (evals) without an improvement", minimum=0, aliases=("early_stopping_rounds", "patience"), limit=True)
+    rounds: int = param(
+        "rounds (evals) without an improvement",
+        minimum=0,
+        aliases=("early_stopping_rounds", "patience"),
+        limit=True,
+    )
     min_delta: float = param("the gain that counts", 0.0, minimum=0)
 
     @property

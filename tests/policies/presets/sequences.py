@@ -6,11 +6,30 @@ from typing import NamedTuple
 
 import numpy as np
 
-from replay.run import Curve, CurveBatch
+from replay.data.curve import Curve, CurveBatch
 
 NAN, INF = math.nan, math.inf
 # ties, exact boundaries, numbers that single precision does not tell apart, zero, negative, not finite
-POOL = [0.0, 0.1, 0.2, 0.25, 0.3, 0.5, 0.7, 0.75, 0.8, 0.9, 1.0, -0.5, 1 - 1e-9, 1 + 1e-9, 0.1 + 0.2, NAN, INF, -INF]
+POOL = [
+    0.0,
+    0.1,
+    0.2,
+    0.25,
+    0.3,
+    0.5,
+    0.7,
+    0.75,
+    0.8,
+    0.9,
+    1.0,
+    -0.5,
+    1 - 1e-9,
+    1 + 1e-9,
+    0.1 + 0.2,
+    NAN,
+    INF,
+    -INF,
+]
 DELTAS = [0.0, 0.0, 0.05, 0.1, 0.25, 1e-9, 1e-4]
 
 
@@ -23,11 +42,15 @@ class Case(NamedTuple):
 
 
 def cases(seed, count, least=0, deltas=DELTAS, longest=15, pool=POOL):
-    """Random sequences with a mode, a patience from ``least`` to 4 and a delta; ``rng`` draws what else a tool has."""
+    """Random sequences with a mode, a patience from ``least`` to 4 and a delta; ``rng`` draws what else a
+    tool has."""
     rng = random.Random(seed)
     for _ in range(count):
         share = rng.choice([0.1, 0.5, 0.9])
-        values = [rng.choice(pool) if rng.random() < share else rng.gauss(0.5, 0.3) for _ in range(rng.randint(1, longest))]
+        values = [
+            rng.choice(pool) if rng.random() < share else rng.gauss(0.5, 0.3)
+            for _ in range(rng.randint(1, longest))
+        ]
         yield Case(values, rng.choice(["min", "max"]), rng.randint(least, 4), rng.choice(deltas), rng)
 
 
@@ -44,10 +67,10 @@ def compared(rule, values, mode):
 def check(real, policy, seed, count=2_500, best=False, each=False, **kinds):
     """Assert that the real rule and the policy stop every random sequence at the same eval.
 
-    ``policy`` makes a policy from a case's number and the case; ``real`` takes that policy, the values and the mode, and gives
-    the 1-based eval at which the tool with the same parameters stops, or None; with ``best``, that and the best that the tool
-    then holds; with ``each``, for a tool that holds none, that and what it compared with at each value up to there (NaN: nothing).
-    """
+    ``policy`` makes a policy from a case's number and the case; ``real`` takes that policy, the values and
+    the mode, and gives the 1-based eval at which the tool with the same parameters stops, or None; with
+    ``best``, that and the best that the tool then holds; with ``each``, for a tool that holds none, that and
+    what it compared with at each value up to there (NaN: nothing)."""
     stopped = 0
     for number, case in enumerate(cases(seed, count, **kinds)):
         rule = policy(number, case)
@@ -55,10 +78,16 @@ def check(real, policy, seed, count=2_500, best=False, each=False, **kinds):
         if best:
             expected, holds = expected
             holds = NAN if holds is None else holds  # none yet
-            np.testing.assert_equal(held(rule, case.values[:expected], case.mode), holds, f"{rule} {case.values} {case.mode}")
+            np.testing.assert_equal(
+                held(rule, case.values[:expected], case.mode), holds, f"{rule} {case.values} {case.mode}"
+            )
         if each:
             expected, with_what = expected
-            np.testing.assert_equal(compared(rule, case.values[:expected], case.mode), with_what, f"{rule} {case.values} {case.mode}")
+            np.testing.assert_equal(
+                compared(rule, case.values[:expected], case.mode),
+                with_what,
+                f"{rule} {case.values} {case.mode}",
+            )
         assert rule.stop_eval(case.values, case.mode) == expected, (str(rule), case.values, case.mode)
         stopped += expected is not None
     assert count * 0.1 < stopped < count * 0.98, stopped
@@ -82,7 +111,8 @@ KNOWN = {
 
 
 def known(**stops):
-    """Parameters for pytest: name, values, patience, min_delta, mode and stop of the known sequences that are named."""
+    """Parameters for pytest: name, values, patience, min_delta, mode and stop of the known sequences that are
+    named."""
     return [(name, *KNOWN[name], stop) for name, stop in stops.items()]
 
 

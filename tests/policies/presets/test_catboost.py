@@ -1,4 +1,5 @@
-"""The preset against CatBoost's detector: stops that it gave, and where it is installed trainings with a scripted metric."""
+"""The preset against CatBoost's detector: stops that it gave, and where it is installed trainings with a
+scripted metric."""
 
 import math
 import warnings
@@ -36,7 +37,7 @@ RECORDED = [
     ("Iter", 4, 0, [0.1, 0.2, 0.3, 1.3, 0.3, 0.3, 0.3], "max", None),
     ("Iter", 2, 0, [0.0, -1000000000000.0, 0.0, 0.0, 0.0], "max", None),
     ("Iter", 2, 0, [0.0, -1000.0, 0.0, 0.0, 0.0], "max", 3),
-]  # fmt: skip
+]
 
 
 class Scripted:
@@ -52,7 +53,9 @@ class Scripted:
         return (next(self.values) if len(target) == 3 else 0.0), 1.0
 
     def get_final_error(self, error, weight):
-        self.final = error  # a method without self in it is compiled where numba is installed, at each training
+        self.final = (
+            error  # a method without self in it is compiled where numba is installed, at each training
+        )
         return error
 
 
@@ -60,16 +63,26 @@ X, Y = np.array([[0.0], [1.0], [0.2], [0.8]]), np.array([0.0, 1.0, 0.0, 1.0])
 
 
 def real_stop(rule, values, mode):
-    """1-based round at which a CatBoost training stops, with one more round to come than there are values, and its best then."""
+    """1-based round at which a CatBoost training stops, with one more round to come than there are values,
+    and its best then."""
     catboost = pytest.importorskip("catboost")
     worst = 1e300 if mode == "min" else -1e300  # the round after the values: no best of theirs
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = catboost.CatBoostRegressor(
-            iterations=len(values) + 1, eval_metric=Scripted([*values, worst], mode), od_wait=rule.od_wait, od_pval=rule.od_pval,
-            od_type=None if rule.od_type == "auto" else rule.od_type, logging_level="Silent", depth=1, thread_count=1,
-            allow_writing_files=False, use_best_model=False, boost_from_average=False, metric_period=1,
-        )  # fmt: skip
+            iterations=len(values) + 1,
+            eval_metric=Scripted([*values, worst], mode),
+            od_wait=rule.od_wait,
+            od_pval=rule.od_pval,
+            od_type=None if rule.od_type == "auto" else rule.od_type,
+            logging_level="Silent",
+            depth=1,
+            thread_count=1,
+            allow_writing_files=False,
+            use_best_model=False,
+            boost_from_average=False,
+            metric_period=1,
+        )
         model.fit(X, Y, eval_set=(X[:3], Y[:3]))
     best = model.best_score_["validation"]["Scripted"]
     assert model.best_iteration_ == values.index(best)  # the first of equal values
@@ -115,12 +128,24 @@ def test_the_detector_that_catboost_chooses(given, chosen):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = catboost.CatBoostRegressor(
-            iterations=len(values), eval_metric=Scripted(values, "min"), logging_level="Silent", depth=1, thread_count=1,
-            allow_writing_files=False, use_best_model=False, boost_from_average=False, metric_period=1, **given,
-        )  # fmt: skip
+            iterations=len(values),
+            eval_metric=Scripted(values, "min"),
+            logging_level="Silent",
+            depth=1,
+            thread_count=1,
+            allow_writing_files=False,
+            use_best_model=False,
+            boost_from_average=False,
+            metric_period=1,
+            **given,
+        )
         model.fit(X, Y, eval_set=(X[:3], Y[:3]))
     used = model.get_all_params()
-    assert (used["od_type"], used["od_wait"], used["od_pval"]) == (chosen.od_type, chosen.od_wait, chosen.od_pval or 0)
+    assert (used["od_type"], used["od_wait"], used["od_pval"]) == (
+        chosen.od_type,
+        chosen.od_wait,
+        chosen.od_pval or 0,
+    )
     assert model.tree_count_ == (stop or len(values))
 
 
@@ -135,8 +160,14 @@ def test_what_both_refuse():
 
 def test_reasons():
     assert parse_policy("catboost:od_pval=0").decide([1.0]).reason == "od_pval=0 switches the detector off"
-    assert parse_policy("catboost:od_type=IncToDec").decide([1.0]).reason == "od_pval=0 switches the detector off"
-    assert parse_policy("catboost:od_wait=1,od_pval=1.1").decide([1.0, 2.0]).reason == "no gain over 1 for 1 evals or more, with p < 1.1"
+    assert (
+        parse_policy("catboost:od_type=IncToDec").decide([1.0]).reason
+        == "od_pval=0 switches the detector off"
+    )
+    assert (
+        parse_policy("catboost:od_wait=1,od_pval=1.1").decide([1.0, 2.0]).reason
+        == "no gain over 1 for 1 evals or more, with p < 1.1"
+    )
     decide = parse_policy("catboost:od_type=Iter,od_wait=2").decide
     assert decide([1.0]).reason == "first eval: nothing to compare"
     assert decide([1.0, 0.5]).reason == "better by 0.5"

@@ -20,7 +20,13 @@ def real_stop(rule, values, mode):
     TRAINER.should_terminate = False
     scores = iter(values)
     handler = handlers.EarlyStopping(
-        rule.patience, lambda _: next(scores), TRAINER, rule.threshold, rule.cumulative, rule.threshold_mode, mode
+        rule.patience,
+        lambda _: next(scores),
+        TRAINER,
+        rule.threshold,
+        rule.cumulative,
+        rule.threshold_mode,
+        mode,
     )
     handler.logger.setLevel(logging.ERROR)
     for number in range(1, len(values) + 1):
@@ -47,16 +53,27 @@ def test_agrees_with_the_real_handler_on_random_sequences():
 @pytest.mark.parametrize(
     FIELDS,
     known(
-        third_bad_eval=5, slow_drip=3, flat=4, nan_first=None, nan_after_first=None, exact_delta_decimal=4, below_float32=None,
-        exact_delta_binary=3, max_zero_start=4, one_patience=5, slow_climb_max=3,
+        third_bad_eval=5,
+        slow_drip=3,
+        flat=4,
+        nan_first=None,
+        nan_after_first=None,
+        exact_delta_decimal=4,
+        below_float32=None,
+        exact_delta_binary=3,
+        max_zero_start=4,
+        one_patience=5,
+        slow_climb_max=3,
     ),
-)  # fmt: skip
+)
 def test_known_stops(name, values, patience, delta, mode, stop):
     rule = Ignite(patience, delta)
     assert rule.stop_eval(values, mode) == real_stop(rule, values, mode)[0] == stop
 
 
-@pytest.mark.parametrize(FIELDS, known(slow_drip=None, exact_delta_decimal=4, exact_delta_binary=None, slow_climb_max=None))
+@pytest.mark.parametrize(
+    FIELDS, known(slow_drip=None, exact_delta_decimal=4, exact_delta_binary=None, slow_climb_max=None)
+)
 def test_known_stops_with_cumulative(name, values, patience, delta, mode, stop):
     rule = Ignite(patience, delta, cumulative=True)
     assert rule.stop_eval(values, mode) == real_stop(rule, values, mode)[0] == stop

@@ -18,7 +18,12 @@ keras = pytest.importorskip("keras")
 def real_stop(rule, values, mode):
     """1-based eval at which Keras asks to stop, and its best then."""
     callback = keras.callbacks.EarlyStopping(
-        "val_x", rule.min_delta, rule.patience, mode=mode, baseline=rule.baseline, start_from_epoch=rule.start_from_epoch
+        "val_x",
+        rule.min_delta,
+        rule.patience,
+        mode=mode,
+        baseline=rule.baseline,
+        start_from_epoch=rule.start_from_epoch,
     )
     callback._model = type("Model", (), {"stop_training": False})()
     callback.on_train_begin()
@@ -42,10 +47,20 @@ def test_agrees_with_the_real_callback_on_random_sequences():
 @pytest.mark.parametrize(
     FIELDS,
     known(
-        third_bad_eval=5, zero_patience=5, slow_drip=None, flat=4, nan_first=4, nan_after_first=4, exact_delta_decimal=3,
-        below_float32=3, exact_delta_binary=None, max_zero_start=4, one_patience=5, slow_climb_max=None,
+        third_bad_eval=5,
+        zero_patience=5,
+        slow_drip=None,
+        flat=4,
+        nan_first=4,
+        nan_after_first=4,
+        exact_delta_decimal=3,
+        below_float32=3,
+        exact_delta_binary=None,
+        max_zero_start=4,
+        one_patience=5,
+        slow_climb_max=None,
     ),
-)  # fmt: skip
+)
 def test_known_stops(name, values, patience, delta, mode, stop):
     rule = Keras(patience, delta)
     assert rule.stop_eval(values, mode) == real_stop(rule, values, mode)[0] == stop
@@ -54,8 +69,13 @@ def test_known_stops(name, values, patience, delta, mode, stop):
 def test_reasons():
     decide = parse_policy("keras:patience=2,baseline=0.5,min_delta=0.01").decide
     assert decide([1.0]).reason == "first eval, but not on the baseline 0.5: the wait goes on, no stop here"
-    assert decide([1.0, 0.9, 0.8]).reason == "an improvement, but not on the baseline 0.5: the wait goes on, no stop here"
+    assert (
+        decide([1.0, 0.9, 0.8]).reason
+        == "an improvement, but not on the baseline 0.5: the wait goes on, no stop here"
+    )
     assert decide([1.0, 0.9, 0.8, 0.85]) == (4, True, "no gain > 0.01 over 0.8, 4 evals in a row")
     assert decide([1.0, 0.4]).reason == "better by 0.6"
-    assert parse_policy("keras:start_from_epoch=2").decide([1.0]).reason == "not looked at (start_from_epoch=2)"
+    assert (
+        parse_policy("keras:start_from_epoch=2").decide([1.0]).reason == "not looked at (start_from_epoch=2)"
+    )
     assert parse_policy("keras:patience=3").decide([1.0, NAN]).reason == "NaN: no gain (1 of 3)"

@@ -14,9 +14,14 @@ callbacks = pytest.importorskip("lightning.pytorch.callbacks")
 def real_stop(rule, values, mode):
     """1-based eval at which Lightning asks to stop, and its best then."""
     callback = callbacks.EarlyStopping(
-        "x", rule.min_delta, rule.patience, mode=mode, check_finite=rule.check_finite, stopping_threshold=rule.stopping_threshold,
+        "x",
+        rule.min_delta,
+        rule.patience,
+        mode=mode,
+        check_finite=rule.check_finite,
+        stopping_threshold=rule.stopping_threshold,
         divergence_threshold=rule.divergence_threshold,
-    )  # fmt: skip
+    )
     for number, value in enumerate(values, 1):
         stop, _ = callback._evaluate_stopping_criteria(torch.tensor(value, dtype=torch.float32))
         if stop:
@@ -36,10 +41,20 @@ def test_agrees_with_the_real_callback_on_random_sequences():
 @pytest.mark.parametrize(
     FIELDS,
     known(
-        third_bad_eval=5, zero_patience=5, slow_drip=None, flat=4, nan_first=1, nan_after_first=2, exact_delta_decimal=3,
-        below_float32=3, exact_delta_binary=None, max_zero_start=4, one_patience=5, slow_climb_max=None,
+        third_bad_eval=5,
+        zero_patience=5,
+        slow_drip=None,
+        flat=4,
+        nan_first=1,
+        nan_after_first=2,
+        exact_delta_decimal=3,
+        below_float32=3,
+        exact_delta_binary=None,
+        max_zero_start=4,
+        one_patience=5,
+        slow_climb_max=None,
     ),
-)  # fmt: skip
+)
 def test_known_stops(name, values, patience, delta, mode, stop):
     rule = Lightning(patience, delta)
     assert rule.stop_eval(values, mode) == real_stop(rule, values, mode)[0] == stop

@@ -1,8 +1,8 @@
 """Presets of tools too heavy or too old to install beside the others, against the tools' own text.
 
-The archive that the preset is ``checked_against`` is downloaded, without what it depends on, and the class or function that is the
-rule is run as it stands there. What it is given in place of the rest of its module plays no part in when it stops.
-"""
+The archive that the preset is ``checked_against`` is downloaded, without what it depends on, and the class or
+function that is the rule is run as it stands there. What it is given in place of the rest of its module plays
+no part in when it stops."""
 
 import __future__
 
@@ -35,7 +35,17 @@ def text(tmp_path_factory):
         tool, version = POLICIES[name].checked_against.split()
         place = folder / f"{tool}-{version}"
         if not place.exists():
-            command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(place), f"{tool}=={version}"]
+            command = [
+                sys.executable,
+                "-m",
+                "pip",
+                "download",
+                "--quiet",
+                "--no-deps",
+                "--dest",
+                str(place),
+                f"{tool}=={version}",
+            ]
             done = subprocess.run(command, capture_output=True, text=True)
             assert done.returncode == 0, done.stderr
         (archive,) = place.iterdir()
@@ -53,7 +63,9 @@ def taken(text, *names, within=None, **given):
     found = ast.parse(text).body
     if within is not None:
         (found,) = (node.body for node in found if isinstance(node, ast.ClassDef) and node.name == within)
-    nodes = [node for node in found if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name in names]
+    nodes = [
+        node for node in found if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name in names
+    ]
     assert [node.name for node in nodes] == list(names)
     space = {"np": np, **given}
     # the types that annotations name are not there
@@ -70,7 +82,11 @@ def test_fastai(text):
 
     names = ("TrackerCallback", "EarlyStoppingCallback")
     module = taken(
-        text("fastai", "fastai/callback/tracker.py"), *names, Callback=object, CancelFitException=Cancelled, print=lambda *_: None
+        text("fastai", "fastai/callback/tracker.py"),
+        *names,
+        Callback=object,
+        CancelFitException=Cancelled,
+        print=lambda *_: None,
     )
 
     def real(rule, values, mode):
@@ -88,7 +104,11 @@ def test_fastai(text):
         return None, callback.best
 
     check(
-        real, lambda number, case: POLICIES["fastai"](case.patience, case.delta), 21, best=True, deltas=[0.0, 0.05, 0.1, 0.25, 1e-9, -0.1]
+        real,
+        lambda number, case: POLICIES["fastai"](case.patience, case.delta),
+        21,
+        best=True,
+        deltas=[0.0, 0.05, 0.1, 0.25, 1e-9, -0.1],
     )
 
 
@@ -98,7 +118,9 @@ def test_fairseq(text):
 
     def real(rule, values, mode):
         vars(real_rule).clear()  # where it keeps its best
-        config = SimpleNamespace(checkpoint=SimpleNamespace(patience=rule.patience, maximize_best_checkpoint_metric=mode == "max"))
+        config = SimpleNamespace(
+            checkpoint=SimpleNamespace(patience=rule.patience, maximize_best_checkpoint_metric=mode == "max")
+        )
         stop = next((number for number, value in enumerate(values, 1) if real_rule(config, value)), None)
         return stop, vars(real_rule).get("best")
 
@@ -124,13 +146,21 @@ def test_allennlp(text):
 def test_opennmt(text):
     names = ("PatienceEnum", "Scorer", "PPLScorer", "AccuracyScorer", "EarlyStopping")
     # it makes its default scorers where the class begins
-    module = taken(text("opennmt", "onmt/utils/earlystopping.py"), *names, Enum=enum.Enum, logger=QUIET, DEFAULT_SCORERS=[])
+    module = taken(
+        text("opennmt", "onmt/utils/earlystopping.py"),
+        *names,
+        Enum=enum.Enum,
+        logger=QUIET,
+        DEFAULT_SCORERS=[],
+    )
 
     def real(rule, values, mode):
         scorer = module["PPLScorer" if mode == "min" else "AccuracyScorer"]()
         stopping = module["EarlyStopping"](rule.early_stopping, [scorer])
         for number, value in enumerate(values, 1):
-            stopping(SimpleNamespace(ppl=lambda value=value: value, accuracy=lambda value=value: value), number)
+            stopping(
+                SimpleNamespace(ppl=lambda value=value: value, accuracy=lambda value=value: value), number
+            )
             if stopping.has_stopped():
                 return number, scorer.best_score
         return None, scorer.best_score
@@ -140,7 +170,9 @@ def test_opennmt(text):
 
 
 def test_ultralytics(text):
-    module = taken(text("ultralytics", "ultralytics/utils/torch_utils.py"), "EarlyStopping", LOGGER=QUIET, colorstr=str)
+    module = taken(
+        text("ultralytics", "ultralytics/utils/torch_utils.py"), "EarlyStopping", LOGGER=QUIET, colorstr=str
+    )
 
     def real(rule, values, mode):
         sign = 1.0 if mode == "max" else -1.0
@@ -165,19 +197,27 @@ def test_ray(text):
 
     def policy(number, case):
         return POLICIES["ray-plateau"](
-            case.rng.choice([0.01, 0.1, 0.25, 0.3, 0.5]), case.rng.randint(1, 12), case.rng.randint(0, 6), case.rng.choice([None, 0.0, 0.5])
+            case.rng.choice([0.01, 0.1, 0.25, 0.3, 0.5]),
+            case.rng.randint(1, 12),
+            case.rng.randint(0, 6),
+            case.rng.choice([None, 0.0, 0.5]),
         )
 
     def real(rule, values, mode):
-        stopper = module["TrialPlateauStopper"]("x", rule.std, rule.num_results, rule.grace_period, rule.metric_threshold, mode)
+        stopper = module["TrialPlateauStopper"](
+            "x", rule.std, rule.num_results, rule.grace_period, rule.metric_threshold, mode
+        )
         with np.errstate(invalid="ignore"):
-            return next((number for number, value in enumerate(values, 1) if stopper("trial", {"x": value})), None)
+            return next(
+                (number for number, value in enumerate(values, 1) if stopper("trial", {"x": value})), None
+            )
 
     check(real, policy, 28, longest=25)
 
 
 def test_transformers_4_46(text):
-    """The callback and the Trainer's method that writes a checkpoint, in the Trainer's order: evaluate, then save."""
+    """The callback and the Trainer's method that writes a checkpoint, in the Trainer's order: evaluate, then
+    save."""
     read = text("transformers@4.46", "transformers/trainer_callback.py")
     callbacks = taken(
         read,
@@ -197,13 +237,21 @@ def test_transformers_4_46(text):
     def real(rule, values, mode):
         state = SimpleNamespace(global_step=0, best_metric=None, best_model_checkpoint=None)
         args = SimpleNamespace(
-            metric_for_best_model="x", greater_is_better=mode == "max", save_only_model=True, should_save=False, push_to_hub=False
+            metric_for_best_model="x",
+            greater_is_better=mode == "max",
+            save_only_model=True,
+            should_save=False,
+            push_to_hub=False,
         )
         control = SimpleNamespace(should_training_stop=False)
         trainer = SimpleNamespace(
-            state=state, args=args, hp_search_backend=None, store_flos=lambda: None,
-            _get_output_dir=lambda trial: "out", save_model=lambda *_, **__: None,
-        )  # fmt: skip
+            state=state,
+            args=args,
+            hp_search_backend=None,
+            store_flos=lambda: None,
+            _get_output_dir=lambda trial: "out",
+            save_model=lambda *_, **__: None,
+        )
         callback = callbacks["EarlyStoppingCallback"](rule.patience, rule.threshold)
         for number, value in enumerate(values, 1):
             state.global_step = 10 * number

@@ -1,4 +1,5 @@
-"""The old rule of transformers, tools that hand their numbers to its callback, and the callback that tutorials write instead."""
+"""The old rule of transformers, tools that hand their numbers to its callback, and the callback that
+tutorials write instead."""
 
 from types import SimpleNamespace
 
@@ -18,12 +19,16 @@ transformers = pytest.importorskip("transformers")
 
 
 def real_446(rule, values, mode):
-    """1-based eval at which the callback asks to stop where the best moves at checkpoints: the callback's text is the same.
+    """1-based eval at which the callback asks to stop where the best moves at checkpoints: the callback's
+    text is the same.
 
     The update is that of `Trainer._save_checkpoint` of 4.46, restated.
     """
     args = SimpleNamespace(
-        metric_for_best_model="eval_x", greater_is_better=mode == "max", load_best_model_at_end=True, eval_strategy="steps"
+        metric_for_best_model="eval_x",
+        greater_is_better=mode == "max",
+        load_best_model_at_end=True,
+        eval_strategy="steps",
     )
     callback = transformers.EarlyStoppingCallback(rule.patience, rule.threshold)
     state, control = transformers.TrainerState(), transformers.TrainerControl()
@@ -34,7 +39,9 @@ def real_446(rule, values, mode):
         if control.should_training_stop:
             return number
         if number % rule.save_every == 0 and (
-            state.best_metric is None or state.best_model_checkpoint is None or better(value, state.best_metric)
+            state.best_metric is None
+            or state.best_model_checkpoint is None
+            or better(value, state.best_metric)
         ):
             state.best_metric, state.best_model_checkpoint = value, f"checkpoint-{number}"
     return None
@@ -50,9 +57,16 @@ def test_the_old_rule_agrees_with_the_callback_on_random_sequences():
 @pytest.mark.parametrize(
     FIELDS,
     known(
-        third_bad_eval=5, zero_patience=1, slow_drip=3, flat=4, nan_first=4, nan_after_first=4, exact_delta_decimal=4, below_float32=None,
+        third_bad_eval=5,
+        zero_patience=1,
+        slow_drip=3,
+        flat=4,
+        nan_first=4,
+        nan_after_first=4,
+        exact_delta_decimal=4,
+        below_float32=None,
     ),
-)  # fmt: skip
+)
 def test_known_stops_of_the_old_rule(name, values, patience, delta, mode, stop):
     assert Transformers446(patience, delta).stop_eval(values, mode) == stop
 
@@ -83,12 +97,20 @@ def test_llamafactory_is_the_callback():
 
 def test_axolotl_is_the_callback_and_off_at_0():
     def real(rule, values, mode):  # its own line: a callback only where the number is not 0
-        return real_now(values, mode, rule.early_stopping_patience, 0.0)[0] if rule.early_stopping_patience else None
+        return (
+            real_now(values, mode, rule.early_stopping_patience, 0.0)[0]
+            if rule.early_stopping_patience
+            else None
+        )
 
     check(real, lambda _, case: Axolotl(case.patience), 14)
     decide = parse_policy("axolotl:patience=0").decide
     assert decide([1.0]).reason == "early_stopping_patience=0 switches early stopping off"
-    assert parse_policy("axolotl:patience=1").decide([1.0, 2.0]) == (2, True, "no gain over 1, 1 eval in a row")
+    assert parse_policy("axolotl:patience=1").decide([1.0, 2.0]) == (
+        2,
+        True,
+        "no gain over 1, 1 eval in a row",
+    )
 
 
 def test_their_cautions_are_those_of_transformers():

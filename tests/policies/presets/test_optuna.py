@@ -35,14 +35,16 @@ class Spy:
 def real_stop(rule, values, mode):
     """1-based eval at which Optuna prunes a trial, and the best before the window at each eval up to there.
 
-    The pruner holds no best: it takes both sides' anew at each eval, that of the values before the window first.
-    """
+    The pruner holds no best: it takes both sides' anew at each eval, that of the values before the window
+    first."""
     directions = optuna.study.StudyDirection
     compared = []
     study = SimpleNamespace(direction=directions.MINIMIZE if mode == "min" else directions.MAXIMIZE)
     pruner = optuna.pruners.PatientPruner(None, rule.patience, rule.min_delta)
     for number in range(1, len(values) + 1):
-        trial = optuna.trial.create_trial(state=optuna.trial.TrialState.RUNNING, intermediate_values=dict(enumerate(values[:number])))
+        trial = optuna.trial.create_trial(
+            state=optuna.trial.TrialState.RUNNING, intermediate_values=dict(enumerate(values[:number]))
+        )
         with mock.patch.object(optuna.pruners._patient, "np", Spy()) as spy:
             prunes = pruner.prune(study, trial)
         compared.append(spy.found[0] if spy.found else NAN)
@@ -65,10 +67,20 @@ def test_agrees_with_the_real_pruner_on_random_sequences():
 @pytest.mark.parametrize(
     FIELDS,
     known(
-        third_bad_eval=6, zero_patience=5, slow_drip=None, flat=None, nan_first=None, nan_after_first=None, exact_delta_decimal=None,
-        below_float32=None, exact_delta_binary=None, max_zero_start=None, one_patience=8, slow_climb_max=None,
+        third_bad_eval=6,
+        zero_patience=5,
+        slow_drip=None,
+        flat=None,
+        nan_first=None,
+        nan_after_first=None,
+        exact_delta_decimal=None,
+        below_float32=None,
+        exact_delta_binary=None,
+        max_zero_start=None,
+        one_patience=8,
+        slow_climb_max=None,
     ),
-)  # fmt: skip
+)
 def test_known_stops(name, values, patience, delta, mode, stop):
     rule = OptunaPatient(patience, delta)
     assert rule.stop_eval(values, mode) == real_stop(rule, values, mode)[0] == stop

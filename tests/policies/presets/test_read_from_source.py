@@ -1,4 +1,5 @@
-"""Presets of tools that the tests do not install: their known stops, and random sequences against a plain restatement.
+"""Presets of tools that the tests do not install: their known stops, and random sequences against a plain
+restatement.
 
 The long run of the tests asks the tools themselves (test_of_archives.py).
 """
@@ -15,32 +16,72 @@ from .sequences import FIELDS, INF, NAN, check, known
 
 STOPS = {
     "fastai:patience={patience},min_delta={delta}": {
-        "third_bad_eval": 5, "zero_patience": 5, "slow_drip": None, "flat": 4, "nan_first": None, "nan_after_first": 4,
-        "exact_delta_decimal": 4, "below_float32": None, "exact_delta_binary": None, "max_zero_start": 4, "one_patience": 5,
+        "third_bad_eval": 5,
+        "zero_patience": 5,
+        "slow_drip": None,
+        "flat": 4,
+        "nan_first": None,
+        "nan_after_first": 4,
+        "exact_delta_decimal": 4,
+        "below_float32": None,
+        "exact_delta_binary": None,
+        "max_zero_start": 4,
+        "one_patience": 5,
         "slow_climb_max": None,
     },
     "fairseq:patience={patience}": {
-        "third_bad_eval": 5, "zero_patience": None, "flat": 4, "nan_first": 4, "nan_after_first": 4, "below_float32": None,
-        "max_zero_start": 4, "one_patience": 5,
+        "third_bad_eval": 5,
+        "zero_patience": None,
+        "flat": 4,
+        "nan_first": 4,
+        "nan_after_first": 4,
+        "below_float32": None,
+        "max_zero_start": 4,
+        "one_patience": 5,
     },
     "allennlp:patience={patience}": {
-        "third_bad_eval": 5, "flat": 4, "nan_first": 4, "nan_after_first": 4, "below_float32": None, "max_zero_start": 4, "one_patience": 5,
+        "third_bad_eval": 5,
+        "flat": 4,
+        "nan_first": 4,
+        "nan_after_first": 4,
+        "below_float32": None,
+        "max_zero_start": 4,
+        "one_patience": 5,
     },
     "ultralytics:patience={patience}": {
-        "third_bad_eval": 5, "zero_patience": None, "flat": 4, "nan_first": 4, "nan_after_first": 4, "below_float32": None,
-        "max_zero_start": 9, "one_patience": 5,
+        "third_bad_eval": 5,
+        "zero_patience": None,
+        "flat": 4,
+        "nan_first": 4,
+        "nan_after_first": 4,
+        "below_float32": None,
+        "max_zero_start": 9,
+        "one_patience": 5,
     },
     "opennmt:patience={patience}": {
-        "third_bad_eval": 5, "zero_patience": None, "flat": 4, "nan_first": None, "nan_after_first": 4, "below_float32": None,
-        "max_zero_start": 4, "one_patience": 5,
+        "third_bad_eval": 5,
+        "zero_patience": None,
+        "flat": 4,
+        "nan_first": None,
+        "nan_after_first": 4,
+        "below_float32": None,
+        "max_zero_start": 4,
+        "one_patience": 5,
     },
     "tutorial:patience={patience},min_delta={delta}": {
-        "third_bad_eval": 5, "slow_drip": None, "flat": 4, "nan_first": None, "nan_after_first": 4, "exact_delta_decimal": 4,
+        "third_bad_eval": 5,
+        "slow_drip": None,
+        "flat": 4,
+        "nan_first": None,
+        "nan_after_first": 4,
+        "exact_delta_decimal": 4,
     },
-}  # fmt: skip
+}
 
 
-@pytest.mark.parametrize(("spec", *FIELDS), [(spec, *row) for spec, stops in STOPS.items() for row in known(**stops)])
+@pytest.mark.parametrize(
+    ("spec", *FIELDS), [(spec, *row) for spec, stops in STOPS.items() for row in known(**stops)]
+)
 def test_known_stops(spec, name, values, patience, delta, mode, stop):
     assert parse_policy(spec.format(patience=patience, delta=delta)).stop_eval(values, mode) == stop
 
@@ -74,15 +115,22 @@ def test_agrees_with_a_plain_restatement_on_random_sequences(name):
     deltas = [0.0, 0.05, 0.1, 0.25, 1e-9, -0.1]
     check(
         restated,
-        lambda number, case: kind(case.patience, case.delta) if name in ("fastai", "tutorial") else kind(case.patience),
-        15, least=least, deltas=deltas,
-    )  # fmt: skip
+        lambda number, case: (
+            kind(case.patience, case.delta) if name in ("fastai", "tutorial") else kind(case.patience)
+        ),
+        15,
+        least=least,
+        deltas=deltas,
+    )
 
 
 def test_ray_agrees_with_a_plain_restatement_on_random_sequences():
     def policy(number, case):
         return RayPlateau(
-            case.rng.choice([0.01, 0.1, 0.25, 0.3, 0.5]), case.rng.randint(1, 12), case.rng.randint(0, 6), case.rng.choice([None, 0.0, 0.5])
+            case.rng.choice([0.01, 0.1, 0.25, 0.3, 0.5]),
+            case.rng.randint(1, 12),
+            case.rng.randint(0, 6),
+            case.rng.choice([None, 0.0, 0.5]),
         )
 
     check(restated, policy, 16, longest=25)
@@ -92,7 +140,10 @@ def test_what_is_refused_and_what_is_off():
     with pytest.raises(PolicyError, match="AllenNLP's trainer raises"):
         parse_policy("allennlp:patience=0")
     assert parse_policy("fairseq").decide([1.0]).reason == "patience=-1 switches early stopping off"
-    assert parse_policy("ultralytics:patience=0").decide([1.0]).reason == "patience=0 switches early stopping off"
+    assert (
+        parse_policy("ultralytics:patience=0").decide([1.0]).reason
+        == "patience=0 switches early stopping off"
+    )
     assert parse_policy("opennmt").decide([1.0]).reason == "early_stopping=0 switches early stopping off"
 
 
@@ -104,6 +155,9 @@ def test_reasons():
     decide = parse_policy("ray-plateau:std=0.1,metric_threshold=0.5").decide
     assert decide([1.0]).reason == "1 of the 4 evals that it needs"
     assert decide([0.4] * 4) == (4, True, "standard deviation of the last 4 is 0, < 0.1")
-    assert decide([0.6] * 4).reason == "standard deviation of the last 4 is 0, < 0.1, but metric_threshold is not reached"
+    assert (
+        decide([0.6] * 4).reason
+        == "standard deviation of the last 4 is 0, < 0.1, but metric_threshold is not reached"
+    )
     assert decide([0.6, 0.2, 0.6, 0.4]).reason == "standard deviation of the last 4 is 0.16583, not < 0.1"
     assert parse_policy("fastai:patience=2").decide([1.0, 2.0]).reason == "no gain (1 of 2)"

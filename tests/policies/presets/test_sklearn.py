@@ -1,4 +1,5 @@
-"""The presets against scikit-learn's own code: two methods called on a stand-in, and compiled SGD with scripted scores."""
+"""The presets against scikit-learn's own code: two methods called on a stand-in, and compiled SGD with
+scripted scores."""
 
 import bisect
 import logging
@@ -20,11 +21,20 @@ linear = pytest.importorskip("sklearn.linear_model")
 
 
 def real_mlp(rule, values, mode):
-    """1-based epoch at which MLPClassifier stops: by its loss for min, by its validation score for max; and its best then."""
+    """1-based epoch at which MLPClassifier stops: by its loss for min, by its validation score for max; and
+    its best then."""
     fake = SimpleNamespace(
-        tol=rule.tol, verbose=False, _no_improvement_count=0, loss_curve_=[], best_loss_=np.inf, validation_scores_=[],
-        best_validation_score_=-np.inf, coefs_=[], intercepts_=[], _score=lambda X, y, sample_weight: values[len(fake.validation_scores_)],
-    )  # fmt: skip
+        tol=rule.tol,
+        verbose=False,
+        _no_improvement_count=0,
+        loss_curve_=[],
+        best_loss_=np.inf,
+        validation_scores_=[],
+        best_validation_score_=-np.inf,
+        coefs_=[],
+        intercepts_=[],
+        _score=lambda X, y, sample_weight: values[len(fake.validation_scores_)],
+    )
     stop = None
     for number, value in enumerate(values, 1):
         fake.loss_curve_.append(value)
@@ -48,10 +58,11 @@ class Scores(list):
 
 
 def real_hgb(rule, values, mode):
-    """1-based score at which HistGradientBoosting stops, and the score that it compared the last ones with at each.
+    """1-based score at which HistGradientBoosting stops, and the score that it compared the last ones with at
+    each.
 
-    The first is that of the untrained model. It holds no best: the rule compares with one score, whatever came before it.
-    """
+    The first is that of the untrained model. It holds no best: the rule compares with one score, whatever
+    came before it."""
     fake = SimpleNamespace(n_iter_no_change=rule.n_iter_no_change, tol=rule.tol)
     sign = 1 if mode == "max" else -1
     compared = []
@@ -77,7 +88,14 @@ class Scripted(linear.SGDClassifier):
 
 def _epochs(script, patience, tol):
     """How many epochs an SGDClassifier makes whose validation scores are scripted, at most as many."""
-    model = Scripted(early_stopping=True, validation_fraction=0.4, n_iter_no_change=patience, tol=tol, random_state=0, max_iter=len(script))
+    model = Scripted(
+        early_stopping=True,
+        validation_fraction=0.4,
+        n_iter_no_change=patience,
+        tol=tol,
+        random_state=0,
+        max_iter=len(script),
+    )
     model.script = script
     model.fit(X, Y)
     return model.n_iter_
@@ -93,10 +111,10 @@ def real_sgd(rule, values, mode):
 def real_sgd_with_best(rule, values, mode):
     """The stop of SGDClassifier, and its best score then, told from what it does with one score more.
 
-    The best is a variable of the compiled loop that nothing gives out. Neither tol nor n_iter_no_change plays a part in how
-    it moves, so both are set such that every score is looked at: with tol 0, a score below the best counts and any other
-    restarts the counter, which the number of hopeless epochs until the end tells. The best is the lowest score that restarts it.
-    """
+    The best is a variable of the compiled loop that nothing gives out. Neither tol nor n_iter_no_change plays
+    a part in how it moves, so both are set such that every score is looked at: with tol 0, a score below the
+    best counts and any other restarts the counter, which the number of hopeless epochs until the end tells.
+    The best is the lowest score that restarts it."""
     stop = real_sgd(rule, values, mode)
     sign = 1 if mode == "max" else -1
     so_far = [sign * value for value in values[:stop]]
@@ -122,7 +140,14 @@ def test_hgb_agrees_with_the_real_method_on_random_sequences():
 def test_sgd_agrees_with_the_compiled_code_on_random_sequences():
     logging.captureWarnings(True)
     try:
-        check(real_sgd_with_best, lambda number, case: SklearnSGD(case.patience, case.delta), 9, 2_000, best=True, least=1)
+        check(
+            real_sgd_with_best,
+            lambda number, case: SklearnSGD(case.patience, case.delta),
+            9,
+            2_000,
+            best=True,
+            least=1,
+        )
     finally:
         logging.captureWarnings(False)
 
@@ -130,10 +155,19 @@ def test_sgd_agrees_with_the_compiled_code_on_random_sequences():
 @pytest.mark.parametrize(
     FIELDS,
     known(
-        third_bad_eval=6, slow_drip=4, flat=None, nan_first=None, nan_after_first=None, exact_delta_decimal=5, below_float32=None,
-        exact_delta_binary=None, max_zero_start=None, one_patience=8, slow_climb_max=4,
+        third_bad_eval=6,
+        slow_drip=4,
+        flat=None,
+        nan_first=None,
+        nan_after_first=None,
+        exact_delta_decimal=5,
+        below_float32=None,
+        exact_delta_binary=None,
+        max_zero_start=None,
+        one_patience=8,
+        slow_climb_max=4,
     ),
-)  # fmt: skip
+)
 def test_known_stops_of_mlp(name, values, patience, delta, mode, stop):
     rule = SklearnMLP(patience, delta)
     assert rule.stop_eval(values, mode) == real_mlp(rule, values, mode)[0] == stop
@@ -142,10 +176,19 @@ def test_known_stops_of_mlp(name, values, patience, delta, mode, stop):
 @pytest.mark.parametrize(
     FIELDS,
     known(
-        third_bad_eval=5, slow_drip=3, flat=None, nan_first=None, nan_after_first=None, exact_delta_decimal=4, below_float32=None,
-        exact_delta_binary=None, max_zero_start=None, one_patience=5, slow_climb_max=3,
+        third_bad_eval=5,
+        slow_drip=3,
+        flat=None,
+        nan_first=None,
+        nan_after_first=None,
+        exact_delta_decimal=4,
+        below_float32=None,
+        exact_delta_binary=None,
+        max_zero_start=None,
+        one_patience=5,
+        slow_climb_max=3,
     ),
-)  # fmt: skip
+)
 @pytest.mark.filterwarnings("ignore")
 def test_known_stops_of_sgd(name, values, patience, delta, mode, stop):
     rule = SklearnSGD(patience, delta)
@@ -166,9 +209,19 @@ def test_patience_0_is_refused_by_both():
 
 
 def test_reasons():
-    assert parse_policy("sklearn-mlp:patience=1,tol=0").decide([1.0, 1.0]).reason == "1 counts as an improvement"
-    assert parse_policy("sklearn-sgd:patience=1").decide([1.0, 1.0]) == (2, True, "no gain >= 0.001 over 1, 1 eval in a row")
+    assert (
+        parse_policy("sklearn-mlp:patience=1,tol=0").decide([1.0, 1.0]).reason == "1 counts as an improvement"
+    )
+    assert parse_policy("sklearn-sgd:patience=1").decide([1.0, 1.0]) == (
+        2,
+        True,
+        "no gain >= 0.001 over 1, 1 eval in a row",
+    )
     decide = parse_policy("sklearn-hgb:patience=2,tol=0.1").decide
     assert decide([1.0]).reason == "1 of the 3 evals that it needs"
-    assert decide([1.0, 0.95, 0.92]) == (3, True, "none of the last 2 better by > 0.1 than 1, the eval before them")
+    assert decide([1.0, 0.95, 0.92]) == (
+        3,
+        True,
+        "none of the last 2 better by > 0.1 than 1, the eval before them",
+    )
     assert decide([1.0, 0.95, 0.8]).reason == "one of the last 2 better by > 0.1 than 1, the eval before them"

@@ -13,7 +13,9 @@ torch = pytest.importorskip("torch")
 def real_stop(rule, values, mode):
     """1-based eval at which torch first lowers the learning rate, and its best then."""
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
-    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, mode, 0.1, rule.patience, rule.threshold, rule.threshold_mode)
+    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
+        optimizer, mode, 0.1, rule.patience, rule.threshold, rule.threshold_mode
+    )
     for number, value in enumerate(values, 1):
         scheduler.step(value)
         if optimizer.param_groups[0]["lr"] < 1:
@@ -31,10 +33,20 @@ def test_agrees_with_the_real_scheduler_on_random_sequences():
 @pytest.mark.parametrize(
     FIELDS,
     known(
-        third_bad_eval=6, zero_patience=5, slow_drip=None, flat=5, nan_first=None, nan_after_first=5, exact_delta_decimal=5,
-        below_float32=None, exact_delta_binary=None, max_zero_start=5, one_patience=8, slow_climb_max=None,
+        third_bad_eval=6,
+        zero_patience=5,
+        slow_drip=None,
+        flat=5,
+        nan_first=None,
+        nan_after_first=5,
+        exact_delta_decimal=5,
+        below_float32=None,
+        exact_delta_binary=None,
+        max_zero_start=5,
+        one_patience=8,
+        slow_climb_max=None,
     ),
-)  # fmt: skip
+)
 def test_known_stops(name, values, patience, delta, mode, stop):
     rule = TorchPlateau(patience, delta, "abs")
     assert rule.stop_eval(values, mode) == real_stop(rule, values, mode)[0] == stop

@@ -16,7 +16,8 @@ NAN, INF = math.nan, math.inf
 
 
 def real_stop(values, mode, patience, threshold, eval_on_start=False):
-    """1-based eval at which transformers asks to stop: its callback, then its Trainer's update of the best, in that order."""
+    """1-based eval at which transformers asks to stop: its callback, then its Trainer's update of the best,
+    in that order."""
     args = SimpleNamespace(
         metric_for_best_model="eval_x",
         greater_is_better=mode == "max",
@@ -45,7 +46,8 @@ POOL = [0.0, 0.1, 0.2, 0.25, 0.3, 0.5, 0.7, 0.75, 0.8, 0.9, 1.0, -0.5, 1 - 1e-9,
 
 
 def test_agrees_with_the_real_callback_on_random_sequences():
-    """10,000 sequences: NaN, ±inf, ties, differences below float32, P = 0..4, both modes, negative thresholds, eval_on_start."""
+    """10,000 sequences: NaN, ±inf, ties, differences below float32, P = 0..4, both modes, negative
+    thresholds, eval_on_start."""
     rng = random.Random(20251125)
     stopped = 0
     for case in range(10_000):
@@ -57,7 +59,13 @@ def test_agrees_with_the_real_callback_on_random_sequences():
         steps = [float(number - on_start) for number in range(1, length + 1)]
         expected, best = real_stop(values, mode, patience, threshold, on_start)
         policy = Transformers(patience, threshold)
-        assert policy.stop_eval(values, mode, steps) == expected, (values, mode, patience, threshold, on_start)
+        assert policy.stop_eval(values, mode, steps) == expected, (
+            values,
+            mode,
+            patience,
+            threshold,
+            on_start,
+        )
         stopped += expected is not None
         seen = values[int(on_start) : expected]
         raw = [value for value in seen if not math.isnan(value)]
@@ -95,15 +103,31 @@ def test_a_real_trainer_stops_where_replay_says(tmp_path):
     data = tiny.data()
     answers = iter(scripted)
     arguments = transformers.TrainingArguments(
-        str(tmp_path), eval_strategy="steps", eval_steps=1, save_strategy="no", max_steps=12, per_device_train_batch_size=2, report_to=[],
-        metric_for_best_model="scripted", greater_is_better=False, disable_tqdm=True, use_cpu=True, logging_strategy="no",
-    )  # fmt: skip
+        str(tmp_path),
+        eval_strategy="steps",
+        eval_steps=1,
+        save_strategy="no",
+        max_steps=12,
+        per_device_train_batch_size=2,
+        report_to=[],
+        metric_for_best_model="scripted",
+        greater_is_better=False,
+        disable_tqdm=True,
+        use_cpu=True,
+        logging_strategy="no",
+    )
     trainer = transformers.Trainer(
-        tiny.model(), arguments, train_dataset=data, eval_dataset=data[:2], compute_metrics=lambda _: {"scripted": next(answers)},
+        tiny.model(),
+        arguments,
+        train_dataset=data,
+        eval_dataset=data[:2],
+        compute_metrics=lambda _: {"scripted": next(answers)},
         callbacks=[transformers.EarlyStoppingCallback(3, 0.01)],
-    )  # fmt: skip
+    )
     trainer.train()
-    assert trainer.state.global_step == parse_policy("transformers:patience=3,threshold=0.01").stop_eval(scripted)
+    assert trainer.state.global_step == parse_policy("transformers:patience=3,threshold=0.01").stop_eval(
+        scripted
+    )
     logged = [row["eval_scripted"] for row in trainer.state.log_history if "eval_scripted" in row]
     np.testing.assert_array_equal(logged, scripted[: len(logged)])
 

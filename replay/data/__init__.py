@@ -1,0 +1,1 @@
+"""What a finished training has logged: runs, curves, names, compute and noise."""

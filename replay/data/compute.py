@@ -1,0 +1,235 @@
+"""What a run has used by an eval, in each unit, with the evals counted apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from replay.data.run import Run
+from replay.data.types import Bools, Floats
+from replay.errors import InputError, suggestion
+
+__all__ = ["UNITS", "Compute", "compute", "units_of"]
+
+
+@dataclass(frozen=True, eq=False)
+class Compute:
+    """Compute of one run at given evals.
+
+    ``train``: train compute up to each eval, ``evals``: compute of that one eval (0 where the unit does not
+    measure evals), ``full``: all that the run used, from its begin to its end. All in ``unit``. ``basis``
+    says, in words, where the figures come from; ``counts_evals`` whether evals are in them.
+    """
+
+    unit: str
+    train: Floats
+    evals: Floats
+    full: float
+    basis: str
+    counts_evals: bool
+
+    def used(self, made: Bools | None = None) -> Floats:
+        """Used by each eval if the evals up to it were made: ``made`` masks them (default: all)."""
+        spent = self.evals if made is None else np.where(made, self.evals, 0.0)
+        used: Floats = self.train + np.cumsum(spent)
+        return used
+
+
+class _Lacking(Exception):
+    pass
+
+
+def _column(run: Run, name: str, steps: Floats) -> Floats:
+    column = run.at(name, steps)
+    if not column.present.all():
+        raise _Lacking
+    return column.values
+
+
+def _steps(run: Run, steps: Floats, price: float | None) -> Compute:
+    unit = "epochs" if run.meta.get("step_unit") == "epoch" else "steps"
+    return Compute(
+        "steps",
+        steps.astype(np.float64),
+        np.zeros(len(steps)),
+        run.trained_steps,
+        f"{unit} of the log",
+        False,
+    )
+
+
+def _epochs(run: Run, steps: Floats, price: float | None) -> Compute:
+    if run.meta.get("step_unit") == "epoch":
+        return Compute(
+            "epochs",
+            steps.astype(np.float64),
+            np.zeros(len(steps)),
+            run.trained_steps,
+            "epochs of the log",
+            False,
+        )
+    epochs = _column(run, "epoch", steps)
+    if not len(epochs) or not steps[-1] > 0:
+        raise _Lacking
+    full = float(epochs[-1]) * run.trained_steps / float(steps[-1])
+    return Compute("epochs", epochs, np.zeros(len(epochs)), full, "epochs of the log", False)
+
+
+def _counted(unit: str) -> Callable[[Run, Floats, float | None], Compute]:
+    """Tokens or FLOPs: the log's own cumulative counter, else transformers' total spread evenly over the
+    steps.
+    """
+
+    def measure(run: Run, steps: Floats, price: float | None) -> Compute:
+        per_eval = run.at(f"eval_{unit}", steps)
+        evals = np.where(per_eval.present, per_eval.values, 0.0)
+        counts = bool(per_eval.present.any())
+        total = run.meta.get("total_flos") if unit == "flops" else None
+        if unit in run.columns or not total or not run.trained_steps:
+            train = _column(run, unit, steps)
+            if not len(train) or not train[-1] > 0:
+                raise _Lacking
+            end = run.meta.get(f"trained_{unit}")
+            rest = float(end) if end else float(train[-1]) * run.trained_steps / float(steps[-1])
+            return Compute(
+                unit,
+                train,
+                evals,
+                max(rest, float(train[-1])) + float(evals.sum()),
+                f"{unit} counted by the log",
+                counts,
+            )
+        train = float(total) * steps / run.trained_steps
+        return Compute(
+            unit,
+            train,
+            evals,
+            float(total) + float(evals.sum()),
+            "total_flos, spread evenly over the steps",
+            counts,
+        )
+
+    return measure
+
+
+def _seconds(run: Run, steps: Floats, price: float | None) -> Compute:
+    if not len(steps):
+        raise _Lacking
+    eval_column = run.at("eval_seconds", steps)
+    evals = np.where(eval_column.present, eval_column.values, 0.0)
+    counts = bool(eval_column.present.any())
+    beyond = run.trained_steps / float(steps[-1]) if steps[-1] > 0 else 1.0
+    if "train_seconds" in run.columns:
+        train = _column(run, "train_seconds", steps)
+        end = float(run.meta.get("trained_seconds") or train[-1] * beyond)
+        return Compute(
+            "seconds",
+            train,
+            evals,
+            max(end, float(train[-1])) + float(evals.sum()),
+            "train and eval time of the log",
+            counts,
+        )
+    runtime = run.meta.get("train_runtime")
+    if runtime and run.trained_steps > 0:
+        whole_evals = (
+            float(np.nansum(run.columns["eval_seconds"].values)) if "eval_seconds" in run.columns else 0.0
+        )
+        rate = (float(runtime) - whole_evals) / run.trained_steps
+        if rate > 0:
+            return Compute(
+                "seconds",
+                rate * steps,
+                evals,
+                rate * run.trained_steps + float(evals.sum()),
+                "train_runtime, spread evenly over the steps",
+                counts,
+            )
+    wall = _column(run, "wall_seconds", steps)
+    if not wall[-1] > 0:
+        raise _Lacking
+    train = np.maximum(wall - np.cumsum(evals), 0.0)
+    full = float(wall[-1]) + float(train[-1]) * (beyond - 1)
+    return Compute("seconds", train, evals, full, "time stamps of the log", counts)
+
+
+def _machine_hours(run: Run, steps: Floats, price: float | None) -> Compute:
+    seconds = _seconds(run, steps, price)
+    devices = float(run.meta.get("devices") or 1)
+    scale = devices / 3600
+    basis = f"{seconds.basis}; {devices:g} device{'s' if devices != 1 else ''}"
+    return Compute(
+        "hours",
+        seconds.train * scale,
+        seconds.evals * scale,
+        seconds.full * scale,
+        basis,
+        seconds.counts_evals,
+    )
+
+
+def _hours(run: Run, steps: Floats, price: float | None) -> Compute:
+    hardware = run.meta.get("hardware")
+    if isinstance(hardware, dict) and not hardware.get("gpus") and not run.meta.get("devices"):
+        raise _Lacking  # the log says what it ran on, and that was no GPU
+    return replace(_machine_hours(run, steps, price), unit="gpu_hours")
+
+
+def _cost(run: Run, steps: Floats, price: float | None) -> Compute:
+    if price is None:
+        raise InputError(
+            "unit cost needs the price of one hour of a device: give --price (in Python, price=)"
+        )
+    if not (np.isfinite(price) and price > 0):
+        raise InputError(f"the price of one hour must be a positive number, not {price!r}")
+    hours = _machine_hours(run, steps, price)
+    return Compute(
+        "cost",
+        hours.train * price,
+        hours.evals * price,
+        hours.full * price,
+        f"{hours.basis}; {price:g} an hour",
+        hours.counts_evals,
+    )
+
+
+#: Units by name.
+UNITS: dict[str, Callable[[Run, Floats, float | None], Compute]] = {
+    "steps": _steps,
+    "epochs": _epochs,
+    "tokens": _counted("tokens"),
+    "flops": _counted("flops"),
+    "seconds": _seconds,
+    "gpu_hours": _hours,
+    "cost": _cost,
+}
+
+
+def units_of(run: Run) -> list[str]:
+    """The units that this run's log can be counted in."""
+    found = []
+    for unit, measure in UNITS.items():
+        try:
+            measure(run, run.steps, 1.0)
+        except _Lacking:
+            continue
+        found.append(unit)
+    return found
+
+
+def compute(run: Run, steps: Floats, unit: str = "steps", price: float | None = None) -> Compute:
+    """Compute that a run has used by evals at the given steps.
+
+    Raises InputError for an unknown unit, and for one that the log lacks, naming the units that it has.
+    """
+    if unit not in UNITS:
+        raise InputError(f"no unit {unit!r}; there are {suggestion(unit, UNITS)}")
+    try:
+        return UNITS[unit](run, steps, price)
+    except _Lacking:
+        raise InputError(
+            f"run {run.id} does not say what it used in {unit}; it can be counted in"
+            f" {', '.join(units_of(run))}"
+        ) from None

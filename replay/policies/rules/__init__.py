@@ -1,0 +1,1 @@
+"""Stop rules of our own and of the literature, one module per family."""

@@ -1,0 +1,67 @@
+"""Budget: stop when a given amount of compute is used, whatever the metric does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from replay.data.curve import CurveBatch
+from replay.data.types import Mode
+from replay.policies.base import Policy, Trace, param, plain, position, steady
+
+__all__ = ["Budget", "OneEpoch"]
+
+
+@dataclass(frozen=True)
+class Budget(Policy):
+    """Stop at the first eval by which BUDGET is used (steps, or see unit).
+
+    In any unit of `replay.data.compute`: the compute of the evals counts as well as that of training, where
+    the log has it.
+
+    Examples
+    --------
+    >>> Budget(250).stop_eval([1.0, 0.9, 0.8], steps=[100, 200, 300])
+    3
+    """
+
+    name: ClassVar[str] = "budget"
+
+    budget: float = param("the amount that may be used", minimum=0, limit=True)
+    unit: str = param(
+        "what is counted",
+        "steps",
+        choices=("steps", "evals", "epochs", "tokens", "flops", "seconds", "gpu_hours", "cost"),
+    )
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        if self.unit in ("steps", "evals"):
+            return ()
+        return ("epoch",) if self.unit == "epochs" else (f"used:{self.unit}",)
+
+    def limit(self, mode: Mode) -> float:
+        return float(self.budget)
+
+    def trace(self, batch: CurveBatch) -> Trace:
+        (name,) = self.needs or ("",)
+        used = batch.columns[name] if name else position(batch, self.unit)
+        return Trace(batch, np.where(np.isnan(used), -np.inf, used))
+
+    def reason(self, trace: Trace, run: int, eval: int) -> str:
+        return f"{steady(float(trace.signal[run, eval]))} of {plain(float(self.budget))} {self.unit} used"
+
+
+@dataclass(frozen=True)
+class OneEpoch(Budget):
+    """Stop at the first eval after one pass over the data.
+
+    A baseline: many fine-tunes need no more. Needs the epoch in the log.
+    """
+
+    name: ClassVar[str] = "one-epoch"
+
+    budget: float = param("epochs to train", 1.0, minimum=0, aliases=("epochs",))
+    unit: str = param("what is counted", "epochs", choices=("epochs",))

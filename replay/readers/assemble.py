@@ -1,0 +1,217 @@
+"""From logged points to runs.
+
+Rows of one step are one eval. A restart becomes a run of its own (``name#1``, ``name#2``) in the same group.
+Where the log states its segments (``resumed_from``), they are used; otherwise they are found
+(`replay.readers.segments`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from replay.data.names import canonical
+from replay.data.run import Column, Run, Series
+from replay.readers.points import Points, finite_points
+from replay.readers.segments import Segment, find_segments, merge_segments
+
+__all__ = ["assemble"]
+
+
+def assemble(
+    run_id: str,
+    points: Mapping[str, Points],
+    *,
+    held_out: Collection[str],
+    meta: Mapping[str, Any],
+    epoch: str | None = None,
+    counters: Mapping[str, str] | None = None,
+    companions: Mapping[str, str] | None = None,
+    starts: Sequence[int] = (),
+    resumes: Sequence[tuple[int, float]] | None = None,
+    zero_based: bool = False,
+) -> list[Run]:
+    """Runs from the points of one source: one, or one for each restart that the source holds.
+
+    ``points`` maps a logged name to its points. ``held_out`` names those that are metrics of an eval; the
+    others stay train-only series. ``epoch`` names the series that holds the epoch. ``counters`` maps a logged
+    name to one of `replay.data.run.COUNTERS`, ``companions`` one to ``train_loss`` (averaged since the last
+    eval), ``learning_rate``, ``grad_norm`` or ``wall_time``. ``starts`` are places in the arrival order where
+    a new process is known to begin; ``resumes`` states the segments as (place, resumed_from step) instead of
+    looking for them. ``zero_based`` says that steps are 0-based numbers of finished epochs, and shifts them
+    by one, so that a step counts what has been trained.
+    """
+    counters = dict(counters or {})
+    companions = dict(companions or {})
+    finite = {name: finite_points(series) for name, series in points.items()}
+    if zero_based:
+        finite = {
+            name: Points(series.order, series.step + 1, series.value) for name, series in finite.items()
+        }
+    if resumes is not None:
+        segments = [
+            Segment(0, None),
+            *(Segment(place, float(np.nextafter(at, np.inf))) for place, at in resumes),
+        ]
+    else:
+        derived = {
+            epoch,
+            *counters,
+            *(name for name, target in companions.items() if target in ("wall_time", "saved")),
+        }
+        watched = {
+            name: series
+            for name, series in finite.items()
+            if name not in derived and canonical(name) != "hp_metric"
+        }
+        segments = find_segments(watched, sorted(starts))
+    trainings: list[list[Segment]] = []
+    for segment in segments:
+        if segment.resumed_at is None or not trainings:
+            trainings.append([])
+        trainings[-1].append(segment)
+    ends = [*(training[0].start for training in trainings[1:]), np.iinfo(np.int64).max]
+    runs = []
+    for number, (training, end) in enumerate(zip(trainings, ends, strict=True), 1):
+        own: dict[str, Points] = {}
+        for name, series in finite.items():
+            low, high = np.searchsorted(series.order, training[0].start), np.searchsorted(series.order, end)
+            if high > low:
+                own[name] = Points(series.order[low:high], series.step[low:high], series.value[low:high])
+        notes = [*meta.get("notes", ())]
+        extra: dict[str, Any] = {}
+        if len(trainings) > 1:
+            notes.append(f"restart {number} of {len(trainings)} in the same place")
+            extra["group"] = meta.get("group") or run_id
+        run = _one(
+            run_id if len(trainings) == 1 else f"{run_id}#{number}",
+            own,
+            training,
+            held_out,
+            {**meta, **extra, "notes": notes},
+            epoch,
+            counters,
+            companions,
+        )
+        if run.train or len(run):
+            runs.append(run)
+    return runs
+
+
+def _one(
+    run_id: str,
+    points: Mapping[str, Points],
+    segments: Sequence[Segment],
+    held_out: Collection[str],
+    meta: dict[str, Any],
+    epoch: str | None,
+    counters: Mapping[str, str],
+    companions: Mapping[str, str],
+) -> Run:
+    merged: dict[str, Series] = {}
+    segment_of: dict[str, npt.NDArray[np.float64]] = {}
+    repeated = overlapped = 0
+    for name, series in points.items():
+        own, segment, again, replaced = merge_segments(series, segments)
+        if len(own.step):  # a resumed process may not have come as far as a name's first point
+            merged[name], segment_of[name] = own, segment
+        if name in held_out:
+            repeated, overlapped = repeated + again, overlapped + replaced
+    notes: list[str] = meta["notes"]
+    if repeated:
+        notes.append(f"{repeated} values logged again for the same step (the first is kept)")
+    if len(segments) > 1:
+        at = ", ".join(
+            f"{segment.resumed_at:g}" for segment in segments[1:] if segment.resumed_at is not None
+        )
+        notes.append(f"resumed at step {at}; {overlapped} older values replaced")
+    head = _missing_head(merged)
+    if head is not None:
+        notes.append(f"begins at step {head:g}; what was logged before is not there")
+    metrics = [name for name in merged if name in held_out]
+    steps = np.unique(np.concatenate([merged[name].step for name in metrics])) if metrics else np.empty(0)
+    columns: dict[str, Column] = {"step": Column(steps, np.ones(len(steps), dtype=bool))}
+    if epoch in merged:
+        columns["epoch"] = _last(merged[epoch], steps)
+    if len(segments) > 1 and metrics:
+        number = np.zeros(len(steps))
+        for name in metrics:
+            number[np.searchsorted(steps, merged[name].step)] = segment_of[name]
+        columns["segment"] = Column(number, np.ones(len(steps), dtype=bool))
+    for name, target in [*counters.items(), *companions.items()]:
+        if name not in merged or target in columns:
+            continue
+        if target == "train_loss":
+            column = _mean_since(merged[name], steps)
+        elif target.startswith("eval_"):
+            column = _exact(merged[name], steps)
+        else:
+            column = _last(merged[name], steps)
+        if column.present.any():
+            columns[target] = column
+    for name in metrics:
+        columns[name if name not in columns else f"{name} (metric)"] = _exact(merged[name], steps)
+    aside = {
+        epoch,
+        *held_out,
+        *counters,
+        *(name for name, target in companions.items() if target == "wall_time"),
+    }
+    train = {name: series for name, series in merged.items() if name not in aside}
+    last = max((float(series.step[-1]) for series in merged.values() if len(series.step)), default=0.0)
+    meta["trained_steps"] = max(last, float(meta.get("trained_steps") or 0.0)) if len(points) else last
+    return Run(run_id, columns, meta, train)
+
+
+def _missing_head(series: Mapping[str, Series]) -> float | None:
+    """The first step of all where it comes far later than the distance of the points suggests: the log begins
+    in the middle.
+
+    So is a log whose writer began a new file when the training was resumed.
+    """
+    if not series:
+        return None
+    first = min(series.values(), key=lambda one: float(one.step[0]))
+    if len(first.step) < 3 or not float(first.step[0]) > 2.5 * float(np.median(np.diff(first.step))):
+        return None
+    return float(first.step[0])
+
+
+def _exact(series: Series, steps: npt.NDArray[np.float64]) -> Column:
+    values = np.full(len(steps), np.nan)
+    present = np.zeros(len(steps), dtype=bool)
+    index = np.searchsorted(steps, series.step)
+    hit = (
+        (index < len(steps)) & (steps[np.minimum(index, len(steps) - 1)] == series.step)
+        if len(steps)
+        else np.zeros(len(index), bool)
+    )
+    values[index[hit]] = series.value[hit]
+    present[index[hit]] = True
+    return Column(values, present)
+
+
+def _last(series: Series, steps: npt.NDArray[np.float64]) -> Column:
+    index = np.searchsorted(series.step, steps, side="right") - 1
+    present = index >= 0
+    values = (
+        np.where(present, series.value[np.maximum(index, 0)], np.nan)
+        if len(series.step)
+        else np.full(len(steps), np.nan)
+    )
+    return Column(values, present)
+
+
+def _mean_since(series: Series, steps: npt.NDArray[np.float64]) -> Column:
+    """Mean of the points after the eval before and up to this one."""
+    high = np.searchsorted(series.step, steps, side="right")
+    low = np.concatenate([[0], high[:-1]]) if len(high) else high
+    present = high > low
+    values = np.array(
+        [series.value[a:b].mean() if b > a else np.nan for a, b in zip(low, high, strict=True)],
+        dtype=np.float64,
+    )
+    return Column(values, present)

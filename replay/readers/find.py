@@ -1,0 +1,232 @@
+"""Finds the files that may be logs below some paths, without being held up by anything that lies beside them.
+
+Folders are walked in natural order (``run2`` before ``run10``). Hidden folders and those of tools are left
+out, links are followed once, and whatever is not a regular file (a pipe, a socket, a device) is never opened.
+"""
+
+from __future__ import annotations
+
+import difflib
+import errno
+import os
+import re
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from replay.errors import InputError
+
+__all__ = ["HEAD", "Candidate", "Walk", "natural"]
+
+HEAD = 64 * 1024
+_FOLDERS = {"node_modules", "__pycache__", "site-packages", "venv"}
+#: Model weights, data and archives: never opened when they are met on the way.
+_OTHERS = {
+    ".7z",
+    ".arrow",
+    ".avi",
+    ".bin",
+    ".bz2",
+    ".ckpt",
+    ".db",
+    ".dll",
+    ".exe",
+    ".flac",
+    ".gguf",
+    ".gif",
+    ".ggml",
+    ".gz",
+    ".h5",
+    ".hdf5",
+    ".ico",
+    ".index",
+    ".jpeg",
+    ".jpg",
+    ".keras",
+    ".lmdb",
+    ".mat",
+    ".mdb",
+    ".mkv",
+    ".model",
+    ".mov",
+    ".mp3",
+    ".mp4",
+    ".msgpack",
+    ".npy",
+    ".npz",
+    ".o",
+    ".onnx",
+    ".parquet",
+    ".pb",
+    ".pdf",
+    ".pickle",
+    ".pkl",
+    ".png",
+    ".psd",
+    ".pt",
+    ".pth",
+    ".pyc",
+    ".rar",
+    ".rdb",
+    ".safetensors",
+    ".so",
+    ".sqlite",
+    ".svg",
+    ".tar",
+    ".tgz",
+    ".tif",
+    ".tiff",
+    ".tflite",
+    ".ttf",
+    ".wasm",
+    ".wav",
+    ".weights",
+    ".webm",
+    ".webp",
+    ".whl",
+    ".woff",
+    ".woff2",
+    ".xz",
+    ".zip",
+    ".zst",
+}
+
+
+def natural(text: str) -> tuple[tuple[int, int, str], ...]:
+    """A sort key by which numbers inside a text count as numbers."""
+    return tuple(
+        (0, int(part), "") if part.isdecimal() else (1, 0, part)
+        for part in re.split(r"(\d{1,18})", text)
+        if part
+    )
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A file that may be a log: its path, the root it was found under, its first 64 KiB, and whether the user
+    named it.
+    """
+
+    path: Path
+    root: Path
+    head: bytes
+    named: bool
+
+
+@dataclass
+class Walk:
+    """One walk over the given paths; counts the files looked at and collects what could not be read.
+
+    Iterating raises InputError where a given path does not exist.
+    """
+
+    roots: Sequence[Path]
+    files: int = 0
+    problems: list[str] = field(default_factory=list)
+    _seen: set[tuple[int, int]] = field(default_factory=set)
+
+    def __iter__(self) -> Iterator[Candidate]:
+        for root in self.roots:
+            try:
+                status = root.stat()
+            except (OSError, ValueError) as error:
+                raise InputError(_missing(root, error)) from None
+            if stat.S_ISDIR(status.st_mode):
+                yield from self._folder(root, root)
+            elif not stat.S_ISREG(status.st_mode):
+                self.files += 1
+                self.problems.append(f"{root}: not a regular file, so it is not read")
+            elif self._first(status):
+                candidate = self._open(root, root, named=True)
+                if candidate is not None:
+                    yield candidate
+
+    def _first(self, status: os.stat_result) -> bool:
+        key = (status.st_dev, status.st_ino)
+        if key in self._seen:
+            return False
+        self._seen.add(key)
+        return True
+
+    def _folder(self, folder: Path, root: Path) -> Iterator[Candidate]:
+        """Everything below a folder: its files, then its folders. Links come last, so that a file keeps its
+        own path.
+        """
+        pending, links = [folder], list[Path]()
+        while pending or links:
+            if not pending:
+                link = links.pop(0)
+                status = self._status(link)
+                if status is not None and stat.S_ISDIR(status.st_mode):
+                    pending.append(link)
+                elif status is not None:
+                    yield from self._file(link, root, status)
+                continue
+            here = pending.pop()
+            try:
+                if not self._first(here.stat()):
+                    continue
+                with os.scandir(here) as entries:
+                    found = sorted(entries, key=lambda entry: (natural(entry.name), entry.name))
+            except OSError as error:
+                self.problems.append(f"{here}: {error.strerror or error}; the folder is left out")
+                continue
+            folders = []
+            for entry in found:
+                path = Path(entry.path)
+                if entry.name.startswith(".") or entry.name in _FOLDERS:
+                    continue
+                if entry.is_symlink():
+                    links.append(path)
+                elif entry.is_dir():
+                    folders.append(path)
+                elif (status := self._status(path)) is not None:
+                    yield from self._file(path, root, status)
+            pending.extend(reversed(folders))
+
+    def _status(self, path: Path) -> os.stat_result | None:
+        try:
+            return path.stat()
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                self.problems.append(f"{path}: a link that leads back to itself; it is left out")
+            elif error.errno != errno.ENOENT:  # a dangling link hides nothing
+                self.problems.append(f"{path}: {error.strerror or error}; it is left out")
+            return None
+
+    def _file(self, path: Path, root: Path, status: os.stat_result) -> Iterator[Candidate]:
+        if not stat.S_ISREG(status.st_mode):
+            return
+        self.files += 1
+        # an event file of TF 1 ends in the name of its host, which may look like anything
+        if (path.suffix.lower() not in _OTHERS or "tfevents" in path.name) and self._first(status):
+            candidate = self._open(path, root, named=False)
+            if candidate is not None:
+                yield candidate
+
+    def _open(self, path: Path, root: Path, *, named: bool) -> Candidate | None:
+        if named:
+            self.files += 1
+        try:
+            # without O_NONBLOCK, a file that was swapped for a pipe would be waited on for ever
+            handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+            with os.fdopen(handle, "rb") as file:
+                return Candidate(path, root, file.read(HEAD), named)
+        except OSError as error:
+            self.problems.append(f"{path}: {error.strerror or error}; the file is left out")
+            return None
+
+
+def _missing(root: Path, error: OSError | ValueError) -> str:
+    if not isinstance(error, OSError):
+        return f"{root}: not a path ({error})"
+    if error.errno not in (errno.ENOENT, errno.ENOTDIR):
+        return f"{root}: {error.strerror or error}"
+    existing = root.parent
+    try:
+        siblings = [entry.name for entry in os.scandir(existing)]
+    except OSError:
+        return f"{root}: no such file or folder, and {existing} does not exist either"
+    close = difflib.get_close_matches(root.name, siblings, n=1, cutoff=0.5)
+    return f"{root}: no such file or folder" + (f". Did you mean {existing / close[0]}?" if close else "")

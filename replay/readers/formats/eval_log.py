@@ -1,0 +1,299 @@
+"""The eval log, version 1: the format that ``collect`` writes and ``replay`` reads. This file is its
+definition.
+
+JSONL, one strict JSON object a line, UTF-8, only ever appended to; every line is on disk before training goes
+on, so a kill loses at most the line that was being written. Finite numbers have as many digits as are needed
+to read back the same double (at most 17). A logged NaN or infinity is the string ``"NaN"``, ``"Infinity"`` or
+``"-Infinity"``; a value that is undefined or unknown is ``null``, or its key is left out.
+
+The first line is the header; the others have a ``kind``:
+
+``{"format": "replay-eval-log", "version": 1, "run": …, "created": …, "modes": {"eval_loss": "min"}, …}``
+    ``modes``: the mode of every metric as the task states it. Further keys, all optional: ``monitor`` (the
+    metric meant for choosing), ``planned_steps``, ``planned_epochs``, ``model``, ``dataset``, ``group`` (runs
+    that are alike), ``hyperparameters``, ``seed``, ``versions``, ``hardware``, ``data`` (digests and sizes),
+    ``config``, ``devices``, ``lora`` (the adapted modules: lists ``modules``, ``rank``, ``scale``,
+    ``parameters`` and ``weight_norm``, the Frobenius norm of the weight beneath).
+``{"kind": "reference", "metrics": {…}}``
+    What the base model gives on the eval sets, the adapter switched off: once a run.
+``{"kind": "segment", "segment": 1, "resumed_from": 20, "time": …, "wasted": {…}}`` The process was started
+    again from the checkpoint of step 20. What earlier segments logged after that step is void; ``wasted`` are
+    the counters of what it cost, as far as is known.
+``{"kind": "train", "step": …, "epoch": …, "loss": …, "learning_rate": …, "grad_norm": …, "compute": {…}}``
+    One training log entry; ``loss`` is the mean since the entry before, ``grad_norm`` is that before
+    clipping. ``compute``: what has been used so far, which a kill would waste.
+``{"kind": "eval", "step": …, "epoch": …, "segment": …, "time": …, "metrics": {…}, "train": {…}, "compute":
+    {…}, "saved": …}`` One evaluation. ``metrics``: qualified by data set (``eval_`` validation, ``test_``
+    test). ``counts``: over how many tokens or examples a metric is a mean. ``train``: ``loss`` (mean since
+    the eval before), ``learning_rate``, ``grad_norm``, ``grad_norm_clipped``. ``compute``: the counters of
+    `replay.data.run.COUNTERS`, and others; ``wasted_…`` is what void segments have cost on top. ``saved``:
+    whether a checkpoint of this step was written. ``signals``: how far the adapter is (``delta_norm``,
+    ``delta_ratio``, ``cosine``, ``relative_change``, ``stable_rank``); ``modules``: the same for each module
+    of the header's list, rounded to 7 digits. With ``"continues": true`` it is more of the evaluation before
+    it, on a further data set: metrics are added, counters replaced.
+``{"kind": "checkpoint", "step": …, "kept": true, "compute": {…}}`` A checkpoint of this step is complete.
+    ``kept``: it stays, so that the step counts as saved; one that is not kept only serves to resume.
+    ``compute``: the cumulative counters at this step.
+``{"kind": "end", "step": …, "reason": …, "compute": {…}}``
+    The training ended by itself. A log without this line was cut short.
+
+A reader refuses a version that it does not know, and ignores keys and kinds that it does not know.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from replay.data.run import COUNTERS
+from replay.errors import InputError
+from replay.readers.assemble import assemble
+from replay.readers.format import Format, Loaded
+from replay.readers.points import PointsBuilder
+
+__all__ = ["FORMAT", "FORMAT_NAME", "VERSION", "decode", "encode", "entries", "number"]
+
+FORMAT_NAME = "replay-eval-log"
+VERSION = 1
+_HEADER = (
+    "run",
+    "created",
+    "modes",
+    "monitor",
+    "planned_steps",
+    "planned_epochs",
+    "model",
+    "dataset",
+    "group",
+    "hyperparameters",
+    "seed",
+    "versions",
+    "hardware",
+    "data",
+    "config",
+    "devices",
+)
+_WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+def encode(record: Mapping[str, Any]) -> str:
+    """One line of the log, newline included; raises ValueError on what JSON cannot hold."""
+    return json.dumps(_strict(record), allow_nan=False, ensure_ascii=False, separators=(", ", ": ")) + "\n"
+
+
+def decode(line: str) -> dict[str, Any]:
+    """The record of one line; raises ValueError where the line is not an object of strict JSON."""
+    record = json.loads(line, parse_constant=_refuse)
+    if not isinstance(record, dict):
+        raise ValueError("not a JSON object")
+    return record
+
+
+def number(value: Any) -> float | None:
+    """A number as the log spells it; None for null and for what is not a number."""
+    if isinstance(value, str):
+        return _WORDS.get(value)
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _strict(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _strict(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value
+
+
+def _refuse(word: str) -> Any:
+    raise ValueError(f"{word} is not strict JSON")
+
+
+def _sniff(path: Path, head: bytes) -> bool:
+    first = head.split(b"\n", 1)[0]
+    return (
+        first.lstrip().startswith(b"{")
+        and b'"format"' in first
+        and b'"' + FORMAT_NAME.encode() + b'"' in first
+    )
+
+
+def _load(files: Sequence[Path], run_id: str) -> Loaded:
+    (path,) = files
+    problems: list[str] = []
+    header: dict[str, Any] | None = None
+    resumes: list[tuple[int, float]] = []
+    rows: list[dict[str, Any]] = []
+    saved: dict[float, float] = {}
+    reference: dict[str, float] = {}
+    wasted: dict[str, float] = {}
+    end: dict[str, Any] | None = None
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        for count, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                record = decode(line)
+            except ValueError as error:
+                if header is None:
+                    raise InputError(f"{path}: the header line is not readable ({error})") from None
+                cut = (
+                    "its last line is cut off" if not line.endswith("\n") else f"line {count} is not readable"
+                )
+                problems.append(f"{path}: {cut}; it is left out")
+                continue
+            if header is None:
+                header = record
+                if record.get("version") != VERSION:
+                    raise InputError(
+                        f"{path}: eval log version {record.get('version')!r}; this replay reads version"
+                        f" {VERSION}"
+                    )
+                continue
+            kind = record.get("kind")
+            step = number(record.get("step"))
+            if kind == "segment":
+                at = number(record.get("resumed_from"))
+                if at is not None:
+                    resumes.append((len(rows) + 1, at))
+                    saved = {step: kept for step, kept in saved.items() if step <= at}
+                    for name, value in _numbers(entries(record, "wasted")).items():
+                        wasted[name] = wasted.get(name, 0.0) + value
+            elif kind == "end":
+                end = record
+            elif kind == "reference":
+                reference |= _numbers(entries(record, "metrics"))
+            elif step is None:
+                continue
+            elif kind == "checkpoint":
+                saved[step] = max(saved.get(step, 0.0), float(record.get("kept") is not False))
+            elif kind == "eval" and record.get("continues") is True and rows and _is_more(rows[-1], step):
+                _continue(rows[-1], record)
+            elif kind in ("train", "eval"):
+                rows.append(record)
+    if header is None:
+        raise InputError(f"{path}: the file is empty")
+    held_out: set[str] = set()
+    points = PointsBuilder()
+    for record in rows:
+        held_out |= set(_numbers(entries(record, "metrics")))
+        points.add(number(record["step"]) or 0.0, _values(record, saved))
+    runs = assemble(
+        run_id,
+        points.points(),
+        held_out=held_out,
+        epoch="epoch",
+        counters={f"compute/{name}": name for name in COUNTERS},
+        companions={
+            "train/loss": "train_loss",
+            "train/learning_rate": "learning_rate",
+            "train/grad_norm": "grad_norm",
+            "wall_time": "wall_time",
+            "saved": "saved",
+        },
+        resumes=resumes,
+        meta={
+            **_meta(header, end or {}),
+            **({"reference": reference} if reference else {}),
+            **({"wasted": wasted, "notes": [_told(wasted)]} if wasted.get("steps") else {}),
+            "format": FORMAT.name,
+            "source": [str(path)],
+        },
+    )
+    return Loaded(runs, problems)
+
+
+def _told(wasted: Mapping[str, float]) -> str:
+    seconds = f" ({wasted['train_seconds']:.3g} s)" if "train_seconds" in wasted else ""
+    return (
+        f"{wasted['steps']:g} steps were trained again after an interruption{seconds}; that is not counted as"
+        " used"
+    )
+
+
+def _is_more(record: Mapping[str, Any], step: float) -> bool:
+    return record["kind"] == "eval" and number(record["step"]) == step
+
+
+def _continue(record: dict[str, Any], more: Mapping[str, Any]) -> None:
+    """Add a further data set's figures to the evaluation that they belong to."""
+    for key in ("metrics", "counts", "signals"):
+        record[key] = {**entries(more, key), **entries(record, key)}
+    for key in ("compute", "train"):
+        record[key] = {**entries(record, key), **entries(more, key)}
+
+
+def _values(record: Mapping[str, Any], saved: Mapping[float, float]) -> dict[str, float]:
+    """What a training log entry or an evaluation says of its step, under the names of `assemble`."""
+    if record["kind"] == "train":
+        return _numbers(record, ("epoch", "loss", "learning_rate", "grad_norm"))
+    values = _numbers(entries(record, "metrics"))
+    for key in ("train", "signals", "compute"):
+        values |= {f"{key}/{name}": value for name, value in _numbers(entries(record, key)).items()}
+    values |= _numbers(record, ("epoch",))
+    step = number(record["step"])
+    if isinstance(record.get("saved"), bool) or step in saved:
+        values["saved"] = max(
+            float(record.get("saved") is True), saved.get(step, 0.0) if step is not None else 0.0
+        )
+    if (time := number(record.get("time"))) is not None:
+        values["wall_time"] = time
+    return values
+
+
+def _meta(header: Mapping[str, Any], end: Mapping[str, Any]) -> dict[str, Any]:
+    """What header and end say of the run; an entry of the wrong kind is left out, since logs are
+    untrusted.
+    """
+    meta = {key: header[key] for key in _HEADER if header.get(key) is not None}
+    modes = header.get("modes")
+    meta["modes"] = (
+        {str(name): mode for name, mode in modes.items() if mode in ("min", "max")}
+        if isinstance(modes, dict)
+        else {}
+    )
+    for key in ("planned_steps", "planned_epochs", "devices"):
+        value = number(header.get(key))
+        if value is not None and math.isfinite(value) and value > 0:
+            meta[key] = value
+        else:
+            meta.pop(key, None)
+    for key in ("monitor", "group", "model", "dataset"):
+        if key in meta:
+            meta[key] = str(meta[key])
+    compute = end.get("compute")
+    totals = _numbers(compute) if isinstance(compute, dict) else {}
+    for name in ("tokens", "flops"):
+        if name in totals:
+            meta[f"trained_{name}"] = totals[name]
+    if "train_seconds" in totals:
+        meta["trained_seconds"] = totals["train_seconds"]
+    return {**meta, "trained_steps": number(end.get("step")), "complete": bool(end)}
+
+
+def entries(record: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """The object under a key of a record; empty where there is none."""
+    value = record.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _numbers(record: Mapping[str, Any], names: Sequence[str] | None = None) -> dict[str, float]:
+    found = {}
+    for name in record if names is None else names:
+        value = number(record.get(name))
+        if value is not None:
+            found[name] = value
+    return found
+
+
+FORMAT = Format(
+    name="eval-log",
+    summary="the eval log that collect writes, version 1 (JSONL with a header line)",
+    files="*.jsonl",
+    sniff=_sniff,
+    load=_load,
+)

@@ -1,0 +1,360 @@
+"""JSON lines: one object a row, with a step, an iteration or an epoch in it.
+
+Written by LLaMA-Factory (``trainer_log.jsonl``), ms-swift (``logging.jsonl``), Detectron2 (``metrics.json``),
+mmengine (``scalars.json``) and mmcv, DETR and its descendants (``log.txt``), and many scripts. Nested objects
+are flattened with "/", short lists by position. NaN and Infinity are read as the words that they are.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from replay.errors import InputError
+from replay.readers.assemble import assemble
+from replay.readers.clocks import is_zero_based, measures_of
+from replay.readers.format import Format, Loaded
+from replay.readers.points import PointsBuilder, number, open_text, round_interval
+from replay.readers.series_names import (
+    companions_of,
+    held_out_of,
+    is_bookkeeping,
+    is_held_out,
+    is_metric,
+    split_of,
+    step_name,
+)
+
+__all__ = ["FORMAT"]
+
+_OF = re.compile(r"\s*(\d+)\s*/\s*(\d+)\s*")
+_STEP_OF = "global_step/max_steps"
+_SPLIT_KEYS = ("mode", "split", "phase", "subset", "stage")
+_LONGEST_LIST = 32
+_RUNTIME = re.compile(r"(?:eval|test)[_/](?:.*_)?runtime")
+_TASKS = re.compile(
+    r"(?:.*/)?(?:bbox|segm|keypoints|sem_seg|panoptic_seg)/.+"
+)  # what Detectron2's evaluators log
+_DAYS = re.compile(r"(\d+) ?d(?:ays?,?)? *")
+_CLOCK = re.compile(r"\d+(?::\d\d){1,2}(?:\.\d+)?")
+_UNITS = re.compile(r"(?:(\d+) ?h *)?(?:(\d+) ?m(?:in)? *)?(?:(\d+(?:\.\d+)?) ?s)?")
+
+
+def _objects(head: bytes) -> Iterator[dict[str, Any]]:
+    """The objects of the first complete lines."""
+    text = head.decode("utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig", "replace")
+    for line in text.splitlines()[:20]:
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(record, dict):
+            yield record
+
+
+def _sniff(path: Path, head: bytes) -> bool:
+    if not head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{") and head[:2] not in (
+        b"\xff\xfe",
+        b"\xfe\xff",
+    ):
+        return False
+    if head.lstrip()[:2] in (b"{\n", b"{\r") or (b"\n" not in head and len(head) < 64 * 1024):
+        return False  # one object over many lines, or one that is no line: settings, a summary
+    records = list(_objects(head))
+    if records and {"format", "version"} <= records[0].keys():
+        return False  # a header that names a format of its own
+    return any(_is_row(record) for record in records)
+
+
+def _is_row(record: Mapping[str, Any]) -> bool:
+    values = _flat(record)
+    if _STEP_OF in record and isinstance(record[_STEP_OF], str) and _OF.fullmatch(record[_STEP_OF]):
+        return any(is_metric(name) for name in values)
+    key = _key(values)
+    return key is not None and any(is_metric(name) for name in values if name != key[0])
+
+
+def _key(names: Iterable[str]) -> tuple[str, bool] | None:
+    """The step among the names of a row, and whether it is an epoch. What a row calls steps or epochs is how
+    many are planned.
+    """
+    plural = ("steps", "epochs", "iters", "iterations")
+    return step_name([name for name in names if name == "current_steps" or not name.lower().endswith(plural)])
+
+
+def _flat(record: Mapping[str, Any], before: str = "", depth: int = 0) -> dict[str, float]:
+    """The numbers of a row by name; text is no number, and neither is a list of more than a few elements."""
+    values: dict[str, float] = {}
+    for key, item in record.items():
+        name = f"{before}{key}"
+        if isinstance(item, dict) and depth < 4:
+            values |= _flat(item, f"{name}/", depth + 1)
+        elif isinstance(item, list) and len(item) <= _LONGEST_LIST:
+            for place, element in enumerate(item):
+                if (value := number(element)) is not None:
+                    values[f"{name}/{place}"] = value
+        elif (value := number(item)) is not None:
+            values[name] = value
+    return values
+
+
+def _seconds(text: Any) -> float | None:
+    """Seconds of a duration in words (``0:32:48``, ``1 day, 0:08:23``, ``1m 42s``), or None."""
+    if not isinstance(text, str) or not text.strip():
+        return None
+    rest, total = text.strip(), 0.0
+    days = _DAYS.match(rest)
+    if days is not None:
+        total, rest = 86400.0 * int(days[1]), rest[days.end() :]
+    if _CLOCK.fullmatch(rest):
+        seconds = 0.0
+        for part in rest.split(":"):
+            seconds = seconds * 60 + float(part)
+        return total + seconds
+    units = _UNITS.fullmatch(rest)
+    if units is None:
+        return None
+    hours, minutes, seconds_ = units.groups()
+    return total + 3600.0 * int(hours or 0) + 60.0 * int(minutes or 0) + float(seconds_ or 0)
+
+
+@dataclass
+class _Row:
+    values: dict[str, float]
+    text: dict[str, str]  # the fields of text that say where the row belongs
+
+
+@dataclass
+class _Rows:
+    rows: list[_Row] = field(default_factory=list)
+    summary: dict[str, float] = field(default_factory=dict)
+    planned: float = 0.0
+    problems: list[str] = field(default_factory=list)
+
+
+def _read(path: Path) -> _Rows:
+    """All rows of a file that hold a number."""
+    found = _Rows()
+    unreadable = 0
+    line, count = "\n", 0
+    with open_text(path) as lines:
+        for count, line in enumerate(lines, 1):
+            if not line.strip("\0 \t\r\n"):
+                continue
+            try:
+                record = json.loads(line)
+            except (ValueError, RecursionError):
+                if line.endswith("\n"):
+                    unreadable += 1
+                else:
+                    found.problems.append(f"{path}: its last line ({count}) is cut off; it is left out")
+                continue
+            if not isinstance(record, dict):
+                unreadable += 1
+                continue
+            if "log_history" in record:  # ms-swift repeats the whole at the end
+                continue
+            values = _flat(record)
+            text = {
+                name: record[name]
+                for name in (_STEP_OF, "elapsed_time", "elapsed", *_SPLIT_KEYS)
+                if isinstance(record.get(name), str)
+            }
+            part = _OF.fullmatch(text.get(_STEP_OF, ""))
+            stated = [
+                values.pop("total_steps", 0.0),
+                values.pop("max_steps", 0.0),
+                float(part[2]) if part else 0.0,
+            ]
+            found.planned = max([found.planned, *(steps for steps in stated if steps < math.inf)])
+            if "train_runtime" in values:
+                found.summary |= {
+                    name: values[name] for name in ("train_runtime", "total_flos") if name in values
+                }
+            elif values:
+                found.rows.append(_Row(values, text))
+    if unreadable:
+        found.problems.append(f"{path}: {unreadable} of {count} lines are no JSON object; they are left out")
+    return found
+
+
+def _load(files: Sequence[Path], run_id: str) -> Loaded:
+    (path,) = files
+    read = _read(path)
+    placed = _place(read.rows)
+    if placed is None:
+        raise InputError("; ".join(read.problems) or f"{path}: no row has a step or an epoch")
+    rows, by_epoch = placed
+    points = PointsBuilder()
+    held_out: set[str] = set()
+    train_names = {name for row in rows if not row.held_out for name in row.values}
+    for row in rows:
+        values, runtimes = {}, {}
+        for name, value in row.values.items():
+            if _RUNTIME.fullmatch(name):
+                runtimes[name] = value
+                continue
+            if (
+                row.held_out
+                and not is_bookkeeping(name)
+                and name != "epoch"
+                and companions_of([name]).get(name) != "learning_rate"
+            ):
+                if not is_held_out(name) and (row.split is not None or name in train_names):
+                    name = f"{row.split or 'val'}/{name}"
+                held_out.add(name)
+            values[name] = value
+        points.add(row.step, values)
+        if runtimes:
+            points.add_parts(row.step, "eval runtime", runtimes)
+    series = points.points()
+    held_out |= held_out_of(series)
+    if "total_loss" in series and "iteration" in {name for row in read.rows for name in row.values}:
+        held_out |= {name for name in series if _TASKS.fullmatch(name)}
+    held_out -= {name for name in held_out if name.endswith("num_tokens")}
+    counters, companions = measures_of(series, held_out)
+    if "eval runtime" in series:
+        counters["eval runtime"] = "eval_seconds"
+    epoch = "epoch" if "epoch" in series and not by_epoch else None
+    used = {
+        name: one
+        for name, one in series.items()
+        if name in held_out
+        or name == epoch
+        or name in counters
+        or name in companions
+        or not (is_bookkeeping(name) or name in ("epoch", "percentage", "num_tokens", "eval_num_tokens"))
+    }
+    meta: dict[str, Any] = {"format": FORMAT.name, "source": [str(path)], "notes": [], **read.summary}
+    if read.planned > 0:
+        meta["planned_steps"] = int(read.planned) if read.planned == int(read.planned) else read.planned
+    first = {name for row in rows[:1] for name in row.values}
+    runs = assemble(
+        run_id,
+        used,
+        held_out=held_out,
+        epoch=epoch,
+        counters=counters,
+        companions=companions,
+        zero_based=by_epoch and is_zero_based(used, held_out, first),
+        meta=meta,
+    )
+    if not runs:
+        raise InputError("; ".join(read.problems) or f"{path}: no row holds a number beside its step")
+    for run in runs:
+        if by_epoch:
+            run.meta["step_unit"] = "epoch"
+        if not len(run):
+            run.meta["hint"] = _hint(read, run.trained_steps)
+    return Loaded(runs, read.problems)
+
+
+@dataclass
+class _Placed:
+    step: float
+    values: dict[str, float]
+    held_out: bool
+    split: str | None
+
+
+def _place(rows: Sequence[_Row]) -> tuple[list[_Placed], bool] | None:
+    """Every row with its step, and whether steps are epochs; None where nothing tells the step."""
+    if any(_STEP_OF in row.text for row in rows):
+        key: tuple[str, bool] | None = (_STEP_OF, False)
+    else:
+        common: dict[str, int] = {}
+        for row in rows:
+            for name in row.values:
+                common[name] = common.get(name, 0) + 1
+        key = _key(name for name, count in common.items() if 2 * count >= len(rows)) or _key(common)
+    if key is None:
+        return None
+    name, by_epoch = key
+    inner = _iterations_of_an_epoch(rows) if name == "iter" else 0.0
+    if inner:
+        by_epoch = True
+    with_iter = name == "step" and any("iter" in row.values for row in rows)
+    placed: list[_Placed] = []
+    last_step = last_epoch = last_iter = math.nan
+    for row in rows:
+        values = dict(row.values)
+        split = next(
+            (word for key_ in _SPLIT_KEYS if split_of(word := row.text.get(key_, "")) is not None), None
+        )
+        held_out = split is not None and split_of(split) == "held-out"
+        epoch = values.get("epoch", math.nan)
+        if name == _STEP_OF:
+            part = _OF.fullmatch(row.text.get(_STEP_OF, ""))
+            step = float(part[1]) if part else math.nan
+        else:
+            step = values.pop(name, math.nan)
+        if inner:
+            step = epoch if held_out else epoch - 1 + min(step / inner, 1.0)
+        elif with_iter and "iter" not in values:
+            # mmengine puts the epoch into the step of an eval: the eval follows the iterations of that epoch
+            held_out = True
+            if step == last_epoch and not math.isnan(last_iter):
+                step = last_iter
+        elif math.isnan(step) and not by_epoch:
+            step = last_step  # a row of its own after the one that it belongs to
+        if with_iter and "iter" in values:
+            last_iter, last_epoch = values.pop("iter"), epoch
+        if math.isnan(step):
+            continue
+        last_step = step
+        if elapsed := _seconds(row.text.get("elapsed_time") or row.text.get("elapsed")):
+            values["elapsed_time"] = elapsed
+        placed.append(_Placed(step, values, held_out, split))
+    return (placed, by_epoch) if placed else None
+
+
+def _iterations_of_an_epoch(rows: Sequence[_Row]) -> float:
+    """The length of an epoch where train rows count iterations from 1 in each (mmcv), else 0."""
+    train = [
+        row.values
+        for row in rows
+        if {"epoch", "iter"} <= row.values.keys() and split_of(row.text.get("mode", "")) == "train"
+    ]
+    again = any(
+        later["epoch"] > earlier["epoch"] and later["iter"] <= earlier["iter"]
+        for earlier, later in pairwise(train)
+    )
+    return max(values["iter"] for values in train) if again else 0.0
+
+
+def _hint(read: _Rows, steps: float) -> str:
+    names = {name for row in read.rows for name in row.values}
+    every = round_interval(steps)
+    if "current_steps" in names:
+        return f"set eval_strategy: steps, eval_steps: {every} and val_size: 0.1 in the LLaMA-Factory config"
+    if any(_STEP_OF in row.text for row in read.rows):
+        return (
+            f"set --eval_strategy steps --eval_steps {every} and give --val_dataset or --split_dataset_ratio"
+            " 0.05"
+        )
+    if "total_loss" in names and "iteration" in names:
+        return f"set cfg.TEST.EVAL_PERIOD = {every} and register a DatasetEvaluator in build_evaluator"
+    return (
+        f"evaluate on held-out data every {every} steps and log it under a name that says so, such as"
+        " val_loss"
+    )
+
+
+FORMAT = Format(
+    name="jsonl",
+    summary=(
+        "JSON lines with a step or an epoch: LLaMA-Factory, ms-swift, Detectron2, mmengine, DETR, and any"
+        " object a line"
+    ),
+    files="*.jsonl, trainer_log.jsonl, scalars.json",
+    sniff=_sniff,
+    load=_load,
+)

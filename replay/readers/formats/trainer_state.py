@@ -1,0 +1,403 @@
+"""transformers' ``trainer_state.json``: the Trainer's state with its ``log_history``, of every version.
+
+Rows of ``log_history`` are train entries (``loss``), evals (``eval_…``, ``test_…``; one row an eval set, so
+several rows may share a step) and one summary at the end of training (``train_runtime``). Older files lack
+``stateful_callbacks``, ``save_steps`` and ``best_global_step``. The file is JSON with the words NaN and
+Infinity.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from replay.data.run import Run
+from replay.errors import InputError
+from replay.readers.assemble import assemble
+from replay.readers.format import Format, Loaded
+from replay.readers.points import PointsBuilder, number, open_text, round_interval
+from replay.readers.series_names import is_bookkeeping, is_held_out
+
+__all__ = ["FORMAT", "runs_of"]
+
+_RUNTIME = re.compile(r"(?:eval|test)_(?:.*_)?runtime")
+_TOKENS = ("num_input_tokens_seen", "num_tokens")
+_HYPERPARAMETERS = (
+    "train_batch_size",
+    "num_train_epochs",
+    "max_steps",
+    "eval_steps",
+    "logging_steps",
+    "save_steps",
+    "trial_name",
+    "trial_params",
+)
+_FACTS = {
+    "max_steps": "planned_steps",
+    "global_step": "trained_steps",
+    "total_flos": "total_flos",
+    "num_train_epochs": "planned_epochs",
+}
+_SENTINEL = 10**9  # num_train_epochs is sys.maxsize where the data set has no length
+
+
+def _sniff(path: Path, head: bytes) -> bool:
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
+    if not text.startswith(b"{"):
+        return False
+    if path.name == "trainer_state.json":
+        return True
+    first = text.split(b"\n", 1)[0].rstrip()
+    if first.endswith(b"}") and b'"log_history"' not in first and len(first) > 2:
+        return False  # JSONL whose last line happens to hold a log_history
+    return b'"log_history"' in text and (b'"global_step"' in text or b'"is_world_process_zero"' in text)
+
+
+def _load(files: Sequence[Path], run_id: str) -> Loaded:
+    (path,) = files
+    with open_text(path) as file:
+        text = file.read()
+    state, problems = _parse(text, path)
+    history = state.get("log_history")
+    if not isinstance(history, list):
+        what = (
+            problems[0]
+            if problems
+            else "it has no log_history, so it is no trainer_state.json of transformers"
+        )
+        raise InputError(f"{path}: {what}")
+    runs = runs_of(state, run_id, path)
+    if not runs:
+        raise InputError(
+            f"{path}: "
+            + (
+                problems[0]
+                if problems
+                else "its log_history is empty: nothing was logged before this checkpoint"
+            )
+        )
+    return Loaded(runs, [f"{path}: {problem}" for problem in problems])
+
+
+def runs_of(state: Mapping[str, Any], run_id: str, path: Path | None = None) -> list[Run]:
+    """The runs that a Trainer's state holds, none where nothing was logged; ``path`` is the file that it was
+    read from.
+    """
+    points, held_out, summary = _points(state["log_history"], state)
+    if not held_out and not points.row:
+        return []
+    meta = _meta(state, summary)
+    meta |= {"format": FORMAT.name, "source": [] if path is None else [str(path)], "notes": []}
+    runs = assemble(
+        run_id,
+        points.points(),
+        held_out=held_out,
+        epoch="epoch",
+        counters={**dict.fromkeys(_TOKENS, "tokens"), "total_flos": "flops", "eval runtime": "eval_seconds"},
+        companions={
+            "loss": "train_loss",
+            "learning_rate": "learning_rate",
+            "grad_norm": "grad_norm",
+            "saved": "saved",
+        },
+        meta=meta,
+    )
+    for run in runs:
+        if not len(run):
+            every = round_interval(run.trained_steps)
+            run.meta["hint"] = (
+                f"set eval_strategy='steps', eval_steps={every} in TrainingArguments and pass an eval_dataset"
+            )
+            continue
+        _state_monitor(run.columns, state, run.meta)
+        saved = None if path is None else _saved(path, state, run.steps.tolist())
+        if saved is not None:
+            run.columns["saved"] = run.columns["step"]._replace(values=saved)
+    return runs
+
+
+def _parse(text: str, path: Path) -> tuple[dict[str, Any], list[str]]:
+    """The state, and what is wrong with it. Of a file that is cut off or broken in the middle, what comes
+    before counts.
+    """
+    try:
+        state = json.loads(text)
+    except RecursionError:
+        raise InputError(f"{path}: nested too deeply to be a trainer_state.json") from None
+    except ValueError:
+        state, at = _salvage(text)
+        rest = text[at:].lstrip(" \t\r\n,")
+        entries = len(state.get("log_history") or [])
+        kept = f"the {entries} entries before are kept" if entries else "nothing before it is usable"
+        broken = re.search(r"\b(?:np|numpy|torch)\.\w+\(|\b(?:tensor|array)\(", rest.split("}", 1)[0])
+        if broken:
+            return state, [
+                (
+                    f"an entry holds the Python text {broken[0]}…), which is not JSON, and the file breaks"
+                    f" there; {kept}"
+                )
+            ]
+        whole = rest.rstrip().endswith("}") and rest.count("{") < rest.count("}")
+        return state, [f"the file is {'not valid JSON' if whole else 'cut off'} at character {at:,}; {kept}"]
+    if not isinstance(state, dict):
+        raise InputError(f"{path}: a JSON {type(state).__name__} instead of the state of a Trainer")
+    return state, []
+
+
+def _salvage(text: str) -> tuple[dict[str, Any], int]:
+    """The complete top-level entries of broken JSON, ``log_history`` entry by entry, and where it broke."""
+    decoder = json.JSONDecoder()
+    space = re.compile(r"[ \t\r\n]*")
+    state: dict[str, Any] = {}
+
+    def skip(at: int) -> int:
+        found = space.match(text, at)
+        return found.end() if found else at
+
+    at = skip(1 if text.startswith("\ufeff") else 0)
+    if text[at : at + 1] != "{":
+        return state, at
+    at = skip(at + 1)
+    try:
+        while text[at : at + 1] == '"':
+            key, end = decoder.raw_decode(text, at)
+            end = skip(end)
+            if text[end : end + 1] != ":":
+                return state, at
+            end = skip(end + 1)
+            if key == "log_history" and text[end : end + 1] == "[":
+                entries = state["log_history"] = list[Any]()
+                at = skip(end + 1)
+                while text[at : at + 1] == "{":
+                    entry, end = decoder.raw_decode(text, at)
+                    entries.append(entry)
+                    at = skip(end)
+                    if text[at : at + 1] == ",":
+                        at = skip(at + 1)
+                if text[at : at + 1] != "]":
+                    return state, at
+                at = skip(at + 1)
+            else:
+                state[key], end = decoder.raw_decode(text, end)
+                at = skip(end)
+            if text[at : at + 1] != ",":
+                return state, at
+            at = skip(at + 1)
+    except (ValueError, RecursionError):
+        pass
+    return state, at
+
+
+def _points(
+    history: Sequence[Any], state: Mapping[str, Any]
+) -> tuple[PointsBuilder, set[str], dict[str, float]]:
+    """The points of all rows, the names of the held-out metrics, and the summary at the end of training."""
+    points = PointsBuilder()
+    held_out: set[str] = set()
+    summary: dict[str, float] = {}
+    for row in history:
+        if not isinstance(row, dict):
+            continue
+        values = {str(name): value for name, item in row.items() if (value := number(item)) is not None}
+        if "train_runtime" in values:
+            for name in ("train_runtime", "total_flos"):
+                if (
+                    name in values
+                ):  # a training that was resumed after its end has two summaries; flos are cumulative
+                    summary[name] = values[name] + (
+                        summary.get(name, 0.0) if name == "train_runtime" else 0.0
+                    )
+            continue
+        step = _step(values, state)
+        if step is None:
+            continue
+        runtimes: dict[str, float] = {}
+        kept: dict[str, float] = {}
+        for name, value in values.items():
+            if name in ("step", "global_step"):
+                continue
+            if _RUNTIME.fullmatch(name):
+                runtimes[name] = value
+            elif name in (*_TOKENS, "epoch", "total_flos") or not (
+                is_bookkeeping(name) or name.endswith("num_tokens")
+            ):
+                kept[name] = value
+                if is_held_out(name):
+                    held_out.add(name)
+        if kept.keys() - {"epoch"}:
+            points.add(step, kept)
+        if runtimes:
+            points.add_parts(step, "eval runtime", runtimes)
+    return points, held_out, summary
+
+
+def _step(values: Mapping[str, float], state: Mapping[str, Any]) -> float | None:
+    """The step of a row; old rows that have an epoch only are placed by the share of the whole that it is."""
+    for name in ("step", "global_step"):
+        if name in values:
+            return values[name]
+    epoch, whole, steps = values.get("epoch"), number(state.get("epoch")), number(state.get("global_step"))
+    if epoch is None or not whole or not steps or not math.isfinite(epoch / whole * steps):
+        return None
+    return float(round(epoch / whole * steps))
+
+
+def _meta(state: Mapping[str, Any], summary: Mapping[str, float]) -> dict[str, Any]:
+    meta: dict[str, Any] = dict(summary)
+    for key, name in _FACTS.items():
+        value = number(state.get(key))
+        if value and 0 < value < math.inf and not (name == "planned_epochs" and value > _SENTINEL):
+            meta[name] = value if name == "total_flos" or value != int(value) else int(value)
+    tokens = number(state.get("num_input_tokens_seen"))
+    if tokens and tokens > 0:
+        meta["trained_tokens"] = tokens
+    settings = {name: state[name] for name in _HYPERPARAMETERS if state.get(name) is not None}
+    if (number(settings.get("num_train_epochs")) or 0) > _SENTINEL:
+        del settings["num_train_epochs"]
+    stopped_by, early = _early_stop(state)
+    settings |= early
+    if settings:
+        meta["hyperparameters"] = settings
+    if stopped_by:
+        meta["stopped_by"] = stopped_by
+    return meta
+
+
+def _early_stop(state: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:
+    """What ended the training before its planned steps, as far as the callbacks' states tell, and the
+    early-stop settings.
+
+    The counter is only right in files whose Trainer updated it before saving; the control's decision to stop
+    is right in all.
+    """
+    callbacks = state.get("stateful_callbacks")
+    if not isinstance(callbacks, dict):
+        return None, {}
+    done, planned = number(state.get("global_step")), number(state.get("max_steps"))
+    short = done is not None and planned is not None and done < planned
+    settings: dict[str, Any] = {}
+    fired = False
+    early = callbacks.get("EarlyStoppingCallback")
+    for one in early if isinstance(early, list) else [early]:
+        if not isinstance(one, dict):
+            continue
+        arguments, attributes = one.get("args"), one.get("attributes")
+        if isinstance(arguments, dict):
+            settings |= {name: value for name, value in arguments.items() if number(value) is not None}
+            patience = number(arguments.get("early_stopping_patience"))
+            counter = (
+                number(attributes.get("early_stopping_patience_counter"))
+                if isinstance(attributes, dict)
+                else None
+            )
+            fired |= patience is not None and counter is not None and counter >= patience
+    control = callbacks.get("TrainerControl")
+    stopping = (
+        isinstance(control, dict)
+        and isinstance(control.get("args"), dict)
+        and control["args"].get("should_training_stop") is True
+    )
+    if not short or not (fired or stopping):
+        return None, settings
+    if settings or fired:
+        patience = number(settings.get("early_stopping_patience"))
+        return (
+            "EarlyStoppingCallback" + (f" (patience {patience:g})" if patience is not None else ""),
+            settings,
+        )
+    return "a callback (should_training_stop)", settings
+
+
+def _state_monitor(columns: Mapping[str, Any], state: Mapping[str, Any], meta: dict[str, Any]) -> None:
+    """Set ``monitor`` and ``modes`` where ``best_metric`` can only be one metric's best.
+
+    The metric is the one that has this value (at ``best_global_step``, where that is known); its mode follows
+    if the value is the lowest or the highest that it had up to then, and not both.
+    """
+    best = number(state.get("best_metric"))
+    at = number(state.get("best_global_step"))
+    if best is None or not math.isfinite(best):
+        return
+    steps = columns["step"].values
+    candidates: dict[str, set[Literal["min", "max"]]] = {}
+    for name, (values, present) in columns.items():
+        if not is_held_out(name):
+            continue
+        usable = present & (values == values)
+        series, places = values[usable], steps[usable]
+        hits = abs(series - best) <= 1e-7 * abs(best)
+        if at is not None:
+            hits &= places == at
+        if not hits.any():
+            continue
+        found: set[Literal["min", "max"]] = set()
+        if (series >= best - 1e-7 * abs(best)).all():
+            found.add("min")
+        if (series <= best + 1e-7 * abs(best)).all():
+            found.add("max")
+        candidates[name] = found
+    if (
+        len(candidates) > 1
+    ):  # before 4.47 the best was only updated at saves, so that it may be nobody's extreme
+        candidates = {name: found for name, found in candidates.items() if len(found) == 1}
+    if len(candidates) == 1:
+        ((name, found),) = candidates.items()
+        meta["monitor"] = name
+        if len(found) == 1:
+            meta["modes"] = {name: found.pop()}
+
+
+def _saved(path: Path, state: Mapping[str, Any], steps: Sequence[float]) -> Any:
+    """1 where a checkpoint of an eval's step was written, else 0, as an array; None where the file does not
+    tell.
+
+    ``save_steps`` keeps its default where another save strategy is in force, so that it needs a witness: the
+    step of a checkpoint (this file's folder, the best one) that is a multiple of it, or evals that keep to
+    ``eval_steps``.
+    """
+    import numpy as np
+
+    every, planned, done = (
+        number(state.get("save_steps")),
+        number(state.get("max_steps")),
+        number(state.get("global_step")),
+    )
+    if every is None or not every > 0 or not math.isfinite(every):
+        return None
+    if every < 1:
+        if not planned:
+            return None
+        every = math.ceil(every * planned)
+    places = (
+        path.parent.name,
+        str(state.get("best_model_checkpoint") or "").replace("\\", "/").rstrip("/").rsplit("/", 1)[-1],
+    )
+    witnesses = [
+        float(found[1]) for place in places if (found := re.fullmatch(r"checkpoint-(\d{1,15})", place))
+    ]
+    last = planned if planned in witnesses else None
+    if any(step % every and step not in (planned, done) for step in witnesses):
+        return None
+    if not any(step % every == 0 for step in witnesses):
+        interval = number(state.get("eval_steps"))
+        if (
+            not interval
+            or interval < 1
+            or any(step % interval and step not in (planned, done) for step in steps)
+        ):
+            return None
+    saved = np.array([1.0 if step > 0 and (step % every == 0 or step == last) else 0.0 for step in steps])
+    return saved if saved.any() else None
+
+
+FORMAT = Format(
+    name="trainer-state",
+    summary="trainer_state.json of transformers' Trainer, with its log_history (all versions)",
+    files="trainer_state.json",
+    sniff=_sniff,
+    load=_load,
+)

@@ -1,0 +1,113 @@
+"""Points: the logged values of one name in the order in which they arrived, and how text becomes numbers."""
+
+from __future__ import annotations
+
+import codecs
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, TextIO
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Points", "PointsBuilder", "number", "open_text", "round_interval"]
+
+_WORDS = {"nan": math.nan, "inf": math.inf, "infinity": math.inf}
+
+
+def number(value: Any) -> float | None:
+    """A logged number; the words NaN and Infinity count, null, booleans and other text do not (None)."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | float):
+        try:
+            return float(value)
+        except OverflowError:
+            return None
+    if isinstance(value, str):
+        text = value.strip().lower()
+        word = _WORDS.get(text.lstrip("+-"))
+        return None if word is None else -word if text.startswith("-") else word
+    return None
+
+
+def open_text(path: Path) -> TextIO:
+    """The file as text: UTF-8 unless a byte order mark says UTF-16; bytes that are no text become U+FFFD.
+    Raises OSError.
+    """
+    with path.open("rb") as raw:
+        mark = raw.read(2)
+    encoding = "utf-16" if mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+    return path.open(encoding=encoding, errors="replace", newline="")
+
+
+def round_interval(steps: float) -> int:
+    """An interval of 1, 2 or 5 times a power of ten that gives about 20 evals over ``steps``: for hints."""
+    wanted = max(steps / 20, 1.0)
+    power = 10 ** math.floor(math.log10(wanted))
+    return int(max(factor * power for factor in (1, 2, 5) if factor * power <= wanted))
+
+
+class Points(NamedTuple):
+    """One logged name: arrival order within the source (shared by all its names), step and value of every
+    point.
+    """
+
+    order: npt.NDArray[np.int64]
+    step: npt.NDArray[np.float64]
+    value: npt.NDArray[np.float64]
+
+
+class PointsBuilder:
+    """Collects points row by row, for sources that are read as rows."""
+
+    def __init__(self) -> None:
+        self._rows = 0
+        self._points: dict[str, tuple[list[int], list[float], list[float]]] = {}
+        self._parts: dict[str, set[str]] = {}
+
+    def add(self, step: float, values: Mapping[str, float]) -> None:
+        """One row: all its names get the same place in the arrival order."""
+        self._rows += 1
+        for name, value in values.items():
+            orders, steps, column = self._points.setdefault(name, ([], [], []))
+            orders.append(self._rows)
+            steps.append(step)
+            column.append(value)
+
+    def add_parts(self, step: float, name: str, parts: Mapping[str, float]) -> None:
+        """Add to the sum of what rows of one step log in parts: the runtimes of several eval sets. A part
+        counts once a step.
+        """
+        orders, steps, column = self._points.setdefault(name, ([], [], []))
+        seen = self._parts.setdefault(name, set())
+        if not steps or steps[-1] != step:
+            seen.clear()
+            orders.append(self._rows)
+            steps.append(step)
+            column.append(0.0)
+        for part in parts.keys() - seen:
+            column[-1] += parts[part]
+        seen.update(parts)
+
+    @property
+    def row(self) -> int:
+        """Place in the arrival order of the last row."""
+        return self._rows
+
+    def points(self) -> dict[str, Points]:
+        """The points of every name, in arrival order."""
+        return {
+            name: Points(
+                np.array(orders, dtype=np.int64),
+                np.array(steps, dtype=np.float64),
+                np.array(values, dtype=np.float64),
+            )
+            for name, (orders, steps, values) in self._points.items()
+        }
+
+
+def finite_points(series: Points) -> Points:
+    good = np.isfinite(series.step)
+    return series if good.all() else Points(series.order[good], series.step[good], series.value[good])

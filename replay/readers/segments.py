@@ -1,0 +1,159 @@
+"""Where a log was resumed or restarted: the segments of its points.
+
+- A value that is logged again for the same step in the same segment is a re-evaluation (Ultralytics
+  validates its best checkpoint at the last step, two processes write every row): the first is kept.
+- A series that goes back to a step after its first one is a *resume*: the later segment wins from the step
+  at which it goes on, and what the earlier one had logged from there is dropped.
+- A series that goes back to its first step or before is a *restart*: another training in the same place.
+- Two writers whose rows interleave (each a point or two late) are neither: their rows are put in order, and
+  the first value of a step is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from replay.data.run import Series
+from replay.readers.points import Points
+
+__all__ = []
+
+
+class Segment(NamedTuple):
+    start: int  # first place in the arrival order
+    resumed_at: float | None  # first step that belongs to it; None: a training of its own
+
+
+def find_segments(points: Mapping[str, Points], starts: Sequence[int]) -> list[Segment]:
+    """Where series go backwards, split into resumes and restarts; ``starts`` are places where a process is
+    known to begin.
+    """
+    begins = np.array(starts, dtype=np.int64)
+    backward: list[tuple[int, int, str, int]] = []  # place, place of the point before, name, index
+    for name, (order, step, _) in points.items():
+        change = np.diff(step)
+        turned = change < 0
+        if len(begins) and len(step) > 2:
+            # a new process that logs the last step again and goes on took it up from before that step; one
+            # that logs no more evaluated once more (as is done with the best checkpoint)
+            process = np.searchsorted(begins, order, side="right")
+            goes_on = np.append((process[2:] == process[1:-1]) & (change[1:] > 0), False)
+            turned |= (change == 0) & (process[1:] > process[:-1]) & goes_on
+        backward += [
+            (int(order[index]), int(order[index - 1]), name, index)
+            for index in (np.flatnonzero(turned) + 1).tolist()
+        ]
+    backward.sort()
+    segments = [Segment(0, None)]
+    run_start = 0
+    interleaved: set[str] = set()
+    for place, before, name, index in backward:
+        if before < segments[-1].start:
+            continue  # the same turn back, seen in another series
+        order, step, _ = points[name]
+        known = begins[(begins > segments[-1].start) & (begins > before) & (begins <= place)]
+        if not len(known) and _is_interleaved(
+            step, int(np.searchsorted(order, segments[-1].start)), index, name in interleaved
+        ):
+            interleaved.add(name)
+            continue
+        start, back = (
+            (int(known[-1]), float(step[index]))
+            if len(known)
+            else _first_again(points, place, float(step[index]))
+        )
+        if _from_begin(points, start, run_start):
+            segments.append(Segment(start, None))
+            run_start = start
+        else:
+            segments.append(Segment(start, back))
+    return segments
+
+
+def _from_begin(points: Mapping[str, Points], start: int, run_start: int) -> bool:
+    """Whether the process that begins at ``start`` trains from the begin: no series that goes back does so to
+    after its first step.
+    """
+    for order, step, _ in points.values():
+        first, here = np.searchsorted(order, run_start), np.searchsorted(order, start)
+        if first < here < len(order) and step[first] < step[here] <= step[first:here].max():
+            return False
+    return True
+
+
+def _first_again(points: Mapping[str, Points], place: int, step: float) -> tuple[int, float]:
+    """Place and step at which a turn back seen at ``place`` began.
+
+    The rows right before may be of the new process too: those of other names, which repeat the last step of
+    their own series and so do not go back themselves.
+    """
+    rows: dict[int, list[float]] = {}  # steps of a row's points, NaN for a point that repeats nothing
+    for series in points.values():
+        high = int(np.searchsorted(series.order, place))
+        for index in range(max(high - 4, 0), high):
+            again = index > 0 and series.step[index] == series.step[index - 1]
+            rows.setdefault(int(series.order[index]), []).append(
+                float(series.step[index]) if again else np.nan
+            )
+    for before in sorted(rows, reverse=True):
+        if not all(other <= step for other in rows[before]):
+            break
+        place, step = before, min(rows[before])
+    return place, step
+
+
+def _is_interleaved(step: npt.NDArray[np.float64], begin: int, index: int, before: bool) -> bool:
+    """Whether a turn back at ``index`` is two writers out of step with each other, rather than a process that
+    begins again.
+
+    A process that begins again logs all that comes after its first step once more. Of two writers, one is a
+    point or two late, and the other's next point passes over what was logged already. ``before`` says that
+    the series did that earlier; then only many points in a row are taken for a process that begins again.
+    """
+    old = step[begin:index]
+    top = old.max()
+    few = 8 if before else 2
+    new = step[index : index + few + 2]
+    fall = np.flatnonzero(np.diff(new) < 0)
+    new = new[: fall[0] + 1] if len(fall) else new
+    again = new[new <= top]
+    if len(again) > few:
+        return False
+    if before or new[-1] <= top:  # where the log ends or turns back once more, nothing was passed over yet
+        return before
+    passed = np.unique(old[old > step[index]])
+    return not np.isin(passed, again).all() or (not np.isin(again, old).any())
+
+
+def merge_segments(
+    points: Points, segments: Sequence[Segment]
+) -> tuple[Series, npt.NDArray[np.float64], int, int]:
+    """One name within one training: ascending steps, the segment of each, and how many points were resolved
+    away.
+    """
+    kept_step = np.empty(0)
+    kept_value = np.empty(0)
+    kept_segment = np.empty(0)
+    repeated = overlapped = 0
+    bounds = [*(segment.start for segment in segments), np.iinfo(np.int64).max]
+    for number, segment in enumerate(segments):
+        low, high = (
+            np.searchsorted(points.order, bounds[number]),
+            np.searchsorted(points.order, bounds[number + 1]),
+        )
+        step, value = points.step[low:high], points.value[low:high]
+        if number and segment.resumed_at is not None:
+            cut = min(segment.resumed_at, float(step.min(initial=np.inf)))
+            keep = kept_step < cut
+            overlapped += int((~keep).sum())
+            kept_step, kept_value, kept_segment = kept_step[keep], kept_value[keep], kept_segment[keep]
+        unique, first = np.unique(step, return_index=True)
+        repeated += len(step) - len(unique)
+        kept_step = np.concatenate([kept_step, unique])
+        kept_value = np.concatenate([kept_value, value[first]])
+        kept_segment = np.concatenate([kept_segment, np.full(len(unique), number)])
+    return Series(kept_step, kept_value), kept_segment, repeated, overlapped

@@ -1,0 +1,182 @@
+"""What the name of a logged series says: held out or not, bookkeeping, step, companion."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+from replay.data.names import HELD_OUT_WORDS, canonical, infer_mode
+
+__all__ = [
+    "companions_of",
+    "held_out_of",
+    "is_bookkeeping",
+    "is_held_out",
+    "is_metric",
+    "per_batch",
+    "split_of",
+    "step_name",
+    "words",
+]
+
+_TIMES = {
+    "runtime",
+    "time",
+    "seconds",
+    "secs",
+    "duration",
+    "elapsed",
+    "eta",
+    "timestamp",
+    "second",
+    "sec",
+    "fps",
+    "ips",
+    "throughput",
+}
+
+
+_PLACES = {
+    "step",
+    "steps",
+    "epoch",
+    "epochs",
+    "iter",
+    "iters",
+    "iteration",
+    "iterations",
+    "samples",
+    "batches",
+}
+
+
+_TRAIN = {"train", "training", "learn"}
+
+
+_STEPS = (
+    "global_step",
+    "train_global_step",
+    "trainer_global_step",
+    "step",
+    "current_steps",
+    "iteration",
+    "iter",
+    "steps",
+    "iters",
+    "iterations",
+    "training_step",
+    "train_step",
+    "num_updates",
+    "update",
+    "training_iteration",
+)
+
+
+@lru_cache(4096)
+def words(name: str) -> tuple[str, ...]:
+    """The words of a logged name in lower case: ``validation/epochLoss`` has validation, epoch and loss."""
+    return tuple(canonical(re.sub(r"([a-z])([A-Z])", r"\1_\2", name)).split("_"))
+
+
+@lru_cache(4096)
+def is_held_out(name: str) -> bool:
+    """Whether a series' name says that it was measured on held-out data (``val_loss``, ``eval/loss``,
+    ``DEV_F1``).
+    """
+    return bool(HELD_OUT_WORDS & set(words(name))) and not is_bookkeeping(name)
+
+
+@lru_cache(4096)
+def is_bookkeeping(name: str) -> bool:
+    """Whether a name counts time, speed, memory or places in the data (``eval_samples_per_second``,
+    ``test/time``): no metric.
+    """
+    parts = words(name)
+    rest = [
+        part for part in parts if part not in HELD_OUT_WORDS and part not in ("num", "total", "n", "global")
+    ]
+    return bool(rest) and (
+        rest[-1] in _TIMES
+        or rest in ([place] for place in _PLACES)
+        or {"per", "second"} <= set(parts)
+        or not {"memory", "speed"}.isdisjoint(parts)
+        or ("mem" in parts and not {"cpu", "gpu"}.isdisjoint(parts))
+    )
+
+
+def per_batch(names: Iterable[str]) -> set[str]:
+    """Those names that are the noisy per-batch side of a per-epoch metric: ``val_loss_step`` beside
+    ``val_loss_epoch``.
+
+    Lightning logs both; the per-batch one may be split further by epoch (``val_loss_step/epoch_0``) and has a
+    step of its own.
+    """
+    names = list(names)
+    whole = {name.removesuffix("_epoch") for name in names if name.endswith("_epoch")}
+    return {
+        name
+        for name in names
+        if (found := re.fullmatch(r"(.+)_step(/epoch_\d+)?", name)) and (found[2] or found[1] in whole)
+    }
+
+
+def held_out_of(names: Iterable[str]) -> set[str]:
+    """The held-out metrics among the names of one log, by name alone.
+
+    Beside those that name a held-out split these are Ultralytics' ``metrics/…`` next to its ``val/…``. The
+    per-batch side of a per-epoch metric is none.
+    """
+    names = list(names)
+    found = {name for name in names if is_held_out(name) and canonical(name) != "hp_metric"}
+    if any(name.startswith("val/") for name in found):
+        found |= {name for name in names if name.startswith("metrics/") and not is_bookkeeping(name)}
+    return found - per_batch(names)
+
+
+def companions_of(names: Iterable[str]) -> dict[str, str]:
+    """Which train series are the train loss, learning rate and gradient norm, by name: the first that fits
+    each.
+    """
+    found: dict[str, str] = {}
+    for name in names:
+        parts = [
+            part for part in words(name) if part not in ("train", "training", "learn", "epoch", "step", "fit")
+        ]
+        target = None
+        if parts == ["loss"] or parts == ["total", "loss"]:
+            target = "train_loss"
+        elif parts[:1] == ["lr"] or parts[:2] == ["learning", "rate"]:
+            target = "learning_rate"
+        elif parts == ["grad", "norm"]:
+            target = "grad_norm"
+        if target and target not in found.values():
+            found[name] = target
+    return found
+
+
+def is_metric(name: str) -> bool:
+    """Whether a name looks like a metric: what tells a training log from other tables."""
+    return not is_bookkeeping(name) and (is_held_out(name) or infer_mode(name) is not None)
+
+
+def split_of(text: str) -> str | None:
+    """``train`` or ``held-out`` where a word is the name of a split, such as a folder's or the value of a
+    ``mode`` field.
+    """
+    word = text.strip().lower()
+    return "train" if word in _TRAIN else "held-out" if word in HELD_OUT_WORDS else None
+
+
+def step_name(names: Sequence[str]) -> tuple[str, bool] | None:
+    """Which of a log's names is the step, and whether that is the epoch for want of a better one; None where
+    none is.
+    """
+    plain = {canonical(name): name for name in reversed(names)}
+    for wanted in _STEPS:
+        if wanted in plain:
+            return plain[wanted], False
+    for wanted in ("epoch", "epochs"):
+        if wanted in plain:
+            return plain[wanted], True
+    return None

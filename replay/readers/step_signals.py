@@ -1,0 +1,162 @@
+"""Step signals, version 1: what every optimizer step did to every LoRA module, as ``collect`` writes it
+beside the eval log.
+
+A binary file that is only ever appended to. The first line is a JSON object, ``{"format":
+"replay-step-signals", "version": 1, "modules": [...], "parameters": [...], "columns": [...], "totals":
+[...]}``, padded with blanks to a multiple of 64 bytes, newline included. Records of equal size follow,
+little-endian: CRC-32 of the rest (uint32), segment (uint32), step (uint64), one float32 for each of
+``totals``, and for each of ``columns`` one float32 a module. A record that a kill cut off is padded with
+zeros by the process that goes on, and fails its CRC. NaN is a value that is not known, such as the change of
+the first gradient. A later segment voids what earlier ones wrote from its first step on.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from replay.errors import InputError
+
+__all__ = [
+    "COLUMNS",
+    "FILE_NAME",
+    "TOTALS",
+    "StepSignals",
+    "encode_header",
+    "encode_record",
+    "read_step_signals",
+    "record_size",
+    "settled",
+]
+
+FILE_NAME = "step_signals.bin"
+FORMAT_NAME = "replay-step-signals"
+VERSION = 1
+#: Of each module: element-wise L1 norms of its gradient as the optimizer gets it, of the gradient's change
+#: since the step before, and of the step's change of the weights, each summed over its A and B.
+COLUMNS = ("gradient_l1", "gradient_change_l1", "weight_change_l1")
+#: Of the whole model: learning rate of the step, and L2 norm of all gradients as the optimizer gets them.
+TOTALS = ("learning_rate", "grad_norm_clipped")
+_PREFIX = struct.Struct("<IIQ")
+
+
+class StepSignals(NamedTuple):
+    """Step signals as arrays: ``steps`` and ``segments`` (N), ``totals`` (N x totals), ``values`` (N x
+    columns x modules).
+    """
+
+    header: dict[str, Any]
+    steps: npt.NDArray[np.int64]
+    segments: npt.NDArray[np.int64]
+    totals: npt.NDArray[np.float32]
+    values: npt.NDArray[np.float32]
+
+    def column(self, name: str) -> npt.NDArray[np.float32]:
+        """One of the columns, N x modules."""
+        values: npt.NDArray[np.float32] = self.values[:, self.header["columns"].index(name)]
+        return values
+
+
+def encode_header(modules: Sequence[str], parameters: Sequence[int]) -> bytes:
+    """The first line of a file; ``parameters`` are the numbers of weights of each module's A and B
+    together.
+    """
+    header = {
+        "format": FORMAT_NAME,
+        "version": VERSION,
+        "modules": list(modules),
+        "parameters": list(parameters),
+        "columns": COLUMNS,
+        "totals": TOTALS,
+    }
+    line = json.dumps(header).encode()
+    return line + b" " * (-(len(line) + 1) % 64) + b"\n"
+
+
+def record_size(header: dict[str, Any]) -> int:
+    """Bytes of one record."""
+    return _PREFIX.size + 4 * (len(header["totals"]) + len(header["columns"]) * len(header["modules"]))
+
+
+def encode_record(
+    segment: int, step: int, totals: npt.NDArray[np.float32], values: npt.NDArray[np.float32]
+) -> bytes:
+    """One record; ``values`` is columns x modules."""
+    body = (
+        struct.pack("<IQ", segment, step) + np.concatenate([totals, values.ravel()]).astype("<f4").tobytes()
+    )
+    return struct.pack("<I", zlib.crc32(body)) + body
+
+
+def read_step_signals(path: Path, *, voided: bool = False) -> StepSignals:
+    """The steps of a file, ascending; damaged records are left out, and those that a resume has voided unless
+    ``voided``.
+
+    Raises InputError where the file is none, or of a version that is not known.
+    """
+    data = path.read_bytes()
+    line, _, rest = data.partition(b"\n")
+    try:
+        header = json.loads(line)
+    except (ValueError, RecursionError):
+        header = None
+    if not isinstance(header, dict) or header.get("format") != FORMAT_NAME:
+        raise InputError(f"{path}: no step signals")
+    if header.get("version") != VERSION:
+        raise InputError(
+            f"{path}: step signals of version {header.get('version')!r}; this replay reads version {VERSION}"
+        )
+    for key in ("modules", "columns", "totals"):
+        if not isinstance(header.get(key), list):
+            raise InputError(f"{path}: the header of the step signals has no list {key!r}")
+    size = record_size(header)
+    count = len(rest) // size
+    raw = np.frombuffer(rest[: count * size], dtype=np.uint8).reshape(count, size)
+    good = np.array(
+        [zlib.crc32(row[4:].tobytes()) == int.from_bytes(row[:4].tobytes(), "little") for row in raw],
+        dtype=bool,
+    )
+    raw = np.ascontiguousarray(raw[good])
+    segments = raw[:, 4:8].copy().view("<u4").reshape(-1).astype(np.int64)
+    steps = raw[:, 8:16].copy().view("<u8").reshape(-1).astype(np.int64)
+    floats = raw[:, _PREFIX.size :].copy().view("<f4").astype(np.float32)
+    if not voided and len(steps):
+        # from the end backwards: the first step of a segment voids all steps from there on in segments before
+        # it
+        keep = np.ones(len(steps), dtype=bool)
+        for segment in np.unique(segments)[1:]:
+            keep &= (segments >= segment) | (steps < steps[segments == segment].min())
+        segments, steps, floats = segments[keep], steps[keep], floats[keep]
+    totals = floats[:, : len(header["totals"])]
+    values = floats[:, len(header["totals"]) :].reshape(
+        len(steps), len(header["columns"]), len(header["modules"])
+    )
+    return StepSignals(header, steps, segments, totals, values)
+
+
+def settled(
+    signals: StepSignals, column: str, at: npt.NDArray[np.float64], first: int, share: float
+) -> npt.NDArray[np.float64]:
+    """At each of the steps ``at``, the least value that ``share`` of the modules had reached in a step from
+    ``first`` on.
+
+    A module has reached the lowest of its known values of the column so far; infinity where too few modules
+    have one.
+    """
+    values = signals.column(column).astype(np.float64)
+    known = np.where(np.isnan(values) | (signals.steps < first)[:, None], np.inf, values)
+    lowest = np.minimum.accumulate(known, axis=0)
+    modules = values.shape[1]
+    needed = max(int(np.ceil(share * modules - 1e-9)), 1)
+    if not modules or not len(lowest):
+        return np.full(len(at), np.inf)
+    reached = np.sort(lowest, axis=1)[:, needed - 1]
+    place = np.searchsorted(signals.steps, at, side="right") - 1
+    return np.where(place >= 0, reached[np.maximum(place, 0)], np.inf)

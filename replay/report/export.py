@@ -1,0 +1,117 @@
+"""A policy as code that can be pasted into a training script."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from replay.data.types import Mode
+from replay.policies.base import Policy, plain
+from replay.policies.presets.keras import Keras
+from replay.policies.presets.lightning import Lightning
+from replay.policies.presets.transformers import Transformers
+
+__all__ = ["FRAMEWORKS", "code"]
+
+FRAMEWORKS = ("transformers", "keras", "lightning")
+
+
+def code(policy: Policy, framework: str, *, monitor: str | None = None, mode: Mode | None = None) -> str:
+    """Python code that stops a training by the policy, for one of FRAMEWORKS.
+
+    The rule of a framework itself comes as that framework's own callback; every other as replay's
+    StopCallback, which needs replay installed where the training runs.
+    """
+    native = {"transformers": _transformers, "keras": _keras, "lightning": _lightning}[framework](
+        policy, monitor, mode
+    )
+    if native is not None:
+        return native
+    given = ", ".join(
+        [
+            repr(policy.spec()),
+            *(
+                f"{name}={value!r}"
+                for name, value in (("monitor", monitor), ("mode", mode))
+                if value is not None
+            ),
+        ]
+    )
+    return {
+        "transformers": (
+            f"""\
+from replay.live.transformers import StopCallback
+
+# needs eval_strategy and eval_steps in TrainingArguments, and an eval_dataset
+trainer.add_callback(StopCallback({given}))
+"""
+        ),
+        "keras": (
+            f"""\
+from replay.live.keras import StopCallback
+
+model.fit(x, y, validation_data=(x_val, y_val), epochs=100, callbacks=[StopCallback({given})])
+"""
+        ),
+        "lightning": (
+            f"""\
+from replay.live.lightning import StopCallback
+
+trainer = Trainer(max_epochs=100, callbacks=[StopCallback({given})])
+"""
+        ),
+    }[framework]
+
+
+def _transformers(policy: Policy, monitor: str | None, mode: Mode | None) -> str | None:
+    if not isinstance(policy, Transformers):
+        return None
+    metric = monitor or "eval_loss"
+    threshold = plain(policy.threshold)
+    greater = mode == "max" if mode is not None else not metric.endswith("loss")
+    return f"""\
+from transformers import EarlyStoppingCallback
+
+# in TrainingArguments: eval_strategy="steps", metric_for_best_model={metric!r}, greater_is_better={greater}
+trainer.add_callback(
+    EarlyStoppingCallback(early_stopping_patience={policy.patience}, early_stopping_threshold={threshold})
+)
+"""
+
+
+def _keras(policy: Policy, monitor: str | None, mode: Mode | None) -> str | None:
+    if not isinstance(policy, Keras):
+        return None
+    given = {"patience": plain(policy.patience), "min_delta": plain(policy.min_delta)}
+    if policy.baseline is not None:
+        given["baseline"] = plain(policy.baseline)
+    if policy.start_from_epoch:
+        given["start_from_epoch"] = plain(policy.start_from_epoch)
+    arguments = _arguments(monitor, mode, given)
+    return f"""\
+from keras.callbacks import EarlyStopping
+
+model.fit(x, y, validation_data=(x_val, y_val), epochs=100, callbacks=[EarlyStopping({arguments})])
+"""
+
+
+def _lightning(policy: Policy, monitor: str | None, mode: Mode | None) -> str | None:
+    if not isinstance(policy, Lightning):
+        return None
+    given = {
+        "patience": plain(policy.patience),
+        "min_delta": plain(policy.min_delta),
+        "check_finite": str(policy.check_finite),
+    }
+    for name in ("stopping_threshold", "divergence_threshold"):
+        if (value := getattr(policy, name)) is not None:
+            given[name] = plain(value)
+    return f"""\
+from lightning.pytorch.callbacks import EarlyStopping
+
+trainer = Trainer(max_epochs=100, callbacks=[EarlyStopping({_arguments(monitor, mode, given)})])
+"""
+
+
+def _arguments(monitor: str | None, mode: Mode | None, given: Mapping[str, str]) -> str:
+    said = {"monitor": repr(monitor or "val_loss"), "mode": repr(mode or "min"), **given}
+    return ", ".join(f"{name}={text}" for name, text in said.items())

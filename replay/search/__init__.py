@@ -1,0 +1,1 @@
+"""Search among policies: sweeps, Pareto front, good region, cross-validated choice."""

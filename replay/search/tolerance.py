@@ -1,0 +1,109 @@
+"""What loss a user tolerates: ``--max-lost 5%``, ``--max-regret 0.5%`` or ``--max-regret 0.01``."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from replay.errors import InputError
+
+__all__ = ["Limit", "parse_limit"]
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
+
+_TAKES = {
+    "--max-lost": "a share of a run's improvement, as in 5%",
+    "--max-regret": "a share of the best value, as in 0.5%, or a number in the metric's own unit, as in 0.01",
+}
+
+
+@dataclass(frozen=True)
+class Limit:
+    """The most that may be given away on average.
+
+    ``kind`` is the column of the outcomes that is limited, ``value`` a fraction (of ``regret``: in the
+    metric's own unit), ``text`` what was typed.
+    """
+
+    kind: Literal["lost", "relative_regret", "regret"]
+    value: float
+    text: str
+
+    @property
+    def key(self) -> str:
+        """The key of the figure that is limited, in summaries and sweeps."""
+        return f"{self.kind}_mean"
+
+    @property
+    def looked_up(self) -> str:
+        """The name of each run's figure, in a sweep's outcomes."""
+        return "relative" if self.kind == "relative_regret" else self.kind
+
+    @property
+    def noun(self) -> str:
+        """What is limited, in words."""
+        return self.kind.replace("_", " ")
+
+    def describe(self) -> str:
+        """The limit in words: ``lost <= 5%``."""
+        return f"{self.noun} <= {self.text}"
+
+
+def parse_limit(max_regret: str | None = None, max_lost: str | None = None, *, default: str = "5%") -> Limit:
+    """The limit that the two options give, ``default`` being that of ``--max-lost`` where neither is given.
+
+    Raises InputError for what is no number, has no unit that fits, is out of range, and where both are given.
+
+    Examples
+    --------
+    >>> parse_limit(max_lost="5%").describe(), parse_limit("0.5%").value, parse_limit("0.01").kind
+    ('lost <= 5%', 0.005, 'regret')
+    """
+    if max_regret is not None and max_lost is not None:
+        raise InputError(
+            f"--max-regret {max_regret} and --max-lost {max_lost}: give one of the two, the loss that you"
+            " tolerate"
+        )
+    if max_regret is not None:
+        value, share = _read("--max-regret", max_regret)
+        return Limit("relative_regret" if share else "regret", value, _tidy(max_regret))
+    text = default if max_lost is None else max_lost
+    value, share = _read("--max-lost", text)
+    if not share:
+        meant = f"{100 * value:g}%" if 0 < value < 1 else f"{value:g}%"
+        raise InputError(f"--max-lost {text} has no unit: it is {_TAKES['--max-lost']}; write {meant}")
+    if value > 1:
+        raise InputError(
+            f"--max-lost {text}: no run can lose more than 100% of its improvement; it is"
+            f" {_TAKES['--max-lost']}"
+        )
+    return Limit("lost", value, _tidy(text))
+
+
+def _tidy(text: str) -> str:
+    return "".join(text.split())
+
+
+def _read(option: str, text: str) -> tuple[float, bool]:
+    """The number, a fraction where it is written as a percentage, and whether it is."""
+    stripped = text.strip()
+    share = stripped.endswith("%")
+    number = stripped.removesuffix("%").strip()
+    if not _NUMBER.fullmatch(number):
+        begins = _NUMBER.match(number)
+        if begins and not number.lower().startswith(("nan", "inf")):
+            raise InputError(
+                f"{option} {text}: {number[begins.end() :].strip()!r} is no unit of it; it is"
+                f" {_TAKES[option]}"
+            )
+        raise InputError(f"{option} {text!r} is not a finite number; it is {_TAKES[option]}")
+    value = float(number)
+    if value < 0:
+        raise InputError(
+            f"{option} {text} is negative; 0{'%' * share} tolerates no loss at all, and it is"
+            f" {_TAKES[option]}"
+        )
+    if value == float("inf"):
+        raise InputError(f"{option} {text!r} is not a finite number; it is {_TAKES[option]}")
+    return value / 100 if share else value, share

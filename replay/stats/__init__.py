@@ -1,0 +1,1 @@
+"""Statistics of outcomes: intervals, equal budgets, summaries, optimism and groups of runs."""

@@ -1,0 +1,329 @@
+"""What the logs cannot tell, in sentences: notes on learning rates, resumes and evals that bound what the
+outcomes mean.
+
+Each note is given only where a run itself shows its reason: in its logged learning rate, its hyperparameters,
+its segments and notes, or the number of its evals.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from replay.data.curve import Curve
+from replay.data.names import canonical
+from replay.data.run import Run
+from replay.data.types import Floats, Ints
+from replay.engine.simulation import decays
+from replay.policies import Policy
+from replay.policies.base import parameters
+from replay.policies.combine import AllOf, AllOnce, AnyOf, Unless
+from replay.policies.modify import Modified
+from replay.policies.rules.lora import Adapter
+
+__all__ = ["first_stop", "lowers_on_plateau", "notes", "resumed"]
+
+#: A drop is a fall to this share or less; the steps of a smooth decay are smaller, but for its last ones.
+_DROP = 0.9
+#: Drops by one factor agree up to this much.
+_ALIKE = 0.01
+#: A gain, as a share of the best before, that no setting of reduce-on-plateau is likely to overlook.
+_GAIN = 1e-3
+#: Schedulers that lower the rate in steps which were planned beforehand.
+_PLANNED = ("step", "exponential", "piecewise")
+
+
+def notes(runs: Sequence[Run], curves: Mapping[str, Curve], policies: Sequence[Policy]) -> list[str]:
+    """What to keep in mind when the outcomes of the policies on the runs are read, a sentence or two each;
+    often nothing.
+
+    ``curves`` maps a run's id to the curve that the policies watch. Each note tells how many of the runs it
+    is about.
+    """
+    plateau = {run.id: why for run in runs if (why := lowers_on_plateau(run, curves.get(run.id))) is not None}
+    found = [
+        _falling([run for run in runs if run.id not in plateau and decays(run)], len(runs)),
+        _plateau([run for run in runs if run.id in plateau], list(plateau.values()), policies, len(runs)),
+        _resumed([run for run in runs if resumed(run)], len(runs)),
+        _sparse(runs, curves, policies),
+    ]
+    return [text for text in found if text is not None]
+
+
+def _of(count: int, total: int, one: str, more: str) -> str:
+    """``9 of 26 runs have``, ``1 of 26 runs has``, ``The run has``."""
+    return f"The run {one}" if total == 1 else f"{count} of {total} runs {one if count == 1 else more}"
+
+
+def _falling(runs: Sequence[Run], total: int) -> str | None:
+    if not runs:
+        return None
+    stopping = "it" if total == 1 else "one of them"
+    return (
+        f"{_of(len(runs), total, 'has', 'have')} a falling learning rate: stopping {stopping} early is not"
+        " what training with a shorter schedule would have given."
+    )
+
+
+def _plateau(runs: Sequence[Run], why: Sequence[str], policies: Sequence[Policy], total: int) -> str | None:
+    if not runs:
+        return None
+    named = why.count("name")
+    if named == len(runs):
+        told = "when the metric stalls (reduce-on-plateau)"
+    else:
+        told = (
+            "in steps, as reduce-on-plateau does when the metric"
+            f" stalls{f' ({named} of them named so)' if named else ''}"
+        )
+    text = (
+        f"{_of(len(runs), total, 'lowers', 'lower')} the learning rate {told}: the results hold for stopping"
+        " such a training, not for one whose rate is lowered at other times or never. What a drop gained"
+        " counts as lost where a policy stops before it"
+    )
+    if any(_halves(run) for run in runs) and not (
+        policies and all("reset_on=lr_drop" in policy.spec() for policy in policies)
+    ):
+        text += "; with reset_on=lr_drop a policy waits anew after each drop to half or less"
+    return f"{text}."
+
+
+def _resumed(runs: Sequence[Run], total: int) -> str | None:
+    if not runs:
+        return None
+    text = (
+        f"{_of(len(runs), total, 'was', 'were')} resumed: a tool that keeps its counter in memory begins it"
+        " anew there and mostly stops later; here it is counted through."
+    )
+    steps = sum(_wasted(run) for run in runs)
+    again = sum(1 for run in runs if not _wasted(run) and _replaced(run))
+    if steps:
+        text += (
+            f" {steps:g} step{' was' if steps == 1 else 's were'} trained twice, which is not counted as"
+            " used."
+        )
+    if again:
+        place = "There" if total == 1 else f"In {again} of them" if len(runs) > 1 else "In it"
+        text += (
+            f" {place} some steps were trained twice; counted in steps, that is not part of what was used."
+        )
+    return text
+
+
+def _sparse(runs: Sequence[Run], curves: Mapping[str, Curve], policies: Sequence[Policy]) -> str | None:
+    """The note on policies whose wait is too long for the evals there are: on one of them in full."""
+    short: list[tuple[int, int, Policy]] = []
+    for policy in policies:
+        earliest = first_stop(policy)
+        if earliest is None:
+            continue
+        values = [found for run in runs if (found := _watched(run, curves, policy)) is not None]
+        held = sum(1 for own in values if 0 < len(own) <= earliest and bool(np.isfinite(own).all()))
+        if held:
+            short.append((held, earliest, policy))
+    if not short:
+        return None
+    most = max(held for held, *_ in short)
+    wanted = min(most, len(runs) // 2 + 1)
+    held, earliest, policy = min((one for one in short if one[0] >= wanted), key=lambda one: one[1])
+    last = "its" if held == 1 else "their"
+    text = (
+        f"{_of(held, len(runs), 'has', 'have')} too few evals to try {policy.spec()}: it can stop at eval"
+        f" {earliest} at the earliest, which is {last} last or comes after it."
+    )
+    others = len({other.spec() for *_, other in short} - {policy.spec()})
+    if others:
+        text += (
+            f" So it is with {others} more"
+            f" polic{'y' if others == 1 else 'ies'}{' on some of the runs' if len(runs) > 1 else ''}."
+        )
+    return text
+
+
+def _watched(run: Run, curves: Mapping[str, Curve], policy: Policy) -> Floats | None:
+    """The values that a policy watches in a run."""
+    if policy.monitor is None:
+        return curves[run.id].values if run.id in curves else None
+    name = run.find_metric(policy.monitor)
+    return None if name is None else run.curve(name, "min").values
+
+
+def first_stop(policy: Policy) -> int | None:
+    """The first eval (1, 2, …) at which a policy's wait can be over, of a run whose values are all finite.
+
+    A wait of k evals is over at eval k + 1 at the earliest, since the first eval is what the others are
+    compared with. None where the policy has no wait, counts it in another unit, watches several metrics, or
+    can stop by something else before.
+
+    Examples
+    --------
+    >>> from replay.policies.spec import parse_policy
+    >>> specs = ("patience=3", "patience=3,every=2", "keras:patience=5 | patience=3", "target=0.5")
+    >>> [first_stop(parse_policy(spec)) for spec in specs]
+    [4, 8, 4, None]
+    """
+    if policy.off is not None or len(policy.watched()) > 1:
+        return None
+    if isinstance(policy, Modified):
+        inside = first_stop(policy.policy)
+        if inside is None:
+            return None
+        begun = (
+            0
+            if isinstance(policy.start, str) or policy.unit != "evals"
+            else max(math.ceil(policy.start) - 1, 0)
+        )
+        return policy.every * (inside + begun)
+    if isinstance(policy, Unless):
+        return first_stop(policy.parts[0])
+    if isinstance(policy, AnyOf | AllOf | AllOnce):
+        known = [earliest for part in policy.parts if (earliest := first_stop(part)) is not None]
+        if isinstance(policy, AnyOf):
+            return min(known) if len(known) == len(policy.parts) else None
+        return max(known, default=None)
+    wait = next(
+        (
+            item.name
+            for item in parameters(type(policy))
+            if "patience" in (item.name, *item.metadata["aliases"])
+        ),
+        None,
+    )
+    if wait is None or getattr(policy, "unit", "evals") != "evals":
+        return None
+    if any(
+        getattr(policy, name, None) is not None for name in ("stopping_threshold", "divergence_threshold")
+    ):
+        return None
+    counts_first = isinstance(policy, Adapter) or getattr(policy, "baseline", None) is not None
+    return max(int(getattr(policy, wait)) + (not counts_first), 1)
+
+
+def resumed(run: Run) -> bool:
+    """Whether a run shows that it was interrupted and gone on with: in its segments, its notes, or steps
+    trained twice.
+    """
+    segment = run.columns.get("segment")
+    if segment is not None and len(np.unique(segment.values[segment.present])) > 1:
+        return True
+    return _wasted(run) > 0 or any(str(note).startswith("resumed at step") for note in _notes(run))
+
+
+def _wasted(run: Run) -> float:
+    """Steps that are on record as trained twice."""
+    steps = float((run.meta.get("wasted") or {}).get("steps") or 0.0)
+    return steps if 0 < steps < math.inf else 0.0
+
+
+def _notes(run: Run) -> Sequence[Any]:
+    return run.meta.get("notes") or ()
+
+
+def _replaced(run: Run) -> bool:
+    """Whether evals from before a resume were made again after it."""
+    return any(
+        re.match(r"resumed at step .*; [1-9]\d* older values replaced", str(note)) for note in _notes(run)
+    )
+
+
+def lowers_on_plateau(run: Run, curve: Curve | None = None) -> str | None:
+    """How a run shows that its learning rate was lowered when the metric stalled: by its ``name`` or its
+    ``rate``; None: it does not.
+
+    By name: a hyperparameter that names a scheduler says so, and the logged rate, if there is one, falls. By
+    the rate: after its peak it is constant but for drops, all by one factor (the last may be held up by a
+    least rate), each to nine tenths or less, after three evals at least of one rate and two between drops.
+    Several drops at equal distances are a plan, as is any scheduler named for its steps; a drop where the run
+    was resumed is a change by hand; and one right after a clear gain of the ``curve`` does not answer it.
+    """
+    rate, where = _rate(run)
+    named = list(_schedulers(run.meta.get("hyperparameters")))
+    if any("onplateau" in name or name == "plateau" for name in named):
+        return "name" if len(rate) < 2 or bool(rate[-1] < rate.max()) else None
+    if any(word in name for name in named for word in _PLANNED):
+        return None
+    return "rate" if len(rate) > 4 and _answers(rate, where, run, curve) else None
+
+
+def _schedulers(settings: Any, inside: bool = False, deep: int = 4) -> Iterator[str]:
+    """What the entries that name a scheduler say, letters only: ``ReduceLROnPlateau`` and
+    reduce_lr_on_plateau are the same.
+    """
+    if not isinstance(settings, Mapping) or not deep:  # logs are untrusted
+        return
+    for key, value in settings.items():
+        words = canonical(str(key)).split("_")
+        if words[-1] in (
+            "interval",
+            "unit",
+            "frequency",
+        ):  # how often it acts, such as Lightning's interval="step"
+            continue
+        names = (
+            inside
+            or any("sched" in word for word in words)
+            or bool({"lr", "plateau", "learning"} & set(words))
+        )
+        if isinstance(value, str) and names:
+            yield re.sub(r"[^a-z]", "", value.lower())
+        else:
+            yield from _schedulers(value, names, deep - 1)
+
+
+def _rate(run: Run) -> tuple[Floats, Floats]:
+    """The learning rate at each eval where it is known, and the steps of these."""
+    rate = run.at("learning_rate", run.steps)
+    known = rate.present & np.isfinite(rate.values)
+    return rate.values[known], run.steps[known]
+
+
+def _drops(rate: Floats) -> tuple[Floats, Ints]:
+    """What each rate is of the one before, and the places of the changes, from the peak on."""
+    peak = int(np.argmax(rate))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = rate[1:] / rate[:-1]
+    changed = np.flatnonzero(np.abs(share - 1) > 1e-6)
+    return share, changed[changed >= peak]
+
+
+def _halves(run: Run) -> bool:
+    """Whether the learning rate falls to half or less from an eval to the next, which is what
+    reset_on=lr_drop looks for.
+    """
+    rate, _ = _rate(run)
+    return len(rate) > 1 and bool(((rate[1:] <= rate[:-1] / 2) & (rate[:-1] > 0)).any())
+
+
+def _answers(rate: Floats, where: Floats, run: Run, curve: Curve | None) -> bool:
+    """Whether the changes of the rate look like those of reduce-on-plateau; see `lowers_on_plateau`."""
+    share, places = _drops(rate)
+    if not len(places) or not rate[-1] > 0:
+        return False
+    falls = share[places]
+    free = falls[:-1] if len(falls) > 1 else falls
+    if (
+        not (free <= _DROP).all()
+        or np.ptp(free) > _ALIKE * free[0]
+        or not falls[0] * (1 - _ALIKE) <= falls[-1] < 1
+    ):
+        return False
+    stays = np.diff(np.append(int(np.argmax(rate)) - 1, places))
+    if stays[0] < 3 or stays.min() < 2 or (len(stays) > 1 and np.ptp(stays) <= 1):
+        return False
+    segment = run.at("segment", where)
+    if bool((segment.present[places + 1] & (segment.values[places + 1] != segment.values[places])).any()):
+        return False
+    return curve is None or not any(_gains(curve, float(where[place])) for place in places)
+
+
+def _gains(curve: Curve, step: float) -> bool:
+    """Whether the last eval up to a step was clearly better than all before it."""
+    values = curve.values if curve.mode == "min" else -curve.values
+    last = int(np.searchsorted(curve.steps, step, side="right")) - 1
+    before = values[: max(last, 0)]
+    before = before[np.isfinite(before)]
+    return bool(len(before)) and bool(values[last] < before.min() - _GAIN * abs(before.min()))

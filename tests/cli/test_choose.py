@@ -1,0 +1,194 @@
+"""``replay choose`` as a user types it."""
+
+import csv
+import io
+import json
+import os
+import tomllib
+
+import pytest
+from click.testing import CliRunner
+
+import replay
+from replay.cli import cli
+from tests.cli.test_cli import fits, run
+from tests.conftest import write_log
+from tests.readme import ROOT
+
+SAMPLE = ROOT / "sample_logs"
+
+
+def told(*args, code=0):
+    return json.loads(run("choose", *args, "--format", "json", code=code).stdout)
+
+
+def test_first_screen_on_the_sample_logs(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    out = run("choose", "sample_logs", "--max-lost", "5%").stdout
+    fits(out)
+    assert "Chosen: patience=3,smooth=mean:3\nVerdict: use it." in out
+    assert [line.split("  ")[0] for line in out.splitlines() if "runs" in line and "%" in line][:2] == [
+        "the runs that chose it",
+        "held-out runs",
+    ]
+    assert "It does not carry over" in " ".join(out.split())
+    assert "trainer.add_callback(StopCallback('patience=3,smooth=mean:3'))" in out
+
+
+def test_the_lines_to_paste_work(tmp_path):
+    found = told(SAMPLE, "--max-lost", "5%")
+    entry = tomllib.loads(found["check"])["policies"]["chosen"]
+    assert entry == {"spec": found["policy"], "max_lost": "5%"}
+    (tmp_path / "policies.toml").write_text(found["check"])
+    assert (
+        "patience=3,smooth=mean:3" in run("simulate", SAMPLE, "--policies", tmp_path / "policies.toml").stdout
+    )
+    code = found["callback"].replace("trainer.add_callback", "made.append")
+    transformers = pytest.importorskip("transformers")
+    made = []
+    exec(code, {"made": made})
+    assert isinstance(made[0], transformers.TrainerCallback)
+
+
+def test_json_holds_every_fold_and_its_policy():
+    found = told(SAMPLE, "--grid", "patience=1..6", "--max-lost", "10%")
+    by = {fold["by"]: fold for fold in found["folds"]}
+    assert set(by) == {"run", "group"}
+    assert sorted(by["run"]["runs"]) == sorted(run.id for run in replay.load(SAMPLE))
+    assert set(by["group"]["runs"].values()) == {0, 1, 2, 3}
+    assert all(policy is None or policy.startswith("patience=") for policy in by["run"]["policies"])
+    line = found["lines"][0]
+    assert (line["scored_on"], line["policy"]) == ("in sample", found["policy"])
+    assert found["limit"] == {"kind": "lost", "value": 0.1, "text": "10%"}
+
+
+@pytest.mark.parametrize("style", ["csv", "markdown", "json"])
+def test_formats_and_files(tmp_path, style):
+    run("choose", SAMPLE, "--grid", "patience=2..5", "--format", style, "--out", tmp_path / "out")
+    text = (tmp_path / "out").read_text()
+    if style == "csv":
+        rows = list(csv.DictReader(io.StringIO(text)))
+        assert [row["scored_on"] for row in rows][:2] == ["in sample", "held out by run"]
+        assert {row["policy"] for row in rows if row["scored_on"] == "baseline"} == {
+            "never",
+            "one-epoch",
+            "oracle",
+        }
+    assert text == (run("choose", SAMPLE, "--grid", "patience=2..5", "--format", style).stdout), (
+        "the same every time"
+    )
+
+
+def test_limits_in_the_metrics_unit_and_of_the_best():
+    found = told(SAMPLE, "--max-regret", "0.02")
+    assert found["limit"]["kind"] == "regret"
+    assert tomllib.loads(found["check"])["policies"]["chosen"]["max_regret"] == 0.02
+    found = told(SAMPLE, "--max-regret", "5%")
+    assert found["limit"]["kind"] == "relative_regret"
+    assert found["lines"][1]["relative_regret_mean"] <= 0.05
+    out = run("choose", SAMPLE, "--max-regret", "0.02").stdout
+    fits(out)
+    assert "regret" in next(line for line in out.splitlines() if line.startswith("scored on"))
+
+
+def test_by_group_and_another_objective():
+    found = told(
+        SAMPLE,
+        "--group",
+        "dataset",
+        "--objective",
+        "test_loss",
+        "--max-lost",
+        "40%",
+        "--confidence",
+        "0.8",
+        code=3,
+    )
+    assert [fold["by"] for fold in found["folds"]] == ["dataset"]
+    assert set(found["folds"][0]["runs"].values()) == set(range(len(found["folds"][0]["policies"])))
+    assert found["objective"]["metric"] == "test_loss"
+
+
+def test_league_of_rules(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    args = [
+        "choose",
+        "sample_logs",
+        "--grid",
+        "rule=patience,transformers,keras,gl,tutorial,drift",
+        "--per-rule",
+        "--max-lost",
+        "5%",
+    ]
+    out = run(*args).stdout
+    fits(out)
+    assert "transformers:patience=4 (+1)" in out
+    assert "keras:patience=4 do the same here" in " ".join(out.split())
+    assert "Left out: tutorial: no metric 'val_loss'" in out
+    found = json.loads(run(*args, "--format", "json").stdout)
+    assert {row["rule"] for row in found["rules"]} == {"patience", "transformers", "keras", "gl"}
+    assert set(found["left_out"]) == {"tutorial", "drift"}
+    for row in csv.DictReader(io.StringIO(run(*args, "--format", "csv").stdout)):
+        assert row["verdict"]
+    assert run(*args, "--format", "markdown").stdout.startswith("| best of each rule |")
+
+
+def test_too_few_runs_is_exit_code_3(tmp_path):
+    for number in range(3):
+        write_log(tmp_path / f"r{number}", [1, 0.8, 0.7, 0.75, 0.9, 1.0, 1.1 + number])
+    result = run("choose", tmp_path, code=3)
+    assert "Verdict: too few runs to tell." in result.stdout
+    assert "3 runs: too few to tell (at least 8 runs of 5 evals are needed)." in result.stdout
+    assert "StopCallback" not in result.stdout
+    assert told(tmp_path, code=3)["verdict"] == "too few runs to tell"
+    assert "too few to hold any out" in run("choose", tmp_path, "--group", "format", code=3).stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["--max-lost", "5"], "--max-lost 5 has no unit"),
+        (["--max-regret", "5 kg"], "'kg' is no unit of it"),
+        (["--max-lost", "5%", "--max-regret", "1%"], "give one of the two"),
+        (["--group", "colour"], "no run says its 'colour'"),
+        (["--confidence", "95"], "confidence is from 0.5 to below 1, not 95"),
+        (["--grid", "patience=20..1"], "20..1"),
+        (["--grid", "patients=1..3"], "patients"),
+        (["--grid", "patience=0"], "no point of the grid is a policy"),
+        (
+            ["--grid", "patience=1..1000", "--grid", "min_delta=0..1..0.001", "--grid", "start=1..1000"],
+            "1,001,000,000 points",
+        ),
+        (["--policy", "drift=0.1,min_gain=0.1"], "drift"),
+        (["--grid", "rule=tutorial,drift", "--per-rule"], "no rule can be chosen"),
+    ],
+)
+def test_mistakes_are_sentences_and_exit_code_2(args, said):
+    result = CliRunner().invoke(cli, ["choose", str(SAMPLE), *args])
+    assert result.exit_code == 2, result.output
+    assert said in result.stderr, result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_points_that_are_no_policy_are_told():
+    result = run("choose", SAMPLE, "--grid", "patience=0..6", "--max-lost", "10%")
+    assert "1 point of the grid are no policy" not in result.stderr
+    assert "1 point of the grid is no policy and is left out; the first, patience=0: " in " ".join(
+        result.stderr.split()
+    )
+
+
+def test_it_is_the_same_in_a_process_of_its_own(tmp_path):
+    import subprocess
+    import sys
+
+    done = [
+        subprocess.run(
+            [sys.executable, "-m", "replay", "choose", str(SAMPLE), "--format", "json"],
+            capture_output=True,
+            check=True,
+            env={**os.environ, "PYTHONHASHSEED": seed, "OMP_NUM_THREADS": threads},
+        ).stdout
+        for seed, threads in (("1", "1"), ("2", "2"))
+    ]
+    assert done[0] == done[1]

@@ -1,0 +1,168 @@
+"""`replay sweep` on the sample logs, and every mistake one can make with it."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from replay import cli as commands
+from replay.search.sweep import FIGURES
+from tests.cli.test_cli import fits, imported_by, run
+
+SAMPLES = Path(__file__).parents[2] / "sample_logs"
+GRID = [
+    "--grid",
+    "patience=1..20",
+    "--grid",
+    "min_delta=0,1e-4,1e-3,1e-2",
+    "--grid",
+    "smooth=none,ema:0.3,mean:3",
+]
+
+
+@pytest.fixture
+def samples(monkeypatch):
+    monkeypatch.chdir(SAMPLES.parent)
+    return "sample_logs"
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        [],
+        [*GRID, "--grid", "every=1,2,4"],
+        ["--grid", "rule=all"],
+        [*GRID, "--max-regret", "0.5%"],
+        ["--grid", "rule=patience,keras,noise", "--policy", "gl=5", "--max-regret", "0.02"],
+    ],
+)
+def test_first_screen(samples, args):
+    text = run("sweep", samples, *args).stdout
+    fits(text)
+    assert len(text.splitlines()) <= 44
+    flat = " ".join(text.split())
+    for told in (
+        "26 runs in sample_logs",
+        "Watching eval_loss",
+        "on the Pareto front",
+        "in-sample",
+        "next: replay choose sample_logs",
+    ):
+        assert told in flat
+    lines = [line.split()[0] for line in text.splitlines() if line.strip()]
+    assert lines.index("never") < lines.index("one-epoch") < lines.index("oracle")
+    assert text == run("sweep", samples, *args).stdout
+
+
+def test_the_centre_is_told_with_its_figures(samples):
+    flat = " ".join(run("sweep", samples).stdout.split())
+    assert "Good region: patience=" in flat
+    assert "Its centre, patience=" in flat
+    assert "Each alone, before lost passes 5%: patience from" in flat
+    assert "min_delta" in flat
+
+
+def test_formats_agree(logs):
+    args = ["sweep", logs, "--grid", "patience=1..6", "--grid", "every=1,2", "--max-lost", "20%"]
+    document = json.loads(run(*args, "--format", "json").stdout, parse_constant=pytest.fail)
+    rows = list(csv.DictReader(io.StringIO(run(*args, "--format", "csv").stdout)))
+    assert [row["policy"] for row in rows] == [row["policy"] for row in document["policies"]]
+    assert list(rows[0]) == ["policy", "rule", "patience", "every", *FIGURES, "on_front", "good"]
+    assert len(rows) == 12
+    assert {
+        "front",
+        "policies",
+        "regions",
+        "limit",
+        "refused",
+        "warnings",
+        "monitor",
+        "objective",
+        "unit",
+    } <= set(document)
+    simulated = json.loads(
+        run("simulate", logs, "--policy", document["front"][0]["policy"], "--format", "json").stdout
+    )["summary"][2]
+    assert simulated == document["front"][0]
+    assert run(*args, "--format", "markdown").stdout.count("\n| ") >= 4
+
+
+def test_out_and_plot(logs, tmp_path):
+    out, plot = tmp_path / "out.json", tmp_path / "plot.png"
+    result = run("sweep", logs, *GRID, "--format", "json", "--out", out, "--plot", plot)
+    assert result.stdout == ""
+    assert len(json.loads(out.read_text())["policies"]) == 240
+    assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+def test_policies_from_a_file_and_how_to_judge(logs, tmp_path):
+    file = tmp_path / "policies.toml"
+    file.write_text('[policies.ours]\nspec = "patience=4"\n')
+    text = run(
+        "sweep", logs, "--policies", file, "--policy", "gl=5", "--objective", "test_loss", "--unit", "tokens"
+    ).stdout
+    assert "patience=4" in text
+    assert "gl" in text
+    assert "judged by test_loss" in " ".join(text.split())
+    assert "2 policies" in text
+
+
+def test_needs_no_pandas_matplotlib_or_torch(logs):
+    assert imported_by("sweep", logs)[0] == ["numpy"]
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_progress_only_on_a_terminal_and_where_it_takes_long(monkeypatch):
+    with commands._counting(10**6, 100) as told:
+        assert told is None
+    monkeypatch.setattr("sys.stderr", terminal := Terminal())
+    with commands._counting(10, 10) as told:
+        assert told is None
+    with commands._counting(10**6, 100) as told:
+        told(1000)
+        told(10**6)
+    assert "sweeping" in terminal.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["--grid", "patiens=1..3"], "no rule has a parameter 'patiens'"),
+        (["--grid", "patiens=1..3"], "Did you mean patience?"),
+        (["--grid", "patience=20..1"], "a range goes up: 1..20, not 20..1"),
+        (["--grid", "patience=1..1000000000"], "the grid has 1,000,000,000 points, more than the 200,000"),
+        (["--grid", "patience=1..1000000000"], "give a step, as in patience=1..1000000000..50000000"),
+        (["--grid", "patience=0"], "no point of the grid is a policy (1 refused)"),
+        (["--grid", "patience=1..3", "--grid", "delta=0"], "has no parameter 'delta'"),
+        (["--grid", "patience"], "is not NAME=VALUES"),
+        (["--grid", "smooth=none"], "of which rule?"),
+        (["--policy", "patients=3"], "Did you mean patience?"),
+        (["--max-lost", "5"], "write 5%"),
+        (["--max-lost", "-5%"], "is negative"),
+        (["--max-regret", "5kg"], "'kg' is no unit of it; it is a share of the best value, as in 0.5%"),
+        (["--max-regret", "0.1", "--max-lost", "5%"], "give one of the two"),
+        (["--grid", "rule=tutorial"], "no metric 'val_loss'"),
+        (["--grid", "rule=tutorial,grades"], "none of the policies can be tried on these runs"),
+        (["--grid", "rule=drift"], "needs eval_generic_loss, which no run logs"),
+        (["--monitor", "val_loss"], "no metric 'val_loss' in any of the 10 runs"),
+        (["--unit", "hours"], "no unit 'hours'"),
+        (["--plot", "x.docx"], "cannot draw a .docx"),
+        (["--out", "/nowhere/at/all.json"], "No such file"),
+    ],
+)
+def test_mistakes(logs, args, says):
+    result = run("sweep", logs, *args, code=2)
+    assert says in " ".join(result.stderr.split())
+    assert "Traceback" not in result.output
+    assert result.stdout == ""
+
+
+def test_nothing_to_read(tmp_path):
+    assert "no log" in run("sweep", tmp_path, code=2).stderr
+    run("sweep", code=2)

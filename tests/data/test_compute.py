@@ -1,0 +1,97 @@
+import numpy as np
+import pytest
+
+from replay import Run
+from replay.data.compute import UNITS, compute, units_of
+from replay.errors import InputError
+
+
+def run(meta=None, **columns):
+    return Run("r", {"step": [100, 200, 300], "eval_loss": [1.0, 0.9, 0.8], **columns}, meta)
+
+
+def test_steps_cost_no_evals_and_end_where_training_did():
+    found = compute(run({"trained_steps": 350}), np.array([100.0, 200.0, 300.0]))
+    assert found.used().tolist() == [100, 200, 300]
+    assert found.full == 350
+    assert not found.counts_evals
+
+
+def test_seconds_count_evals_apart():
+    made = run({"trained_steps": 300}, train_seconds=[10.0, 20.0, 30.0], eval_seconds=[4.0, 4.0, 4.0])
+    found = compute(made, made.steps, "seconds")
+    assert found.used().tolist() == [14, 28, 42]
+    assert found.full == 42
+    # a policy that makes every second eval pays for those only
+    assert found.used(np.array([False, True, False])).tolist() == [10, 24, 34]
+
+
+def test_transformers_runtime_is_spread_over_the_steps():
+    made = run({"train_runtime": 72.0, "trained_steps": 300}, eval_seconds=[4.0, 4.0, 4.0])
+    found = compute(made, made.steps, "seconds")
+    assert found.used().tolist() == [24, 48, 72]
+    assert found.full == 72
+    assert "spread evenly" in found.basis
+
+
+def test_time_stamps_are_the_last_resort():
+    made = run({"trained_steps": 600}, wall_seconds=[10.0, 20.0, 30.0])
+    found = compute(made, made.steps, "seconds")
+    assert found.used().tolist() == [10, 20, 30]
+    assert found.full == 60
+
+
+def test_hours_cost_tokens_and_flops():
+    made = run(
+        {"trained_steps": 300, "devices": 4, "total_flos": 3e15},
+        train_seconds=[3600.0, 7200.0, 10800.0],
+        tokens=[10.0, 20.0, 30.0],
+    )
+    assert compute(made, made.steps, "gpu_hours").used().tolist() == [4, 8, 12]
+    assert compute(made, made.steps, "cost", price=2.5).used().tolist() == [10, 20, 30]
+    assert compute(made, made.steps, "tokens").full == 30
+    assert compute(made, made.steps, "flops").used().tolist() == [1e15, 2e15, 3e15]
+
+
+def test_a_log_that_says_it_ran_on_no_gpu_has_no_gpu_hours():
+    made = run({"trained_steps": 300, "hardware": {"cpus": 2}}, train_seconds=[3600.0, 7200.0, 10800.0])
+    assert "gpu_hours" not in units_of(made)
+    assert compute(made, made.steps, "cost", price=2).full == 6
+    with pytest.raises(InputError, match="does not say what it used in gpu_hours"):
+        compute(made, made.steps, "gpu_hours")
+
+
+def test_epochs():
+    made = run({"trained_steps": 400}, epoch=[0.5, 1.0, 1.5])
+    assert compute(made, made.steps, "epochs").full == 2.0
+    assert compute(run({"step_unit": "epoch"}), made.steps, "epochs").used().tolist() == [100, 200, 300]
+
+
+@pytest.mark.parametrize("unit", ["tokens", "flops", "seconds", "gpu_hours", "cost", "epochs"])
+def test_a_unit_that_the_log_lacks_names_those_it_has(unit):
+    with pytest.raises(
+        InputError,
+        match=rf"does not say what it used in {unit if unit != 'cost' else 'cost'}.*counted in steps",
+    ):
+        compute(run(), np.array([100.0]), unit, price=1.0)
+
+
+def test_bad_unit_and_price():
+    with pytest.raises(InputError, match="no unit 'hours'"):
+        compute(run(), np.array([100.0]), "hours")
+    with pytest.raises(InputError, match="--price"):
+        compute(run(), np.array([100.0]), "cost")
+    with pytest.raises(InputError, match="positive"):
+        compute(run(), np.array([100.0]), "cost", price=-1)
+
+
+def test_units_of():
+    assert units_of(run()) == ["steps"]
+    assert set(units_of(run({"trained_steps": 300}, train_seconds=[1.0, 2.0, 3.0], epoch=[1, 2, 3]))) == {
+        "steps",
+        "epochs",
+        "seconds",
+        "gpu_hours",
+        "cost",
+    }
+    assert "tokens" in UNITS

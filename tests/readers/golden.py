@@ -1,0 +1,178 @@
+"""One small run as every format logs it. ``python -m tests.readers.golden`` writes the files of tests/golden
+again."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+from replay.readers.formats.eval_log import FORMAT_NAME, VERSION, encode
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+STEPS = [20, 40, 60, 80, 100, 120]
+LOSS = [
+    1.2345678901234567,
+    0.9876543209876543,
+    0.8172635445362718,
+    0.8091827364554637,
+    0.8314159265358979,
+    0.8577215664901533,
+]
+ACCURACY = [0.5125, 0.6375, 0.7125, 0.7250, 0.7175, 0.7075]
+TRAIN = [1.5013671875, 1.0717773438, 0.8012695313, 0.6210937500, 0.4760742188, 0.3491210938]
+EPOCH = [step / 40 for step in STEPS]
+WALL = [1700000000.0 + 7 * step for step in STEPS]
+
+
+def eval_log():
+    lines = [
+        {
+            "format": FORMAT_NAME,
+            "version": VERSION,
+            "modes": {"eval_loss": "min", "eval_accuracy": "max"},
+            "monitor": "eval_loss",
+            "planned_steps": 200,
+        }
+    ]
+    for step, loss, accuracy, train, epoch in zip(STEPS, LOSS, ACCURACY, TRAIN, EPOCH, strict=True):
+        metrics = {"eval_loss": loss, "eval_accuracy": accuracy}
+        lines.append(
+            {
+                "kind": "train",
+                "step": step,
+                "epoch": epoch,
+                "loss": train,
+                "learning_rate": 1e-3 * (1 - step / 200),
+            }
+        )
+        lines.append(
+            {
+                "kind": "eval",
+                "step": step,
+                "epoch": epoch,
+                "metrics": metrics,
+                "train": {"loss": train},
+                "saved": True,
+            }
+        )
+    return "".join(encode(line) for line in lines).encode()
+
+
+def trainer_state():
+    history = []
+    for step, loss, accuracy, train, epoch in zip(STEPS, LOSS, ACCURACY, TRAIN, EPOCH, strict=True):
+        history.append(
+            {"epoch": epoch, "learning_rate": 1e-3 * (1 - step / 200), "loss": train, "step": step}
+        )
+        history.append(
+            {
+                "epoch": epoch,
+                "eval_accuracy": accuracy,
+                "eval_loss": loss,
+                "eval_runtime": 1.5,
+                "eval_samples_per_second": 8.0,
+                "step": step,
+            }
+        )
+    state = {
+        "best_global_step": 80,
+        "best_metric": LOSS[3],
+        "best_model_checkpoint": "out/checkpoint-80",
+        "epoch": 3.0,
+        "eval_steps": 20,
+        "global_step": 120,
+        "log_history": history,
+        "max_steps": 200,
+        "num_train_epochs": 5,
+        "save_steps": 20,
+        "total_flos": 1e12,
+        "train_batch_size": 8,
+    }
+    return (json.dumps(state, indent=2, sort_keys=True) + "\n").encode()
+
+
+def events(path):
+    """Written by TensorBoard's own record writer."""
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    with path.open("wb") as file:
+        writer = RecordWriter(file)
+        writer.write(Event(wall_time=1700000000.0, file_version="brain.Event:2").SerializeToString())
+        for step, loss, accuracy, train, epoch, wall in zip(
+            STEPS, LOSS, ACCURACY, TRAIN, EPOCH, WALL, strict=True
+        ):
+            for tag, value in (
+                ("train/loss", train),
+                ("train/epoch", epoch),
+                ("eval/loss", loss),
+                ("eval/accuracy", accuracy),
+            ):
+                event = Event(wall_time=wall, step=step)
+                event.summary.value.add(tag=tag, simple_value=value)
+                writer.write(event.SerializeToString())
+
+
+def lightning_csv():
+    text = io.StringIO()
+    writer = csv.DictWriter(text, ["epoch", "step", "train_loss", "val_accuracy", "val_loss"])
+    writer.writeheader()
+    for step, loss, accuracy, train, epoch in zip(STEPS, LOSS, ACCURACY, TRAIN, EPOCH, strict=True):
+        writer.writerow({"epoch": int(epoch), "step": step, "train_loss": train})
+        writer.writerow({"epoch": int(epoch), "step": step, "val_accuracy": accuracy, "val_loss": loss})
+    return text.getvalue().encode()
+
+
+def trainer_log():
+    rows = []
+    for step, loss, accuracy, train, epoch in zip(STEPS, LOSS, ACCURACY, TRAIN, EPOCH, strict=True):
+        place = {"current_steps": step, "total_steps": 200, "epoch": epoch}
+        rows.append(
+            {
+                **place,
+                "loss": train,
+                "lr": 1e-3 * (1 - step / 200),
+                "percentage": step / 2,
+                "elapsed_time": f"0:0{step // 60}:{step % 60:02}",
+            }
+        )
+        rows.append(
+            {
+                **place,
+                "eval_loss": loss,
+                "eval_accuracy": accuracy,
+                "elapsed_time": f"0:0{step // 60}:{step % 60:02}",
+            }
+        )
+    return "".join(json.dumps(row) + "\n" for row in rows).encode()
+
+
+FILES = {
+    "eval-log": "eval_log.jsonl",
+    "trainer-state": "trainer_state.json",
+    "tensorboard": "events.out.tfevents.1700000000.host.1.0",
+    "csv": "metrics.csv",
+    "jsonl": "trainer_log.jsonl",
+}
+
+
+def golden(name):
+    """The golden file of a format, by the format's name."""
+    return GOLDEN / name / FILES[name]
+
+
+def write():
+    for name, make in {
+        "eval-log": eval_log,
+        "trainer-state": trainer_state,
+        "csv": lightning_csv,
+        "jsonl": trainer_log,
+    }.items():
+        golden(name).parent.mkdir(parents=True, exist_ok=True)
+        golden(name).write_bytes(make())
+    golden("tensorboard").parent.mkdir(parents=True, exist_ok=True)
+    events(golden("tensorboard"))
+
+
+if __name__ == "__main__":
+    write()

@@ -1,0 +1,455 @@
+"""Order, duplicates, resumes and restarts; what names say."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from replay.readers.assemble import assemble
+from replay.readers.clocks import clocks_of
+from replay.readers.points import Points, PointsBuilder, number, open_text, round_interval
+from replay.readers.series_names import (
+    companions_of,
+    held_out_of,
+    is_bookkeeping,
+    is_held_out,
+    is_metric,
+    per_batch,
+    split_of,
+    step_name,
+)
+from tests.readers.columns import curve
+
+
+def build(rows):
+    """Points of rows (step, {name: value})."""
+    builder = PointsBuilder()
+    for step, values in rows:
+        builder.add(step, values)
+    return builder.points()
+
+
+def runs_of(rows, **options):
+    return assemble("run", build(rows), held_out={"val_loss", "val_acc"}, meta={}, **options)
+
+
+# ---------------------------------------------------------------- kills and resumes
+
+
+def rows_of(first, last, every, junk_above, swap):
+    """What one process logs of steps first to last: a train loss at each, an eval at some; junk above a
+    step."""
+    rows = []
+    for step in range(first, last + 1):
+        wrong = 7.0 if step > junk_above else 0.0
+        own = [(step, {"loss": 1000.0 + step + wrong})]
+        if step % every == 0:
+            own.append((step, {"val_loss": 1.0 / step + wrong}))
+        rows += reversed(own) if swap else own
+    return rows
+
+
+@st.composite
+def interrupted(draw, least):
+    """(steps, eval interval, rows, places where a process begins) of a training with kills, each resumed from
+    a checkpoint.
+
+    A process goes at least ``least`` steps beyond the checkpoint that the next one takes up. What it logged
+    there is junk."""
+    steps, every, swap = draw(st.integers(3 * least + 3, 40)), draw(st.integers(1, 6)), draw(st.booleans())
+    spans = [(0, steps)]
+    for _ in range(draw(st.integers(0, 3))):
+        begin = spans[-1][0]
+        if max(begin, 1) + least > steps:
+            break
+        checkpoint = draw(st.integers(max(begin, 1), steps - least))
+        spans[-1] = (begin, draw(st.integers(checkpoint + least, steps)))
+        spans.append((checkpoint, steps))
+    rows, starts = [], []
+    for place, (begin, end) in enumerate(spans):
+        if place:
+            starts.append(len(rows) + 1)
+        junk_above = min((later for later, _ in spans[place + 1 :]), default=steps)
+        rows += rows_of(begin + 1, end, every, junk_above, swap)
+    return steps, every, rows, starts
+
+
+@settings(max_examples=300, deadline=None)
+@given(interrupted(2))
+def test_kills_and_resumes_give_back_the_uninterrupted_curve(made):
+    steps, every, rows, _ = made
+    (run,) = runs_of(rows)
+    (whole,) = runs_of(rows_of(1, steps, every, steps, False))
+    assert ("val_loss" in whole.columns) == ("val_loss" in run.columns)
+    assert not len(whole) or curve(run) == curve(whole)
+    assert run.train["loss"].value.tolist() == whole.train["loss"].value.tolist()
+    assert run.trained_steps == whole.trained_steps
+
+
+@settings(max_examples=300, deadline=None)
+@given(interrupted(1))
+def test_where_processes_are_known_to_begin_one_step_of_overlap_is_enough(made):
+    steps, every, rows, starts = made
+    (run,) = runs_of(rows, starts=starts)
+    (whole,) = runs_of(rows_of(1, steps, every, steps, False))
+    # a process whose only step is one that was logged before has evaluated once more, as far as anyone can
+    # tell
+    alone = {step for step, _ in rows if sum(other == step for other, _ in rows) > 1 and step == steps}
+    right = dict(zip(whole.train["loss"].step.tolist(), whole.train["loss"].value.tolist(), strict=True))
+    for step, value in zip(*run.train["loss"], strict=True):
+        assert step in alone or value == right[step]
+    assert run.trained_steps == steps
+
+
+def test_a_resume_is_told_and_its_segment_numbered():
+    rows = [(step, {"val_loss": 1.0 / step}) for step in (1, 2, 3, 4, 5)] + [
+        (step, {"val_loss": 2.0 / step}) for step in (3, 4, 5, 6)
+    ]
+    (run,) = runs_of(rows)
+    assert curve(run) == {1: 1.0, 2: 0.5, 3: 2 / 3, 4: 0.5, 5: 0.4, 6: 1 / 3}
+    assert run.columns["segment"].values.tolist() == [0, 0, 1, 1, 1, 1]
+    assert run.meta["notes"] == ["resumed at step 3; 3 older values replaced"]
+
+
+def test_stated_segments_are_used_instead():
+    rows = [(step, {"val_loss": step / 10}) for step in (10, 20, 30)] + [
+        (30, {"val_loss": 9.0}),
+        (40, {"val_loss": 8.0}),
+    ]
+    (run,) = runs_of(rows, resumes=[(4, 20.0)])
+    assert curve(run) == {10: 1.0, 20: 2.0, 30: 9.0, 40: 8.0}
+
+
+def test_restarts_become_runs_of_their_own_in_one_group():
+    rows = [(step, {"val_loss": 10 * attempt + step}) for attempt in range(3) for step in (1, 2, 3)]
+    runs = runs_of(rows)
+    assert [run.id for run in runs] == ["run#1", "run#2", "run#3"]
+    assert [curve(run)[1] for run in runs] == [1, 11, 21]
+    assert {run.meta["group"] for run in runs} == {"run"}
+
+
+def test_a_restart_after_one_step_is_seen_where_the_process_is_known_to_begin():
+    rows = [(1, {"val_loss": 9.0})] + [(step, {"val_loss": 1.0 / step}) for step in (1, 2, 3)]
+    assert len(runs_of(rows)) == 1
+    second = runs_of(rows, starts=[2])[1]
+    assert curve(second) == {1: 1.0, 2: 0.5, 3: 1 / 3}
+
+
+def test_the_first_value_of_a_step_is_kept_and_the_others_counted():
+    rows = [(1, {"val_loss": 0.5}), (2, {"val_loss": 0.4}), (2, {"val_loss": 0.6}), (2, {"val_loss": 0.7})]
+    (run,) = runs_of(rows)
+    assert curve(run) == {1: 0.5, 2: 0.4}
+    assert "2 values logged again" in run.meta["notes"][0]
+
+
+def test_evaluating_once_more_in_a_new_process_is_no_restart():
+    rows = [(step, {"val_loss": 1.0 / step}) for step in (1, 2, 3)] + [(3, {"val_loss": 9.0})]
+    (run,) = runs_of(rows, starts=[4])
+    assert curve(run)[3] == 1 / 3
+
+
+@pytest.mark.parametrize("late", [1, 2])
+def test_two_writers_whose_rows_interleave_are_one_training(late):
+    rows, behind = [], []
+    for step in range(10, 310, 10):
+        rows.append((step, {"loss": step / 7, "val_loss": step / 10}))
+        behind.append((step, {"loss": step / 7 + 0.001, "val_loss": step / 10 + 0.001}))
+        if len(behind) > late:
+            rows.append(behind.pop(0))
+    (run,) = runs_of(rows + behind)
+    assert run.steps.tolist() == list(range(10, 310, 10))
+    assert set(curve(run).values()) <= {step / 10 for step in range(10, 310, 10)}
+
+
+def test_two_points_out_of_order_are_put_in_order():
+    (run,) = runs_of([(step, {"val_loss": float(step)}) for step in (1, 2, 4, 3, 5, 6)])
+    assert curve(run) == {step: float(step) for step in range(1, 7)}
+
+
+def test_series_of_their_own_step_scale_do_not_disturb_each_other():
+    rows = []
+    for epoch in range(1, 6):
+        rows += [(100 * epoch + batch, {"loss": 1.0}) for batch in range(0, 100, 20)]
+        rows.append((epoch, {"val_loss": 1.0 / epoch}))
+    (run,) = runs_of(rows)
+    assert curve(run) == {epoch: 1.0 / epoch for epoch in range(1, 6)}
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 12), st.sampled_from(["val_loss", "loss", "val_acc"]), st.floats(allow_nan=True)
+        ),
+        max_size=30,
+    )
+)
+def test_any_rows_give_runs_that_keep_their_own_rules(rows):
+    made = assemble(
+        "run",
+        build((step, {name: value}) for step, name, value in rows),
+        held_out={"val_loss", "val_acc"},
+        meta={},
+    )
+    for run in made:
+        assert (np.diff(run.steps) > 0).all()
+        for name in run.metrics:
+            assert run.columns[name].present.any()
+    assert bool(made) == bool(rows)
+
+
+def test_values_keep_nan_and_infinity_and_absence_apart():
+    (run,) = runs_of(
+        [
+            (1, {"val_loss": math.nan}),
+            (2, {"val_acc": math.inf}),
+            (3, {"val_loss": -math.inf, "val_acc": 0.5}),
+        ]
+    )
+    values, present = run.columns["val_loss"]
+    assert present.tolist() == [True, False, True]
+    assert math.isnan(values[0])
+    assert values[2] == -math.inf
+
+
+def test_steps_that_are_no_numbers_are_left_out():
+    points = {
+        "val_loss": Points(np.arange(3), np.array([1.0, math.nan, math.inf]), np.array([1.0, 2.0, 3.0]))
+    }
+    (run,) = assemble("run", points, held_out={"val_loss"}, meta={})
+    assert run.steps.tolist() == [1.0]
+
+
+def test_nothing_gives_no_run():
+    assert assemble("run", {}, held_out=set(), meta={}) == []
+
+
+def test_a_log_that_begins_in_the_middle_says_so():
+    (run,) = runs_of([(step, {"val_loss": 1.0 / step}) for step in range(350, 400, 10)])
+    assert run.meta["notes"] == ["begins at step 350; what was logged before is not there"]
+    rows = [(step, {"loss": 1.0}) for step in range(10, 400, 10)] + [
+        (step, {"val_loss": 1.0}) for step in (300, 310, 320)
+    ]
+    (run,) = runs_of(rows)  # evals that begin late are no missing head
+    assert not run.meta["notes"]
+
+
+def test_companions_and_counters_stand_beside_the_evals():
+    rows = []
+    for step in (10, 20, 30):
+        rows += [
+            (step - 5, {"loss": step + 1.0}),
+            (step, {"loss": step + 3.0, "lr": 1 / step, "seen": 100.0 * step}),
+            (step, {"val_loss": 0.5}),
+        ]
+    (run,) = runs_of(
+        rows, counters={"seen": "tokens"}, companions={"loss": "train_loss", "lr": "learning_rate"}
+    )
+    assert run.columns["train_loss"].values.tolist() == [12.0, 22.0, 32.0]
+    assert run.columns["learning_rate"].values.tolist() == [0.1, 0.05, 1 / 30]
+    assert run.columns["tokens"].values.tolist() == [1000.0, 2000.0, 3000.0]
+    assert "seen" not in run.train
+
+
+def test_zero_based_epochs_count_what_was_trained():
+    (run,) = runs_of([(epoch, {"val_loss": 1.0, "loss": 2.0}) for epoch in range(4)], zero_based=True)
+    assert run.steps.tolist() == [1, 2, 3, 4]
+    assert run.trained_steps == 4
+
+
+def test_parts_of_one_step_are_added_up_once():
+    builder = PointsBuilder()
+    for step in (1, 2):
+        builder.add(step, {"a": 1.0})
+        builder.add_parts(step, "sum", {"one": 1.0})
+        builder.add_parts(step, "sum", {"two": 2.0})
+        builder.add_parts(step, "sum", {"one": 5.0})
+    assert builder.points()["sum"].value.tolist() == [3.0, 3.0]
+
+
+# ---------------------------------------------------------------- names
+
+HELD_OUT = (
+    "eval_loss",
+    "eval/loss",
+    "val_loss",
+    "valid_loss_epoch",
+    "test-accuracy",
+    "DEV_F1",
+    "Loss/test",
+    "loss/val",
+    "validation/epoch_loss",
+    "val",
+    "evaluation/episode_reward_mean",
+    "evalLoss",
+    "heldout nll",
+    "eval_rewards/accuracies",
+    "val_loss/dataloader_idx_0",
+)
+NOT_HELD_OUT = (
+    "loss",
+    "train_loss",
+    "evaluator",
+    "latest",
+    "contest_loss",
+    "value_loss",
+    "lr",
+    "eval_runtime",
+    "val_step",
+    "eval_samples_per_second",
+)
+
+
+@pytest.mark.parametrize("name", HELD_OUT)
+def test_held_out_names(name):
+    assert is_held_out(name)
+
+
+@pytest.mark.parametrize("name", NOT_HELD_OUT)
+def test_other_names(name):
+    assert not is_held_out(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "eval_runtime",
+        "eval_math_runtime",
+        "eval/samples_per_second",
+        "eval_steps_per_second",
+        "eval_num_samples",
+        "val_step",
+        "eval_mem_cpu_alloc_delta",
+        "eval_model_preparation_time",
+        "step",
+        "epoch",
+        "train_speed(iter/s)",
+        "memory(GiB)",
+        "data_time",
+        "test/time",
+        "total_steps",
+    ],
+)
+def test_bookkeeping(name):
+    assert is_bookkeeping(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "eval_loss",
+        "valid_loss_epoch",
+        "val",
+        "test",
+        "eval_memorization",
+        "map50",
+        "timestep_loss",
+        "loss_step",
+        "accuracy/top1",
+    ],
+)
+def test_no_bookkeeping(name):
+    assert not is_bookkeeping(name)
+
+
+def test_the_noisy_side_of_a_per_epoch_metric_is_no_metric():
+    names = [
+        "valid_loss_epoch",
+        "valid_loss_step/epoch_0",
+        "valid_loss_step/epoch_1",
+        "val_acc_step",
+        "train_loss_step",
+        "train_loss_epoch",
+    ]
+    assert per_batch(names) == {"valid_loss_step/epoch_0", "valid_loss_step/epoch_1", "train_loss_step"}
+    assert held_out_of(names) == {"valid_loss_epoch", "val_acc_step"}
+
+
+def test_ultralytics_metrics_are_held_out_beside_its_val_losses():
+    assert held_out_of(["train/box_loss", "val/box_loss", "metrics/mAP50(B)", "lr/pg0"]) == {
+        "val/box_loss",
+        "metrics/mAP50(B)",
+    }
+    assert held_out_of(["metrics/mAP50(B)", "loss"]) == set()
+
+
+def test_companions():
+    names = ["train/loss", "lr-Adam", "grad_norm", "train_loss_epoch", "loss_bbox"]
+    assert companions_of(names) == {
+        "train/loss": "train_loss",
+        "lr-Adam": "learning_rate",
+        "grad_norm": "grad_norm",
+    }
+    assert companions_of(["val_loss", "box_loss"]) == {}
+
+
+def test_step_names():
+    assert step_name(["loss", "Step"]) == ("Step", False)
+    assert step_name(["epoch", "step", "loss"]) == ("step", False)
+    assert step_name(["step", "train/global_step"]) == ("train/global_step", False)
+    assert step_name(["EPOCH", "DEV_LOSS"]) == ("EPOCH", True)
+    assert step_name(["loss", "val_loss"]) is None
+
+
+def test_metrics_tell_a_log_from_other_tables():
+    assert is_metric("perplexity")
+    assert not is_metric("learning_rate")
+    assert is_metric("dev")
+    assert not is_metric("age")
+    assert not is_metric("step")
+
+
+def test_splits():
+    assert split_of("Validation") == "held-out"
+    assert split_of("learn") == "train"
+    assert split_of("version_3") is None
+
+
+def test_clocks_must_always_go_forward():
+    def series(values):
+        return Points(
+            np.arange(len(values)), np.arange(len(values), dtype=float), np.array(values, dtype=float)
+        )
+
+    assert clocks_of({"time": series([10, 20, 30, 40, 50])}) == {"time": "wall_seconds"}
+    assert clocks_of({"time": series([10, 9, 11, 10, 10])}) == {}
+    assert clocks_of({"timestamp": series([1.7e9, 1.7e9 + 1, 1.7e9 + 2])}) == {"timestamp": "wall_time"}
+    assert clocks_of({"loss": series([1, 2, 3, 4, 5])}) == {}
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (1, 1.0),
+        (0.5, 0.5),
+        ("NaN", math.nan),
+        ("-Infinity", -math.inf),
+        ("inf", math.inf),
+        (None, None),
+        (True, None),
+        ("0.5", None),
+        ("text", None),
+        ([], None),
+        (10**400, None),
+    ],
+)
+def test_numbers(value, expected):
+    found = number(value)
+    assert found == expected or (math.isnan(found) and math.isnan(expected))
+
+
+def test_text_in_other_encodings(tmp_path):
+    path = tmp_path / "log"
+    for data in ("é,1\n".encode("utf-8-sig"), "é,1\n".encode("utf-16"), "é,1\n".encode()):
+        path.write_bytes(data)
+        with open_text(path) as file:
+            assert file.read() == "é,1\n"
+    path.write_bytes(b"\xe9,1\n")
+    with open_text(path) as file:
+        assert file.read() == "\ufffd,1\n"
+
+
+def test_intervals_for_hints():
+    assert [round_interval(steps) for steps in (0, 1, 100, 1200, 8610, 1e6)] == [1, 1, 5, 50, 200, 50000]

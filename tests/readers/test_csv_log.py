@@ -1,0 +1,320 @@
+"""Tables of metrics as their many writers leave them."""
+
+import math
+
+import pytest
+
+from replay.errors import InputError
+from replay.readers import read, sniff
+from replay.readers.formats.csv_log import FORMAT
+from tests.readers.columns import curve
+
+
+def put(path, text, encoding="utf-8"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text if isinstance(text, bytes) else text.encode(encoding))
+    return path
+
+
+def load(tmp_path, text, name="metrics.csv", encoding="utf-8"):
+    path = put(tmp_path / "run" / name, text, encoding)
+    assert sniff(path) is FORMAT
+    (run,), problems = FORMAT.load([path], "run")
+    return run, problems
+
+
+def test_lightning_writes_a_row_for_each_call_of_log(tmp_path):
+    text = "epoch,lr-Adam,step,train_loss,val_loss\r\n,0.001,0,,\r\n0,,49,0.9,\r\n0,,49,,0.8\r\n,0.0005,50,,\r\n1,,99,0.7,\r\n1,,99,,0.6\r\n"  # noqa: E501
+    run, problems = load(tmp_path, text)
+    assert not problems
+    assert curve(run, "val_loss") == {49: 0.8, 99: 0.6}
+    assert run.columns["epoch"].values.tolist() == [0, 1]
+    assert run.columns["train_loss"].values.tolist() == [0.9, 0.7]
+    assert run.columns["learning_rate"].values.tolist() == [0.001, 0.0005]
+    assert run.meta.get("step_unit", "step") == "step"
+
+
+def test_keras_counts_epochs_from_zero(tmp_path):
+    run, _ = load(
+        tmp_path,
+        "epoch,accuracy,loss,val_accuracy,val_loss\n0,0.5,1.0,0.4,1.1\n1,0.6,0.8,0.5,0.9\n",
+        "training.log",
+    )
+    assert curve(run, "val_loss") == {1: 1.1, 2: 0.9}
+    assert run.meta["step_unit"] == "epoch"
+    assert run.trained_steps == 2
+    assert set(run.train) == {"accuracy", "loss"}
+
+
+def test_epochs_counted_from_one_stay(tmp_path):
+    run, _ = load(tmp_path, "epoch,loss,val_loss\n1,1.0,1.1\n2,0.8,0.9\n")
+    assert run.steps.tolist() == [1, 2]
+
+
+def test_an_eval_before_the_training_is_epoch_zero(tmp_path):
+    run, _ = load(tmp_path, "epoch,loss,val_loss\n0,,2.3\n1,1.0,1.1\n2,0.8,0.9\n")
+    assert run.steps.tolist() == [0, 1, 2]
+
+
+def test_na_logs_nothing_and_nan_is_a_value(tmp_path):
+    rows = ["1,NA,nan", "2,None,inf", "3,,-inf", "4,null,0.5", "5,N/A,0.4"]
+    run, _ = load(tmp_path, "epoch,val_acc,val_loss\n" + "\n".join(rows) + "\n")
+    assert "val_acc" not in run.columns
+    values, present = run.columns["val_loss"]
+    assert present.all()
+    assert math.isnan(values[0])
+    assert values[1:].tolist() == [math.inf, -math.inf, 0.5, 0.4]
+
+
+def test_columns_without_a_value_are_named_in_the_hint(tmp_path):
+    run, _ = load(tmp_path, "epoch,loss,val_loss\n0,1.0,NA\n1,0.9,NA\n")
+    assert len(run) == 0
+    assert run.meta["hint"].startswith("val_loss is in its header, but without a value; ")
+
+
+def test_every_digit_is_kept(tmp_path):
+    run, _ = load(tmp_path, "step,val_loss\n1,0.12345678901234567\n2,1e-320\n3,17976931348623157e292\n")
+    assert run.columns["val_loss"].values.tolist() == [0.12345678901234567, 1e-320, 17976931348623157e292]
+
+
+def test_ultralytics_pads_its_header(tmp_path):
+    names = ["epoch", "time", "train/box_loss", "metrics/mAP50(B)", "val/box_loss", "lr/pg0"]
+    rows = [
+        [0, 10.5, 1.5, 0.1, 2.0, 0.01],
+        [1, 20.1, 1.2, 0.3, 1.8, 0.01],
+        [2, 31.0, 1.1, 0.4, 1.7, 0.01],
+        [3, 42.0, 1.0, 0.5, 1.6, 0.01],
+        [4, 52.0, 1.0, 0.5, 1.6, 0.01],
+    ]
+    text = (
+        ",".join(f"{name:>23}" for name in names)
+        + "\n"
+        + "".join(",".join(f"{cell:>23}" for cell in row) + "\n" for row in rows)
+    )
+    run, _ = load(tmp_path, text, "results.csv")
+    assert set(run.metrics) == {"metrics/mAP50(B)", "val/box_loss"}
+    assert run.steps.tolist() == [1, 2, 3, 4, 5]
+    assert run.columns["wall_seconds"].values.tolist() == [10.5, 20.1, 31.0, 42.0, 52.0]
+    assert set(run.train) == {"train/box_loss", "lr/pg0"}
+
+
+def test_a_pandas_index_counts_epochs(tmp_path):
+    run, _ = load(tmp_path, ",val_loss,loss\n0,1.1,1.0\n1,0.9,0.8\n2,0.7,0.6\n", "history.csv")
+    assert curve(run, "val_loss") == {1: 1.1, 2: 0.9, 3: 0.7}
+    assert run.meta["step_unit"] == "epoch"
+
+
+def test_an_index_beside_a_step_is_no_series(tmp_path):
+    run, _ = load(tmp_path, ",step,val_loss,loss\n0,10,1.1,1.0\n1,20,0.9,0.8\n")
+    assert curve(run, "val_loss") == {10: 1.1, 20: 0.9}
+    assert set(run.train) == {"loss"}
+
+
+@pytest.mark.parametrize("sign", [";", "\t"])
+def test_other_delimiters(tmp_path, sign):
+    run, _ = load(
+        tmp_path, "iteration,loss,test_loss\n10,1.0,1.1\n20,0.8,0.9\n".replace(",", sign), "log.tsv"
+    )
+    assert curve(run, "test_loss") == {10: 1.1, 20: 0.9}
+
+
+def test_decimal_commas(tmp_path):
+    run, _ = load(tmp_path, "Epoch;Val_Loss;Loss\n1;0,53;1,5e-1\n2;0,41;0,1\n")
+    assert curve(run, "Val_Loss") == {1: 0.53, 2: 0.41}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_byte_order_marks(tmp_path, encoding):
+    run, _ = load(tmp_path, "epoch,loss,val_loss\r\n1,1.0,1.1\r\n2,0.8,0.9\r\n", encoding=encoding)
+    assert curve(run, "val_loss") == {1: 1.1, 2: 0.9}
+
+
+def test_lists_and_text_in_cells_are_no_values(tmp_path):
+    run, _ = load(
+        tmp_path,
+        'step,val_loss,hist,time,note\n1,0.5,"[1, 2, 3]",12:30:01,a\n2,0.4,"[4, 5]",12:31:01,"b, c"\n',
+    )
+    assert curve(run, "val_loss") == {1: 0.5, 2: 0.4}
+    assert not run.train
+
+
+def test_a_header_that_comes_again_is_no_row(tmp_path):
+    run, problems = load(tmp_path, "epoch,loss,val_loss\n1,1.0,1.1\nepoch,loss,val_loss\n2,0.8,0.9\n")
+    assert not problems
+    assert curve(run, "val_loss") == {1: 1.1, 2: 0.9}
+
+
+def test_a_file_that_goes_on_under_another_header(tmp_path):
+    run, _ = load(tmp_path, "step,loss,val_loss\n1,1.0,1.1\nstep,val_acc,loss,val_loss\n2,0.7,0.8,0.9\n")
+    assert curve(run, "val_loss") == {1: 1.1, 2: 0.9}
+    assert curve(run, "val_acc") == {2: 0.7}
+
+
+def test_ragged_rows(tmp_path):
+    run, (problem,) = load(
+        tmp_path, "step,loss,val_loss\n1,1.0,1.1\n2,0.9\n3,0.8,0.9,7,8\n4,0.7,0.8,\n\n5,0.6,0.7\n"
+    )
+    assert curve(run, "val_loss") == {1: 1.1, 4: 0.8, 5: 0.7}
+    assert "1 rows have more values than there are column names" in problem
+
+
+def test_where_every_row_is_too_long_nothing_is_guessed(tmp_path):
+    path = put(tmp_path / "results.csv", "epoch,loss,val_loss\n1,1,2,3,4\n2,1,2,3,4\n")
+    with pytest.raises(InputError, match="2 rows have more values"):
+        FORMAT.load([path], "run")
+
+
+@pytest.mark.parametrize("last", ["3,0.6", "3,0.6,", "3,0.6,0.", "3"])
+def test_a_last_row_that_is_cut_off_is_left_out(tmp_path, last):
+    run, problems = load(tmp_path, f"step,loss,val_loss\n1,1.0,1.125\n2,0.8,0.925\n{last}")
+    assert curve(run, "val_loss") == {1: 1.125, 2: 0.925}
+    assert problems == [] or problems[0].endswith("its last row is cut off; it is left out")
+    assert problems or last.endswith(",")
+
+
+def test_a_last_row_without_end_of_line_counts_where_it_is_whole(tmp_path):
+    run, problems = load(tmp_path, "step,loss,val_loss\n1,1.0,1.125\n2,0.8,0.925")
+    assert not problems
+    assert len(run) == 2
+
+
+def test_zero_bytes_inside_are_no_end(tmp_path):
+    run, _ = (
+        FORMAT.load([put(tmp_path / "a.csv", b"step,val_loss\n1,0.5\n\0\0\0\0\n2,0.4\n")], "run")[0][0],
+        None,
+    )
+    assert curve(run, "val_loss") == {1: 0.5, 2: 0.4}
+
+
+def test_a_quote_that_never_ends(tmp_path):
+    path = put(tmp_path / "a.csv", 'step,val_loss\n1,0.5\n2,"0.4\n3,0.3\n' + "4,0.2\n" * 3)
+    run = FORMAT.load([path], "run").runs[0]
+    assert curve(run, "val_loss")[1] == 0.5
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "name,age\nAda,36\n",
+        "x,y,label\n1,2,0\n",
+        ",feature,score\n0,1,0.5\n1,2,0.25\n",
+        "id,text,loss_of_life\n1,a,3\n",
+        "step,name\n1,a\n2,b\n",
+        "epoch,lr\n1,0.1\n",
+        "step;x\n",
+        "1,2,3\n4,5,6\n",
+        "step loss\n1 2\n",
+        "# only a comment\n",
+        "\n\n",
+        "",
+        ",age,loss\n5,1,2\n9,3,4\n",
+        ",text,loss\n0,word,2\n1,words,4\n",
+        '{"step": 1, "val_loss": 2}\n',
+        "time,loss\n1,2\n",
+        "model,epoch,val_loss\na,12,0.5\nb,7,0.4\nc,30,0.3\nd,5,0.6\n",
+    ],
+)
+def test_other_tables_are_not_taken_for_logs(tmp_path, text):
+    assert sniff(put(tmp_path / "data.csv", text)) is not FORMAT
+
+
+def test_restarts_that_were_appended(tmp_path):
+    rows = "".join(f"{epoch},1.0,{fold + 1 / epoch}\n" for fold in range(3) for epoch in range(1, 5))
+    path = put(tmp_path / "log.csv", "epoch,loss,val_loss\n" + rows)
+    runs, _ = FORMAT.load([path], "log")
+    assert [run.id for run in runs] == ["log#1", "log#2", "log#3"]
+
+
+def test_two_files_of_one_table_are_one_run(tmp_path):
+    put(
+        tmp_path / "catboost_info" / "learn_error.tsv",
+        "iter\tLogloss\tAUC\n0\t0.6\t0.5\n1\t0.5\t0.6\n2\t0.4\t0.7\n",
+    )
+    put(
+        tmp_path / "catboost_info" / "test_error.tsv",
+        "iter\tLogloss\tAUC\n0\t0.7\t0.5\n1\t0.6\t0.55\n2\t0.65\t0.54\n",
+    )
+    put(tmp_path / "catboost_info" / "time_left.tsv", "iter\tPassed\tRemaining\n0\t1\t2\n1\t2\t1\n")
+    found = read(tmp_path)
+    (run,) = found.runs
+    assert run.id == "catboost_info"
+    assert set(run.metrics) == {"test/Logloss", "test/AUC"}
+    assert set(run.train) == {"learn/Logloss", "learn/AUC"}
+    assert curve(run, "test/Logloss") == {0: 0.7, 1: 0.6, 2: 0.65}
+
+
+def test_a_run_whose_name_begins_with_test_is_no_split(tmp_path):
+    put(tmp_path / "test_run_3.csv", "epoch,loss\n1,0.5\n2,0.4\n")
+    (run,) = read(tmp_path).runs
+    assert set(run.train) == {"loss"}
+
+
+def test_exports_of_tensorboards_page(tmp_path):
+    for tag, values in (("eval_loss", [0.5, 0.4, 0.3]), ("train_loss", [0.6, 0.5, 0.4])):
+        rows = "".join(f"{1.7e9 + step},{step * 10},{value}\n" for step, value in enumerate(values, 1))
+        put(tmp_path / f"run-exp1-tag-{tag}.csv", "Wall time,Step,Value\n" + rows)
+    (run,) = read(tmp_path).runs
+    assert curve(run, "eval_loss") == {10: 0.5, 20: 0.4, 30: 0.3}
+    assert set(run.train) == {"train_loss"}
+    assert run.columns["wall_time"].values[0] == 1.7e9 + 1
+    for split in ("train", "validation"):
+        put(
+            tmp_path / "keras" / f"run-{split}-tag-epoch_loss.csv",
+            "Wall time,Step,Value\n1.0,0,0.5\n2.0,1,0.4\n3.0,2,0.3\n",
+        )
+    (run,) = read(tmp_path / "keras").runs
+    assert run.metrics == ("validation/epoch_loss",)
+
+
+def test_exports_that_may_be_samples_say_so(tmp_path):
+    page = "Wall time,Step,Value\n" + "".join(
+        f"{1.7e9 + step},{step},{1 / (step + 1)}\n" for step in range(1000)
+    )
+    run, _ = load(tmp_path, page, "run-a-tag-val_loss.csv")
+    assert "1,000 rows" in run.meta["notes"][0]
+    wandb = "_step,eval/loss,_runtime\n" + "".join(
+        f"{step},{1 / (step + 1)},{step * 2}\n" for step in range(500)
+    )
+    run, _ = load(tmp_path, wandb, "history.csv")
+    assert "500 rows" in run.meta["notes"][0]
+    keras = "epoch,loss,val_loss\n" + "".join(f"{step},1,{1 / (step + 1)}\n" for step in range(500))
+    assert not load(tmp_path, keras, "log.csv")[0].meta["notes"]
+
+
+def test_a_wandb_chart_holds_a_run_a_column(tmp_path):
+    text = (
+        '"Step","a - eval/loss","a - eval/loss__MIN","a - eval/loss__MAX","b - eval/loss","b -'
+        ' eval/loss__MIN","b - eval/loss__MAX"\n'
+    )
+    text += '"10","0.5","0.5","0.5","0.7","0.7","0.7"\n"20","0.4","0.4","0.4","","",""\n'
+    put(tmp_path / "logs" / "wandb_export.csv", text)
+    runs = {run.id: run for run in read(tmp_path / "logs").runs}
+    assert list(runs) == ["logs/a", "logs/b"]
+    assert curve(runs["logs/a"], "eval/loss") == {10: 0.5, 20: 0.4}
+    assert curve(runs["logs/b"], "eval/loss") == {10: 0.7}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("epoch,step,train_loss\n0,1,0.5\n0,2,0.4\n", "validation_step"),
+        ("epoch,loss\n0,0.5\n1,0.4\n", "validation_data"),
+        ("epoch,train/box_loss\n0,0.5\n1,0.4\n", "val=True"),
+        ("step,loss\n100,0.5\n2000,0.4\n", "every 100 steps"),
+    ],
+)
+def test_without_evals_it_says_what_would_have_logged_them(tmp_path, text, said):
+    run, _ = load(tmp_path, text)
+    assert len(run) == 0
+    assert said in run.meta["hint"]
+
+
+def test_a_header_alone(tmp_path):
+    path = put(tmp_path / "metrics.csv", "epoch,step,val_loss\n")
+    with pytest.raises(InputError, match="no row under it"):
+        FORMAT.load([path], "run")
+
+
+def test_columns_of_the_splits_alone(tmp_path):
+    run, _ = load(tmp_path, "epoch,train,val\n1,1.0,1.1\n2,0.8,0.9\n", "losses.csv")
+    assert curve(run, "val") == {1: 1.1, 2: 0.9}

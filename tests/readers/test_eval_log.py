@@ -1,0 +1,141 @@
+"""What the own format says beyond plain evals: further data sets, checkpoints, segments, the base model."""
+
+import json
+
+import pytest
+
+from replay.errors import InputError
+from replay.readers.formats import eval_log
+
+HEADER = {
+    "format": "replay-eval-log",
+    "version": 1,
+    "run": "r",
+    "modes": {"eval_loss": "min"},
+    "planned_steps": 40,
+}
+
+
+def load(tmp_path, *records, header=HEADER):
+    (tmp_path / "eval_log.jsonl").write_text(
+        "".join(json.dumps(record) + "\n" for record in (header, *records))
+    )
+    loaded = eval_log.FORMAT.load([tmp_path / "eval_log.jsonl"], "r")
+    assert loaded.problems == []
+    (run,) = loaded.runs
+    return run
+
+
+def evaluation(step, loss, **more):
+    return {"kind": "eval", "step": step, "metrics": {"eval_loss": loss}, **more}
+
+
+def checkpoint(step, kept=True):
+    return {"kind": "checkpoint", "step": step, "kept": kept}
+
+
+def test_further_data_sets_of_one_evaluation_are_one_row(tmp_path):
+    run = load(
+        tmp_path,
+        evaluation(5, 1.0, compute={"eval_seconds": 1.0, "tokens": 10}),
+        {
+            "kind": "eval",
+            "step": 5,
+            "continues": True,
+            "metrics": {"test_loss": 2.0},
+            "compute": {"eval_seconds": 3.0, "tokens": 10},
+        },
+        {"kind": "train", "step": 6, "loss": 1.0},
+        evaluation(10, 0.5, compute={"eval_seconds": 1.0, "tokens": 20}),
+    )
+    assert run.steps.tolist() == [5, 10]
+    assert run.columns["eval_seconds"].values.tolist() == [3.0, 1.0]
+    assert run.columns["tokens"].values.tolist() == [10, 20]
+    assert run.columns["test_loss"].values[0] == 2.0
+    assert run.columns["test_loss"].present.tolist() == [True, False]
+
+
+def test_more_of_another_step_is_an_evaluation_of_its_own(tmp_path):
+    run = load(tmp_path, evaluation(5, 1.0), {**evaluation(10, 0.5), "continues": True})
+    assert run.curve("eval_loss", "min").values.tolist() == [1.0, 0.5]
+
+
+def test_only_checkpoints_that_are_kept_count_as_saved(tmp_path):
+    run = load(
+        tmp_path,
+        *(evaluation(5, 1.0, saved=False), checkpoint(5, kept=False)),
+        *(evaluation(10, 0.9, saved=False), checkpoint(10)),
+        evaluation(15, 0.8, saved=False),
+        evaluation(20, 0.7, saved=True),
+    )
+    assert run.columns["saved"].values.tolist() == [0, 1, 0, 1]
+
+
+def test_a_resume_voids_evals_and_checkpoints_after_it(tmp_path):
+    run = load(
+        tmp_path,
+        *(evaluation(5, 1.0, saved=False), checkpoint(5)),
+        *(evaluation(10, 9.0, saved=False), checkpoint(10)),
+        {"kind": "segment", "segment": 1, "resumed_from": 5, "wasted": {"steps": 5, "train_seconds": 2.5}},
+        evaluation(10, 0.5, saved=False),
+        {"kind": "segment", "segment": 2, "resumed_from": 10, "wasted": {"steps": 3, "train_seconds": 1.5}},
+        *(evaluation(15, 0.4, saved=False), checkpoint(15)),
+    )
+    assert run.curve("eval_loss", "min").values.tolist() == [1.0, 0.5, 0.4]
+    assert run.columns["saved"].values.tolist() == [1, 0, 1]
+    assert run.columns["segment"].values.tolist() == [0, 1, 2]
+    assert run.meta["wasted"] == {"steps": 8, "train_seconds": 4.0}
+    assert (
+        "8 steps were trained again after an interruption (4 s); that is not counted as used"
+        in run.meta["notes"]
+    )
+
+
+def test_a_run_begun_again_is_one_run(tmp_path):
+    run = load(
+        tmp_path,
+        evaluation(5, 9.0),
+        {"kind": "segment", "segment": 1, "resumed_from": 0, "wasted": {"steps": 5}},
+        *(evaluation(5, 1.0), evaluation(10, 0.5)),
+    )
+    assert run.curve("eval_loss", "min").values.tolist() == [1.0, 0.5]
+
+
+def test_the_base_model_is_in_the_meta(tmp_path):
+    run = load(
+        tmp_path,
+        {"kind": "reference", "metrics": {"eval_loss": 3.5, "eval_accuracy": None}},
+        evaluation(5, 1.0),
+    )
+    assert run.meta["reference"] == {"eval_loss": 3.5}
+    assert run.steps.tolist() == [5]
+
+
+def test_signals_are_series_of_the_run(tmp_path):
+    run = load(
+        tmp_path,
+        evaluation(5, 1.0, signals={"delta_norm": 0.1, "cosine": None}),
+        evaluation(10, 1.0, signals={"cosine": 0.9}),
+    )
+    assert run.train["signals/delta_norm"].value.tolist() == [0.1]
+    assert run.train["signals/cosine"].step.tolist() == [10]
+    assert run.metrics == ("eval_loss",)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"kind": "eval"},
+        {"kind": "checkpoint"},
+        {"kind": "checkpoint", "step": None},
+        {"kind": "new", "step": 1},
+    ],
+)
+def test_records_that_say_nothing_are_passed_over(record, tmp_path):
+    assert load(tmp_path, record, evaluation(5, 1.0)).steps.tolist() == [5]
+
+
+def test_a_version_that_is_not_known(tmp_path):
+    (tmp_path / "eval_log.jsonl").write_text(json.dumps({**HEADER, "version": 2}) + "\n")
+    with pytest.raises(InputError, match="eval log version 2; this replay reads version 1"):
+        eval_log.FORMAT.load([tmp_path / "eval_log.jsonl"], "r")

@@ -1,0 +1,348 @@
+"""JSON lines as their many writers leave them."""
+
+import json
+import math
+
+import pytest
+
+from replay.errors import InputError
+from replay.readers import sniff
+from replay.readers.formats.jsonl import FORMAT, _seconds
+from tests.readers.columns import curve
+
+
+def put(path, rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = rows if isinstance(rows, str) else "".join(json.dumps(row) + "\n" for row in rows)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def load(tmp_path, rows, name="log.jsonl"):
+    path = put(tmp_path / name, rows)
+    assert sniff(path) is FORMAT
+    (run,), problems = FORMAT.load([path], "run")
+    return run, problems
+
+
+@pytest.mark.parametrize(
+    "key", ["step", "global_step", "iteration", "iter", "current_steps", "Step", "train/global_step"]
+)
+def test_steps_by_any_name(tmp_path, key):
+    run, problems = load(
+        tmp_path, [{key: 10 * step, "loss": 1.0, "val_loss": 1 / step} for step in (1, 2, 3)]
+    )
+    assert not problems
+    assert curve(run, "val_loss") == {10: 1.0, 20: 0.5, 30: 1 / 3}
+    assert set(run.train) == {"loss"}
+    assert "train_loss" in run.columns
+
+
+def test_epochs_alone(tmp_path):
+    run, _ = load(
+        tmp_path,
+        [
+            {"epoch": epoch, "train_loss": 1.0, "test_loss": 1 / (epoch + 1), "test_acc1": 50 + epoch}
+            for epoch in range(3)
+        ],
+        "log.txt",
+    )
+    assert curve(run, "test_loss") == {1: 1.0, 2: 0.5, 3: 1 / 3}
+    assert run.meta["step_unit"] == "epoch"
+    run, _ = load(tmp_path, [{"epoch": epoch, "test_loss": 1 / epoch} for epoch in (1, 2, 3)])
+    assert run.steps.tolist() == [1, 2, 3]
+
+
+def test_evals_of_their_own_row_and_their_time(tmp_path):
+    rows = []
+    for step in (10, 20):
+        rows += [{"step": step, "epoch": step / 20, "loss": 1.0, "num_input_tokens_seen": 100 * step}]
+        rows += [
+            {"step": step, "epoch": step / 20, "eval_a_loss": 0.5, "eval_a_runtime": 2.0},
+            {"step": step, "eval_b_loss": 0.4, "eval_b_runtime": 1.0},
+        ]
+    rows.append({"step": 20, "train_runtime": 60.0, "total_flos": 1e9, "train_loss": 1.0})
+    run, _ = load(tmp_path, rows)
+    assert run.metrics == ("eval_a_loss", "eval_b_loss")
+    assert run.columns["eval_seconds"].values.tolist() == [3.0, 3.0]
+    assert run.columns["tokens"].values.tolist() == [1000, 2000]
+    assert run.columns["epoch"].values.tolist() == [0.5, 1.0]
+    assert run.meta["train_runtime"] == 60.0
+    assert "train_loss" not in run.train
+
+
+def test_llama_factory(tmp_path):
+    rows = [
+        {
+            "current_steps": 5,
+            "total_steps": 20,
+            "loss": 2.0,
+            "lr": 1e-4,
+            "epoch": 0.1,
+            "percentage": 25.0,
+            "elapsed_time": "0:01:00",
+            "remaining_time": "0:03:00",
+        },
+        {
+            "current_steps": 10,
+            "total_steps": 20,
+            "eval_loss": 1.5,
+            "epoch": 0.2,
+            "percentage": 50.0,
+            "elapsed_time": "0:02:05",
+            "remaining_time": "0:02:00",
+        },
+        {
+            "current_steps": 15,
+            "total_steps": 20,
+            "loss": 1.0,
+            "lr": 5e-5,
+            "epoch": 0.3,
+            "percentage": 75.0,
+            "elapsed_time": "0:03:00",
+            "remaining_time": "0:01:00",
+        },
+        {
+            "current_steps": 20,
+            "total_steps": 20,
+            "eval_loss": 1.2,
+            "epoch": 0.4,
+            "percentage": 100.0,
+            "elapsed_time": "0:04:00",
+            "remaining_time": "0:00:00",
+        },
+        {
+            "current_steps": 20,
+            "total_steps": 20,
+            "loss": None,
+            "epoch": 0.4,
+            "percentage": 100.0,
+            "elapsed_time": "0:05:00",
+            "remaining_time": "0:00:00",
+        },
+    ]
+    run, problems = load(tmp_path, rows, "trainer_log.jsonl")
+    assert not problems
+    assert curve(run, "eval_loss") == {10: 1.5, 20: 1.2}
+    assert run.meta["planned_steps"] == 20
+    assert run.columns["wall_seconds"].values.tolist() == [125.0, 240.0]
+    assert set(run.train) == {"loss", "lr"}
+    run, _ = load(tmp_path, rows[:1] + rows[2:3], "trainer_log.jsonl")
+    assert "val_size" in run.meta["hint"]
+
+
+def test_ms_swift(tmp_path):
+    rows = [
+        {
+            "loss": 2.0,
+            "grad_norm": 1.0,
+            "learning_rate": 1e-4,
+            "epoch": 0.1,
+            "global_step/max_steps": "10/40",
+            "elapsed_time": "51s",
+            "memory(GiB)": 16.0,
+        },
+        {
+            "eval_loss": 0.9,
+            "eval_runtime": 5.0,
+            "eval_steps_per_second": 2.0,
+            "epoch": 0.1,
+            "global_step/max_steps": "10/40",
+            "elapsed_time": "1m 42s",
+        },
+        {
+            "eval_loss": 0.8,
+            "eval_runtime": 6.0,
+            "epoch": 0.2,
+            "global_step/max_steps": "20/40",
+            "elapsed_time": "1h 2m 3s",
+        },
+        {"train_runtime": 500.0, "train_loss": 1.0, "global_step/max_steps": "40/40"},
+        {"best_metric": 0.8, "global_step": 40, "log_history": [{"eval_loss": 0.7, "step": 10}]},
+    ]
+    run, problems = load(tmp_path, rows, "logging.jsonl")
+    assert not problems
+    assert curve(run, "eval_loss") == {10: 0.9, 20: 0.8}
+    assert run.columns["eval_seconds"].values.tolist() == [5.0, 6.0]
+    assert run.meta["planned_steps"] == 40
+    assert run.meta["train_runtime"] == 500.0
+
+
+def test_mmengine_puts_the_epoch_into_the_step_of_an_eval(tmp_path):
+    rows = []
+    for epoch in (1, 2, 3):
+        rows += [
+            {
+                "lr": 0.1,
+                "loss": 1.0,
+                "time": 0.2,
+                "data_time": 0.1,
+                "epoch": epoch,
+                "iter": 50 * epoch - 25 * back,
+                "memory": 9,
+                "step": 50 * epoch - 25 * back,
+            }
+            for back in (1, 0)
+        ]
+        rows.append({"accuracy/top1": 30.0 + epoch, "data_time": 0.1, "time": 0.1, "step": epoch})
+    run, _ = load(tmp_path, rows, "scalars.json")
+    assert curve(run, "accuracy/top1") == {50: 31.0, 100: 32.0, 150: 33.0}
+    assert run.columns["epoch"].values.tolist() == [1, 2, 3]
+    assert set(run.train) == {"lr", "loss"}
+
+
+def test_mmcv_counts_iterations_anew_in_each_epoch(tmp_path):
+    rows = [{"env_info": "many lines", "config": "x = 1"}]
+    for epoch in (1, 2, 3):
+        rows += [
+            {"mode": "train", "epoch": epoch, "iter": batch, "lr": 0.1, "loss": 1.0} for batch in (50, 100)
+        ]
+        rows.append({"mode": "val", "epoch": epoch, "iter": 4952, "lr": 0.1, "bbox_mAP": epoch / 10})
+    run, _ = load(tmp_path, rows, "20230101.log.json")
+    assert curve(run, "val/bbox_mAP") == {1: 0.1, 2: 0.2, 3: 0.3}
+    assert run.train["loss"].step.tolist() == [0.5, 1, 1.5, 2, 2.5, 3]
+    assert run.meta["step_unit"] == "epoch"
+
+
+def test_a_split_in_a_field_of_its_own(tmp_path):
+    rows = [
+        {"split": split, "step": step, "loss": 1.0 / step + (split == "valid")}
+        for step in (1, 2)
+        for split in ("train", "valid")
+    ]
+    run, _ = load(tmp_path, rows)
+    assert curve(run, "valid/loss") == {1: 2.0, 2: 1.5}
+    assert set(run.train) == {"loss"}
+
+
+def test_detectron2(tmp_path):
+    rows = [
+        {"iteration": 20 * step - 1, "total_loss": 1.0, "lr": 0.01, "eta_seconds": 9.0, "time": 0.5}
+        for step in (1, 2, 3)
+    ]
+    rows[1] |= {"bbox/AP": 0.1, "bbox/AP50": 0.2}
+    rows[2] |= {"bbox/AP": 0.2, "bbox/AP50": 0.3}
+    run, _ = load(tmp_path, rows, "metrics.json")
+    assert set(run.metrics) == {"bbox/AP", "bbox/AP50"}
+    assert curve(run, "bbox/AP") == {39: 0.1, 59: 0.2}
+    run, _ = load(
+        tmp_path, [{"iteration": 19, "total_loss": 1.0}, {"iteration": 39, "total_loss": 0.9}], "metrics.json"
+    )
+    assert "EVAL_PERIOD" in run.meta["hint"]
+
+
+def test_nested_objects_and_lists(tmp_path):
+    rows = [
+        {
+            "step": step,
+            "val": {"loss": 0.5, "by": {"acc": 0.25}},
+            "test_coco": [0.1, 0.2],
+            "test_long": list(range(99)),
+            "text": "x",
+        }
+        for step in (1, 2)
+    ]
+    run, _ = load(tmp_path, rows)
+    assert run.metrics == ("val/loss", "val/by/acc", "test_coco/0", "test_coco/1")
+
+
+def test_nan_and_infinity(tmp_path):
+    run, problems = load(
+        tmp_path,
+        '{"step": 1, "val_loss": NaN}\n{"step": 2, "val_loss": -Infinity}\n{"step": 3, "val_loss":'
+        ' "nan"}\n{"step": 4, "val_loss": null}\n',
+    )
+    assert not problems
+    values = run.columns["val_loss"].values
+    assert math.isnan(values[0])
+    assert values[1] == -math.inf
+    assert math.isnan(values[2])
+    assert len(run) == 3
+
+
+def test_lines_that_are_no_rows_are_counted(tmp_path):
+    text = (
+        '{"step": 1, "val_loss": 0.5}\nWARNING: something\n[1, 2]\n\n{"message": "hello"}\n{"step": 2,'
+        ' "val_loss": 0.4}\n'
+    )
+    run, (problem,) = load(tmp_path, text)
+    assert curve(run, "val_loss") == {1: 0.5, 2: 0.4}
+    assert problem.endswith("2 of 6 lines are no JSON object; they are left out")
+
+
+def test_a_last_line_that_is_cut_off(tmp_path):
+    run, (problem,) = load(
+        tmp_path, '{"step": 1, "val_loss": 0.5}\n{"step": 2, "val_loss": 0.4}\n{"step": 3, "val_lo'
+    )
+    assert len(run) == 2
+    assert problem.endswith("its last line (3) is cut off; it is left out")
+
+
+def test_two_processes_that_write_every_row(tmp_path):
+    rows = [
+        {"step": 10 * step, "loss": 1 / step + 0.001 * process, "val_loss": step / 7 + process}
+        for step in range(1, 9)
+        for process in (0, 1)
+    ]
+    run, _ = load(tmp_path, rows)
+    assert curve(run, "val_loss") == {10 * step: step / 7 for step in range(1, 9)}
+
+
+def test_a_row_without_step_belongs_to_the_row_before(tmp_path):
+    run, _ = load(
+        tmp_path,
+        [
+            {"step": 10, "loss": 1.0},
+            {"val_loss": 0.5, "epoch": 1},
+            {"step": 20, "loss": 0.9},
+            {"val_loss": 0.4, "epoch": 2},
+        ],
+    )
+    assert curve(run, "val_loss") == {10: 0.5, 20: 0.4}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"prompt": "a", "answer": "b"}\n',
+        '{"id": 1, "label": 0, "text": "x"}\n',
+        '{"step": 1, "token": 53}\n',
+        '{\n  "step": 1,\n  "val_loss": 2\n}\n',
+        "[1, 2]\n",
+        "{}\n",
+        "",
+        "text\n",
+        '{"epochs": 3, "val_loss": 1}\n',
+        '{"step": 1, "val_loss": 0.5}',
+        '{"format": "other", "version": 2, "step": 1, "val_loss": 1}\n',
+        '{"step": 1, "response": "loss"}\n',
+    ],
+)
+def test_other_files_are_not_taken_for_logs(tmp_path, text):
+    assert sniff(put(tmp_path / "data.jsonl", text)) is not FORMAT
+
+
+@pytest.mark.parametrize("text", ['{"step": null, "val_loss": 1}\n', '{"a": 1}\n', "\n"])
+def test_without_a_step_there_is_nothing_to_read(tmp_path, text):
+    with pytest.raises(InputError):
+        FORMAT.load([put(tmp_path / "x.jsonl", text)], "run")
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("0:32:48", 1968),
+        ("1 day, 0:08:23", 86903),
+        ("2 days, 1:00:00", 176400),
+        ("6s", 6),
+        ("1m 42s", 102),
+        ("1h 2m 3s", 3723),
+        ("5:30", 330),
+        ("3d 4h", 273600),
+        ("", None),
+        ("soon", None),
+        (5, None),
+    ],
+)
+def test_durations(text, seconds):
+    assert _seconds(text) == seconds

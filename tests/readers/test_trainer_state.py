@@ -1,0 +1,343 @@
+"""trainer_state.json of every age and in every state of repair."""
+
+import json
+import math
+
+import pytest
+
+from replay.errors import InputError
+from replay.readers.formats.trainer_state import FORMAT
+
+EVALS = [1.0, 0.8, 0.7, 0.75, 0.72, 0.74]
+
+
+def history(values=EVALS, every=10, name="eval_loss"):
+    rows = []
+    for number, value in enumerate(values, 1):
+        rows.append(
+            {
+                "step": every * number,
+                "epoch": number / 2,
+                "loss": 2.0 / number,
+                "learning_rate": 1e-3,
+                "grad_norm": 0.5,
+            }
+        )
+        rows.append(
+            {
+                "step": every * number,
+                "epoch": number / 2,
+                name: value,
+                "eval_runtime": 3.0,
+                "eval_samples_per_second": 9.0,
+                "eval_steps_per_second": 1.0,
+            }
+        )
+    return rows
+
+
+def state(rows=None, **fields):
+    rows = history() if rows is None else rows
+    return {
+        "global_step": 60,
+        "max_steps": 100,
+        "num_train_epochs": 5,
+        "epoch": 3.0,
+        "log_history": rows,
+        **fields,
+    }
+
+
+def load(folder, content, name="trainer_state.json"):
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(
+        content if isinstance(content, str) else json.dumps(content, indent=2, sort_keys=True),
+        encoding="utf-8",
+    )
+    loaded = FORMAT.load([path], "run")
+    assert len(loaded.runs) == 1
+    return loaded.runs[0], loaded.problems
+
+
+def values(run, name):
+    column = run.columns[name]
+    return [
+        value if here else None for value, here in zip(column.values.tolist(), column.present, strict=True)
+    ]
+
+
+def test_what_transformers_writes(tmp_path):
+    callback = pytest.importorskip("transformers.trainer_callback")
+    written = callback.TrainerState(
+        epoch=3.0,
+        global_step=60,
+        max_steps=100,
+        num_train_epochs=5,
+        log_history=history([*EVALS[:-1], math.nan]),
+        best_metric=0.7,
+        best_global_step=30,
+        save_steps=20,
+        eval_steps=10,
+        total_flos=1e12,
+        train_batch_size=8,
+        num_input_tokens_seen=6000,
+    )
+    written.save_to_json(str(tmp_path / "trainer_state.json"))
+    (run,), problems = FORMAT.load([tmp_path / "trainer_state.json"], "run")
+    assert not problems
+    assert values(run, "eval_loss")[:5] == EVALS[:5]
+    assert math.isnan(run.columns["eval_loss"].values[5])
+    assert run.columns["eval_loss"].present.all()
+    assert run.meta["planned_steps"] == 100
+    assert run.meta["planned_epochs"] == 5
+    assert run.meta["trained_steps"] == 60
+    assert run.meta["total_flos"] == 1e12
+    assert run.meta["trained_tokens"] == 6000
+    assert run.meta["hyperparameters"]["train_batch_size"] == 8
+
+
+def test_columns_and_companions(tmp_path):
+    run, problems = load(tmp_path, state())
+    assert not problems
+    assert run.metrics == ("eval_loss",)
+    assert run.steps.tolist() == [10, 20, 30, 40, 50, 60]
+    assert values(run, "eval_seconds") == [3.0] * 6
+    assert values(run, "train_loss") == [2.0, 1.0, 2 / 3, 0.5, 0.4, 1 / 3]
+    assert values(run, "epoch") == [0.5, 1.0, 1.5, 2.0, 2.5, 3.0]
+    assert set(run.train) == {"loss", "learning_rate", "grad_norm"}
+
+
+def test_the_words_nan_and_infinity(tmp_path):
+    rows = '{"step": 1, "eval_loss": NaN}, {"step": 2, "eval_loss": -Infinity}, {"step": 3, "eval_loss": 0.5}'
+    run, problems = load(tmp_path, f'{{"global_step": 3, "log_history": [{rows}]}}')
+    assert not problems
+    found = values(run, "eval_loss")
+    assert math.isnan(found[0])
+    assert found[1:] == [-math.inf, 0.5]
+
+
+def test_several_eval_sets_at_one_step(tmp_path):
+    rows = []
+    for step in (10, 20):
+        rows += [{"step": step, "loss": 1.0}]
+        rows += [
+            {
+                "step": step,
+                f"eval_{name}_loss": step / 7,
+                f"eval_{name}_runtime": 2.0,
+                f"eval_{name}_samples_per_second": 1.0,
+            }
+            for name in ("math", "code")
+        ]
+    run, _ = load(tmp_path, state(rows))
+    assert set(run.metrics) == {"eval_math_loss", "eval_code_loss"}
+    assert values(run, "eval_seconds") == [4.0, 4.0]
+    assert run.columns["eval_math_loss"].present.all()
+
+
+def test_test_metrics_are_held_out_and_may_be_rare(tmp_path):
+    rows = [*history(), {"step": 60, "epoch": 3.0, "test_loss": 0.9, "test_runtime": 1.0}]
+    run, _ = load(tmp_path, state(rows))
+    assert values(run, "test_loss") == [None] * 5 + [0.9]
+
+
+def test_the_best_checkpoint_evaluated_once_more_does_not_replace_the_last_eval(tmp_path):
+    rows = [
+        *history(),
+        {"step": 60, "epoch": 3.0, "train_runtime": 99.5, "total_flos": 5e11, "train_loss": 0.8},
+    ]
+    rows.append({"step": 60, "epoch": 3.0, "eval_loss": 0.7, "eval_runtime": 3.0})
+    run, _ = load(tmp_path, state(rows))
+    assert values(run, "eval_loss") == EVALS
+    assert values(run, "eval_seconds")[-1] == 3.0
+    assert run.meta["train_runtime"] == 99.5
+    assert run.meta["total_flos"] == 5e11
+    assert "train_loss" not in run.train
+    assert any("logged again" in note for note in run.meta["notes"])
+
+
+def test_an_eval_before_the_training_is_kept(tmp_path):
+    run, _ = load(tmp_path, state([{"step": 0, "epoch": 0, "eval_loss": 2.0}, *history()]))
+    assert run.steps[0] == 0
+    assert values(run, "eval_loss")[0] == 2.0
+
+
+def test_tokens(tmp_path):
+    rows = [{**row, "num_input_tokens_seen": 100 * row["step"]} for row in history()]
+    run, _ = load(tmp_path, state(rows))
+    assert values(run, "tokens") == [100.0 * step for step in run.steps]
+    rows = [
+        {**row, ("eval_num_tokens" if "eval_loss" in row else "num_tokens"): 7.0 * row["step"]}
+        for row in history()
+    ]
+    run, _ = load(tmp_path, state(rows))
+    assert values(run, "tokens") == [7.0 * step for step in run.steps]
+    assert run.metrics == ("eval_loss",)
+
+
+def test_old_files_without_steps_in_rows_are_placed_by_their_epoch(tmp_path):
+    rows = [{name: item for name, item in row.items() if name != "step"} for row in history()]
+    run, _ = load(tmp_path, state(rows))
+    assert run.steps.tolist() == [10, 20, 30, 40, 50, 60]
+
+
+def test_a_data_set_without_length_has_no_planned_epochs(tmp_path):
+    run, _ = load(tmp_path, state(num_train_epochs=9223372036854775807))
+    assert "planned_epochs" not in run.meta
+    assert "num_train_epochs" not in run.meta.get("hyperparameters", {})
+
+
+@pytest.mark.parametrize(
+    ("name", "series", "best", "mode"),
+    [("eval_loss", EVALS, 0.7, "min"), ("eval_f1", [0.1, 0.5, 0.3, 0.2, 0.2, 0.2], 0.5, "max")],
+)
+def test_monitor_and_mode_follow_from_the_best_metric(tmp_path, name, series, best, mode):
+    run, _ = load(tmp_path, state(history(series, name=name), best_metric=best))
+    assert run.meta["monitor"] == name
+    assert run.meta["modes"] == {name: mode}
+
+
+def test_of_two_metrics_the_one_that_had_the_best_value_at_that_step(tmp_path):
+    rows = [{**row, "eval_wer": 12.5 - 0.1 * row["step"]} if "eval_loss" in row else row for row in history()]
+    run, _ = load(tmp_path, state(rows, best_metric=6.5, best_global_step=60))
+    assert run.meta["monitor"] == "eval_wer"
+    assert run.meta["modes"] == {"eval_wer": "min"}
+
+
+@pytest.mark.parametrize("best", [0.3, None, "NaN", float("nan")])
+def test_a_best_metric_that_no_eval_has_states_nothing(tmp_path, best):
+    run, _ = load(tmp_path, state(best_metric=best))
+    assert "monitor" not in run.meta
+    assert "modes" not in run.meta
+
+
+def test_a_flat_metric_states_no_mode(tmp_path):
+    run, _ = load(tmp_path, state(history([0.5] * 6), best_metric=0.5))
+    assert run.meta["monitor"] == "eval_loss"
+    assert "modes" not in run.meta
+
+
+def early(counter, patience=3, stopping=False):
+    return {
+        "EarlyStoppingCallback": {
+            "args": {"early_stopping_patience": patience, "early_stopping_threshold": 0.0},
+            "attributes": {"early_stopping_patience_counter": counter},
+        },
+        "TrainerControl": {"args": {"should_training_stop": stopping}, "attributes": {}},
+    }
+
+
+def test_what_stopped_it(tmp_path):
+    def stopped(**fields):
+        return load(tmp_path, state(**fields))[0].meta.get("stopped_by")
+
+    assert stopped(stateful_callbacks=early(3)) == "EarlyStoppingCallback (patience 3)"
+    assert stopped(stateful_callbacks=early(1)) is None
+    assert (
+        stopped(stateful_callbacks=early(1, stopping=True)) == "EarlyStoppingCallback (patience 3)"
+    )  # the counter was saved before it was updated
+    assert stopped(stateful_callbacks=early(3), global_step=100) is None  # it came to its end
+    assert (
+        stopped(stateful_callbacks={"TrainerControl": {"args": {"should_training_stop": True}}})
+        == "a callback (should_training_stop)"
+    )
+    assert (
+        stopped(stateful_callbacks={"EarlyStoppingCallback": [early(4)["EarlyStoppingCallback"]]})
+        == "EarlyStoppingCallback (patience 3)"
+    )
+    assert stopped(stateful_callbacks="nonsense") is None
+
+
+def test_which_evals_were_saved(tmp_path):
+    def saved(folder, **fields):
+        run, _ = load(tmp_path / folder, state(**{"save_steps": 20, "eval_steps": 10, **fields}))
+        return values(run, "saved") if "saved" in run.columns else None
+
+    assert saved("checkpoint-60") == [0, 1, 0, 1, 0, 1]
+    assert saved("out") == [0, 1, 0, 1, 0, 1]
+    assert saved("checkpoint-57", global_step=60) is None  # another strategy than save_steps wrote this one
+    assert saved("out", eval_steps=500, save_steps=500) is None  # the defaults, where evals come by epoch
+    assert saved("out", eval_steps=None, save_steps=20, best_model_checkpoint="x\\checkpoint-40\\") == [
+        0,
+        1,
+        0,
+        1,
+        0,
+        1,
+    ]
+    assert saved("out", save_steps=0.2) == [0, 1, 0, 1, 0, 1]  # a share of max_steps
+    assert saved("out", save_steps=None) is None
+
+
+@pytest.mark.parametrize(
+    "rows", [[{"step": 10, "loss": 1.0}, {"step": 20, "loss": 0.9}], [{"step": 100, "loss": 1.0}]]
+)
+def test_without_evals_it_says_what_would_have_logged_them(tmp_path, rows):
+    run, problems = load(tmp_path, state(rows))
+    assert not problems
+    assert len(run) == 0
+    assert run.meta["hint"].startswith("set eval_strategy='steps', eval_steps=")
+
+
+def test_rows_that_are_odd_are_passed_over(tmp_path):
+    rows = [
+        None,
+        3,
+        {},
+        {"step": None, "eval_loss": 1.0, "epoch": None},
+        {"step": 10, "eval_loss": None, "eval_f1": "0.5"},
+        *history(),
+    ]
+    run, _ = load(tmp_path, state(rows))
+    assert values(run, "eval_loss") == EVALS
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_file_that_is_cut_off_keeps_its_good_entries(tmp_path, indent):
+    text = json.dumps(state(best_metric=0.7), indent=indent, sort_keys=True)
+    run, (problem,) = load(tmp_path, text[: text.index('"eval_loss": 0.75')])
+    assert values(run, "eval_loss") == EVALS[:3]
+    assert "cut off at character" in problem
+    assert "7 entries before are kept" in problem
+    assert run.meta["monitor"] == "eval_loss"
+
+
+def test_python_text_in_the_middle_is_named(tmp_path):
+    text = json.dumps(state(), indent=2).replace("0.75", "np.float32(0.75)")
+    run, (problem,) = load(tmp_path, text)
+    assert values(run, "eval_loss") == EVALS[:3]
+    assert "np.float32(" in problem
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "cut off"),
+        ("{", "cut off"),
+        ('{"log_history": [', "cut off"),
+        ("[]", "a JSON list instead"),
+        ("{}", "no log_history"),
+        ('{"log_history": 3}', "no log_history"),
+        ('{"log_history": []}', "nothing was logged"),
+        ('{"log_history": [{"step": 1}]}', "nothing was logged"),
+        ("[" * 100000, ""),
+        ("hello", ""),
+    ],
+)
+def test_files_without_anything_usable_say_why(tmp_path, content, said):
+    with pytest.raises(InputError) as caught:
+        load(tmp_path, content)
+    assert str(tmp_path) in str(caught.value)
+    assert said in str(caught.value)
+
+
+def test_recognised_by_content_only(tmp_path):
+    head = json.dumps(state(), indent=2).encode()
+    assert FORMAT.sniff(tmp_path / "anything.txt", head)
+    assert FORMAT.sniff(tmp_path / "anything.txt", json.dumps(state()).encode())
+    assert FORMAT.sniff(tmp_path / "trainer_state.json", b'{"best_m')
+    assert not FORMAT.sniff(tmp_path / "trainer_state.json", b"not JSON")
+    assert not FORMAT.sniff(tmp_path / "other.json", b'{"global_step": 3}')
+    swift = b'{"loss": 1.0, "global_step/max_steps": "1/9"}\n{"log_history": [], "global_step": 9}\n'
+    assert not FORMAT.sniff(tmp_path / "logging.jsonl", swift)

@@ -1,0 +1,460 @@
+"""The choice with its lines and its verdict, on runs of which the answer is known."""
+
+import math
+
+import numpy as np
+import pytest
+
+from replay import Run
+from replay.engine.simulation import Setup, parsed, replay_in
+from replay.errors import InputError, Undecidable
+from replay.search.choice import BREAKS, NO_BETTER, NONE_KEEPS, TOO_FEW, USE, choose, choose_in
+from replay.search.tolerance import parse_limit
+from replay.stats.budgets import FixedBudgets
+from replay.stats.groups import groups_of
+from replay.stats.optimism import corrected_regret
+from tests.stats.populations import population
+
+FIVE = parse_limit(max_lost="5%")
+NONE = parse_limit(max_lost="0%")
+ANY = parse_limit(max_lost="100%")
+PATIENCES = [f"patience={wait}" for wait in (1, 2, 3, 5, 8)]
+
+
+def run(id, *values, group=None, **columns):
+    return Run(
+        id,
+        {"step": range(1, len(values) + 1), "eval_loss": values, **columns},
+        {} if group is None else {"group": group},
+    )
+
+
+def falling_to(id, turn, evals=50, noise=0.0, seed=0, group=None):
+    """A loss that falls in a straight line up to an eval, and rises as fast from there."""
+    at = np.arange(evals)
+    return run(
+        id,
+        *(np.abs(at - turn) / turn + noise * np.random.default_rng([seed, turn]).standard_normal(evals)),
+        group=group,
+    )
+
+
+TURNS = [3, 5, 8, 12, 18, 25, 33, 40, 4, 10]
+
+
+def apart(count=20, noise=0.0):
+    """Runs that turn at very different times, which patience finds and a fixed budget cannot."""
+    return [falling_to(f"r{number}", TURNS[number % 10], noise=noise, seed=number) for number in range(count)]
+
+
+def test_a_policy_that_finds_each_runs_turn_is_to_be_used():
+    found = choose(apart(), PATIENCES, FIVE)
+    assert found.verdict == USE
+    assert found.policy.spec() == "patience=1"
+    assert found.stable == [(20, 20)]
+    line = found.held_out[0]
+    assert line.name == "held out by run"
+    assert line.summary["lost_mean"] == found.in_sample.summary["lost_mean"] == 0
+    assert line.summary["saved_mean"] == pytest.approx(1 - (np.mean(TURNS) + 2) / 50)
+    assert (line.kept, line.judged) == (20, 20)
+    mean, high = line.beyond_shorter
+    assert mean == pytest.approx(-line.summary["budget_lost"])
+    assert mean < high < 0
+
+
+def test_of_runs_that_are_all_alike_no_policy_is_better_than_a_shorter_run():
+    found = choose([falling_to(f"r{number}", 10) for number in range(12)], PATIENCES, FIVE)
+    assert found.verdict == NO_BETTER
+    assert found.policy.spec() == "patience=1"
+    assert found.held_out[0].beyond_shorter == (0, 0)
+    assert found.held_out[0].summary["budget_lost"] == 0
+
+
+def test_a_limit_that_is_kept_by_luck_breaks_on_the_runs_that_did_not_choose():
+    """The shortest budget that reaches every best: without the run that turns last it is one that cuts this
+    run short."""
+    runs = [falling_to(f"r{turn}", turn, evals=30) for turn in range(5, 15)]
+    found = choose(runs, [f"budget={steps}" for steps in range(2, 31)], NONE, confidence=0.5)
+    assert found.policy.spec() == "budget=15"
+    assert found.in_sample.summary["lost_mean"] == 0
+    assert found.in_sample.kept == found.in_sample.judged == 10
+    assert [row["policy"] for row in found.rows] == ["budget=15"] * 9 + ["budget=14"]
+    assert found.stable == [(9, 10)]
+    line = found.held_out[0]
+    assert line.summary["lost_mean"] == pytest.approx(1 / 14 / 10)
+    assert (line.kept, line.judged) == (9, 10)
+    assert found.verdict == BREAKS
+
+
+def test_no_policy_keeps_the_limit():
+    runs = [falling_to(f"r{number}", 25, evals=30) for number in range(10)]
+    found = choose(runs, ["budget=5", "budget=3"], FIVE)
+    assert found.verdict == NONE_KEEPS
+    assert found.policy is None
+    assert found.choosing.least.spec() == "budget=5"
+    assert found.choosing.loss_of(found.choosing.least)[0] == pytest.approx(21 / 25)
+    # nothing to score but training to the end
+    for line in (found.in_sample, *found.held_out):
+        assert (line.summary["saved_mean"], line.summary["lost_mean"], line.kept, line.judged) == (
+            0,
+            0,
+            10,
+            10,
+        )
+        assert line.beyond_shorter[0] == 0
+    assert {row["policy"] for row in found.rows} == {"never"}
+    assert found.stable == [(10, 10)]
+    saves_nothing = choose(runs, ["never", "patience=20"], FIVE)
+    assert (saves_nothing.verdict, saves_nothing.choosing.least) == (NONE_KEEPS, None)
+
+
+def test_three_runs_or_few_evals_are_too_few_whatever_they_show():
+    assert choose(apart(3), PATIENCES, FIVE).verdict == TOO_FEW
+    assert choose(apart(7), PATIENCES, FIVE).verdict == TOO_FEW
+    assert (
+        choose([run(f"r{number}", 1.0, 0.5, 0.6, 0.7) for number in range(20)], ["patience=1"], FIVE).verdict
+        == TOO_FEW
+    )
+    assert (
+        choose(
+            [run(f"r{number}", 1.0, 0.5, 0.6, 0.7, 0.8) for number in range(20)], ["patience=1"], FIVE
+        ).verdict
+        == NO_BETTER
+    )
+    assert (
+        choose([falling_to("a", 5), falling_to("b", 9), falling_to("c", 20)], ["budget=2"], FIVE).verdict
+        == TOO_FEW
+    )
+
+
+def test_a_limit_that_is_kept_on_average_but_not_with_confidence_is_too_few():
+    runs = [falling_to(f"r{number}", 10, evals=30) for number in range(9)]
+    runs.append(run("late", *np.abs(np.arange(29) - 10) / 10, -0.3))
+    found = choose(runs, ["patience=1"], FIVE)
+    assert found.policy is None
+    mean, bound = found.choosing.loss_of(found.choosing.least)
+    assert mean == pytest.approx(0.3 / 1.3 / 10)
+    assert mean < FIVE.value < bound
+    assert found.verdict == TOO_FEW
+    assert choose(runs, ["patience=1"], FIVE, confidence=0.5).policy.spec() == "patience=1"
+
+
+def test_better_than_a_shorter_run_on_average_but_not_with_confidence_is_too_few():
+    runs = [falling_to(f"r{number}", 10 if number < 9 else 30) for number in range(10)]
+    found = choose(runs, ["patience=1"], FIVE)
+    mean, high = found.held_out[0].beyond_shorter
+    assert mean < 0 <= high
+    assert found.verdict == TOO_FEW
+
+
+@pytest.fixture(scope="module")
+def noisy():
+    """24 runs of six groups, of which a choice differs by fold."""
+    members = np.repeat(np.arange(6), 4)
+    runs = population(11, 24, members).runs()
+    policies = [f"patience={wait},min_delta={delta}" for wait in (1, 2, 3, 5, 8) for delta in (0, 0.02)]
+    return runs, policies, choose(runs, policies, parse_limit(max_lost="2%"), confidence=0.6)
+
+
+def test_held_out_rows_are_those_of_the_policy_that_was_chosen_without_the_run(noisy):
+    runs, _, found = noisy
+    assert len({row["policy"] for row in found.rows}) > 1, "else there is nothing to mix up"
+    assert (
+        [row["run"] for row in found.rows]
+        == [made.id for made in runs]
+        == [made.id for made in found.simulation.runs]
+    )
+    for place, (made, row) in enumerate(zip(runs, found.rows, strict=True)):
+        policy = found.choosing.held_out[0].policy(place)
+        assert row["policy"] == ("never" if policy is None else policy.spec())
+        alone = replay_in(Setup([made], parsed([row["policy"]])), parsed([row["policy"]])).rows()[0]
+        assert row == alone
+
+
+def test_lines_summarise_the_outcomes_that_they_are_of(noisy):
+    runs, _, found = noisy
+    assert [line.name for line in found.held_out] == ["held out by run", "held out by group"]
+    assert found.in_sample.name == "in sample"
+    picks = [
+        [found.policy] * len(runs),
+        *([one.policy(place) for place in range(len(runs))] for one in found.choosing.held_out),
+    ]
+    for line, chosen in zip([found.in_sample, *found.held_out], picks, strict=True):
+        rows = [
+            replay_in(Setup([made], parsed(["never"])), [policy] if policy else parsed(["never"])).rows()[0]
+            for made, policy in zip(runs, chosen, strict=True)
+        ]
+        lost, saved = np.array([row["lost"] for row in rows]), np.array([row["saved"] for row in rows])
+        assert line.summary["runs"] == line.judged == len(runs)
+        assert line.summary["saved_mean"] == pytest.approx(saved.mean())
+        assert line.summary["lost_mean"] == pytest.approx(lost.mean())
+        assert line.summary["lost_worst"] == pytest.approx(lost.max())
+        assert line.summary["stopped"] == sum(row["stopped_eval"] is not None for row in rows)
+        assert line.summary["censored"] == sum(row["censored"] for row in rows)
+        assert line.summary["within_noise"] == sum(row["regret"] <= row["noise"] for row in rows)
+        assert line.kept == (lost <= 0.02).sum()
+        assert line.summary["lost_low"] <= lost.mean() <= line.summary["lost_high"]
+        shorter = FixedBudgets(list(found.simulation.profiles.values())).matching(float(saved.mean()))
+        assert line.summary["budget_lost"] == pytest.approx(shorter.lost)
+        assert line.beyond_shorter[0] == pytest.approx((lost - shorter.lost_by_run).mean())
+        assert line.beyond_shorter[1] > line.beyond_shorter[0]
+    assert found.limit is found.choosing.limit
+    assert 0 < found.held_out[0].kept < len(runs)
+
+
+def test_the_bound_of_what_is_lost_beyond_a_shorter_run_is_one_sided(noisy):
+    """At 97.5 % that is the upper end of the two-sided interval at 95 %; at 50 % the mean."""
+    from replay.stats.intervals import interval
+
+    runs, policies, _ = noisy
+    for confidence in (0.5, 0.975):
+        found = choose(runs, policies, ANY, confidence=confidence)
+        rows = replay_in(Setup(runs, [found.policy]), [found.policy]).rows()
+        shorter = FixedBudgets(list(found.simulation.profiles.values())).matching(
+            float(np.mean([row["saved"] for row in rows]))
+        )
+        beyond = np.array([row["lost"] for row in rows]) - shorter.lost_by_run
+        level = 2 * confidence - 1
+        _, high = interval(beyond, groups_of(runs), level or 1e-9, within=(-1.0, 1.0))
+        assert found.in_sample.beyond_shorter[1] == pytest.approx(high)
+
+
+def test_groups_make_a_second_line_where_logs_state_them_and_the_only_one_where_they_are_asked_for(noisy):
+    runs, policies, _ = noisy
+    limit = parse_limit(max_lost="2%")
+    asked = choose(runs, policies, limit, confidence=0.6, group="group")
+    assert [line.name for line in asked.held_out] == ["held out by group"]
+    assert len(set(asked.groups)) == 6
+    unstated = [Run(made.id, made.evals) for made in runs]
+    assert [line.name for line in choose(unstated, policies, limit).held_out] == ["held out by run"]
+    two = [Run(made.id, made.evals, {"group": "ab"[number % 2]}) for number, made in enumerate(runs)]
+    assert [line.name for line in choose(two, policies, limit).held_out] == ["held out by run"]
+    with pytest.raises(Undecidable):
+        choose(two, policies, limit, group="group")
+
+
+def test_copies_of_a_run_do_not_make_a_choice_more_certain_where_they_are_grouped():
+    one = apart(8, noise=0.03)
+    copies = [Run(f"{made.id}-{copy}", made.evals, {"group": made.id}) for made in one for copy in range(4)]
+    single = choose(one, PATIENCES, FIVE, confidence=0.8)
+    grouped = choose(copies, PATIENCES, FIVE, confidence=0.8, group="group")
+    loose = choose(copies, PATIENCES, FIVE, confidence=0.8, group="run")
+    assert grouped.policy == single.policy
+    for key in ("saved_low", "saved_high", "lost_high"):
+        assert grouped.in_sample.summary[key] == pytest.approx(single.in_sample.summary[key], abs=1e-9)
+    assert (grouped.choosing.bound >= loose.choosing.bound).all()
+    assert (grouped.choosing.bound > loose.choosing.bound + 1e-6).any()
+
+
+def test_without_censored_runs_only_those_are_scored_that_show_their_end():
+    whole = [falling_to(f"whole{number}", 8 + number, evals=30) for number in range(9)]
+    cut = [falling_to(f"cut{number}", 40, evals=20) for number in range(3)]
+    policies = ["patience=1", "patience=2"]
+    found = choose(whole + cut, policies, FIVE)
+    assert found.held_out[0].summary["runs"] == 12
+    assert found.held_out[0].summary["censored"] == 3
+    assert found.uncensored.name == "without censored runs"
+    assert found.uncensored.summary["runs"] == found.uncensored.judged == found.uncensored.kept == 9
+    assert found.uncensored.summary["censored"] == 0
+    assert found.uncensored.summary["saved_mean"] == pytest.approx(
+        np.mean([row["saved"] for row in found.rows[:9]])
+    )
+    assert found.held_out[0].summary["saved_mean"] == pytest.approx(
+        np.mean([row["saved"] for row in found.rows])
+    )
+    assert choose(whole, policies, FIVE).uncensored is None
+    assert choose(cut, policies, FIVE).uncensored is None, (
+        "of none but censored runs there is nothing to leave out"
+    )
+
+
+def plateau(count=16, evals=24, sigma=0.05):
+    rng = np.random.default_rng(8)
+    return [
+        run(f"r{number}", *(np.exp(-np.arange(evals)) + sigma * rng.standard_normal(evals)))
+        for number in range(count)
+    ]
+
+
+def test_regret_without_the_luck_of_the_best_of_a_noisy_plateau():
+    found = choose(plateau(), PATIENCES, ANY, confidence=0.5)
+    line = found.held_out[0]
+    assert line.summary["regret_mean"] > 0.02
+    assert line.corrected < 0.5 * line.summary["regret_mean"]
+    assert found.in_sample.corrected is None
+    # by hand: each run's, by the policy that stopped it
+    expected = []
+    for row, made in zip(found.rows, found.simulation.runs, strict=True):
+        values, (policy,) = made.evals.eval_loss.to_numpy(), parsed([row["policy"]])
+        stop = None if row["stopped_eval"] is None else row["stopped_eval"] - 1
+
+        def stops(drawn, policy=policy):
+            return np.array([(policy.stop_eval(one) or 0) - 1 for one in drawn])
+
+        expected.append(corrected_regret(values, "min", row["kept_step"] - 1, stop, rule=stops))
+    assert line.corrected == pytest.approx(np.mean(expected))
+
+
+def test_corrected_regret_is_not_known_where_the_noise_is_not_and_the_regret_itself_where_there_is_none():
+    short = [run(f"r{number}", 1.0, 0.5, 0.6, 0.4) for number in range(10)]
+    assert choose(short, ["patience=1"], ANY).held_out[0].corrected is None
+    # the last eval is far below: a regret that no noise explains
+    straight = [run(f"r{number}", *np.linspace(1, 0.5, 8), 0.6, 0.7, 0.2) for number in range(10)]
+    line = choose(straight, ["patience=1"], ANY).held_out[0]
+    assert line.corrected == pytest.approx(line.summary["regret_mean"]) == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        "patience=2,monitor=eval_error",
+        "patience=4 | patience=2,monitor=eval_error",
+        "patience=3,every=2",
+        "pq=0.1,strip=2",
+    ],
+)
+def test_policies_that_look_at_more_than_the_values_are_corrected_too(policy):
+    rng = np.random.default_rng(3)
+    runs = []
+    for made in plateau():
+        more = {"eval_error": rng.random(len(made)), "train_loss": np.linspace(1, 0.5, len(made))}
+        runs.append(Run(made.id, {"step": made.steps, "eval_loss": 1 + made.evals.eval_loss, **more}))
+    line = choose(runs, [policy], ANY, confidence=0.5, monitor="eval_loss").held_out[0]
+    assert line.corrected < line.summary["regret_mean"]
+
+
+def with_error(runs, seed):
+    """The runs with a second metric, which is noise."""
+    rng = np.random.default_rng(seed)
+    return [Run(made.id, {**made.evals, "eval_error": rng.random(len(made))}) for made in runs]
+
+
+def corrected_by_hand(found, **how):
+    """The mean of each run's corrected regret, of where it was stopped."""
+    regrets = []
+    for row, made in zip(found.rows, found.simulation.runs, strict=True):
+        stop = None if row["stopped_eval"] is None else row["stopped_eval"] - 1
+        regrets.append(
+            corrected_regret(made.evals.eval_loss.to_numpy(), "min", row["kept_step"] - 1, stop, **how)
+        )
+    return np.mean(regrets)
+
+
+def test_a_stop_by_another_metric_is_not_corrected_as_if_the_kept_value_was_the_best():
+    """The checkpoint is the best by the policy's own metric: by the loss it is as likely too bad as too
+    good."""
+    found = choose(
+        with_error(plateau(), seed=4),
+        ["patience=2,monitor=eval_error"],
+        ANY,
+        confidence=0.5,
+        monitor="eval_loss",
+    )
+    assert found.held_out[0].corrected == pytest.approx(corrected_by_hand(found, rule="fixed", chosen=False))
+
+
+def test_drawn_curves_do_not_stand_for_another_metric_that_a_part_of_a_policy_watches():
+    found = choose(
+        with_error(plateau(), seed=5),
+        ["patience=6 | patience=3,monitor=eval_error"],
+        ANY,
+        confidence=0.5,
+        monitor="eval_loss",
+    )
+    assert found.held_out[0].corrected == pytest.approx(corrected_by_hand(found, rule="patience"))
+
+
+def test_judged_by_another_metric_the_choice_goes_by_that():
+    """The loss turns while accuracy still rises: what is free by the loss is dear by accuracy."""
+    runs = []
+    for number in range(10):
+        loss = np.abs(np.arange(20) - 6) / 6
+        accuracy = np.minimum(np.arange(20) / 15, 1.0) - 0.001 * np.arange(20)
+        runs.append(Run(f"r{number}", {"step": range(1, 21), "eval_loss": loss, "eval_accuracy": accuracy}))
+    policies = ["patience=1", "patience=10"]
+    assert choose(runs, policies, FIVE, monitor="eval_loss").policy.spec() == "patience=1"
+    judged = choose(runs, policies, FIVE, monitor="eval_loss", objective="eval_accuracy", keep="last")
+    assert judged.policy.spec() == "patience=10"
+    assert judged.held_out[0].summary["lost_mean"] < 0.05
+
+
+def test_baselines_are_there_and_are_those_of_the_simulation(noisy):
+    runs, _, found = noisy
+    assert list(found.baselines) == ["never", "oracle"], "no log has epochs, so there is no one-epoch"
+    assert found.baselines["never"]["saved_mean"] == found.baselines["never"]["lost_mean"] == 0
+    assert found.baselines["oracle"]["lost_mean"] == 0
+    assert found.baselines["oracle"]["saved_mean"] >= found.in_sample.summary["saved_mean"] - 0.05
+    with_epochs = [Run(made.id, {**made.evals, "epoch": made.steps / 5}) for made in runs]
+    again = choose(with_epochs, ["patience=2"], ANY, confidence=0.5)
+    assert list(again.baselines) == ["never", "one-epoch", "oracle"]
+    assert again.baselines["one-epoch"]["saved_mean"] == pytest.approx(
+        np.mean([1 - 5 / len(made) for made in runs])
+    )
+
+
+def test_a_baseline_can_be_chosen_like_any_policy():
+    runs = [
+        Run(made.id, {**made.evals, "epoch": made.steps / 12})
+        for made in [falling_to(f"r{number}", 10) for number in range(10)]
+    ]
+    found = choose(runs, ["one-epoch", "patience=30"], FIVE)
+    assert found.policy.spec() == "one-epoch"
+    assert {row["policy"] for row in found.rows} == {"one-epoch"}
+    assert found.in_sample.summary["saved_mean"] == found.baselines["one-epoch"]["saved_mean"]
+
+
+def test_the_choice_is_the_same_every_time_and_for_runs_in_any_order(noisy):
+    runs, policies, found = noisy
+    again = choose(runs, policies, parse_limit(max_lost="2%"), confidence=0.6)
+    assert again.policy == found.policy
+    assert again.rows == found.rows
+    assert again.verdict == found.verdict
+    for one, other in zip(
+        [found.in_sample, *found.held_out], [again.in_sample, *again.held_out], strict=True
+    ):
+        np.testing.assert_equal(one.summary, other.summary)
+        for name in ("kept", "judged", "beyond_shorter", "corrected"):
+            assert getattr(one, name) == getattr(other, name)
+    backwards = choose(runs[::-1], policies, parse_limit(max_lost="2%"), confidence=0.6)
+    assert backwards.policy == found.policy
+    assert backwards.rows == found.rows[::-1]
+    assert backwards.verdict == found.verdict
+
+
+def test_progress_and_errors_reach_the_caller():
+    told = []
+    runs = apart(8)
+    rules = parsed([*PATIENCES, "pq=1", "patience=1,monitor=val_nothing_loss"])
+    setup = Setup(runs, rules, monitor="eval_loss")
+    found = choose_in(setup, rules, FIVE, optional=True, progress=told.append)
+    assert found.choosing.partial == 2
+    assert told[-1] == len(PATIENCES)
+    assert [text.split(" ")[0] for text in setup.warnings if "left out" in text][:2] == [
+        "pq=1",
+        "patience=1,monitor=val_nothing_loss",
+    ]
+    with pytest.raises(InputError, match="pq=1 needs train_loss"):
+        choose(runs, ["pq=1"], FIVE)
+    with pytest.raises(InputError, match="confidence is from"):
+        choose(runs, PATIENCES, FIVE, confidence=1)
+
+
+def test_runs_of_which_the_loss_is_unknown_are_not_counted_as_keeping_the_limit():
+    scores = [
+        [0.1, 0.5, 0.6, 0.5, 0.5, 0.5] if number < 8 else [0.1, None, 0.6, 0.5, 0.5, 0.5]
+        for number in range(10)
+    ]
+    runs = [
+        Run(
+            f"r{number}",
+            {"step": range(1, 7), "eval_loss": [1.0, 0.5, 0.6, 0.7, 0.8, 0.9], "eval_acc": score},
+        )
+        for number, score in enumerate(scores)
+    ]
+    found = choose(
+        runs, ["patience=1"], parse_limit(max_lost="30%"), monitor="eval_loss", objective="eval_acc"
+    )
+    line = found.held_out[0]
+    assert (line.summary["runs"], line.kept, line.judged) == (10, 8, 8)
+    assert line.summary["lost_mean"] == pytest.approx(0.2)
+    assert not math.isnan(line.beyond_shorter[0])

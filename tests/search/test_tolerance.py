@@ -1,0 +1,73 @@
+import pytest
+
+from replay.errors import InputError
+from replay.search.tolerance import Limit, parse_limit
+
+
+@pytest.mark.parametrize(
+    ("regret", "lost", "kind", "value", "key", "looked_up", "words"),
+    [
+        (None, "5%", "lost", 0.05, "lost_mean", "lost", "lost <= 5%"),
+        (None, " 2.5 % ", "lost", 0.025, "lost_mean", "lost", "lost <= 2.5%"),
+        (None, None, "lost", 0.05, "lost_mean", "lost", "lost <= 5%"),
+        (None, "0%", "lost", 0.0, "lost_mean", "lost", "lost <= 0%"),
+        (None, "100%", "lost", 1.0, "lost_mean", "lost", "lost <= 100%"),
+        (
+            "0.5%",
+            None,
+            "relative_regret",
+            0.005,
+            "relative_regret_mean",
+            "relative",
+            "relative regret <= 0.5%",
+        ),
+        ("300%", None, "relative_regret", 3.0, "relative_regret_mean", "relative", "relative regret <= 300%"),
+        ("0.01", None, "regret", 0.01, "regret_mean", "regret", "regret <= 0.01"),
+        ("1e-3", None, "regret", 0.001, "regret_mean", "regret", "regret <= 1e-3"),
+        (".5", None, "regret", 0.5, "regret_mean", "regret", "regret <= .5"),
+    ],
+)
+def test_limits(regret, lost, kind, value, key, looked_up, words):
+    limit = parse_limit(regret, lost)
+    assert (limit.kind, limit.key, limit.looked_up, limit.describe()) == (kind, key, looked_up, words)
+    assert limit.value == pytest.approx(value)
+
+
+def test_another_default():
+    assert parse_limit(default="1%") == Limit("lost", 0.01, "1%")
+
+
+@pytest.mark.parametrize(
+    ("regret", "lost", "says"),
+    [
+        (None, "5", "--max-lost 5 has no unit: it is a share of a run's improvement, as in 5%; write 5%"),
+        (None, "0.05", "write 5%"),
+        (None, "5 kg", "'kg' is no unit of it"),
+        (None, "five", "'five' is not a finite number"),
+        (None, "", "is not a finite number"),
+        (None, "%", "is not a finite number"),
+        (None, "-5%", "--max-lost -5% is negative; 0% tolerates no loss at all"),
+        (None, "101%", "no run can lose more than 100%"),
+        (None, "nan%", "is not a finite number"),
+        (None, "inf", "is not a finite number"),
+        (None, "5%%", "'%' is no unit"),
+        ("nan", None, "is not a finite number"),
+        ("inf%", None, "is not a finite number"),
+        ("1e999", None, "is not a finite number"),
+        ("-0.1", None, "--max-regret -0.1 is negative; 0 tolerates no loss at all"),
+        (
+            "5kg",
+            None,
+            (
+                "'kg' is no unit of it; it is a share of the best value, as in 0.5%, or a number in the"
+                " metric's own unit"
+            ),
+        ),
+        ("1_000", None, "'_000' is no unit"),
+        ("0.5%", "5%", "--max-regret 0.5% and --max-lost 5%: give one of the two"),
+    ],
+)
+def test_mistakes(regret, lost, says):
+    with pytest.raises(InputError) as caught:
+        parse_limit(regret, lost)
+    assert says in str(caught.value)

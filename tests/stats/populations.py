@@ -1,0 +1,127 @@
+"""Populations of training curves that are known in full, to hold intervals against: what is true of them is
+computed.
+
+A run's loss falls to a floor, exponentially or as a power of time. It may rise again from some eval on
+(overfitting), and may fall a second time late. Evals are noisy, more in some runs than in others, and runs
+are of unequal length. Runs of one group share how fast they fall, how noisy they are, and part of when they
+turn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from replay.data.curve import CurveBatch
+from replay.data.run import Run
+from replay.data.types import Floats, Ints
+from replay.policies import Policy
+from replay.policies.spec import parse_policy
+
+__all__ = ["EVALS", "Population", "group_sizes", "population", "true_means"]
+
+#: Most evals of a run; the shortest runs have half as many.
+EVALS = 30
+
+
+@dataclass(frozen=True, eq=False)
+class Population:
+    """Curves as arrays: ``values`` is runs × evals with NaN beyond a run's ``lengths``; ``members`` is each
+    run's group."""
+
+    values: Floats
+    lengths: Ints
+    members: Ints
+
+    @property
+    def batch(self) -> CurveBatch:
+        """The curves as policies read them."""
+        steps = np.where(np.isnan(self.values), np.nan, np.arange(1.0, self.values.shape[1] + 1))
+        return CurveBatch(self.values, steps, self.lengths, "min")
+
+    @property
+    def groups(self) -> list[str]:
+        """Name of each run's group."""
+        return [f"g{member}" for member in self.members]
+
+    def runs(self) -> list[Run]:
+        """The curves as runs, each with its group."""
+        made = []
+        for number, (values, length, group) in enumerate(
+            zip(self.values, self.lengths, self.groups, strict=True)
+        ):
+            columns = {"step": np.arange(1, length + 1), "eval_loss": values[:length]}
+            made.append(Run(f"r{number}", columns, {"group": group}))
+        return made
+
+    def outcomes(self, policy: Policy | str) -> tuple[Floats, Floats]:
+        """What a policy saves and loses on each run, as fractions, with the best checkpoint kept and compute
+        counted in steps."""
+        rule = parse_policy(policy) if isinstance(policy, str) else policy
+        return self.given(rule.stops(self.batch))
+
+    def given(self, stops: Ints) -> tuple[Floats, Floats]:
+        """The same of stops (… × runs; negative: never)."""
+        rows = np.arange(len(self.lengths))
+        stops = np.where(stops < 0, self.lengths - 1, stops)
+        best = np.fmin.accumulate(self.values, axis=1)
+        full = best[rows, self.lengths - 1]
+        gained = self.values[:, 0] - full
+        with np.errstate(invalid="ignore", divide="ignore"):
+            lost = np.where(gained > 0, np.minimum((best[rows, stops] - full) / gained, 1), 0.0)
+        return 1 - (stops + 1) / self.lengths, lost
+
+
+def group_sizes(seed: int, groups: int, least: int = 2, most: int = 6) -> Ints:
+    """Unequal sizes of groups, each from ``least`` to ``most`` runs."""
+    return np.random.default_rng([seed, 1]).integers(least, most + 1, groups)
+
+
+def population(
+    seed: int, runs: int, groups: Sequence[int] | Ints | None = None, evals: int = EVALS
+) -> Population:
+    """Draw the curves of some runs; ``groups`` has the number of each run's group (default: each run is its
+    own).
+
+    One run of a group is distributed as one run without groups: what is true of the mean does not depend on
+    the groups."""
+    rng = np.random.default_rng(seed)
+    members = np.arange(runs) if groups is None else np.asarray(groups, dtype=np.int64)
+    names, place = np.unique(members, return_inverse=True)
+    speed, noisy, early = (rng.standard_normal(len(names))[place] for _ in range(3))
+
+    def own() -> Floats:
+        return rng.standard_normal(runs)
+
+    time = np.arange(evals, dtype=np.float64)[None, :]
+    tau = (evals / 8 * np.exp(0.5 * speed + 0.4 * own()))[:, None]
+    exponential = np.exp(-time / tau)
+    power = (1 + time / tau) ** -rng.uniform(0.7, 1.6, runs)[:, None]
+    values = np.where(rng.random(runs)[:, None] < 0.6, exponential, power)
+    turn = (evals * np.clip(0.4 + 0.15 * early + 0.2 * own(), 0.1, 1.5))[:, None]
+    slope = np.where(rng.random(runs) < 0.75, 0.5 * np.exp(0.7 * own()), 0.0)[:, None]
+    values += slope * np.maximum(time - turn, 0) / evals
+    again = (evals * rng.uniform(0.4, 0.9, runs))[:, None]
+    depth = np.where(rng.random(runs) < 0.15, rng.uniform(0.05, 0.4, runs), 0.0)[:, None]
+    values -= depth * -np.expm1(-np.maximum(time - again, 0) / (tau / 2))
+    sigma = (0.02 * np.exp(0.6 * noisy + 0.5 * own()))[:, None]
+    values += sigma * rng.standard_normal((runs, evals))
+    values = rng.uniform(0.5, 2.0, runs)[:, None] + values * np.exp(0.3 * own())[:, None]
+    lengths = rng.integers((evals + 1) // 2, evals + 1, runs)
+    values[time >= lengths[:, None]] = np.nan
+    return Population(values, lengths, members)
+
+
+def true_means(
+    policies: Sequence[str], *, runs: int = 200_000, seed: int = 987_654_321, evals: int = EVALS
+) -> dict[str, Floats]:
+    """What each policy saves and loses in the mean over the population, from very many curves drawn in
+    batches."""
+    batch = 20_000
+    totals = {policy: np.zeros(2) for policy in policies}
+    for part in range(-(-runs // batch)):
+        drawn = population(seed + part, batch, evals=evals)
+        for policy in policies:
+            totals[policy] += [figure.mean() for figure in drawn.outcomes(policy)]
+    return {policy: total / -(-runs // batch) for policy, total in totals.items()}
