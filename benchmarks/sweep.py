@@ -22,7 +22,7 @@ from replay import Run
 from replay.data.curve import Curve, CurveBatch
 from replay.engine.simulation import Setup
 from replay.policies import kernels
-from replay.policies.base import stops_of
+from replay.policies.base import find_stops
 from replay.policies.modify import Modified
 from replay.policies.rules.patience import Patience
 from replay.search.sweep import sweep_in
@@ -170,8 +170,8 @@ def compare(runs, evals):
     setup_s = time.perf_counter() - begin
     for name, compile_from in (("numpy", 10**18), ("numba, extra fast", 0)):
         kernels.COMPILE_FROM = compile_from
-        list(stops_of(policies[:50], batch))
-        taken, parts = timed(lambda: list(stops_of(policies, batch)))
+        list(find_stops(policies[:50], batch))
+        taken, parts = timed(lambda: list(find_stops(policies, batch)))
         assert gathered(parts, runs)[:, :few].tolist() == expected, "not the loop's stops"
         report(f"replay, {name}: stops only", taken)
         taken, _ = timed(lambda: sweep_in(setup, policies))

@@ -607,7 +607,7 @@ def _explained(rules: Iterable[Policy]) -> Iterator[None]:
         yield
     except InputError as error:
         for rule in rules:
-            if (text := rule.absent()) is not None:
+            if (text := rule.absence_note()) is not None:
                 raise InputError(
                     f"{error} {text[0].upper()}{text[1:]}" if str(error).endswith("?") else f"{error}; {text}"
                 ) from None
@@ -720,7 +720,7 @@ class Setup:
     def lane(self, rule: Policy) -> tuple[Lane, Policy]:
         """The runs as the rule watches them, and the rule with the modes of its metrics filled in."""
         with _explained([rule]):
-            found = {name: self._watched(name, mode) for name, mode in rule.watched().items()}
+            found = {name: self._watched(name, mode) for name, mode in rule.monitors().items()}
         primary = found[rule.monitor]
         others = tuple(found.items()) if len({other.metric for other in found.values()}) > 1 else ()
         key = (
@@ -732,7 +732,7 @@ class Setup:
             self._lanes[key] = Lane(
                 self.runs, _Setting(primary, others), self.judged, self.unit, self.price, self.keep
             )
-        return self._lanes[key], rule.resolved(
+        return self._lanes[key], rule.with_modes(
             {name: other.mode for name, other in found.items() if name is not None}
         )
 
@@ -839,12 +839,14 @@ def replay_in(
             setup.tell(f"{told}; left out for it")
         if traces:
             kept_traces[spec] = Traced(rule, trace, [own.runs[place].id for place in places])
-        limit = rule.limit(batch.mode)
+        limit = rule.signal_threshold(batch.mode)
         stops = first_reached(np.where(batch.mask, trace.signal, -np.inf), limit)
         own_best = (
-            rule.own_best(batch, stops) if trace.reference is not None else np.full(len(places), np.nan)
+            rule.reference_after(batch, stops)
+            if trace.reference is not None
+            else np.full(len(places), np.nan)
         )
-        seen = rule.seen(batch)
+        seen = rule.evals_made(batch)
         for row, place in enumerate(places):
             if own.runs[place].id in refused:
                 continue

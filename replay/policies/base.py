@@ -23,20 +23,20 @@ from replay.errors import PolicyError
 
 __all__ = [
     "NEVER",
-    "POSITIONS",
+    "PROGRESS_UNITS",
     "REFUSED",
     "Decision",
     "Policy",
     "Trace",
-    "alike",
-    "all_reached",
-    "check_patience",
-    "in_a_row",
+    "count_consecutive",
+    "find_stops",
+    "first_reached_each",
+    "format_parameter",
+    "format_value",
+    "group_equal",
     "param",
-    "plain",
-    "position",
-    "steady",
-    "stops_of",
+    "progress_of",
+    "require_patience",
 ]
 
 #: What stands for an eval where a policy never stops a run, and where it cannot judge it (see
@@ -68,7 +68,7 @@ class Trace:
     signal: Floats
     reference: Floats | None = None
     parts: tuple[Trace, ...] = ()
-    place: Ints | None = None
+    position: Ints | None = None
     row: Ints | None = None
     figures: Mapping[str, Floats] = field(default_factory=dict)
 
@@ -80,7 +80,7 @@ def param(
     minimum: float | None = None,
     choices: Sequence[str] = (),
     aliases: Sequence[str] = (),
-    limit: bool = False,
+    sets_threshold: bool = False,
 ) -> Any:
     """A policy's parameter: a dataclass field with its description, bounds, choices and other accepted names.
 
@@ -92,7 +92,7 @@ def param(
         "minimum": minimum,
         "choices": tuple(choices),
         "aliases": tuple(aliases),
-        "limit": limit,
+        "sets_threshold": sets_threshold,
     }
     return field(metadata=metadata) if default is MISSING else field(default=default, metadata=metadata)
 
@@ -112,10 +112,10 @@ class Policy(ABC):
     grid: ClassVar[Mapping[str, str]] = {}
 
     #: What a message about a parameter begins with; None: the policy's name.
-    whose: ClassVar[str | None] = None
+    error_prefix: ClassVar[str | None] = None
 
     def __post_init__(self) -> None:
-        whose = f"{self.name}: " if self.whose is None else self.whose
+        whose = f"{self.name}: " if self.error_prefix is None else self.error_prefix
         for item in parameters(type(self)):
             _check(whose, item, getattr(self, item.name))
 
@@ -130,9 +130,9 @@ class Policy(ABC):
             if getattr(self, item.name) != item.default
         ]
         if given and given[0][0] == self.name:
-            return ",".join(f"{name}={plain(value)}" for name, value in given)
+            return ",".join(f"{name}={format_parameter(value)}" for name, value in given)
         return self.name + (
-            ":" + ",".join(f"{name}={plain(value)}" for name, value in given) if given else ""
+            ":" + ",".join(f"{name}={format_parameter(value)}" for name, value in given) if given else ""
         )
 
     @property
@@ -150,19 +150,19 @@ class Policy(ABC):
         """The mode that the policy insists on; None: the one it is given."""
         return None
 
-    def watched(self) -> dict[str | None, Mode | None]:
+    def monitors(self) -> dict[str | None, Mode | None]:
         """Every metric that the policy watches, with the mode it insists on (None: the one that it is
         given).
         """
         return {self.monitor: self.mode}
 
-    def resolved(self, modes: Mapping[str, Mode]) -> Policy:
+    def with_modes(self, modes: Mapping[str, Mode]) -> Policy:
         """The policy with the modes of the metrics that it names filled in, where it does not say them
         itself.
         """
         return self
 
-    def absent(self) -> str | None:
+    def absence_note(self) -> str | None:
         """What a log without the metric that the policy insists on means for the tool's own rule, in words;
         None: nothing to add.
         """
@@ -179,7 +179,7 @@ class Policy(ABC):
         """
         return frozenset([1])
 
-    def seen(self, batch: CurveBatch) -> Bools:
+    def evals_made(self, batch: CurveBatch) -> Bools:
         """Which evals the policy would have had made (runs × evals)."""
         number = np.arange(1, batch.shape[1] + 1)
         made: Bools = batch.mask & np.logical_or.reduce(
@@ -192,7 +192,7 @@ class Policy(ABC):
         """The signal at every eval of every run, and the reference it was measured against."""
 
     @abstractmethod
-    def limit(self, mode: Mode) -> float:
+    def signal_threshold(self, mode: Mode) -> float:
         """The policy stops at the first eval where its signal is at least this."""
 
     @abstractmethod
@@ -210,7 +210,9 @@ class Policy(ABC):
         unknown = np.isnan(trace.signal) & trace.batch.mask
         if not unknown.any():
             return {}
-        stops = first_reached(np.where(trace.batch.mask, trace.signal, -np.inf), self.limit(trace.batch.mode))
+        stops = first_reached(
+            np.where(trace.batch.mask, trace.signal, -np.inf), self.signal_threshold(trace.batch.mode)
+        )
         first = unknown.argmax(axis=1)
         refused = unknown.any(axis=1) & ((stops < 0) | (first < stops))
         return {int(run): self.undefined(trace, int(run), int(first[run])) for run in np.flatnonzero(refused)}
@@ -221,10 +223,10 @@ class Policy(ABC):
 
     def stops(self, batch: CurveBatch) -> Ints:
         """0-based eval at which each run is stopped, −1 where it never is."""
-        return first_reached(self.signal(batch), self.limit(batch.mode))
+        return first_reached(self.signal(batch), self.signal_threshold(batch.mode))
 
     @property
-    def off(self) -> str | None:
+    def off_reason(self) -> str | None:
         """Why these parameters switch the rule off, in words; None where they do not."""
         return None
 
@@ -232,21 +234,26 @@ class Policy(ABC):
         """What the signal depends on, of policies of one kind: the parameters but those that set the limit
         alone.
         """
-        return (self.off is None, *(getattr(self, name) for name in _shaping(type(self))))
+        return (self.off_reason is None, *(getattr(self, name) for name in _shaping(type(self))))
 
     @classmethod
-    def stops_each(cls, policies: Sequence[Policy], batch: CurveBatch) -> Iterator[tuple[list[int], Ints]]:
+    def family_stops(cls, policies: Sequence[Policy], batch: CurveBatch) -> Iterator[tuple[list[int], Ints]]:
         """Where policies of this kind stop the runs of a batch, in some order and in parts: their places, and
         their stops.
 
         The stops have shape policies × runs: 0-based evals, NEVER or REFUSED. Policies that differ in their
         limit share a signal.
         """
-        for members in alike([policy.shape() for policy in policies]):
+        for members in group_equal([policy.shape() for policy in policies]):
             signal = policies[members[0]].signal(batch)
-            yield members, all_reached(signal, [policies[member].limit(batch.mode) for member in members])
+            yield (
+                members,
+                first_reached_each(
+                    signal, [policies[member].signal_threshold(batch.mode) for member in members]
+                ),
+            )
 
-    def own_best(self, batch: CurveBatch, stops: Ints) -> Floats:
+    def reference_after(self, batch: CurveBatch, stops: Ints) -> Floats:
         """The policy's own best of each run after its stop (after its last eval where that is negative), in
         the metric's own sign.
 
@@ -258,7 +265,7 @@ class Policy(ABC):
         found = np.full(batch.shape[0], np.nan)
         if trace.reference is None:
             return found
-        looked = ahead.mask if trace.place is None else trace.place >= 0
+        looked = ahead.mask if trace.position is None else trace.position >= 0
         for run, stop in enumerate(np.where(stops < 0, batch.lengths - 1, stops).tolist()):
             later = np.flatnonzero(looked[run, stop + 1 :])
             if len(later):
@@ -282,7 +289,9 @@ class Policy(ABC):
         trace = self.trace(batch)
         for why in self.refusals(trace).values():
             raise PolicyError(f"{self} cannot judge this curve: {why}")
-        index = int(first_reached(np.where(batch.mask, trace.signal, -np.inf), self.limit(batch.mode))[0])
+        index = int(
+            first_reached(np.where(batch.mask, trace.signal, -np.inf), self.signal_threshold(batch.mode))[0]
+        )
         return None if index < 0 else index + 1
 
     def decide(
@@ -301,7 +310,9 @@ class Policy(ABC):
         if np.isnan(trace.signal[0, last]):
             raise PolicyError(f"{self} cannot judge this curve: {self.undefined(trace, 0, last)}")
         return Decision(
-            last + 1, bool(trace.signal[0, last] >= self.limit(batch.mode)), self.reason(trace, 0, last)
+            last + 1,
+            bool(trace.signal[0, last] >= self.signal_threshold(batch.mode)),
+            self.reason(trace, 0, last),
         )
 
     def _batch(
@@ -361,7 +372,7 @@ def first_reached(signal: Floats, limit: float) -> Ints:
     )
 
 
-def all_reached(signal: Floats, limits: Sequence[float]) -> Ints:
+def first_reached_each(signal: Floats, limits: Sequence[float]) -> Ints:
     """0-based place in each row (runs × evals) of the first value at or above each limit; shape limits ×
     runs.
 
@@ -392,18 +403,18 @@ def all_reached(signal: Floats, limits: Sequence[float]) -> Ints:
     return out
 
 
-def stops_of(policies: Sequence[Policy], batch: CurveBatch) -> Iterator[tuple[list[int], Ints]]:
+def find_stops(policies: Sequence[Policy], batch: CurveBatch) -> Iterator[tuple[list[int], Ints]]:
     """Where policies of any kinds stop the runs of a batch: places among the policies, and stops as of
-    `Policy.stops_each`.
+    `Policy.family_stops`.
     """
-    for members in alike([type(policy) for policy in policies]):
-        for own, stops in type(policies[members[0]]).stops_each(
+    for members in group_equal([type(policy) for policy in policies]):
+        for own, stops in type(policies[members[0]]).family_stops(
             [policies[member] for member in members], batch
         ):
             yield [members[place] for place in own], stops
 
 
-def alike(keys: Sequence[Any]) -> list[list[int]]:
+def group_equal(keys: Sequence[Any]) -> list[list[int]]:
     """The places of equal keys, in the order in which they first occur."""
     found: dict[Any, list[int]] = {}
     for place, key in enumerate(keys):
@@ -413,11 +424,11 @@ def alike(keys: Sequence[Any]) -> list[list[int]]:
 
 @cache
 def _shaping(kind: type[Policy]) -> tuple[str, ...]:
-    return tuple(item.name for item in fields(kind) if not item.metadata.get("limit"))  # type: ignore[arg-type]
+    return tuple(item.name for item in fields(kind) if not item.metadata.get("sets_threshold"))  # type: ignore[arg-type]
 
 
 #: Units that how far an eval is can be told in, and the companion that each takes.
-POSITIONS: dict[str, tuple[str, ...]] = {
+PROGRESS_UNITS: dict[str, tuple[str, ...]] = {
     "evals": (),
     "steps": (),
     "epochs": ("epoch",),
@@ -425,21 +436,22 @@ POSITIONS: dict[str, tuple[str, ...]] = {
 }
 
 
-def check_patience(policy: str, patience: float, unit: str) -> None:
-    """Raise PolicyError where a patience in a unit of POSITIONS cannot be: it is above 0, and evals are
+def require_patience(policy: str, patience: float, unit: str) -> None:
+    """Raise PolicyError where a patience in a unit of PROGRESS_UNITS cannot be: it is above 0, and evals are
     whole.
     """
     if unit == "evals" and patience < 1:
-        raise PolicyError(f"{policy}: patience must be at least 1, not {plain(patience)}")
+        raise PolicyError(f"{policy}: patience must be at least 1, not {format_parameter(patience)}")
     if patience <= 0:
-        raise PolicyError(f"{policy}: patience must be above 0, not {plain(patience)}")
+        raise PolicyError(f"{policy}: patience must be above 0, not {format_parameter(patience)}")
     if unit == "evals" and patience != int(patience):
         raise PolicyError(
-            f"{policy}: patience counts whole evals, not {plain(patience)}; for fractions give unit=epochs"
+            f"{policy}: patience counts whole evals, not {format_parameter(patience)}; for fractions give"
+            " unit=epochs"
         )
 
 
-def in_a_row(holds: Bools) -> Floats:
+def count_consecutive(holds: Bools) -> Floats:
     """How many evals in a row, up to each, something holds; shape runs × evals."""
     evals = np.arange(1, holds.shape[1] + 1)
     last_not = (
@@ -448,14 +460,14 @@ def in_a_row(holds: Bools) -> Floats:
     return (evals - last_not).astype(np.float64)
 
 
-def position(batch: CurveBatch, unit: str) -> Floats:
+def progress_of(batch: CurveBatch, unit: str) -> Floats:
     """How far each eval is, in evals (1, 2, …), steps, epochs or train tokens; shape runs × evals."""
     if unit == "evals":
         return np.broadcast_to(np.arange(1.0, batch.shape[1] + 1), batch.shape)
-    return batch.steps if unit == "steps" else batch.columns[POSITIONS[unit][0]]
+    return batch.steps if unit == "steps" else batch.columns[PROGRESS_UNITS[unit][0]]
 
 
-def plain(value: Any) -> str:
+def format_parameter(value: Any) -> str:
     """A parameter as the specification spells it, short and exact (``3``, ``0.001``)."""
     if isinstance(value, bool):
         return str(value).lower()
@@ -464,7 +476,7 @@ def plain(value: Any) -> str:
     return str(value)
 
 
-def steady(value: float) -> str:
+def format_value(value: float) -> str:
     """A metric value for a reader: five significant digits."""
     return f"{value:.5g}"
 
@@ -476,4 +488,6 @@ def _check(whose: str, item: Field[Any], value: Any) -> None:
     if isinstance(value, float) and not math.isfinite(value):
         raise PolicyError(f"{whose}{item.name} must be a finite number, not {value!r}")
     if minimum is not None and value < minimum:
-        raise PolicyError(f"{whose}{item.name} must be at least {plain(minimum)}, not {plain(value)}")
+        raise PolicyError(
+            f"{whose}{item.name} must be at least {format_parameter(minimum)}, not {format_parameter(value)}"
+        )

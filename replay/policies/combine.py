@@ -59,20 +59,20 @@ class _Combined(Policy):
     def mode(self) -> Mode | None:
         return self._first.mode
 
-    def watched(self) -> dict[str | None, Mode | None]:
+    def monitors(self) -> dict[str | None, Mode | None]:
         merged: dict[str | None, Mode | None] = {}
         for part in self.parts:
-            for name, mode in part.watched().items():
+            for name, mode in part.monitors().items():
                 if merged.get(name) and mode and mode != merged[name]:
                     raise PolicyError(f"policy {self.spec()!r} takes both modes for {name or 'its monitor'}")
                 merged[name] = merged.get(name) or mode
         return merged
 
-    def resolved(self, modes: Mapping[str, Mode]) -> Policy:
-        return replace(self, parts=tuple(part.resolved(modes) for part in self.parts))
+    def with_modes(self, modes: Mapping[str, Mode]) -> Policy:
+        return replace(self, parts=tuple(part.with_modes(modes) for part in self.parts))
 
-    def absent(self) -> str | None:
-        return next((text for part in self.parts if (text := part.absent()) is not None), None)
+    def absence_note(self) -> str | None:
+        return next((text for part in self.parts if (text := part.absence_note()) is not None), None)
 
     def caution(self, metric: str, mode: Mode) -> str | None:
         said = [text for part in self.parts if (text := part.caution(metric, part.mode or mode)) is not None]
@@ -82,7 +82,7 @@ class _Combined(Policy):
     def thinning(self) -> frozenset[int]:
         return frozenset[int]().union(*(part.thinning for part in self.parts))
 
-    def limit(self, mode: Mode) -> float:
+    def signal_threshold(self, mode: Mode) -> float:
         return 1.0
 
     def _readers(self, batch: CurveBatch) -> list[Policy]:
@@ -99,7 +99,7 @@ class _Combined(Policy):
         readers = self._readers(batch)
         traces = tuple(reader.trace(batch) for reader in readers)
         fired = [
-            trace.signal >= reader.limit(reader.mode or batch.mode)
+            trace.signal >= reader.signal_threshold(reader.mode or batch.mode)
             for reader, trace in zip(readers, traces, strict=True)
         ]
         return traces, fired
@@ -113,14 +113,16 @@ class _Combined(Policy):
     def _fired_before(self, trace: Trace, part: int, run: int, eval: int) -> int | None:
         """The first eval (0-based) up to this one at which a part fired."""
         reader, own = self._readers(trace.batch)[part], trace.parts[part]
-        fired = np.flatnonzero(own.signal[run, : eval + 1] >= reader.limit(reader.mode or trace.batch.mode))
+        fired = np.flatnonzero(
+            own.signal[run, : eval + 1] >= reader.signal_threshold(reader.mode or trace.batch.mode)
+        )
         return int(fired[0]) if len(fired) else None
 
     def _texts(self, trace: Trace, run: int, eval: int) -> list[tuple[bool, str]]:
         """Whether each part would stop at the eval, and its reason."""
         found = []
         for part, reader, own in zip(self.parts, self._readers(trace.batch), trace.parts, strict=True):
-            fires = bool(own.signal[run, eval] >= reader.limit(reader.mode or trace.batch.mode))
+            fires = bool(own.signal[run, eval] >= reader.signal_threshold(reader.mode or trace.batch.mode))
             found.append((fires, f"{part.spec()}: {reader.reason(own, run, eval)}"))
         return found
 

@@ -11,7 +11,7 @@ __all__ = ["gated_pass"]
 @njit(cache=True, nogil=True, boundscheck=False)
 def gated_pass(values, lengths, deltas, waits, stops):  # type: ignore[no-untyped-def]  # pragma: no cover
     """Fill stops (runs × gains × patiences) from values (runs × evals); see
-    `replay.policies.kernels.gated_stops`.
+    `replay.policies.kernels.patience_stops`.
     """
     for run in range(len(lengths)):
         row = values[run]

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from replay.errors import PolicyError, suggestion
 from replay.policies import POLICIES
-from replay.policies.base import Policy, parameters, plain
+from replay.policies.base import Policy, format_parameter, parameters
 from replay.policies.modify import Modified, modified
 from replay.policies.rules.never import Never
 from replay.policies.spec import MODIFIERS, _modifier, _number, _unknown, _value, example, parse_policy
@@ -170,14 +170,14 @@ class _Range(NamedTuple):
             near = self.geometric and abs(_EXACT.subtract(value, self.last)) <= _EXACT.multiply(
                 self.last, self._slack
             )
-            yield plain(float(self.last if near else value))
+            yield format_parameter(float(self.last if near else value))
             value = _EXACT.multiply(value, self.by) if self.geometric else _EXACT.add(value, self.by)
 
     def thinned(self) -> str:
         """The same range with a few of its values."""
         steps = -(-self.size // _THINNED)
         if not self.geometric:
-            return f"{self.first}..{self.last}..{plain(float(self.by * steps))}".lower()
+            return f"{self.first}..{self.last}..{format_parameter(float(self.by * steps))}".lower()
         return f"{self.first}..{self.last}*{float((_NEAR.ln(self.by) * steps).exp()):.3g}".lower()
 
 
@@ -361,11 +361,13 @@ def _around(kind: type[Policy], item: Field[Any]) -> str:
     the parameter takes.
     """
     middle, minimum = getattr(parse_policy(example(kind)), item.name), item.metadata["minimum"]
-    values = [Decimal(plain(middle)) * Decimal(factor) for factor in _FACTORS]
+    values = [Decimal(format_parameter(middle)) * Decimal(factor) for factor in _FACTORS]
     if str(item.type) == "int":
         values = [value.quantize(Decimal(1)) for value in values]
     return ",".join(
-        dict.fromkeys(plain(float(value)) for value in values if minimum is None or value >= minimum)
+        dict.fromkeys(
+            format_parameter(float(value)) for value in values if minimum is None or value >= minimum
+        )
     )
 
 
@@ -427,7 +429,7 @@ def _modifier_value(key: str, text: str) -> Any:
         _check_name(key, value)
     if key == "smooth" and value != "none":
         kind, _, number = value.partition(":")
-        return f"{kind}:{plain(float(number))}"
+        return f"{kind}:{format_parameter(float(number))}"
     return value
 
 
@@ -502,7 +504,7 @@ def _read(axis: _Axis) -> _Reading:
         except PolicyError as error:
             failed[text] = str(error)
         else:
-            values.setdefault(plain(value), value)
+            values.setdefault(format_parameter(value), value)
     if Dimension(axis.name, tuple(values)).ordered:
         values = dict(sorted(values.items(), key=lambda item: float(item[0])))
     return _Reading(axis, values, set(texts), failed)

@@ -13,7 +13,7 @@ import numpy as np
 
 from replay.data.types import Floats, Ints
 
-__all__ = ["COMPILE_FROM", "gated_stops"]
+__all__ = ["COMPILE_FROM", "patience_stops"]
 
 #: Values looked at (runs × evals × gains) from which the compiled pass is used: below, loading the compiler
 #: takes longer.
@@ -24,7 +24,7 @@ _TOGETHER = 16_384
 _HELD = 1_000_000
 
 
-def gated_stops(
+def patience_stops(
     oriented: Floats, lengths: Ints, deltas: Sequence[float], waits: Sequence[int]
 ) -> Iterator[tuple[int, Ints]]:
     """0-based evals at which rules of patience stop, −1 where they do not: of some gains at a time, the

@@ -17,16 +17,16 @@ from replay.data.curve import CurveBatch
 from replay.data.types import Bools, Floats, Ints, Mode
 from replay.errors import PolicyError
 from replay.policies.base import (
-    POSITIONS,
+    PROGRESS_UNITS,
     Policy,
     Trace,
-    alike,
+    find_stops,
+    format_parameter,
+    format_value,
+    group_equal,
     param,
     parameters,
-    plain,
-    position,
-    steady,
-    stops_of,
+    progress_of,
 )
 from replay.policies.smoothing import smoother
 
@@ -50,7 +50,7 @@ class Modified(Policy):
     """
 
     name: ClassVar[str] = "modified"
-    whose: ClassVar[str | None] = ""  # a user wrote every=0, not modified:every=0
+    error_prefix: ClassVar[str | None] = ""  # a user wrote every=0, not modified:every=0
 
     policy: Policy
     watch: str | None = param("the metric to watch instead of the one given", None)
@@ -74,7 +74,7 @@ class Modified(Policy):
         if isinstance(self.start, str) and self.start != "lr_warmup":
             raise PolicyError(f"start is a number or lr_warmup, not {self.start!r}")
         if not isinstance(self.start, str) and self.start < 0:
-            raise PolicyError(f"start must be at least 0, not {plain(self.start)}")
+            raise PolicyError(f"start must be at least 0, not {format_parameter(self.start)}")
 
     def spec(self) -> str:
         shown = [("monitor", self.watch), ("mode", self.direction)]
@@ -96,15 +96,15 @@ class Modified(Policy):
     def unit(self) -> str:
         """What ``start`` counts: the policy's own unit where that is one of how far an eval is."""
         unit = getattr(self.policy, "unit", "evals")
-        return unit if unit in POSITIONS else "evals"
+        return unit if unit in PROGRESS_UNITS else "evals"
 
     @property
     def _start(self) -> str:
-        return self.start if isinstance(self.start, str) else plain(float(self.start))
+        return self.start if isinstance(self.start, str) else format_parameter(float(self.start))
 
     @property
     def needs(self) -> tuple[str, ...]:
-        own = POSITIONS[self.unit] if self.start and not isinstance(self.start, str) else ()
+        own = PROGRESS_UNITS[self.unit] if self.start and not isinstance(self.start, str) else ()
         rate = ("learning_rate",) if isinstance(self.start, str) or self.reset_on != "none" else ()
         return tuple(dict.fromkeys([*self.policy.needs, *own, *rate]))
 
@@ -116,23 +116,23 @@ class Modified(Policy):
     def mode(self) -> Mode | None:
         return self.direction or self.policy.mode  # type: ignore[return-value]
 
-    def resolved(self, modes: Mapping[str, Mode]) -> Policy:
+    def with_modes(self, modes: Mapping[str, Mode]) -> Policy:
         direction, inside = (
             self.direction or (modes.get(self.watch) if self.watch else None),
-            self.policy.resolved(modes),
+            self.policy.with_modes(modes),
         )
         if direction == self.direction and inside is self.policy:
             return self
         return replace(self, policy=inside, direction=direction)
 
-    def absent(self) -> str | None:
-        return self.policy.absent()
+    def absence_note(self) -> str | None:
+        return self.policy.absence_note()
 
     def caution(self, metric: str, mode: Mode) -> str | None:
         return self.policy.caution(self.watch or metric, self.mode or mode)
 
-    def limit(self, mode: Mode) -> float:
-        return self.policy.limit(mode)
+    def signal_threshold(self, mode: Mode) -> float:
+        return self.policy.signal_threshold(mode)
 
     @property
     def thinning(self) -> frozenset[int]:
@@ -144,7 +144,7 @@ class Modified(Policy):
         runs, evals = view.inside.shape
         signal = view.back(np.where(view.inside.mask, inner.signal, -np.inf), -np.inf)
         reference = None if inner.reference is None else view.back(inner.reference, np.nan)
-        place = view.back(position(view.inside, "evals") - 1, -1.0).astype(np.int64)
+        place = view.back(progress_of(view.inside, "evals") - 1, -1.0).astype(np.int64)
         row = None
         if self.reset_on != "none":
             row = view.back(np.broadcast_to(np.arange(float(runs))[:, None], (runs, evals)), -1.0).astype(
@@ -165,7 +165,7 @@ class Modified(Policy):
             begun = (
                 _after_warm_up(smoothed)
                 if isinstance(self.start, str)
-                else position(smoothed, self.unit) >= self.start
+                else progress_of(smoothed, self.unit) >= self.start
             )
             started = _compress(smoothed, smoothed.mask & begun)
         split = (
@@ -196,17 +196,17 @@ class Modified(Policy):
         )
 
     @classmethod
-    def stops_each(cls, policies: Sequence[Policy], batch: CurveBatch) -> Iterator[tuple[list[int], Ints]]:
+    def family_stops(cls, policies: Sequence[Policy], batch: CurveBatch) -> Iterator[tuple[list[int], Ints]]:
         rules = [policy for policy in policies if isinstance(policy, Modified)]
-        for members in alike([rule._changes for rule in rules]):
+        for members in group_equal([rule._changes for rule in rules]):
             first = rules[members[0]]
             if first.reset_on != "none":  # several rows inside stand for one run: only the signal leads back
-                for own, stops in super().stops_each([rules[member] for member in members], batch):
+                for own, stops in super().family_stops([rules[member] for member in members], batch):
                     yield [members[place] for place in own], stops
                 continue
             view = first._view(batch)
             outside = _places(view)
-            for own, inside in stops_of([rules[member].policy for member in members], view.inside):
+            for own, inside in find_stops([rules[member].policy for member in members], view.inside):
                 stops = (
                     inside
                     if outside is None
@@ -220,8 +220,8 @@ class Modified(Policy):
     @staticmethod
     def _inside(trace: Trace, run: int, eval: int) -> tuple[int, int]:
         """Run and eval in what the policy inside saw; an eval of −1 was not seen."""
-        assert trace.place is not None
-        return run if trace.row is None else int(trace.row[run, eval]), int(trace.place[run, eval])
+        assert trace.position is not None
+        return run if trace.row is None else int(trace.row[run, eval]), int(trace.position[run, eval])
 
     def reason(self, trace: Trace, run: int, eval: int) -> str:
         row, place = self._inside(trace, run, eval)
@@ -232,7 +232,7 @@ class Modified(Policy):
         return (
             inner
             if self.smooth == "none"
-            else f"smoothed {steady(float(trace.batch.values[run, eval]))}: {inner}"
+            else f"smoothed {format_value(float(trace.batch.values[run, eval]))}: {inner}"
         )
 
 
@@ -251,7 +251,7 @@ def _places(view: _View) -> Ints | None:
     """The place outside of each eval inside (runs × evals inside); None where they are the same."""
     if view.inside.shape == view.outside.shape and bool((view.inside.lengths == view.outside.lengths).all()):
         return None
-    seen = view.back(position(view.inside, "evals"), 0.0)
+    seen = view.back(progress_of(view.inside, "evals"), 0.0)
     runs, places = np.nonzero(seen)
     found = np.zeros((len(seen), max(view.inside.shape[1], 1)), dtype=np.int64)
     found[runs, seen[runs, places].astype(np.int64) - 1] = places

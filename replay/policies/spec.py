@@ -15,7 +15,7 @@ from typing import Any
 
 from replay.errors import InputError, PolicyError, suggestion
 from replay.policies import POLICIES
-from replay.policies.base import Policy, parameters, plain
+from replay.policies.base import Policy, format_parameter, parameters
 from replay.policies.combine import AllOf, AllOnce, AnyOf, Unless
 from replay.policies.modify import modified
 
@@ -295,7 +295,9 @@ def _value(kind: type[Policy], field: Field[Any], text: str) -> Any:
         raise PolicyError(f"{kind.name}: {field.name} must be a number, not {text!r}")
     if wanted == "int":
         if value != value or value in (float("inf"), float("-inf")) or value != int(value):
-            raise PolicyError(f"{kind.name}: {field.name} must be a whole number, not {plain(value)}")
+            raise PolicyError(
+                f"{kind.name}: {field.name} must be a whole number, not {format_parameter(value)}"
+            )
         return int(value)
     return value
 
@@ -310,6 +312,6 @@ def _modifier(key: str, text: str) -> Any:
         raise PolicyError(f"{key} must be a number{' or lr_warmup' if key == 'start' else ''}, not {text!r}")
     if key == "every":
         if value != int(value):
-            raise PolicyError(f"every counts whole evals, not {plain(value)}")
+            raise PolicyError(f"every counts whole evals, not {format_parameter(value)}")
         return int(value)
     return value

@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import Any
 
 from replay.policies import POLICIES
-from replay.policies.base import Policy, parameters, plain
+from replay.policies.base import Policy, format_parameter, parameters
 from replay.policies.spec import MODIFIERS, example
 from replay.readers import IMPORTERS
 from replay.report.tables import csv_text, json_text, markdown, wrapped
@@ -42,7 +42,7 @@ def _policy_rows() -> list[dict[str, Any]]:
             "parameters": [
                 {
                     "name": item.name,
-                    "default": None if item.default is MISSING else plain(item.default),
+                    "default": None if item.default is MISSING else format_parameter(item.default),
                     "what": item.metadata["help"],
                     "choices": list(item.metadata["choices"]),
                     "also": list(item.metadata["aliases"]),

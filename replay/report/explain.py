@@ -31,13 +31,13 @@ def story(simulation: Simulation, policy: str) -> Story:
     rule, trace, runs = simulation.traces[policy]
     curve = simulation.curves[runs[0]]
     outcome = next(row for row in simulation.rows() if row["run"] == runs[0] and row["policy"] == policy)
-    limit = rule.limit(trace.batch.mode)
+    limit = rule.signal_threshold(trace.batch.mode)
     stop = outcome["stopped_eval"]
     rows = []
     for index in range(int(trace.batch.lengths[0])):
         signal = float(trace.signal[0, index])
         reference = np.nan if trace.reference is None else float(trace.reference[0, index])
-        looked = trace.place is None or trace.place[0, index] >= 0
+        looked = trace.position is None or trace.position[0, index] >= 0
         rows.append(
             {
                 "eval": index + 1,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from replay.data.types import Mode
-from replay.policies.base import Policy, plain
+from replay.policies.base import Policy, format_parameter
 from replay.policies.presets.keras import Keras
 from replay.policies.presets.lightning import Lightning
 from replay.policies.presets.transformers import Transformers
@@ -66,7 +66,7 @@ def _transformers(policy: Policy, monitor: str | None, mode: Mode | None) -> str
     if not isinstance(policy, Transformers):
         return None
     metric = monitor or "eval_loss"
-    threshold = plain(policy.threshold)
+    threshold = format_parameter(policy.threshold)
     greater = mode == "max" if mode is not None else not metric.endswith("loss")
     return f"""\
 from transformers import EarlyStoppingCallback
@@ -81,11 +81,11 @@ trainer.add_callback(
 def _keras(policy: Policy, monitor: str | None, mode: Mode | None) -> str | None:
     if not isinstance(policy, Keras):
         return None
-    given = {"patience": plain(policy.patience), "min_delta": plain(policy.min_delta)}
+    given = {"patience": format_parameter(policy.patience), "min_delta": format_parameter(policy.min_delta)}
     if policy.baseline is not None:
-        given["baseline"] = plain(policy.baseline)
+        given["baseline"] = format_parameter(policy.baseline)
     if policy.start_from_epoch:
-        given["start_from_epoch"] = plain(policy.start_from_epoch)
+        given["start_from_epoch"] = format_parameter(policy.start_from_epoch)
     arguments = _arguments(monitor, mode, given)
     return f"""\
 from keras.callbacks import EarlyStopping
@@ -98,13 +98,13 @@ def _lightning(policy: Policy, monitor: str | None, mode: Mode | None) -> str | 
     if not isinstance(policy, Lightning):
         return None
     given = {
-        "patience": plain(policy.patience),
-        "min_delta": plain(policy.min_delta),
+        "patience": format_parameter(policy.patience),
+        "min_delta": format_parameter(policy.min_delta),
         "check_finite": str(policy.check_finite),
     }
     for name in ("stopping_threshold", "divergence_threshold"):
         if (value := getattr(policy, name)) is not None:
-            given[name] = plain(value)
+            given[name] = format_parameter(value)
     return f"""\
 from lightning.pytorch.callbacks import EarlyStopping
 

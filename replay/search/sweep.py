@@ -21,7 +21,7 @@ from replay.data.types import Bools, Floats, Ints, Mode
 from replay.engine.simulation import Keep, Lane, Setup, parsed, replay_in
 from replay.errors import InputError, ReplayWarning
 from replay.policies import Policy
-from replay.policies.base import NEVER, REFUSED, alike, stops_of
+from replay.policies.base import NEVER, REFUSED, find_stops, group_equal
 from replay.stats.budgets import FixedBudgets
 from replay.stats.summary import KEYS, summarise
 
@@ -205,9 +205,9 @@ def walk(setup: Setup, policies: Sequence[Policy], *, optional: bool = False) ->
     InputError.
     """
     # policies that differ in their limit alone watch, need and thin alike
-    kin = alike([(type(policy), policy.shape()) for policy in policies])
-    watched = [tuple(policies[members[0]].watched().items()) for members in kin]
-    for same_watch in alike(watched):
+    kin = group_equal([(type(policy), policy.shape()) for policy in policies])
+    watched = [tuple(policies[members[0]].monitors().items()) for members in kin]
+    for same_watch in group_equal(watched):
         try:
             lane, _ = setup.lane(policies[kin[same_watch[0]][0]])
         except InputError as error:  # no run has a metric that they insist on
@@ -220,20 +220,20 @@ def walk(setup: Setup, policies: Sequence[Policy], *, optional: bool = False) ->
             policies[kin[place][0]] if modes_known else setup.lane(policies[kin[place][0]])[1]
             for place in same_watch
         ]
-        for same_needs in alike([rule.needs for rule in first]):
+        for same_needs in group_equal([rule.needs for rule in first]):
             batch, places = setup.admit(first[same_needs[0]], lane, optional=optional)
             if not places:
                 continue
-            for same_evals in alike([first[place].thinning for place in same_needs]):
+            for same_evals in group_equal([first[place].thinning for place in same_needs]):
                 chosen = [same_needs[place] for place in same_evals]
-                for kind in alike([type(first[place]) for place in chosen]):
+                for kind in group_equal([type(first[place]) for place in chosen]):
                     setup.caution(first[chosen[kind[0]]], lane, places[0])
-                figures = Figures(lane, places, first[chosen[0]].seen(batch), list(setup.censored))
+                figures = Figures(lane, places, first[chosen[0]].evals_made(batch), list(setup.censored))
                 members = [member for place in chosen for member in kin[same_watch[place]]]
                 rules = [
                     policies[member] if modes_known else setup.lane(policies[member])[1] for member in members
                 ]
-                for own, stops in stops_of(rules, batch):
+                for own, stops in find_stops(rules, batch):
                     outcomes = figures.of(stops)
                     if not outcomes.judged:
                         _tell_refused(setup, [rules[place] for place in own], outcomes)

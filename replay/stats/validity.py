@@ -166,7 +166,7 @@ def first_stop(policy: Policy) -> int | None:
     >>> [first_stop(parse_policy(spec)) for spec in specs]
     [4, 8, 4, None]
     """
-    if policy.off is not None or len(policy.watched()) > 1:
+    if policy.off_reason is not None or len(policy.monitors()) > 1:
         return None
     if isinstance(policy, Modified):
         inside = first_stop(policy.policy)

@@ -48,7 +48,7 @@ class Hindsight(Policy):
 
     name: ClassVar[str] = "hindsight"
 
-    def limit(self, mode):
+    def signal_threshold(self, mode):
         return 1.0
 
     def trace(self, batch):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from replay.data.curve import Curve, CurveBatch
 from replay.errors import PolicyError
 from replay.policies import POLICIES, kernels
-from replay.policies.base import REFUSED, parameters, stops_of
+from replay.policies.base import REFUSED, find_stops, parameters
 from replay.policies.combine import AllOf, AllOnce, AnyOf, Unless
 from replay.policies.spec import parse_policy
 
@@ -48,7 +48,9 @@ def _loop(policy, values, mode, along):
     ever, unknown = [False] * len(policy.parts), [False] * len(policy.parts)
     for number in range(1, len(values) + 1):
         now = [_at_last(part, values[:number], mode, along) for part in policy.parts]
-        fired = [signal >= part.limit(mode) for part, signal in zip(policy.parts, now, strict=True)]
+        fired = [
+            signal >= part.signal_threshold(mode) for part, signal in zip(policy.parts, now, strict=True)
+        ]
         ever = [before or here for before, here in zip(ever, fired, strict=True)]
         unknown = [before or bool(np.isnan(signal)) for before, signal in zip(unknown, now, strict=True)]
         stops = {
@@ -269,7 +271,7 @@ def _one_by_one(policy, batch):
 
 def _all_at_once(policies, batch):
     found = np.full((len(policies), batch.shape[0]), -9)
-    for places, stops in stops_of(policies, batch):
+    for places, stops in find_stops(policies, batch):
         assert (found[places] == -9).all(), "every policy once"
         found[places] = stops
     return found
@@ -342,12 +344,12 @@ def test_a_policys_own_best_is_what_the_next_eval_is_compared_with(policy, made,
     batch = batch_of(made, mode)
     trace = policy.trace(batch)
     for stops in (policy.stops(batch), np.full(len(made), -1)):
-        found = policy.own_best(batch, stops)
+        found = policy.reference_after(batch, stops)
         for run, (stop, best) in enumerate(zip(stops.tolist(), found.tolist(), strict=True)):
             if trace.reference is None:
                 assert math.isnan(best)
                 continue
-            looked = np.flatnonzero(batch.mask[run] if trace.place is None else trace.place[run] >= 0)
+            looked = np.flatnonzero(batch.mask[run] if trace.position is None else trace.position[run] >= 0)
             later = looked[looked > stop] if stop >= 0 else looked[:0]
             if len(later):
                 np.testing.assert_equal(best, trace.reference[run, later[0]])
@@ -365,6 +367,8 @@ def test_own_best_by_hand():
         ("target=0.5 | patience=2", -1, math.nan),  # of two policies there is no one best
         ("xgboost:rounds=2,min_delta=0.05", 4, 0.8),
     ]:
-        np.testing.assert_equal(parse_policy(spec).own_best(batch, np.array([stop]))[0], best, err_msg=spec)
+        np.testing.assert_equal(
+            parse_policy(spec).reference_after(batch, np.array([stop]))[0], best, err_msg=spec
+        )
     higher = CurveBatch.of([Curve.of([0.5, 0.7, 0.6], "max")])
-    assert parse_policy("patience=2").own_best(higher, np.array([-1]))[0] == 0.7
+    assert parse_policy("patience=2").reference_after(higher, np.array([-1]))[0] == 0.7

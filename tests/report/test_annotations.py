@@ -14,7 +14,7 @@ from replay.check.model import Finding
 from replay.errors import InputError, printable
 from replay.report.annotations import as_annotations, draw_check, job_summary, small_plot, without_commands
 from replay.report.findings import place
-from tests.report.checked import CHECKS, HOSTILE, TEXTS, figures, named, plain, sample
+from tests.report.checked import CHECKS, HOSTILE, TEXTS, figures, format_parameter, named, sample
 
 LEVELS = {"regression": "error", "undecided": "warning", "warning": "warning", "note": "notice"}
 #: Every command that a runner knows, each able to do harm.
@@ -109,7 +109,7 @@ def test_an_annotation_a_finding():
             "warning", {"file": "ci/policies.toml", "line": "1", "title": "d: gone"}, "logs/d.jsonl is gone"
         ),
     ]
-    assert as_annotations(plain()) == ""
+    assert as_annotations(format_parameter()) == ""
 
 
 @pytest.mark.parametrize(("count", "shown", "more"), [(10, 10, None), (11, 9, "2 more"), (25, 9, "16 more")])
@@ -119,7 +119,7 @@ def test_of_many_the_last_says_how_many_more(count, shown, more):
         for number in range(count)
         for level in ("regression", "note")
     )
-    said = commands(as_annotations(dataclasses.replace(plain(), findings=found)))
+    said = commands(as_annotations(dataclasses.replace(format_parameter(), findings=found)))
     for name in ("error", "notice"):
         own = [command.message for command in said if command.name == name]
         assert len(own) == min(count, 10)
@@ -242,7 +242,7 @@ def test_the_summary_of_a_check_without_a_lock_or_with_nothing_at_all():
     assert "Against the lock" not in text
     assert parsed(text)[2][1][1] == ["patient", "41% 38-44", "7.2% 4-10"]
     assert (
-        job_summary(plain())
+        job_summary(format_parameter())
         == "## replay check: passed\n\n1 run with the policies of policies.toml, no lock to compare with;"
         " watched eval\\_loss, judged by eval\\_loss.\n"
     )
@@ -316,7 +316,7 @@ def test_a_plot_that_cannot_be_drawn(tmp_path):
         small_plot(sample(), tmp_path / "none" / "a.png")
 
 
-@pytest.mark.parametrize("checked", [plain(), named("$x$_{"), named("_"), named("\x1b\ud800")])
+@pytest.mark.parametrize("checked", [format_parameter(), named("$x$_{"), named("_"), named("\x1b\ud800")])
 def test_every_check_can_be_drawn(checked, tmp_path):
     small_plot(checked, tmp_path / "a.png")
     assert len(draw_check(checked).axes[0].get_legend_handles_labels()[0]) == len(checked.policies)

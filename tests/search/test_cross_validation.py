@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from replay import Run
 from replay.engine.simulation import Setup, parsed, replay_in
 from replay.errors import InputError, Undecidable
-from replay.policies.base import stops_of
+from replay.policies.base import find_stops
 from replay.policies.grid import parse_grids
 from replay.search.cross_validation import choosing
 from replay.search.tolerance import parse_limit
@@ -423,7 +423,7 @@ def outcomes(drawn):
     """What each policy of the grid saves and loses on each run of a population: two arrays, policies ×
     runs."""
     stops = np.empty((len(GRID_144), len(drawn.lengths)), dtype=np.int64)
-    for places, found in stops_of(GRID_144, drawn.batch):
+    for places, found in find_stops(GRID_144, drawn.batch):
         stops[places] = found
     return drawn.given(stops)
 

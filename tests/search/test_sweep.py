@@ -353,7 +353,7 @@ def test_the_order_of_the_policies_is_no_matter_of_effort(monkeypatch):
 
         with monkeypatch.context() as patch:
             patch.setattr(Lane, "profile", counted("profile", Lane.profile))
-            patch.setattr(Patience, "stops_each", counted("stops", Patience.stops_each))
+            patch.setattr(Patience, "family_stops", counted("stops", Patience.family_stops))
             sweep_in(Setup(runs, order, monitor="eval_loss"), order)
         efforts.append(calls)
     assert efforts[0] == efforts[1] == efforts[2]
@@ -443,7 +443,7 @@ def test_many_limits_of_every_rule_that_has_a_parameter_which_sets_its_limit_alo
     runs = made_runs(14, 8)
     policies = []
     for kind in POLICIES.values():
-        limits = [item.name for item in parameters(kind) if item.metadata["limit"]]
+        limits = [item.name for item in parameters(kind) if item.metadata["sets_threshold"]]
         for name in limits:
             values = "1,2,3,5,8" if "int" in str(kind.__dataclass_fields__[name].type) else "0.1,0.3,0.9,2,7"
             (grid,) = parse_grids([f"rule={kind.name}", f"{name}={values}"])

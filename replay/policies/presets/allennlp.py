@@ -34,7 +34,7 @@ class AllenNLP(Counting):
     checked_against: ClassVar[str | None] = "allennlp 2.10.1"
     takes_first: ClassVar[bool] = True
 
-    patience: int = param("epochs (evals) without a gain, at least 1", limit=True)
+    patience: int = param("epochs (evals) without a gain, at least 1", sets_threshold=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -44,7 +44,7 @@ class AllenNLP(Counting):
                 " error there"
             )
 
-    def limit(self, mode: Mode) -> float:
+    def signal_threshold(self, mode: Mode) -> float:
         return float(self.patience)
 
     def improves(self, mode: Mode, value: Floats, best: Floats) -> Bools:

@@ -33,7 +33,7 @@ class Axolotl(OfTransformers):
     name: ClassVar[str] = "axolotl"
 
     early_stopping_patience: int = param(
-        "evals without a gain; 0: off", minimum=0, aliases=("patience",), limit=True
+        "evals without a gain; 0: off", minimum=0, aliases=("patience",), sets_threshold=True
     )
 
     @property
@@ -41,14 +41,16 @@ class Axolotl(OfTransformers):
         return self.early_stopping_patience
 
     @property
-    def off(self) -> str | None:
+    def off_reason(self) -> str | None:
         return (
             None if self.early_stopping_patience else "early_stopping_patience=0 switches early stopping off"
         )
 
     def trace(self, batch: CurveBatch) -> Trace:
         trace = super().trace(batch)
-        return trace if self.off is None else Trace(batch, np.full(batch.shape, -np.inf), trace.reference)
+        return (
+            trace if self.off_reason is None else Trace(batch, np.full(batch.shape, -np.inf), trace.reference)
+        )
 
     def reason(self, trace: Trace, run: int, eval: int) -> str:
-        return self.off or super().reason(trace, run, eval)
+        return self.off_reason or super().reason(trace, run, eval)

@@ -11,7 +11,7 @@ import numpy as np
 from replay.data.curve import CurveBatch
 from replay.data.types import Mode
 from replay.errors import PolicyError
-from replay.policies.base import Policy, Trace, param, plain, steady
+from replay.policies.base import Policy, Trace, format_parameter, format_value, param
 
 __all__ = ["CatBoost"]
 
@@ -61,7 +61,7 @@ class CatBoost(Policy):
         if self.od_type == "Iter" and self.od_pval:
             raise PolicyError("catboost: od_pval belongs to od_type=IncToDec; CatBoost refuses it with Iter")
         if self.od_pval is not None and self.od_pval < 0:
-            raise PolicyError(f"catboost: od_pval must be at least 0, not {plain(self.od_pval)}")
+            raise PolicyError(f"catboost: od_pval must be at least 0, not {format_parameter(self.od_pval)}")
 
     @property
     def _iter(self) -> bool:
@@ -71,7 +71,7 @@ class CatBoost(Policy):
     def _bound(self) -> float:
         return 1.0 if self._iter else self.od_pval or 0.0
 
-    def limit(self, mode: Mode) -> float:
+    def signal_threshold(self, mode: Mode) -> float:
         return 1.0
 
     def trace(self, batch: CurveBatch) -> Trace:
@@ -111,12 +111,12 @@ class CatBoost(Policy):
         if eval == 0:
             return "first eval: nothing to compare"
         if value < best if trace.batch.mode == "min" else value > best:
-            return f"better by {steady(abs(value - best))}"
+            return f"better by {format_value(abs(value - best))}"
         if not trace.signal[run, eval]:
             return (
                 "NaN: no gain, and no stop"
                 if np.isnan(value)
-                else f"no gain over {steady(best)}, no stop yet"
+                else f"no gain over {format_value(best)}, no stop yet"
             )
-        odds = "" if self._iter else f", with p < {plain(self._bound)}"
-        return f"no gain over {steady(best)} for {self.od_wait} evals or more{odds}"
+        odds = "" if self._iter else f", with p < {format_parameter(self._bound)}"
+        return f"no gain over {format_value(best)} for {self.od_wait} evals or more{odds}"

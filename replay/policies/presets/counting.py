@@ -11,7 +11,7 @@ import numpy as np
 
 from replay.data.curve import CurveBatch
 from replay.data.types import Bools, Floats, Mode
-from replay.policies.base import Policy, Trace, plain, steady
+from replay.policies.base import Policy, Trace, format_parameter, format_value
 
 __all__ = ["Counting", "better", "more_than", "told"]
 
@@ -56,17 +56,19 @@ class Counting(Policy):
                 improved = np.ones(runs, dtype=bool) if first else self.improves(batch.mode, value, best)
                 best = self.after(batch.mode, value, best, improved)
                 counter = np.where(improved, 0.0, counter + 1)
-                signal[eval] = counter if self.off is None else -np.inf
+                signal[eval] = counter if self.off_reason is None else -np.inf
         return Trace(batch, signal.T, reference.T)
 
     def reason(self, trace: Trace, run: int, eval: int) -> str:
-        if self.off is not None:
-            return self.off
+        if self.off_reason is not None:
+            return self.off_reason
         assert trace.reference is not None
         counter, value, best = (
             float(array[run, eval]) for array in (trace.signal, trace.batch.values, trace.reference)
         )
-        return told(counter, value, best, self.limit(trace.batch.mode), self.wanted, first=eval == 0)
+        return told(
+            counter, value, best, self.signal_threshold(trace.batch.mode), self.wanted, first=eval == 0
+        )
 
 
 def better(mode: Mode, value: Floats, best: Floats) -> Bools:
@@ -85,17 +87,17 @@ def told(counter: float, value: float, best: float, limit: float, wanted: str, *
             return "NaN counts as an improvement"
         gain = abs(value - best)
         return (
-            f"better by {steady(gain)}"
+            f"better by {format_value(gain)}"
             if np.isfinite(gain) and gain
-            else f"{steady(value)} counts as an improvement"
+            else f"{format_value(value)} counts as an improvement"
         )
-    over = "so far" if np.isnan(best) or (np.isinf(best) and first) else f"over {steady(best)}"
+    over = "so far" if np.isnan(best) or (np.isinf(best) and first) else f"over {format_value(best)}"
     if counter >= limit:
-        return f"no {wanted} {over}, {plain(counter)} eval{'s' * (counter != 1)} in a row"
+        return f"no {wanted} {over}, {format_parameter(counter)} eval{'s' * (counter != 1)} in a row"
     what = "NaN: no gain" if np.isnan(value) else f"no {wanted}"
-    return f"{what} ({plain(counter)} of {plain(limit)})"
+    return f"{what} ({format_parameter(counter)} of {format_parameter(limit)})"
 
 
 def more_than(delta: float) -> str:
     """``gain > DELTA``, or just gain where the delta is 0."""
-    return f"gain > {plain(delta)}" if delta else "gain"
+    return f"gain > {format_parameter(delta)}" if delta else "gain"

@@ -34,13 +34,13 @@ class Fairseq(Counting):
     checked_against: ClassVar[str | None] = "fairseq 0.12.2"
     takes_first: ClassVar[bool] = True
 
-    patience: int = param("validations without a gain; 0 or less: off", -1, limit=True)
+    patience: int = param("validations without a gain; 0 or less: off", -1, sets_threshold=True)
 
     @property
-    def off(self) -> str | None:
+    def off_reason(self) -> str | None:
         return None if self.patience > 0 else f"patience={self.patience} switches early stopping off"
 
-    def limit(self, mode: Mode) -> float:
+    def signal_threshold(self, mode: Mode) -> float:
         return float(self.patience)
 
     def improves(self, mode: Mode, value: Floats, best: Floats) -> Bools:

@@ -33,14 +33,16 @@ class Fastai(Counting):
     name: ClassVar[str] = "fastai"
     checked_against: ClassVar[str | None] = "fastai 2.8.12"
 
-    patience: int = param("epochs (evals) without an improvement; 0 acts as 1", 1, minimum=0, limit=True)
+    patience: int = param(
+        "epochs (evals) without an improvement; 0 acts as 1", 1, minimum=0, sets_threshold=True
+    )
     min_delta: float = param("the gain that counts", 0.0)
 
     @property
     def wanted(self) -> str:
         return more_than(self.min_delta)
 
-    def limit(self, mode: Mode) -> float:
+    def signal_threshold(self, mode: Mode) -> float:
         return float(max(self.patience, 1))
 
     def improves(self, mode: Mode, value: Floats, best: Floats) -> Bools:

@@ -11,7 +11,7 @@ import numpy as np
 
 from replay.data.types import Bools, Floats, Mode
 from replay.errors import PolicyError
-from replay.policies.base import param, plain
+from replay.policies.base import format_parameter, param
 from replay.policies.presets.counting import Counting, more_than
 
 __all__ = ["Ignite"]
@@ -43,7 +43,7 @@ class Ignite(Counting):
     checked_against: ClassVar[str | None] = "pytorch-ignite 0.5.5"
     takes_first: ClassVar[bool] = True
 
-    patience: int = param("evals without an improvement, at least 1", limit=True)
+    patience: int = param("evals without an improvement, at least 1", sets_threshold=True)
     threshold: float = param("the gain that resets the counter", 0.0, minimum=0, aliases=("min_delta",))
     cumulative: bool = param(
         "measure the gain from the last reset, not from the best", False, aliases=("cumulative_delta",)
@@ -67,10 +67,10 @@ class Ignite(Counting):
         return (
             more_than(self.threshold)
             if self.threshold_mode == "abs"
-            else f"gain > {plain(self.threshold)} of the reference"
+            else f"gain > {format_parameter(self.threshold)} of the reference"
         )
 
-    def limit(self, mode: Mode) -> float:
+    def signal_threshold(self, mode: Mode) -> float:
         return float(self.patience)
 
     def improves(self, mode: Mode, value: Floats, best: Floats) -> Bools:

@@ -9,7 +9,7 @@ import numpy as np
 
 from replay.data.curve import CurveBatch
 from replay.data.types import Bools, Mode
-from replay.policies.base import Policy, Trace, param, steady
+from replay.policies.base import Policy, Trace, format_value, param
 from replay.policies.presets.counting import more_than, told
 
 __all__ = ["Keras"]
@@ -40,12 +40,14 @@ class Keras(Policy):
     name: ClassVar[str] = "keras"
     checked_against: ClassVar[str | None] = "keras 3.15.1"
 
-    patience: int = param("epochs (evals) without an improvement; 0 acts as 1", 0, minimum=0, limit=True)
+    patience: int = param(
+        "epochs (evals) without an improvement; 0 acts as 1", 0, minimum=0, sets_threshold=True
+    )
     min_delta: float = param("the gain that counts", 0.0)
     baseline: float | None = param("a value that must be improved on, too, for the counter to restart", None)
     start_from_epoch: int = param("evals to skip at the beginning", 0, minimum=0)
 
-    def limit(self, mode: Mode) -> float:
+    def signal_threshold(self, mode: Mode) -> float:
         return float(max(self.patience, 1))
 
     def trace(self, batch: CurveBatch) -> Trace:
@@ -88,8 +90,14 @@ class Keras(Policy):
             assert self.baseline is not None
             better = "first eval" if first else "an improvement"
             return (
-                f"{better}, but not on the baseline {steady(self.baseline)}: the wait goes on, no stop here"
+                f"{better}, but not on the baseline {format_value(self.baseline)}: the wait goes on, no stop"
+                " here"
             )
         return told(
-            wait, value, best, self.limit(trace.batch.mode), more_than(abs(self.min_delta)), first=first
+            wait,
+            value,
+            best,
+            self.signal_threshold(trace.batch.mode),
+            more_than(abs(self.min_delta)),
+            first=first,
         )

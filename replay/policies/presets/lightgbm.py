@@ -39,12 +39,12 @@ class LightGBM(Counting):
     stopping_rounds: int = param(
         "iterations (evals) without an improvement; 0 or less: off",
         aliases=("early_stopping_round", "patience"),
-        limit=True,
+        sets_threshold=True,
     )
     min_delta: float = param("the gain that counts", 0.0, minimum=0)
 
     @property
-    def off(self) -> str | None:
+    def off_reason(self) -> str | None:
         return (
             None
             if self.stopping_rounds > 0
@@ -55,7 +55,7 @@ class LightGBM(Counting):
     def wanted(self) -> str:
         return more_than(self.min_delta)
 
-    def limit(self, mode: Mode) -> float:
+    def signal_threshold(self, mode: Mode) -> float:
         return float(self.stopping_rounds)
 
     def improves(self, mode: Mode, value: Floats, best: Floats) -> Bools:

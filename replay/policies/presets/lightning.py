@@ -9,7 +9,7 @@ import numpy as np
 
 from replay.data.curve import CurveBatch
 from replay.data.types import Mode
-from replay.policies.base import Policy, Trace, param, steady
+from replay.policies.base import Policy, Trace, format_value, param
 from replay.policies.presets.counting import more_than, told
 
 __all__ = ["Lightning"]
@@ -41,13 +41,13 @@ class Lightning(Policy):
     name: ClassVar[str] = "lightning"
     checked_against: ClassVar[str | None] = "lightning 2.6.6"
 
-    patience: int = param("checks without an improvement; 0 acts as 1", 3, minimum=0, limit=True)
+    patience: int = param("checks without an improvement; 0 acts as 1", 3, minimum=0, sets_threshold=True)
     min_delta: float = param("the gain that counts; negative: the worsening that is tolerated", 0.0)
     check_finite: bool = param("stop at a value that is NaN or infinite", True)
     stopping_threshold: float | None = param("stop at a value strictly better than this", None)
     divergence_threshold: float | None = param("stop at a value strictly worse than this", None)
 
-    def limit(self, mode: Mode) -> float:
+    def signal_threshold(self, mode: Mode) -> float:
         return float(max(self.patience, 1))
 
     def trace(self, batch: CurveBatch) -> Trace:
@@ -98,10 +98,15 @@ class Lightning(Policy):
             )
             assert threshold is not None
             return (
-                f"{steady(value)} {'better' if reached else 'worse'} than {name} {steady(threshold)}: stop at"
-                " once"
+                f"{format_value(value)} {'better' if reached else 'worse'} than {name}"
+                f" {format_value(threshold)}: stop at once"
             )
         first = np.isinf(best)
         return told(
-            wait, value, best, self.limit(trace.batch.mode), more_than(self.min_delta), first=bool(first)
+            wait,
+            value,
+            best,
+            self.signal_threshold(trace.batch.mode),
+            more_than(self.min_delta),
+            first=bool(first),
         )

@@ -30,7 +30,7 @@ class LlamaFactory(OfTransformers):
     name: ClassVar[str] = "llamafactory"
 
     early_stopping_steps: int = param(
-        "evals (not steps) without a gain", minimum=0, aliases=("patience",), limit=True
+        "evals (not steps) without a gain", minimum=0, aliases=("patience",), sets_threshold=True
     )
 
     @property

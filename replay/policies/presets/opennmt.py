@@ -37,14 +37,18 @@ class OpenNMT(Policy):
     checked_against: ClassVar[str | None] = "OpenNMT-py 3.5.1"
 
     early_stopping: int = param(
-        "validations without a gain; 0: off", 0, minimum=0, aliases=("tolerance", "patience"), limit=True
+        "validations without a gain; 0: off",
+        0,
+        minimum=0,
+        aliases=("tolerance", "patience"),
+        sets_threshold=True,
     )
 
     @property
-    def off(self) -> str | None:
+    def off_reason(self) -> str | None:
         return None if self.early_stopping else "early_stopping=0 switches early stopping off"
 
-    def limit(self, mode: Mode) -> float:
+    def signal_threshold(self, mode: Mode) -> float:
         return float(self.early_stopping)
 
     def trace(self, batch: CurveBatch) -> Trace:
@@ -60,17 +64,17 @@ class OpenNMT(Policy):
             stalled = np.where(better, 0.0, stalled + ~(better | worse))
             best = np.where(better, value, best)
             signal[eval] = np.where(better, 0.0, np.where(worse, decreasing, stalled))
-        if self.off is not None:
+        if self.off_reason is not None:
             signal[:] = -np.inf
         return Trace(batch, signal.T, reference.T if batch.mode == "min" else -reference.T)
 
     def reason(self, trace: Trace, run: int, eval: int) -> str:
-        if self.off is not None:
-            return self.off
+        if self.off_reason is not None:
+            return self.off_reason
         assert trace.reference is not None
         count, value, best = (
             float(array[run, eval]) for array in (trace.signal, trace.batch.values, trace.reference)
         )
         worse = value > best if trace.batch.mode == "min" else value < best
         wanted = "gain, but worse," if worse else "gain" if np.isnan(value) else "gain, nor worse,"
-        return told(count, value, best, self.limit(trace.batch.mode), wanted, first=eval == 0)
+        return told(count, value, best, self.signal_threshold(trace.batch.mode), wanted, first=eval == 0)

@@ -9,7 +9,7 @@ import numpy as np
 
 from replay.data.curve import CurveBatch
 from replay.data.types import Floats, Mode
-from replay.policies.base import Policy, Trace, param, plain, steady
+from replay.policies.base import Policy, Trace, format_parameter, format_value, param
 
 __all__ = ["OptunaPatient"]
 
@@ -39,7 +39,7 @@ class OptunaPatient(Policy):
     patience: int = param("values beyond one that must all be worse", minimum=0)
     min_delta: float = param("the worsening that is tolerated", 0.0, minimum=0)
 
-    def limit(self, mode: Mode) -> float:
+    def signal_threshold(self, mode: Mode) -> float:
         return 1.0
 
     def trace(self, batch: CurveBatch) -> Trace:
@@ -70,5 +70,5 @@ class OptunaPatient(Policy):
             return f"{told} is NaN"
         value = float(np.fmin.reduce(recent)) * (1 if trace.batch.mode == "min" else -1)
         worse = "worse than" if trace.signal[run, eval] else "not worse than"
-        by = f" by > {plain(self.min_delta)}" if self.min_delta else ""
-        return f"{told}, {steady(value)}, is {worse} {steady(best)}{by}"
+        by = f" by > {format_parameter(self.min_delta)}" if self.min_delta else ""
+        return f"{told}, {format_value(value)}, is {worse} {format_value(best)}{by}"

@@ -10,7 +10,7 @@ import numpy as np
 
 from replay.data.curve import CurveBatch
 from replay.data.types import Mode
-from replay.policies.base import Policy, Trace, param, plain, steady
+from replay.policies.base import Policy, Trace, format_parameter, format_value, param
 
 __all__ = ["RayPlateau"]
 
@@ -41,7 +41,7 @@ class RayPlateau(Policy):
     grace_period: int = param("results before which nothing is stopped", 4, minimum=0)
     metric_threshold: float | None = param("stop only where the last value is at least as good as this", None)
 
-    def limit(self, mode: Mode) -> float:
+    def signal_threshold(self, mode: Mode) -> float:
         return 1.0
 
     def trace(self, batch: CurveBatch) -> Trace:
@@ -69,9 +69,9 @@ class RayPlateau(Policy):
         window = trace.batch.values[run, eval - self.num_results + 1 : eval + 1]
         with np.errstate(invalid="ignore", over="ignore"):
             deviation = float(np.std(np.ascontiguousarray(window)))
-        told = f"standard deviation of the last {self.num_results} is {steady(deviation)}"
+        told = f"standard deviation of the last {self.num_results} is {format_value(deviation)}"
         if not deviation < self.std:
-            return f"{told}, not < {plain(self.std)}"
-        return f"{told}, < {plain(self.std)}" + (
+            return f"{told}, not < {format_parameter(self.std)}"
+        return f"{told}, < {format_parameter(self.std)}" + (
             "" if trace.signal[run, eval] else ", but metric_threshold is not reached"
         )

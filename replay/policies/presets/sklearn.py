@@ -9,7 +9,7 @@ import numpy as np
 
 from replay.data.curve import CurveBatch
 from replay.data.types import Bools, Floats, Mode
-from replay.policies.base import Policy, Trace, param, plain, steady
+from replay.policies.base import Policy, Trace, format_parameter, format_value, param
 from replay.policies.presets.counting import Counting
 
 __all__ = ["SklearnHGB", "SklearnMLP", "SklearnSGD"]
@@ -25,7 +25,7 @@ class _Ratchet(Counting):
 
     @property
     def wanted(self) -> str:
-        return f"gain >= {plain(self.tol)}"
+        return f"gain >= {format_parameter(self.tol)}"
 
     def improves(self, mode: Mode, value: Floats, best: Floats) -> Bools:
         return ~(value > best - self.tol if mode == "min" else value < best + self.tol)
@@ -57,11 +57,15 @@ class SklearnMLP(_Ratchet):
     checked_against: ClassVar[str | None] = _CHECKED
 
     n_iter_no_change: int = param(
-        "epochs (evals) that may pass without a gain of tol", 10, minimum=1, aliases=("patience",), limit=True
+        "epochs (evals) that may pass without a gain of tol",
+        10,
+        minimum=1,
+        aliases=("patience",),
+        sets_threshold=True,
     )
     tol: float = param("the gain that is enough", 1e-4, minimum=0, aliases=("min_delta",))
 
-    def limit(self, mode: Mode) -> float:
+    def signal_threshold(self, mode: Mode) -> float:
         return float(self.n_iter_no_change + 1)
 
 
@@ -85,11 +89,11 @@ class SklearnSGD(_Ratchet):
     checked_against: ClassVar[str | None] = _CHECKED
 
     n_iter_no_change: int = param(
-        "epochs (evals) without a gain of tol", 5, minimum=1, aliases=("patience",), limit=True
+        "epochs (evals) without a gain of tol", 5, minimum=1, aliases=("patience",), sets_threshold=True
     )
     tol: float = param("the gain that is enough", 1e-3, minimum=0, aliases=("min_delta",))
 
-    def limit(self, mode: Mode) -> float:
+    def signal_threshold(self, mode: Mode) -> float:
         return float(self.n_iter_no_change)
 
 
@@ -119,7 +123,7 @@ class SklearnHGB(Policy):
     )
     tol: float = param("the gain that does not count", 1e-7, minimum=0, aliases=("min_delta",))
 
-    def limit(self, mode: Mode) -> float:
+    def signal_threshold(self, mode: Mode) -> float:
         return 1.0
 
     def trace(self, batch: CurveBatch) -> Trace:
@@ -144,6 +148,6 @@ class SklearnHGB(Policy):
         which = "none of" if fires else "one of"
         told = f"{which} the last {window}" if window > 1 else f"this eval {'is not' if fires else 'is'}"
         return (
-            f"{told} better by > {plain(self.tol)} than {steady(float(trace.reference[run, eval]))}, the eval"
-            " before them"
+            f"{told} better by > {format_parameter(self.tol)} than"
+            f" {format_value(float(trace.reference[run, eval]))}, the eval before them"
         )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from replay.data.types import Bools, Floats, Mode
-from replay.policies.base import param, plain
+from replay.policies.base import format_parameter, param
 from replay.policies.presets.counting import Counting, more_than
 
 __all__ = ["TorchPlateau"]
@@ -34,7 +34,10 @@ class TorchPlateau(Counting):
     checked_against: ClassVar[str | None] = "torch 2.13.0"
 
     patience: int = param(
-        "evals without an improvement that are allowed: it fires at one more", 10, minimum=0, limit=True
+        "evals without an improvement that are allowed: it fires at one more",
+        10,
+        minimum=0,
+        sets_threshold=True,
     )
     threshold: float = param("the gain that counts", 1e-4, aliases=("min_delta",))
     threshold_mode: str = param(
@@ -46,10 +49,10 @@ class TorchPlateau(Counting):
         return (
             more_than(self.threshold)
             if self.threshold_mode == "abs"
-            else f"gain > {plain(self.threshold)} of the best"
+            else f"gain > {format_parameter(self.threshold)} of the best"
         )
 
-    def limit(self, mode: Mode) -> float:
+    def signal_threshold(self, mode: Mode) -> float:
         return float(self.patience + 1)
 
     def improves(self, mode: Mode, value: Floats, best: Floats) -> Bools:

@@ -10,7 +10,7 @@ import numpy as np
 
 from replay.data.curve import CurveBatch
 from replay.data.types import Mode
-from replay.policies.base import Policy, Trace, param, plain, steady
+from replay.policies.base import Policy, Trace, format_parameter, format_value, param
 
 __all__ = ["OfTransformers", "Transformers"]
 
@@ -45,7 +45,7 @@ class Transformers(Policy):
         1,
         minimum=0,
         aliases=("early_stopping_patience",),
-        limit=True,
+        sets_threshold=True,
     )
     threshold: float = param(
         "early_stopping_threshold: the gain that resets the counter",
@@ -62,7 +62,7 @@ class Transformers(Policy):
             f" set (it looks whether the name ends in 'loss'); this simulates mode {mode}"
         )
 
-    def limit(self, mode: Mode) -> float:
+    def signal_threshold(self, mode: Mode) -> float:
         return float(self.patience)
 
     def trace(self, batch: CurveBatch) -> Trace:
@@ -94,10 +94,10 @@ class Transformers(Policy):
         if np.isnan(best):
             return "first eval: nothing to compare"
         if not counter:
-            return "first finite value" if np.isinf(best) else f"better by {steady(abs(value - best))}"
-        wanted = f"gain > {plain(self.threshold)}" if self.threshold else "gain"
+            return "first finite value" if np.isinf(best) else f"better by {format_value(abs(value - best))}"
+        wanted = f"gain > {format_parameter(self.threshold)}" if self.threshold else "gain"
         if counter >= self.patience:
-            return f"no {wanted} over {steady(best)}, {counter} eval{'s' * (counter != 1)} in a row"
+            return f"no {wanted} over {format_value(best)}, {counter} eval{'s' * (counter != 1)} in a row"
         better = value < best if trace.batch.mode == "min" else value > best
         what = "NaN: no gain" if np.isnan(value) else "gain <= threshold, best moves" if better else "no gain"
         return f"{what} ({counter} of {self.patience})"
@@ -122,8 +122,8 @@ class OfTransformers(Policy):
     def caution(self, metric: str, mode: Mode) -> str | None:
         return self._rule.caution(metric, mode)
 
-    def limit(self, mode: Mode) -> float:
-        return self._rule.limit(mode)
+    def signal_threshold(self, mode: Mode) -> float:
+        return self._rule.signal_threshold(mode)
 
     def trace(self, batch: CurveBatch) -> Trace:
         return self._rule.trace(batch)

@@ -44,7 +44,7 @@ class Transformers446(Policy):
         1,
         minimum=0,
         aliases=("early_stopping_patience",),
-        limit=True,
+        sets_threshold=True,
     )
     threshold: float = param(
         "early_stopping_threshold: the gain that resets the counter",
@@ -53,7 +53,7 @@ class Transformers446(Policy):
     )
     save_every: int = param("evals between checkpoints: save_steps / eval_steps", 1, minimum=1)
 
-    def limit(self, mode: Mode) -> float:
+    def signal_threshold(self, mode: Mode) -> float:
         return float(self.patience)
 
     def trace(self, batch: CurveBatch) -> Trace:
@@ -86,5 +86,10 @@ class Transformers446(Policy):
         if np.isnan(best) and not counter:
             return "no checkpoint yet: nothing to compare"
         return told(
-            counter, value, best, self.limit(trace.batch.mode), more_than(self.threshold), first=False
+            counter,
+            value,
+            best,
+            self.signal_threshold(trace.batch.mode),
+            more_than(self.threshold),
+            first=False,
         )

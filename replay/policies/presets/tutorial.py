@@ -38,11 +38,11 @@ class Tutorial(Policy):
 
     name: ClassVar[str] = "tutorial"
 
-    patience: int = param("evals without an improvement; 0 acts as 1", 3, minimum=0, limit=True)
+    patience: int = param("evals without an improvement; 0 acts as 1", 3, minimum=0, sets_threshold=True)
     min_delta: float = param("the gain that counts", 0.0)
     monitor: str = param("the metric it watches; transformers logs eval_loss", "val_loss")
 
-    def absent(self) -> str | None:
+    def absence_note(self) -> str | None:
         if canonical(self.monitor) != "val_loss":
             return f"on such a log the callback never fires, without a word: there is no {self.monitor}"
         return (
@@ -58,7 +58,7 @@ class Tutorial(Policy):
             )
         return None
 
-    def limit(self, mode: Mode) -> float:
+    def signal_threshold(self, mode: Mode) -> float:
         return float(max(self.patience, 1))
 
     def trace(self, batch: CurveBatch) -> Trace:
@@ -81,5 +81,10 @@ class Tutorial(Policy):
             float(array[run, eval]) for array in (trace.signal, trace.batch.values, trace.reference)
         )
         return told(
-            counter, value, best, self.limit(trace.batch.mode), more_than(self.min_delta), first=eval == 0
+            counter,
+            value,
+            best,
+            self.signal_threshold(trace.batch.mode),
+            more_than(self.min_delta),
+            first=eval == 0,
         )

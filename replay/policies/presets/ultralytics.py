@@ -33,13 +33,13 @@ class Ultralytics(Counting):
     checked_against: ClassVar[str | None] = "ultralytics 8.4.190"
     takes_first: ClassVar[bool] = True
 
-    patience: int = param("epochs (evals) since the best; 0: off", 100, minimum=0, limit=True)
+    patience: int = param("epochs (evals) since the best; 0: off", 100, minimum=0, sets_threshold=True)
 
     @property
-    def off(self) -> str | None:
+    def off_reason(self) -> str | None:
         return None if self.patience > 0 else "patience=0 switches early stopping off"
 
-    def limit(self, mode: Mode) -> float:
+    def signal_threshold(self, mode: Mode) -> float:
         return float(self.patience)
 
     def improves(self, mode: Mode, value: Floats, best: Floats) -> Bools:

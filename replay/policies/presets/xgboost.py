@@ -39,7 +39,7 @@ class XGBoost(Counting):
         "rounds (evals) without an improvement",
         minimum=0,
         aliases=("early_stopping_rounds", "patience"),
-        limit=True,
+        sets_threshold=True,
     )
     min_delta: float = param("the gain that counts", 0.0, minimum=0)
 
@@ -47,7 +47,7 @@ class XGBoost(Counting):
     def wanted(self) -> str:
         return more_than(self.min_delta)
 
-    def limit(self, mode: Mode) -> float:
+    def signal_threshold(self, mode: Mode) -> float:
         return float(self.rounds)
 
     def improves(self, mode: Mode, value: Floats, best: Floats) -> Bools:

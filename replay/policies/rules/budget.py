@@ -9,7 +9,7 @@ import numpy as np
 
 from replay.data.curve import CurveBatch
 from replay.data.types import Mode
-from replay.policies.base import Policy, Trace, param, plain, position, steady
+from replay.policies.base import Policy, Trace, format_parameter, format_value, param, progress_of
 
 __all__ = ["Budget", "OneEpoch"]
 
@@ -29,7 +29,7 @@ class Budget(Policy):
 
     name: ClassVar[str] = "budget"
 
-    budget: float = param("the amount that may be used", minimum=0, limit=True)
+    budget: float = param("the amount that may be used", minimum=0, sets_threshold=True)
     unit: str = param(
         "what is counted",
         "steps",
@@ -42,16 +42,19 @@ class Budget(Policy):
             return ()
         return ("epoch",) if self.unit == "epochs" else (f"used:{self.unit}",)
 
-    def limit(self, mode: Mode) -> float:
+    def signal_threshold(self, mode: Mode) -> float:
         return float(self.budget)
 
     def trace(self, batch: CurveBatch) -> Trace:
         (name,) = self.needs or ("",)
-        used = batch.columns[name] if name else position(batch, self.unit)
+        used = batch.columns[name] if name else progress_of(batch, self.unit)
         return Trace(batch, np.where(np.isnan(used), -np.inf, used))
 
     def reason(self, trace: Trace, run: int, eval: int) -> str:
-        return f"{steady(float(trace.signal[run, eval]))} of {plain(float(self.budget))} {self.unit} used"
+        return (
+            f"{format_value(float(trace.signal[run, eval]))} of {format_parameter(float(self.budget))}"
+            f" {self.unit} used"
+        )
 
 
 @dataclass(frozen=True)

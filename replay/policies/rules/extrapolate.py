@@ -11,7 +11,7 @@ import numpy as np
 from replay.data.curve import CurveBatch
 from replay.data.types import Bools, Floats, Ints, Mode
 from replay.errors import PolicyError
-from replay.policies.base import Policy, Trace, param, plain, steady
+from replay.policies.base import Policy, Trace, format_parameter, format_value, param
 from replay.policies.quantiles import t_quantile
 
 __all__ = ["EXPONENTS", "Extrapolate"]
@@ -58,7 +58,7 @@ class Extrapolate(Policy):
     grid: ClassVar[Mapping[str, str]] = {"min_delta": "0,1e-3,1e-2,1e-1", "confidence": "0.5,0.8,0.95"}
 
     min_delta: float = param(
-        "the gain that is worth going on for, in the metric's unit", 0.0, minimum=0, limit=True
+        "the gain that is worth going on for, in the metric's unit", 0.0, minimum=0, sets_threshold=True
     )
     horizon: float = param("step of the planned end; 0: as the log says", 0.0, minimum=0)
     fit: str = param(
@@ -74,13 +74,15 @@ class Extrapolate(Policy):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.confidence >= 1:
-            raise PolicyError(f"extrapolate: confidence must be below 1, not {plain(self.confidence)}")
+            raise PolicyError(
+                f"extrapolate: confidence must be below 1, not {format_parameter(self.confidence)}"
+            )
 
     @property
     def needs(self) -> tuple[str, ...]:
         return () if self.horizon else ("planned_steps",)
 
-    def limit(self, mode: Mode) -> float:
+    def signal_threshold(self, mode: Mode) -> float:
         return -float(self.min_delta)
 
     def trace(self, batch: CurveBatch) -> Trace:
@@ -127,14 +129,14 @@ class Extrapolate(Policy):
         assert trace.reference is not None
         figures = {name: float(array[run, eval]) for name, array in trace.figures.items()}
         promise = (
-            f"at step {figures['end']:g} a power law with exponent {plain(figures['exponent'])} predicts"
-            f" {steady(figures['predicted'])}, at best {steady(figures['optimistic'])}"
+            f"at step {figures['end']:g} a power law with exponent {format_parameter(figures['exponent'])}"
+            f" predicts {format_value(figures['predicted'])}, at best {format_value(figures['optimistic'])}"
         )
-        over = f"over {steady(float(trace.reference[run, eval]))}"
-        if signal < self.limit(trace.batch.mode):
-            return f"{promise}: a gain {over} of up to {steady(-signal)} is possible"
+        over = f"over {format_value(float(trace.reference[run, eval]))}"
+        if signal < self.signal_threshold(trace.batch.mode):
+            return f"{promise}: a gain {over} of up to {format_value(-signal)} is possible"
         return (
-            f"{promise}: no gain > {plain(self.min_delta)} {over}"
+            f"{promise}: no gain > {format_parameter(self.min_delta)} {over}"
             if self.min_delta
             else f"{promise}: no gain {over}"
         )

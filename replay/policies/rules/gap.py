@@ -11,7 +11,16 @@ import numpy as np
 
 from replay.data.curve import CurveBatch
 from replay.data.types import Mode
-from replay.policies.base import POSITIONS, Policy, Trace, check_patience, param, plain, position, steady
+from replay.policies.base import (
+    PROGRESS_UNITS,
+    Policy,
+    Trace,
+    format_parameter,
+    format_value,
+    param,
+    progress_of,
+    require_patience,
+)
 from replay.policies.fits import trend, windows
 
 __all__ = ["Gap"]
@@ -48,20 +57,20 @@ class Gap(Policy):
         "evals in a row (or steps, epochs, tokens: see unit) that the gap widens for",
         3,
         minimum=0,
-        limit=True,
+        sets_threshold=True,
     )
     window: int = param("evals that the trends are taken over", 5, minimum=3)
-    unit: str = param("what patience and start count", "evals", choices=tuple(POSITIONS))
+    unit: str = param("what patience and start count", "evals", choices=tuple(PROGRESS_UNITS))
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_patience(self.name, self.patience, self.unit)
+        require_patience(self.name, self.patience, self.unit)
 
     @property
     def needs(self) -> tuple[str, ...]:
-        return ("train_loss", *POSITIONS[self.unit])
+        return ("train_loss", *PROGRESS_UNITS[self.unit])
 
-    def limit(self, mode: Mode) -> float:
+    def signal_threshold(self, mode: Mode) -> float:
         return float(self.patience)
 
     def trace(self, batch: CurveBatch) -> Trace:
@@ -77,7 +86,7 @@ class Gap(Policy):
                     known.sum(axis=1) < 3, np.nan, trend(rows, known)[0]
                 ).reshape(len(out), -1)
         widens = (train < 0) & (metric > 0)
-        where = position(batch, self.unit)
+        where = progress_of(batch, self.unit)
         before = np.where(widens, 0, np.arange(batch.shape[1]))
         if batch.shape[1]:
             before = np.maximum.accumulate(
@@ -95,8 +104,11 @@ class Gap(Policy):
         )
         if np.isnan(train):
             return "no trend yet" if eval + 1 < self.window else "no trend: too few values"
-        slopes = f"train loss {steady(train)} and metric {steady(metric)} per eval"
+        slopes = f"train loss {format_value(train)} and metric {format_value(metric)} per eval"
         if not (train < 0 and (metric > 0 if trace.batch.mode == "min" else metric < 0)):
             return f"the gap does not widen: {slopes}"
         unit = "" if self.unit == "evals" else f" {self.unit}"
-        return f"the gap widens, {slopes}: {plain(waited)} of {plain(self.patience)}{unit} in a row"
+        return (
+            f"the gap widens, {slopes}: {format_parameter(waited)} of {format_parameter(self.patience)}{unit}"
+            " in a row"
+        )

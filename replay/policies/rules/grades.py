@@ -10,7 +10,7 @@ import numpy as np
 from replay.data.curve import CurveBatch
 from replay.data.types import Mode
 from replay.errors import PolicyError
-from replay.policies.base import Policy, Trace, param, plain, steady
+from replay.policies.base import Policy, Trace, format_parameter, format_value, param
 
 __all__ = ["Grades"]
 
@@ -48,7 +48,7 @@ class Grades(Policy):
         1e-4,
         minimum=0,
         aliases=("tau",),
-        limit=True,
+        sets_threshold=True,
     )
     alpha: float = param("share of the planned steps before which no step counts", 0.3, minimum=0)
     share: float = param(
@@ -65,7 +65,8 @@ class Grades(Policy):
 
     @property
     def _companion(self) -> str:
-        return f"step_signals:{self.of}:{plain(float(self.alpha))}:{plain(float(self.share))}"
+        alpha, share = format_parameter(float(self.alpha)), format_parameter(float(self.share))
+        return f"step_signals:{self.of}:{alpha}:{share}"
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -77,7 +78,7 @@ class Grades(Policy):
             " follows; this log has none frozen"
         )
 
-    def limit(self, mode: Mode) -> float:
+    def signal_threshold(self, mode: Mode) -> float:
         return float(np.nextafter(-self.grades, np.inf))
 
     def trace(self, batch: CurveBatch) -> Trace:
@@ -87,7 +88,13 @@ class Grades(Policy):
     def reason(self, trace: Trace, run: int, eval: int) -> str:
         least = -float(trace.signal[run, eval])
         if np.isinf(least):
-            return f"no step counts yet (they do from {plain(float(self.alpha))} of the planned steps on)"
-        who = "every module" if self.share == 1 else f"{plain(float(self.share))} of the modules"
+            return (
+                f"no step counts yet (they do from {format_parameter(float(self.alpha))} of the planned"
+                " steps on)"
+            )
+        who = "every module" if self.share == 1 else f"{format_parameter(float(self.share))} of the modules"
         below = "below" if least < self.grades else "not below"
-        return f"{who} had a step with a change of {steady(least)} or less: {below} {plain(self.grades)}"
+        return (
+            f"{who} had a step with a change of {format_value(least)} or less: {below}"
+            f" {format_parameter(self.grades)}"
+        )

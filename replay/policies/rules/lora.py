@@ -12,7 +12,7 @@ import numpy as np
 
 from replay.data.curve import CurveBatch
 from replay.data.types import Floats, Mode
-from replay.policies.base import Policy, Trace, in_a_row, param, plain, steady
+from replay.policies.base import Policy, Trace, count_consecutive, format_parameter, format_value, param
 
 __all__ = ["Adapter", "Drift"]
 
@@ -43,7 +43,7 @@ class Adapter(Policy):
     grid: ClassVar[Mapping[str, str]] = {"adapter": "0.003,0.01,0.03,0.1,0.3", "patience": "1,2,3,5"}
 
     adapter: float = param("relative change of the adapter, per eval, below which it has settled", minimum=0)
-    patience: int = param("evals in a row", 3, minimum=1, limit=True)
+    patience: int = param("evals in a row", 3, minimum=1, sets_threshold=True)
     rank: float = param(
         "relative change of the stable rank below which that has settled; 0: do not ask", 0.0, minimum=0
     )
@@ -52,7 +52,7 @@ class Adapter(Policy):
     def needs(self) -> tuple[str, ...]:
         return (_CHANGE, _RANK) if self.rank else (_CHANGE,)
 
-    def limit(self, mode: Mode) -> float:
+    def signal_threshold(self, mode: Mode) -> float:
         return float(self.patience)
 
     def trace(self, batch: CurveBatch) -> Trace:
@@ -63,20 +63,22 @@ class Adapter(Policy):
             with np.errstate(all="ignore"):
                 turn[:, 1:] = np.abs(rank[:, 1:] / rank[:, :-1] - 1)
             settled &= turn < self.rank
-        return Trace(batch, in_a_row(settled), figures={"turn": turn})
+        return Trace(batch, count_consecutive(settled), figures={"turn": turn})
 
     def reason(self, trace: Trace, run: int, eval: int) -> str:
         change, turn = float(trace.batch.columns[_CHANGE][run, eval]), float(trace.figures["turn"][run, eval])
         if np.isnan(change):
             return "the adapter's change is not known here"
-        moved = f"the adapter changed by {steady(change)}"
+        moved = f"the adapter changed by {format_value(change)}"
         if not change < self.adapter:
-            return f"{moved}: not below {plain(self.adapter)}"
+            return f"{moved}: not below {format_parameter(self.adapter)}"
         if self.rank and not turn < self.rank:
             return f"{moved}, but its stable rank " + (
-                "is not known" if np.isnan(turn) else f"by {steady(turn)}: not below {plain(self.rank)}"
+                "is not known"
+                if np.isnan(turn)
+                else f"by {format_value(turn)}: not below {format_parameter(self.rank)}"
             )
-        turned = f" and its stable rank by {steady(turn)}" if self.rank else ""
+        turned = f" and its stable rank by {format_value(turn)}" if self.rank else ""
         return f"{moved}{turned}: settled at {int(trace.signal[run, eval])} of {self.patience} evals in a row"
 
 
@@ -104,7 +106,9 @@ class Drift(Policy):
 
     name: ClassVar[str] = "drift"
 
-    drift: float = param("the rise of the loss on generic text that is too much", minimum=0, limit=True)
+    drift: float = param(
+        "the rise of the loss on generic text that is too much", minimum=0, sets_threshold=True
+    )
     min_gain: float = param("the gain of the metric that is worth such a rise, in its own unit")
     base: str = param("what the rise is counted from", "first", choices=("first", "model"))
 
@@ -112,7 +116,7 @@ class Drift(Policy):
     def needs(self) -> tuple[str, ...]:
         return (_GENERIC, f"reference:{_GENERIC}") if self.base == "model" else (_GENERIC,)
 
-    def limit(self, mode: Mode) -> float:
+    def signal_threshold(self, mode: Mode) -> float:
         return float(np.nextafter(self.drift, np.inf))
 
     def trace(self, batch: CurveBatch) -> Trace:
@@ -127,12 +131,12 @@ class Drift(Policy):
         rise, gain = (float(trace.figures[name][run, eval]) for name in ("rise", "gain"))
         if np.isnan(rise) or np.isnan(gain):
             return f"{'the loss on generic text' if np.isnan(rise) else 'the gain'} is not known here"
-        told = f"the loss on generic text rose by {steady(rise)}"
+        told = f"the loss on generic text rose by {format_value(rise)}"
         if not rise > self.drift:
-            return f"{told}: not above {plain(self.drift)}"
+            return f"{told}: not above {format_parameter(self.drift)}"
         return (
-            f"{told} for a gain of {steady(gain)}: {'less than' if gain < self.min_gain else 'at least'}"
-            f" {plain(self.min_gain)}"
+            f"{told} for a gain of {format_value(gain)}:"
+            f" {'less than' if gain < self.min_gain else 'at least'} {format_parameter(self.min_gain)}"
         )
 
 

@@ -26,7 +26,7 @@ class Never(Policy):
 
     name: ClassVar[str] = "never"
 
-    def limit(self, mode: Mode) -> float:
+    def signal_threshold(self, mode: Mode) -> float:
         return np.inf
 
     def trace(self, batch: CurveBatch) -> Trace:

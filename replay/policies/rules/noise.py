@@ -15,7 +15,16 @@ import numpy.typing as npt
 from replay.data.curve import CurveBatch
 from replay.data.types import Floats, Mode
 from replay.errors import PolicyError
-from replay.policies.base import POSITIONS, Policy, Trace, check_patience, param, plain, position, steady
+from replay.policies.base import (
+    PROGRESS_UNITS,
+    Policy,
+    Trace,
+    format_parameter,
+    format_value,
+    param,
+    progress_of,
+    require_patience,
+)
 from replay.policies.fits import ordered_sum, trend, windows
 from replay.policies.quantiles import normal_quantile, t_quantile
 
@@ -50,28 +59,28 @@ class Noise(Policy):
     patience: float = param(
         "evals (or steps, epochs, tokens: see unit) to wait for a gain that exceeds the noise",
         minimum=0,
-        limit=True,
+        sets_threshold=True,
     )
     noise: float = param("how many standard deviations of the noise a gain must exceed", 2.0, minimum=0)
     min_evals: int = param("finite values that are needed to know the noise", 4, minimum=3)
-    unit: str = param("what patience and start count", "evals", choices=tuple(POSITIONS))
+    unit: str = param("what patience and start count", "evals", choices=tuple(PROGRESS_UNITS))
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_patience(self.name, self.patience, self.unit)
+        require_patience(self.name, self.patience, self.unit)
 
     @property
     def needs(self) -> tuple[str, ...]:
-        return POSITIONS[self.unit]
+        return PROGRESS_UNITS[self.unit]
 
-    def limit(self, mode: Mode) -> float:
+    def signal_threshold(self, mode: Mode) -> float:
         return float(self.patience)
 
     def trace(self, batch: CurveBatch) -> Trace:
         runs, evals = batch.shape
         noise = np.array([_noise_so_far(row, self.min_evals) for row in batch.values]).reshape(runs, evals)
         best = np.full(runs, np.inf)
-        where = position(batch, self.unit)
+        where = progress_of(batch, self.unit)
         # where the last improvement was; before there is one, evals are counted with the first, and other
         # units from it on
         last = where[:, 0] - (self.unit == "evals") if evals else np.zeros(runs)
@@ -99,16 +108,20 @@ class Noise(Policy):
         gain = reference - value if trace.batch.mode == "min" else value - reference
         if gain > self.noise * noise:
             return (
-                f"better by {steady(gain)}, more than {plain(self.noise)} times the noise of {steady(noise)}"
+                f"better by {format_value(gain)}, more than {format_parameter(self.noise)} times the noise of"
+                f" {format_value(noise)}"
             )
-        over = "so far" if np.isnan(reference) else f"over {steady(reference)}"
+        over = "so far" if np.isnan(reference) else f"over {format_value(reference)}"
         what = (
             "NaN: no gain"
             if np.isnan(value)
-            else f"no gain {over} of more than {plain(self.noise)} times the noise of {steady(noise)}"
+            else (
+                f"no gain {over} of more than {format_parameter(self.noise)} times the noise of"
+                f" {format_value(noise)}"
+            )
         )
         unit = "" if self.unit == "evals" else f" {self.unit}"
-        return f"{what} ({plain(waited)} of {plain(self.patience)}{unit})"
+        return f"{what} ({format_parameter(waited)} of {format_parameter(self.patience)}{unit})"
 
 
 def _noise_so_far(values: Floats, enough: int) -> Floats:
@@ -163,7 +176,7 @@ class Slope(Policy):
     slope: float = param(
         "improvement per eval that is not worth going on for, in the metric's unit",
         aliases=("min_slope",),
-        limit=True,
+        sets_threshold=True,
     )
     window: int = param("evals that the trend is taken over", 10, minimum=4)
     method: str = param("how the trend is found", "theil-sen", choices=("theil-sen", "least-squares"))
@@ -174,9 +187,9 @@ class Slope(Policy):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.confidence >= 1:
-            raise PolicyError(f"slope: confidence must be below 1, not {plain(self.confidence)}")
+            raise PolicyError(f"slope: confidence must be below 1, not {format_parameter(self.confidence)}")
 
-    def limit(self, mode: Mode) -> float:
+    def signal_threshold(self, mode: Mode) -> float:
         return float(np.nextafter(-self.slope, np.inf))
 
     def trace(self, batch: CurveBatch) -> Trace:
@@ -243,16 +256,16 @@ class Slope(Policy):
         if not (np.isfinite(low) and np.isfinite(high)):
             return (
                 f"cannot tell yet: too few values in {self.window} evals to bound the trend with"
-                f" {plain(self.confidence)} confidence"
+                f" {format_parameter(self.confidence)} confidence"
             )
-        found = f"improvement per eval {steady(middle)} ({steady(low)} to {steady(high)})"
+        found = f"improvement per eval {format_value(middle)} ({format_value(low)} to {format_value(high)})"
         if high < self.slope:
-            return f"converged: {found} is below {plain(self.slope)}"
+            return f"converged: {found} is below {format_parameter(self.slope)}"
         if low > self.slope:
-            return f"improving: {found} is above {plain(self.slope)}"
+            return f"improving: {found} is above {format_parameter(self.slope)}"
         return (
-            f"cannot tell yet: {found}; {self.window} evals tell differences of {steady((high - low) / 2)}"
-            f" from {plain(self.slope)}"
+            f"cannot tell yet: {found}; {self.window} evals tell differences of"
+            f" {format_value((high - low) / 2)} from {format_parameter(self.slope)}"
         )
 
 

@@ -15,8 +15,17 @@ import numpy as np
 from replay.data.curve import CurveBatch
 from replay.data.types import Floats, Ints, Mode
 from replay.errors import PolicyError
-from replay.policies.base import POSITIONS, Policy, Trace, check_patience, param, plain, position, steady
-from replay.policies.kernels import gated_stops
+from replay.policies.base import (
+    PROGRESS_UNITS,
+    Policy,
+    Trace,
+    format_parameter,
+    format_value,
+    param,
+    progress_of,
+    require_patience,
+)
+from replay.policies.kernels import patience_stops
 
 __all__ = ["Patience", "since_improvement"]
 
@@ -47,34 +56,36 @@ class Patience(Policy):
     grid: ClassVar[Mapping[str, str]] = {"patience": "1..8,10,15,20", "min_delta": "0,1e-3,1e-2"}
 
     patience: float = param(
-        "evals (or steps, epochs, tokens: see unit) to wait for an improvement", minimum=0, limit=True
+        "evals (or steps, epochs, tokens: see unit) to wait for an improvement",
+        minimum=0,
+        sets_threshold=True,
     )
     min_delta: float = param("the gain that counts, in the metric's own unit", 0.0, minimum=0)
-    unit: str = param("what patience and start count", "evals", choices=tuple(POSITIONS))
+    unit: str = param("what patience and start count", "evals", choices=tuple(PROGRESS_UNITS))
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.patience <= 0 or (self.unit == "evals" and self.patience < 1):
             raise PolicyError(
-                f"patience: patience must be at least 1, not {plain(self.patience)}: the first eval without a"
-                " gain already is one. Tools disagree on patience 0 (transformers stops at the first eval,"
-                " Keras waits for one): name the tool, as in transformers:patience=0"
+                f"patience: patience must be at least 1, not {format_parameter(self.patience)}: the first"
+                " eval without a gain already is one. Tools disagree on patience 0 (transformers stops at"
+                " the first eval, Keras waits for one): name the tool, as in transformers:patience=0"
             )
-        check_patience(self.name, self.patience, self.unit)
+        require_patience(self.name, self.patience, self.unit)
 
     @property
     def needs(self) -> tuple[str, ...]:
-        return POSITIONS[self.unit]
+        return PROGRESS_UNITS[self.unit]
 
-    def limit(self, mode: Mode) -> float:
+    def signal_threshold(self, mode: Mode) -> float:
         return float(self.patience)
 
     @classmethod
-    def stops_each(cls, policies: Sequence[Policy], batch: CurveBatch) -> Iterator[tuple[list[int], Ints]]:
+    def family_stops(cls, policies: Sequence[Policy], batch: CurveBatch) -> Iterator[tuple[list[int], Ints]]:
         rules = [policy for policy in policies if isinstance(policy, Patience)]
         counting = [place for place, rule in enumerate(rules) if rule.unit == "evals"]
         if len(counting) < FEW:
-            yield from super().stops_each(policies, batch)
+            yield from super().family_stops(policies, batch)
             return
         deltas = sorted({rules[place].min_delta for place in counting})
         waits = sorted({int(rules[place].patience) for place in counting})
@@ -88,7 +99,7 @@ class Patience(Policy):
         )
         order = np.argsort(rows, kind="stable")
         rows, places = rows[order], np.array(counting)[order]
-        for begin, stops in gated_stops(batch.oriented, batch.lengths, deltas, waits):
+        for begin, stops in patience_stops(batch.oriented, batch.lengths, deltas, waits):
             first, end = np.searchsorted(rows, [begin * len(waits), begin * len(waits) + len(stops)])
             own = rows[first:end] - begin * len(waits)
             yield (
@@ -96,12 +107,12 @@ class Patience(Policy):
                 stops if np.array_equal(own, np.arange(len(stops))) else stops[own],
             )
         others = [place for place in range(len(rules)) if rules[place].unit != "evals"]
-        for own_places, stops in super().stops_each([rules[place] for place in others], batch):
+        for own_places, stops in super().family_stops([rules[place] for place in others], batch):
             yield [others[place] for place in own_places], stops
 
     def trace(self, batch: CurveBatch) -> Trace:
         last, reference = since_improvement(batch, self.min_delta)
-        where = position(batch, self.unit)
+        where = progress_of(batch, self.unit)
         at_last = np.take_along_axis(where, np.maximum(last, 0), axis=1) if batch.shape[1] else where
         before = where if self.unit == "evals" else where - where[:, :1]
         return Trace(batch, np.where(last >= 0, where - at_last, before), reference)
@@ -115,14 +126,17 @@ class Patience(Policy):
             return (
                 "first value: the reference"
                 if np.isnan(reference)
-                else f"better by {steady(abs(value - reference))}"
+                else f"better by {format_value(abs(value - reference))}"
             )
-        wanted = f"gain > {plain(self.min_delta)}" if self.min_delta else "gain"
+        wanted = f"gain > {format_parameter(self.min_delta)}" if self.min_delta else "gain"
         if waited >= self.patience:
-            over = "so far" if np.isnan(reference) else f"over {steady(reference)}"
-            return f"no {wanted} {over} for {plain(waited)} {self.unit if waited != 1 else self.unit[:-1]}"
+            over = "so far" if np.isnan(reference) else f"over {format_value(reference)}"
+            return (
+                f"no {wanted} {over} for {format_parameter(waited)}"
+                f" {self.unit if waited != 1 else self.unit[:-1]}"
+            )
         what = "NaN: no gain" if np.isnan(value) else f"no {wanted}"
-        return f"{what} ({plain(waited)} of {plain(float(self.patience))})"
+        return f"{what} ({format_parameter(waited)} of {format_parameter(float(self.patience))})"
 
 
 def since_improvement(batch: CurveBatch, min_delta: float) -> tuple[Ints, Floats]:

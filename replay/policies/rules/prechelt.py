@@ -18,7 +18,7 @@ import numpy as np
 
 from replay.data.curve import CurveBatch
 from replay.data.types import Bools, Floats, Mode
-from replay.policies.base import Policy, Trace, param, plain, steady
+from replay.policies.base import Policy, Trace, format_parameter, format_value, param
 
 __all__ = ["Gl", "Pq", "Up"]
 
@@ -39,7 +39,7 @@ def _undefined(trace: Trace, run: int, eval: int) -> str:
         return "generalization loss is defined for an error, where lower is better, not for mode max"
     values = trace.batch.values[run, : eval + 1]
     where = int(np.flatnonzero(values <= 0)[0])
-    at = f"{steady(float(values[where]))} at step {trace.batch.steps[run, where]:g}"
+    at = f"{format_value(float(values[where]))} at step {trace.batch.steps[run, where]:g}"
     return f"it is {at}, and generalization loss is defined for errors > 0 only"
 
 
@@ -66,10 +66,10 @@ class Gl(Policy):
         5.0,
         minimum=0,
         aliases=("alpha",),
-        limit=True,
+        sets_threshold=True,
     )
 
-    def limit(self, mode: Mode) -> float:
+    def signal_threshold(self, mode: Mode) -> float:
         return float(np.nextafter(self.gl, np.inf))
 
     def trace(self, batch: CurveBatch) -> Trace:
@@ -83,10 +83,10 @@ class Gl(Policy):
         if not np.isfinite(loss):
             return _not_finite(trace, run, eval)
         assert trace.reference is not None
-        over = "above" if loss >= self.limit(trace.batch.mode) else "not above"
+        over = "above" if loss >= self.signal_threshold(trace.batch.mode) else "not above"
         return (
-            f"{steady(loss)} % over the lowest, {steady(float(trace.reference[run, eval]))}: {over}"
-            f" {plain(self.gl)} %"
+            f"{format_value(loss)} % over the lowest, {format_value(float(trace.reference[run, eval]))}:"
+            f" {over} {format_parameter(self.gl)} %"
         )
 
 
@@ -131,7 +131,11 @@ class Pq(Policy):
     grid: ClassVar[Mapping[str, str]] = {"pq": "0.05,0.1,0.2,0.5,1,2,5", "strip": "2,3,5"}
 
     pq: float = param(
-        "the quotient that is too much (the paper's alpha)", 0.5, minimum=0, aliases=("alpha",), limit=True
+        "the quotient that is too much (the paper's alpha)",
+        0.5,
+        minimum=0,
+        aliases=("alpha",),
+        sets_threshold=True,
     )
     strip: int = param("evals in a strip (the paper's k)", 5, minimum=1, aliases=("k",))
 
@@ -139,7 +143,7 @@ class Pq(Policy):
     def needs(self) -> tuple[str, ...]:
         return ("train_loss",)
 
-    def limit(self, mode: Mode) -> float:
+    def signal_threshold(self, mode: Mode) -> float:
         return float(np.nextafter(self.pq, np.inf))
 
     def trace(self, batch: CurveBatch) -> Trace:
@@ -161,7 +165,7 @@ class Pq(Policy):
             return _undefined(trace, run, eval)
         train = trace.batch.columns["train_loss"][run, : eval + 1]
         where = int(np.flatnonzero(train <= 0)[-1])
-        at = f"{steady(float(train[where]))} at step {trace.batch.steps[run, where]:g}"
+        at = f"{format_value(float(train[where]))} at step {trace.batch.steps[run, where]:g}"
         return f"its train_loss is {at}, and progress is defined for losses > 0 only"
 
     def reason(self, trace: Trace, run: int, eval: int) -> str:
@@ -177,10 +181,10 @@ class Pq(Policy):
                 if progress == np.inf
                 else _not_finite(trace, run, eval)
             )
-        over = "above" if quotient >= self.limit(trace.batch.mode) else "not above"
+        over = "above" if quotient >= self.signal_threshold(trace.batch.mode) else "not above"
         return (
-            f"generalization loss {steady(loss)} by progress {steady(progress)} is {steady(quotient)}: {over}"
-            f" {plain(self.pq)}"
+            f"generalization loss {format_value(loss)} by progress {format_value(progress)} is"
+            f" {format_value(quotient)}: {over} {format_parameter(self.pq)}"
         )
 
 
@@ -229,11 +233,11 @@ class Up(Policy):
     grid: ClassVar[Mapping[str, str]] = {"up": "1..4", "strip": "1,2,3,5"}
 
     up: int = param(
-        "successive strips that got worse (the paper's s)", 2, minimum=1, aliases=("s",), limit=True
+        "successive strips that got worse (the paper's s)", 2, minimum=1, aliases=("s",), sets_threshold=True
     )
     strip: int = param("evals in a strip (the paper's k)", 5, minimum=1, aliases=("k",))
 
-    def limit(self, mode: Mode) -> float:
+    def signal_threshold(self, mode: Mode) -> float:
         return float(self.up)
 
     def trace(self, batch: CurveBatch) -> Trace:
@@ -253,8 +257,8 @@ class Up(Policy):
             return "the first strip: none before it"
         count = int(trace.signal[run, eval])
         assert trace.reference is not None
-        before = steady(float(trace.reference[run, eval]))
-        value = steady(float(trace.batch.values[run, eval]))
+        before = format_value(float(trace.reference[run, eval]))
+        value = format_value(float(trace.batch.values[run, eval]))
         if not count:
             return f"{value} is not worse than {before}, the strip before"
         return f"{value} is worse than {before}, the strip before: {count} of {self.up} in a row"

@@ -9,7 +9,7 @@ import numpy as np
 
 from replay.data.curve import CurveBatch
 from replay.data.types import Mode
-from replay.policies.base import Policy, Trace, in_a_row, param, plain, steady
+from replay.policies.base import Policy, Trace, count_consecutive, format_parameter, format_value, param
 
 __all__ = ["Divergence", "Nonfinite", "Target"]
 
@@ -32,9 +32,9 @@ class Target(Policy):
 
     name: ClassVar[str] = "target"
 
-    target: float = param("the value that is good enough, in the metric's own unit", limit=True)
+    target: float = param("the value that is good enough, in the metric's own unit", sets_threshold=True)
 
-    def limit(self, mode: Mode) -> float:
+    def signal_threshold(self, mode: Mode) -> float:
         return -_sign(mode) * self.target
 
     def trace(self, batch: CurveBatch) -> Trace:
@@ -46,9 +46,10 @@ class Target(Policy):
 
     def reason(self, trace: Trace, run: int, eval: int) -> str:
         value = float(trace.batch.values[run, eval])
-        reached = trace.signal[run, eval] >= self.limit(trace.batch.mode)
+        reached = trace.signal[run, eval] >= self.signal_threshold(trace.batch.mode)
         return (
-            f"{steady(value)} {'reaches' if reached else 'has not reached'} the target {plain(self.target)}"
+            f"{format_value(value)} {'reaches' if reached else 'has not reached'} the target"
+            f" {format_parameter(self.target)}"
         )
 
 
@@ -68,10 +69,10 @@ class Divergence(Policy):
     name: ClassVar[str] = "divergence"
 
     divergence: float = param(
-        "the value beyond which training has failed, in the metric's own unit", limit=True
+        "the value beyond which training has failed, in the metric's own unit", sets_threshold=True
     )
 
-    def limit(self, mode: Mode) -> float:
+    def signal_threshold(self, mode: Mode) -> float:
         return float(np.nextafter(_sign(mode) * self.divergence, np.inf))
 
     def trace(self, batch: CurveBatch) -> Trace:
@@ -85,8 +86,11 @@ class Divergence(Policy):
         value = float(trace.batch.values[run, eval])
         if not np.isfinite(value):
             return f"{value} is not finite"
-        worse = trace.signal[run, eval] >= self.limit(trace.batch.mode)
-        return f"{steady(value)} is {'' if worse else 'not '}worse than {plain(self.divergence)}"
+        worse = trace.signal[run, eval] >= self.signal_threshold(trace.batch.mode)
+        return (
+            f"{format_value(value)} is {'' if worse else 'not '}worse than"
+            f" {format_parameter(self.divergence)}"
+        )
 
 
 @dataclass(frozen=True)
@@ -103,13 +107,13 @@ class Nonfinite(Policy):
 
     name: ClassVar[str] = "nonfinite"
 
-    nonfinite: int = param("evals in a row", 1, minimum=1, limit=True)
+    nonfinite: int = param("evals in a row", 1, minimum=1, sets_threshold=True)
 
-    def limit(self, mode: Mode) -> float:
+    def signal_threshold(self, mode: Mode) -> float:
         return float(self.nonfinite)
 
     def trace(self, batch: CurveBatch) -> Trace:
-        return Trace(batch, in_a_row(~np.isfinite(batch.values)))
+        return Trace(batch, count_consecutive(~np.isfinite(batch.values)))
 
     def reason(self, trace: Trace, run: int, eval: int) -> str:
         count = int(trace.signal[run, eval])
