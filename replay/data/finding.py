@@ -1,0 +1,112 @@
+"""Finding: something worth reporting, as a kind and facts. Only ``replay.report`` makes sentences of it.
+
+Readers, the engine, validity checks, ``replay check`` and ``replay choose`` produce findings. A new kind is a
+member of `Kind` here, and its sentence in ``replay.report.sentences``. No code parses a sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+__all__ = ["Finding", "Kind", "Severity"]
+
+
+class Severity(StrEnum):
+    """How much a finding matters, from most to least; the first two decide the exit code of ``replay check``."""
+
+    REGRESSION = "regression"
+    UNDECIDED = "undecided"
+    WARNING = "warning"
+    NOTE = "note"
+
+    @property
+    def rank(self) -> int:
+        """0 for the most severe."""
+        return list(Severity).index(self)
+
+
+class Kind(StrEnum):
+    """What a finding is about. The values are part of the machine formats (JSON, SARIF, code quality)."""
+
+    # readers: what was read, and what could not be
+    UNREADABLE = "unreadable"
+
+    # engine: which runs and policies a simulation could use
+    NO_EVALS = "no-evals"
+    NO_METRIC = "no-metric"
+    TEST_SET_MONITOR = "test-set-monitor"
+    TRAIN_ONLY_MONITOR = "train-only-monitor"
+    MODE_CONTRADICTED = "mode-contradicted"
+    COMPANION_MISSING = "companion-missing"
+    REFUSED = "refused"
+    CAUTION = "caution"
+    OBJECTIVE_UNKNOWN = "objective-unknown"
+    POLICY_SKIPPED = "policy-skipped"
+    GRID_REFUSED = "grid-refused"
+
+    # validity: what the logs cannot tell
+    FALLING_RATE = "falling-rate"
+    PLATEAU_RATE = "plateau-rate"
+    RESUMED_RUNS = "resumed-runs"
+    FEW_EVALS = "few-evals"
+
+    # check
+    LIMIT = "limit"
+    EXPECT = "expect"
+    MOVED = "moved"
+    WORSE = "worse"
+    VANISHED = "vanished"
+    NEVER_FIRES = "never-fires"
+    CHANGED_LOG = "changed-log"
+    NEW_LOG = "new-log"
+    CHANGED_POLICY = "changed-policy"
+    NEW_POLICY = "new-policy"
+    VERSION = "version"
+    NOISE = "noise"
+    FEW_RUNS = "few-runs"
+    CENSORED = "censored"
+    NO_LOCK = "no-lock"
+    LOCK = "lock"
+
+    #: A finding of somebody else's reader or policy; its sentence is the fact ``text``.
+    OTHER = "other"
+
+
+@dataclass(frozen=True, eq=False)
+class Finding:
+    """One thing found: its kind, severity, the runs concerned, and the facts as values.
+
+    ``runs`` are ids. ``policy`` is a policy's specification or, in a check, its name in the file; ``log`` a
+    path. ``facts`` holds numbers, names and other findings by name, never sentences (except for `Kind.OTHER`).
+    """
+
+    kind: Kind
+    severity: Severity = Severity.WARNING
+    runs: tuple[str, ...] = ()
+    policy: str | None = None
+    log: str | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Finding) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash((self.kind, self.severity, self.runs, self.policy, self.log))
+
+    def _key(self) -> tuple[Any, ...]:
+        return (self.kind, self.severity, self.runs, self.policy, self.log, dict(self.facts))
+
+    def __getitem__(self, fact: str) -> Any:
+        return self.facts[fact]
+
+    def get(self, fact: str, default: Any = None) -> Any:
+        """A fact, or the default where the finding has none of that name."""
+        return self.facts.get(fact, default)
+
+    @staticmethod
+    def worst(findings: Iterable[Finding]) -> Severity | None:
+        """The most severe of the findings' severities; None without findings."""
+        return min((finding.severity for finding in findings), key=lambda one: one.rank, default=None)
