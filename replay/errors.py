@@ -14,6 +14,7 @@ __all__ = [
     "ReplayError",
     "ReplayWarning",
     "Undecidable",
+    "list_names",
     "printable",
     "suggestion",
 ]
@@ -50,11 +51,20 @@ def printable(text: object) -> str:
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in str(text))
 
 
-def suggestion(name: str, allowed: Iterable[str]) -> str:
-    """``"it has a, b. Did you mean b?"``: the part of a message that says what would have worked."""
+def list_names(names: Iterable[str], most: int = 3) -> str:
+    """The first names, separated by commas, and how many more there are."""
+    every = list(names)
+    more = f" and {len(every) - most} more" if len(every) > most else ""
+    return ", ".join(every[:most]) + more
+
+
+def suggestion(name: str, allowed: Iterable[str], *, otherwise: Iterable[str] = ()) -> str:
+    """The part of a message that says what would have worked: ``"a, b. Did you mean b?"``.
+
+    The closest name by spelling is suggested; without one, the first of ``otherwise``.
+    """
     options = sorted(set(allowed))
     if not options:
         return "none"
-    shown = ", ".join(options[:12]) + (f" and {len(options) - 12} more" if len(options) > 12 else "")
-    close = difflib.get_close_matches(name, options, n=1, cutoff=0.5)
-    return shown + (f". Did you mean {close[0]}?" if close else "")
+    close = [*difflib.get_close_matches(name, options, n=1, cutoff=0.5), *otherwise]
+    return list_names(options, 12) + (f". Did you mean {close[0]}?" if close else "")

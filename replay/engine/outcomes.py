@@ -1,0 +1,288 @@
+"""Outcomes: what each stop saves and loses, one row per policy and run, as columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from replay.data.finding import Finding
+from replay.data.types import Bools, Floats, Ints
+from replay.engine.payoffs import Payoffs
+from replay.engine.stops import Stops
+from replay.engine.study import Study
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["BASELINES", "COLUMNS", "ORACLE", "Outcomes", "records"]
+
+#: The baselines of every comparison: the first ones open the table, the oracle closes it.
+BASELINES = ("never", "one-epoch")
+ORACLE = "oracle"
+
+#: Columns of the outcomes, one row per run and policy.
+COLUMNS = tuple(
+    """
+    run policy monitor mode objective evals stopped_eval stopped_step reason unit used used_full saved best
+    best_step kept kept_step last regret relative_regret lost censored eval_used noise own_best
+    """.split()
+)
+
+_COUNTS = ("evals", "stopped_eval", "stopped_step", "best_step", "kept_step")
+_NEVER_STOPPED = "the end of the log"
+_ORACLE_REASONS = ("the best eval of the log (needs hindsight)", "no best eval")
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """Where the outcomes of one policy come from: the payoffs of its view, and the row there of each outcome."""
+
+    payoffs: Payoffs
+    rows: Ints
+
+
+@dataclass(frozen=True, eq=False)
+class Outcomes:
+    """Outcomes of policies on the runs of a study, as columns; the outcomes of a policy lie together.
+
+    ``policies`` are specifications, ``bounds`` the index of each policy's first outcome and, at the end, their
+    number. ``run`` and ``policy`` are indices into ``study.panel.runs`` and ``policies``; ``position`` the
+    0-based eval of the stop (−1: never stopped) and ``entry`` the index of the stop in the payoffs of its
+    policy's source. The figures are NaN where they are not known.
+    """
+
+    study: Study
+    policies: tuple[str, ...]
+    stops: Stops | None
+    sources: tuple[Source, ...]
+    bounds: Ints
+    run: npt.NDArray[np.int32]
+    policy: npt.NDArray[np.int32]
+    position: Ints
+    kept_position: Ints
+    used: Floats
+    eval_used: Floats
+    saved: Floats
+    regret: Floats
+    relative_regret: Floats
+    lost: Floats
+    own_best: Floats
+    findings: tuple[Finding, ...]
+
+    def __len__(self) -> int:
+        return len(self.run)
+
+    def rows_of(self, policy: int) -> slice:
+        """The outcomes of a policy, by its index."""
+        return slice(int(self.bounds[policy]), int(self.bounds[policy + 1]))
+
+    def runs_of(self, policy: int) -> Ints:
+        """Indices of the runs that a policy, by its index, has outcomes on."""
+        return self.run[self.rows_of(policy)].astype(np.int64)
+
+    @cached_property
+    def stopped(self) -> Bools:
+        """Whether the policy stopped the run."""
+        return self.position >= 0
+
+    @cached_property
+    def censored(self) -> Bools:
+        """Whether the outcome is a bound: the run is censored and the policy never fired."""
+        marked = np.array([run.id in self.study.censored for run in self.study.panel.runs], dtype=bool)
+        return marked[self.run] & ~self.stopped
+
+    def _of_source(self, values: Mapping[int, Floats]) -> Floats:
+        """A figure that each run has in a panel, at each outcome; ``values`` are by the panel's id."""
+        pieces = [
+            values[id(source.payoffs.panel)][source.payoffs.rows[source.rows]] for source in self.sources
+        ]
+        return np.concatenate(pieces) if pieces else np.empty(0)
+
+    def _panel_figure(self, name: str) -> Floats:
+        panels = {id(source.payoffs.panel): source.payoffs.panel for source in self.sources}
+        return self._of_source({key: getattr(panel.objective, name) for key, panel in panels.items()})
+
+    @property
+    def best(self) -> Floats:
+        """Best objective of the full log; NaN where there is none."""
+        return self._panel_figure("best")
+
+    @property
+    def best_step(self) -> Floats:
+        """Step of the best objective."""
+        return self._panel_figure("best_step")
+
+    @property
+    def first(self) -> Floats:
+        """First finite objective of the log."""
+        return self._panel_figure("first")
+
+    @property
+    def noise(self) -> Floats:
+        """Eval noise of the objective; NaN where it is not known."""
+        return self._panel_figure("noise")
+
+    @property
+    def evals(self) -> Ints:
+        """Number of evals that the policy could look at."""
+        pieces = [source.payoffs.lengths[source.rows] for source in self.sources]
+        return np.concatenate(pieces) if pieces else np.empty(0, dtype=np.int64)
+
+    @property
+    def used_full(self) -> Floats:
+        """Compute of the full log."""
+        pieces = [source.payoffs.full[source.rows] for source in self.sources]
+        return np.concatenate(pieces) if pieces else np.empty(0)
+
+    @property
+    def last_position(self) -> Ints:
+        """Position of the last eval made; −1: none."""
+        pieces = [
+            source.payoffs.last[source.payoffs.begin[source.rows] + self.position[self.rows_of(policy)]]
+            for policy, source in enumerate(self.sources)
+        ]
+        return np.concatenate(pieces) if pieces else np.empty(0, dtype=np.int64)
+
+    def _at(self, positions: Ints, field: str) -> Floats:
+        """Steps or objective values at positions, one per outcome; NaN at −1."""
+        pieces = []
+        for policy, source in enumerate(self.sources):
+            panel = source.payoffs.panel
+            table = panel.whole.steps if field == "steps" else panel.objective.values
+            here = positions[self.rows_of(policy)]
+            if not table.shape[1]:
+                pieces.append(np.full(len(here), np.nan))
+                continue
+            values = table[source.payoffs.rows[source.rows], np.maximum(here, 0)]
+            pieces.append(np.where(here >= 0, values, np.nan))
+        return np.concatenate(pieces) if pieces else np.empty(0)
+
+    @property
+    def stopped_step(self) -> Floats:
+        """Step of the stop; NaN where the policy never stopped the run."""
+        return self._at(self.position, "steps")
+
+    @property
+    def kept_step(self) -> Floats:
+        """Step of the checkpoint kept; NaN where there is none."""
+        return self._at(self.kept_position, "steps")
+
+    @property
+    def kept(self) -> Floats:
+        """Objective of the checkpoint kept."""
+        return self._at(self.kept_position, "objective")
+
+    @property
+    def last(self) -> Floats:
+        """Objective at the last eval made."""
+        return self._at(self.last_position, "objective")
+
+    def reasons(self) -> npt.NDArray[np.object_]:
+        """Why each run was stopped, in the words of the policy."""
+        texts = np.full(len(self), _NEVER_STOPPED, dtype=object)
+        for policy, name in enumerate(self.policies):
+            if name == ORACLE:
+                rows = self.rows_of(policy)
+                texts[rows] = np.where(self.stopped[rows], *_ORACLE_REASONS)
+        if self.stops is None:
+            return texts
+        for sharing in self.stops.sharing():
+            for policy in sharing:
+                begin, end = self.bounds[policy], self.bounds[policy + 1]
+                rule, trace, rows = self.stops.resolved(policy), None, self.sources[policy].rows
+                for index in (begin + np.flatnonzero(self.stopped[begin:end])).tolist():
+                    trace = self.stops.trace(policy) if trace is None else trace
+                    texts[index] = rule.reason(trace, int(rows[index - begin]), int(self.position[index]))
+        return texts
+
+    def columns(self) -> dict[str, Any]:
+        """The outcomes as arrays by name, the keys of COLUMNS; NaN and −1 stand for what is not known."""
+        study = self.study
+        runs = np.array([run.id for run in study.panel.runs], dtype=object)
+        names = np.array([study.objective.names.get(run.id) for run in study.panel.runs], dtype=object)
+        return {
+            "run": runs[self.run],
+            "policy": np.array(self.policies, dtype=object)[self.policy],
+            "monitor": self._monitors(),
+            "mode": self._modes(),
+            "objective": names[self.run],
+            "evals": self.evals,
+            "stopped_eval": self.position + 1,
+            "stopped_step": self.stopped_step,
+            "reason": self.reasons(),
+            "unit": np.full(len(self), study.question.unit, dtype=object),
+            "used": self.used,
+            "used_full": self.used_full,
+            "saved": self.saved,
+            "best": self.best,
+            "best_step": self.best_step,
+            "kept": self.kept,
+            "kept_step": self.kept_step,
+            "last": self.last,
+            "regret": self.regret,
+            "relative_regret": self.relative_regret,
+            "lost": self.lost,
+            "censored": self.censored,
+            "eval_used": self.eval_used,
+            "noise": self.noise,
+            "own_best": self.own_best,
+        }
+
+    def _monitors(self) -> npt.NDArray[np.object_]:
+        panels = {id(source.payoffs.panel): source.payoffs.panel for source in self.sources}
+        names = {
+            key: np.array([panel.monitoring.primary.names[run.id] for run in panel.runs], dtype=object)
+            for key, panel in panels.items()
+        }
+        pieces = [
+            names[id(source.payoffs.panel)][source.payoffs.rows[source.rows]] for source in self.sources
+        ]
+        return np.concatenate(pieces) if pieces else np.empty(0, dtype=object)
+
+    def _modes(self) -> npt.NDArray[np.object_]:
+        modes = np.array(
+            [source.payoffs.panel.monitoring.primary.mode for source in self.sources], dtype=object
+        )
+        return modes[self.policy] if len(modes) else np.empty(0, dtype=object)
+
+    def frame(self) -> pd.DataFrame:
+        """The outcomes as a DataFrame; counts are nullable integers where all steps are whole."""
+        import pandas as pd
+
+        data: dict[str, Any] = self.columns()
+        for name in _COUNTS:
+            values = data[name]
+            missing = (values <= 0) if name == "stopped_eval" else np.isnan(values.astype(np.float64))
+            if name == "evals" or bool((missing | (values == np.floor(values))).all()):
+                whole = np.where(missing, 0, values).astype(np.int64)
+                data[name] = pd.arrays.IntegerArray(whole, missing)
+        return pd.DataFrame(data, columns=list(COLUMNS))
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The outcomes as one dict per row; None for what is not known."""
+        table: dict[str, list[Any]] = {}
+        for name, values in self.columns().items():
+            if name in ("stopped_step", "best_step", "kept_step"):
+                table[name] = [None if value != value else whole(value) for value in values.tolist()]
+            elif name == "stopped_eval":
+                table[name] = [value or None for value in values.tolist()]
+            elif values.dtype == np.float64:
+                table[name] = [None if value != value else value for value in values.tolist()]
+            else:
+                table[name] = values.tolist()
+        return records(table)
+
+
+def records(table: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """A table of columns as one dict per row."""
+    return [dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)]
+
+
+def whole(step: float) -> int | float:
+    """A step as an integer where it is one."""
+    return int(step) if step.is_integer() else step

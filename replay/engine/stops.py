@@ -1,0 +1,306 @@
+"""Stops: where each policy stops each run, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from replay.data.curve import CurveBatch
+from replay.data.finding import Finding, Kind
+from replay.data.types import Floats, Ints
+from replay.engine.panel import Gathered, Panel
+from replay.engine.payoffs import Payoffs
+from replay.engine.study import Study
+from replay.errors import InputError
+from replay.policies import Policy, Trace
+from replay.policies.base import (
+    NEVER,
+    REFUSED,
+    find_stops,
+    first_reached_each,
+    group_equal,
+    reference_after_stop,
+)
+from replay.policies.companions import ComputeUsed
+
+__all__ = ["UNAVAILABLE", "Block", "Stops", "StopsFinder", "View"]
+
+#: Stands for a run that lacks what a policy needs, beside NEVER and REFUSED of the policies.
+UNAVAILABLE = -3
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """What some policies look at: the runs of a panel that have their companions, with the evals they make.
+
+    ``rows`` are the indices of the runs in the panel, ``runs`` in the study.
+    """
+
+    panel: Panel
+    batch: CurveBatch
+    rows: Ints
+    runs: Ints
+    payoffs: Payoffs
+
+
+class Block(NamedTuple):
+    """Some policies, by their indices, that share a view, and their stops (policies × runs of the view)."""
+
+    members: list[int]
+    view: View
+    positions: Ints
+
+
+class _Batch(NamedTuple):
+    """Policies (their indices, and with the modes filled in) that share a view."""
+
+    members: list[int]
+    policies: list[Policy]
+    view: View
+
+
+class StopsFinder:
+    """Finds where policies stop the runs of a study, in an order that shares most.
+
+    ``findings`` collects what there is to report about policies and runs while the policies are tried, each
+    with the index of its policy. With ``optional``, policies that no run has what it takes for are skipped;
+    otherwise they are an InputError.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        policies: Sequence[Policy],
+        *,
+        optional: Callable[[int], bool] | bool = False,
+        one_by_one: bool = False,
+    ) -> None:
+        self.study, self.policies = study, list(policies)
+        self._optional = optional if callable(optional) else lambda index: bool(optional)
+        self._one_by_one = one_by_one
+        self.findings: list[tuple[int, Finding]] = []
+        self._index = {run.id: index for index, run in enumerate(study.panel.runs)}
+
+    def report(self, index: int, finding: Finding) -> None:
+        """Add a finding about a policy, once."""
+        if all(finding != known for _, known in self.findings):
+            self.findings.append((index, finding))
+
+    def views(self) -> Iterator[_Batch]:
+        """Policies that share a view, some at a time. Raises InputError, of the first policy that has one."""
+        errors: list[tuple[int, InputError]] = []
+        # policies that differ in their threshold alone monitor, need and thin alike
+        kin = group_equal([(type(policy), policy.shape()) for policy in self.policies])
+        monitors = [tuple(self.policies[members[0]].monitors().items()) for members in kin]
+        for same_monitors in group_equal(monitors):
+            first = kin[same_monitors[0]][0]
+            try:
+                panel, _, findings = self.study.panel_of(self.policies[first])
+            except InputError as error:  # no run has a metric that they insist on
+                if not self._optional(first):
+                    errors.append((first, error))
+                    continue
+                spec = self.policies[first].spec()
+                self.report(first, Finding(Kind.POLICY_SKIPPED, policy=spec, facts={"error": error}))
+                continue
+            for finding in findings:
+                self.report(first, finding)
+            heads = [self._resolve(kin[group][0]) for group in same_monitors]
+            for same_needs in group_equal([policy.companions for policy in heads]):
+                gathered = panel.gather(heads[same_needs[0]].companions)
+                members = [member for index in same_needs for member in kin[same_monitors[index]]]
+                error = self._report_lacking(members, gathered)
+                if error is not None:
+                    errors.append(error)
+                if not len(gathered.rows):
+                    continue
+                for same_evals in group_equal([heads[index].thinning for index in same_needs]):
+                    chosen = [same_needs[index] for index in same_evals]
+                    view = self._view(panel, gathered, heads[chosen[0]])
+                    for same_class in group_equal([type(heads[index]) for index in chosen]):
+                        for index in same_class if self._one_by_one else same_class[:1]:
+                            group = chosen[index]
+                            self._report_caution(kin[same_monitors[group]][0], heads[group], view)
+                    members = [member for index in chosen for member in kin[same_monitors[index]]]
+                    yield _Batch(members, [self._resolve(member) for member in members], view)
+        if errors:
+            raise min(errors, key=lambda entry: entry[0])[1]
+
+    def _resolve(self, member: int) -> Policy:
+        """A policy with the modes of the metrics that it names filled in."""
+        policy = self.policies[member]
+        given = tuple(policy.monitors().items()) == ((None, None),)
+        return policy if given else self.study.panel_of(policy)[1]
+
+    def _view(self, panel: Panel, gathered: Gathered, policy: Policy) -> View:
+        rows = gathered.rows
+        runs = np.array([self._index[panel.runs[row].id] for row in rows.tolist()], dtype=np.int64)
+        payoffs = Payoffs.of(panel, rows, policy.evals_made(gathered.batch))
+        return View(panel, gathered.batch, rows, runs, payoffs)
+
+    def _report_lacking(self, members: list[int], gathered: Gathered) -> tuple[int, InputError] | None:
+        """Report which runs lack a companion; the error of the first policy that no run can be tried with."""
+        available = bool(len(gathered.rows))
+        if not gathered.lacking:
+            return None
+        for member in members if self._one_by_one else members[:1]:
+            spec = self._resolve(member).spec()
+            for companion, without in gathered.lacking.items():
+                if not available and not self._optional(member):
+                    text = f"{spec} needs {companion.label}, which no run logs{companion.remedy}"
+                    if isinstance(companion, ComputeUsed):
+                        text += "; runs can be counted in other units, see replay inspect"
+                    return member, InputError(text)
+                facts = {"label": companion.label, "remedy": companion.remedy, "available": available}
+                finding = Finding(Kind.COMPANION_MISSING, runs=without, policy=spec, facts=facts)
+                self.report(member, finding)
+        return None
+
+    def _report_caution(self, member: int, policy: Policy, view: View) -> None:
+        metric = view.panel.monitoring.primary
+        run = view.panel.runs[int(view.rows[0])]
+        text = policy.caution(metric.names[run.id], metric.mode)
+        if text is not None:
+            self.report(member, Finding(Kind.CAUTION, policy=policy.spec(), facts={"text": text}))
+
+    def blocks(self) -> Iterator[Block]:
+        """The stops of all policies, some policies at a time; only their positions, without traces."""
+        for batch in self.views():
+            for members, positions in find_stops(batch.policies, batch.view.batch):
+                if (positions == REFUSED).any():
+                    self._report_refused(
+                        [batch.policies[index] for index in members], batch, members, positions
+                    )
+                yield Block([batch.members[index] for index in members], batch.view, positions)
+
+    def _report_refused(
+        self, policies: list[Policy], batch: _Batch, members: list[int], positions: Ints
+    ) -> None:
+        """Report the policy that cannot judge most runs, and how many others there are like it."""
+        counts = (positions == REFUSED).sum(axis=1)
+        most = int(counts.max())
+        spec = min(
+            policy.spec() for policy, count in zip(policies, counts.tolist(), strict=True) if count == most
+        )
+        facts = {"count": most, "total": positions.shape[1], "others": int((counts > 0).sum()) - 1}
+        self.report(batch.members[members[0]], Finding(Kind.REFUSED, policy=spec, facts=facts))
+
+
+class Stops:
+    """Where each policy stops each run of a study, with the reason on demand.
+
+    ``positions`` (policies × runs) are 0-based evals, NEVER, REFUSED (the policy is not defined on what was
+    logged) or UNAVAILABLE (the run lacks what the policy needs). ``policies`` are those that could be tried on
+    some run, in the order given; ``findings`` what there is to report about them.
+    """
+
+    def __init__(
+        self, study: Study, policies: Sequence[Policy], *, optional: Callable[[int], bool] | bool = False
+    ) -> None:
+        self.study = study
+        finder = StopsFinder(study, policies, optional=optional, one_by_one=True)
+        views: dict[int, tuple[Policy, View]] = {}
+        positions = np.full((len(policies), len(study.panel.runs)), UNAVAILABLE, dtype=np.int64)
+        errors: list[tuple[int, InputError]] = []
+        self._cache = _TraceCache()
+        for batch in finder.views():
+            for group in group_equal([(type(policy), policy.shape()) for policy in batch.policies]):
+                some = [batch.policies[index] for index in group]
+                trace = self._cache.trace(some[0], batch.view)
+                signal = np.where(batch.view.batch.mask, trace.signal, -np.inf)
+                thresholds = [policy.signal_threshold(batch.view.batch.mode) for policy in some]
+                stops = first_reached_each(signal, thresholds)
+                for index, policy, row in zip(group, some, stops, strict=True):
+                    member = batch.members[index]
+                    views[member] = policy, batch.view
+                    positions[member, batch.view.runs] = row
+                    if (row == REFUSED).any():
+                        error = self._report_refused(finder, member, policy, batch.view, trace)
+                        errors += [(member, error)] if error is not None else []
+        if errors:
+            raise min(errors, key=lambda entry: entry[0])[1]
+        order = sorted(views)
+        self.policies = [policies[member] for member in order]
+        self.positions = positions[order]
+        self._views = [views[member] for member in order]
+        self.findings = tuple(finding for _, finding in sorted(finder.findings, key=lambda entry: entry[0]))
+
+    def _report_refused(
+        self, finder: StopsFinder, member: int, policy: Policy, view: View, trace: Trace
+    ) -> InputError | None:
+        refusals = policy.refusals(trace)
+        row, reason = next(iter(refusals.items()))
+        run = view.panel.runs[int(view.rows[row])]
+        metric = view.panel.monitoring.primary.names[run.id]
+        spec, others = finder.policies[member].spec(), len(refusals) - 1
+        if len(refusals) == len(view.rows):
+            more = f" (and {others} more runs)" if others else ""
+            return InputError(f"{spec} cannot judge {metric} of {run.id}{more}: {reason}")
+        runs = tuple(view.panel.runs[int(view.rows[row])].id for row in refusals)
+        facts = {"metric": metric, "reason": reason}
+        finder.report(member, Finding(Kind.REFUSED, runs=runs, policy=spec, facts=facts))
+        return None
+
+    def view(self, policy: int) -> View:
+        """What a policy, by its index, looks at."""
+        return self._views[policy][1]
+
+    def resolved(self, policy: int) -> Policy:
+        """A policy, by its index, with the modes of its metrics filled in."""
+        return self._views[policy][0]
+
+    def trace(self, policy: int) -> Trace:
+        """How a policy, by its index, saw the runs of its view."""
+        rule, view = self._views[policy]
+        return self._cache.trace(rule, view)
+
+    def sharing(self) -> list[list[int]]:
+        """The indices of the policies, those together that share a trace."""
+        return group_equal([(id(view), type(policy), policy.shape()) for policy, view in self._views])
+
+    def rows(self, policy: int) -> Ints:
+        """The rows of a policy's view, by the policy's index, that it can judge."""
+        view = self.view(policy)
+        return np.flatnonzero(self.positions[policy, view.runs] != REFUSED)
+
+    def reason(self, policy: int, row: int) -> str | None:
+        """Why a policy stops the run at a row of its view; None where it never does."""
+        rule, view = self._views[policy]
+        position = int(self.positions[policy, view.runs[row]])
+        return rule.reason(self.trace(policy), row, position) if position >= 0 else None
+
+    def references(self, policy: int) -> Floats:
+        """What the next eval after the stop would be compared with, for each row of the view; NaN where nothing."""
+        rule, view = self._views[policy]
+        if self.trace(policy).reference is None:
+            return np.full(len(view.rows), np.nan)
+        return reference_after_stop(
+            self._cache.continued(rule, view), self.positions[policy, view.runs], view.batch
+        )
+
+
+class _TraceCache:
+    """The last traces, which policies that differ in their threshold share."""
+
+    _MOST = 2
+
+    def __init__(self) -> None:
+        self._traces: dict[object, Trace] = {}
+
+    def trace(self, policy: Policy, view: View) -> Trace:
+        return self._get(("trace", id(view), type(policy), policy.shape()), lambda: policy.trace(view.batch))
+
+    def continued(self, policy: Policy, view: View) -> Trace:
+        key = ("continued", id(view), type(policy), policy.shape())
+        return self._get(key, lambda: policy.continued_trace(view.batch))
+
+    def _get(self, key: object, make: Callable[[], Trace]) -> Trace:
+        if key not in self._traces:
+            while len(self._traces) >= self._MOST:
+                del self._traces[next(iter(self._traces))]
+            self._traces[key] = make()
+        return self._traces[key]

@@ -1,0 +1,148 @@
+"""Study: runs and a question, resolved once into what is monitored and judged, and why."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+from replay.data.censoring import Censoring, censoring
+from replay.data.finding import Finding, Kind
+from replay.data.names import canonical
+from replay.data.run import Run
+from replay.data.types import Mode
+from replay.engine.metrics import Metric, resolve_metric
+from replay.engine.panel import Monitoring, Panel
+from replay.engine.question import Question
+from replay.errors import InputError
+from replay.policies import Policy
+
+__all__ = ["Study"]
+
+
+class Study:
+    """Runs and a question, resolved: the metrics with the reasons for them, and each way of monitoring a run.
+
+    ``runs`` are those that log the monitor; ``monitor`` and ``objective`` the resolved metrics; ``censored``
+    maps the ids of the runs that are censored to the reason; ``findings`` are about the runs left out and the
+    metrics taken. ``panel`` is the panel of the monitor alone.
+
+    Parameters
+    ----------
+    runs:
+        Runs with ids that differ.
+    policies:
+        The policies that are to be tried: the monitor that they all insist on is the default one.
+    question:
+        The settings.
+
+    Raises InputError for a metric that no run has, a mode that cannot be known and a unit that a log lacks.
+    """
+
+    def __init__(self, runs: Sequence[Run], policies: Sequence[Policy], question: Question) -> None:
+        if not runs:
+            raise InputError("no runs to simulate")
+        repeated = [name for name, count in Counter(run.id for run in runs).items() if count > 1]
+        if repeated:
+            raise InputError(f"run ids must be unique; {repeated[0]!r} occurs more than once")
+        self.question = question
+        findings: list[Finding] = []
+        usable = [run for run in runs if len(run) or question.monitor is not None]
+        if len(usable) < len(runs):
+            idle = tuple(run.id for run in runs if not len(run))
+            findings.append(Finding(Kind.NO_EVALS, runs=idle, facts={"total": len(runs)}))
+        if not usable:
+            usable = list(runs)  # the error says what is there
+        name, mode = _asked(policies, question)
+        with explained(policies if question.monitor is None else ()):
+            self.monitor, about = resolve_metric(usable, name, mode)
+        findings += about
+        self.runs = [run for run in usable if run.id in self.monitor.names]
+        self.objective = self.monitor
+        if question.objective is not None:
+            same = canonical(question.objective) == canonical(self.monitor.name)
+            objective_mode = question.objective_mode or (question.mode if same else None)
+            self.objective, about = resolve_metric(
+                self.runs, question.objective, objective_mode, monitored=False
+            )
+            findings += about
+        self.findings: tuple[Finding, ...] = tuple(findings)
+        self._metrics: dict[tuple[str, Mode | None], tuple[Metric, tuple[Finding, ...]]] = {}
+        self._panels: dict[tuple[str, ...], Panel] = {}
+        self.panel = self._panel(Monitoring(self.monitor))
+        self.censored = self._censored()
+
+    def _censored(self) -> dict[str, Censoring]:
+        panel = self.panel
+        reasons = {}
+        for run, curve, best, noise in zip(
+            panel.runs, panel.curves, panel.monitor_best.tolist(), panel.monitor_noise.tolist(), strict=True
+        ):
+            reason = censoring(curve, best=best, noise=noise)
+            if reason is not None:
+                reasons[run.id] = reason
+        return reasons
+
+    def panel_of(self, policy: Policy) -> tuple[Panel, Policy, tuple[Finding, ...]]:
+        """The runs as the policy monitors them, the policy with the modes of its metrics filled in, and findings.
+
+        Raises InputError where no run has a metric that the policy insists on.
+        """
+        findings: list[Finding] = []
+        metrics: dict[str | None, Metric] = {}
+        with explained([policy]):
+            for name, mode in policy.monitors().items():
+                metrics[name], about = self._metric(name, mode)
+                findings += about
+        primary = metrics[policy.monitor]
+        several = len({metric.name for metric in metrics.values()}) > 1
+        panel = self._panel(Monitoring(primary, tuple(metrics.items()) if several else ()))
+        modes = {name: metric.mode for name, metric in metrics.items() if name is not None}
+        return panel, policy.with_modes(modes), tuple(findings)
+
+    def _panel(self, monitoring: Monitoring) -> Panel:
+        primary, others = monitoring
+        key = (
+            primary.name,
+            primary.mode,
+            *(f"{asked} {metric.name} {metric.mode}" for asked, metric in others),
+        )
+        if key not in self._panels:
+            self._panels[key] = Panel(self.runs, monitoring, self.objective, self.question)
+        return self._panels[key]
+
+    def _metric(self, name: str | None, mode: Mode | None) -> tuple[Metric, tuple[Finding, ...]]:
+        if name is None or canonical(name) == canonical(self.monitor.name):
+            same = mode is None or mode == self.monitor.mode
+            return (self.monitor if same or mode is None else self.monitor.with_mode(mode)), ()
+        key = (name, mode)
+        if key not in self._metrics:
+            metric, findings = resolve_metric(self.runs, name, mode)
+            self._metrics[key] = metric, tuple(findings)
+        return self._metrics[key]
+
+
+def _asked(policies: Sequence[Policy], question: Question) -> tuple[str | None, Mode | None]:
+    """The monitor and mode that the question asks for, or that all policies insist on."""
+    if question.monitor is not None:
+        return question.monitor, question.mode
+    insisted = [policy.monitor for policy in policies if policy.monitor]
+    name = insisted[0] if insisted and len(insisted) == len(policies) and len(set(insisted)) == 1 else None
+    mode = question.mode
+    if mode is None and name is not None:
+        mode = next((policy.mode for policy in policies if policy.monitor == name and policy.mode), None)
+    return name, mode
+
+
+@contextlib.contextmanager
+def explained(policies: Iterable[Policy]) -> Iterator[None]:
+    """Add to an error about a metric what its absence means for the tool whose rule insists on it."""
+    try:
+        yield
+    except InputError as error:
+        for policy in policies:
+            if (note := policy.absence_note()) is not None:
+                # after "Did you mean …?" a new sentence begins
+                text = f" {note[0].upper()}{note[1:]}" if str(error)[-1:] == "?" else f"; {note}"
+                raise InputError(f"{error}{text}") from None
+        raise
