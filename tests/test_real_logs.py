@@ -103,7 +103,7 @@ def test_every_policy_on_every_curve(real_logs):
     rules = [parse_policy(spec) for spec in specs]
     # those that any curve can be given to: no companion, no metric of their own, defined for either mode and
     # any sign
-    rules = [rule for rule in rules if not rule.needs and rule.monitor is None and rule.name != "gl"]
+    rules = [rule for rule in rules if not rule.companions and rule.monitor is None and rule.name != "gl"]
     assert len(rules) >= 25
     by_metric: dict[str, list] = {}
     for made in read([real_logs / kind for kind in KINDS]).runs:

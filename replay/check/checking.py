@@ -18,6 +18,7 @@ from replay.check.model import Checked, Finding, PolicyResult
 from replay.data.run import Run
 from replay.engine.simulation import Setup, Simulation, records, replay_in
 from replay.errors import InputError, printable
+from replay.policies.companions import SettledModules
 from replay.readers import Found, read
 from replay.readers.step_signals import FILE_NAME
 from replay.stats.groups import groups_of
@@ -81,7 +82,7 @@ def examine(
     old, trouble = _old(lock_path, update)
     folder = Path(os.path.abspath(lock_path)).parent  # noqa: PTH100
     rules = [entry.policy for entry in config.policies]
-    companions = any(need.startswith("step_signals:") for rule in rules for need in rule.needs)
+    companions = any(isinstance(companion, SettledModules) for rule in rules for companion in rule.companions)
     paths = {run.id: _sources(run, folder, companions) for run in found.runs}
     paths = _portable(found.runs, paths)
     setup = Setup(

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from replay.errors import InputError
 if TYPE_CHECKING:
     from replay.data.run import Run
 
-__all__ = ["Curve", "CurveBatch", "censoring", "pad"]
+__all__ = ["Curve", "CurveBatch", "MetricColumn", "censoring", "pad", "values_at"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,13 +71,21 @@ class Curve:
         return int(np.nanargmin(values))
 
 
+class MetricColumn(NamedTuple):
+    """A metric at given evals: its values, NaN where it was not logged, and where it was logged."""
+
+    values: Floats
+    logged: Bools
+
+
 @dataclass(frozen=True, eq=False)
 class CurveBatch:
     """Curves of many runs, padded to runs × evals, with what policies need beside them.
 
     ``values`` is NaN beyond a run's ``lengths``. ``steps`` has the same shape. ``columns`` holds companion
-    columns by name, each of the same shape and aligned on the same evals; a policy declares the names that it
-    needs.
+    columns by name, each of the same shape and aligned on the same evals; a policy declares the companions
+    that it needs. Where a combined policy monitors several metrics, ``metrics`` holds each of them by the
+    name that the policy gives it (None: the metric that the command monitors); else it is empty.
     """
 
     values: Floats
@@ -85,10 +93,16 @@ class CurveBatch:
     lengths: Ints
     mode: Mode
     columns: dict[str, Floats] = field(default_factory=dict)
+    metrics: Mapping[str | None, MetricColumn] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, curves: Sequence[Curve], columns: Mapping[str, Sequence[Floats]] | None = None) -> CurveBatch:
-        """Pad curves of one mode; ``columns`` maps a companion's name to one array a curve."""
+    def of(
+        cls,
+        curves: Sequence[Curve],
+        columns: Mapping[str, Sequence[Floats]] | None = None,
+        metrics: Mapping[str | None, Sequence[MetricColumn]] | None = None,
+    ) -> CurveBatch:
+        """Pad curves of one mode; ``columns`` and ``metrics`` have one entry per curve under each name."""
         modes = {curve.mode for curve in curves}
         if len(modes) > 1:
             raise InputError("curves of both modes cannot share a batch: watch metrics of one mode at a time")
@@ -100,6 +114,13 @@ class CurveBatch:
             lengths=lengths,
             mode=mode,
             columns={name: pad(arrays, lengths) for name, arrays in (columns or {}).items()},
+            metrics={
+                name: MetricColumn(
+                    pad([part.values for part in parts], lengths),
+                    pad([part.logged.astype(np.float64) for part in parts], lengths) == 1,
+                )
+                for name, parts in (metrics or {}).items()
+            },
         )
 
     @property
@@ -119,8 +140,7 @@ class CurveBatch:
 
     def replace(self, **changes: Any) -> CurveBatch:
         """A copy with some fields replaced."""
-        current = {name: getattr(self, name) for name in ("values", "steps", "lengths", "mode", "columns")}
-        return CurveBatch(**{**current, **changes})
+        return replace(self, **changes)
 
 
 def censoring(curve: Curve) -> str | None:
@@ -154,6 +174,22 @@ def censoring(curve: Curve) -> str | None:
         if gain > spread and oriented[-1] - oriented[best] <= spread:
             return "still improving within noise"
     return None
+
+
+def values_at(run: Run, name: str | None, steps: Floats) -> MetricColumn:
+    """Values of a metric, under the log's own name, that were logged exactly at the given steps.
+
+    None as the name stands for a metric that the run does not have: it was logged nowhere.
+    """
+    values, logged = np.full(len(steps), np.nan), np.zeros(len(steps), dtype=bool)
+    if name is None:
+        return MetricColumn(values, logged)
+    curve = run.curve(name, "min")
+    index = np.searchsorted(curve.steps, steps)
+    inside = index < len(curve)
+    logged[inside] = curve.steps[index[inside]] == steps[inside]
+    values[logged] = curve.values[index[logged]]
+    return MetricColumn(values, logged)
 
 
 def pad(arrays: Iterable[Floats], lengths: Ints) -> Floats:

@@ -17,13 +17,14 @@ from warnings import warn
 import numpy as np
 
 from replay.data.compute import Compute, compute
-from replay.data.curve import Curve, CurveBatch, censoring
+from replay.data.curve import Curve, CurveBatch, MetricColumn, censoring, values_at
 from replay.data.names import canonical, infer_mode, is_loss
 from replay.data.run import Run
 from replay.data.types import Bools, Floats, Ints, Mode
 from replay.errors import InputError, ReplayWarning, suggestion
 from replay.policies import Policy, Trace
 from replay.policies.base import first_reached
+from replay.policies.companions import Companion, SettledModules
 from replay.policies.rules.never import Never
 from replay.policies.spec import parse_policy
 from replay.readers.step_signals import FILE_NAME, read_step_signals, settled
@@ -88,9 +89,6 @@ BASELINES = ("never", "one-epoch")
 ORACLE = "oracle"
 
 _TEST = {"test", "testing"}
-
-#: What to do where a log lacks a companion, beyond another log.
-_INSTEAD = {"planned_steps": "; give horizon=STEPS"}
 
 
 @dataclass(frozen=True)
@@ -454,37 +452,41 @@ class Lane:
         ]
         self._price, self._keep = price, keep
         self._profiles: dict[tuple[int, bytes], Profile] = {}
-        self._batch: tuple[tuple[str, ...], tuple[CurveBatch, list[int], dict[str, list[str]]]] | None = None
+        self._batch: (
+            tuple[tuple[Companion, ...], tuple[CurveBatch, list[int], dict[Companion, list[str]]]] | None
+        ) = None
 
-    def batch(self, needs: Sequence[str]) -> tuple[CurveBatch, list[int], dict[str, list[str]]]:
+    def batch(
+        self, companions: tuple[Companion, ...]
+    ) -> tuple[CurveBatch, list[int], dict[Companion, list[str]]]:
         """The batch of the runs that have the companions, their places, and which runs lack what; the last
         one is kept.
         """
-        if self._batch is None or self._batch[0] != tuple(needs):
-            self._batch = tuple(needs), self._gather(needs)
+        if self._batch is None or self._batch[0] != companions:
+            self._batch = companions, self._gather(companions)
         return self._batch[1]
 
-    def _gather(self, needs: Sequence[str]) -> tuple[CurveBatch, list[int], dict[str, list[str]]]:
-        lacking: dict[str, list[str]] = {}
-        columns: dict[str, list[Floats]] = {name: [] for name in needs}
-        extra: dict[str, list[Floats]] = {}
+    def _gather(
+        self, companions: tuple[Companion, ...]
+    ) -> tuple[CurveBatch, list[int], dict[Companion, list[str]]]:
+        lacking: dict[Companion, list[str]] = {}
+        columns: dict[str, list[Floats]] = {companion.name: [] for companion in companions}
+        metrics: dict[str | None, list[MetricColumn]] = {asked: [] for asked, _ in self.setting.others}
         places: list[int] = []
         for place, (run, curve) in enumerate(zip(self.runs, self.curves, strict=True)):
-            own = {name: _companion(run, curve, name, self._price) for name in needs}
-            missing = [name for name, values in own.items() if values is None]
-            for name in missing:
-                lacking.setdefault(name, []).append(run.id)
+            aligned = {companion: _align(companion, run, curve, self._price) for companion in companions}
+            missing = [companion for companion, values in aligned.items() if values is None]
+            for companion in missing:
+                lacking.setdefault(companion, []).append(run.id)
             if missing:
                 continue
             places.append(place)
-            for name, values in own.items():
+            for companion, values in aligned.items():
                 assert values is not None
-                columns[name].append(values)
+                columns[companion.name].append(values)
             for asked, other in self.setting.others:
-                values, present = _exactly(run, other.names.get(run.id), curve.steps)
-                extra.setdefault(f"metric:{asked}", []).append(values)
-                extra.setdefault(f"logged:{asked}", []).append(present.astype(np.float64))
-        return CurveBatch.of([self.curves[place] for place in places], {**columns, **extra}), places, lacking
+                metrics[asked].append(values_at(run, other.names.get(run.id), curve.steps))
+        return CurveBatch.of([self.curves[place] for place in places], columns, metrics), places, lacking
 
     def whole(self, place: int) -> Profile:
         """The profile of one run with all its evals made."""
@@ -520,7 +522,7 @@ def _rows_curve(run: Run, setting: _Setting) -> Curve:
         if run.id in other.names
     ]
     steps = np.unique(np.concatenate([curve.steps, *logged]))
-    values, _ = _exactly(run, setting.primary.names[run.id], steps)
+    values, _ = values_at(run, setting.primary.names[run.id], steps)
     return Curve(run, curve.metric, curve.mode, values, steps, None)
 
 
@@ -542,26 +544,12 @@ def pick_run(runs: Sequence[Run], wanted: str | None) -> Run:
     return matches[0]
 
 
-def _exactly(run: Run, name: str | None, steps: Floats) -> tuple[Floats, Bools]:
-    """Values of a metric logged exactly at the given steps, and where it was."""
-    if name is None:
-        return np.full(len(steps), np.nan), np.zeros(len(steps), dtype=bool)
-    curve = run.curve(name, "min")
-    index = np.searchsorted(curve.steps, steps)
-    hit = np.zeros(len(steps), dtype=bool)
-    inside = index < len(curve)
-    hit[inside] = curve.steps[index[inside]] == steps[inside]
-    values = np.full(len(steps), np.nan)
-    values[hit] = curve.values[index[hit]]
-    return values, hit
-
-
 def _judge(run: Run, curve: Curve, objective: Watch) -> _Judge:
     name = objective.names.get(run.id)
     if name is None:
         empty = np.full(len(curve), np.nan)
         return _Judge(empty, np.zeros(len(curve), dtype=bool), None, None, np.nan, None)
-    values, present = _exactly(run, name, curve.steps)
+    values, present = values_at(run, name, curve.steps)
     whole = run.curve(name, objective.mode)
     best = whole.best()
     finite = whole.values[np.isfinite(whole.values)]
@@ -571,33 +559,11 @@ def _judge(run: Run, curve: Curve, objective: Watch) -> _Judge:
     return _Judge(values, present, float(whole.values[best]), float(whole.steps[best]), first, whole.noise)
 
 
-def _companion(run: Run, curve: Curve, name: str, price: float | None) -> Floats | None:
-    """A companion column at the evals of a curve, or None where the log lacks it.
-
-    The train loss and the learning rate are NaN before they were first logged; a metric or a signal wherever
-    it was not.
-    """
-    if name.startswith("used:"):
-        try:
-            return compute(run, curve.steps, name.removeprefix("used:"), price).used()
-        except InputError:
-            return None
-    if name == "epoch" and run.meta.get("step_unit") == "epoch":
-        return curve.steps
-    if name == "planned_steps":
-        planned = run.meta.get("planned_epochs" if run.meta.get("step_unit") == "epoch" else "planned_steps")
-        return np.full(len(curve), float(planned)) if planned else None
-    if name.startswith("reference:"):
-        base = (run.meta.get("reference") or {}).get(name.removeprefix("reference:"))
-        return None if base is None else np.full(len(curve), float(base))
-    if name.startswith("step_signals:"):
-        return _settled(run, curve, name)
-    if name in ("epoch", "tokens", "train_loss", "learning_rate"):
-        column = run.at(name, curve.steps)
-        known = column.present.all() and len(curve) if name in ("epoch", "tokens") else column.present.any()
-        return column.values if known else None
-    values, present = _exactly(run, run.find_metric(name), curve.steps)
-    return values if present.any() else None
+def _align(companion: Companion, run: Run, curve: Curve, price: float | None) -> Floats | None:
+    """A companion column at the evals of a curve, or None where the log lacks it."""
+    if isinstance(companion, SettledModules):
+        return _settled(run, curve, companion)
+    return companion.align(run, curve, price)
 
 
 @contextlib.contextmanager
@@ -614,27 +580,15 @@ def _explained(rules: Iterable[Policy]) -> Iterator[None]:
         raise
 
 
-def _told(companion: str) -> str:
-    """A companion's name for a reader."""
-    kind, colon, name = companion.partition(":")
-    if kind == "step_signals":
-        return f"{FILE_NAME} beside its eval log, and planned steps"
-    return companion if not colon else f"the base model's {name}" if kind == "reference" else name
-
-
-def _settled(run: Run, curve: Curve, name: str) -> Floats | None:
-    """The companion ``step_signals:COLUMN:ALPHA:SHARE`` (see the policy grades), or None where there are no
-    readable step signals.
-    """
-    _, column, alpha, share = name.split(":")
+def _settled(run: Run, curve: Curve, companion: SettledModules) -> Floats | None:
+    """The companion of step signals, or None where there are no readable step signals or planned steps."""
     planned, sources = run.meta.get("planned_steps"), run.meta.get("source") or []
     path = Path(sources[0]).with_name(FILE_NAME) if len(sources) == 1 else None
     if not planned or path is None or not path.is_file():
         return None
+    first = int(float(planned) * companion.alpha)
     try:
-        return settled(
-            read_step_signals(path), column, curve.steps, int(float(planned) * float(alpha)), float(share)
-        )
+        return settled(read_step_signals(path), companion.column, curve.steps, first, companion.share)
     except (InputError, OSError, ValueError):
         return None
 
@@ -741,16 +695,13 @@ class Setup:
 
         Raises InputError where no run has it, unless the rule is ``optional``: then there is no place.
         """
-        batch, places, lacking = lane.batch(rule.needs)
-        for column, without in lacking.items():
+        batch, places, lacking = lane.batch(rule.companions)
+        for companion, without in lacking.items():
             who = f"{len(without)} runs lack: {_list(without)}" if places else "no run logs"
-            told = f"{rule.spec()} needs {_told(column)}, which {who}{_INSTEAD.get(column, '')}"
+            told = f"{rule.spec()} needs {companion.label}, which {who}"
+            told += f"; {companion.remedy}" if companion.remedy else ""
             if not places and not optional:
-                raise InputError(
-                    f"{told}; runs can be counted in other units, see replay inspect"
-                    if column.startswith("used:")
-                    else told
-                )
+                raise InputError(f"{told}; {companion.hint}" if companion.hint else told)
             self.tell(told + ("; it is left out" if not places else "; they are left out for it"))
         return batch, places
 

@@ -17,9 +17,10 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from replay.data.curve import Curve, CurveBatch
+from replay.data.curve import Curve, CurveBatch, MetricColumn
 from replay.data.types import Bools, Floats, Ints, Mode
 from replay.errors import PolicyError
+from replay.policies.companions import Companion, Progress
 
 __all__ = [
     "NEVER",
@@ -136,8 +137,8 @@ class Policy(ABC):
         )
 
     @property
-    def needs(self) -> tuple[str, ...]:
-        """Companion columns that the policy reads beside its monitor."""
+    def companions(self) -> tuple[Companion, ...]:
+        """Columns that the policy reads beside its monitor."""
         return ()
 
     @property
@@ -282,7 +283,7 @@ class Policy(ABC):
         """1-based eval at which the policy stops a curve, or None.
 
         ``values`` has one metric value an eval; ``steps`` defaults to 1, 2, 3, …; ``columns`` are the
-        companion columns that the policy `needs`. Raises PolicyError where one is missing, and where the
+        companion columns by name (see `companions`). Raises PolicyError where one is missing, and where the
         policy is not defined for the values.
         """
         batch = self._batch(values, mode, steps, columns)
@@ -325,7 +326,7 @@ class Policy(ABC):
         if mode not in ("min", "max"):
             raise PolicyError(f"mode is 'min' or 'max', not {mode!r}")
         given = {name: [np.asarray(column, dtype=np.float64)] for name, column in (columns or {}).items()}
-        lacking = [name for name in self.needs if name not in given]
+        lacking = [companion.name for companion in self.companions if companion.name not in given]
         if lacking:
             raise PolicyError(
                 f"{self} needs {', '.join(lacking)} beside the metric: pass it in columns={{...}}"
@@ -355,11 +356,17 @@ def _continued(batch: CurveBatch, evals: int) -> CurveBatch:
         return np.where(beyond, last if fill is None else fill, wide)
 
     steps = longer(batch.steps) + np.where(beyond, place + 1, 0)
-    columns = {
-        name: longer(column, 1.0 if name.startswith("logged:") else None)
-        for name, column in batch.columns.items()
-    }
-    return CurveBatch(longer(batch.values, np.nan), steps, batch.lengths + evals, batch.mode, columns)
+    return CurveBatch(
+        longer(batch.values, np.nan),
+        steps,
+        batch.lengths + evals,
+        batch.mode,
+        {name: longer(column) for name, column in batch.columns.items()},
+        {
+            name: MetricColumn(longer(values, np.nan), longer(logged.astype(np.float64), 1.0) == 1)
+            for name, (values, logged) in batch.metrics.items()
+        },
+    )
 
 
 def first_reached(signal: Floats, limit: float) -> Ints:
@@ -427,12 +434,12 @@ def _shaping(kind: type[Policy]) -> tuple[str, ...]:
     return tuple(item.name for item in fields(kind) if not item.metadata.get("sets_threshold"))  # type: ignore[arg-type]
 
 
-#: Units that how far an eval is can be told in, and the companion that each takes.
-PROGRESS_UNITS: dict[str, tuple[str, ...]] = {
+#: Units of how far an eval is, and the companions that each needs.
+PROGRESS_UNITS: dict[str, tuple[Companion, ...]] = {
     "evals": (),
     "steps": (),
-    "epochs": ("epoch",),
-    "tokens": ("tokens",),
+    "epochs": (Progress("epoch"),),
+    "tokens": (Progress("tokens"),),
 }
 
 
@@ -464,7 +471,7 @@ def progress_of(batch: CurveBatch, unit: str) -> Floats:
     """How far each eval is, in evals (1, 2, …), steps, epochs or train tokens; shape runs × evals."""
     if unit == "evals":
         return np.broadcast_to(np.arange(1.0, batch.shape[1] + 1), batch.shape)
-    return batch.steps if unit == "steps" else batch.columns[PROGRESS_UNITS[unit][0]]
+    return batch.steps if unit == "steps" else batch.columns[PROGRESS_UNITS[unit][0].name]
 
 
 def format_parameter(value: Any) -> str:

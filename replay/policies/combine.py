@@ -11,10 +11,8 @@ import numpy as np
 from replay.data.curve import CurveBatch
 from replay.data.types import Bools, Mode
 from replay.errors import PolicyError
-from replay.policies.base import (
-    Policy,
-    Trace,
-)
+from replay.policies.base import Policy, Trace
+from replay.policies.companions import Companion
 from replay.policies.modify import Modified
 
 __all__ = ["AllOf", "AllOnce", "AnyOf", "Unless"]
@@ -41,8 +39,8 @@ class _Combined(Policy):
         return f" {self.symbol} ".join(shown)
 
     @property
-    def needs(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(name for part in self.parts for name in part.needs))
+    def companions(self) -> tuple[Companion, ...]:
+        return tuple(dict.fromkeys(companion for part in self.parts for companion in part.companions))
 
     @property
     def _first(self) -> Policy:
@@ -89,9 +87,8 @@ class _Combined(Policy):
         """The parts, each able to pass over evals that did not log its metric where the parts watch
         several.
         """
-        several = any(name.startswith("logged:") for name in batch.columns)
         return [
-            Modified(part) if several and not isinstance(part, Modified | _Combined) else part
+            Modified(part) if batch.metrics and not isinstance(part, Modified | _Combined) else part
             for part in self.parts
         ]
 

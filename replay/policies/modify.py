@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from replay.data.curve import CurveBatch
+from replay.data.curve import CurveBatch, MetricColumn
 from replay.data.types import Bools, Floats, Ints, Mode
 from replay.errors import PolicyError
 from replay.policies.base import (
@@ -28,9 +28,12 @@ from replay.policies.base import (
     parameters,
     progress_of,
 )
+from replay.policies.companions import Companion, LastKnown
 from replay.policies.smoothing import smoother
 
 __all__ = ["Modified", "modified"]
+
+_RATE = LastKnown("learning_rate")
 
 
 @dataclass(frozen=True)
@@ -103,10 +106,10 @@ class Modified(Policy):
         return self.start if isinstance(self.start, str) else format_parameter(float(self.start))
 
     @property
-    def needs(self) -> tuple[str, ...]:
-        own = PROGRESS_UNITS[self.unit] if self.start and not isinstance(self.start, str) else ()
-        rate = ("learning_rate",) if isinstance(self.start, str) or self.reset_on != "none" else ()
-        return tuple(dict.fromkeys([*self.policy.needs, *own, *rate]))
+    def companions(self) -> tuple[Companion, ...]:
+        progress = PROGRESS_UNITS[self.unit] if self.start and not isinstance(self.start, str) else ()
+        rate = (_RATE,) if isinstance(self.start, str) or self.reset_on != "none" else ()
+        return tuple(dict.fromkeys([*self.policy.companions, *progress, *rate]))
 
     @property
     def monitor(self) -> str | None:
@@ -274,13 +277,13 @@ def _select(batch: CurveBatch, monitor: str | None, mode: Mode | None) -> CurveB
     """The batch with the named metric as its values, where it carries several, and with the mode that is
     insisted on.
     """
-    values = batch.columns.get(f"metric:{monitor}", batch.values)
-    return batch.replace(values=values, mode=mode or batch.mode)
+    column = batch.metrics.get(monitor)
+    return batch.replace(values=batch.values if column is None else column.values, mode=mode or batch.mode)
 
 
 def _absent(batch: CurveBatch, monitor: str | None) -> Bools:
-    logged = batch.columns.get(f"logged:{monitor}")
-    return np.zeros(batch.shape, dtype=bool) if logged is None else logged != 1
+    column = batch.metrics.get(monitor)
+    return np.zeros(batch.shape, dtype=bool) if column is None else ~column.logged
 
 
 class _Compressed(NamedTuple):
@@ -312,6 +315,10 @@ def _compress(batch: CurveBatch, keep: Bools) -> _Compressed:
         lengths,
         batch.mode,
         {name: forth(column) for name, column in batch.columns.items()},
+        {
+            name: MetricColumn(forth(values), forth(logged.astype(np.float64)) == 1)
+            for name, (values, logged) in batch.metrics.items()
+        },
     )
     return _Compressed(compressed, back)
 
@@ -324,7 +331,7 @@ def _before(batch: CurveBatch) -> tuple[Floats, Floats]:
     """The learning rate at each eval and at that before it (NaN at the first, and where it is not finite and
     above 0).
     """
-    rate = batch.columns["learning_rate"]
+    rate = batch.columns[_RATE.name]
     before = np.full(batch.shape, np.nan)
     before[:, 1:] = np.where(np.isfinite(rate[:, :-1]) & (rate[:, :-1] > 0), rate[:, :-1], np.nan)
     return rate, before
@@ -366,7 +373,15 @@ def _split(batch: CurveBatch, begins: Bools) -> _Compressed:
         out[batch.mask] = inner[row[batch.mask], place[batch.mask]]
         return out
 
-    columns = {name: forth(column) for name, column in batch.columns.items()}
-    return _Compressed(
-        CurveBatch(forth(batch.values), forth(batch.steps), lengths, batch.mode, columns), back
+    pieces_batch = CurveBatch(
+        forth(batch.values),
+        forth(batch.steps),
+        lengths,
+        batch.mode,
+        {name: forth(column) for name, column in batch.columns.items()},
+        {
+            name: MetricColumn(forth(values), forth(logged.astype(np.float64)) == 1)
+            for name, (values, logged) in batch.metrics.items()
+        },
     )
+    return _Compressed(pieces_batch, back)

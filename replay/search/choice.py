@@ -260,7 +260,7 @@ def _rule(policy: Policy, curve: Curve) -> Rule:
     """How a stop by the policy comes about on curves like this one; as by waiting for a gain where it looks
     at more than the values.
     """
-    if policy.needs or set(policy.monitors()) != {None}:
+    if policy.companions or set(policy.monitors()) != {None}:
         return "patience"
 
     def stops(drawn: Floats) -> Ints:

@@ -220,7 +220,7 @@ def walk(setup: Setup, policies: Sequence[Policy], *, optional: bool = False) ->
             policies[kin[place][0]] if modes_known else setup.lane(policies[kin[place][0]])[1]
             for place in same_watch
         ]
-        for same_needs in group_equal([rule.needs for rule in first]):
+        for same_needs in group_equal([rule.companions for rule in first]):
             batch, places = setup.admit(first[same_needs[0]], lane, optional=optional)
             if not places:
                 continue

@@ -2,6 +2,7 @@ import pytest
 
 from replay import parse_policy
 from replay.errors import PolicyError
+from replay.policies.companions import ComputeUsed
 
 FLAT = [1.0] * 5
 
@@ -15,7 +16,7 @@ def test_budget_in_steps_and_evals():
 
 def test_budget_in_other_units_needs_them():
     policy = parse_policy("budget=10,unit=tokens")
-    assert policy.needs == ("used:tokens",)
+    assert policy.companions == (ComputeUsed("tokens"),)
     assert policy.stop_eval(FLAT, columns={"used:tokens": [4, 8, 12, 16, 20]}) == 3
     with pytest.raises(PolicyError, match="needs used:tokens"):
         policy.stop_eval(FLAT)

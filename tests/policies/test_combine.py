@@ -7,6 +7,7 @@ import replay
 from replay import parse_policy
 from replay.data.curve import Curve, CurveBatch
 from replay.errors import PolicyError
+from replay.policies.companions import LastKnown, Progress
 
 
 def test_thinning_stops_at_an_eval_that_is_made():
@@ -140,7 +141,7 @@ def test_start_after_the_warm_up_of_the_learning_rate():
     """The rate rises up to eval 3; eval 4 is the first not above the one before, and the first that is looked
     at."""
     rule = parse_policy("patience=2,start=lr_warmup")
-    assert rule.needs == ("learning_rate",)
+    assert rule.companions == (LastKnown("learning_rate"),)
     values = [1.0, 1.1, 1.2, 1.3, 1.4, 1.5]
     assert rule.stop_eval(values, columns={"learning_rate": WARM}) == 6
     assert parse_policy("patience=2").stop_eval(values) == 3
@@ -201,7 +202,7 @@ def test_resets_of_many_runs_and_on_top_of_the_other_modifiers():
 
 def test_patience_and_start_in_tokens():
     rule = parse_policy("patience=1000,unit=tokens,start=500")
-    assert rule.needs == ("tokens",)
+    assert rule.companions == (Progress("tokens"),)
     assert (
         rule.stop_eval([1.0, 2.0, 3.0, 4.0], columns={"tokens": [400, 800, 1700, 1800]}) == 4
     )  # from 800 on

@@ -231,7 +231,7 @@ def test_decide_agrees_with_the_first_stop(policy, made, mode):
     """What a live callback asks at each eval stops where replay stops."""
     (expected,) = _stops(policy, made[:1], mode)
     values, along = made[0]
-    columns = {name: along.get(name, along["used"]) for name in policy.needs}
+    columns = {companion.name: along.get(companion.name, along["used"]) for companion in policy.companions}
     refused = policy.refusals(policy.trace(batch_of(made[:1], mode)))
     live = None
     for end in range(1, len(values) + 1):

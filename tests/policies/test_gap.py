@@ -60,7 +60,7 @@ def test_gap_in_steps_epochs_and_tokens(spec, along, stop):
     policy = parse_policy(spec)
     values, steps = [1.0, 0.8, 0.7, 0.8, 0.9, 1.0], [10, 20, 30, 40, 100, 110]
     assert policy.stop_eval(values, steps=steps, columns={"train_loss": FALLING[:6], **along}) == stop
-    assert policy.needs == ("train_loss", *along)
+    assert [companion.name for companion in policy.companions] == ["train_loss", *along]
     assert parse_policy(policy.spec()) == policy
 
 

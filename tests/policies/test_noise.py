@@ -73,7 +73,7 @@ def test_noise_in_steps_epochs_and_tokens(spec, along, stop):
         policy.stop_eval([1.0, 0.6, 0.5, 0.52, 0.49, 0.51], steps=[10, 20, 30, 70, 71, 100], columns=along)
         == stop
     )
-    assert policy.needs == tuple(along)
+    assert [companion.name for companion in policy.companions] == list(along)
     assert parse_policy(policy.spec()) == policy
 
 

@@ -27,7 +27,7 @@ COLUMNS = {
 @pytest.mark.parametrize("name", [name for name in POLICIES if name != "never"])
 def test_the_example_of_a_policy_can_fire(name):
     policy = parse_policy(example(POLICIES[name]))
-    columns = {need: COLUMNS.get(need, [0.0] * LENGTH) for need in policy.needs}
+    columns = {companion.name: COLUMNS.get(companion.name, [0.0] * LENGTH) for companion in policy.companions}
     assert policy.stop_eval(
         VALUES, steps=[100.0 * number for number in range(1, LENGTH + 1)], columns=columns
     )

@@ -10,6 +10,7 @@ import numpy as np
 from replay.data.curve import CurveBatch
 from replay.data.types import Mode
 from replay.policies.base import Policy, Trace, format_parameter, format_value, param, progress_of
+from replay.policies.companions import Companion, ComputeUsed, Progress
 
 __all__ = ["Budget", "OneEpoch"]
 
@@ -37,17 +38,16 @@ class Budget(Policy):
     )
 
     @property
-    def needs(self) -> tuple[str, ...]:
+    def companions(self) -> tuple[Companion, ...]:
         if self.unit in ("steps", "evals"):
             return ()
-        return ("epoch",) if self.unit == "epochs" else (f"used:{self.unit}",)
+        return (Progress("epoch"),) if self.unit == "epochs" else (ComputeUsed(self.unit),)
 
     def signal_threshold(self, mode: Mode) -> float:
         return float(self.budget)
 
     def trace(self, batch: CurveBatch) -> Trace:
-        (name,) = self.needs or ("",)
-        used = batch.columns[name] if name else progress_of(batch, self.unit)
+        used = batch.columns[self.companions[0].name] if self.companions else progress_of(batch, self.unit)
         return Trace(batch, np.where(np.isnan(used), -np.inf, used))
 
     def reason(self, trace: Trace, run: int, eval: int) -> str:

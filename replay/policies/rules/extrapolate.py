@@ -12,12 +12,14 @@ from replay.data.curve import CurveBatch
 from replay.data.types import Bools, Floats, Ints, Mode
 from replay.errors import PolicyError
 from replay.policies.base import Policy, Trace, format_parameter, format_value, param
+from replay.policies.companions import Companion, PlannedEnd
 from replay.policies.quantiles import t_quantile
 
 __all__ = ["EXPONENTS", "Extrapolate"]
 
 #: The exponents that are tried.
 EXPONENTS = np.arange(1, 17) / 8
+_END = PlannedEnd()
 
 
 @dataclass(frozen=True)
@@ -79,14 +81,14 @@ class Extrapolate(Policy):
             )
 
     @property
-    def needs(self) -> tuple[str, ...]:
-        return () if self.horizon else ("planned_steps",)
+    def companions(self) -> tuple[Companion, ...]:
+        return () if self.horizon else (_END,)
 
     def signal_threshold(self, mode: Mode) -> float:
         return -float(self.min_delta)
 
     def trace(self, batch: CurveBatch) -> Trace:
-        ends = np.full(batch.shape, float(self.horizon)) if self.horizon else batch.columns["planned_steps"]
+        ends = np.full(batch.shape, float(self.horizon)) if self.horizon else batch.columns[_END.name]
         signal = np.full(batch.shape, -np.inf)
         predicted, optimistic, exponent, best = (np.full(batch.shape, np.nan) for _ in range(4))
         quantiles = np.array(

@@ -21,9 +21,12 @@ from replay.policies.base import (
     progress_of,
     require_patience,
 )
+from replay.policies.companions import Companion, LastKnown
 from replay.policies.fits import trend, windows
 
 __all__ = ["Gap"]
+
+_TRAIN_LOSS = LastKnown("train_loss")
 
 
 @dataclass(frozen=True)
@@ -67,8 +70,8 @@ class Gap(Policy):
         require_patience(self.name, self.patience, self.unit)
 
     @property
-    def needs(self) -> tuple[str, ...]:
-        return ("train_loss", *PROGRESS_UNITS[self.unit])
+    def companions(self) -> tuple[Companion, ...]:
+        return (_TRAIN_LOSS, *PROGRESS_UNITS[self.unit])
 
     def signal_threshold(self, mode: Mode) -> float:
         return float(self.patience)
@@ -76,7 +79,7 @@ class Gap(Policy):
     def trace(self, batch: CurveBatch) -> Trace:
         train, metric = np.full(batch.shape, np.nan), np.full(batch.shape, np.nan)
         losses, values = (
-            windows(batch.columns["train_loss"], self.window),
+            windows(batch.columns[_TRAIN_LOSS.name], self.window),
             windows(batch.oriented, self.window),
         )
         if len(values):

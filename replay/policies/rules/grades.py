@@ -11,6 +11,7 @@ from replay.data.curve import CurveBatch
 from replay.data.types import Mode
 from replay.errors import PolicyError
 from replay.policies.base import Policy, Trace, format_parameter, format_value, param
+from replay.policies.companions import Companion, SettledModules
 
 __all__ = ["Grades"]
 
@@ -64,13 +65,8 @@ class Grades(Policy):
             raise PolicyError("grades: alpha is from 0 to 1, and share above 0, up to 1")
 
     @property
-    def _companion(self) -> str:
-        alpha, share = format_parameter(float(self.alpha)), format_parameter(float(self.share))
-        return f"step_signals:{self.of}:{alpha}:{share}"
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        return (self._companion,)
+    def companions(self) -> tuple[Companion, ...]:
+        return (SettledModules(self.of, float(self.alpha), float(self.share)),)
 
     def caution(self, metric: str, mode: Mode) -> str | None:
         return (
@@ -82,7 +78,7 @@ class Grades(Policy):
         return float(np.nextafter(-self.grades, np.inf))
 
     def trace(self, batch: CurveBatch) -> Trace:
-        least = batch.columns[self._companion]
+        least = batch.columns[self.companions[0].name]
         return Trace(batch, np.where(np.isnan(least), -np.inf, -least))
 
     def reason(self, trace: Trace, run: int, eval: int) -> str:

@@ -13,10 +13,14 @@ import numpy as np
 from replay.data.curve import CurveBatch
 from replay.data.types import Floats, Mode
 from replay.policies.base import Policy, Trace, count_consecutive, format_parameter, format_value, param
+from replay.policies.companions import BaseReference, Companion, LoggedMetric
 
 __all__ = ["Adapter", "Drift"]
 
-_CHANGE, _RANK, _GENERIC = "signals/relative_change", "signals/stable_rank", "eval_generic_loss"
+_CHANGE = LoggedMetric("signals/relative_change")
+_RANK = LoggedMetric("signals/stable_rank")
+_GENERIC = LoggedMetric("eval_generic_loss")
+_BASE_GENERIC = BaseReference("eval_generic_loss")
 
 
 @dataclass(frozen=True)
@@ -49,24 +53,25 @@ class Adapter(Policy):
     )
 
     @property
-    def needs(self) -> tuple[str, ...]:
+    def companions(self) -> tuple[Companion, ...]:
         return (_CHANGE, _RANK) if self.rank else (_CHANGE,)
 
     def signal_threshold(self, mode: Mode) -> float:
         return float(self.patience)
 
     def trace(self, batch: CurveBatch) -> Trace:
-        settled = batch.columns[_CHANGE] < self.adapter
+        settled = batch.columns[_CHANGE.name] < self.adapter
         turn = np.full(batch.shape, np.nan)
         if self.rank:
-            rank = batch.columns[_RANK]
+            rank = batch.columns[_RANK.name]
             with np.errstate(all="ignore"):
                 turn[:, 1:] = np.abs(rank[:, 1:] / rank[:, :-1] - 1)
             settled &= turn < self.rank
         return Trace(batch, count_consecutive(settled), figures={"turn": turn})
 
     def reason(self, trace: Trace, run: int, eval: int) -> str:
-        change, turn = float(trace.batch.columns[_CHANGE][run, eval]), float(trace.figures["turn"][run, eval])
+        change = float(trace.batch.columns[_CHANGE.name][run, eval])
+        turn = float(trace.figures["turn"][run, eval])
         if np.isnan(change):
             return "the adapter's change is not known here"
         moved = f"the adapter changed by {format_value(change)}"
@@ -113,15 +118,15 @@ class Drift(Policy):
     base: str = param("what the rise is counted from", "first", choices=("first", "model"))
 
     @property
-    def needs(self) -> tuple[str, ...]:
-        return (_GENERIC, f"reference:{_GENERIC}") if self.base == "model" else (_GENERIC,)
+    def companions(self) -> tuple[Companion, ...]:
+        return (_GENERIC, _BASE_GENERIC) if self.base == "model" else (_GENERIC,)
 
     def signal_threshold(self, mode: Mode) -> float:
         return float(np.nextafter(self.drift, np.inf))
 
     def trace(self, batch: CurveBatch) -> Trace:
-        generic = batch.columns[_GENERIC]
-        begin = batch.columns[f"reference:{_GENERIC}"] if self.base == "model" else _first_finite(generic)
+        generic = batch.columns[_GENERIC.name]
+        begin = batch.columns[_BASE_GENERIC.name] if self.base == "model" else _first_finite(generic)
         with np.errstate(all="ignore"):
             rise, gain = generic - begin, _first_finite(batch.oriented) - batch.oriented
         fires = (gain < self.min_gain) & ~np.isnan(rise)

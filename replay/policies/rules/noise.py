@@ -25,6 +25,7 @@ from replay.policies.base import (
     progress_of,
     require_patience,
 )
+from replay.policies.companions import Companion
 from replay.policies.fits import ordered_sum, trend, windows
 from replay.policies.quantiles import normal_quantile, t_quantile
 
@@ -70,7 +71,7 @@ class Noise(Policy):
         require_patience(self.name, self.patience, self.unit)
 
     @property
-    def needs(self) -> tuple[str, ...]:
+    def companions(self) -> tuple[Companion, ...]:
         return PROGRESS_UNITS[self.unit]
 
     def signal_threshold(self, mode: Mode) -> float:

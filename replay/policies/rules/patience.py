@@ -25,6 +25,7 @@ from replay.policies.base import (
     progress_of,
     require_patience,
 )
+from replay.policies.companions import Companion
 from replay.policies.kernels import patience_stops
 
 __all__ = ["Patience", "since_improvement"]
@@ -74,7 +75,7 @@ class Patience(Policy):
         require_patience(self.name, self.patience, self.unit)
 
     @property
-    def needs(self) -> tuple[str, ...]:
+    def companions(self) -> tuple[Companion, ...]:
         return PROGRESS_UNITS[self.unit]
 
     def signal_threshold(self, mode: Mode) -> float:

@@ -19,8 +19,11 @@ import numpy as np
 from replay.data.curve import CurveBatch
 from replay.data.types import Bools, Floats, Mode
 from replay.policies.base import Policy, Trace, format_parameter, format_value, param
+from replay.policies.companions import Companion, LastKnown
 
 __all__ = ["Gl", "Pq", "Up"]
+
+_TRAIN_LOSS = LastKnown("train_loss")
 
 
 def _generalization_loss(batch: CurveBatch) -> tuple[Floats, Floats]:
@@ -140,15 +143,15 @@ class Pq(Policy):
     strip: int = param("evals in a strip (the paper's k)", 5, minimum=1, aliases=("k",))
 
     @property
-    def needs(self) -> tuple[str, ...]:
-        return ("train_loss",)
+    def companions(self) -> tuple[Companion, ...]:
+        return (_TRAIN_LOSS,)
 
     def signal_threshold(self, mode: Mode) -> float:
         return float(np.nextafter(self.pq, np.inf))
 
     def trace(self, batch: CurveBatch) -> Trace:
         loss, best = _generalization_loss(batch)
-        progress = _progress(batch.columns["train_loss"], self.strip)
+        progress = _progress(batch.columns[_TRAIN_LOSS.name], self.strip)
         with np.errstate(all="ignore"):
             quotient = np.where((loss == 0) & (progress == 0), 0.0, loss / progress)
         quotient = np.where((loss == -np.inf) | (progress == np.inf), -np.inf, quotient)
@@ -163,7 +166,7 @@ class Pq(Policy):
     def undefined(self, trace: Trace, run: int, eval: int) -> str:
         if np.isnan(trace.figures["loss"][run, eval]):
             return _undefined(trace, run, eval)
-        train = trace.batch.columns["train_loss"][run, : eval + 1]
+        train = trace.batch.columns[_TRAIN_LOSS.name][run, : eval + 1]
         where = int(np.flatnonzero(train <= 0)[-1])
         at = f"{format_value(float(train[where]))} at step {trace.batch.steps[run, where]:g}"
         return f"its train_loss is {at}, and progress is defined for losses > 0 only"

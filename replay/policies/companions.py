@@ -1,0 +1,199 @@
+"""Companions: the columns that a policy reads beside its monitor, as objects that know where a log has them.
+
+A policy lists its companions. The engine aligns each of them with the evals of a run's curve and passes the
+columns by name in ``CurveBatch.columns``; in memory they are given as ``stop_eval(columns={name: values})``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+
+from replay.data.compute import compute
+from replay.data.curve import Curve, values_at
+from replay.data.run import Run
+from replay.data.types import Floats
+from replay.errors import InputError
+
+__all__ = [
+    "BaseReference",
+    "Companion",
+    "ComputeUsed",
+    "LastKnown",
+    "LoggedMetric",
+    "PlannedEnd",
+    "Progress",
+    "SettledModules",
+]
+
+
+class Companion(ABC):
+    """Base of all companions. Subclasses are frozen dataclasses: equal companions are the same column."""
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """Key of the column in ``CurveBatch.columns``."""
+
+    @property
+    def label(self) -> str:
+        """What the column is called in a message."""
+        return self.name
+
+    @property
+    def remedy(self) -> str:
+        """What to do where a log lacks the column; empty where only another log helps."""
+        return ""
+
+    @property
+    def hint(self) -> str:
+        """What to say beyond `remedy` where no run has the column; empty: nothing."""
+        return ""
+
+    @abstractmethod
+    def align(self, run: Run, curve: Curve, price: float | None) -> Floats | None:
+        """The values at the evals of a curve of the run, or None where the log lacks the column.
+
+        ``price`` is the price of one hour of a device, which the unit ``cost`` needs.
+        """
+
+
+@dataclass(frozen=True)
+class LoggedMetric(Companion):
+    """A metric at the very steps of the evals; NaN at evals that did not log it."""
+
+    metric: str
+
+    @property
+    def name(self) -> str:
+        return self.metric
+
+    def align(self, run: Run, curve: Curve, price: float | None) -> Floats | None:
+        values, logged = values_at(run, run.find_metric(self.metric), curve.steps)
+        return values if logged.any() else None
+
+
+@dataclass(frozen=True)
+class LastKnown(Companion):
+    """A series of the training, such as the learning rate: its last value at or before each eval.
+
+    NaN before the first value.
+    """
+
+    series: str
+
+    @property
+    def name(self) -> str:
+        return self.series
+
+    def align(self, run: Run, curve: Curve, price: float | None) -> Floats | None:
+        values, present = run.at(self.series, curve.steps)
+        return values if present.any() else None
+
+
+@dataclass(frozen=True)
+class Progress(Companion):
+    """How far the training is at each eval, in epochs (``epoch``) or train tokens (``tokens``).
+
+    A log has it only where it is known at every eval.
+    """
+
+    counter: str
+
+    @property
+    def name(self) -> str:
+        return self.counter
+
+    def align(self, run: Run, curve: Curve, price: float | None) -> Floats | None:
+        if self.counter == "epoch" and run.meta.get("step_unit") == "epoch":
+            return curve.steps
+        values, present = run.at(self.counter, curve.steps)
+        return values if len(curve) and present.all() else None
+
+
+@dataclass(frozen=True)
+class ComputeUsed(Companion):
+    """Compute used up to each eval, evals included, in a unit of `replay.data.compute.UNITS`."""
+
+    unit: str
+
+    @property
+    def name(self) -> str:
+        return f"used:{self.unit}"
+
+    @property
+    def label(self) -> str:
+        return self.unit
+
+    @property
+    def hint(self) -> str:
+        return "runs can be counted in other units, see replay inspect"
+
+    def align(self, run: Run, curve: Curve, price: float | None) -> Floats | None:
+        try:
+            return compute(run, curve.steps, self.unit, price).used()
+        except InputError:
+            return None
+
+
+@dataclass(frozen=True)
+class PlannedEnd(Companion):
+    """The step at which the training was planned to end; the epoch where the log counts in epochs."""
+
+    @property
+    def name(self) -> str:
+        return "planned_steps"
+
+    @property
+    def remedy(self) -> str:
+        return "give horizon=STEPS"
+
+    def align(self, run: Run, curve: Curve, price: float | None) -> Floats | None:
+        planned = run.meta.get("planned_epochs" if run.meta.get("step_unit") == "epoch" else "planned_steps")
+        return np.full(len(curve), float(planned)) if planned else None
+
+
+@dataclass(frozen=True)
+class BaseReference(Companion):
+    """The value of a metric that the log states for the base model, the same at every eval."""
+
+    metric: str
+
+    @property
+    def name(self) -> str:
+        return f"reference:{self.metric}"
+
+    @property
+    def label(self) -> str:
+        return f"the base model's {self.metric}"
+
+    def align(self, run: Run, curve: Curve, price: float | None) -> Floats | None:
+        value = (run.meta.get("reference") or {}).get(self.metric)
+        return None if value is None else np.full(len(curve), float(value))
+
+
+@dataclass(frozen=True)
+class SettledModules(Companion):
+    """The least change that ``share`` of the modules have once had in a step, by each eval.
+
+    ``column`` is a column of the step signals. Steps count from ``alpha`` times the planned steps on, rounded
+    down. Infinite where too few modules have had a step that counts.
+    """
+
+    column: str
+    alpha: float
+    share: float
+
+    @property
+    def name(self) -> str:
+        alpha, share = (repr(value).removesuffix(".0") for value in (self.alpha, self.share))
+        return f"step_signals:{self.column}:{alpha}:{share}"
+
+    @property
+    def label(self) -> str:
+        return "step_signals.bin beside its eval log, and planned steps"
+
+    def align(self, run: Run, curve: Curve, price: float | None) -> Floats | None:
+        raise NotImplementedError("the engine reads step signals")
