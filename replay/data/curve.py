@@ -6,7 +6,6 @@ did not log the metric is absent.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -21,7 +20,7 @@ from replay.errors import InputError
 if TYPE_CHECKING:
     from replay.data.run import Run
 
-__all__ = ["Curve", "CurveBatch", "MetricColumn", "censoring", "pad", "values_at"]
+__all__ = ["Curve", "CurveBatch", "MetricColumn", "pad", "values_at"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +106,7 @@ class CurveBatch:
         if len(modes) > 1:
             raise InputError("curves of both modes cannot share a batch: watch metrics of one mode at a time")
         lengths = np.array([len(curve) for curve in curves], dtype=np.int64)
-        mode: Mode = modes.pop() if modes else "min"
+        mode = mode or (modes.pop() if modes else "min")
         return cls(
             values=pad([curve.values for curve in curves], lengths),
             steps=pad([curve.steps for curve in curves], lengths),
@@ -134,6 +133,14 @@ class CurveBatch:
         return np.arange(self.shape[1])[None, :] < self.lengths[:, None]
 
     @cached_property
+    def best(self) -> Ints:
+        """0-based index of the best value of each run (ties: the first; NaN is never best), −1 without one."""
+        known = ~np.isnan(self.values)
+        keys = np.where(known, self.oriented, np.inf)
+        some = known.any(axis=1)
+        return np.where(some, keys.argmin(axis=1), -1) if self.shape[1] else np.full(len(some), -1)
+
+    @cached_property
     def oriented(self) -> Floats:
         """Values with the sign that makes lower better; exact, since negation is."""
         return self.values if self.mode == "min" else -self.values
@@ -141,39 +148,6 @@ class CurveBatch:
     def replace(self, **changes: Any) -> CurveBatch:
         """A copy with some fields replaced."""
         return replace(self, **changes)
-
-
-def censoring(curve: Curve) -> str | None:
-    """Why a log does not show what would have come next, or None where it does.
-
-    In this order: the log was itself stopped early; it ends before its planned steps; its best value is its
-    last; or it was still improving within noise (from 8 evals on: the last value is within one noise of the
-    best, and the median of the last quarter is better than that of the quarter before by more than one
-    noise).
-    """
-    run = curve.run
-    if run is not None:
-        if run.meta.get("stopped_by"):
-            return f"stopped early by {run.meta['stopped_by']}"
-        planned = run.meta.get("planned_steps")
-        if planned and run.trained_steps < float(planned):
-            return f"cut short at step {run.trained_steps:g} of {float(planned):g}"
-    best = curve.best()
-    if best is None or len(curve) < 2:
-        return None
-    if best == len(curve) - 1:
-        return "its best eval is its last"
-    spread = curve.noise
-    if len(curve) >= 8 and spread is not None and math.isfinite(curve.values[-1]):
-        oriented = curve.values if curve.mode == "min" else -curve.values
-        quarter = max(2, len(curve) // 4)
-        last, before = oriented[-quarter:], oriented[-2 * quarter : -quarter]
-        if not (np.isfinite(last).any() and np.isfinite(before).any()):
-            return None
-        gain = float(np.median(before[np.isfinite(before)]) - np.median(last[np.isfinite(last)]))
-        if gain > spread and oriented[-1] - oriented[best] <= spread:
-            return "still improving within noise"
-    return None
 
 
 def values_at(run: Run, name: str | None, steps: Floats) -> MetricColumn:

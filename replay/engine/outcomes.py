@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -76,6 +76,10 @@ class Outcomes:
 
     def __len__(self) -> int:
         return len(self.run)
+
+    def with_findings(self, more: Iterable[Finding]) -> Outcomes:
+        """The outcomes with more findings; those that it has already are left out."""
+        return replace(self, findings=tuple(dict.fromkeys((*self.findings, *more))))
 
     def rows_of(self, policy: int) -> slice:
         """The outcomes of a policy, by its index."""

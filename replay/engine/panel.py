@@ -138,7 +138,7 @@ class Panel:
             ]
             lengths = self.whole.lengths
             values = pad([column.values for column in aligned], lengths)
-            present = pad([column.present.astype(np.float64) for column in aligned], lengths) == 1
+            present = pad([column.logged.astype(np.float64) for column in aligned], lengths) == 1
         rows = np.arange(len(self.runs))
         best = batch.best
         known = best >= 0
@@ -186,7 +186,7 @@ class Panel:
             for asked, other in self.monitoring.others:
                 column = values_at(run, other.names.get(run.id), curve.steps)
                 metrics[asked][0].append(column.values)
-                metrics[asked][1].append(column.present.astype(np.float64))
+                metrics[asked][1].append(column.logged.astype(np.float64))
         curves = [self.curves[row] for row in rows]
         lengths = np.array([len(curve) for curve in curves], dtype=np.int64)
         batch = CurveBatch.of(curves, columns, mode=self.monitoring.primary.mode)

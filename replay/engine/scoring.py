@@ -58,7 +58,7 @@ def simulate_study(study: Study, policies: Sequence[Policy], *, baselines: bool 
 def score(study: Study, stops: Stops, *, oracle: bool = False) -> Outcomes:
     """What stops save and lose; ``oracle`` adds the outcomes of stopping each run at its best eval."""
     sources, names, positions, references = [], [], [], []
-    for index, policy in enumerate(stops.given):
+    for index, policy in enumerate(stops.policies):
         view, rows = stops.view(index), stops.rows(index)
         names.append(policy.spec())
         sources.append(Source(view.payoffs, rows))
@@ -114,7 +114,7 @@ def score(study: Study, stops: Stops, *, oracle: bool = False) -> Outcomes:
     )
     if study.objective is study.monitor:
         return outcomes
-    known = np.isnan(outcomes.kept) & (outcomes.policy < len(stops.given))
+    known = np.isnan(outcomes.kept) & (outcomes.policy < len(stops.policies))
     return outcomes.with_findings(
         [Finding(Kind.OBJECTIVE_UNKNOWN, facts={"metric": study.objective.name, "count": int(known.sum())})]
         if known.any()

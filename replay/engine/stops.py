@@ -25,7 +25,6 @@ from replay.policies.base import (
     group_equal,
     reference_after_stop,
 )
-from replay.policies.companions import ComputeUsed
 
 __all__ = ["UNAVAILABLE", "Block", "Stops", "StopsFinder", "View"]
 
@@ -152,8 +151,7 @@ class StopsFinder:
             for companion, without in gathered.lacking.items():
                 if not available and not self._optional(member):
                     text = f"{spec} needs {companion.label}, which no run logs{companion.remedy}"
-                    if isinstance(companion, ComputeUsed):
-                        text += "; runs can be counted in other units, see replay inspect"
+                    text += f"; {companion.hint}" if companion.hint else ""
                     return member, InputError(text)
                 facts = {"label": companion.label, "remedy": companion.remedy, "available": available}
                 finding = Finding(Kind.COMPANION_MISSING, runs=without, policy=spec, facts=facts)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+
+import numpy as np
 
 from replay.data.censoring import Censoring, censoring
 from replay.data.finding import Finding, Kind
@@ -13,6 +16,7 @@ from replay.data.run import Run
 from replay.data.types import Mode
 from replay.engine.metrics import Metric, resolve_metric
 from replay.engine.panel import Monitoring, Panel
+from replay.engine.payoffs import Payoffs
 from replay.engine.question import Question
 from replay.errors import InputError
 from replay.policies import Policy
@@ -82,6 +86,11 @@ class Study:
             if reason is not None:
                 reasons[run.id] = reason
         return reasons
+
+    @cached_property
+    def payoffs(self) -> Payoffs:
+        """What stops of the runs give, by the panel of the monitor alone, with all evals made."""
+        return Payoffs.of(self.panel, np.arange(len(self.panel.runs)), self.panel.whole.mask)
 
     def panel_of(self, policy: Policy) -> tuple[Panel, Policy, tuple[Finding, ...]]:
         """The runs as the policy monitors them, the policy with the modes of its metrics filled in, and findings.

@@ -37,6 +37,7 @@ __all__ = [
     "group_equal",
     "param",
     "progress_of",
+    "reference_after_stop",
     "require_patience",
 ]
 
@@ -261,17 +262,11 @@ class Policy(ABC):
         That is what the next eval would be compared with: for most rules the best value by their own, gated
         comparison. NaN where there is none, or the policy compares with no value.
         """
-        ahead = _continued(batch, max(self.thinning))
-        trace = self.trace(ahead)
-        found = np.full(batch.shape[0], np.nan)
-        if trace.reference is None:
-            return found
-        looked = ahead.mask if trace.position is None else trace.position >= 0
-        for run, stop in enumerate(np.where(stops < 0, batch.lengths - 1, stops).tolist()):
-            later = np.flatnonzero(looked[run, stop + 1 :])
-            if len(later):
-                found[run] = trace.reference[run, stop + 1 + later[0]]
-        return found
+        return reference_after_stop(self.continued_trace(batch), stops, batch.lengths)
+
+    def continued_trace(self, batch: CurveBatch) -> Trace:
+        """The trace of the batch with one more eval that the policy looks at behind each run."""
+        return self.trace(_continued(batch, max(self.thinning)))
 
     def stop_eval(
         self,
@@ -367,6 +362,25 @@ def _continued(batch: CurveBatch, evals: int) -> CurveBatch:
             for name, (values, logged) in batch.metrics.items()
         },
     )
+
+
+def reference_after_stop(trace: Trace, stops: Ints, lengths: Ints) -> Floats:
+    """The reference that the next eval after each run's stop (or its last eval) would be compared with.
+
+    ``trace`` is a continued trace of runs with these lengths. NaN where the policy compares with no value.
+    """
+    runs = len(lengths)
+    if trace.reference is None:
+        return np.full(runs, np.nan)
+    looked = trace.batch.mask if trace.position is None else trace.position >= 0
+    width = looked.shape[1]
+    following = np.where(looked, np.arange(width), width)
+    following = np.minimum.accumulate(following[:, ::-1], axis=1)[
+        :, ::-1
+    ]  # the first one looked at from here on
+    rows = np.arange(runs)
+    at = following[rows, np.where(stops < 0, lengths - 1, stops) + 1]
+    return np.where(at < width, trace.reference[rows, np.minimum(at, width - 1)], np.nan)
 
 
 def first_reached(signal: Floats, limit: float) -> Ints:

@@ -9,15 +9,17 @@ from typing import NamedTuple
 import numpy as np
 
 from replay.data.types import Floats, Ints
-from replay.engine.simulation import Profile
+from replay.engine.payoffs import RunPayoff
+from replay.engine.study import Study
 
-__all__ = ["Budget", "FixedBudgets"]
+__all__ = ["Budget", "FixedBudgets", "known_mean"]
 
-_MOST_PLACES = 4_000_000
+#: Most shares times runs that are looked at.
+_MOST_POSITIONS = 4_000_000
 
 
 class Budget(NamedTuple):
-    """What "train shorter by as much" gives: means over runs, and each run's own loss."""
+    """What an equal budget gives: mean regret and mean share lost over the runs, and each run's share lost."""
 
     regret: float
     lost: float
@@ -25,34 +27,37 @@ class Budget(NamedTuple):
 
 
 class FixedBudgets:
-    """What stopping every run at the same share of its compute would give: "train shorter by as much".
+    """What stopping every run at the same share of its compute would give: the equal-budget baseline.
 
     Evals make a budget a step function of the share, so the two budgets around a wanted saving are mixed to
     meet it exactly. A run stops at its last eval within the share, and at its first where the share is below
     it. With very many evals the shares looked at are thinned to evenly spaced ones of those that occur.
     """
 
-    def __init__(self, profiles: Sequence[Profile]) -> None:
-        self._profiles = list(profiles)
-        shares = np.unique(np.concatenate([profile.share for profile in self._profiles]))
-        most = max(256, _MOST_PLACES // len(self._profiles))
+    def __init__(self, payoffs: Sequence[RunPayoff]) -> None:
+        self._payoffs = list(payoffs)
+        shares = np.unique(np.concatenate([payoff.share for payoff in self._payoffs]))
+        most = max(256, _MOST_POSITIONS // len(self._payoffs))
         if len(shares) > most:
             shares = shares[np.unique(np.linspace(0, len(shares) - 1, most).round().astype(np.int64))]
-        self._places = np.stack(
+        self._positions = np.stack(
             [
-                np.maximum(np.searchsorted(profile.share, shares, side="right") - 1, 0)
-                for profile in self._profiles
+                np.maximum(np.searchsorted(payoff.share, shares, side="right") - 1, 0)
+                for payoff in self._payoffs
             ]
         ).astype(np.int32)
         self._saved = np.mean(
-            [profile.saved[place] for profile, place in zip(self._profiles, self._places, strict=True)],
+            [payoff.saved[position] for payoff, position in zip(self._payoffs, self._positions, strict=True)],
             axis=0,
         )
 
+    @classmethod
+    def of(cls, study: Study, runs: Ints) -> FixedBudgets:
+        """The equal budgets of some runs of a study, by their indices in its panel."""
+        return cls([study.payoffs.of_run(run) for run in runs.tolist()])
+
     def matching(self, saved: float) -> Budget:
-        """The budget whose mean saving over the runs is ``saved`` (a fraction), or the nearest that there
-        is.
-        """
+        """The budget whose mean saving over the runs is ``saved`` (a fraction), or the nearest there is."""
         before, after, weight = (array[0] for array in self._between(np.array([saved])))
         lost = self._mixed("lost", int(before), int(after), float(weight))
         return Budget(
@@ -60,33 +65,32 @@ class FixedBudgets:
         )
 
     def means(self, saved: Floats) -> dict[str, Floats]:
-        """Mean regret and mean lost of the budgets whose mean savings are ``saved``, one or many: as
-        `matching` gives them.
-        """
+        """Mean regret and mean lost of the budgets with these mean savings, as `matching` gives them."""
         before, after, weight = self._between(saved)
-        found = {}
+        means = {}
         with np.errstate(invalid="ignore"):  # infinite regrets
             for name, (alone, of_both) in self._curves.items():
                 low, high = of_both[:, before]  # where there is a weight between, the share after is the next
-                found[name] = np.where(
+                means[name] = np.where(
                     weight == 1,
                     alone[after],
                     np.where(weight == 0, alone[before], (1 - weight) * low + weight * high),
                 )
-        return found
+        return means
 
     @cached_property
     def _curves(self) -> dict[str, tuple[Floats, Floats]]:
-        """Mean regret and mean lost at each share, of the runs of which they are known; and at it and the
-        next, of those known at both.
+        """Mean regret and mean lost at each share, over the runs of which they are known.
+
+        Also at each share and the next one, over the runs of which they are known at both.
         """
-        found = {}
+        curves = {}
         for name in ("regret", "lost"):
             shares = len(self._saved)
             alone, counted = np.zeros(shares), np.zeros(shares)
             both, counted_both = np.zeros((2, shares)), np.zeros(shares)
-            for profile, places in zip(self._profiles, self._places, strict=True):
-                values = getattr(profile, name)[places]
+            for payoff, positions in zip(self._payoffs, self._positions, strict=True):
+                values = getattr(payoff, name)[positions]
                 known = ~np.isnan(values)
                 values = np.where(known, values, 0.0)
                 alone += values
@@ -95,11 +99,11 @@ class FixedBudgets:
                 both[0] += np.where(known, values, 0.0)
                 both[1, :-1] += np.where(known[:-1], values[1:], 0.0)
                 counted_both += known
-            found[name] = (
+            curves[name] = (
                 alone / np.where(counted, counted, np.nan),
                 both / np.where(counted_both, counted_both, np.nan),
             )
-        return found
+        return curves
 
     def _between(self, saved: Floats) -> tuple[Ints, Ints, Floats]:
         """The shares before and after which each mean saving lies, and the weight of the latter."""
@@ -115,8 +119,8 @@ class FixedBudgets:
         low, high = (
             np.array(
                 [
-                    getattr(profile, name)[places[at]]
-                    for profile, places in zip(self._profiles, self._places, strict=True)
+                    getattr(payoff, name)[positions[at]]
+                    for payoff, positions in zip(self._payoffs, self._positions, strict=True)
                 ]
             )
             for at in (before, after)
@@ -125,5 +129,6 @@ class FixedBudgets:
 
 
 def known_mean(values: Floats) -> float:
+    """Mean of the values that are not NaN; NaN where there are none."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else np.nan

@@ -1,177 +1,166 @@
-"""From outcomes to a judgement of each policy: means with intervals, tails, and "train shorter by as
-much".
-"""
+"""Summary of outcomes, one row per policy: means with intervals, tails, the equal budget, and a verdict."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from replay.data.types import Floats
-from replay.engine.simulation import ORACLE, Simulation
+from replay.data.types import Floats, Ints
+from replay.engine.outcomes import ORACLE, Outcomes
 from replay.stats.budgets import Budget, FixedBudgets, known_mean
 from replay.stats.groups import groups_of
 from replay.stats.intervals import interval, intervals
 
-__all__ = ["ENOUGH_EVALS", "ENOUGH_RUNS", "KEYS", "summarise", "too_few"]
+__all__ = ["ENOUGH_EVALS", "ENOUGH_RUNS", "KEYS", "RANGES", "Rows", "Shortage", "find_shortage", "summarise"]
 
 #: Fewer runs, or runs with fewer evals than this, are too few to rank policies by.
 ENOUGH_RUNS = 8
-
-
 ENOUGH_EVALS = 5
 
-
-#: Keys of the summary, one row a policy. Those from ``budget_lost`` on belong to the fixed budget of equal
-#: mean compute.
-KEYS = (
-    "policy",
-    "runs",
-    "stopped",
-    "censored",
-    "saved_mean",
-    "saved_low",
-    "saved_high",
-    "regret_mean",
-    "regret_low",
-    "regret_high",
-    "regret_worst",
-    "relative_regret_mean",
-    "lost_mean",
-    "lost_low",
-    "lost_high",
-    "lost_median",
-    "lost_p90",
-    "lost_worst",
-    "verdict",
-    "budget_lost",
-    "budget_regret",
-    "within_noise",
-    "eval_share",
+#: Keys of the summary, one row per policy. Those from ``budget_lost`` on belong to the equal budget.
+KEYS = tuple(
+    """
+    policy runs stopped censored saved_mean saved_low saved_high regret_mean regret_low regret_high
+    regret_worst relative_regret_mean lost_mean lost_low lost_high lost_median lost_p90 lost_worst verdict
+    budget_lost budget_regret within_noise eval_share
+    """.split()
 )
 
-
 #: Between which values a figure lies, whatever the run.
-_WITHIN = {"saved": (0.0, 1.0), "lost": (0.0, 1.0), "regret": (0.0, math.inf)}
+RANGES = {
+    "saved": (0.0, 1.0),
+    "lost": (0.0, 1.0),
+    "regret": (0.0, math.inf),
+    "relative_regret": (0.0, math.inf),
+}
+
+_SUMMARISED = ("saved", "lost", "regret")
 
 
-def too_few(evals: Sequence[int]) -> str | None:
-    """What there is too little of, in words, to rank policies by runs with these numbers of evals; None where
-    there is enough.
-    """
+class Shortage(NamedTuple):
+    """Why runs are too few to rank policies by: the number of ``runs``, or the median number of ``evals``."""
+
+    runs: int | None = None
+    evals: float | None = None
+
+
+def find_shortage(evals: Sequence[int] | Ints) -> Shortage | None:
+    """What there is too little of to rank policies by runs with these numbers of evals; None: enough."""
     if len(evals) < ENOUGH_RUNS:
-        return f"{len(evals)} run{'s' * (len(evals) != 1)}"
+        return Shortage(runs=len(evals))
     middle = float(np.median(evals))
-    return f"a median of {middle:g} evals a run" if middle < ENOUGH_EVALS else None
+    return Shortage(evals=middle) if middle < ENOUGH_EVALS else None
+
+
+class Rows(NamedTuple):
+    """Some outcomes that are summarised as those of one policy: their indices, and the runs' indices."""
+
+    policy: str
+    outcomes: Ints
+    runs: Ints
 
 
 def summarise(
-    simulation: Simulation, groups: Sequence[str] | None = None, level: float = 0.95
+    outcomes: Outcomes,
+    groups: Sequence[str] | None = None,
+    level: float = 0.95,
+    rows: Sequence[Rows] | None = None,
 ) -> dict[str, list[Any]]:
-    """One row a policy: the keys of KEYS, each with one entry a policy in the simulation's order.
+    """One row per policy: the keys of KEYS, each with one entry per policy in the order of the outcomes.
 
     Fractions for saved, lost and relative regret; None where a figure is undefined. Intervals hold with
-    probability ``level``, by bootstrap over runs, drawing whole groups: ``groups`` has one entry a run
-    (default: what the log states). Censored outcomes are counted in as the bounds that they are.
+    probability ``level``, by bootstrap over runs, drawing whole groups: ``groups`` has one entry per run of the
+    study (default: what the log states). Censored outcomes are counted as the bounds that they are. ``rows``
+    are the sets of outcomes to summarise (default: those of each policy).
     """
-    outcomes = simulation.outcomes
-    of_run = dict(
-        zip(
-            (run.id for run in simulation.runs),
-            groups_of(simulation.runs) if groups is None else groups,
-            strict=True,
-        )
-    )
+    study = outcomes.study
+    labels = groups_of(study.panel.runs) if groups is None else groups
+    if rows is None:
+        rows = [
+            Rows(name, np.arange(*outcomes.rows_of(index).indices(len(outcomes))), outcomes.runs_of(index))
+            for index, name in enumerate(outcomes.policies)
+        ]
     table: dict[str, list[Any]] = {key: [] for key in KEYS}
-    columns = {
-        name: np.array(
-            [np.nan if value is None else float(value) for value in outcomes[name]], dtype=np.float64
-        )
-        for name in ("saved", "regret", "relative_regret", "lost", "noise", "used", "eval_used")
-    }
-    budgets: dict[tuple[str, ...], FixedBudgets] = {}
-    places: dict[str, list[int]] = {policy: [] for policy in simulation.policies}
-    for place, policy in enumerate(outcomes["policy"]):
-        places[policy].append(place)
-    of_row = [of_run[run] for run in outcomes["run"]]
-    bounds = _bounds(simulation.policies, places, outcomes["run"], columns, of_row, level)
-    for policy in simulation.policies:
-        rows = np.array(places[policy], dtype=np.int64)
-        runs = [outcomes["run"][row] for row in rows]
-        own = {name: values[rows] for name, values in columns.items()}
-        grouped = [of_row[row] for row in rows]
-        saved, lost, regret = own["saved"], own["lost"], own["regret"]
-        if tuple(runs) not in budgets:
-            budgets[tuple(runs)] = FixedBudgets([simulation.profiles[run] for run in runs])
-        budget = budgets[tuple(runs)].matching(float(saved.mean()))
-        stopped = sum(outcomes["stopped_eval"][row] is not None for row in rows)
-        evals = [outcomes["evals"][row] for row in rows]
+    noise, evals = outcomes.noise, outcomes.evals
+    budgets: dict[bytes, FixedBudgets] = {}
+    bounds = _bounds(rows, outcomes, labels, level)
+    for number, some in enumerate(rows):
+        index = some.outcomes
+        saved, lost, regret = outcomes.saved[index], outcomes.lost[index], outcomes.regret[index]
+        key = some.runs.tobytes()
+        if key not in budgets:
+            budgets[key] = FixedBudgets.of(study, some.runs)
+        budget = budgets[key].matching(float(saved.mean()))
+        stopped = int(outcomes.stopped[index].sum())
         known = lost[~np.isnan(lost)]
-        spent = float(own["used"].sum())
+        spent = float(outcomes.used[index].sum())
+        verdict = _verdict(
+            some.policy,
+            stopped,
+            evals[index],
+            saved,
+            lost,
+            budget,
+            [labels[run] for run in some.runs.tolist()],
+            regret,
+            noise[index],
+            level,
+        )
         row = {
-            "policy": policy,
-            "runs": len(rows),
+            "policy": some.policy,
+            "runs": len(index),
             "stopped": stopped,
-            "censored": sum(bool(outcomes["censored"][row]) for row in rows),
+            "censored": int(outcomes.censored[index].sum()),
             "saved_mean": known_mean(saved),
-            **bounds[policy, "saved"],
+            **bounds[number, "saved"],
             "regret_mean": known_mean(regret),
-            **bounds[policy, "regret"],
+            **bounds[number, "regret"],
             "regret_worst": float(np.nanmax(regret)) if not np.isnan(regret).all() else np.nan,
-            "relative_regret_mean": known_mean(own["relative_regret"]),
+            "relative_regret_mean": known_mean(outcomes.relative_regret[index]),
             "lost_mean": known_mean(lost),
-            **bounds[policy, "lost"],
+            **bounds[number, "lost"],
             "lost_median": float(np.median(known)) if len(known) else np.nan,
             "lost_p90": float(np.quantile(known, 0.9)) if len(known) else np.nan,
             "lost_worst": float(known.max()) if len(known) else np.nan,
-            "verdict": _verdict(
-                policy, stopped, evals, saved, lost, budget, grouped, regret, own["noise"], level
-            ),
+            "verdict": verdict,
             "budget_lost": budget.lost,
             "budget_regret": budget.regret,
-            "within_noise": int(np.sum(regret <= own["noise"])),
-            "eval_share": float(own["eval_used"].sum()) / spent if spent > 0 else np.nan,
+            "within_noise": int(np.sum(regret <= noise[index])),
+            "eval_share": float(outcomes.eval_used[index].sum()) / spent if spent > 0 else np.nan,
         }
-        for key, value in row.items():
-            table[key].append(None if isinstance(value, float) and np.isnan(value) else value)
+        for name, value in row.items():
+            table[name].append(None if isinstance(value, float) and np.isnan(value) else value)
     return table
 
 
 def _bounds(
-    policies: Sequence[str],
-    places: Mapping[str, Sequence[int]],
-    runs: Sequence[str],
-    columns: Mapping[str, Floats],
-    groups: Sequence[str],
-    level: float,
-) -> dict[tuple[str, str], dict[str, float]]:
-    """The intervals of every policy's figures, by policy and figure; those of policies on the same runs are
-    drawn at once.
-    """
-    alike: dict[tuple[str, tuple[float, float], tuple[str, ...]], list[str]] = {}
-    for policy in policies:
-        own = tuple(runs[row] for row in places[policy])
-        for name, within in _WITHIN.items():
-            known = policy == "never" or (
-                policy == ORACLE and name != "saved"
-            )  # by what they are, not by what was seen
-            alike.setdefault((name, (-math.inf, math.inf) if known else within, own), []).append(policy)
-    found = {}
-    for (name, within, _), some in alike.items():
-        values = np.stack([columns[name][list(places[policy])] for policy in some])
-        low, high = intervals(values, [groups[row] for row in places[some[0]]], level, within=within)
-        for policy, least, most in zip(some, low.tolist(), high.tolist(), strict=True):
-            found[policy, name] = {f"{name}_low": least, f"{name}_high": most}
-    return found
+    rows: Sequence[Rows], outcomes: Outcomes, groups: Sequence[str], level: float
+) -> dict[tuple[int, str], dict[str, float]]:
+    """The intervals of the figures of each set of rows; those of sets on the same runs are drawn at once."""
+    alike: dict[tuple[str, tuple[float, float], bytes], list[int]] = {}
+    for number, some in enumerate(rows):
+        for name in _SUMMARISED:
+            # by what they are, not by what was seen
+            exact = some.policy == "never" or (some.policy == ORACLE and name != "saved")
+            within = (-math.inf, math.inf) if exact else RANGES[name]
+            alike.setdefault((name, within, some.runs.tobytes()), []).append(number)
+    bounds = {}
+    for (name, within, _), numbers in alike.items():
+        values = np.stack([getattr(outcomes, name)[rows[number].outcomes] for number in numbers])
+        names = [groups[run] for run in rows[numbers[0]].runs.tolist()]
+        low, high = intervals(values, names, level, within=within)
+        for number, least, most in zip(numbers, low.tolist(), high.tolist(), strict=True):
+            bounds[number, name] = {f"{name}_low": least, f"{name}_high": most}
+    return bounds
 
 
 def _verdict(
     policy: str,
     stopped: int,
-    evals: Sequence[int],
+    evals: Ints,
     saved: Floats,
     lost: Floats,
     budget: Budget,
@@ -180,17 +169,16 @@ def _verdict(
     noise: Floats,
     level: float,
 ) -> str:
-    """One policy's verdict, in words.
+    """One policy's verdict.
 
-    Against the fixed budget of equal mean compute by the paired bootstrap interval of the difference in
-    ``lost``: better where the interval is below zero, worse where it is above, and not told apart where it
-    holds zero.
+    Against the equal budget by the paired bootstrap interval of the difference in ``lost``: better where the
+    interval is below zero, worse where it is above, and not told apart where it holds zero.
     """
     if policy == "never":
         return "full log"
     if policy == ORACLE:
         return "upper bound"
-    if too_few(evals):
+    if find_shortage(evals):
         return "too few runs to rank"
     if not stopped:
         return "never fires"
