@@ -133,9 +133,9 @@ def censoring(curve: Curve) -> str | None:
     """
     run = curve.run
     if run is not None:
-        if run.meta.get("stopped_by"):
-            return f"stopped early by {run.meta['stopped_by']}"
-        planned = run.meta.get("planned_steps")
+        if run.info.stopped_by:
+            return f"stopped early by {run.info.stopped_by}"
+        planned = run.info.planned_steps
         if planned and run.trained_steps < float(planned):
             return f"cut short at step {run.trained_steps:g} of {float(planned):g}"
     best = curve.best()

@@ -178,9 +178,7 @@ def _validation_loss(run: Run) -> str | None:
 def _default_metric(runs: Sequence[Run]) -> tuple[str, dict[str, str], str]:
     """The metric to watch where none is given, each run's spelling of it, and why."""
     stated = {
-        run.id: str(run.meta["monitor"])
-        for run in runs
-        if run.meta.get("monitor") and run.find_metric(str(run.meta["monitor"]))
+        run.id: run.info.monitor for run in runs if run.info.monitor and run.find_metric(run.info.monitor)
     }
     if len(stated) == len(runs) and len({canonical(name) for name in stated.values()}) == 1:
         names = {run.id: run.find_metric(stated[run.id]) or "" for run in runs}
@@ -225,7 +223,7 @@ def _mode(
     stated: dict[Mode, list[str]] = {}
     for run in runs:
         if run.id in names:
-            said = (run.meta.get("modes") or {}).get(names[run.id])
+            said = run.info.modes.get(names[run.id])
             if said in ("min", "max"):
                 stated.setdefault(said, []).append(run.id)
     implied = infer_mode(metric)
@@ -582,13 +580,13 @@ def _companion(run: Run, curve: Curve, name: str, price: float | None) -> Floats
             return compute(run, curve.steps, name.removeprefix("used:"), price).used()
         except InputError:
             return None
-    if name == "epoch" and run.meta.get("step_unit") == "epoch":
+    if name == "epoch" and run.info.step_unit == "epoch":
         return curve.steps
     if name == "planned_steps":
-        planned = run.meta.get("planned_epochs" if run.meta.get("step_unit") == "epoch" else "planned_steps")
+        planned = run.info.planned_epochs if run.info.step_unit == "epoch" else run.info.planned_steps
         return np.full(len(curve), float(planned)) if planned else None
     if name.startswith("reference:"):
-        base = (run.meta.get("reference") or {}).get(name.removeprefix("reference:"))
+        base = run.info.reference.get(name.removeprefix("reference:"))
         return None if base is None else np.full(len(curve), float(base))
     if name.startswith("step_signals:"):
         return _settled(run, curve, name)
@@ -627,7 +625,7 @@ def _settled(run: Run, curve: Curve, name: str) -> Floats | None:
     readable step signals.
     """
     _, column, alpha, share = name.split(":")
-    planned, sources = run.meta.get("planned_steps"), run.meta.get("source") or []
+    planned, sources = run.info.planned_steps, run.info.sources
     path = Path(sources[0]).with_name(FILE_NAME) if len(sources) == 1 else None
     if not planned or path is None or not path.is_file():
         return None
