@@ -84,9 +84,9 @@ def examine(
     rules = [entry.policy for entry in config.policies]
     companions = any(isinstance(companion, SettledModules) for rule in rules for companion in rule.companions)
     paths = {run.id: _sources(run, folder, companions) for run in found.runs}
-    paths = _portable(found.runs, paths)
+    runs, paths = _portable(found.runs, paths)
     setup = Setup(
-        found.runs,
+        runs,
         rules,
         monitor=config.monitor,
         mode=config.mode,
@@ -245,7 +245,7 @@ def _sources(run: Run, folder: Path, companions: bool) -> list[str]:
     """The files of a run, relative to a folder, that of its id first; with what lies beside it where
     ``companions`` are asked for.
     """
-    sources = [Path(source) for source in run.meta.get("source") or []]
+    sources = [Path(source) for source in run.info.sources]
     if not sources:
         raise InputError(f"run {run.id} says no file that it was read from, so it cannot be checked")
     if companions and len(sources) == 1 and (beside := sources[0].with_name(FILE_NAME)).is_file():
@@ -269,13 +269,14 @@ def _relative(path: Path, folder: Path) -> str:
     return plain.as_posix()
 
 
-def _portable(runs: Sequence[Run], paths: dict[str, list[str]]) -> dict[str, list[str]]:
+def _portable(runs: Sequence[Run], paths: dict[str, list[str]]) -> tuple[list[Run], dict[str, list[str]]]:
     """Give runs ids that are the same wherever the files lie: one that is no part of the path becomes the
-    path. Their paths by id.
+    path. The runs, and their paths by id.
     """
     taken = {run.id for run in runs}
     number: dict[str, int] = {}
     named: dict[str, list[str]] = {}
+    renamed: list[Run] = []
     for run in runs:
         own = paths[run.id]
         number[own[0]] = number.get(own[0], 0) + 1
@@ -289,9 +290,10 @@ def _portable(runs: Sequence[Run], paths: dict[str, list[str]]) -> dict[str, lis
             )
             if new not in taken:
                 taken.add(new)
-                run.id = new
+                run = run.replace(id=new)
         named[run.id] = own
-    return named
+        renamed.append(run)
+    return renamed, named
 
 
 def _where(path: Path, roots: Sequence[Path], found: Found) -> Whereabouts:

@@ -373,7 +373,7 @@ def _sides(setup: Setup, rules: Sequence[Policy], group: str | None = None) -> d
 def _stop(row: Mapping[str, Any], run: Run) -> Stop:
     return Stop(
         run=row["run"],
-        log=next((str(source) for source in run.meta.get("source") or []), ""),
+        log=next(iter(run.info.sources), ""),
         **{
             name: row[name]
             for name in (

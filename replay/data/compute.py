@@ -49,7 +49,7 @@ def _column(run: Run, name: str, steps: Floats) -> Floats:
 
 
 def _steps(run: Run, steps: Floats, price: float | None) -> Compute:
-    unit = "epochs" if run.meta.get("step_unit") == "epoch" else "steps"
+    unit = "epochs" if run.info.step_unit == "epoch" else "steps"
     return Compute(
         "steps",
         steps.astype(np.float64),
@@ -61,7 +61,7 @@ def _steps(run: Run, steps: Floats, price: float | None) -> Compute:
 
 
 def _epochs(run: Run, steps: Floats, price: float | None) -> Compute:
-    if run.meta.get("step_unit") == "epoch":
+    if run.info.step_unit == "epoch":
         return Compute(
             "epochs",
             steps.astype(np.float64),
@@ -86,12 +86,12 @@ def _counted(unit: str) -> Callable[[Run, Floats, float | None], Compute]:
         per_eval = run.at(f"eval_{unit}", steps)
         evals = np.where(per_eval.present, per_eval.values, 0.0)
         counts = bool(per_eval.present.any())
-        total = run.meta.get("total_flos") if unit == "flops" else None
+        total = run.info.total_flos if unit == "flops" else None
         if unit in run.columns or not total or not run.trained_steps:
             train = _column(run, unit, steps)
             if not len(train) or not train[-1] > 0:
                 raise _Lacking
-            end = run.meta.get(f"trained_{unit}")
+            end = getattr(run.info, f"trained_{unit}")
             rest = float(end) if end else float(train[-1]) * run.trained_steps / float(steps[-1])
             return Compute(
                 unit,
@@ -123,7 +123,7 @@ def _seconds(run: Run, steps: Floats, price: float | None) -> Compute:
     beyond = run.trained_steps / float(steps[-1]) if steps[-1] > 0 else 1.0
     if "train_seconds" in run.columns:
         train = _column(run, "train_seconds", steps)
-        end = float(run.meta.get("trained_seconds") or train[-1] * beyond)
+        end = float(run.info.trained_seconds or train[-1] * beyond)
         return Compute(
             "seconds",
             train,
@@ -132,7 +132,7 @@ def _seconds(run: Run, steps: Floats, price: float | None) -> Compute:
             "train and eval time of the log",
             counts,
         )
-    runtime = run.meta.get("train_runtime")
+    runtime = run.info.train_runtime
     if runtime and run.trained_steps > 0:
         whole_evals = (
             float(np.nansum(run.columns["eval_seconds"].values)) if "eval_seconds" in run.columns else 0.0
@@ -157,7 +157,7 @@ def _seconds(run: Run, steps: Floats, price: float | None) -> Compute:
 
 def _machine_hours(run: Run, steps: Floats, price: float | None) -> Compute:
     seconds = _seconds(run, steps, price)
-    devices = float(run.meta.get("devices") or 1)
+    devices = float(run.info.devices or 1)
     scale = devices / 3600
     basis = f"{seconds.basis}; {devices:g} device{'s' if devices != 1 else ''}"
     return Compute(
@@ -171,8 +171,8 @@ def _machine_hours(run: Run, steps: Floats, price: float | None) -> Compute:
 
 
 def _hours(run: Run, steps: Floats, price: float | None) -> Compute:
-    hardware = run.meta.get("hardware")
-    if isinstance(hardware, dict) and not hardware.get("gpus") and not run.meta.get("devices"):
+    hardware = run.info.hardware
+    if hardware is not None and not hardware.get("gpus") and not run.info.devices:
         raise _Lacking  # the log says what it ran on, and that was no GPU
     return replace(_machine_hours(run, steps, price), unit="gpu_hours")
 
@@ -209,14 +209,14 @@ UNITS: dict[str, Callable[[Run, Floats, float | None], Compute]] = {
 
 def units_of(run: Run) -> list[str]:
     """The units that this run's log can be counted in."""
-    found = []
+    units = []
     for unit, measure in UNITS.items():
         try:
             measure(run, run.steps, 1.0)
         except _Lacking:
             continue
-        found.append(unit)
-    return found
+        units.append(unit)
+    return units
 
 
 def compute(run: Run, steps: Floats, unit: str = "steps", price: float | None = None) -> Compute:

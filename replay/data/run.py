@@ -1,30 +1,33 @@
-"""Run, Curve and CurveBatch: what a finished training has logged, ready to be judged.
+"""Run: what one finished training has logged, with one row per eval.
 
-A *run* has one row an eval. A *curve* is one metric of a run, at the evals that logged it. A *batch*
-is the curves of many runs as one padded array, so that a policy's signal is computed for all at once.
-
-Values keep full precision: a logged NaN or infinity is a value that policies must see, while an eval
-that did not log the metric is *absent*. The two are told apart by the ``present`` mask of a column.
+Values keep full precision: a logged NaN or infinity is a value that policies must see, while an eval that did
+not log the metric is *absent*. The ``present`` mask of a column separates the two.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from replay.errors import InputError, suggestion
 
 if TYPE_CHECKING:
     import pandas as pd
 from replay.data.curve import Curve
+from replay.data.info import RunInfo
 from replay.data.names import canonical
 from replay.data.types import Bools, Floats, Mode
 
-__all__ = ["COUNTERS", "DESCRIPTIVE", "Column", "Run", "Series"]
+__all__ = ["COUNTERS", "DESCRIPTIVE", "Column", "Run", "RunInfo", "Series"]
+
+_Scalar = TypeVar("_Scalar", bound=np.generic)
 
 #: Columns of ``evals`` that count compute: cumulative train figures, and figures of the one eval.
 COUNTERS = {
@@ -50,7 +53,7 @@ class Column(NamedTuple):
 
 
 class Series(NamedTuple):
-    """One logged name as it came: steps ascending, one value a step."""
+    """One logged name as it came: steps ascending, one value per step."""
 
     step: Floats
     value: Floats
@@ -86,59 +89,95 @@ def _column(name: str, data: Any, rows: int | None) -> Column:
             f"column {name!r} has shape {values.shape}, expected ({'n' if rows is None else rows},): one row"
             " an eval"
         )
-    return Column(values, present)
+    return Column(_read_only(values), _read_only(present))
 
 
+def _read_only(array: npt.NDArray[_Scalar]) -> npt.NDArray[_Scalar]:
+    """The array itself where nobody can write to it, else a copy that cannot be written to."""
+    if array.flags.writeable:
+        array = array.copy()
+        array.flags.writeable = False
+    return array
+
+
+@dataclass(frozen=True, eq=False, init=False, repr=False)
 class Run:
-    """One training run: one row an eval, and what is known about it.
+    """One training run: one row per eval, and what is known about it. Nothing in it can be changed.
 
     Parameters
     ----------
     id:
         A name that is unique among the runs that are judged together.
     evals:
-        A DataFrame, or a mapping of names to columns, with one row an eval. ``step`` is required and strictly
-        increasing. ``epoch``, the counters of `COUNTERS`, ``train_loss`` (mean since the last eval),
+        A DataFrame, or a mapping of names to columns, with one row per eval. ``step`` is required and
+        strictly increasing. ``epoch``, the counters of `COUNTERS`, ``train_loss`` (mean since the last eval),
         ``learning_rate``, ``grad_norm``, ``segment`` and ``saved`` have fixed meanings; every other column is
         a metric. NaN is a logged NaN; None, pandas' NA and a masked entry mean that this eval did not log the
         metric.
     meta:
-        What the log says beside its curves. Keys in use: ``format``, ``source`` (paths), ``modes`` (metric to
-        mode, as stated by the log), ``monitor`` (the metric that chose the best checkpoint),
-        ``planned_steps``, ``planned_epochs``, ``trained_steps`` (last step trained), ``step_unit``
-        (``"step"`` or ``"epoch"``), ``group`` (runs that share data or a model), ``hyperparameters``,
-        ``stopped_by`` (what ended the run early, if anything), ``train_runtime`` (seconds of the whole run,
-        evals included), ``total_flos``, ``devices``, ``notes`` (what was dropped or resolved on import).
+        What the log says beside its curves: a `RunInfo`, or a mapping of its field names. Other names of the
+        mapping are kept in ``info.extra``.
     train:
         Series that are logged during training only, by name.
     """
+
+    id: str
+    info: RunInfo
+    #: Columns by name, ``step`` first; each has one entry per eval.
+    columns: Mapping[str, Column]
+    train: Mapping[str, Series]
 
     def __init__(
         self,
         id: str,
         evals: pd.DataFrame | Mapping[str, Any],
-        meta: Mapping[str, Any] | None = None,
+        meta: Mapping[str, Any] | RunInfo | None = None,
         train: Mapping[str, Series] | None = None,
     ) -> None:
-        self.id = str(id)
-        self.meta: dict[str, Any] = dict(meta or {})
-        self.train: dict[str, Series] = dict(train or {})
+        id = str(id)
         if "step" not in evals:
             raise InputError(
-                f"run {self.id!r} has no column 'step'; it has {', '.join(map(str, evals)) or 'no columns'}"
+                f"run {id!r} has no column 'step'; it has {', '.join(map(str, evals)) or 'no columns'}"
             )
         step = _column("step", evals["step"], None)
-        self.columns: dict[str, Column] = {"step": step}
+        columns = {"step": step}
         for name in evals:
             if name != "step":
-                self.columns[str(name)] = _column(str(name), evals[str(name)], len(step.values))
+                columns[str(name)] = _column(str(name), evals[str(name)], len(step.values))
         steps = step.values
         if len(steps) and not (np.isfinite(steps).all() and (np.diff(steps) > 0).all()):
             at = int(np.argmin(np.concatenate([[True], np.diff(steps) > 0]) & np.isfinite(steps)))
             raise InputError(
-                f"run {self.id!r}: steps must be finite and strictly increasing, not {steps[at]:g} at eval"
+                f"run {id!r}: steps must be finite and strictly increasing, not {steps[at]:g} at eval"
                 f" {at + 1}"
             )
+        series = {
+            name: Series(*(_read_only(np.asarray(part, dtype=np.float64)) for part in points))
+            for name, points in (train or {}).items()
+        }
+        object.__setattr__(self, "id", id)
+        object.__setattr__(self, "info", RunInfo.of(meta))
+        object.__setattr__(self, "columns", MappingProxyType(columns))
+        object.__setattr__(self, "train", MappingProxyType(series))
+
+    def replace(
+        self,
+        *,
+        id: str | None = None,
+        info: RunInfo | None = None,
+        columns: Mapping[str, Column] | None = None,
+        train: Mapping[str, Series] | None = None,
+    ) -> Run:
+        """A new run with some parts replaced."""
+        return Run(
+            self.id if id is None else id,
+            self.columns if columns is None else columns,
+            self.info if info is None else info,
+            self.train if train is None else train,
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Run, (self.id, dict(self.columns), self.info, dict(self.train))
 
     def __repr__(self) -> str:
         return f"Run({self.id!r}, {len(self)} evals, metrics={list(self.metrics)})"
@@ -158,7 +197,7 @@ class Run:
 
     @cached_property
     def evals(self) -> pd.DataFrame:
-        """One row an eval; integer steps as integers, absent entries as NA in a nullable column."""
+        """One row per eval; integer steps as integers, absent entries as NA in a nullable column."""
         import pandas as pd
 
         data: dict[str, Any] = {}
@@ -180,7 +219,7 @@ class Run:
     def trained_steps(self) -> float:
         """Last step that was trained, which may lie beyond the last eval."""
         last = float(self.steps[-1]) if len(self) else 0.0
-        return max([last, float(self.meta.get("trained_steps") or 0.0)])
+        return max([last, float(self.info.trained_steps or 0.0)])
 
     def find_metric(self, name: str) -> str | None:
         """This log's spelling of a metric (``eval/loss`` for ``eval_loss``), held-out or train-only; None if
@@ -201,29 +240,29 @@ class Run:
 
         Raises InputError, naming the metrics there are, where the run has no such metric.
         """
-        found = self.find_metric(metric)
-        if found is None:
+        name = self.find_metric(metric)
+        if name is None:
             raise InputError(
                 f"no metric {metric!r} in run {self.id}; it has {suggestion(metric, self.metrics)}"
             )
-        if found in self.columns:
-            values, present = self.columns[found]
+        if name in self.columns:
+            values, present = self.columns[name]
             rows = np.flatnonzero(present)
-            return Curve(self, found, mode, values[rows], self.steps[rows], rows)
-        series = self.train[found]
-        return Curve(self, found, mode, series.value, series.step, None)
+            return Curve(self, name, mode, values[rows], self.steps[rows], rows)
+        series = self.train[name]
+        return Curve(self, name, mode, series.value, series.step, None)
 
     def at(self, name: str, steps: Floats) -> Column:
         """A column or train series at given steps: the last value at or before each step."""
         if name in self.columns:
             values, present = self.columns[name]
-            own = self.steps[present]
+            logged = self.steps[present]
             values = values[present]
         elif name in self.train:
-            own, values = self.train[name]
+            logged, values = self.train[name]
         else:
             return Column(np.full(len(steps), np.nan), np.zeros(len(steps), dtype=bool))
-        index = np.searchsorted(own, steps, side="right") - 1
+        index = np.searchsorted(logged, steps, side="right") - 1
         present = index >= 0
         return Column(
             np.where(present, values[np.maximum(index, 0)] if len(values) else np.nan, np.nan), present

@@ -64,7 +64,7 @@ def verify(
     state = next(
         (
             path
-            for source in run.meta.get("source", ())
+            for source in run.info.sources
             if (path := Path(source).parent / "trainer_state.json").is_file()
         ),
         None,
@@ -93,17 +93,17 @@ def until(run: Run, step: float) -> Run:
         here = series.step <= step
         if here.any():
             train[name] = Series(series.step[here], series.value[here])
-    ended = (
-        "trained_steps",
-        "complete",
-        "stopped_by",
-        "trained_tokens",
-        "trained_flops",
-        "trained_seconds",
-        "train_runtime",
-        "total_flos",
+    info = run.info.replace(
+        trained_steps=None,
+        complete=None,
+        stopped_by=None,
+        trained_tokens=None,
+        trained_flops=None,
+        trained_seconds=None,
+        train_runtime=None,
+        total_flos=None,
     )
-    return Run(run.id, columns, {name: value for name, value in run.meta.items() if name not in ended}, train)
+    return Run(run.id, columns, info, train)
 
 
 def _ask_transformers(path: Path, policy: Policy, metric: str, mode: Mode) -> Decision | None:

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from replay.data.info import RunInfo, StepUnit
 from replay.data.run import Run
 from replay.data.types import Mode
 from replay.engine.simulation import replay_runs
@@ -77,7 +78,7 @@ def numbers(values: Mapping[str, Any]) -> dict[str, float]:
     return found
 
 
-def run_of(rows: Sequence[Mapping[str, float]], *, step_unit: str = "step") -> Run:
+def run_of(rows: Sequence[Mapping[str, float]], *, step_unit: StepUnit = "step") -> Run:
     """A run from rows of ``step``, ``epoch`` and logged values, as they would be read from a file of them."""
     points = PointsBuilder()
     for row in rows:
@@ -93,7 +94,7 @@ def run_of(rows: Sequence[Mapping[str, float]], *, step_unit: str = "step") -> R
         counters=counters,
         companions=companions,
         resumes=[],
-        meta={"step_unit": step_unit, "notes": []},
+        info=RunInfo(step_unit=step_unit),
     )
     if not runs:
         raise InputError("nothing has been logged yet")

@@ -114,11 +114,10 @@ def read(
             entries += [Entry(run, group.folder, group.rank) for run in loaded]
             origin += [group] * len(loaded)
     kept, pairs = merge(entries)
-    _name([entries[number].run for number in kept], [origin[number] for number in kept])
-    found.runs = sorted((entries[number].run for number in kept), key=lambda run: (natural(run.id), run.id))
+    named = dict(zip(kept, _named(list(kept.values()), [origin[number] for number in kept]), strict=True))
+    found.runs = sorted(named.values(), key=lambda run: (natural(run.id), run.id))
     found.duplicates = [
-        (_relative(origin[number].files[0], origin[number].root), entries[same].run.id)
-        for number, same in pairs
+        (_relative(origin[number].files[0], origin[number].root), named[same].id) for number, same in pairs
     ]
     found.problems = [printable(problem) for problem in found.problems]
     if not found.runs:
@@ -156,8 +155,6 @@ def _load(group: _Group, problems: list[str]) -> list[Run]:
         )
         return []
     problems += troubles
-    for run in runs:
-        run.meta["notes"] = [printable(str(note)) for note in run.meta.get("notes") or []]
     return runs
 
 
@@ -196,8 +193,8 @@ def _relative(path: Path, root: Path) -> str:
     return printable(str(path.relative_to(root)) if path != root and root in path.parents else path.name)
 
 
-def _name(runs: Sequence[Run], groups: Sequence[_Group]) -> None:
-    """Give every run the shortest id that no other has: its folder below the root, with the file's name where
+def _named(runs: Sequence[Run], groups: Sequence[_Group]) -> list[Run]:
+    """The runs with the shortest ids that no other has: the folder below the root, with the file's name where
     that is needed.
     """
     level = dict.fromkeys(range(len(runs)), 0)
@@ -218,6 +215,7 @@ def _name(runs: Sequence[Run], groups: Sequence[_Group]) -> None:
         for number in clashes:
             level[number] += 1
     taken: dict[str, int] = {}
+    named = []
     for run, group, name in zip(runs, groups, ids, strict=True):
         unique = name
         while unique in taken:
@@ -225,9 +223,11 @@ def _name(runs: Sequence[Run], groups: Sequence[_Group]) -> None:
             unique = f"{name} ({taken[name]})"
         taken[unique] = 1
         old = str(group.files[0]) if len(group.files) == 1 else str(group.folder)
-        if run.meta.get("group") == old:
-            run.meta["group"] = name.removesuffix(run.id.removeprefix(old))
-        run.id = unique
+        info = run.info
+        if info.group == old:
+            info = info.replace(group=name.removesuffix(run.id.removeprefix(old)))
+        named.append(run.replace(id=unique, info=info))
+    return named
 
 
 def _id(long: str, group: _Group, level: int) -> str:

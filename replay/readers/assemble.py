@@ -7,12 +7,13 @@ Where the log states its segments (``resumed_from``), they are used; otherwise t
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from replay.data.finding import Finding, Kind, Severity
+from replay.data.info import RunInfo
 from replay.data.names import canonical
 from replay.data.run import Column, Run, Series
 from replay.readers.points import Points, finite_points
@@ -26,13 +27,14 @@ def assemble(
     points: Mapping[str, Points],
     *,
     held_out: Collection[str],
-    meta: Mapping[str, Any],
+    info: RunInfo,
     epoch: str | None = None,
     counters: Mapping[str, str] | None = None,
     companions: Mapping[str, str] | None = None,
     starts: Sequence[int] = (),
     resumes: Sequence[tuple[int, float]] | None = None,
     zero_based: bool = False,
+    hint: Callable[[float], str] | None = None,
 ) -> list[Run]:
     """Runs from the points of one source: one, or one for each restart that the source holds.
 
@@ -42,7 +44,8 @@ def assemble(
     eval), ``learning_rate``, ``grad_norm`` or ``wall_time``. ``starts`` are places in the arrival order where
     a new process is known to begin; ``resumes`` states the segments as (place, resumed_from step) instead of
     looking for them. ``zero_based`` says that steps are 0-based numbers of finished epochs, and shifts them
-    by one, so that a step counts what has been trained.
+    by one, so that a step counts what has been trained. ``hint`` makes the hint on how to log evals, from the
+    steps trained, for a run that has none.
     """
     counters = dict(counters or {})
     companions = dict(companions or {})
@@ -81,21 +84,22 @@ def assemble(
             low, high = np.searchsorted(series.order, training[0].start), np.searchsorted(series.order, end)
             if high > low:
                 own[name] = Points(series.order[low:high], series.step[low:high], series.value[low:high])
-        notes = [*meta.get("notes", ())]
-        extra: dict[str, Any] = {}
+        stated = info
         if len(trainings) > 1:
-            notes.append(f"restart {number} of {len(trainings)} in the same place")
-            extra["group"] = meta.get("group") or run_id
+            note = _note(f"restart {number} of {len(trainings)} in the same place")
+            stated = info.replace(group=info.group or run_id, findings=(*info.findings, note))
         run = _one(
             run_id if len(trainings) == 1 else f"{run_id}#{number}",
             own,
             training,
             held_out,
-            {**meta, **extra, "notes": notes},
+            stated,
             epoch,
             counters,
             companions,
         )
+        if not len(run) and hint is not None:
+            run = run.replace(info=run.info.replace(eval_hint=_note(hint(run.trained_steps))))
         if run.train or len(run):
             runs.append(run)
     return runs
@@ -106,7 +110,7 @@ def _one(
     points: Mapping[str, Points],
     segments: Sequence[Segment],
     held_out: Collection[str],
-    meta: dict[str, Any],
+    info: RunInfo,
     epoch: str | None,
     counters: Mapping[str, str],
     companions: Mapping[str, str],
@@ -120,17 +124,16 @@ def _one(
             merged[name], segment_of[name] = own, segment
         if name in held_out:
             repeated, overlapped = repeated + again, overlapped + replaced
-    notes: list[str] = meta["notes"]
+    findings = list(info.findings)
+    resumes = tuple(segment.resumed_at for segment in segments[1:] if segment.resumed_at is not None)
     if repeated:
-        notes.append(f"{repeated} values logged again for the same step (the first is kept)")
+        findings.append(_note(f"{repeated} values logged again for the same step (the first is kept)"))
     if len(segments) > 1:
-        at = ", ".join(
-            f"{segment.resumed_at:g}" for segment in segments[1:] if segment.resumed_at is not None
-        )
-        notes.append(f"resumed at step {at}; {overlapped} older values replaced")
+        at = ", ".join(f"{step:g}" for step in resumes)
+        findings.append(_note(f"resumed at step {at}; {overlapped} older values replaced"))
     head = _missing_head(merged)
     if head is not None:
-        notes.append(f"begins at step {head:g}; what was logged before is not there")
+        findings.append(_note(f"begins at step {head:g}; what was logged before is not there"))
     metrics = [name for name in merged if name in held_out]
     steps = np.unique(np.concatenate([merged[name].step for name in metrics])) if metrics else np.empty(0)
     columns: dict[str, Column] = {"step": Column(steps, np.ones(len(steps), dtype=bool))}
@@ -162,8 +165,16 @@ def _one(
     }
     train = {name: series for name, series in merged.items() if name not in aside}
     last = max((float(series.step[-1]) for series in merged.values() if len(series.step)), default=0.0)
-    meta["trained_steps"] = max(last, float(meta.get("trained_steps") or 0.0)) if len(points) else last
-    return Run(run_id, columns, meta, train)
+    info = info.replace(
+        trained_steps=max(last, float(info.trained_steps or 0.0)) if len(points) else last,
+        resumes=resumes,
+        findings=tuple(findings),
+    )
+    return Run(run_id, columns, info, train)
+
+
+def _note(text: str) -> Finding:
+    return Finding(Kind.OTHER, Severity.NOTE, facts={"text": text})
 
 
 def _missing_head(series: Mapping[str, Series]) -> float | None:

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from replay.data.info import RunInfo
 from replay.data.names import canonical
 from replay.data.run import COUNTERS, Column, Run, Series
 from replay.readers.series_names import words
@@ -68,11 +69,11 @@ class _Curve:
     digits: int
 
 
-def merge(entries: Sequence[Entry]) -> tuple[list[int], list[tuple[int, int]]]:
-    """Indices of the entries to keep, in order, and pairs (dropped, kept).
+def merge(entries: Sequence[Entry]) -> tuple[dict[int, Run], list[tuple[int, int]]]:
+    """The runs to keep by the index of their entry, in order, and pairs of indices (dropped, kept).
 
-    Of equal runs the one whose format tells most is kept, else the longest. What a dropped one knows and the
-    kept one does not (settings, time, what stopped it) is added to the kept run, in place.
+    Of equal runs the one whose format says most is kept, else the longest. What a dropped one knows and the
+    kept one does not (settings, time, what stopped it) is added to the kept run.
     """
     curves = [_curves(entry.run, number) for number, entry in enumerate(entries)]
     inside = _inside(entries, curves)
@@ -102,9 +103,10 @@ def merge(entries: Sequence[Entry]) -> tuple[list[int], list[tuple[int, int]]]:
     dropped = {number for number, _ in pairs}
     pairs = [(number, kept) for number, kept in pairs if kept not in dropped]
     gone = {number for number, _ in pairs}
+    runs = {number: entry.run for number, entry in enumerate(entries) if number not in gone}
     for number, kept in pairs:
-        _add(entries[kept].run, entries[number].run)
-    return [number for number in range(len(entries)) if number not in gone], pairs
+        runs[kept] = _completed(runs[kept], entries[number].run)
+    return runs, pairs
 
 
 def _longest(curves: Sequence[_Curve]) -> int:
@@ -291,34 +293,36 @@ def _related(folders: Sequence[Path]) -> Callable[[int], set[int]]:
     return lambda number: near[folders[number]]
 
 
-def _add(kept: Run, dropped: Run) -> None:
-    """Add to a run what another log of it knows besides."""
-    facts = list(_STATIC)
+def _completed(kept: Run, dropped: Run) -> Run:
+    """The run with what another log of it knows besides."""
+    names = list(_STATIC)
     if dropped.trained_steps >= kept.trained_steps:
-        facts += _FINAL
-    for name in facts:
-        value, own = dropped.meta.get(name), kept.meta.get(name)
+        names += _FINAL
+    here, there = kept.info.stated(), dropped.info.stated()
+    facts = dict(here)
+    for name in names:
+        value, stated = there.get(name), here.get(name)
         if name == "monitor" and value:
-            value = kept.find_metric(str(value))
-        elif name == "modes" and isinstance(
-            value, dict
-        ):  # under the names that the kept log has; of others they tell nothing
+            value = kept.find_metric(value)
+        elif name == "modes" and value:  # under the names that the kept log has; the others say nothing of it
             value = {
-                found: mode
+                spelling: mode
                 for metric, mode in value.items()
-                if (found := kept.find_metric(str(metric))) is not None
+                if (spelling := kept.find_metric(metric)) is not None
             }
         if not value:
             continue
-        if not own:
-            kept.meta[name] = value
-        elif isinstance(value, dict) and isinstance(own, dict):
-            kept.meta[name] = {**value, **own}
-    if not len(kept) or not len(dropped):
-        return
-    at = np.searchsorted(dropped.steps, kept.steps)
-    if (at >= len(dropped)).any() or not np.array_equal(dropped.steps[at], kept.steps):
-        return
-    for name, (values, present) in dropped.columns.items():
-        if name in _COMPANIONS and name not in kept.columns and present[at].all():
-            kept.columns[name] = Column(values[at], present[at])
+        if not stated:
+            facts[name] = value
+        elif isinstance(value, Mapping) and isinstance(stated, Mapping):
+            facts[name] = {**value, **stated}
+    columns = dict(kept.columns)
+    if len(kept) and len(dropped):
+        at = np.searchsorted(dropped.steps, kept.steps)
+        if (at < len(dropped)).all() and np.array_equal(dropped.steps[at], kept.steps):
+            columns |= {
+                name: Column(values[at], present[at])
+                for name, (values, present) in dropped.columns.items()
+                if name in _COMPANIONS and name not in columns and present[at].all()
+            }
+    return kept.replace(info=RunInfo.of(facts), columns=columns)

@@ -15,6 +15,7 @@ from replay.data.types import Mode
 from replay.engine.simulation import Watch, watch
 from replay.errors import ReplayError, printable
 from replay.readers import Found
+from replay.report.sentences import sentence, sentences
 from replay.report.tables import csv_text, json_text, lines, markdown, number, wrapped
 
 __all__ = ["Inspection", "as_csv", "as_json", "as_markdown", "as_text", "headline", "inspect"]
@@ -49,7 +50,7 @@ class Inspection(NamedTuple):
 
 def headline(found: Found, paths: Sequence[Path]) -> list[str]:
     """One line on what was read."""
-    counts = Counter(str(run.meta.get("format", "?")) for run in found.runs)
+    counts = Counter(str(run.info.format or "?") for run in found.runs)
     shown = ", ".join(f"{name} {count}" for name, count in counts.most_common())
     where = ", ".join(str(path) for path in paths[:3]) + (
         f" and {len(paths) - 3} more" if len(paths) > 3 else ""
@@ -86,7 +87,7 @@ def _row(run: Run, watched: Watch | None) -> dict[str, Any]:
     metrics = {}
     for name in run.metrics:
         values, present = run.columns[name]
-        stated = (run.meta.get("modes") or {}).get(name)
+        stated = run.info.modes.get(name)
         implied = infer_mode(name)
         metrics[name] = {
             "mode": stated or (implied[0] if implied else None),
@@ -96,19 +97,19 @@ def _row(run: Run, watched: Watch | None) -> dict[str, Any]:
         }
     row: dict[str, Any] = {
         "run": run.id,
-        "format": run.meta.get("format"),
-        "source": run.meta.get("source") or [],
+        "format": run.info.format,
+        "source": list(run.info.sources),
         "evals": len(run),
         "trained_steps": run.trained_steps,
-        "step_unit": run.meta.get("step_unit") or "step",
-        "planned_steps": run.meta.get("planned_steps"),
+        "step_unit": run.info.step_unit,
+        "planned_steps": run.info.planned_steps,
         "metrics": metrics,
         "train_series": sorted(run.train),
         "units": units_of(run),
-        "group": run.meta.get("group"),
-        "stopped_by": run.meta.get("stopped_by"),
-        "notes": list(run.meta.get("notes") or []),
-        "hint": run.meta.get("hint") if not len(run) else None,
+        "group": run.info.group,
+        "stopped_by": run.info.stopped_by,
+        "notes": [printable(text) for text in sentences(run.info.findings)],
+        "hint": sentence(run.info.eval_hint) if run.info.eval_hint is not None else None,
         **dict.fromkeys(("monitor", "mode", "best", "best_step", "noise", "censored")),
     }
     if watched is not None and run.id in watched.names:

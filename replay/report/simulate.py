@@ -233,7 +233,7 @@ def _notes(simulation: Simulation) -> list[str]:
 
 def drawn(simulation: Simulation) -> str:
     """What the intervals were drawn from."""
-    groups = Counter(run.meta.get("group") or run.id for run in simulation.runs)
+    groups = Counter(run.info.group or run.id for run in simulation.runs)
     if len(groups) == len(simulation.runs):
         return "."
     if len(groups) >= ENOUGH_GROUPS:

@@ -23,7 +23,7 @@ def groups_of(runs: Sequence[Run], by: str | None = None) -> list[str]:
     naming what they say.
     """
     if by is None:
-        return [str(run.meta.get("group") or run.id) for run in runs]
+        return [str(run.info.group or run.id) for run in runs]
     if by == "run":
         return [run.id for run in runs]
     if by == "folder":
@@ -39,6 +39,5 @@ def groups_of(runs: Sequence[Run], by: str | None = None) -> list[str]:
 
 def _said(run: Run) -> dict[str, Any]:
     """What a log says of a run as a whole, in one word or number each."""
-    hyperparameters = run.meta.get("hyperparameters")
-    every = {**(hyperparameters if isinstance(hyperparameters, dict) else {}), **run.meta}
+    every = {**run.info.hyperparameters, **run.info.stated()}
     return {name: value for name, value in every.items() if isinstance(value, _PLAIN)}

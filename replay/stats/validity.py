@@ -215,12 +215,12 @@ def resumed(run: Run) -> bool:
 
 def _wasted(run: Run) -> float:
     """Steps that are on record as trained twice."""
-    steps = float((run.meta.get("wasted") or {}).get("steps") or 0.0)
+    steps = float(run.info.wasted.get("steps") or 0.0)
     return steps if 0 < steps < math.inf else 0.0
 
 
 def _notes(run: Run) -> Sequence[Any]:
-    return run.meta.get("notes") or ()
+    return [str(finding.get("text")) for finding in run.info.findings]
 
 
 def _replaced(run: Run) -> bool:
@@ -241,7 +241,7 @@ def lowers_on_plateau(run: Run, curve: Curve | None = None) -> str | None:
     was resumed is a change by hand; and one right after a clear gain of the ``curve`` does not answer it.
     """
     rate, where = _rate(run)
-    named = list(_schedulers(run.meta.get("hyperparameters")))
+    named = list(_schedulers(run.info.hyperparameters))
     if any("onplateau" in name or name == "plateau" for name in named):
         return "name" if len(rate) < 2 or bool(rate[-1] < rate.max()) else None
     if any(word in name for name in named for word in _PLANNED):

@@ -42,8 +42,8 @@ def test_what_is_read_back_is_what_was_written(values, number, tmp_path_factory)
     assert np.array(curve.values).tobytes() == np.where(np.isnan(values), math.nan, values).tobytes()
     assert curve.steps.tolist() == list(range(1, len(values) + 1))
     assert run.columns["tokens"].values.tolist() == list(range(1, len(values) + 1))
-    assert run.meta["planned_steps"] == number
-    assert run.meta["complete"]
+    assert run.info.planned_steps == number
+    assert run.info.complete
     for line in (folder / FILE_NAME).read_text().splitlines():
         json.loads(line, parse_constant=pytest.fail)
 
@@ -62,7 +62,7 @@ def test_a_loop_of_ones_own(tmp_path):
                     saved=step == 4,
                 )
     run, _ = load(tmp_path / "my-run")
-    assert (run.meta["run"], run.meta["group"], run.meta["seed"]) == ("my-run", "mine", 7)
+    assert (run.info.extra["run"], run.info.group, run.info.extra["seed"]) == ("my-run", "mine", 7)
     assert run.metrics == ("val_loss",)
     assert run.columns["train_loss"].values.tolist() == [1.5, 3.5]
     assert run.columns["tokens"].values.tolist() == [200, 400]
@@ -86,7 +86,7 @@ def test_every_line_is_on_disk_when_log_returns(tmp_path):
     run, problems = load(tmp_path / "run")
     assert run.curve("eval_loss", "min").values.tolist() == [1 / step for step in range(1, 6)]
     assert problems == []
-    assert not run.meta["complete"]
+    assert not run.info.complete
 
 
 @pytest.mark.parametrize("cut", [1, 5, 40])
@@ -205,11 +205,11 @@ def test_one_line_in_a_plain_trainer(plain_trainer, tmp_path):
     assert run.columns["train_loss"].values.tolist() == pytest.approx(
         [np.mean(losses[at : at + 2]) for at in (0, 2, 4)]
     )
-    assert run.meta["hyperparameters"]["r"] == 2
-    assert run.meta["planned_steps"] == 6
-    assert run.meta["planned_epochs"] == 2
-    assert run.meta["model"] == "bert"
-    assert run.meta["complete"]
+    assert run.info.hyperparameters["r"] == 2
+    assert run.info.planned_steps == 6
+    assert run.info.planned_epochs == 2
+    assert run.info.model == "bert"
+    assert run.info.complete
 
 
 def test_a_trainer_that_resumes_goes_on_in_its_log(plain_trainer, tmp_path):
@@ -311,5 +311,5 @@ def test_a_trainer_of_ones_own_writes_the_same_log(tmp_path):
     assert run.columns["eval_loss"].values.tolist() == [row["eval_loss"] for row in history]
     assert run.steps.tolist() == [row["step"] for row in history] == [2, 4, 6, 8]
     assert run.columns["saved"].values.tolist() == [0, 1, 0, 1]
-    assert run.meta["planned_steps"] == 8
-    assert run.meta["complete"]
+    assert run.info.planned_steps == 8
+    assert run.info.complete

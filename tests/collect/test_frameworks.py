@@ -96,11 +96,11 @@ def test_trl_trains_with_one_line_more(workplace, tmp_path):
         [np.mean(losses[at : at + 2]) for at in (0, 2, 4)]
     )
     assert run.columns["tokens"].values.tolist() == [2 * 4 * 6, 4 * 4 * 6, 6 * 4 * 6]
-    assert run.meta["hyperparameters"]["r"] == 3
-    assert run.meta["planned_steps"] == 6
-    assert run.meta["versions"]["trl"] == trl.__version__
-    assert run.meta["model"] == "llama"
-    assert run.meta["complete"]
+    assert run.info.hyperparameters["r"] == 3
+    assert run.info.planned_steps == 6
+    assert run.info.versions["trl"] == trl.__version__
+    assert run.info.model == "llama"
+    assert run.info.complete
     header, *_, end = records(tmp_path / "log")
     assert len(header["lora"]["modules"]) == 14
     assert (end["kind"], end["step"], end["reason"]) == ("end", 6, "all planned steps are done")
@@ -161,7 +161,7 @@ def test_a_bare_loop_is_watched_and_not_touched(workplace, tmp_path):
     run = load(tmp_path / "log")
     assert run.steps.tolist() == [3, 6, 9]
     assert run.columns["tokens"].values.tolist() == [96, 192, 288]
-    assert run.meta["complete"]
+    assert run.info.complete
     evals = records(tmp_path / "log", "eval")
     assert evals[0]["signals"]["cosine"] is None
     for record in evals:
@@ -365,7 +365,7 @@ def test_two_processes_write_one_log(kind, two_processes):
     assert [line["kind"] for line in lines[1:]].count("reference") == 1
     assert [line["kind"] for line in lines[1:]].count("end") == 1
     assert (lines[-1]["kind"], lines[-1]["step"]) == ("end", 12)
-    assert load(folder).meta["complete"]
+    assert load(folder).info.complete
     assert read_step_signals(folder / SIGNALS).steps.tolist() == list(range(1, 13))
     assert len(list(folder.glob("events.out.tfevents.*"))) == 1
     assert json.loads((folder / "trainer_state.json").read_text())["global_step"] == 12
@@ -593,9 +593,9 @@ def test_a_plain_trainer_in_two_processes(workplace, tmp_path):
         2 * (24 * 3 + 12),
     ]  # an epoch is two steps of 2 x 2 x 3 examples
     assert run.columns["eval_tokens"].values.tolist() == [12 * 3 + 6] * 2
-    assert run.meta["planned_steps"] == 4
-    assert run.meta["planned_epochs"] == 2
-    assert run.meta["complete"]
+    assert run.info.planned_steps == 4
+    assert run.info.planned_epochs == 2
+    assert run.info.complete
     signals = read_step_signals(tmp_path / "log" / SIGNALS)
     assert signals.steps.tolist() == [1, 2, 3, 4]
     norms = [row["grad_norm"] for row in history if "grad_norm" in row]

@@ -121,7 +121,7 @@ def records(folder):
 def assert_equal(folder, whole):
     """Every number of both logs is the same, but for clocks."""
     one, other = load(folder), load(whole)
-    assert one.meta["complete"]
+    assert one.info.complete
     assert set(one.columns) - CLOCKS == set(other.columns) - CLOCKS
     for name in set(one.columns) - CLOCKS:
         assert one.columns[name].present.tolist() == other.columns[name].present.tolist(), name
@@ -154,7 +154,7 @@ def assert_equal(folder, whole):
         for path in (folder, whole)
     ]
     assert [len(runs) for runs in events] == [1, 1]
-    for metric, mode in other.meta["modes"].items():
+    for metric, mode in other.info.modes.items():
         assert one.curve(metric, mode).values.tolist() == states[0].curve(metric, mode).values.tolist(), (
             metric
         )
@@ -256,6 +256,6 @@ def test_what_a_kill_made_void_is_counted_as_waste(trainings, whole, tmp_path):
     )
     last = [record for record in records(folder) if record["kind"] == "eval"][-1]["compute"]
     assert last["wasted_tokens"] == segment["wasted"]["tokens"]
-    assert load(folder).meta["wasted"] == segment["wasted"]
+    assert load(folder).info.wasted == segment["wasted"]
     assert_equal(folder, whole[0])
     assert not np.any(np.diff(load(folder).columns["wall_seconds"].values) <= 0)

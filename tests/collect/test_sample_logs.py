@@ -59,7 +59,7 @@ def test_some_overfit_some_are_still_improving_one_diverges_one_was_killed(runs)
     last, best, base = ({} for _ in range(3))
     for name, run in runs.items():
         losses = run.columns["eval_loss"].values
-        last[name], best[name], base[name] = losses[-1], losses.min(), run.meta["reference"]["eval_loss"]
+        last[name], best[name], base[name] = losses[-1], losses.min(), run.info.reference["eval_loss"]
     assert sum(last[name] > 1.2 * best[name] for name in runs) >= 5
     assert sum(runs[name].columns["eval_loss"].values.argmin() >= len(runs[name]) - 2 for name in runs) >= 1
     # worse at the end than the base model was before it learnt anything
@@ -68,9 +68,9 @@ def test_some_overfit_some_are_still_improving_one_diverges_one_was_killed(runs)
         for name in runs
         if name.startswith("smollm2")
     )
-    killed = [name for name in runs if "wasted" in runs[name].meta]
+    killed = [name for name in runs if runs[name].info.wasted]
     assert killed
-    assert all(runs[name].meta["wasted"]["steps"] > 0 for name in killed)
+    assert all(runs[name].info.wasted["steps"] > 0 for name in killed)
 
 
 @pytest.mark.parametrize("folder", RUNS, ids=lambda folder: folder.name)
@@ -79,8 +79,8 @@ class TestRun:
         loaded = eval_log.FORMAT.load([folder / "eval_log.jsonl"], folder.name)
         (run,) = loaded.runs
         assert loaded.problems == []
-        assert run.meta["complete"]
-        assert run.trained_steps == run.meta["planned_steps"]
+        assert run.info.complete
+        assert run.trained_steps == run.info.planned_steps
         assert len(run) >= 25
         assert {"eval_loss", "eval_accuracy", "test_loss", "test_accuracy"} <= set(run.metrics)
         for name in (

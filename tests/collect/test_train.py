@@ -234,7 +234,7 @@ def test_the_three_formats_give_the_same_curves(kind, request):
 def test_a_folder_of_a_run_counts_as_one_run(classifier_run):
     found = read([classifier_run])
     assert [len(run) for run in found.runs] == [5]
-    assert found.runs[0].meta["format"] == "eval-log"
+    assert found.runs[0].info.format == "eval-log"
 
 
 def test_the_same_config_gives_the_same_numbers(classifier_run, collect_run, tmp_path):
@@ -364,7 +364,7 @@ def test_a_killed_run_leaves_a_readable_prefix(workplace, tmp_path):
     (run,) = loaded.runs
     assert len(run) == evals
     assert run.steps.tolist() == [2.0 * number for number in range(1, evals + 1)]
-    assert not run.meta["complete"]
+    assert not run.info.complete
 
 
 @pytest.fixture
@@ -402,7 +402,7 @@ def test_a_full_disk_is_one_sentence_and_what_was_written_stays(cut_short, colle
     )
     assert result.exit_code == 0, result.output
     (run,) = eval_log.FORMAT.load([folder / "eval_log.jsonl"], "cut").runs
-    assert run.meta["complete"]
+    assert run.info.complete
     assert run.curve("eval_loss", "min").values.tolist()[: len(before)] == before
     assert run.steps.tolist() == [5, 10, 15, 20, 25, 30, 35, 40]
 
@@ -413,7 +413,7 @@ def test_a_run_is_resumed_from_its_folder_alone(cut_short, workplace):
     assert result.exit_code == 0, result.output
     assert re.fullmatch(r"cut: done \(eval_loss .*\)\n", result.stderr)
     (run,) = eval_log.FORMAT.load([folder / "eval_log.jsonl"], "cut").runs
-    assert run.meta["complete"]
+    assert run.info.complete
     result = CliRunner().invoke(cli, ["resume", str(folder), "--root", str(workplace)])
     assert result.stderr == "cut: finished already, skipped (8 evals, 40 steps)\n"
 

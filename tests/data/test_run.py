@@ -1,4 +1,7 @@
+import copy
 import math
+import pickle
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -8,6 +11,8 @@ from hypothesis import strategies as st
 
 from replay import Run
 from replay.data.curve import Curve, CurveBatch, censoring
+from replay.data.finding import Kind
+from replay.data.info import RunInfo
 from replay.data.names import canonical, infer_mode, is_loss
 from replay.data.noise import noise
 from replay.data.run import Series
@@ -38,6 +43,66 @@ def test_a_frame_goes_in_and_comes_out_bit_for_bit():
     again = Run("r", frame).evals
     pd.testing.assert_frame_equal(again, frame)
     assert again["eval_loss"].tolist() == frame["eval_loss"].tolist()
+
+
+def test_a_run_cannot_be_changed():
+    values = np.array([1.0, 0.5])
+    made = Run(
+        "r",
+        {"step": np.array([1.0, 2.0]), "eval_loss": values},
+        {"group": "g", "hyperparameters": {"r": 8}, "notes": ["odd"], "seed": 7},
+        {"loss": Series(np.array([1.0]), np.array([3.0]))},
+    )
+    values[0] = 9.0  # the caller's own array stays writable, and is no part of the run
+    assert made.curve("eval_loss", "min").values.tolist() == [1.0, 0.5]
+    for change in (
+        lambda: setattr(made, "id", "x"),
+        lambda: setattr(made, "info", made.info),
+        lambda: setattr(made.info, "group", "x"),
+        lambda: delattr(made, "train"),
+    ):
+        with pytest.raises(AttributeError):
+            change()
+    for mapping in (made.columns, made.train, made.info.hyperparameters, made.info.extra, made.info.modes):
+        with pytest.raises(TypeError):
+            mapping["x"] = None
+    for array in (*made.columns["eval_loss"], *made.train["loss"], made.steps):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 0
+    for again in (pickle.loads(pickle.dumps(made)), copy.deepcopy(made), made.replace()):
+        assert (again.id, again.info) == (made.id, made.info)
+        assert again.evals.equals(made.evals)
+        assert again.train["loss"].value.tolist() == [3.0]
+        assert again.info is made.info or again.info.hyperparameters == {"r": 8}
+        with pytest.raises(ValueError, match="read-only"):
+            again.columns["eval_loss"].values[0] = 0
+
+
+def test_a_run_with_other_parts_is_a_new_run():
+    made = run([1.0, 0.5], meta={"planned_steps": 9})
+    other = made.replace(id="s", info=made.info.replace(group="g"), columns={"step": made.columns["step"]})
+    assert (other.id, other.info.group, other.info.planned_steps, other.metrics) == ("s", "g", 9, ())
+    assert (made.id, made.info.group, made.metrics) == ("r", None, ("eval_loss",))
+
+
+def test_what_a_mapping_says_becomes_typed():
+    info = RunInfo.of(
+        {
+            "sources": [Path("a"), "b"],
+            "group": 3,
+            "notes": ["odd"],
+            "created": "now",
+            "model": None,
+            "devices": 2,
+        }
+    )
+    assert (info.sources, info.group, info.devices, info.model) == (("a", "b"), "3", 2, None)
+    assert [(one.kind, one["text"]) for one in info.findings] == [(Kind.OTHER, "odd")]
+    assert info.extra == {"created": "now"}
+    assert info.stated().keys() == {"sources", "group", "devices", "findings", "created"}
+    assert RunInfo.of(info.stated()) == info
+    assert RunInfo.of(None) == RunInfo() == RunInfo.of({})
+    assert RunInfo.of({"hyperparameters": "none", "dataset": ["a"], "hardware": 1}) == RunInfo()
 
 
 def test_pandas_missing_is_absent():

@@ -72,7 +72,7 @@ def test_a_run_cut_off_knows_nothing_of_what_comes():
     assert len(part) == 5
     assert part.trained_steps == run.steps[4]
     assert max(series.step[-1] for series in part.train.values()) <= run.steps[4]
-    assert not {"trained_steps", "complete"} & part.meta.keys()
+    assert (part.info.trained_steps, part.info.complete) == (None, None)
 
 
 def test_the_command():

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from replay.data.info import RunInfo
 from replay.readers.assemble import assemble
 from replay.readers.clocks import clocks_of
 from replay.readers.points import Points, PointsBuilder, number, open_text, round_interval
@@ -20,6 +21,7 @@ from replay.readers.series_names import (
     split_of,
     step_name,
 )
+from replay.report.sentences import sentence, sentences
 from tests.readers.columns import curve
 
 
@@ -32,7 +34,7 @@ def build(rows):
 
 
 def runs_of(rows, **options):
-    return assemble("run", build(rows), held_out={"val_loss", "val_acc"}, meta={}, **options)
+    return assemble("run", build(rows), held_out={"val_loss", "val_acc"}, info=RunInfo(), **options)
 
 
 # ---------------------------------------------------------------- kills and resumes
@@ -110,7 +112,7 @@ def test_a_resume_is_told_and_its_segment_numbered():
     (run,) = runs_of(rows)
     assert curve(run) == {1: 1.0, 2: 0.5, 3: 2 / 3, 4: 0.5, 5: 0.4, 6: 1 / 3}
     assert run.columns["segment"].values.tolist() == [0, 0, 1, 1, 1, 1]
-    assert run.meta["notes"] == ["resumed at step 3; 3 older values replaced"]
+    assert sentences(run.info.findings) == ["resumed at step 3; 3 older values replaced"]
 
 
 def test_stated_segments_are_used_instead():
@@ -127,7 +129,7 @@ def test_restarts_become_runs_of_their_own_in_one_group():
     runs = runs_of(rows)
     assert [run.id for run in runs] == ["run#1", "run#2", "run#3"]
     assert [curve(run)[1] for run in runs] == [1, 11, 21]
-    assert {run.meta["group"] for run in runs} == {"run"}
+    assert {run.info.group for run in runs} == {"run"}
 
 
 def test_a_restart_after_one_step_is_seen_where_the_process_is_known_to_begin():
@@ -141,7 +143,7 @@ def test_the_first_value_of_a_step_is_kept_and_the_others_counted():
     rows = [(1, {"val_loss": 0.5}), (2, {"val_loss": 0.4}), (2, {"val_loss": 0.6}), (2, {"val_loss": 0.7})]
     (run,) = runs_of(rows)
     assert curve(run) == {1: 0.5, 2: 0.4}
-    assert "2 values logged again" in run.meta["notes"][0]
+    assert "2 values logged again" in sentence(run.info.findings[0])
 
 
 def test_evaluating_once_more_in_a_new_process_is_no_restart():
@@ -191,7 +193,7 @@ def test_any_rows_give_runs_that_keep_their_own_rules(rows):
         "run",
         build((step, {name: value}) for step, name, value in rows),
         held_out={"val_loss", "val_acc"},
-        meta={},
+        info=RunInfo(),
     )
     for run in made:
         assert (np.diff(run.steps) > 0).all()
@@ -218,22 +220,22 @@ def test_steps_that_are_no_numbers_are_left_out():
     points = {
         "val_loss": Points(np.arange(3), np.array([1.0, math.nan, math.inf]), np.array([1.0, 2.0, 3.0]))
     }
-    (run,) = assemble("run", points, held_out={"val_loss"}, meta={})
+    (run,) = assemble("run", points, held_out={"val_loss"}, info=RunInfo())
     assert run.steps.tolist() == [1.0]
 
 
 def test_nothing_gives_no_run():
-    assert assemble("run", {}, held_out=set(), meta={}) == []
+    assert assemble("run", {}, held_out=set(), info=RunInfo()) == []
 
 
 def test_a_log_that_begins_in_the_middle_says_so():
     (run,) = runs_of([(step, {"val_loss": 1.0 / step}) for step in range(350, 400, 10)])
-    assert run.meta["notes"] == ["begins at step 350; what was logged before is not there"]
+    assert sentences(run.info.findings) == ["begins at step 350; what was logged before is not there"]
     rows = [(step, {"loss": 1.0}) for step in range(10, 400, 10)] + [
         (step, {"val_loss": 1.0}) for step in (300, 310, 320)
     ]
     (run,) = runs_of(rows)  # evals that begin late are no missing head
-    assert not run.meta["notes"]
+    assert not run.info.findings
 
 
 def test_companions_and_counters_stand_beside_the_evals():

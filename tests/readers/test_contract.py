@@ -46,18 +46,18 @@ def test_the_golden_run(format):
     exact = format.name != "tensorboard"  # it stores float32
     assert loss.tolist() == LOSS if exact else np.float32(LOSS).tolist() == loss.tolist()
     assert accuracy.tolist() == ACCURACY if exact else np.float32(ACCURACY).tolist() == accuracy.tolist()
-    assert run.meta["format"] == format.name
-    assert run.meta["source"] == [str(golden(format.name))]
+    assert run.info.format == format.name
+    assert run.info.sources == (str(golden(format.name)),)
     assert run.columns["train_loss"].present.all()
 
 
 def test_the_same_run_in_every_format_is_one_run():
     found = read(made.GOLDEN)
-    assert [run.meta["format"] for run in found.runs] == ["eval-log"]
+    assert [run.info.format for run in found.runs] == ["eval-log"]
     assert len(found.duplicates) == len(IMPORTERS) - 1
     assert not found.problems
     (run,) = found.runs
-    assert run.meta["total_flos"] == 1e12  # what only trainer_state.json knows
+    assert run.info.total_flos == 1e12  # what only trainer_state.json knows
     assert run.columns["wall_time"].values.tolist() == made.WALL  # what only the events know
 
 
@@ -65,7 +65,7 @@ def test_the_same_run_in_every_format_is_one_run():
 def test_loading_is_deterministic(format):
     once, again = load(format, golden(format.name)), load(format, golden(format.name))
     assert repr(once) == repr(again)
-    assert [run.meta for run in once.runs] == [run.meta for run in again.runs]
+    assert [run.info for run in once.runs] == [run.info for run in again.runs]
 
 
 @FORMATS

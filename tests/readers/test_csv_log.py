@@ -7,6 +7,7 @@ import pytest
 from replay.errors import InputError
 from replay.readers import read, sniff
 from replay.readers.formats.csv_log import FORMAT
+from replay.report.sentences import sentence
 from tests.readers.columns import curve
 
 
@@ -31,7 +32,7 @@ def test_lightning_writes_a_row_for_each_call_of_log(tmp_path):
     assert run.columns["epoch"].values.tolist() == [0, 1]
     assert run.columns["train_loss"].values.tolist() == [0.9, 0.7]
     assert run.columns["learning_rate"].values.tolist() == [0.001, 0.0005]
-    assert run.meta.get("step_unit", "step") == "step"
+    assert run.info.step_unit == "step"
 
 
 def test_keras_counts_epochs_from_zero(tmp_path):
@@ -41,7 +42,7 @@ def test_keras_counts_epochs_from_zero(tmp_path):
         "training.log",
     )
     assert curve(run, "val_loss") == {1: 1.1, 2: 0.9}
-    assert run.meta["step_unit"] == "epoch"
+    assert run.info.step_unit == "epoch"
     assert run.trained_steps == 2
     assert set(run.train) == {"accuracy", "loss"}
 
@@ -69,7 +70,7 @@ def test_na_logs_nothing_and_nan_is_a_value(tmp_path):
 def test_columns_without_a_value_are_named_in_the_hint(tmp_path):
     run, _ = load(tmp_path, "epoch,loss,val_loss\n0,1.0,NA\n1,0.9,NA\n")
     assert len(run) == 0
-    assert run.meta["hint"].startswith("val_loss is in its header, but without a value; ")
+    assert sentence(run.info.eval_hint).startswith("val_loss is in its header, but without a value; ")
 
 
 def test_every_digit_is_kept(tmp_path):
@@ -101,7 +102,7 @@ def test_ultralytics_pads_its_header(tmp_path):
 def test_a_pandas_index_counts_epochs(tmp_path):
     run, _ = load(tmp_path, ",val_loss,loss\n0,1.1,1.0\n1,0.9,0.8\n2,0.7,0.6\n", "history.csv")
     assert curve(run, "val_loss") == {1: 1.1, 2: 0.9, 3: 0.7}
-    assert run.meta["step_unit"] == "epoch"
+    assert run.info.step_unit == "epoch"
 
 
 def test_an_index_beside_a_step_is_no_series(tmp_path):
@@ -271,14 +272,14 @@ def test_exports_that_may_be_samples_say_so(tmp_path):
         f"{1.7e9 + step},{step},{1 / (step + 1)}\n" for step in range(1000)
     )
     run, _ = load(tmp_path, page, "run-a-tag-val_loss.csv")
-    assert "1,000 rows" in run.meta["notes"][0]
+    assert "1,000 rows" in sentence(run.info.findings[0])
     wandb = "_step,eval/loss,_runtime\n" + "".join(
         f"{step},{1 / (step + 1)},{step * 2}\n" for step in range(500)
     )
     run, _ = load(tmp_path, wandb, "history.csv")
-    assert "500 rows" in run.meta["notes"][0]
+    assert "500 rows" in sentence(run.info.findings[0])
     keras = "epoch,loss,val_loss\n" + "".join(f"{step},1,{1 / (step + 1)}\n" for step in range(500))
-    assert not load(tmp_path, keras, "log.csv")[0].meta["notes"]
+    assert not load(tmp_path, keras, "log.csv")[0].info.findings
 
 
 def test_a_wandb_chart_holds_a_run_a_column(tmp_path):
@@ -306,7 +307,7 @@ def test_a_wandb_chart_holds_a_run_a_column(tmp_path):
 def test_without_evals_it_says_what_would_have_logged_them(tmp_path, text, said):
     run, _ = load(tmp_path, text)
     assert len(run) == 0
-    assert said in run.meta["hint"]
+    assert said in sentence(run.info.eval_hint)
 
 
 def test_a_header_alone(tmp_path):

@@ -6,6 +6,7 @@ import pytest
 
 from replay.errors import InputError
 from replay.readers.formats import eval_log
+from replay.report.sentences import sentences
 
 HEADER = {
     "format": "replay-eval-log",
@@ -84,10 +85,9 @@ def test_a_resume_voids_evals_and_checkpoints_after_it(tmp_path):
     assert run.curve("eval_loss", "min").values.tolist() == [1.0, 0.5, 0.4]
     assert run.columns["saved"].values.tolist() == [1, 0, 1]
     assert run.columns["segment"].values.tolist() == [0, 1, 2]
-    assert run.meta["wasted"] == {"steps": 8, "train_seconds": 4.0}
-    assert (
-        "8 steps were trained again after an interruption (4 s); that is not counted as used"
-        in run.meta["notes"]
+    assert run.info.wasted == {"steps": 8, "train_seconds": 4.0}
+    assert "8 steps were trained again after an interruption (4 s); that is not counted as used" in sentences(
+        run.info.findings
     )
 
 
@@ -107,7 +107,7 @@ def test_the_base_model_is_in_the_meta(tmp_path):
         {"kind": "reference", "metrics": {"eval_loss": 3.5, "eval_accuracy": None}},
         evaluation(5, 1.0),
     )
-    assert run.meta["reference"] == {"eval_loss": 3.5}
+    assert run.info.reference == {"eval_loss": 3.5}
     assert run.steps.tolist() == [5]
 
 

@@ -8,6 +8,7 @@ import pytest
 from replay.errors import InputError
 from replay.readers import sniff
 from replay.readers.formats.jsonl import FORMAT, _seconds
+from replay.report.sentences import sentence
 from tests.readers.columns import curve
 
 
@@ -48,7 +49,7 @@ def test_epochs_alone(tmp_path):
         "log.txt",
     )
     assert curve(run, "test_loss") == {1: 1.0, 2: 0.5, 3: 1 / 3}
-    assert run.meta["step_unit"] == "epoch"
+    assert run.info.step_unit == "epoch"
     run, _ = load(tmp_path, [{"epoch": epoch, "test_loss": 1 / epoch} for epoch in (1, 2, 3)])
     assert run.steps.tolist() == [1, 2, 3]
 
@@ -67,7 +68,7 @@ def test_evals_of_their_own_row_and_their_time(tmp_path):
     assert run.columns["eval_seconds"].values.tolist() == [3.0, 3.0]
     assert run.columns["tokens"].values.tolist() == [1000, 2000]
     assert run.columns["epoch"].values.tolist() == [0.5, 1.0]
-    assert run.meta["train_runtime"] == 60.0
+    assert run.info.train_runtime == 60.0
     assert "train_loss" not in run.train
 
 
@@ -124,11 +125,11 @@ def test_llama_factory(tmp_path):
     run, problems = load(tmp_path, rows, "trainer_log.jsonl")
     assert not problems
     assert curve(run, "eval_loss") == {10: 1.5, 20: 1.2}
-    assert run.meta["planned_steps"] == 20
+    assert run.info.planned_steps == 20
     assert run.columns["wall_seconds"].values.tolist() == [125.0, 240.0]
     assert set(run.train) == {"loss", "lr"}
     run, _ = load(tmp_path, rows[:1] + rows[2:3], "trainer_log.jsonl")
-    assert "val_size" in run.meta["hint"]
+    assert "val_size" in sentence(run.info.eval_hint)
 
 
 def test_ms_swift(tmp_path):
@@ -164,8 +165,8 @@ def test_ms_swift(tmp_path):
     assert not problems
     assert curve(run, "eval_loss") == {10: 0.9, 20: 0.8}
     assert run.columns["eval_seconds"].values.tolist() == [5.0, 6.0]
-    assert run.meta["planned_steps"] == 40
-    assert run.meta["train_runtime"] == 500.0
+    assert run.info.planned_steps == 40
+    assert run.info.train_runtime == 500.0
 
 
 def test_mmengine_puts_the_epoch_into_the_step_of_an_eval(tmp_path):
@@ -201,7 +202,7 @@ def test_mmcv_counts_iterations_anew_in_each_epoch(tmp_path):
     run, _ = load(tmp_path, rows, "20230101.log.json")
     assert curve(run, "val/bbox_mAP") == {1: 0.1, 2: 0.2, 3: 0.3}
     assert run.train["loss"].step.tolist() == [0.5, 1, 1.5, 2, 2.5, 3]
-    assert run.meta["step_unit"] == "epoch"
+    assert run.info.step_unit == "epoch"
 
 
 def test_a_split_in_a_field_of_its_own(tmp_path):
@@ -228,7 +229,7 @@ def test_detectron2(tmp_path):
     run, _ = load(
         tmp_path, [{"iteration": 19, "total_loss": 1.0}, {"iteration": 39, "total_loss": 0.9}], "metrics.json"
     )
-    assert "EVAL_PERIOD" in run.meta["hint"]
+    assert "EVAL_PERIOD" in sentence(run.info.eval_hint)
 
 
 def test_nested_objects_and_lists(tmp_path):

@@ -225,7 +225,7 @@ def test_restarts_keep_their_number_and_group(tmp_path):
     )
     runs = load(tmp_path / "logs")
     assert [run.id for run in runs] == ["run#1", "run#2"]
-    assert [run.meta["group"] for run in runs] == ["run", "run"]
+    assert [run.info.group for run in runs] == ["run", "run"]
 
 
 def test_names_from_outside_cannot_steer_the_terminal(tmp_path):

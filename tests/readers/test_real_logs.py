@@ -8,6 +8,7 @@ import pytest
 
 from replay.errors import InputError
 from replay.readers import IMPORTERS, read, sniff
+from replay.report.sentences import sentences
 
 #: Kinds that an importer reads, and the manifest's runs whose count of evals means something else there.
 KINDS = {
@@ -66,12 +67,12 @@ def test_every_run_has_the_evals_of_the_manifest(real_logs, kind):
         folder = real_logs / row["local_path"]
         found = read(folder)
         assert not found.problems
-        assert {run.meta["format"] for run in found.runs} == {KINDS[kind]}
+        assert {run.info.format for run in found.runs} == {KINDS[kind]}
         assert sum(len(run) for run in found.runs) == OTHER_COUNTS.get(
             row["local_path"], int(row["n_evals"])
         ), row["local_path"]
         for run in found.runs:
-            assert len(run) or run.meta["hint"]
+            assert len(run) or run.info.eval_hint
             assert len(run) or run.train
             assert not run.trained_steps < (run.steps[-1] if len(run) else 0)
 
@@ -81,7 +82,7 @@ def test_all_at_once(real_logs):
     ids = [run.id for run in found.runs]
     assert len(ids) == len(set(ids))
     assert not found.problems
-    assert {run.meta["format"] for run in found.runs} == {format.name for format in IMPORTERS} - {"eval-log"}
+    assert {run.info.format for run in found.runs} == {format.name for format in IMPORTERS} - {"eval-log"}
     kinds = {path.split("/")[0] for path in ids}
     assert kinds & {"peft-bench-json", "sacred", "dvclive", "mlflow", "nanogpt-stdout", "hf-stdout"} == set()
     assert [run.id for run in read(real_logs).runs] == ids
@@ -117,18 +118,17 @@ def test_a_trainer_state_and_its_events_agree(real_logs):
         state.columns["eval_seconds"].values, rel=1e-6
     )
     assert events.columns["epoch"].values == pytest.approx(state.columns["epoch"].values, rel=1e-6)
-    assert events.meta["planned_steps"] == state.meta["planned_steps"] == 1200
+    assert events.info.planned_steps == state.info.planned_steps == 1200
     short = one(real_logs / "hf-trainer-state" / f"{name}ckpt500")
     assert points(short, "eval_loss").items() <= points(state, "eval_loss").items()
     found = read(
         [real_logs / "hf-trainer-state" / f"{name}{which}" for which in ("ckpt500", "ckpt1200")]
         + [real_logs / "tfevents-hf"]
     )
-    assert [run.meta["format"] for run in found.runs].count("trainer-state") == 1
+    assert [run.info.format for run in found.runs].count("trainer-state") == 1
     assert len(found.runs) == 3  # run0 and run2 are others
-    assert next(run for run in found.runs if run.meta["format"] == "trainer-state").meta[
-        "train_runtime"
-    ] == pytest.approx(796.85, abs=0.01)
+    state = next(run for run in found.runs if run.info.format == "trainer-state")
+    assert state.info.train_runtime == pytest.approx(796.85, abs=0.01)
 
 
 def test_an_ultralytics_table_and_its_events_agree(real_logs):
@@ -157,7 +157,7 @@ def test_ms_swifts_lines_and_its_trainer_state_agree(real_logs):
     assert lines.columns["eval_seconds"].values[:4].tolist() == state.columns["eval_seconds"].values.tolist()
     (run,) = read([real_logs / "ms-swift-jsonl" / name, real_logs / "hf-trainer-state" / name]).runs
     assert len(run) == 5
-    assert run.meta["modes"] == {"eval_loss": "min"}
+    assert run.info.modes == {"eval_loss": "min"}
 
 
 def test_llama_factorys_lines_and_its_trainer_state_agree(real_logs):
@@ -167,7 +167,7 @@ def test_llama_factorys_lines_and_its_trainer_state_agree(real_logs):
     assert len(points(state, "loss")) == 435
     assert points(lines, "loss") == points(state, "loss")
     (run,) = read([real_logs / "llamafactory-jsonl" / name, real_logs / "hf-trainer-state" / name]).runs
-    assert run.meta["format"] == "trainer-state"
+    assert run.info.format == "trainer-state"
 
 
 def test_catboosts_events_and_tables_agree(real_logs):
@@ -239,7 +239,7 @@ def test_a_log_that_two_processes_wrote_and_that_was_resumed(real_logs):
             rows.setdefault(step, row["loss"])
             last = step
     assert points(run, "loss") == rows
-    assert any("resumed at step 5010" in note for note in run.meta["notes"])
+    assert any("resumed at step 5010" in note for note in sentences(run.info.findings))
 
 
 @pytest.mark.parametrize("share", [0.31, 0.5, 0.77, 0.999])

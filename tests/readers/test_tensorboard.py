@@ -19,6 +19,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from replay.errors import InputError
 from replay.readers import read
 from replay.readers.formats.tensorboard import FORMAT, read_events
+from replay.report.sentences import sentence
 from tests.readers.columns import curve
 
 SCALARS = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="scalars"))
@@ -324,7 +325,7 @@ def test_train_and_validation_folders_are_one_run(tmp_path):
     assert run.metrics == ("validation/epoch_loss",)
     assert set(run.train) == {"train/epoch_loss"}
     assert run.steps.tolist() == [1, 2, 3, 4]  # Keras counts finished epochs from 0
-    assert run.meta["step_unit"] == "epoch"
+    assert run.info.step_unit == "epoch"
     assert run.trained_steps == 4
     assert run.columns["train_loss"].values == pytest.approx([2.0, 1.8, 1.6, 1.4])
 
@@ -362,7 +363,7 @@ def test_what_keras_logs_by_batch_is_no_epoch(tmp_path):
     assert run.metrics == ("validation/epoch_loss",)
     assert len(run) == 4
     assert run.trained_steps == 4
-    assert "count batches" in run.meta["notes"][0]
+    assert "count batches" in sentence(run.info.findings[0])
 
 
 def test_an_estimator_evaluates_into_a_folder_below(tmp_path):
@@ -393,7 +394,7 @@ def test_add_scalars_and_add_hparams_of_pytorch(tmp_path):
     assert run.metrics == ("my/loss/val",)
     assert set(run.train) == {"my/loss/train", "lr"}
     assert list(curve(run, "my/loss/val").values()) == LOSS
-    assert run.meta["hyperparameters"] == {"lr": 0.1, "layers": 3, "name": "x"}
+    assert run.info.hyperparameters == {"lr": 0.1, "layers": 3, "name": "x"}
 
 
 def test_a_run_that_is_named_like_a_series_of_its_neighbour_stays_apart(tmp_path):
@@ -459,16 +460,16 @@ def test_what_transformers_says_about_its_run(tmp_path):
     assert run.columns["wall_seconds"].values.tolist() == [110, 120, 130, 140]
     assert run.columns["wall_time"].values.tolist() == [1.7e9 + 110, 1.7e9 + 120, 1.7e9 + 130, 1.7e9 + 140]
     assert set(run.train) == {"train/loss", "train/learning_rate"}
-    meta = run.meta
-    assert (meta["train_runtime"], meta["total_flos"], meta["planned_steps"], meta["model"]) == (
+    info = run.info
+    assert (info.train_runtime, info.total_flos, info.planned_steps, info.model) == (
         77.0,
         2.0**40,
         60,
         "tiny",
     )
-    assert meta["monitor"] == "eval/loss"
-    assert meta["modes"] == {"eval/loss": "min"}
-    assert meta["hyperparameters"]["learning_rate"] == 1e-3
+    assert info.monitor == "eval/loss"
+    assert info.modes == {"eval/loss": "min"}
+    assert info.hyperparameters["learning_rate"] == 1e-3
 
 
 def test_planned_steps_from_planned_epochs(tmp_path):
@@ -477,8 +478,8 @@ def test_planned_steps_from_planned_epochs(tmp_path):
         tmp_path / "done" / name(), {"max_steps": -1, "num_train_epochs": 2.0}, steps=(11, 21, 31, 40)
     )
     runs = load(tmp_path)
-    assert runs["run"].meta["planned_steps"] == 100
-    assert runs["done"].meta["planned_steps"] == 40
+    assert runs["run"].info.planned_steps == 100
+    assert runs["done"].info.planned_steps == 40
 
 
 def test_a_restart_counts_its_seconds_from_its_own_begin(tmp_path):
@@ -555,7 +556,7 @@ def test_without_evals_it_says_what_would_have_logged_them(tmp_path, tags, said)
     write(tmp_path / name(), [scalar(tag, step, 1.0 / (step + 1)) for step in range(4) for tag in tags])
     (run,) = load(tmp_path).values()
     assert len(run) == 0
-    assert said in run.meta["hint"]
+    assert said in sentence(run.info.eval_hint)
 
 
 def test_the_file_name_does_not_matter(tmp_path):

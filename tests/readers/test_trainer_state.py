@@ -7,6 +7,7 @@ import pytest
 
 from replay.errors import InputError
 from replay.readers.formats.trainer_state import FORMAT
+from replay.report.sentences import sentence, sentences
 
 EVALS = [1.0, 0.8, 0.7, 0.75, 0.72, 0.74]
 
@@ -89,12 +90,12 @@ def test_what_transformers_writes(tmp_path):
     assert values(run, "eval_loss")[:5] == EVALS[:5]
     assert math.isnan(run.columns["eval_loss"].values[5])
     assert run.columns["eval_loss"].present.all()
-    assert run.meta["planned_steps"] == 100
-    assert run.meta["planned_epochs"] == 5
-    assert run.meta["trained_steps"] == 60
-    assert run.meta["total_flos"] == 1e12
-    assert run.meta["trained_tokens"] == 6000
-    assert run.meta["hyperparameters"]["train_batch_size"] == 8
+    assert run.info.planned_steps == 100
+    assert run.info.planned_epochs == 5
+    assert run.info.trained_steps == 60
+    assert run.info.total_flos == 1e12
+    assert run.info.trained_tokens == 6000
+    assert run.info.hyperparameters["train_batch_size"] == 8
 
 
 def test_columns_and_companions(tmp_path):
@@ -151,10 +152,10 @@ def test_the_best_checkpoint_evaluated_once_more_does_not_replace_the_last_eval(
     run, _ = load(tmp_path, state(rows))
     assert values(run, "eval_loss") == EVALS
     assert values(run, "eval_seconds")[-1] == 3.0
-    assert run.meta["train_runtime"] == 99.5
-    assert run.meta["total_flos"] == 5e11
+    assert run.info.train_runtime == 99.5
+    assert run.info.total_flos == 5e11
     assert "train_loss" not in run.train
-    assert any("logged again" in note for note in run.meta["notes"])
+    assert any("logged again" in note for note in sentences(run.info.findings))
 
 
 def test_an_eval_before_the_training_is_kept(tmp_path):
@@ -184,8 +185,8 @@ def test_old_files_without_steps_in_rows_are_placed_by_their_epoch(tmp_path):
 
 def test_a_data_set_without_length_has_no_planned_epochs(tmp_path):
     run, _ = load(tmp_path, state(num_train_epochs=9223372036854775807))
-    assert "planned_epochs" not in run.meta
-    assert "num_train_epochs" not in run.meta.get("hyperparameters", {})
+    assert run.info.planned_epochs is None
+    assert "num_train_epochs" not in run.info.hyperparameters
 
 
 @pytest.mark.parametrize(
@@ -194,28 +195,28 @@ def test_a_data_set_without_length_has_no_planned_epochs(tmp_path):
 )
 def test_monitor_and_mode_follow_from_the_best_metric(tmp_path, name, series, best, mode):
     run, _ = load(tmp_path, state(history(series, name=name), best_metric=best))
-    assert run.meta["monitor"] == name
-    assert run.meta["modes"] == {name: mode}
+    assert run.info.monitor == name
+    assert run.info.modes == {name: mode}
 
 
 def test_of_two_metrics_the_one_that_had_the_best_value_at_that_step(tmp_path):
     rows = [{**row, "eval_wer": 12.5 - 0.1 * row["step"]} if "eval_loss" in row else row for row in history()]
     run, _ = load(tmp_path, state(rows, best_metric=6.5, best_global_step=60))
-    assert run.meta["monitor"] == "eval_wer"
-    assert run.meta["modes"] == {"eval_wer": "min"}
+    assert run.info.monitor == "eval_wer"
+    assert run.info.modes == {"eval_wer": "min"}
 
 
 @pytest.mark.parametrize("best", [0.3, None, "NaN", float("nan")])
 def test_a_best_metric_that_no_eval_has_states_nothing(tmp_path, best):
     run, _ = load(tmp_path, state(best_metric=best))
-    assert "monitor" not in run.meta
-    assert "modes" not in run.meta
+    assert run.info.monitor is None
+    assert not run.info.modes
 
 
 def test_a_flat_metric_states_no_mode(tmp_path):
     run, _ = load(tmp_path, state(history([0.5] * 6), best_metric=0.5))
-    assert run.meta["monitor"] == "eval_loss"
-    assert "modes" not in run.meta
+    assert run.info.monitor == "eval_loss"
+    assert not run.info.modes
 
 
 def early(counter, patience=3, stopping=False):
@@ -230,7 +231,7 @@ def early(counter, patience=3, stopping=False):
 
 def test_what_stopped_it(tmp_path):
     def stopped(**fields):
-        return load(tmp_path, state(**fields))[0].meta.get("stopped_by")
+        return load(tmp_path, state(**fields))[0].info.stopped_by
 
     assert stopped(stateful_callbacks=early(3)) == "EarlyStoppingCallback (patience 3)"
     assert stopped(stateful_callbacks=early(1)) is None
@@ -277,7 +278,7 @@ def test_without_evals_it_says_what_would_have_logged_them(tmp_path, rows):
     run, problems = load(tmp_path, state(rows))
     assert not problems
     assert len(run) == 0
-    assert run.meta["hint"].startswith("set eval_strategy='steps', eval_steps=")
+    assert sentence(run.info.eval_hint).startswith("set eval_strategy='steps', eval_steps=")
 
 
 def test_rows_that_are_odd_are_passed_over(tmp_path):
@@ -300,7 +301,7 @@ def test_a_file_that_is_cut_off_keeps_its_good_entries(tmp_path, indent):
     assert values(run, "eval_loss") == EVALS[:3]
     assert "cut off at character" in problem
     assert "7 entries before are kept" in problem
-    assert run.meta["monitor"] == "eval_loss"
+    assert run.info.monitor == "eval_loss"
 
 
 def test_python_text_in_the_middle_is_named(tmp_path):

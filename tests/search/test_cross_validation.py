@@ -36,7 +36,7 @@ def made(seed, count, groups=None, folder=None):
     runs = population(seed, count, groups).runs()
     if folder is not None:
         return [Run(f"{folder(place)}/{run.id}", run.evals, {}) for place, run in enumerate(runs)]
-    return [Run(run.id, run.evals, run.meta if groups is not None else {}) for run in runs]
+    return [Run(run.id, run.evals, run.info if groups is not None else {}) for run in runs]
 
 
 def chosen_on(runs, policies=GRID, limit=FIVE, **how):
@@ -226,11 +226,11 @@ def test_what_a_held_out_run_is_like_never_moves_the_choice_of_its_fold(
     changed = list(runs)
     members = [place]
     if grouped:
-        members = [other for other in range(9) if runs[other].meta["group"] == runs[place].meta["group"]]
+        members = [other for other in range(9) if runs[other].info.group == runs[place].info.group]
     for number in members:
         own = values if number == place else [*values[1:], 0.5]
         changed[number] = Run(
-            runs[number].id, {"step": range(1, len(own) + 1), "eval_loss": own}, runs[number].meta
+            runs[number].id, {"step": range(1, len(own) + 1), "eval_loss": own}, runs[number].info
         )
     how = {"confidence": confidence, "group": "group" if grouped else None, "limit": limit}
     before, after = chosen_on(runs, **how).held_out[0], chosen_on(changed, **how).held_out[0]

@@ -312,7 +312,7 @@ def test_sample_logs():
     """By count against the grids: cosine runs, and the one that was killed in its middle."""
     made = replay.load("sample_logs")
     said = noted(*made, policies=["patience=3", "transformers:patience=3,threshold=0.001"])
-    cosine = sum(1 for one in made if one.meta["hyperparameters"]["lr_scheduler_type"] == "cosine")
+    cosine = sum(1 for one in made if one.info.hyperparameters["lr_scheduler_type"] == "cosine")
     assert cosine == sum("-cosine-" in one.id for one in made) == 9
     assert [one.id for one in made if resumed(one)] == ["minilm-films-r4-lr1e-3-constant-s0"]
     assert [lowers_on_plateau(one, one.curve("eval_loss", "min")) for one in made] == [None] * len(made)

@@ -15,6 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from replay.data.info import RunInfo
 from replay.errors import InputError
 from replay.readers.assemble import assemble
 from replay.readers.clocks import is_zero_based, measures_of
@@ -428,7 +429,7 @@ def _runs(
         or not is_bookkeeping(name)
     }
     zero_based = table.by_epoch and is_zero_based(used, held_out, table.first_row)
-    runs = assemble(
+    return assemble(
         run_id,
         used,
         held_out=held_out,
@@ -436,14 +437,16 @@ def _runs(
         counters=counters,
         companions=companions,
         zero_based=zero_based,
-        meta={"format": FORMAT.name, "source": [str(path) for path in files], "notes": list(notes)},
+        info=RunInfo.of(
+            {
+                "format": FORMAT.name,
+                "sources": files,
+                "step_unit": "epoch" if table.by_epoch else "step",
+                "notes": notes,
+            }
+        ),
+        hint=lambda steps: _hint(names, table.by_epoch, step_key, steps),
     )
-    for run in runs:
-        if table.by_epoch:
-            run.meta["step_unit"] = "epoch"
-        if not len(run):
-            run.meta["hint"] = _hint(names, table.by_epoch, step_key, run.trained_steps)
-    return runs
 
 
 def _hint(names: Sequence[str], by_epoch: bool, step_key: tuple[str, bool] | None, steps: float) -> str:

@@ -48,6 +48,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from replay.data.info import RunInfo
 from replay.data.run import COUNTERS
 from replay.errors import InputError
 from replay.readers.assemble import assemble
@@ -196,13 +197,15 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
             "saved": "saved",
         },
         resumes=resumes,
-        meta={
-            **_meta(header, end or {}),
-            **({"reference": reference} if reference else {}),
-            **({"wasted": wasted, "notes": [_told(wasted)]} if wasted.get("steps") else {}),
-            "format": FORMAT.name,
-            "source": [str(path)],
-        },
+        info=RunInfo.of(
+            {
+                **_facts(header, end or {}),
+                "reference": reference,
+                **({"wasted": wasted, "notes": [_told(wasted)]} if wasted.get("steps") else {}),
+                "format": FORMAT.name,
+                "sources": files,
+            }
+        ),
     )
     return Loaded(runs, problems)
 
@@ -245,7 +248,7 @@ def _values(record: Mapping[str, Any], saved: Mapping[float, float]) -> dict[str
     return values
 
 
-def _meta(header: Mapping[str, Any], end: Mapping[str, Any]) -> dict[str, Any]:
+def _facts(header: Mapping[str, Any], end: Mapping[str, Any]) -> dict[str, Any]:
     """What header and end say of the run; an entry of the wrong kind is left out, since logs are
     untrusted.
     """

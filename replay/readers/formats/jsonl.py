@@ -16,6 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from replay.data.info import RunInfo
 from replay.errors import InputError
 from replay.readers.assemble import assemble
 from replay.readers.clocks import is_zero_based, measures_of
@@ -233,9 +234,15 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
         or name in companions
         or not (is_bookkeeping(name) or name in ("epoch", "percentage", "num_tokens", "eval_num_tokens"))
     }
-    meta: dict[str, Any] = {"format": FORMAT.name, "source": [str(path)], "notes": [], **read.summary}
-    if read.planned > 0:
-        meta["planned_steps"] = int(read.planned) if read.planned == int(read.planned) else read.planned
+    info = RunInfo.of(
+        {
+            "format": FORMAT.name,
+            "sources": files,
+            "step_unit": "epoch" if by_epoch else "step",
+            "planned_steps": _whole(read.planned) if read.planned > 0 else None,
+            **read.summary,
+        }
+    )
     first = {name for row in rows[:1] for name in row.values}
     runs = assemble(
         run_id,
@@ -245,16 +252,16 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
         counters=counters,
         companions=companions,
         zero_based=by_epoch and is_zero_based(used, held_out, first),
-        meta=meta,
+        info=info,
+        hint=lambda steps: _hint(read, steps),
     )
     if not runs:
         raise InputError("; ".join(read.problems) or f"{path}: no row holds a number beside its step")
-    for run in runs:
-        if by_epoch:
-            run.meta["step_unit"] = "epoch"
-        if not len(run):
-            run.meta["hint"] = _hint(read, run.trained_steps)
     return Loaded(runs, read.problems)
+
+
+def _whole(value: float) -> float:
+    return int(value) if value == int(value) else value
 
 
 @dataclass

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from replay.data.info import RunInfo
 from replay.data.run import Run
 from replay.errors import InputError
 from replay.readers.assemble import assemble
@@ -321,12 +322,12 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
     for file in read:
         for name, value in file.settings.items():
             settings[name] = {**settings.get(name, {}), **value}
-    meta: dict[str, Any] = {"format": FORMAT.name, "source": [str(path) for path in files], "notes": notes}
-    meta |= _settings(settings)
+    facts: dict[str, Any] = {"format": FORMAT.name, "sources": files, "notes": notes}
+    facts |= _settings(settings)
     for tag, name in _ONCE.items():
         if tag in series:
-            meta[name] = float(series.pop(tag).value[-1])
-    if "train_runtime" in meta:
+            facts[name] = float(series.pop(tag).value[-1])
+    if "train_runtime" in facts:
         series.pop("train/train_loss", None)  # the mean over the run, which transformers logs once at its end
     per_epoch = _drop_other_scale(series, notes)
     runtimes = [tag for tag in series if _RUNTIME.fullmatch(tag)]
@@ -347,10 +348,10 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
         points["wall time"] = Points(order[arrival], step[arrival], wall[arrival])
         points["active time"] = Points(order[arrival], step[arrival], _active(read, wall[arrival]))
         counters["active time"] = "wall_seconds"
-    if epoch is not None and meta.get("planned_epochs") and "planned_steps" not in meta:
-        meta["planned_steps"] = _planned(points[epoch], float(meta["planned_epochs"]))
-    if meta.get("planned_steps") is None:
-        meta.pop("planned_steps", None)
+    if epoch is not None and facts.get("planned_epochs") and "planned_steps" not in facts:
+        facts["planned_steps"] = _planned(points[epoch], float(facts["planned_epochs"]))
+    if per_epoch:
+        facts["step_unit"] = "epoch"
     runs = assemble(
         run_id,
         points,
@@ -360,20 +361,18 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
         companions={**companions_of(tag for tag in points if tag not in held_out), "wall time": "wall_time"},
         starts=starts,
         zero_based=per_epoch,
-        meta=meta,
+        info=RunInfo.of(facts),
+        hint=lambda steps: _hint(steps, series),
     )
-    stated = meta.get("monitor")
-    for number, run in enumerate(runs):
-        if per_epoch:
-            run.meta["step_unit"] = "epoch"
-        if number:
-            _from_begin(run, read)
-        if stated and run.find_metric(stated) not in run.metrics:
-            run.meta.pop("monitor", None)
-            run.meta.pop("modes", None)
-        if not len(run):
-            run.meta["hint"] = _hint(run.trained_steps, series)
-    return Loaded(runs, problems)
+    runs = [_from_begin(run, read) if number else run for number, run in enumerate(runs)]
+    return Loaded([_without_unknown_monitor(run) for run in runs], problems)
+
+
+def _without_unknown_monitor(run: Run) -> Run:
+    """The run without a stated monitor that it does not log."""
+    if run.info.monitor and run.find_metric(run.info.monitor) not in run.metrics:
+        return run.replace(info=run.info.replace(monitor=None, modes={}))
+    return run
 
 
 @dataclass
@@ -517,16 +516,17 @@ def _active(files: Iterable[_File], wall: npt.NDArray[np.float64]) -> npt.NDArra
     return np.asarray(sum(np.clip(wall - first, 0.0, last - first) for first, last in merged))
 
 
-def _from_begin(run: Run, files: Iterable[_File]) -> None:
-    """Let a later training of the same folder count its seconds from the begin of its own first file."""
+def _from_begin(run: Run, files: Iterable[_File]) -> Run:
+    """A later training of the same folder with its seconds counted from the begin of its own first file."""
     wall = run.columns.get("wall_time")
     if wall is None or "wall_seconds" not in run.columns or not wall.present.any():
-        return
+        return run
     files = list(files)
     first = float(wall.values[wall.present][0])
     begin = max((file.first for file in files if file.first <= first), default=first)
     values = _active(files, wall.values) - _active(files, np.array([begin]))
-    run.columns["wall_seconds"] = wall._replace(values=np.where(wall.present, values, np.nan))
+    seconds = wall._replace(values=np.where(wall.present, values, np.nan))
+    return run.replace(columns={**run.columns, "wall_seconds": seconds})
 
 
 def _planned(epoch: Points, planned_epochs: float) -> int | None:

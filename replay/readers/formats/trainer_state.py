@@ -15,7 +15,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from replay.data.run import Run
+from replay.data.info import RunInfo
+from replay.data.run import Column, Run
 from replay.errors import InputError
 from replay.readers.assemble import assemble
 from replay.readers.format import Format, Loaded
@@ -36,7 +37,7 @@ _HYPERPARAMETERS = (
     "trial_name",
     "trial_params",
 )
-_FACTS = {
+_FIELDS = {
     "max_steps": "planned_steps",
     "global_step": "trained_steps",
     "total_flos": "total_flos",
@@ -90,8 +91,8 @@ def runs_of(state: Mapping[str, Any], run_id: str, path: Path | None = None) -> 
     points, held_out, summary = _points(state["log_history"], state)
     if not held_out and not points.row:
         return []
-    meta = _meta(state, summary)
-    meta |= {"format": FORMAT.name, "source": [] if path is None else [str(path)], "notes": []}
+    facts = _facts(state, summary)
+    facts |= {"format": FORMAT.name, "sources": () if path is None else (path,)}
     runs = assemble(
         run_id,
         points.points(),
@@ -104,20 +105,26 @@ def runs_of(state: Mapping[str, Any], run_id: str, path: Path | None = None) -> 
             "grad_norm": "grad_norm",
             "saved": "saved",
         },
-        meta=meta,
+        info=RunInfo.of(facts),
+        hint=_hint,
     )
-    for run in runs:
-        if not len(run):
-            every = round_interval(run.trained_steps)
-            run.meta["hint"] = (
-                f"set eval_strategy='steps', eval_steps={every} in TrainingArguments and pass an eval_dataset"
-            )
-            continue
-        _state_monitor(run.columns, state, run.meta)
-        saved = None if path is None else _saved(path, state, run.steps.tolist())
-        if saved is not None:
-            run.columns["saved"] = run.columns["step"]._replace(values=saved)
-    return runs
+    return [_completed(run, state, path) if len(run) else run for run in runs]
+
+
+def _hint(steps: float) -> str:
+    return (
+        f"set eval_strategy='steps', eval_steps={round_interval(steps)} in TrainingArguments and pass an"
+        " eval_dataset"
+    )
+
+
+def _completed(run: Run, state: Mapping[str, Any], path: Path | None) -> Run:
+    """The run with its monitor and the checkpoints saved, where the state says which they are."""
+    columns = dict(run.columns)
+    saved = None if path is None else _saved(path, state, run.steps.tolist())
+    if saved is not None:
+        columns["saved"] = columns["step"]._replace(values=saved)
+    return run.replace(info=run.info.replace(**_monitor_of(run.columns, state)), columns=columns)
 
 
 def _parse(text: str, path: Path) -> tuple[dict[str, Any], list[str]]:
@@ -246,25 +253,25 @@ def _step(values: Mapping[str, float], state: Mapping[str, Any]) -> float | None
     return float(round(epoch / whole * steps))
 
 
-def _meta(state: Mapping[str, Any], summary: Mapping[str, float]) -> dict[str, Any]:
-    meta: dict[str, Any] = dict(summary)
-    for key, name in _FACTS.items():
+def _facts(state: Mapping[str, Any], summary: Mapping[str, float]) -> dict[str, Any]:
+    facts: dict[str, Any] = dict(summary)
+    for key, name in _FIELDS.items():
         value = number(state.get(key))
         if value and 0 < value < math.inf and not (name == "planned_epochs" and value > _SENTINEL):
-            meta[name] = value if name == "total_flos" or value != int(value) else int(value)
+            facts[name] = value if name == "total_flos" or value != int(value) else int(value)
     tokens = number(state.get("num_input_tokens_seen"))
     if tokens and tokens > 0:
-        meta["trained_tokens"] = tokens
+        facts["trained_tokens"] = tokens
     settings = {name: state[name] for name in _HYPERPARAMETERS if state.get(name) is not None}
     if (number(settings.get("num_train_epochs")) or 0) > _SENTINEL:
         del settings["num_train_epochs"]
     stopped_by, early = _early_stop(state)
     settings |= early
     if settings:
-        meta["hyperparameters"] = settings
+        facts["hyperparameters"] = settings
     if stopped_by:
-        meta["stopped_by"] = stopped_by
-    return meta
+        facts["stopped_by"] = stopped_by
+    return facts
 
 
 def _early_stop(state: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:
@@ -312,8 +319,8 @@ def _early_stop(state: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:
     return "a callback (should_training_stop)", settings
 
 
-def _state_monitor(columns: Mapping[str, Any], state: Mapping[str, Any], meta: dict[str, Any]) -> None:
-    """Set ``monitor`` and ``modes`` where ``best_metric`` can only be one metric's best.
+def _monitor_of(columns: Mapping[str, Column], state: Mapping[str, Any]) -> dict[str, Any]:
+    """``monitor`` and ``modes`` where ``best_metric`` can only be one metric's best.
 
     The metric is the one that has this value (at ``best_global_step``, where that is known); its mode follows
     if the value is the lowest or the highest that it had up to then, and not both.
@@ -321,7 +328,7 @@ def _state_monitor(columns: Mapping[str, Any], state: Mapping[str, Any], meta: d
     best = number(state.get("best_metric"))
     at = number(state.get("best_global_step"))
     if best is None or not math.isfinite(best):
-        return
+        return {}
     steps = columns["step"].values
     candidates: dict[str, set[Literal["min", "max"]]] = {}
     for name, (values, present) in columns.items():
@@ -344,11 +351,10 @@ def _state_monitor(columns: Mapping[str, Any], state: Mapping[str, Any], meta: d
         len(candidates) > 1
     ):  # before 4.47 the best was only updated at saves, so that it may be nobody's extreme
         candidates = {name: found for name, found in candidates.items() if len(found) == 1}
-    if len(candidates) == 1:
-        ((name, found),) = candidates.items()
-        meta["monitor"] = name
-        if len(found) == 1:
-            meta["modes"] = {name: found.pop()}
+    if len(candidates) != 1:
+        return {}
+    ((name, modes),) = candidates.items()
+    return {"monitor": name, "modes": {name: modes.pop()} if len(modes) == 1 else {}}
 
 
 def _saved(path: Path, state: Mapping[str, Any], steps: Sequence[float]) -> Any:

@@ -1,0 +1,161 @@
+"""RunInfo: what a log says of a run beside its curves."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
+
+from replay.data.finding import Finding, Kind, Severity
+from replay.data.types import Mode
+
+__all__ = ["RunInfo", "StepUnit"]
+
+StepUnit = Literal["step", "epoch"]
+
+_EMPTY: Mapping[str, Any] = MappingProxyType({})
+
+
+def _nothing() -> Mapping[str, Any]:
+    return _EMPTY
+
+
+_TEXTS = ("format", "monitor", "group", "model", "dataset", "stopped_by")
+_MAPPINGS = ("modes", "hyperparameters", "versions", "reference", "wasted", "extra")
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What a log says of a run beside its curves. A field is None or empty where the log does not say it.
+
+    Mappings cannot be changed. Entries that are not of a field's kind are left out, since logs are untrusted.
+    """
+
+    #: Name of the log format.
+    format: str | None = None
+    #: Paths of the files that the run was read from.
+    sources: tuple[str, ...] = ()
+    #: Mode of each metric, as the log states it.
+    modes: Mapping[str, Mode] = field(default_factory=_nothing)
+    #: The metric that chose the best checkpoint.
+    monitor: str | None = None
+    planned_steps: float | None = None
+    planned_epochs: float | None = None
+    #: The last step that was trained, which may lie beyond the last eval.
+    trained_steps: float | None = None
+    #: Totals at the end of the training; seconds do not count evals.
+    trained_tokens: float | None = None
+    trained_flops: float | None = None
+    trained_seconds: float | None = None
+    #: What the steps of the log count.
+    step_unit: StepUnit = "step"
+    #: Runs of one group share data or a model.
+    group: str | None = None
+    model: str | None = None
+    dataset: str | None = None
+    hyperparameters: Mapping[str, Any] = field(default_factory=_nothing)
+    #: What the run was trained on; empty where the log says that it was no accelerator.
+    hardware: Mapping[str, Any] | None = None
+    #: Versions of the packages that trained the run, by name.
+    versions: Mapping[str, Any] = field(default_factory=_nothing)
+    devices: float | None = None
+    #: What ended the training early.
+    stopped_by: str | None = None
+    #: Seconds of the whole run, evals included.
+    train_runtime: float | None = None
+    total_flos: float | None = None
+    #: Metrics of the base model, by name.
+    reference: Mapping[str, float] = field(default_factory=_nothing)
+    #: Compute that was spent on steps that were trained again after an interruption, by counter.
+    wasted: Mapping[str, float] = field(default_factory=_nothing)
+    #: Whether the training ended by itself, where the format records that.
+    complete: bool | None = None
+    #: First steps of the segments that follow a resume.
+    resumes: tuple[float, ...] = ()
+    #: What the reader dropped, resolved or doubts.
+    findings: tuple[Finding, ...] = ()
+    #: How to log evals with the tool that wrote the log, for a run that has none.
+    eval_hint: Finding | None = None
+    #: Reads what every step did to every module, where that was recorded.
+    step_signals: Any = None
+    #: All else that the log says, by name.
+    extra: Mapping[str, Any] = field(default_factory=_nothing)
+
+    def __post_init__(self) -> None:
+        changes: dict[str, Any] = {
+            "sources": tuple(str(path) for path in self.sources),
+            "resumes": tuple(float(step) for step in self.resumes),
+            "findings": tuple(_findings(self.findings)),
+        }
+        for name in _TEXTS:
+            value = getattr(self, name)
+            changes[name] = str(value) if isinstance(value, str | int | float) else None
+        if self.step_unit not in ("step", "epoch"):
+            changes["step_unit"] = "step"
+        for name in _MAPPINGS:
+            changes[name] = _read_only(getattr(self, name)) or _EMPTY
+        changes["hardware"] = _read_only(self.hardware)
+        if isinstance(self.eval_hint, str):
+            (changes["eval_hint"],) = _findings([self.eval_hint])
+        for name, value in changes.items():
+            object.__setattr__(self, name, value)
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any] | RunInfo | None) -> RunInfo:
+        """A RunInfo from a mapping of field names; unknown names go to ``extra``.
+
+        Texts under ``notes`` or ``findings`` become findings of `Kind.OTHER`.
+        """
+        if isinstance(facts, RunInfo):
+            return facts
+        known = {one.name for one in dataclasses.fields(cls)}
+        given = {str(name): value for name, value in (facts or {}).items() if value is not None}
+        given["findings"] = [*given.get("findings", ()), *given.pop("notes", ())]
+        extra = dict(given.pop("extra", ()))
+        extra |= {name: given.pop(name) for name in list(given) if name not in known}
+        return cls(**given, extra=extra)
+
+    def replace(self, **changes: Any) -> RunInfo:
+        """A copy with some fields replaced."""
+        return dataclasses.replace(self, **changes)
+
+    def stated(self) -> dict[str, Any]:
+        """All that the log says, by name, that of ``extra`` included."""
+        default = RunInfo()
+        return {
+            **self.extra,
+            **{
+                name: value
+                for name, value in self._fields().items()
+                if name != "extra" and value != getattr(default, name)
+            },
+        }
+
+    def _fields(self) -> dict[str, Any]:
+        return {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        fields = {
+            name: dict(value) if isinstance(value, MappingProxyType) else value
+            for name, value in self._fields().items()
+        }
+        return _rebuild, (fields,)
+
+
+def _rebuild(fields: dict[str, Any]) -> RunInfo:
+    return RunInfo(**fields)
+
+
+def _read_only(value: Any) -> Mapping[str, Any] | None:
+    if isinstance(value, MappingProxyType):
+        return value
+    return MappingProxyType(dict(value)) if isinstance(value, Mapping) else None
+
+
+def _findings(given: Iterable[Finding | str]) -> Iterable[Finding]:
+    for one in given:
+        yield (
+            one if isinstance(one, Finding) else Finding(Kind.OTHER, Severity.NOTE, facts={"text": str(one)})
+        )
