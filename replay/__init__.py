@@ -6,12 +6,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from replay.api import simulate, sweep
     from replay.data.run import Run
-    from replay.engine.simulation import simulate
     from replay.errors import ReplayError, ReplayWarning
     from replay.policies.spec import parse_policy
     from replay.readers import load
-    from replay.search.sweep import sweep
 
 __version__ = "0.1.0"
 __all__ = ["ReplayError", "ReplayWarning", "Run", "__version__", "load", "parse_policy", "simulate", "sweep"]
@@ -23,8 +22,8 @@ _HOME = {
     "Run": "replay.data.run",
     "load": "replay.readers",
     "parse_policy": "replay.policies.spec",
-    "simulate": "replay.engine.simulation",
-    "sweep": "replay.search.sweep",
+    "simulate": "replay.api",
+    "sweep": "replay.api",
 }
 
 

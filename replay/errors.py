@@ -21,9 +21,16 @@ __all__ = [
 
 
 class ReplayError(Exception):
-    """Base of all errors that a user can cause; the message is one sentence that says what to do."""
+    """Base of all errors that a user can cause; the message is one sentence that says what to do.
+
+    ``because`` is the finding that explains the error, where there is one; a report adds its sentence.
+    """
 
     exit_code = 2
+
+    def __init__(self, message: str, *, because: object = None) -> None:
+        super().__init__(message)
+        self.because = because
 
 
 class InputError(ReplayError):

@@ -42,8 +42,8 @@ def censoring(curve: Curve, *, best: int | None = None, noise: float | None = No
 
     In this order: the log was itself stopped early; it ends before its planned steps; its best value is its
     last; or it was still improving within noise (from 8 evals on: the last value is within one noise of the
-    best, and the median of the last quarter is better than that of the quarter before by more than one noise).
-    ``best`` and ``noise`` are those of the curve, where the caller knows them.
+    best, and the median of the last quarter is better than that of the quarter before by more than one
+    noise). ``best`` and ``noise`` are those of the curve, where the caller knows them.
     """
     run = curve.run
     if run is not None:

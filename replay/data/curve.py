@@ -100,8 +100,13 @@ class CurveBatch:
         curves: Sequence[Curve],
         columns: Mapping[str, Sequence[Floats]] | None = None,
         metrics: Mapping[str | None, Sequence[MetricColumn]] | None = None,
+        *,
+        mode: Mode | None = None,
     ) -> CurveBatch:
-        """Pad curves of one mode; ``columns`` and ``metrics`` have one entry per curve under each name."""
+        """Pad curves of one mode; ``columns`` and ``metrics`` have one entry per curve under each name.
+
+        ``mode`` is that of the batch, needed only where there may be no curves.
+        """
         modes = {curve.mode for curve in curves}
         if len(modes) > 1:
             raise InputError("curves of both modes cannot share a batch: watch metrics of one mode at a time")
@@ -134,11 +139,14 @@ class CurveBatch:
 
     @cached_property
     def best(self) -> Ints:
-        """0-based index of the best value of each run (ties: the first; NaN is never best), −1 without one."""
+        """0-based index of the best value of each run (ties: the first; NaN is never best), −1 without
+        one.
+        """
         known = ~np.isnan(self.values)
+        if not self.shape[1]:
+            return np.full(self.shape[0], -1)
         keys = np.where(known, self.oriented, np.inf)
-        some = known.any(axis=1)
-        return np.where(some, keys.argmin(axis=1), -1) if self.shape[1] else np.full(len(some), -1)
+        return np.where(known.any(axis=1), keys.argmin(axis=1), -1)
 
     @cached_property
     def oriented(self) -> Floats:

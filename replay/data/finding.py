@@ -15,7 +15,9 @@ __all__ = ["Finding", "Kind", "Severity"]
 
 
 class Severity(StrEnum):
-    """How much a finding matters, from most to least; the first two decide the exit code of ``replay check``."""
+    """How much a finding matters, from most to least; the first two decide the exit code of ``replay
+    check``.
+    """
 
     REGRESSION = "regression"
     UNDECIDED = "undecided"
@@ -80,7 +82,8 @@ class Finding:
     """One thing found: its kind, severity, the runs concerned, and the facts as values.
 
     ``runs`` are ids. ``policy`` is a policy's specification or, in a check, its name in the file; ``log`` a
-    path. ``facts`` holds numbers, names and other findings by name, never sentences (except for `Kind.OTHER`).
+    path. ``facts`` holds numbers, names and other findings by name, never sentences (except for
+    `Kind.OTHER`).
     """
 
     kind: Kind

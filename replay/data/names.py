@@ -48,9 +48,9 @@ def canonical(name: str) -> str:
 def infer_mode(name: str) -> InferredMode | None:
     """The mode that a metric's name implies, or None where the name says nothing.
 
-    Only whole words of the name count (``val_loss``, ``eval/rougeL``, ``metrics/mAP50(B)``), or two neighbours
-    joined (``cross_entropy``, ``win_rate``); a name with words of both modes (``f1_loss``) is decided by its
-    last one, which is the noun.
+    Only whole words of the name count (``val_loss``, ``eval/rougeL``, ``metrics/mAP50(B)``), or two
+    neighbours joined (``cross_entropy``, ``win_rate``); a name with words of both modes (``f1_loss``) is
+    decided by its last one, which is the noun.
     """
     words = canonical(re.sub(r"([a-z])([A-Z][a-z])", r"\1_\2", name)).split("_")
     joined = {first + second: second for first, second in pairwise(words)}

@@ -39,8 +39,8 @@ class ModeSource(StrEnum):
 class Metric:
     """A metric that is monitored or judged by, its mode, and where both come from.
 
-    ``names`` maps the id of each run that logs the metric to the run's own spelling. ``runs`` is the number of
-    runs asked. ``mode_word`` is the word of the name that implies the mode (`ModeSource.NAME`).
+    ``names`` maps the id of each run that logs the metric to the run's own spelling. ``runs`` is the number
+    of runs asked. ``mode_word`` is the word of the name that implies the mode (`ModeSource.NAME`).
     """
 
     name: str

@@ -40,7 +40,9 @@ _ORACLE_REASONS = ("the best eval of the log (needs hindsight)", "no best eval")
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """Where the outcomes of one policy come from: the payoffs of its view, and the row there of each outcome."""
+    """Where the outcomes of one policy come from: the payoffs of its view, and the row there of each
+    outcome.
+    """
 
     payoffs: Payoffs
     rows: Ints
@@ -50,9 +52,9 @@ class Source:
 class Outcomes:
     """Outcomes of policies on the runs of a study, as columns; the outcomes of a policy lie together.
 
-    ``policies`` are specifications, ``bounds`` the index of each policy's first outcome and, at the end, their
-    number. ``run`` and ``policy`` are indices into ``study.panel.runs`` and ``policies``; ``position`` the
-    0-based eval of the stop (−1: never stopped) and ``entry`` the index of the stop in the payoffs of its
+    ``policies`` are specifications, ``bounds`` the index of each policy's first outcome and, at the end,
+    their number. ``run`` and ``policy`` are indices into ``study.panel.runs`` and ``policies``; ``position``
+    the 0-based eval of the stop (−1: never stopped) and ``entry`` the index of the stop in the payoffs of its
     policy's source. The figures are NaN where they are not known.
     """
 
@@ -191,8 +193,8 @@ class Outcomes:
         texts = np.full(len(self), _NEVER_STOPPED, dtype=object)
         for policy, name in enumerate(self.policies):
             if name == ORACLE:
-                rows = self.rows_of(policy)
-                texts[rows] = np.where(self.stopped[rows], *_ORACLE_REASONS)
+                here = self.rows_of(policy)
+                texts[here] = np.where(self.stopped[here], *_ORACLE_REASONS)
         if self.stops is None:
             return texts
         for sharing in self.stops.sharing():

@@ -26,7 +26,8 @@ __all__ = ["Gathered", "Monitoring", "Objective", "Panel"]
 
 
 class Monitoring(NamedTuple):
-    """One way of monitoring: a primary metric, and the other metrics that a combined policy monitors beside it.
+    """One way of monitoring: a primary metric, and the other metrics that a combined policy monitors beside
+    it.
 
     ``others`` are by the name that the policy uses (None: the metric that it is given).
     """
@@ -39,10 +40,10 @@ class Monitoring(NamedTuple):
 class Objective:
     """What the evals of a panel's runs are worth, by the objective.
 
-    ``values`` and ``present`` (runs × evals) are the objective at each eval of the monitor, and whether it was
-    logged there. The others have one entry per run, NaN where not known: the ``best`` value of the full log
-    and its ``best_step``, the ``first`` finite value and the eval ``noise``. ``names`` are the runs' spellings
-    of the objective (None: the run does not log it).
+    ``values`` and ``present`` (runs × evals) are the objective at each eval of the monitor, and whether it
+    was logged there. The others have one entry per run, NaN where not known: the ``best`` value of the full
+    log and its ``best_step``, the ``first`` finite value and the eval ``noise``. ``names`` are the runs'
+    spellings of the objective (None: the run does not log it).
     """
 
     values: Floats
@@ -57,8 +58,8 @@ class Objective:
 class Gathered(NamedTuple):
     """The batch of the runs that have some companions.
 
-    ``rows`` are the indices of these runs in the panel; ``lacking`` maps the companions that some run lacks to
-    the ids of these runs.
+    ``rows`` are the indices of these runs in the panel; ``lacking`` maps the companions that some run lacks
+    to the ids of these runs.
     """
 
     batch: CurveBatch
@@ -168,35 +169,23 @@ class Panel:
             return Gathered(self.whole, np.arange(len(self.runs)), {})
         lacking: dict[Companion, list[str]] = {}
         columns: dict[str, list[Floats]] = {companion.name: [] for companion in companions}
-        metrics: dict[str | None, tuple[list[Floats], list[Floats]]] = {
-            asked: ([], []) for asked, _ in self.monitoring.others
-        }
+        metrics: dict[str | None, list[MetricColumn]] = {asked: [] for asked, _ in self.monitoring.others}
         rows: list[int] = []
         for row, (run, curve) in enumerate(zip(self.runs, self.curves, strict=True)):
             aligned = [companion.align(run, curve, self.question.price) for companion in companions]
             for companion, values in zip(companions, aligned, strict=True):
                 if values is None:
                     lacking.setdefault(companion, []).append(run.id)
-            if any(values is None for values in aligned):
+            known = [values for values in aligned if values is not None]
+            if len(known) < len(aligned):
                 continue
             rows.append(row)
-            for companion, values in zip(companions, aligned, strict=True):
-                assert values is not None
+            for companion, values in zip(companions, known, strict=True):
                 columns[companion.name].append(values)
             for asked, other in self.monitoring.others:
-                column = values_at(run, other.names.get(run.id), curve.steps)
-                metrics[asked][0].append(column.values)
-                metrics[asked][1].append(column.logged.astype(np.float64))
-        curves = [self.curves[row] for row in rows]
-        lengths = np.array([len(curve) for curve in curves], dtype=np.int64)
-        batch = CurveBatch.of(curves, columns, mode=self.monitoring.primary.mode)
-        if metrics:
-            batch = batch.replace(
-                metrics={
-                    asked: MetricColumn(pad(values, lengths), pad(logged, lengths) == 1)
-                    for asked, (values, logged) in metrics.items()
-                }
-            )
+                metrics[asked].append(values_at(run, other.names.get(run.id), curve.steps))
+        mode = self.monitoring.primary.mode
+        batch = CurveBatch.of([self.curves[row] for row in rows], columns, metrics, mode=mode)
         ids = {companion: tuple(runs) for companion, runs in lacking.items()}
         return Gathered(batch, np.array(rows, dtype=np.int64), ids)
 
@@ -215,7 +204,8 @@ class Panel:
                     " unknown; use --keep best"
                 )
             written.append((saved.present & (saved.values == 1)).astype(np.float64))
-        return pad(written, self.whole.lengths) == 1
+        mask: Bools = pad(written, self.whole.lengths) == 1
+        return mask
 
 
 def _noise(batch: CurveBatch) -> Floats:

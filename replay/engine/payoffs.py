@@ -35,10 +35,11 @@ class RunPayoff(NamedTuple):
 class Payoffs:
     """What a stop at each eval gives, for some runs of a panel that have the same evals made.
 
-    The arrays are flat. A run's entries lie together: for REFUSED (nothing is known), for NEVER, then for each
-    of its evals; ``begin`` is the index of its first eval, so that ``begin + position`` is the index of a stop.
-    ``kept`` and ``last`` are the positions of the eval whose checkpoint is kept and of the last eval made (−1:
-    none). ``used`` and ``eval_used`` are in the unit of the question; ``full`` is what each full run uses.
+    The arrays are flat. A run's entries lie together: for REFUSED (nothing is known), for NEVER, then for
+    each of its evals; ``begin`` is the index of its first eval, so that ``begin + position`` is the index of
+    a stop. ``kept`` and ``last`` are the positions of the eval whose checkpoint is kept and of the last eval
+    made (−1: none). ``used`` and ``eval_used`` are in the unit of the question; ``full`` is what each full
+    run uses.
     """
 
     panel: Panel
@@ -57,11 +58,14 @@ class Payoffs:
 
     @classmethod
     def of(cls, panel: Panel, rows: Ints, made: Bools) -> Payoffs:
-        """The payoffs of the panel's runs at ``rows``, with the evals of the mask ``made`` (rows × evals) made."""
+        """The payoffs of the panel's runs at ``rows``, with the evals of the mask ``made`` (rows × evals)
+        made.
+        """
         batch = panel.whole
         evals = batch.shape[1]
         inside = batch.mask[rows]
-        made = made & inside
+        # the longest of some runs may be shorter than the longest of the panel
+        made = np.pad(made, [(0, 0), (0, evals - made.shape[1])]) & inside
         number = np.arange(evals)
         last = np.maximum.accumulate(np.where(made, number, -1), axis=1) if evals else made.astype(np.int64)
         keep = panel.question.keep
@@ -83,7 +87,9 @@ class Payoffs:
 
     @classmethod
     def of_oracle(cls, panel: Panel, positions: Ints) -> Payoffs:
-        """The payoffs of keeping one eval of each run (−1: none) wherever the run is stopped, all evals made."""
+        """The payoffs of keeping one eval of each run (−1: none) wherever the run is stopped, all evals
+        made.
+        """
         rows = np.arange(len(panel.runs))
         made = panel.whole.mask
         last = np.where(made, np.arange(made.shape[1]), -1)
@@ -208,7 +214,8 @@ def _losses(panel: Panel, rows: Ints, kept: Ints) -> tuple[Floats, Floats, Float
 
 
 def _loaded(oriented: Floats, made: Bools, written: Bools, last: Ints) -> Ints:
-    """The eval whose weights transformers has in the end, with load_best_model_at_end, after a stop at each eval.
+    """The eval whose weights transformers has in the end, with load_best_model_at_end, after a stop at each
+    eval.
 
     When a checkpoint is written, the Trainer notes that of the best eval so far if there is one of that very
     step; else what it had noted before stays. Without any note the last weights stay.

@@ -21,16 +21,16 @@ class Question:
     Parameters
     ----------
     monitor, mode:
-        The metric that policies watch, and ``min`` or ``max``. By default the metric that the logs state, else
-        the validation loss, and the mode that the logs state, else that of the metric's name.
+        The metric that policies watch, and ``min`` or ``max``. By default the metric that the logs state,
+        else the validation loss, and the mode that the logs state, else that of the metric's name.
     objective, objective_mode:
         The metric that the outcomes are judged by, and its mode (default: the monitor's).
     unit, price:
-        Unit of compute, one of `replay.data.compute.UNITS`, and the price of one hour of a device for the unit
-        ``cost``.
+        Unit of compute, one of `replay.data.compute.UNITS`, and the price of one hour of a device for the
+        unit ``cost``.
     keep:
-        The checkpoint kept after a stop: ``best`` (by the monitor, up to the stop), ``best-saved`` (among evals
-        that wrote a checkpoint), ``transformers`` (what its load_best_model_at_end loads) or ``last``.
+        The checkpoint kept after a stop: ``best`` (by the monitor, up to the stop), ``best-saved`` (among
+        evals that wrote a checkpoint), ``transformers`` (what its load_best_model_at_end loads) or ``last``.
 
     Raises InputError for a mode or a checkpoint kept that there is not.
     """

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from replay.data.finding import Finding, Kind
+from replay.data.run import Run
 from replay.data.types import Ints
 from replay.engine.outcomes import BASELINES, ORACLE, Outcomes, Source
 from replay.engine.payoffs import Payoffs
 from replay.engine.question import Question
 from replay.engine.stops import Stops
 from replay.engine.study import Study
-from replay.data.run import Run
 from replay.errors import InputError
 from replay.policies import Policy
 from replay.policies.spec import parse_policy
@@ -45,9 +45,9 @@ def simulate_policies(
 def simulate_study(study: Study, policies: Sequence[Policy], *, baselines: bool = False) -> Outcomes:
     """Simulate policies on the runs of a study.
 
-    A policy that is given twice counts once. ``baselines`` adds never and one-epoch before the policies (where
-    the runs have what they take), and the oracle behind them. Raises InputError where no run has what a policy
-    needs.
+    A policy that is given twice counts once. ``baselines`` adds never and one-epoch before the policies
+    (where the runs have what they take), and the oracle behind them. Raises InputError where no run has what
+    a policy needs.
     """
     fixed = [parse_policy(spec) for spec in BASELINES] if baselines else []
     distinct = {rule.spec(): rule for rule in (*fixed, *policies)}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +17,6 @@ from replay.engine.study import Study
 from replay.errors import InputError
 from replay.policies import Policy, Trace
 from replay.policies.base import (
-    NEVER,
     REFUSED,
     find_stops,
     first_reached_each,
@@ -112,9 +110,9 @@ class StopsFinder:
             for same_needs in group_equal([policy.companions for policy in heads]):
                 gathered = panel.gather(heads[same_needs[0]].companions)
                 members = [member for index in same_needs for member in kin[same_monitors[index]]]
-                error = self._report_lacking(members, gathered)
-                if error is not None:
-                    errors.append(error)
+                lacking = self._report_lacking(members, gathered)
+                if lacking is not None:
+                    errors.append(lacking)
                 if not len(gathered.rows):
                     continue
                 for same_evals in group_equal([heads[index].thinning for index in same_needs]):
@@ -150,7 +148,8 @@ class StopsFinder:
             spec = self._resolve(member).spec()
             for companion, without in gathered.lacking.items():
                 if not available and not self._optional(member):
-                    text = f"{spec} needs {companion.label}, which no run logs{companion.remedy}"
+                    text = f"{spec} needs {companion.label}, which no run logs"
+                    text += f"; {companion.remedy}" if companion.remedy else ""
                     text += f"; {companion.hint}" if companion.hint else ""
                     return member, InputError(text)
                 facts = {"label": companion.label, "remedy": companion.remedy, "available": available}
@@ -192,8 +191,8 @@ class Stops:
     """Where each policy stops each run of a study, with the reason on demand.
 
     ``positions`` (policies × runs) are 0-based evals, NEVER, REFUSED (the policy is not defined on what was
-    logged) or UNAVAILABLE (the run lacks what the policy needs). ``policies`` are those that could be tried on
-    some run, in the order given; ``findings`` what there is to report about them.
+    logged) or UNAVAILABLE (the run lacks what the policy needs). ``policies`` are those that could be tried
+    on some run, in the order given; ``findings`` what there is to report about them.
     """
 
     def __init__(
@@ -272,13 +271,14 @@ class Stops:
         return rule.reason(self.trace(policy), row, position) if position >= 0 else None
 
     def references(self, policy: int) -> Floats:
-        """What the next eval after the stop would be compared with, for each row of the view; NaN where nothing."""
+        """What the next eval after the stop would be compared with, per row of the view; NaN where
+        nothing.
+        """
         rule, view = self._views[policy]
         if self.trace(policy).reference is None:
             return np.full(len(view.rows), np.nan)
-        return reference_after_stop(
-            self._cache.continued(rule, view), self.positions[policy, view.runs], view.batch
-        )
+        stops = self.positions[policy, view.runs]
+        return reference_after_stop(self._cache.continued(rule, view), stops, view.batch.lengths)
 
 
 class _TraceCache:

@@ -93,7 +93,8 @@ class Study:
         return Payoffs.of(self.panel, np.arange(len(self.panel.runs)), self.panel.whole.mask)
 
     def panel_of(self, policy: Policy) -> tuple[Panel, Policy, tuple[Finding, ...]]:
-        """The runs as the policy monitors them, the policy with the modes of its metrics filled in, and findings.
+        """The runs as the policy monitors them, the policy with the modes of its metrics filled in, and
+        findings.
 
         Raises InputError where no run has a metric that the policy insists on.
         """

@@ -14,6 +14,7 @@ import numpy as np
 from replay.data.compute import compute
 from replay.data.curve import Curve, values_at
 from replay.data.run import Run
+from replay.data.step_signals import settled
 from replay.data.types import Floats
 from replay.errors import InputError
 
@@ -107,7 +108,7 @@ class Progress(Companion):
         return self.counter
 
     def align(self, run: Run, curve: Curve, price: float | None) -> Floats | None:
-        if self.counter == "epoch" and run.meta.get("step_unit") == "epoch":
+        if self.counter == "epoch" and run.info.step_unit == "epoch":
             return curve.steps
         values, present = run.at(self.counter, curve.steps)
         return values if len(curve) and present.all() else None
@@ -151,7 +152,8 @@ class PlannedEnd(Companion):
         return "give horizon=STEPS"
 
     def align(self, run: Run, curve: Curve, price: float | None) -> Floats | None:
-        planned = run.meta.get("planned_epochs" if run.meta.get("step_unit") == "epoch" else "planned_steps")
+        in_epochs = run.info.step_unit == "epoch"
+        planned = run.info.planned_epochs if in_epochs else run.info.planned_steps
         return np.full(len(curve), float(planned)) if planned else None
 
 
@@ -170,7 +172,7 @@ class BaseReference(Companion):
         return f"the base model's {self.metric}"
 
     def align(self, run: Run, curve: Curve, price: float | None) -> Floats | None:
-        value = (run.meta.get("reference") or {}).get(self.metric)
+        value = run.info.reference.get(self.metric)
         return None if value is None else np.full(len(curve), float(value))
 
 
@@ -196,4 +198,11 @@ class SettledModules(Companion):
         return "step_signals.bin beside its eval log, and planned steps"
 
     def align(self, run: Run, curve: Curve, price: float | None) -> Floats | None:
-        raise NotImplementedError("the engine reads step signals")
+        planned, signals = run.info.planned_steps, run.info.step_signals
+        if not planned or signals is None:
+            return None
+        first = int(float(planned) * self.alpha)
+        try:
+            return settled(signals.read(), self.column, curve.steps, first, self.share)
+        except (InputError, OSError, ValueError):
+            return None

@@ -1,5 +1,4 @@
-"""The stops of many patiences and gains at once: one pass over the evals, in numpy or, with the extra
-``fast``, compiled.
+"""The stops of many patiences and gains at once: one pass over the evals.
 
 Patience does not feed back into the reference. So where the count of evals since the last gain first reaches
 P is the stop of patience P, and one pass for each gain serves all patiences.
@@ -7,17 +6,14 @@ P is the stop of patience P, and one pass for each gain serves all patiences.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from replay.data.types import Floats, Ints
 
-__all__ = ["COMPILE_FROM", "patience_stops"]
+__all__ = ["patience_stops"]
 
-#: Values looked at (runs × evals × gains) from which the compiled pass is used: below, loading the compiler
-#: takes longer.
-COMPILE_FROM = 20_000_000
 #: Runs × gains that are looked at together: their state fits into a core's cache.
 _TOGETHER = 16_384
 #: Stops that are given at a time.
@@ -42,21 +38,11 @@ def patience_stops(
         np.asarray(deltas, dtype=np.float64),
         np.array([min(wait, evals + 1) for wait in waits], dtype=np.int64),
     )
-    compiled = _compiled() if oriented.size * len(gains) >= COMPILE_FROM else None
+    values = np.ascontiguousarray(oriented.T)
     held = max(1, _HELD // (runs * len(waits)))
-    if compiled is None:
-        values = np.ascontiguousarray(oriented.T)
-        together = min(held, max(1, _TOGETHER // runs))
-        for begin in range(0, len(gains), together):
-            yield from enumerate(_pass(values, lengths, gains[begin : begin + together], patiences), begin)
-        return
-    values = np.ascontiguousarray(oriented)
-    for begin in range(0, len(gains), held):
-        some = gains[begin : begin + held]
-        # the stops of a run lie together in memory: so they are found, and so they are looked up
-        stops = np.empty((runs, len(some), len(patiences)), dtype=np.int64)
-        compiled(values, lengths, some, patiences, stops)
-        yield begin, stops.reshape(runs, -1).T
+    together = min(held, max(1, _TOGETHER // runs))
+    for begin in range(0, len(gains), together):
+        yield from enumerate(_pass(values, lengths, gains[begin : begin + together], patiences), begin)
 
 
 def _pass(values: Floats, lengths: Ints, deltas: Floats, waits: Ints) -> Ints:
@@ -95,12 +81,3 @@ def _pass(values: Floats, lengths: Ints, deltas: Floats, waits: Ints) -> Ints:
             elif keep.any():
                 flat[base[new[keep]] + slot[keep] * runs] = eval
     return stops
-
-
-def _compiled() -> Callable[..., None] | None:
-    """The compiled pass, or None where numba is not installed."""
-    try:
-        from replay.policies.compiled import gated_pass
-    except (ImportError, RuntimeError):  # no numba, or no folder where it can keep what it compiles
-        return None
-    return gated_pass

@@ -12,17 +12,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from replay.data.finding import Finding
 from replay.data.types import Floats, Ints
-from replay.engine.simulation import Setup
+from replay.engine.stops import StopsFinder
+from replay.engine.study import Study
 from replay.errors import InputError, Undecidable
 from replay.policies import Policy
 from replay.policies.base import REFUSED
 from replay.policies.quantiles import t_quantile
-from replay.search.sweep import walk
-from replay.search.tolerance import Limit
+from replay.search.sweep import values_of
+from replay.search.tolerance import Tolerance
 from replay.stats.groups import groups_of
 
-__all__ = ["Choosing", "HeldOut", "choosing"]
+__all__ = ["CrossValidated", "HeldOut", "cross_validate"]
 
 #: With fewer groups than this none can be held out.
 FEWEST_GROUPS = 3
@@ -49,7 +51,7 @@ class HeldOut:
 
 
 @dataclass(eq=False)
-class Choosing:
+class CrossValidated:
     """Which policy was chosen on all runs, and without those of each fold.
 
     ``chosen`` is the policy of all runs, or None; ``held_out`` the choices without some: by the units that
@@ -60,7 +62,7 @@ class Choosing:
     """
 
     policies: list[Policy]
-    limit: Limit
+    tolerance: Tolerance
     confidence: float
     saved: Floats
     loss: Floats
@@ -69,37 +71,38 @@ class Choosing:
     least: Policy | None
     held_out: list[HeldOut]
     partial: int
+    findings: tuple[Finding, ...]
 
     def loss_of(self, policy: Policy) -> tuple[float, float]:
         """A policy's mean loss on all runs, and its bound."""
-        place = self.policies.index(policy)
-        return float(self.loss[place]), float(self.bound[place])
+        index = self.policies.index(policy)
+        return float(self.loss[index]), float(self.bound[index])
 
     def tried(self) -> list[Policy]:
         """Every policy that was chosen for anything, and the least losing one, each once."""
-        found = [self.chosen, self.least, *(policy for one in self.held_out for policy in one.chosen)]
-        return list({policy.spec(): policy for policy in found if policy is not None}.values())
+        every = [self.chosen, self.least, *(policy for one in self.held_out for policy in one.chosen)]
+        return list({policy.spec(): policy for policy in every if policy is not None}.values())
 
 
-def choosing(
-    setup: Setup,
+def cross_validate(
+    study: Study,
     policies: Sequence[Policy],
-    limit: Limit,
+    tolerance: Tolerance,
     *,
     confidence: float = 0.95,
     group: str | None = None,
     optional: bool = False,
     progress: Callable[[int], None] | None = None,
-) -> Choosing:
-    """Choose among policies on runs that are set up, and again without the runs of each fold.
+) -> CrossValidated:
+    """Choose among policies on the runs of a study, and again without the runs of each fold.
 
-    Chosen is the policy that saves most on average among those whose mean loss keeps ``limit`` with a margin
-    for chance: mean + t · standard error, over what is held out together, with t the quantile of Student's
-    distribution at ``confidence`` with one degree of freedom fewer than there are of these (at 0.5 there is
-    no margin). Equal savings: the lower such bound, then the first.
+    Chosen is the policy that saves most on average among those whose mean loss keeps the tolerance with a
+    margin for chance: mean + t · standard error, over what is held out together, with t the quantile of
+    Student's distribution at ``confidence`` with one degree of freedom fewer than there are of these (at 0.5
+    there is no margin). Equal savings: the lower such bound, then the first.
 
     The margin is no guarantee for the policy that is chosen by it: a few runs seldom show a rare loss. Of 144
-    policies on simulated curves (tests/choose), with a limit of 2 % and 0.95, the true mean loss of the
+    policies on simulated curves (tests/search), with a limit of 2 % and 0.95, the true mean loss of the
     chosen one was within the limit in 52 % of samples of 12 runs, 61 % of 24, 73 % of 60 and 87 % of 200;
     without the margin in 26 % of 12 and 25 % of 24. The held-out figures are true on average.
 
@@ -112,7 +115,7 @@ def choosing(
     """
     if not 0.5 <= confidence < 1:
         raise InputError(f"confidence is from 0.5 to below 1, not {confidence:g}")
-    runs = setup.base.runs
+    runs = study.panel.runs
     units = {group or "run": groups_of(runs, group or "run")}
     if group is not None and len(set(units[group])) < FEWEST_GROUPS:
         count = len(set(units[group]))
@@ -124,44 +127,48 @@ def choosing(
     if group is None and FEWEST_GROUPS <= len(set(stated)) < len(runs):
         units["group"] = stated
     schemes = {by: _Sums(len(policies), names) for by, names in units.items()}
-    everyone = [run.id for run in runs]
+    finder = StopsFinder(study, policies, optional=optional)
     done = 0
-    for members, outcomes in walk(setup, policies, optional=optional):
-        if outcomes.figures.runs == everyone:
-            judged = np.flatnonzero((outcomes.stops != REFUSED).all(axis=1))
-            saved, loss = outcomes.values("saved")[judged], outcomes.values(limit.looked_up)[judged]
+    for block in finder.blocks():
+        if len(block.view.runs) == len(runs):
+            judged = np.flatnonzero((block.positions != REFUSED).all(axis=1))
+            saved, loss = values_of(block, "saved")[judged], values_of(block, tolerance.kind)[judged]
             for sums in schemes.values():
-                sums.add([members[place] for place in judged.tolist()], saved, loss)
-        done += len(members)
+                sums.add([block.members[index] for index in judged.tolist()], saved, loss)
+        done += len(block.members)
         if progress is not None:
             progress(done)
+    findings = tuple(dict.fromkeys((*study.findings, *(finding for _, finding in finder.findings))))
     main = schemes[group or "run"]
     if not main.whole.any():
-        why = f": {setup.warnings[-1]}" if setup.warnings else ""
-        raise InputError(f"no policy can be tried on every run, so none can be chosen{why}")
+        raise InputError(
+            "no policy can be tried on every run, so none can be chosen",
+            because=findings[-1] if findings else None,
+        )
     saved, loss, bound = main.figures(None, confidence)
 
-    def policy(place: int | None) -> Policy | None:
-        return None if place is None else policies[place]
+    def policy(index: int | None) -> Policy | None:
+        return None if index is None else policies[index]
 
     def without(sums: _Sums, fold: int) -> Policy | None:
-        own_saved, _, own_bound = sums.figures(fold, confidence)
-        return policy(_best(own_saved, own_bound, limit.value))
+        fold_saved, _, fold_bound = sums.figures(fold, confidence)
+        return policy(_best(fold_saved, fold_bound, tolerance.value))
 
-    return Choosing(
+    return CrossValidated(
         policies=list(policies),
-        limit=limit,
+        tolerance=tolerance,
         confidence=confidence,
         saved=saved,
         loss=loss,
         bound=bound,
-        chosen=policy(_best(saved, bound, limit.value)),
+        chosen=policy(_best(saved, bound, tolerance.value)),
         least=policy(_least(saved, loss)),
         held_out=[
             HeldOut(by, sums.fold, [without(sums, fold) for fold in range(sums.folds)])
             for by, sums in schemes.items()
         ],
         partial=len(policies) - int(main.whole.sum()),
+        findings=findings,
     )
 
 

@@ -10,12 +10,12 @@ import numpy as np
 
 from replay.data.types import Bools, Floats, Ints
 from replay.policies.grid import Grid
-from replay.search.tolerance import Limit
+from replay.search.tolerance import Tolerance
 
-__all__ = ["WITHIN", "Region", "Span", "region"]
+__all__ = ["NEAR_BEST", "Region", "Span", "region"]
 
 #: A policy is good if it saves as much as the best one, up to this share of the compute.
-WITHIN = 0.05
+NEAR_BEST = 0.05
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,9 @@ class Region:
     spans: tuple[Span, ...]
 
 
-def region(grid: Grid, saved: Floats, loss: Floats, limit: Limit, within: float = WITHIN) -> Region | None:
+def region(
+    grid: Grid, saved: Floats, loss: Floats, tolerance: Tolerance, within: float = NEAR_BEST
+) -> Region | None:
     """The region of a grid's points where the loss keeps the limit and most is saved; None where no point
     that keeps it saves anything.
 
@@ -68,7 +70,7 @@ def region(grid: Grid, saved: Floats, loss: Floats, limit: Limit, within: float 
     go farther, in the same sense but without edges, before the loss passes the limit, since to save less is
     no harm; then the one that saves more, then loses less, then the first.
     """
-    acceptable = loss <= limit.value  # NaN is not
+    acceptable = loss <= tolerance.value  # NaN is not
     able = acceptable & (saved > 0)
     if not able.any():
         return None

@@ -1,8 +1,8 @@
 """Sweep: thousands of policies on many runs, where each stops, and what that gives on average.
 
-Only sums over runs are kept. Policies that differ in their threshold share a signal, those that look at the same
-evals share the smoothed curves, and what a stop at an eval of a run gives is looked up. So a grid costs as much
-as its distinct signals.
+Only sums over runs are kept. Policies that differ in their threshold share a signal, those that look at the
+same evals share the smoothed curves, and what a stop at an eval of a run gives is looked up. So a grid costs
+as much as its distinct signals.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""What loss a user tolerates: ``--max-lost 5%``, ``--max-regret 0.5%`` or ``--max-regret 0.01``."""
+"""Tolerance: how much loss a user accepts, ``--max-lost 5%``, ``--max-regret 0.5%`` or ``--max-regret
+0.01``.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from typing import Literal
 
 from replay.errors import InputError
 
-__all__ = ["Limit", "parse_limit"]
+__all__ = ["Tolerance", "parse_tolerance"]
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 
@@ -19,7 +21,7 @@ _TAKES = {
 
 
 @dataclass(frozen=True)
-class Limit:
+class Tolerance:
     """The most that may be given away on average.
 
     ``kind`` is the column of the outcomes that is limited, ``value`` a fraction (of ``regret``: in the
@@ -36,28 +38,26 @@ class Limit:
         return f"{self.kind}_mean"
 
     @property
-    def looked_up(self) -> str:
-        """The name of each run's figure, in a sweep's outcomes."""
-        return "relative" if self.kind == "relative_regret" else self.kind
-
-    @property
     def noun(self) -> str:
         """What is limited, in words."""
         return self.kind.replace("_", " ")
 
     def describe(self) -> str:
-        """The limit in words: ``lost <= 5%``."""
+        """The tolerance as a condition: ``lost <= 5%``."""
         return f"{self.noun} <= {self.text}"
 
 
-def parse_limit(max_regret: str | None = None, max_lost: str | None = None, *, default: str = "5%") -> Limit:
-    """The limit that the two options give, ``default`` being that of ``--max-lost`` where neither is given.
+def parse_tolerance(
+    max_regret: str | None = None, max_lost: str | None = None, *, default: str = "5%"
+) -> Tolerance:
+    """The tolerance that the two options give, ``default`` being that of ``--max-lost`` where neither is
+    given.
 
     Raises InputError for what is no number, has no unit that fits, is out of range, and where both are given.
 
     Examples
     --------
-    >>> parse_limit(max_lost="5%").describe(), parse_limit("0.5%").value, parse_limit("0.01").kind
+    >>> parse_tolerance(max_lost="5%").describe(), parse_tolerance("0.5%").value, parse_tolerance("0.01").kind
     ('lost <= 5%', 0.005, 'regret')
     """
     if max_regret is not None and max_lost is not None:
@@ -67,7 +67,7 @@ def parse_limit(max_regret: str | None = None, max_lost: str | None = None, *, d
         )
     if max_regret is not None:
         value, share = _read("--max-regret", max_regret)
-        return Limit("relative_regret" if share else "regret", value, _tidy(max_regret))
+        return Tolerance("relative_regret" if share else "regret", value, _tidy(max_regret))
     text = default if max_lost is None else max_lost
     value, share = _read("--max-lost", text)
     if not share:
@@ -78,7 +78,7 @@ def parse_limit(max_regret: str | None = None, max_lost: str | None = None, *, d
             f"--max-lost {text}: no run can lose more than 100% of its improvement; it is"
             f" {_TAKES['--max-lost']}"
         )
-    return Limit("lost", value, _tidy(text))
+    return Tolerance("lost", value, _tidy(text))
 
 
 def _tidy(text: str) -> str:

@@ -19,7 +19,9 @@ _MOST_POSITIONS = 4_000_000
 
 
 class Budget(NamedTuple):
-    """What an equal budget gives: mean regret and mean share lost over the runs, and each run's share lost."""
+    """What an equal budget gives: mean regret and mean share lost over the runs, and each run's share
+    lost.
+    """
 
     regret: float
     lost: float

@@ -72,9 +72,9 @@ def summarise(
     """One row per policy: the keys of KEYS, each with one entry per policy in the order of the outcomes.
 
     Fractions for saved, lost and relative regret; None where a figure is undefined. Intervals hold with
-    probability ``level``, by bootstrap over runs, drawing whole groups: ``groups`` has one entry per run of the
-    study (default: what the log states). Censored outcomes are counted as the bounds that they are. ``rows``
-    are the sets of outcomes to summarise (default: those of each policy).
+    probability ``level``, by bootstrap over runs, drawing whole groups: ``groups`` has one entry per run of
+    the study (default: what the log states). Censored outcomes are counted as the bounds that they are.
+    ``rows`` are the sets of outcomes to summarise (default: those of each policy).
     """
     study = outcomes.study
     labels = groups_of(study.panel.runs) if groups is None else groups

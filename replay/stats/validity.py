@@ -1,8 +1,7 @@
-"""What the logs cannot tell, in sentences: notes on learning rates, resumes and evals that bound what the
-outcomes mean.
+"""What the logs cannot tell: findings on learning rates, resumes and evals that bound what the outcomes mean.
 
-Each note is given only where a run itself shows its reason: in its logged learning rate, its hyperparameters,
-its segments and notes, or the number of its evals.
+Each finding is given only where a run itself shows its reason: in its logged learning rate, its
+hyperparameters, its segments and notes, or the number of its evals.
 """
 
 from __future__ import annotations
@@ -15,17 +14,17 @@ from typing import Any
 import numpy as np
 
 from replay.data.curve import Curve
+from replay.data.finding import Finding, Kind, Severity
 from replay.data.names import canonical
 from replay.data.run import Run
 from replay.data.types import Floats, Ints
-from replay.engine.simulation import decays
 from replay.policies import Policy
 from replay.policies.base import parameters
 from replay.policies.combine import AllOf, AllOnce, AnyOf, Unless
 from replay.policies.modify import Modified
 from replay.policies.rules.lora import Adapter
 
-__all__ = ["first_stop", "lowers_on_plateau", "notes", "resumed"]
+__all__ = ["decays", "find_validity", "first_stop", "lowers_on_plateau", "resumed"]
 
 #: A drop is a fall to this share or less; the steps of a smooth decay are smaller, but for its last ones.
 _DROP = 0.9
@@ -37,92 +36,68 @@ _GAIN = 1e-3
 _PLANNED = ("step", "exponential", "piecewise")
 
 
-def notes(runs: Sequence[Run], curves: Mapping[str, Curve], policies: Sequence[Policy]) -> list[str]:
-    """What to keep in mind when the outcomes of the policies on the runs are read, a sentence or two each;
-    often nothing.
+def find_validity(
+    runs: Sequence[Run], curves: Mapping[str, Curve], policies: Sequence[Policy]
+) -> list[Finding]:
+    """What bounds the meaning of the outcomes of the policies on the runs; often nothing.
 
-    ``curves`` maps a run's id to the curve that the policies watch. Each note tells how many of the runs it
-    is about.
+    ``curves`` maps a run's id to the curve that the policies monitor. Each finding names the runs it is
+    about.
     """
     plateau = {run.id: why for run in runs if (why := lowers_on_plateau(run, curves.get(run.id))) is not None}
-    found = [
-        _falling([run for run in runs if run.id not in plateau and decays(run)], len(runs)),
-        _plateau([run for run in runs if run.id in plateau], list(plateau.values()), policies, len(runs)),
-        _resumed([run for run in runs if resumed(run)], len(runs)),
-        _sparse(runs, curves, policies),
-    ]
-    return [text for text in found if text is not None]
+    falling = [run for run in runs if run.id not in plateau and decays(run)]
+    interrupted = [run for run in runs if resumed(run)]
+    total = len(runs)
+    findings = []
+    if falling:
+        ids = tuple(run.id for run in falling)
+        findings.append(Finding(Kind.FALLING_RATE, Severity.NOTE, ids, facts={"total": total}))
+    if plateau:
+        halves = any(_halves(run) for run in runs if run.id in plateau)
+        facts: dict[str, Any] = {
+            "total": total,
+            "named": list(plateau.values()).count("name"),
+            "could_reset": halves and not (policies and all(_resets(policy) for policy in policies)),
+        }
+        findings.append(Finding(Kind.PLATEAU_RATE, Severity.NOTE, tuple(plateau), facts=facts))
+    if interrupted:
+        facts = {
+            "total": total,
+            "steps": sum(_wasted(run) for run in interrupted),
+            "again": sum(1 for run in interrupted if not _wasted(run) and _replaced(run)),
+        }
+        ids = tuple(run.id for run in interrupted)
+        findings.append(Finding(Kind.RESUMED_RUNS, Severity.NOTE, ids, facts=facts))
+    few = _few_evals(runs, curves, policies)
+    return findings if few is None else [*findings, few]
 
 
-def _of(count: int, total: int, one: str, more: str) -> str:
-    """``9 of 26 runs have``, ``1 of 26 runs has``, ``The run has``."""
-    return f"The run {one}" if total == 1 else f"{count} of {total} runs {one if count == 1 else more}"
+def _resets(policy: Policy) -> bool:
+    """Whether a policy counts anew after drops of the learning rate, in each of its parts."""
+    if isinstance(policy, Modified):
+        return policy.reset_on == "lr_drop" or _resets(policy.policy)
+    parts: tuple[Policy, ...] = getattr(policy, "parts", ())
+    return any(_resets(part) for part in parts)
 
 
-def _falling(runs: Sequence[Run], total: int) -> str | None:
-    if not runs:
-        return None
-    stopping = "it" if total == 1 else "one of them"
-    return (
-        f"{_of(len(runs), total, 'has', 'have')} a falling learning rate: stopping {stopping} early is not"
-        " what training with a shorter schedule would have given."
-    )
+def decays(run: Run) -> bool:
+    """Whether the learning rate falls from its peak towards the end, as under a cosine or linear schedule."""
+    rates = run.at("learning_rate", run.steps)
+    known = rates.values[rates.present & np.isfinite(rates.values)]
+    return len(known) > 2 and bool(known[-1] < 0.9 * known.max())
 
 
-def _plateau(runs: Sequence[Run], why: Sequence[str], policies: Sequence[Policy], total: int) -> str | None:
-    if not runs:
-        return None
-    named = why.count("name")
-    if named == len(runs):
-        told = "when the metric stalls (reduce-on-plateau)"
-    else:
-        told = (
-            "in steps, as reduce-on-plateau does when the metric"
-            f" stalls{f' ({named} of them named so)' if named else ''}"
-        )
-    text = (
-        f"{_of(len(runs), total, 'lowers', 'lower')} the learning rate {told}: the results hold for stopping"
-        " such a training, not for one whose rate is lowered at other times or never. What a drop gained"
-        " counts as lost where a policy stops before it"
-    )
-    if any(_halves(run) for run in runs) and not (
-        policies and all("reset_on=lr_drop" in policy.spec() for policy in policies)
-    ):
-        text += "; with reset_on=lr_drop a policy waits anew after each drop to half or less"
-    return f"{text}."
-
-
-def _resumed(runs: Sequence[Run], total: int) -> str | None:
-    if not runs:
-        return None
-    text = (
-        f"{_of(len(runs), total, 'was', 'were')} resumed: a tool that keeps its counter in memory begins it"
-        " anew there and mostly stops later; here it is counted through."
-    )
-    steps = sum(_wasted(run) for run in runs)
-    again = sum(1 for run in runs if not _wasted(run) and _replaced(run))
-    if steps:
-        text += (
-            f" {steps:g} step{' was' if steps == 1 else 's were'} trained twice, which is not counted as"
-            " used."
-        )
-    if again:
-        place = "There" if total == 1 else f"In {again} of them" if len(runs) > 1 else "In it"
-        text += (
-            f" {place} some steps were trained twice; counted in steps, that is not part of what was used."
-        )
-    return text
-
-
-def _sparse(runs: Sequence[Run], curves: Mapping[str, Curve], policies: Sequence[Policy]) -> str | None:
-    """The note on policies whose wait is too long for the evals there are: on one of them in full."""
+def _few_evals(
+    runs: Sequence[Run], curves: Mapping[str, Curve], policies: Sequence[Policy]
+) -> Finding | None:
+    """The finding on policies whose wait is too long for the evals there are: about one of them in full."""
     short: list[tuple[int, int, Policy]] = []
     for policy in policies:
         earliest = first_stop(policy)
         if earliest is None:
             continue
-        values = [found for run in runs if (found := _watched(run, curves, policy)) is not None]
-        held = sum(1 for own in values if 0 < len(own) <= earliest and bool(np.isfinite(own).all()))
+        values = [seen for run in runs if (seen := _monitored(run, curves, policy)) is not None]
+        held = sum(1 for some in values if 0 < len(some) <= earliest and bool(np.isfinite(some).all()))
         if held:
             short.append((held, earliest, policy))
     if not short:
@@ -130,22 +105,13 @@ def _sparse(runs: Sequence[Run], curves: Mapping[str, Curve], policies: Sequence
     most = max(held for held, *_ in short)
     wanted = min(most, len(runs) // 2 + 1)
     held, earliest, policy = min((one for one in short if one[0] >= wanted), key=lambda one: one[1])
-    last = "its" if held == 1 else "their"
-    text = (
-        f"{_of(held, len(runs), 'has', 'have')} too few evals to try {policy.spec()}: it can stop at eval"
-        f" {earliest} at the earliest, which is {last} last or comes after it."
-    )
     others = len({other.spec() for *_, other in short} - {policy.spec()})
-    if others:
-        text += (
-            f" So it is with {others} more"
-            f" polic{'y' if others == 1 else 'ies'}{' on some of the runs' if len(runs) > 1 else ''}."
-        )
-    return text
+    facts = {"count": held, "total": len(runs), "earliest": earliest, "others": others}
+    return Finding(Kind.FEW_EVALS, Severity.NOTE, policy=policy.spec(), facts=facts)
 
 
-def _watched(run: Run, curves: Mapping[str, Curve], policy: Policy) -> Floats | None:
-    """The values that a policy watches in a run."""
+def _monitored(run: Run, curves: Mapping[str, Curve], policy: Policy) -> Floats | None:
+    """The values that a policy monitors in a run."""
     if policy.monitor is None:
         return curves[run.id].values if run.id in curves else None
     name = run.find_metric(policy.monitor)

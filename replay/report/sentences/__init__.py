@@ -1,6 +1,7 @@
 """Sentences of findings: the only place where a finding becomes text.
 
-Each module has the sentences of one origin, in a table ``SENTENCES`` from `Kind` to a function of the finding.
+Each module has the sentences of one origin, in a table ``SENTENCES`` from `Kind` to a function of the
+finding.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from replay.data.finding import Finding, Kind
+from replay.report.sentences import engine, validity
 
 __all__ = ["sentence", "sentences"]
 
@@ -18,7 +20,7 @@ def _other(finding: Finding) -> str:
     return str(finding.get("text", finding.kind))
 
 
-_SENTENCES: dict[Kind, Sentence] = {Kind.OTHER: _other}
+_SENTENCES: dict[Kind, Sentence] = {Kind.OTHER: _other, **engine.SENTENCES, **validity.SENTENCES}
 
 
 def sentence(finding: Finding) -> str:

@@ -1,0 +1,104 @@
+"""The public functions: load logs, simulate policies on them, sweep over policies.
+
+They stand above ``replay.report`` because what they warn of is said in its sentences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+from warnings import warn
+
+import numpy as np
+
+from replay.data.finding import Finding
+from replay.data.run import Run
+from replay.data.types import Mode
+from replay.engine.question import Keep, Question
+from replay.engine.scoring import parse_policies, simulate_study
+from replay.engine.study import Study
+from replay.errors import ReplayWarning
+from replay.policies import Policy
+from replay.report.sentences import sentences
+from replay.search.sweep import sweep_study
+from replay.stats.summary import KEYS, summarise
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["simulate", "sweep"]
+
+#: Outcomes (policies × runs) up to which a sweep gives everything about every policy unasked.
+_DETAILED = 20_000
+
+
+def _warn(findings: Iterable[Finding]) -> None:
+    """Warn the caller of the public function of each finding."""
+    for text in sentences(findings):
+        warn(text, ReplayWarning, stacklevel=3)
+
+
+def simulate(
+    runs: Sequence[Run],
+    policies: Sequence[Policy | str],
+    *,
+    monitor: str | None = None,
+    mode: Mode | None = None,
+    objective: str | None = None,
+    objective_mode: Mode | None = None,
+    unit: str = "steps",
+    price: float | None = None,
+    keep: Keep = "best",
+) -> pd.DataFrame:
+    """Outcomes of policies on runs, as a DataFrame with one row per run and policy.
+
+    ``monitor`` to ``keep`` are the settings of a `replay.engine.question.Question`. ``saved`` and ``lost``
+    are fractions; ``stopped_eval`` (1-based) and ``stopped_step`` are null where the policy never fires;
+    ``regret`` is in the metric's own unit.
+
+    Raises InputError for a metric that no run has, a mode that cannot be known and a unit that a log lacks;
+    PolicyError for a specification that cannot be read. What is left out is reported by ReplayWarning.
+    """
+    question = Question(monitor, mode, objective, objective_mode, unit, price, keep)
+    rules = parse_policies(policies)
+    outcomes = simulate_study(Study(runs, rules, question), rules)
+    _warn(outcomes.findings)
+    return outcomes.frame()
+
+
+def sweep(
+    runs: Sequence[Run],
+    policies: Sequence[Policy | str],
+    *,
+    monitor: str | None = None,
+    mode: Mode | None = None,
+    objective: str | None = None,
+    objective_mode: Mode | None = None,
+    unit: str = "steps",
+    price: float | None = None,
+    keep: Keep = "best",
+    intervals: bool | None = None,
+) -> pd.DataFrame:
+    """Summary of policies over runs, as a DataFrame with one row per policy; see `simulate` for the rest.
+
+    With ``intervals`` every key of the summary is given; without, those that need each run's outcome by
+    itself (intervals, median, 90th percentile, verdict, within_noise, eval_share) are missing, which is some
+    hundred times as fast. By default they are given where there are at most 20,000 outcomes (policies times
+    runs).
+    """
+    import pandas as pd
+
+    question = Question(monitor, mode, objective, objective_mode, unit, price, keep)
+    rules = list({rule.spec(): rule for rule in parse_policies(policies)}.values())
+    study = Study(runs, rules, question)
+    if intervals if intervals is not None else len(rules) * len(study.runs) <= _DETAILED:
+        outcomes = simulate_study(study, rules)
+        table: dict[str, Any] = dict(summarise(outcomes))
+        findings = outcomes.findings
+    else:
+        swept = sweep_study(study, rules)
+        table = {"policy": [rule.spec() for rule in rules], **swept.figures, "verdict": None}
+        findings = swept.findings
+    _warn(findings)
+    frame = pd.DataFrame(table, columns=list(KEYS))
+    return frame.astype(dict.fromkeys(("runs", "stopped", "censored"), np.int64))

@@ -1,0 +1,104 @@
+"""Sentences on the runs and policies that a simulation could use (``replay.engine``, ``replay.search``)."""
+
+from __future__ import annotations
+
+from replay.data.finding import Finding, Kind
+from replay.errors import list_names
+
+__all__ = ["SENTENCES"]
+
+
+def _no_evals(finding: Finding) -> str:
+    return (
+        f"{len(finding.runs)} of {finding['total']} runs have no evals and are left out:"
+        f" {list_names(finding.runs)} (see replay inspect)"
+    )
+
+
+def _no_metric(finding: Finding) -> str:
+    return (
+        f"{len(finding.runs)} of {finding['total']} runs have no {finding['metric']} and are left out:"
+        f" {list_names(finding.runs)}"
+    )
+
+
+def _test_set_monitor(finding: Finding) -> str:
+    return (
+        f"{finding['metric']} is measured on the test set: a stop that is chosen on it makes the test result"
+        " too good"
+    )
+
+
+def _train_only_monitor(finding: Finding) -> str:
+    return (
+        f"{finding['metric']} is logged in training only, not by evals, in {list_names(finding.runs)}: every"
+        " log entry counts as an eval"
+    )
+
+
+def _mode_contradicted(finding: Finding) -> str:
+    source = "the log states" if finding["stated"] else "its name says"
+    better = "lower" if finding["known"] == "min" else "higher"
+    return f"mode {finding['mode']} for {finding['metric']}, though {source} that {better} is better"
+
+
+def _companion_missing(finding: Finding) -> str:
+    runs, available = finding.runs, finding["available"]
+    who = f"{len(runs)} runs lack: {list_names(runs)}" if available else "no run logs"
+    text = f"{finding.policy} needs {finding['label']}, which {who}"
+    text += f"; {finding['remedy']}" if finding["remedy"] else ""
+    return text + ("; they are left out for it" if available else "; it is left out")
+
+
+def _refused(finding: Finding) -> str:
+    if "reason" in finding.facts:  # one policy, with the reason of the first run
+        others = len(finding.runs) - 1
+        more = f" (and {others} more runs)" if others else ""
+        where = f"{finding['metric']} of {finding.runs[0]}{more}"
+        return f"{finding.policy} cannot judge {where}: {finding['reason']}; left out for it"
+    others = finding["others"]
+    more = f" (and {others} more policies like it, some of them)" if others else ""
+    return (
+        f"{finding.policy}{more} cannot judge {finding['count']} of {finding['total']} runs; they are left"
+        " out for it"
+    )
+
+
+def _caution(finding: Finding) -> str:
+    return str(finding["text"])
+
+
+def _objective_unknown(finding: Finding) -> str:
+    return (
+        f"{finding['metric']} was not logged at the kept eval of {finding['count']} outcomes: their"
+        " best-metric loss is unknown and left out"
+    )
+
+
+def _policy_skipped(finding: Finding) -> str:
+    return f"{finding.policy} is left out: {finding['error']}"
+
+
+def _grid_refused(finding: Finding) -> str:
+    count = finding["count"]
+    points = (
+        "1 point of the grid is no policy and is"
+        if count == 1
+        else f"{count:,} points of the grid are no policies and are"
+    )
+    return f"{points} left out; the first, {finding.policy}: {finding['error']}"
+
+
+SENTENCES = {
+    Kind.NO_EVALS: _no_evals,
+    Kind.NO_METRIC: _no_metric,
+    Kind.TEST_SET_MONITOR: _test_set_monitor,
+    Kind.TRAIN_ONLY_MONITOR: _train_only_monitor,
+    Kind.MODE_CONTRADICTED: _mode_contradicted,
+    Kind.COMPANION_MISSING: _companion_missing,
+    Kind.REFUSED: _refused,
+    Kind.CAUTION: _caution,
+    Kind.OBJECTIVE_UNKNOWN: _objective_unknown,
+    Kind.POLICY_SKIPPED: _policy_skipped,
+    Kind.GRID_REFUSED: _grid_refused,
+}

@@ -1,0 +1,82 @@
+"""Sentences on what the logs cannot tell (``replay.stats.validity``)."""
+
+from __future__ import annotations
+
+from replay.data.finding import Finding, Kind
+
+__all__ = ["SENTENCES"]
+
+
+def _count(count: int, total: int, one: str, more: str) -> str:
+    """``9 of 26 runs have``, ``1 of 26 runs has``, ``The run has``."""
+    return f"The run {one}" if total == 1 else f"{count} of {total} runs {one if count == 1 else more}"
+
+
+def _falling_rate(finding: Finding) -> str:
+    total = finding["total"]
+    stopping = "it" if total == 1 else "one of them"
+    return (
+        f"{_count(len(finding.runs), total, 'has', 'have')} a falling learning rate: stopping {stopping}"
+        " early is not what training with a shorter schedule would have given."
+    )
+
+
+def _plateau_rate(finding: Finding) -> str:
+    count, named = len(finding.runs), finding["named"]
+    if named == count:
+        how = "when the metric stalls (reduce-on-plateau)"
+    else:
+        how = (
+            "in steps, as reduce-on-plateau does when the metric"
+            f" stalls{f' ({named} of them named so)' if named else ''}"
+        )
+    text = (
+        f"{_count(count, finding['total'], 'lowers', 'lower')} the learning rate {how}: the results hold for"
+        " stopping such a training, not for one whose rate is lowered at other times or never. What a drop"
+        " gained counts as lost where a policy stops before it"
+    )
+    if finding["could_reset"]:
+        text += "; with reset_on=lr_drop a policy waits anew after each drop to half or less"
+    return f"{text}."
+
+
+def _resumed_runs(finding: Finding) -> str:
+    count, total, steps, again = len(finding.runs), finding["total"], finding["steps"], finding["again"]
+    text = (
+        f"{_count(count, total, 'was', 'were')} resumed: a tool that keeps its counter in memory begins it"
+        " anew there and mostly stops later; here it is counted through."
+    )
+    if steps:
+        text += (
+            f" {steps:g} step{' was' if steps == 1 else 's were'} trained twice, which is not counted as"
+            " used."
+        )
+    if again:
+        place = "There" if total == 1 else f"In {again} of them" if count > 1 else "In it"
+        text += (
+            f" {place} some steps were trained twice; counted in steps, that is not part of what was used."
+        )
+    return text
+
+
+def _few_evals(finding: Finding) -> str:
+    count, total, earliest, others = (finding[name] for name in ("count", "total", "earliest", "others"))
+    last = "its" if count == 1 else "their"
+    text = (
+        f"{_count(count, total, 'has', 'have')} too few evals to try {finding.policy}: it can stop at eval"
+        f" {earliest} at the earliest, which is {last} last or comes after it."
+    )
+    if others:
+        text += (
+            f" So it is with {others} more polic{'y' if others == 1 else 'ies'}"
+            f"{' on some of the runs' if total > 1 else ''}."
+        )
+    return text
+
+
+SENTENCES = {
+    Kind.FALLING_RATE: _falling_rate,
+    Kind.PLATEAU_RATE: _plateau_rate,
+    Kind.RESUMED_RUNS: _resumed_runs,
+    Kind.FEW_EVALS: _few_evals,
+}
