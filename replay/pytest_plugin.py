@@ -17,7 +17,8 @@ import pytest
 
 if TYPE_CHECKING:
     from replay.check.config import Config, Entry
-    from replay.check.model import Checked, Finding, PolicyResult
+    from replay.check.model import Checked, PolicyResult
+    from replay.data.finding import Finding
 
 __all__ = ["PolicyWarning"]
 
@@ -144,13 +145,12 @@ class _Policy(pytest.Collector):
     def expected(self, finding: Finding) -> int | None:
         """The place of the expectation that a finding is about."""
         runs = [wanted.run for wanted in self.entry.expect]
-        if finding.kind != "expect" or finding.run is None:
+        if finding.kind != "expect" or not finding.runs:
             return None
-        return (
-            runs.index(finding.run)
-            if finding.run in runs
-            else next((i for i, run in enumerate(runs) if run in (finding.run or "")), None)
-        )
+        (about,) = finding.runs
+        if about in runs:
+            return runs.index(about)
+        return next((index for index, run in enumerate(runs) if run in about), None)
 
 
 class _Test(pytest.Item):
@@ -162,7 +162,7 @@ class _Test(pytest.Item):
     def runtest(self) -> None:
         by_level: dict[str, list[str]] = {}
         for finding in self.findings():
-            by_level.setdefault(finding.level, []).append(_told(finding))
+            by_level.setdefault(finding.severity, []).append(_describe(finding))
         for text in by_level.get("warning", []):
             self.warn(PolicyWarning(text))
         if "note" in by_level:
@@ -183,16 +183,15 @@ class _Test(pytest.Item):
         return self.path, 0, self.nodeid.partition("::")[2]  # without a line pytest cannot place a warning
 
 
-def _told(finding: Finding) -> str:
-    """A finding's sentence, and what happened then and now."""
+def _describe(finding: Finding) -> str:
+    """A finding's sentence, and what happened before and now."""
     from replay.errors import printable
+    from replay.report.sentences import sentence
+    from replay.report.sentences.check import after_line, before_line
 
-    lines = [finding.message]
-    lines += [
-        f"  {when:7} {line}"
-        for when, line in (("before:", finding.before), ("now:", finding.after))
-        if line is not None
-    ]
+    lines = [sentence(finding)]
+    changes = (("before:", before_line(finding)), ("now:", after_line(finding)))
+    lines += [f"  {when:7} {line}" for when, line in changes if line is not None]
     return "\n".join(printable(line) for line in lines)
 
 
@@ -202,8 +201,10 @@ class _Logs(_Test):
     parent: _File
 
     def findings(self) -> Iterable[Finding]:
+        from replay.report.sentences import sentences
+
         checked = self.parent.checked
-        for text in checked.warnings:
+        for text in sentences(checked.warnings):
             self.warn(PolicyWarning(text))
         return checked.findings
 
@@ -221,9 +222,9 @@ class _Limit(_Test):
         return [finding for finding in self.parent.result.findings if self.about(finding)]
 
     def about(self, finding: Finding) -> bool:
-        if finding.group != self.group or finding.limit not in (self.limit, None):
+        if finding.get("group") != self.group or finding.get("limit") not in (self.limit, None):
             return False
-        if finding.limit is not None:
+        if finding.get("limit") is not None:
             return True
         verdicts = {
             limit.name: limit.verdict for limit in self.parent.result.limits if limit.group == self.group
@@ -261,7 +262,9 @@ class _Locked(_Test):
         return [
             finding
             for finding in self.parent.result.findings
-            if finding.limit is None and finding.kind not in _WHY and self.parent.expected(finding) is None
+            if finding.get("limit") is None
+            and finding.kind not in _WHY
+            and self.parent.expected(finding) is None
         ]
 
     def runtest(self) -> None:

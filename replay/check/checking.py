@@ -14,9 +14,12 @@ from replay.check.comparing import Whereabouts, accepted, compare
 from replay.check.config import Config, read_config
 from replay.check.judging import Scores, expectations, judge, scores
 from replay.check.lock import BrokenLock, Lock, LockedPolicy, Log, digest, is_companion, read_lock, rounded
-from replay.check.model import Checked, Finding, PolicyResult
+from replay.check.model import Checked, PolicyResult
+from replay.data.finding import Finding, Kind, Severity
 from replay.data.run import Run
-from replay.engine.simulation import Setup, Simulation, records, replay_in
+from replay.engine.outcomes import Outcomes, records
+from replay.engine.scoring import simulate_policies
+from replay.engine.study import Study
 from replay.errors import InputError, printable
 from replay.policies.companions import SettledModules
 from replay.readers import Found, read
@@ -76,90 +79,68 @@ def examine(
 ) -> tuple[Checked, Lock]:
     """The outcome of a check of the runs that were found below the roots, and the lock that says the same.
 
-    With ``update`` what differs from the old lock is only told, as the new one is to replace it; and the old
-    one may be damaged.
+    With ``update`` what differs from the old lock is only a note, as the new one is to replace it; and the
+    old one may be damaged.
     """
     old, trouble = _old(lock_path, update)
     folder = Path(os.path.abspath(lock_path)).parent  # noqa: PTH100
-    rules = [entry.policy for entry in config.policies]
-    companions = any(isinstance(companion, SettledModules) for rule in rules for companion in rule.companions)
+    policies = [entry.policy for entry in config.policies]
+    companions = any(
+        isinstance(companion, SettledModules) for policy in policies for companion in policy.companions
+    )
     paths = {run.id: _sources(run, folder, companions) for run in found.runs}
     runs, paths = _portable(found.runs, paths)
-    setup = Setup(
-        runs,
-        rules,
-        monitor=config.monitor,
-        mode=config.mode,
-        objective=config.objective,
-        objective_mode=config.objective_mode,
-        unit=config.unit,
-        price=config.price,
-        keep=config.keep,
-    )
-    simulation = replay_in(setup, rules)
-    labels = groups_of(simulation.runs, config.group)
-    groups = dict(zip((run.id for run in simulation.runs), labels, strict=True))
-    summary = {row["policy"]: row for row in records(summarise(simulation, labels, config.confidence))}
+    outcomes = simulate_policies(runs, policies, config.question)
+    study = outcomes.study
+    labels = groups_of(study.panel.runs, config.group)
+    groups = dict(zip((run.id for run in study.panel.runs), labels, strict=True))
+    summary = {row["policy"]: row for row in records(summarise(outcomes, labels, config.confidence))}
     beside = Path(os.path.abspath(config.path.parent))  # noqa: PTH100
-    shown = {run: _relative(folder / own[0], beside) for run, own in paths.items()}
-    own = _scores(config, simulation, setup, groups, shown)
-    now = _locked(config, simulation, summary, own, paths, folder)
+    shown = {run: _relative(folder / files[0], beside) for run, files in paths.items()}
+    by_spec = _scores(outcomes, groups, shown)
+    scores_of = {entry.name: by_spec[entry.spec] for entry in config.policies}
+    now = _locked(config, study, summary, scores_of, paths, folder)
 
     whole, by_policy = list(trouble), {entry.name: list[Finding]() for entry in config.policies}
     gone: list[str] = []
     if old is not None:
-        said, by_policy = compare(
-            config,
+        differences, by_policy = compare(
+            config.policies,
+            config.confidence,
             old,
             now,
             groups=groups,
-            where=lambda path: _where(folder / path, roots, found),
-            named=lambda path: _relative(folder / path, beside),
+            locate=lambda path: _locate(folder / path, roots, found),
+            shorten=lambda path: _relative(folder / path, beside),
             companions=companions,
         )
         gone = [run for path, log in old.logs.items() if path not in now.logs for run in log.runs]
         if update:
-            said, by_policy = (
-                accepted(said),
-                {name: accepted(findings) for name, findings in by_policy.items()},
-            )
-        whole += said
+            differences = accepted(differences)
+            by_policy = {name: accepted(findings) for name, findings in by_policy.items()}
+        whole += differences
     elif not trouble and not update:
-        told = (
-            f"there is no {lock_path.name} to compare"
-            f" with{', though one is required' if require_lock else ''}"
-        )
-        whole.append(
-            Finding(
-                "undecided" if require_lock else "note",
-                "no-lock",
-                f"{told}; replay check {config.path} --update makes one",
-            )
-        )
-    evals = {run.id: len(simulation.curves[run.id]) for run in simulation.runs}
+        facts = {"lock": lock_path.name, "file": str(config.path)}
+        severity = Severity.UNDECIDED if require_lock else Severity.NOTE
+        whole.append(Finding(Kind.NO_LOCK, severity, facts=facts))
+    evals = {run.id: len(curve) for run, curve in zip(study.panel.runs, study.panel.curves, strict=True)}
     results = []
     for entry in config.policies:
-        limits, judged = judge(entry, own[entry.name], config.confidence, summary[entry.spec])
-        judged += expectations(entry, own[entry.name], evals, gone)
-        before = old.policies.get(entry.name) if old is not None else None
-        findings = [*judged, *by_policy[entry.name]]
-        locked = now.policies[entry.name]
+        scores_here, locked = scores_of[entry.name], now.policies[entry.name]
+        limits, findings = judge(entry, scores_here, config.confidence, summary[entry.spec])
+        findings += [*expectations(entry, scores_here, evals, gone), *by_policy[entry.name]]
         silent = all(stop.stopped_eval is None for stop in locked.stops.values())
-        if (
-            silent
-            and entry.spec != "never"
-            and not any(finding.kind == "never-fires" for finding in findings)
-        ):
-            findings.append(
-                Finding("note", "never-fires", f"{entry.name} stops none of these runs", policy=entry.name)
-            )
+        known = any(finding.kind is Kind.NEVER_FIRES for finding in findings)
+        if silent and entry.spec != "never" and not known:
+            findings.append(Finding(Kind.NEVER_FIRES, Severity.NOTE, policy=entry.name))
+        before = old.policies.get(entry.name) if old is not None else None
         results.append(
             PolicyResult(
                 entry.name,
                 entry.spec,
                 locked.summary,
                 tuple(limits),
-                own[entry.name].stops,
+                scores_here.stops,
                 tuple(findings),
                 None if before is None else before.summary,
             )
@@ -168,13 +149,13 @@ def examine(
         file=str(config.path),
         lock=str(lock_path) if old is not None else None,
         version=__version__,
-        runs=len(simulation.runs),
-        monitor=setup.main.metric,
-        objective=setup.judged.metric,
-        unit=setup.unit,
+        runs=len(study.panel.runs),
+        monitor=study.monitor.name,
+        objective=study.objective.name,
+        unit=study.question.unit,
         policies=tuple(results),
         findings=tuple(whole),
-        warnings=(*found.problems, *setup.warnings),
+        warnings=(*found.findings, *outcomes.findings),
     )
     return checked, now
 
@@ -185,46 +166,39 @@ def _old(path: Path, update: bool) -> tuple[Lock | None, list[Finding]]:
     except BrokenLock as error:
         if not update:
             raise
-        return None, [Finding("note", "lock", f"the old lock could not be trusted and is replaced: {error}")]
+        return None, [Finding(Kind.LOCK, Severity.NOTE, facts={"error": error})]
 
 
-def _scores(
-    config: Config, simulation: Simulation, setup: Setup, groups: dict[str, str], logs: dict[str, str]
-) -> dict[str, Scores]:
-    names = simulation.outcomes["policy"]
-    starts: dict[str, range] = {}
-    for row, spec in enumerate(names):
-        starts[spec] = range(starts[spec].start if spec in starts else row, row + 1)
-    by_spec: dict[str, Scores] = {}
-    for entry in config.policies:
-        if entry.spec not in by_spec:
-            by_spec[entry.spec] = scores(simulation, setup, entry, starts[entry.spec], groups, logs)
-    return {entry.name: by_spec[entry.spec] for entry in config.policies}
+def _scores(outcomes: Outcomes, groups: dict[str, str], logs: dict[str, str]) -> dict[str, Scores]:
+    """The scores of each policy by its specification."""
+    reasons = outcomes.reasons().tolist()
+    return {
+        spec: scores(outcomes, index, groups, logs, reasons) for index, spec in enumerate(outcomes.policies)
+    }
 
 
 def _locked(
     config: Config,
-    simulation: Simulation,
+    study: Study,
     summary: dict[str, Any],
-    own: dict[str, Scores],
+    scores_of: dict[str, Scores],
     paths: dict[str, list[str]],
     folder: Path,
 ) -> Lock:
     logs: dict[str, list[str]] = {}
-    for run in simulation.runs:
+    for run in study.panel.runs:
         for path in paths[run.id]:
             logs.setdefault(path, []).append(run.id)
-    main, judged = simulation.monitor, simulation.objective
     settings = {
         "confidence": config.confidence,
         "group": config.group,
-        "keep": simulation.keep,
-        "mode": main.mode,
-        "monitor": main.metric,
-        "objective": judged.metric,
-        "objective_mode": judged.mode,
-        "price": config.price,
-        "unit": simulation.unit,
+        "keep": study.question.keep,
+        "mode": study.monitor.mode,
+        "monitor": study.monitor.name,
+        "objective": study.objective.name,
+        "objective_mode": study.objective.mode,
+        "price": study.question.price,
+        "unit": study.question.unit,
     }
     return Lock(
         __version__,
@@ -234,7 +208,7 @@ def _locked(
             entry.name: LockedPolicy(
                 entry.spec,
                 {key: rounded(summary[entry.spec][key]) for key in KEYS if key != "policy"},
-                {stop.run: stop for stop in own[entry.name].stops},
+                {stop.run: stop for stop in scores_of[entry.name].stops},
             )
             for entry in config.policies
         },
@@ -296,7 +270,7 @@ def _portable(runs: Sequence[Run], paths: dict[str, list[str]]) -> tuple[list[Ru
     return renamed, named
 
 
-def _where(path: Path, roots: Sequence[Path], found: Found) -> Whereabouts:
+def _locate(path: Path, roots: Sequence[Path], found: Found) -> Whereabouts:
     """What became of a log of the lock that no run was read from."""
     if not path.exists():
         return "deleted"

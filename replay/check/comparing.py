@@ -7,14 +7,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
-from replay.check.config import Config, Entry
-from replay.check.judging import line
+from replay.check.config import Entry
 from replay.check.lock import Lock, LockedPolicy, is_companion
-from replay.check.model import Finding, Level, Stop
+from replay.check.model import Stop
+from replay.data.finding import Finding, Kind, Severity
 from replay.stats.intervals import interval
 from replay.stats.summary import ENOUGH_RUNS
 
@@ -24,7 +24,7 @@ __all__ = ["Matched", "Whereabouts", "accepted", "compare", "match"]
 #: another log's run, or there without a run that could be read from it.
 Whereabouts = Literal["deleted", "elsewhere", "duplicate", "unreadable"]
 
-_WATCHING = ("monitor", "mode")
+_MONITORING = ("monitor", "mode")
 _CLOSE = 1e-9
 
 
@@ -110,300 +110,221 @@ def _by_logs(lock: Lock, names: Mapping[str, str], both: set[str]) -> dict[froze
 
 
 def compare(
-    config: Config,
+    entries: Sequence[Entry],
+    confidence: float,
     lock: Lock,
     now: Lock,
     *,
     groups: Mapping[str, str],
-    where: Callable[[str], Whereabouts],
-    named: Callable[[str], str],
+    locate: Callable[[str], Whereabouts],
+    shorten: Callable[[str], str],
     companions: bool,
 ) -> tuple[list[Finding], dict[str, list[Finding]]]:
     """What is found against the lock: of the whole, and by policy.
 
-    ``groups`` is each run's, ``where`` tells what became of a log, ``named`` a log's path as findings have
-    it.
+    ``groups`` is each run's, ``locate`` says what became of a log, ``shorten`` gives a log's path as findings
+    have it.
     """
     matched = match(lock, now, companions)
-    watching = all(lock.settings.get(name) == now.settings.get(name) for name in _WATCHING)
-    judging = watching and lock.settings == now.settings
+    monitoring = all(lock.settings.get(name) == now.settings.get(name) for name in _MONITORING)
+    judging = monitoring and lock.settings == now.settings
     whole = [
-        *_settings(lock, now, watching),
-        *_logs(lock, now, matched, where, named, watching),
+        *_compare_settings(lock, now, monitoring),
+        *_compare_logs(lock, now, matched, locate, shorten, monitoring),
     ]
     by_policy: dict[str, list[Finding]] = {}
     moved = 0
-    for entry in config.policies:
+    for entry in entries:
         before, after = lock.policies.get(entry.name), now.policies[entry.name]
+        findings = by_policy[entry.name] = []
         if before is None:
-            by_policy[entry.name] = [
-                Finding(
-                    "note", "new-policy", f"{entry.name} is new: the lock does not have it", policy=entry.name
-                )
-            ]
+            findings.append(Finding(Kind.NEW_POLICY, Severity.NOTE, policy=entry.name))
             continue
         pairs = [
             (before.stops[old], after.stops[new])
             for old, new in matched.runs.items()
             if old in before.stops and new in after.stops
         ]
-        found = by_policy[entry.name] = []
         if before.spec != after.spec:
-            told = f"{entry.name} has changed from {before.spec} to {after.spec}"
-            found.append(
-                Finding(
-                    "note", "changed-policy", told, policy=entry.name, before=before.spec, after=after.spec
-                )
-            )
+            facts = {"state": "changed", "before": before.spec, "after": after.spec}
+            findings.append(Finding(Kind.CHANGED_POLICY, Severity.NOTE, policy=entry.name, facts=facts))
             if judging:
-                found += _worse(entry, pairs, groups, config.confidence)
-        elif watching:
-            stopped = [
+                findings += _compare_figures(entry, pairs, groups, confidence)
+        elif monitoring:
+            differing = [
                 _moved(entry.name, old, new) for old, new in pairs if old.stopped_eval != new.stopped_eval
             ]
-            found += stopped
-            moved += len(stopped)
+            findings += differing
+            moved += len(differing)
             if judging:
-                found += _figures(entry.name, pairs)
-        lost = [old for old, new in matched.runs.items() if old in before.stops and new not in after.stops]
-        if lost and before.spec == after.spec:
-            told = f"{entry.name} no longer judges {_some(lost)}, though the logs are the same"
-            found.append(Finding("warning", "moved", told, policy=entry.name, run=lost[0]))
-        found += _fires(entry.name, before, after, pairs, watching)
-    for name in lock.policies:
-        if name not in now.policies:
-            whole.append(
-                Finding(
-                    "note", "changed-policy", f"{name} is in the lock, but no longer in the file", policy=name
-                )
-            )
-    if lock.tool != now.tool:
-        same = (
-            f"{moved} stop{'s' * (moved != 1)} on the same logs moved"
-            if moved
-            else "all stops on the same logs are the same"
-            if watching
-            else ""
+                findings += _same_stops_other_figures(entry.name, pairs)
+        lost = tuple(
+            old for old, new in matched.runs.items() if old in before.stops and new not in after.stops
         )
-        told = f"the lock was made by replay {lock.tool}, this is {now.tool}"
-        whole.append(Finding("note", "version", told + (f"; {same}" if same and matched.runs else "")))
+        if lost and before.spec == after.spec:
+            facts = {"state": "not-judged"}
+            findings.append(Finding(Kind.MOVED, Severity.WARNING, lost, entry.name, facts=facts))
+        findings += _fires_no_more(entry.name, before, after, pairs, monitoring)
+    whole += [
+        Finding(Kind.CHANGED_POLICY, Severity.NOTE, policy=name, facts={"state": "removed"})
+        for name in lock.policies
+        if name not in now.policies
+    ]
+    if lock.tool != now.tool:
+        facts = {
+            "before": lock.tool,
+            "after": now.tool,
+            "moved": moved,
+            "compared": monitoring,
+            "runs": len(matched.runs),
+        }
+        whole.append(Finding(Kind.VERSION, Severity.NOTE, facts={"state": "tool", "versions": facts}))
     return whole, by_policy
 
 
-def _settings(lock: Lock, now: Lock, watching: bool) -> Iterable[Finding]:
-    differ = [
-        name
-        for name in sorted({*lock.settings, *now.settings})
+def _compare_settings(lock: Lock, now: Lock, monitoring: bool) -> Iterable[Finding]:
+    names = sorted({*lock.settings, *now.settings})
+    differing = {
+        name: (lock.settings.get(name), now.settings.get(name))
+        for name in names
         if lock.settings.get(name) != now.settings.get(name)
-    ]
-    if differ:
-        shown = "; ".join(
-            f"{name} was {_word(lock.settings.get(name))} and is {_word(now.settings.get(name))}"
-            for name in differ
-        )
-        left = (
-            "stops are compared, figures are not" if watching else "so neither stops nor figures are compared"
-        )
-        yield Finding("warning", "changed-policy", f"the settings are not those of the lock: {shown}; {left}")
+    }
+    if differing:
+        facts = {"state": "settings", "settings": differing, "stops_compared": monitoring}
+        yield Finding(Kind.CHANGED_POLICY, Severity.WARNING, facts=facts)
 
 
-def _word(value: object) -> str:
-    return "not given" if value is None else str(value)
-
-
-def _logs(
+def _compare_logs(
     lock: Lock,
     now: Lock,
     matched: Matched,
-    where: Callable[[str], Whereabouts],
-    named: Callable[[str], str],
-    watching: bool,
+    locate: Callable[[str], Whereabouts],
+    shorten: Callable[[str], str],
+    monitoring: bool,
 ) -> Iterable[Finding]:
     for path in matched.missing:
-        runs = f"with {_some(lock.logs[path].runs, 'run', 'runs')}"
-        level: Level = "regression"
-        kind = "vanished"
-        place = where(path)
-        if place == "deleted":
-            told = f"{named(path)} has vanished, {runs}"
-        elif place == "elsewhere":
-            told = f"{named(path)} is in the lock, {runs}, but not below the logs that were given"
-        elif place == "duplicate":
-            level, kind = "warning", "changed-log"
-            told = f"{named(path)} now counts as a part of another log, {runs}; it is compared no further"
-        else:
-            level, kind = (
-                "undecided" if watching else "warning",
-                "changed-log",
-            )  # it may not log another metric
-            told = (
-                f"{named(path)} is there, but no run is read from it any more"
-                f" ({_some(lock.logs[path].runs, 'run', 'runs')})"
-            )
-        yield Finding(level, kind, told, log=named(path))
+        state = locate(path)
+        severity, kind = Severity.REGRESSION, Kind.VANISHED
+        if state == "duplicate":
+            severity, kind = Severity.WARNING, Kind.CHANGED_LOG
+        elif state == "unreadable":
+            # without the same monitor it may just not log another metric
+            severity = Severity.UNDECIDED if monitoring else Severity.WARNING
+            kind = Kind.CHANGED_LOG
+        facts: dict[str, Any] = {"state": state, "of": lock.logs[path].runs}
+        yield Finding(kind, severity, log=shorten(path), facts=facts)
     for path in matched.changed:
-        told = (
-            f"{named(path)} has changed ({_some(lock.logs[path].runs, 'run', 'runs')}); it is compared no"
-            " further"
-        )
-        yield Finding("warning", "changed-log", told, log=named(path))
+        facts = {"state": "changed", "of": lock.logs[path].runs}
+        yield Finding(Kind.CHANGED_LOG, Severity.WARNING, log=shorten(path), facts=facts)
     if matched.regrouped:
-        told = (
-            f"{_some(matched.regrouped)} can no longer be told among the runs of the same logs, and cannot be"
-            " compared"
-        )
-        yield Finding("warning", "changed-log", told, run=matched.regrouped[0])
+        runs, facts = tuple(matched.regrouped), {"state": "regrouped"}
+        yield Finding(Kind.CHANGED_LOG, Severity.WARNING, runs, facts=facts)
     if lock.logs and not matched.runs and matched.changed:
-        yield Finding(
-            "undecided",
-            "changed-log",
-            "every log of the lock that is left has changed, so nothing can be compared with it",
-        )
+        yield Finding(Kind.CHANGED_LOG, Severity.UNDECIDED, facts={"state": "all-changed"})
     for old, new in matched.renamed.items():
-        yield Finding(
-            "note",
-            "new-log",
-            f"{named(old)} is now {named(new)}",
-            log=named(new),
-            before=named(old),
-            after=named(new),
-        )
+        facts = {"state": "renamed", "before": shorten(old), "after": shorten(new)}
+        yield Finding(Kind.NEW_LOG, Severity.NOTE, log=shorten(new), facts=facts)
     if matched.new:
-        shown = _some([named(path) for path in matched.new])
-        yield Finding(
-            "note",
-            "new-log",
-            f"{len(matched.new)} log{'s are' if len(matched.new) > 1 else ' is'} new: {shown}",
-        )
+        logs = tuple(shorten(path) for path in matched.new)
+        yield Finding(Kind.NEW_LOG, Severity.NOTE, facts={"state": "new", "logs": logs})
 
 
-def _some(names: Sequence[str], one: str = "", more: str = "", most: int = 3) -> str:
-    """``run a``, ``runs a, b, c and 7 more``."""
-    head = (one if len(names) == 1 else more) + " " if one else ""
-    return head + ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+def _moved(policy: str, old: Stop, new: Stop) -> Finding:
+    facts = {"state": "moved", "before": old, "after": new}
+    return Finding(Kind.MOVED, Severity.REGRESSION, (new.run,), policy, new.log, facts)
 
 
-def _at(stop: Stop) -> str:
-    return "did not stop it" if stop.stopped_eval is None else f"stopped it at eval {stop.stopped_eval}"
-
-
-def _moved(name: str, old: Stop, new: Stop) -> Finding:
-    does = (
-        f"does not stop {new.run}"
-        if new.stopped_eval is None
-        else f"stops {new.run} at eval {new.stopped_eval}"
-    )
-    told = f"{name} {does}, but {_at(old)} when the lock was made"
-    return Finding(
-        "regression", "moved", told, policy=name, run=new.run, log=new.log, before=line(old), after=line(new)
-    )
-
-
-def _figures(name: str, pairs: Sequence[tuple[Stop, Stop]]) -> list[Finding]:
+def _same_stops_other_figures(policy: str, pairs: Sequence[tuple[Stop, Stop]]) -> list[Finding]:
     """A warning where stops are the same and what they save or lose is not."""
-    differ = [
+    differing = [
         (old, new, key)
         for old, new in pairs
         if old.stopped_eval == new.stopped_eval
         for key in ("saved", "regret", "lost")
-        if not _same(getattr(old, key), getattr(new, key))
+        if not _close(getattr(old, key), getattr(new, key))
     ]
-    if not differ:
+    if not differing:
         return []
-    old, new, key = differ[0]
-    runs = list(dict.fromkeys(one.run for _, one, _ in differ))
-    told = (
-        f"{name} stops {_some(runs)} where it did, but the figures differ: {key} of {new.run} was"
-        f" {_word(getattr(old, key))} and is {_word(getattr(new, key))}"
-    )
-    return [Finding("warning", "version", told, policy=name, run=new.run, log=new.log)]
+    old, new, key = differing[0]
+    runs = tuple(dict.fromkeys(stop.run for _, stop, _ in differing))
+    facts = {
+        "state": "figures",
+        "figure": key,
+        "first": new.run,
+        "values": (getattr(old, key), getattr(new, key)),
+    }
+    # the first of the runs is the one that the values are of
+    runs = (new.run, *(run for run in runs if run != new.run))
+    return [Finding(Kind.VERSION, Severity.WARNING, runs, policy, new.log, facts)]
 
 
-def _same(old: float | None, new: float | None) -> bool:
+def _close(old: float | None, new: float | None) -> bool:
     if old is None or new is None:
         return old is new
     return old == new or math.isclose(old, new, rel_tol=_CLOSE, abs_tol=1e-12)
 
 
-def _fires(
-    name: str, before: LockedPolicy, after: LockedPolicy, pairs: Sequence[tuple[Stop, Stop]], watching: bool
+def _fires_no_more(
+    policy: str,
+    before: LockedPolicy,
+    after: LockedPolicy,
+    pairs: Sequence[tuple[Stop, Stop]],
+    monitoring: bool,
 ) -> list[Finding]:
-    """Whether a policy that stopped some run stops none any more."""
+    """A finding where a policy that stopped some run stops none any more."""
     fired = sum(stop.stopped_eval is not None for stop in before.stops.values())
     if not fired or any(stop.stopped_eval is not None for stop in after.stops.values()):
         return []
-    told = (
-        f"{name} no longer fires anywhere: when the lock was made, it stopped {fired} of {len(before.stops)}"
-        " runs"
-    )
-    surely = watching and any(old.stopped_eval is not None for old, _ in pairs)
-    return [Finding("regression" if surely else "warning", "never-fires", told, policy=name)]
+    surely = monitoring and any(old.stopped_eval is not None for old, _ in pairs)
+    facts = {"fired": fired, "total": len(before.stops)}
+    severity = Severity.REGRESSION if surely else Severity.WARNING
+    return [Finding(Kind.NEVER_FIRES, severity, policy=policy, facts=facts)]
 
 
-def _worse(
+def _compare_figures(
     entry: Entry, pairs: Sequence[tuple[Stop, Stop]], groups: Mapping[str, str], level: float
 ) -> list[Finding]:
-    """Whether a changed policy saves less or loses more on the same runs than what was before, by the paired
-    differences.
+    """Whether a changed policy saves less or loses more on the same runs, by the paired differences.
 
-    Their interval is not told that they lie between -1 and 1: a run as far off as that, which none was, would
-    hide what all others show.
+    Their interval does not know that they lie between −1 and 1: a run as far off as that, which none was,
+    would hide what all others show.
     """
     if len(pairs) < ENOUGH_RUNS:
-        told = (
-            f"{len(pairs)} runs are in the lock and the same now: too few to tell whether {entry.name} got"
-            " worse"
-        )
-        return [Finding("note", "changed-policy", told, policy=entry.name)]
+        facts = {"state": "few-runs", "count": len(pairs)}
+        return [Finding(Kind.CHANGED_POLICY, Severity.NOTE, policy=entry.name, facts=facts)]
     limited = next(
         (limit.figure for limit in entry.limits if limit.figure in ("lost", "regret", "relative_regret")),
         "lost",
     )
-    found = []
-    said = []
+    findings, changes = [], []
     for figure, sign in (("saved", -1), (limited, 1)):
-        old, new = (np.array([_float(getattr(pair[which], figure)) for pair in pairs]) for which in (0, 1))
+        old, new = (np.array([_float(getattr(pair[side], figure)) for pair in pairs]) for side in (0, 1))
         with np.errstate(invalid="ignore"):
-            change = np.where(old == new, 0.0, new - old)  # an infinite loss both times is no change
+            # an infinite loss both times is no change
+            change = np.where(old == new, 0.0, new - old)
         known = change[~np.isnan(change)]
         if not len(known) or not np.isfinite(known).all():
             continue
         low, high = interval(change, [groups[pair[1].run] for pair in pairs], level)
-        mean = float(known.mean())
-        text = f"{figure.replace('_', ' ')} {_signed(figure, mean)} on average"
-        text += (
-            "" if low == high or math.isnan(low) else f" ({_signed(figure, low)} to {_signed(figure, high)})"
-        )
+        facts = {"figure": figure, "mean": float(known.mean()), "low": low, "high": high, "count": len(known)}
         if (high < 0) if sign < 0 else (low > 0):
-            does = "saves less" if figure == "saved" else "loses more"
-            told = f"{entry.name} {does} than before on the same {len(known)} runs: {text}"
-            before, after = (
-                f"{figure.replace('_', ' ')} {_plain(figure, float(np.nanmean(values)))}"
-                for values in (old, new)
-            )
-            found.append(Finding("regression", "worse", told, policy=entry.name, before=before, after=after))
+            means = (float(np.nanmean(old)), float(np.nanmean(new)))
+            worse = {**facts, "before": (figure, means[0]), "after": (figure, means[1])}
+            findings.append(Finding(Kind.WORSE, Severity.REGRESSION, policy=entry.name, facts=worse))
         else:
-            said.append(text)
-    if said:
-        told = f"{entry.name} on the same {len(pairs)} runs, against before: {', '.join(said)}"
-        found.append(Finding("note", "changed-policy", told, policy=entry.name))
-    return found
+            changes.append(facts)
+    if changes:
+        facts = {"state": "compared", "count": len(pairs), "changes": tuple(changes)}
+        findings.append(Finding(Kind.CHANGED_POLICY, Severity.NOTE, policy=entry.name, facts=facts))
+    return findings
 
 
 def _float(value: float | None) -> float:
     return math.nan if value is None else float(value)
 
 
-def _plain(figure: str, value: float) -> str:
-    return f"{value:.4g}" if figure == "regret" else f"{100 * value:.3g}%"
-
-
-def _signed(figure: str, value: float) -> str:
-    return f"{value:+.4g}" if figure == "regret" else f"{100 * value:+.3g} points"
-
-
 def accepted(findings: Iterable[Finding]) -> list[Finding]:
     """The findings as an update tells them: it makes what differs from the old lock the new state, so nothing
     of it fails.
     """
-    return [replace(finding, level="note") for finding in findings]
+    return [replace(finding, severity=Severity.NOTE) for finding in findings]

@@ -8,20 +8,20 @@ import math
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NoReturn, cast
+from typing import Any, NoReturn, cast
 
+from replay.check.model import Figure
 from replay.data.compute import UNITS
 from replay.data.types import Mode
-from replay.engine.simulation import Keep
+from replay.engine.question import KEEPS, Keep, Question
 from replay.errors import InputError, PolicyError, suggestion
 from replay.policies import Policy
 from replay.policies.spec import parse_policy
 
 __all__ = ["LIMITS", "Config", "Entry", "Expectation", "Wanted", "read_config"]
 
-Figure = Literal["lost", "regret", "relative_regret", "saved", "stopped_too_early"]
 
 _SHARE = "a percentage in quotes, as in "
 _REGRET = (
@@ -36,7 +36,6 @@ LIMITS: dict[str, str] = {
     "min_saved": _SHARE + '"20%"',
     "max_stopped_too_early": _SHARE + '"10%"',
 }
-_KEEPS = ("best", "best-saved", "transformers", "last")
 _TOP: dict[str, str] = {
     "logs": 'a list of paths relative to this file, as in ["logs"]',
     "monitor": 'the name of a metric, as in "eval_loss"',
@@ -45,7 +44,7 @@ _TOP: dict[str, str] = {
     "objective_mode": '"min" or "max"',
     "unit": f"one of {', '.join(UNITS)}, in quotes",
     "price": "a number greater than 0, the price of one hour of a device",
-    "keep": f"one of {', '.join(_KEEPS)}, in quotes",
+    "keep": f"one of {', '.join(KEEPS)}, in quotes",
     "group": '"run", "folder" or something that the logs say, as in "dataset"',
     "confidence": "a number from 0.5 to below 1, as in 0.95",
     "policies": 'one table [policies.NAME] a policy, with spec = "patience=3" in it',
@@ -104,18 +103,12 @@ class Entry:
 
 @dataclass(frozen=True)
 class Config:
-    """The whole file; settings that it leaves out are None, or what the command line takes them to be."""
+    """The whole file; settings that it leaves out have the defaults of the command line."""
 
     path: Path
     policies: tuple[Entry, ...]
+    question: Question = field(default_factory=Question)
     logs: tuple[Path, ...] = ()
-    monitor: str | None = None
-    mode: Mode | None = None
-    objective: str | None = None
-    objective_mode: Mode | None = None
-    unit: str = "steps"
-    price: float | None = None
-    keep: Keep = "best"
     group: str | None = None
     confidence: float = 0.95
 
@@ -140,17 +133,20 @@ def read_config(path: Path) -> Config:
     assert confidence is not None
     if not 0.5 <= confidence < 1:
         top.fault("confidence", confidence)
-    return Config(
-        path=path,
-        policies=tuple(_entry(path, name, table) for name, table in tables.items()),
-        logs=tuple(path.parent / log for log in _logs(top)),
+    question = Question(
         monitor=top.text("monitor"),
         mode=cast("Mode | None", mode),
         objective=top.text("objective"),
         objective_mode=cast("Mode | None", objective_mode),
         unit=top.one_of("unit", UNITS) or "steps",
         price=price,
-        keep=cast("Keep", top.one_of("keep", _KEEPS) or "best"),
+        keep=cast("Keep", top.one_of("keep", KEEPS) or "best"),
+    )
+    return Config(
+        path=path,
+        policies=tuple(_entry(path, name, table) for name, table in tables.items()),
+        question=question,
+        logs=tuple(path.parent / log for log in _logs(top)),
         group=top.text("group"),
         confidence=confidence,
     )

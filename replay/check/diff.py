@@ -4,10 +4,11 @@ or in two locks.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,9 +17,13 @@ import numpy as np
 from replay.check.config import read_config
 from replay.check.lock import FORMAT, LockedPolicy, read_lock
 from replay.check.model import Stop
+from replay.data.finding import Finding, Kind
 from replay.data.names import canonical
 from replay.data.run import Run
-from replay.engine.simulation import Setup, parsed, records, replay_in
+from replay.engine.outcomes import Outcomes
+from replay.engine.question import Question
+from replay.engine.scoring import parse_policies, simulate_policies
+from replay.engine.study import Study
 from replay.errors import InputError, PolicyError
 from replay.policies import Policy
 from replay.policies.spec import parse_policy
@@ -27,15 +32,14 @@ from replay.stats.groups import groups_of
 from replay.stats.intervals import interval
 from replay.stats.summary import ENOUGH_RUNS
 
-__all__ = ["Both", "Diff", "Difference", "Kind", "Pair", "Side", "compare", "diff", "kind_of", "paired"]
+__all__ = ["Both", "Comparison", "Diff", "Difference", "Pair", "Side", "compare", "diff", "kind_of", "paired"]
 
 #: What can be compared: policies by their specification, files of policies, locks, and sets of logs.
-Kind = Literal["policy", "policies", "lock", "logs"]
+Comparison = Literal["policy", "policies", "lock", "logs"]
 
 #: Reads logs, telling its progress.
 Read = Callable[[Sequence[Path]], Found]
 
-_SETTINGS = ("monitor", "mode", "objective", "objective_mode", "unit", "price", "keep")
 _A = {"policy": "a policy", "policies": "a file of policies", "lock": "a lock", "logs": "logs"}
 
 
@@ -136,21 +140,23 @@ class Pair:
 
 @dataclass(frozen=True)
 class Diff:
-    """All pairs of a comparison. ``only_before`` and ``only_after`` are names of policies; ``told`` says how
-    the runs were watched.
+    """All pairs of a comparison.
+
+    ``only_before`` and ``only_after`` are names of policies. ``study`` says how the runs were monitored and
+    judged (None for locks). ``findings`` are by the side that they are about (None: both).
     """
 
-    kind: Kind
+    kind: Comparison
     before: str
     after: str
     pairs: tuple[Pair, ...]
     only_before: tuple[str, ...] = ()
     only_after: tuple[str, ...] = ()
-    told: Mapping[str, Any] = field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
+    study: Study | None = None
+    findings: tuple[tuple[str | None, Finding], ...] = ()
 
 
-def kind_of(text: str) -> Kind:
+def kind_of(text: str) -> Comparison:
     """What a word of the command line names: a lock, a file of policies, logs, or else a policy.
 
     Raises InputError where it is neither a file nor a policy.
@@ -180,13 +186,13 @@ def diff(
     read: Read,
     *,
     defaults: Sequence[str],
-    **watching: Any,
+    given: Mapping[str, Any] | None = None,
 ) -> Diff:
     """Compare what two words of the command line name.
 
     ``paths`` are the logs for policies, ``policies`` the specifications for logs (else ``defaults``),
-    ``read`` reads logs, and ``watching`` holds those arguments of `Setup` that were given. Raises InputError
-    where the two do not go together, and where nothing is in both.
+    ``read`` reads logs, and ``given`` holds the settings of the `Question` that the user gave, which win over
+    those of files. Raises InputError where the two do not go together, and where nothing is in both.
     """
     kind, other = kind_of(before), kind_of(after)
     if kind != other:
@@ -199,22 +205,22 @@ def diff(
             f"--policy is for two sets of logs; {before} and {after} are {_A[kind].split(' ', 1)[1]} on"
             " their own"
         )
-    made = {"policy": _of_policies, "policies": _of_files, "lock": _of_locks, "logs": _of_logs}[kind]
-    found = made(before, after, paths, policies or defaults, read, watching)
-    if not found.pairs:
+    compare_sides = {"policy": _of_policies, "policies": _of_files, "lock": _of_locks, "logs": _of_logs}[kind]
+    result = compare_sides(before, after, paths, policies or defaults, read, given or {})
+    if not result.pairs:
         names = {
             side: ", ".join(names) or "none"
-            for side, names in (("A", found.only_before), ("B", found.only_after))
+            for side, names in (("A", result.only_before), ("B", result.only_after))
         }
         raise InputError(f"no policy is in both: {before} has {names['A']}, {after} has {names['B']}")
-    if not any(pair.runs for pair in found.pairs):
-        pair = found.pairs[0]
+    if not any(pair.runs for pair in result.pairs):
+        pair = result.pairs[0]
         one, two = ((stops[0].run if stops else "none") for stops in (pair.only_before, pair.only_after))
         raise InputError(
             f"no run is in both {before} and {after}, so there is nothing to pair: the first are {one} and"
             f" {two}"
         )
-    return found
+    return result
 
 
 def _is_lock(path: Path) -> bool:
@@ -228,21 +234,27 @@ def _is_lock(path: Path) -> bool:
 
 
 def _of_policies(
-    before: str, after: str, paths: Sequence[Path], _: Any, read: Read, watching: Mapping[str, Any]
+    before: str, after: str, paths: Sequence[Path], _: Any, read: Read, given: Mapping[str, Any]
 ) -> Diff:
     if not paths:
         raise InputError(f"on which logs? Write replay diff '{before}' '{after}' LOGS")
-    rules = parsed([before, after])
+    policies = parse_policies([before, after])
     found = read(paths)
-    setup = Setup(found.runs, rules, **watching)
-    sides = _sides(setup, rules)
-    one, two = (rule.spec() for rule in rules)
+    outcomes = simulate_policies(found.runs, policies, Question(**given))
+    sides = _sides(outcomes, policies)
+    one, two = (policy.spec() for policy in policies)
     pair = compare(None, sides[one], sides[two])
-    return Diff("policy", one, two, (pair,), told=_told(setup), warnings=(*found.problems, *setup.warnings))
+    findings = _both(found.findings, outcomes.findings)
+    return Diff("policy", one, two, (pair,), study=outcomes.study, findings=findings)
+
+
+def _both(*parts: Iterable[Finding]) -> tuple[tuple[str | None, Finding], ...]:
+    """Findings about both sides, each once."""
+    return tuple((None, finding) for finding in dict.fromkeys(itertools.chain.from_iterable(parts)))
 
 
 def _of_files(
-    before: str, after: str, paths: Sequence[Path], _: Any, read: Read, watching: Mapping[str, Any]
+    before: str, after: str, paths: Sequence[Path], _: Any, read: Read, given: Mapping[str, Any]
 ) -> Diff:
     configs = [read_config(Path(name)) for name in (before, after)]
     logs = list(paths) or next((list(config.logs) for config in reversed(configs) if config.logs), [])
@@ -251,20 +263,21 @@ def _of_files(
     found = read(logs)
     entries = [{entry.name: entry for entry in config.policies} for config in configs]
     both, only_before, only_after = paired(*entries)
-    setups, stops = [], []
-    for config, own in zip(configs, entries, strict=True):
-        rules = [entry.policy for entry in own.values()]
-        setup = Setup(
-            found.runs, rules, **{**{name: getattr(config, name) for name in _SETTINGS}, **watching}
-        )
-        setups.append(setup)
-        stops.append(_sides(setup, rules, config.group))
-    for role in ("objective", "unit"):
-        one, two = (_told(setup)[role] for setup in setups)
-        if one != two:
+    simulated, stops = [], []
+    for config, of_config in zip(configs, entries, strict=True):
+        policies = [entry.policy for entry in of_config.values()]
+        outcomes = simulate_policies(found.runs, policies, replace(config.question, **given))
+        simulated.append(outcomes)
+        stops.append(_sides(outcomes, policies, config.group))
+    studies = [outcomes.study for outcomes in simulated]
+    for role, values in (
+        ("objective", [study.objective.name for study in studies]),
+        ("unit", [study.question.unit for study in studies]),
+    ):
+        if values[0] != values[1]:
             raise InputError(
-                f"the figures cannot be compared: the {role} of {before} is {one}, of {after} {two}; give"
-                f" --{role}"
+                f"the figures cannot be compared: the {role} of {before} is {values[0]}, of {after}"
+                f" {values[1]}; give --{role}"
             )
     pairs = tuple(
         compare(
@@ -275,7 +288,6 @@ def _of_files(
         )
         for one, two in both
     )
-    warnings = dict.fromkeys((*found.problems, *setups[0].warnings, *setups[1].warnings))
     return Diff(
         "policies",
         before,
@@ -283,8 +295,8 @@ def _of_files(
         pairs,
         tuple(only_before),
         tuple(only_after),
-        _told(setups[1]),
-        tuple(warnings),
+        studies[1],
+        _both(found.findings, simulated[0].findings, simulated[1].findings),
     )
 
 
@@ -295,15 +307,21 @@ def _of_locks(before: str, after: str, *_: Any) -> Diff:
         assert lock is not None  # it was there when its kind was found out
         locks.append(lock)
     one, two = locks
-    changed = sorted(
-        name for name in {*one.settings, *two.settings} if one.settings.get(name) != two.settings.get(name)
-    )
-    warnings = [
-        f"{name} was {one.settings.get(name)!r} in {before} and is {two.settings.get(name)!r} in {after}"
-        for name in changed
+    findings = [
+        Finding(
+            Kind.LOCKS_DIFFER,
+            facts={
+                "setting": name,
+                "locks": (before, after),
+                "values": (one.settings.get(name), two.settings.get(name)),
+            },
+        )
+        for name in sorted({*one.settings, *two.settings})
+        if one.settings.get(name) != two.settings.get(name)
     ]
     if one.tool != two.tool:
-        warnings.append(f"{before} was made by stop-replay {one.tool}, {after} by {two.tool}")
+        facts = {"setting": None, "locks": (before, after), "values": (one.tool, two.tool)}
+        findings.append(Finding(Kind.LOCKS_DIFFER, facts=facts))
     both, only_before, only_after = paired(one.policies, two.policies)
     pairs = tuple(
         compare(
@@ -314,10 +332,16 @@ def _of_locks(before: str, after: str, *_: Any) -> Diff:
         for name, other in both
     )
     if any(pair.moved or pair.changed for pair in pairs):
-        warnings.append(
-            "a lock does not hold the groups of runs, so the intervals take each run for a witness of its own"
-        )
-    return Diff("lock", before, after, pairs, tuple(only_before), tuple(only_after), warnings=tuple(warnings))
+        findings.append(Finding(Kind.NO_GROUPS))
+    return Diff(
+        "lock",
+        before,
+        after,
+        pairs,
+        tuple(only_before),
+        tuple(only_after),
+        findings=_both(findings),
+    )
 
 
 def _side(policy: LockedPolicy) -> Side:
@@ -325,68 +349,46 @@ def _side(policy: LockedPolicy) -> Side:
 
 
 def _of_logs(
-    before: str, after: str, _: Any, policies: Sequence[str], read: Read, watching: Mapping[str, Any]
+    before: str, after: str, _: Any, policies: Sequence[str], read: Read, given: Mapping[str, Any]
 ) -> Diff:
-    rules = parsed(policies)
-    both, warnings, setups = [], list[str](), []
+    rules = parse_policies(policies)
+    sides, findings, studies = [], list[tuple[str | None, Finding]](), []
     for name in (before, after):
         found = read([Path(name)])
-        setup = Setup(found.runs, rules, **watching)
-        both.append(_sides(setup, rules))
-        warnings += [f"{name}: {text}" for text in (*found.problems, *setup.warnings)]
-        setups.append(setup)
-    one, two = (setup.main for setup in setups)
-    if (canonical(one.metric), one.mode) != (canonical(two.metric), two.mode):
+        outcomes = simulate_policies(found.runs, rules, Question(**given))
+        sides.append(_sides(outcomes, rules))
+        findings += [(name, finding) for finding in (*found.findings, *outcomes.findings)]
+        studies.append(outcomes.study)
+    one, two = (study.monitor for study in studies)
+    if (canonical(one.name), one.mode) != (canonical(two.name), two.mode):
         raise InputError(
-            f"{before} would be watched by {one.metric} ({one.mode}), {after} by {two.metric} ({two.mode});"
+            f"{before} would be watched by {one.name} ({one.mode}), {after} by {two.name} ({two.mode});"
             " give --monitor and --mode"
         )
-    pairs = tuple(compare(spec, both[0][spec], both[1][spec]) for spec in both[0])
-    return Diff("logs", before, after, pairs, told=_told(setups[0]), warnings=tuple(warnings))
+    pairs = tuple(compare(spec, sides[0][spec], sides[1][spec]) for spec in sides[0])
+    return Diff("logs", before, after, pairs, study=studies[0], findings=tuple(findings))
 
 
-def _told(setup: Setup) -> dict[str, Any]:
-    return {
-        "monitor": setup.main.metric,
-        "mode": setup.main.mode,
-        "objective": setup.judged.metric,
-        "unit": setup.unit,
-        "keep": setup.keep,
-    }
-
-
-def _sides(setup: Setup, rules: Sequence[Policy], group: str | None = None) -> dict[str, Side]:
-    """What each rule does to the runs that are set up, by specification."""
-    outcomes = records(replay_in(setup, rules).outcomes)
-    runs = {run.id: run for run in setup.runs}
-    groups = dict(zip(runs, groups_of(setup.runs, group), strict=True))
+def _sides(outcomes: Outcomes, policies: Sequence[Policy], group: str | None = None) -> dict[str, Side]:
+    """What each policy does to the runs, by specification."""
+    study = outcomes.study
+    rows = outcomes.rows()
+    runs = {run.id: run for run in study.runs}
+    groups = dict(zip(runs, groups_of(study.runs, group), strict=True))
+    index = {spec: number for number, spec in enumerate(outcomes.policies)}
     return {
         spec: Side(
             spec,
-            {row["run"]: _stop(row, runs[row["run"]]) for row in outcomes if row["policy"] == spec},
+            {row["run"]: _stop(row, runs[row["run"]]) for row in rows[outcomes.rows_of(index[spec])]},
             groups,
         )
-        for spec in dict.fromkeys(rule.spec() for rule in rules)
+        for spec in dict.fromkeys(policy.spec() for policy in policies)
     }
 
 
 def _stop(row: Mapping[str, Any], run: Run) -> Stop:
-    return Stop(
-        run=row["run"],
-        log=next(iter(run.info.sources), ""),
-        **{
-            name: row[name]
-            for name in (
-                "stopped_eval",
-                "stopped_step",
-                "reason",
-                "saved",
-                "regret",
-                "relative_regret",
-                "lost",
-            )
-        },
-    )
+    names = ("stopped_eval", "stopped_step", "reason", "saved", "regret", "relative_regret", "lost")
+    return Stop(row["run"], next(iter(run.info.sources), ""), **{name: row[name] for name in names})
 
 
 def compare(name: str | None, before: Side, after: Side, level: float = 0.95) -> Pair:

@@ -6,38 +6,21 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from replay.check.config import Entry, Expectation, Figure, Wanted
+from replay.check.config import Entry, Expectation, Wanted
 from replay.check.lock import rounded
-from replay.check.model import Finding, LimitResult, Stop
+from replay.check.model import Figure, LimitResult, Stop, Verdict, WorstRun
+from replay.data.finding import Finding, Kind, Severity
 from replay.data.types import Bools, Floats
-from replay.engine.simulation import Setup, Simulation
-from replay.errors import InputError, suggestion
+from replay.engine.outcomes import Outcomes
+from replay.errors import InputError, list_names, suggestion
 from replay.stats.intervals import ENOUGH_GROUPS, interval
-from replay.stats.summary import ENOUGH_EVALS, ENOUGH_RUNS
+from replay.stats.summary import ENOUGH_EVALS, ENOUGH_RUNS, RANGES
 
-__all__ = ["WITHIN", "Scores", "binomial_bounds", "expectations", "judge", "line", "scores"]
-
-Verdict = Literal["kept", "broken", "unsure", "unknown"]
-
-#: Between which values a figure lies, whatever the run.
-WITHIN = {
-    "saved": (0.0, 1.0),
-    "lost": (0.0, 1.0),
-    "regret": (0.0, math.inf),
-    "relative_regret": (0.0, math.inf),
-}
-
-_NOUN = {
-    "saved": "saved",
-    "lost": "lost",
-    "regret": "regret",
-    "relative_regret": "relative regret",
-    "stopped_too_early": "stopped too early",
-}
+__all__ = ["Scores", "binomial_bounds", "expectations", "judge", "scores"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,81 +55,76 @@ class Scores:
 
 
 def scores(
-    simulation: Simulation,
-    setup: Setup,
-    entry: Entry,
-    rows: range,
-    groups: dict[str, str],
-    logs: dict[str, str],
+    outcomes: Outcomes,
+    policy: int,
+    groups: Mapping[str, str],
+    logs: Mapping[str, str],
+    reasons: Sequence[str],
 ) -> Scores:
-    """The scores of one policy, whose outcomes are these rows; ``groups`` and ``logs`` are each run's."""
-    outcomes = simulation.outcomes
-    runs = outcomes["run"][rows.start : rows.stop]
-    figures = {name: _floats(outcomes[name][rows.start : rows.stop]) for name in WITHIN}
-    lane, _ = setup.lane(entry.policy)
-    place = {run.id: number for number, run in enumerate(lane.runs)}
-    judges = [lane.judges[place[run]] for run in runs]
-    raw = _floats([judge.noise for judge in judges])
-    best = np.abs(_floats([judge.best for judge in judges]))
-    gained = np.abs(_floats([judge.first for judge in judges]) - _floats([judge.best for judge in judges]))
+    """The scores of one policy, by its index; ``groups`` and ``logs`` are each run's.
+
+    ``reasons`` are those of all outcomes.
+    """
+    here = outcomes.rows_of(policy)
+    study = outcomes.study
+    figures = {name: getattr(outcomes, name)[here] for name in RANGES}
+    raw, best, first = outcomes.noise[here], outcomes.best[here], outcomes.first[here]
+    gained = np.abs(first - best)
     with np.errstate(all="ignore"):
         noise = {
             "regret": raw,
-            "relative_regret": np.where(best > 0, raw / best, np.nan),
+            "relative_regret": np.where(np.abs(best) > 0, raw / np.abs(best), np.nan),
             "lost": np.where(gained > 0, np.minimum(raw / gained, 1.0), np.nan),
         }
+    position, steps, kept = outcomes.position[here], outcomes.stopped_step[here], outcomes.kept[here]
+    source = outcomes.sources[policy]
+    values = source.payoffs.panel.objective.values[source.payoffs.rows[source.rows]]
+    lengths = source.payoffs.lengths[source.rows]
     stops = []
-    early = np.full(len(runs), np.nan)
-    for number, (row, run, judge) in enumerate(zip(rows, runs, judges, strict=True)):
-        stopped, kept = outcomes["stopped_eval"][row], outcomes["kept"][row]
+    early = np.full(len(position), np.nan)
+    runs = [study.panel.runs[run].id for run in outcomes.runs_of(policy).tolist()]
+    for number, (run, at) in enumerate(zip(runs, position.tolist(), strict=True)):
+        step = None if at < 0 else float(steps[number])
         stops.append(
             Stop(
                 run,
                 logs[run],
-                stopped,
-                rounded(outcomes["stopped_step"][row]),
-                outcomes["reason"][row],
-                rounded(outcomes["saved"][row]),
-                rounded(outcomes["regret"][row]),
-                rounded(outcomes["relative_regret"][row]),
-                rounded(outcomes["lost"][row]),
+                None if at < 0 else at + 1,
+                int(step) if step is not None and step.is_integer() else rounded(step),
+                reasons[here.start + number],
+                *(rounded(float(figures[name][number])) for name in _STOP_FIGURES),
             )
         )
-        if judge.noise is None:
+        if math.isnan(raw[number]):
             continue
-        later = judge.values[stopped:] if stopped is not None else judge.values[:0]
+        later = values[number, at + 1 : lengths[number]] if at >= 0 else values[number, :0]
         later = later[np.isfinite(later)]
-        if stopped is None or not len(later):
+        if at < 0 or not len(later):
             early[number] = 0.0
-        elif kept is None:
-            early[number] = 1.0 if math.isfinite(judge.first) else np.nan
+        elif math.isnan(kept[number]):
+            early[number] = 1.0 if math.isfinite(first[number]) else np.nan
         else:
-            gain = kept - later.min() if setup.judged.mode == "min" else later.max() - kept
-            early[number] = float(bool(rounded(gain) > rounded(judge.noise))) if not math.isnan(gain) else 1.0
+            lower = study.objective.mode == "min"
+            gain = float(kept[number] - later.min() if lower else later.max() - kept[number])
+            surely = rounded(gain) > rounded(float(raw[number])) if not math.isnan(gain) else True
+            early[number] = float(bool(surely))
     return Scores(
         stops=tuple(stops),
         groups=tuple(groups[run] for run in runs),
-        evals=_floats(outcomes["evals"][rows.start : rows.stop]),
-        censored=np.array(outcomes["censored"][rows.start : rows.stop], dtype=bool),
+        evals=outcomes.evals[here].astype(np.float64),
+        censored=outcomes.censored[here],
         figures=figures,
         noise=noise,
         early=early,
     )
 
 
-def _floats(values: Sequence[Any]) -> Floats:
-    return np.array([np.nan if value is None else float(value) for value in values], dtype=np.float64)
-
-
-def line(stop: Stop) -> str:
-    """What happened to a run, in a line."""
-    if stop.stopped_eval is None:
-        return "not stopped"
-    return f"eval {stop.stopped_eval} (step {stop.stopped_step}): {stop.reason}"
+#: The figures of a `Stop`, in its order.
+_STOP_FIGURES = ("saved", "regret", "relative_regret", "lost")
 
 
 def judge(
-    entry: Entry, own: Scores, level: float, summary: Mapping[str, Any]
+    entry: Entry, every: Scores, level: float, summary: Mapping[str, Any]
 ) -> tuple[list[LimitResult], list[Finding]]:
     """Every limit of a policy, for all its runs and for those of groups, with what there is to say of them.
 
@@ -154,138 +132,128 @@ def judge(
     """
     results: list[LimitResult] = []
     findings: list[Finding] = []
-    parts: list[tuple[str | None, Scores, tuple[Wanted, ...]]] = [(None, own, entry.limits)]
-    parts += [(name, own.of(_group(entry, name, own)), limits) for name, limits in entry.groups.items()]
+    parts: list[tuple[str | None, Scores, tuple[Wanted, ...]]] = [(None, every, entry.limits)]
+    parts += [(name, every.of(_group(entry, name, every)), limits) for name, limits in entry.groups.items()]
     for group, part, limits in parts:
         if not limits:
             continue
-        why = _undecidable(part)
-        if why is not None:
-            kind, text = why
-            means = [limit.name for limit in limits if not limit.worst]
-            if means or kind == "censored":
-                message = (
-                    f"{entry.name}{_of(group)}: {text}, so"
-                    f" {', '.join(means or [limit.name for limit in limits])} cannot be decided"
-                )
-                findings.append(Finding("undecided", kind, message, policy=entry.name, group=group))
+        undecidable = _undecidable(entry, part, group, limits)
+        if undecidable is not None and (undecidable["limits"] or undecidable.kind is Kind.CENSORED):
+            findings.append(undecidable)
         for limit in limits:
-            result, finding = (
-                _worst(entry, limit, part, group)
-                if limit.worst
-                else _mean(
-                    entry,
-                    limit,
-                    part,
-                    group,
-                    why,
-                    _figure(limit, part, level, entry, summary if group is None else {}),
-                )
-            )
+            if limit.worst:
+                result, severity = _worst(entry, limit, part, group)
+            else:
+                figure = _figure(limit, part, level, entry, summary if group is None else {})
+                result, severity = _mean(entry, limit, group, undecidable is not None, figure)
             results.append(result)
-            findings += [finding] if finding is not None else []
+            if severity is not None:
+                findings.append(_limit_finding(result, severity))
             findings += _noisy(entry, limit, part, group)
     return results, findings
 
 
-def _group(entry: Entry, name: str, own: Scores) -> str:
-    """The group that a name in the file means: its own, or what follows the sign in ``dataset=films``."""
-    found = (
-        name
-        if name in own.groups
-        else next((group for group in own.groups if group.partition("=")[2] == name), None)
+def _limit_finding(result: LimitResult, severity: Severity) -> Finding:
+    worst = result.worst_run
+    facts: dict[str, Any] = {"limit": result.name, "group": result.group, "result": result}
+    if worst is None:
+        return Finding(Kind.LIMIT, severity, policy=result.policy, facts=facts)
+    return Finding(
+        Kind.LIMIT,
+        severity,
+        (worst.stop.run,),
+        result.policy,
+        worst.stop.log,
+        {**facts, "after": worst.stop},
     )
-    if found is None:
+
+
+def _group(entry: Entry, name: str, every: Scores) -> str:
+    """The group that a name in the file means: its own, or what follows the sign in ``dataset=films``."""
+    ends = (group for group in every.groups if group.partition("=")[2] == name)
+    group = name if name in every.groups else next(ends, None)
+    if group is None:
         raise InputError(
             f"{entry.file}: [policies.{entry.name}.groups.{name}]: no run that {entry.name} judges is of"
-            f" group {name!r}; there are {suggestion(name, own.groups)}"
+            f" group {name!r}; there are {suggestion(name, every.groups)}"
         )
-    return found
+    return group
 
 
-def _of(group: str | None) -> str:
-    return "" if group is None else f" on group {group}"
-
-
-def _undecidable(own: Scores) -> tuple[str, str] | None:
-    """Why means of these runs tell nothing: the kind of finding and the reason."""
-    count = len(own.stops)
+def _undecidable(entry: Entry, part: Scores, group: str | None, limits: Sequence[Wanted]) -> Finding | None:
+    """Why means of these runs tell nothing, and of which limits they are; None where they tell something."""
+    count, censored = len(part.stops), int(part.censored.sum())
+    means = [limit.name for limit in limits if not limit.worst]
+    facts: dict[str, Any] = {"group": group, "limits": means, "every": [limit.name for limit in limits]}
     if count < ENOUGH_RUNS:
-        return "few-runs", f"{count} run{'s are' if count != 1 else ' is'} too few ({ENOUGH_RUNS} are needed)"
-    if float(np.median(own.evals)) < ENOUGH_EVALS:
-        return (
-            "few-runs",
-            f"a median of {np.median(own.evals):g} evals a run is too few ({ENOUGH_EVALS} are needed)",
-        )
-    censored = int(own.censored.sum())
-    if 2 * censored > count:
-        return (
-            "censored",
-            (
-                f"{censored} of {count} runs are neither stopped nor long enough to show what would have come"
-                " next"
-            ),
-        )
-    return None
+        kind, facts = Kind.FEW_RUNS, {**facts, "count": count}
+    elif float(np.median(part.evals)) < ENOUGH_EVALS:
+        kind, facts = Kind.FEW_RUNS, {**facts, "evals": float(np.median(part.evals))}
+    elif 2 * censored > count:
+        kind, facts = Kind.CENSORED, {**facts, "count": censored, "total": count}
+    else:
+        return None
+    return Finding(kind, Severity.UNDECIDED, policy=entry.name, facts=facts)
 
 
 def _mean(
     entry: Entry,
     limit: Wanted,
-    own: Scores,
     group: str | None,
-    why: tuple[str, str] | None,
+    undecidable: bool,
     figure: tuple[float | None, float | None, float | None],
-) -> tuple[LimitResult, Finding | None]:
-    least = limit.name.startswith("min_")
+) -> tuple[LimitResult, Severity | None]:
+    """The result of a limit on a mean, and the severity of the finding that it makes, where it makes one."""
     value, low, high = figure
     wanted = rounded(limit.value)
-    text = f"{_said(limit, value)} {'on average' if limit.figure != 'stopped_too_early' else 'of the runs'}"
-    if low is not None and high is not None and low != high:
-        text += f" ({_said(limit, low, noun=False)} to {_said(limit, high, noun=False)})"
+    least = limit.name.startswith("min_")
     verdict: Verdict
-    finding = None
-    told = f"{entry.name}{_of(group)}: {text}, while {limit.name} is {limit.text}"
-    if why is not None:
+    severity = None
+    if undecidable:
         verdict = "unknown"
     elif value is None or low is None or high is None:
-        verdict = "unknown"
-        told = (
-            f"{entry.name}{_of(group)}: {_NOUN[limit.figure]} is unknown on these runs, so {limit.name}"
-            " cannot be decided"
-        )
-        finding = Finding("undecided", "limit", told, policy=entry.name, limit=limit.name, group=group)
+        verdict, severity = "unknown", Severity.UNDECIDED
     elif value >= wanted if least else value <= wanted:
         verdict = "kept"
     elif high < wanted if least else low > wanted:
-        verdict = "broken"
-        finding = Finding("regression", "limit", told, policy=entry.name, limit=limit.name, group=group)
+        verdict, severity = "broken", Severity.REGRESSION
     else:
-        verdict = "unsure"
-        told += "; so few runs cannot tell whether it is broken"
-        finding = Finding("warning", "limit", told, policy=entry.name, limit=limit.name, group=group)
-    return LimitResult(limit.name, limit.text, wanted, value, low, high, verdict, told, group), finding
+        verdict, severity = "unsure", Severity.WARNING
+    result = LimitResult(
+        entry.name,
+        limit.name,
+        limit.text,
+        limit.figure,
+        wanted,
+        value,
+        low,
+        high,
+        verdict,
+        group,
+        undecidable,
+    )
+    return result, severity
 
 
 def _figure(
-    limit: Wanted, own: Scores, level: float, entry: Entry, summary: Mapping[str, Any]
+    limit: Wanted, part: Scores, level: float, entry: Entry, summary: Mapping[str, Any]
 ) -> tuple[float | None, float | None, float | None]:
     """The figure that is limited, with its interval; from the summary where that has it."""
     if limit.figure == "stopped_too_early":
-        known = own.early[~np.isnan(own.early)]
+        known = part.early[~np.isnan(part.early)]
         if not len(known):
             return None, None, None
         low, high = binomial_bounds(int(known.sum()), len(known), (1 - level) / 2)
-        if ENOUGH_GROUPS <= len(set(own.groups)) < len(own.groups):
+        if ENOUGH_GROUPS <= len(set(part.groups)) < len(part.groups):
             # runs of one group may be early together, of which the exact bounds know nothing
-            least, most = interval(own.early, own.groups, level, within=(0.0, 1.0))
+            least, most = interval(part.early, part.groups, level, within=(0.0, 1.0))
             low, high = min(low, least), max(high, most)
         return rounded(float(known.sum()) / len(known)), rounded(low), rounded(high)
-    values = own.figures[limit.figure]
+    values = part.figures[limit.figure]
     known = values[~np.isnan(values)]
     if not len(known):
         return None, None, None
-    if limit.figure == "saved" and all(stop.stopped_eval is None for stop in own.stops):
+    if limit.figure == "saved" and all(stop.stopped_eval is None for stop in part.stops):
         return 0.0, 0.0, 0.0  # not a rare event that was not seen: it does not fire on these logs
     if not np.isfinite(known).all():
         return math.inf, math.inf, math.inf
@@ -295,100 +263,80 @@ def _figure(
             rounded(summary[f"{limit.figure}_low"]),
             rounded(summary[f"{limit.figure}_high"]),
         )
-    within = (-math.inf, math.inf) if entry.spec == "never" else WITHIN[limit.figure]
-    low, high = interval(values, own.groups, level, within=within)
+    within = (-math.inf, math.inf) if entry.spec == "never" else RANGES[limit.figure]
+    low, high = interval(values, part.groups, level, within=within)
     return rounded(float(known.mean())), rounded(low), rounded(high)
 
 
-def _said(limit: Wanted, value: float | None, noun: bool = True) -> str:
-    """A figure in words: ``saved 39%``, ``regret 0.0118``."""
-    shown = "unknown" if value is None else _shown(value) if limit.figure == "regret" else _percent(value)
-    return f"{_NOUN[limit.figure]} {shown}" if noun else shown
-
-
-def _shown(value: float) -> str:
-    return f"{value:.4g}"
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.3g}%"
-
-
-def _worst(entry: Entry, limit: Wanted, own: Scores, group: str | None) -> tuple[LimitResult, Finding | None]:
-    """A limit that no run may break by more than its own noise."""
+def _worst(
+    entry: Entry, limit: Wanted, part: Scores, group: str | None
+) -> tuple[LimitResult, Severity | None]:
+    """The result of a limit that no run may break by more than its own noise; see `_mean`."""
     figure: Figure = limit.figure
-    values, noise, wanted = own.figures[figure], own.noise[figure], rounded(limit.value)
+    values, noise, wanted = part.figures[figure], part.noise[figure], rounded(limit.value)
     over = [
         number
         for number, value in enumerate(values.tolist())
         if not math.isnan(value) and rounded(value) > wanted
     ]
-    over.sort(key=lambda number: (-values[number], own.stops[number].run))
+    over.sort(key=lambda number: (-values[number], part.stops[number].run))
     surely = [
-        n
-        for n in over
-        if not np.isnan(noise[n]) and rounded(float(values[n] - limit.value)) > rounded(float(noise[n]))
+        number
+        for number in over
+        if not np.isnan(noise[number])
+        and rounded(float(values[number] - limit.value)) > rounded(float(noise[number]))
     ]
-    worst = rounded(float(np.nanmax(values))) if not np.isnan(values).all() else None
+    highest = rounded(float(np.nanmax(values))) if not np.isnan(values).all() else None
     verdict: Verdict = (
-        "broken" if surely else "unsure" if over else "kept" if worst is not None else "unknown"
+        "broken" if surely else "unsure" if over else "kept" if highest is not None else "unknown"
     )
-    told = f"{entry.name}{_of(group)}: at worst {_said(limit, worst)}, while {limit.name} is {limit.text}"
-    finding = None
+    worst, severity = None, None
     if over:
-        named = (surely or over)[0]
-        stop = own.stops[named]
-        more = f" (and {len(surely or over) - 1} more runs)" if len(surely or over) > 1 else ""
-        told = (
-            f"{entry.name}{_of(group)}: {stop.run}{more} has {_said(limit, float(values[named]))}, while"
-            f" {limit.name} is {limit.text}"
+        some = surely or over
+        spread = float(noise[some[0]])
+        worst = WorstRun(
+            part.stops[some[0]],
+            float(values[some[0]]),
+            None if math.isnan(spread) else spread,
+            len(some) - 1,
+            bool(surely),
         )
-        told += (
-            f" and the run's eval noise {_said(limit, float(noise[named]), noun=False)}"
-            if not np.isnan(noise[named])
-            else ""
-        )
-        if not surely:
-            told += (
-                "; that is within the noise"
-                if not np.isnan(noise[named])
-                else "; the run has too few evals to know its noise"
-            )
-        finding = Finding(
-            "regression" if surely else "warning",
-            "limit",
-            told,
-            policy=entry.name,
-            run=stop.run,
-            log=stop.log,
-            limit=limit.name,
-            group=group,
-            after=line(stop),
-        )
+        severity = Severity.REGRESSION if surely else Severity.WARNING
     elif verdict == "unknown":
-        told = (
-            f"{entry.name}{_of(group)}: {_NOUN[figure]} is unknown on these runs, so {limit.name} cannot be"
-            " decided"
-        )
-        finding = Finding("undecided", "limit", told, policy=entry.name, limit=limit.name, group=group)
-    return LimitResult(limit.name, limit.text, wanted, worst, None, None, verdict, told, group), finding
+        severity = Severity.UNDECIDED
+    result = LimitResult(
+        entry.name,
+        limit.name,
+        limit.text,
+        figure,
+        wanted,
+        highest,
+        None,
+        None,
+        verdict,
+        group,
+        worst_run=worst,
+    )
+    return result, severity
 
 
-def _noisy(entry: Entry, limit: Wanted, own: Scores, group: str | None) -> list[Finding]:
+def _noisy(entry: Entry, limit: Wanted, part: Scores, group: str | None) -> list[Finding]:
     """The warning of a limit that noise alone can break."""
-    if limit.figure not in own.noise:
+    if limit.figure not in part.noise:
         return []
-    known = own.noise[limit.figure][~np.isnan(own.noise[limit.figure])]
+    known = part.noise[limit.figure][~np.isnan(part.noise[limit.figure])]
     if not len(known) or not limit.value < float(np.median(known)):
         return []
-    typical = _said(limit, float(np.median(known)), noun=False)
-    enough = _said(limit, _up(float(np.median(known))), noun=False)
-    told = (
-        f"{entry.name}{_of(group)}: {limit.name} {limit.text} is below the eval noise of these logs"
-        f" ({typical}, the median run's); such a gate fails by chance and breeds re-runs, so set it to"
-        f" {enough} at least"
-    )
-    return [Finding("warning", "noise", told, policy=entry.name, limit=limit.name, group=group)]
+    typical = float(np.median(known))
+    facts = {
+        "limit": limit.name,
+        "group": group,
+        "text": limit.text,
+        "figure": limit.figure,
+        "noise": typical,
+        "enough": _up(typical),
+    }
+    return [Finding(Kind.NOISE, policy=entry.name, facts=facts)]
 
 
 def _up(value: float) -> float:
@@ -429,47 +377,27 @@ def _bisected(count: int, total: int, tail: float) -> float:
     return (low + high) / 2
 
 
-def expectations(entry: Entry, own: Scores, runs: dict[str, int], gone: Sequence[str]) -> list[Finding]:
+def expectations(entry: Entry, every: Scores, evals: Mapping[str, int], gone: Sequence[str]) -> list[Finding]:
     """Runs that are not stopped where the file says they must be.
 
-    ``runs`` maps the ids of all runs to their numbers of evals; ``gone`` are runs of the lock whose logs are
-    there no more, about which another finding tells. Raises InputError for a run or an eval that there is
-    not.
+    ``evals`` maps the ids of all runs to their numbers of evals; ``gone`` are runs of the lock whose logs are
+    there no more, which another finding is about. Raises InputError for a run or an eval that there is not.
     """
-    found = []
-    by_run = {stop.run: stop for stop in own.stops}
+    findings = []
+    by_run = {stop.run: stop for stop in every.stops}
     for wanted in entry.expect:
-        run = _expected(wanted, list(runs), gone)
+        run = _expected(wanted, list(evals), gone)
         if run is None:
             continue
-        if wanted.eval is not None and wanted.eval > runs[run]:
-            raise InputError(f"{wanted.where}: eval = {wanted.eval}, but {run} has {runs[run]} evals")
-        before = "not stopped" if wanted.eval is None else f"eval {wanted.eval}"
+        if wanted.eval is not None and wanted.eval > evals[run]:
+            raise InputError(f"{wanted.where}: eval = {wanted.eval}, but {run} has {evals[run]} evals")
         stop = by_run.get(run)
+        facts: dict[str, Any] = {"expected": wanted.eval, "after": stop}
         if stop is None:
-            told = f"{entry.name} cannot judge {run}, for which the file expects {before}"
-            found.append(Finding("undecided", "expect", told, policy=entry.name, run=run, before=before))
+            findings.append(Finding(Kind.EXPECT, Severity.UNDECIDED, (run,), entry.name, facts=facts))
         elif stop.stopped_eval != wanted.eval:
-            does = (
-                f"does not stop {run}"
-                if stop.stopped_eval is None
-                else f"stops {run} at eval {stop.stopped_eval}"
-            )
-            told = f"{entry.name} {does}, while the file expects {before}"
-            before = f"{before} (expected)"
-            found.append(
-                Finding(
-                    "regression",
-                    "expect",
-                    told,
-                    policy=entry.name,
-                    run=run,
-                    log=stop.log,
-                    before=before,
-                    after=line(stop),
-                )
-            )
-    return found
+            findings.append(Finding(Kind.EXPECT, Severity.REGRESSION, (run,), entry.name, stop.log, facts))
+    return findings
 
 
 def _expected(wanted: Expectation, ids: Sequence[str], gone: Sequence[str]) -> str | None:
@@ -478,9 +406,9 @@ def _expected(wanted: Expectation, ids: Sequence[str], gone: Sequence[str]) -> s
     if len(matches) == 1:
         return matches[0]
     if matches:
-        shown = ", ".join(matches[:5]) + (f" and {len(matches) - 5} more" if len(matches) > 5 else "")
         raise InputError(
-            f'{wanted.where}: run = "{wanted.run}" fits {len(matches)} runs: {shown}; give more of the id'
+            f'{wanted.where}: run = "{wanted.run}" fits {len(matches)} runs: {list_names(matches, 5)}; give'
+            " more of the id"
         )
     if any(wanted.run in run for run in gone):
         return None

@@ -5,59 +5,29 @@ plugins read.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
-__all__ = ["EXIT_CODES", "Checked", "Finding", "Level", "LimitResult", "PolicyResult", "Stop"]
+from replay.data.finding import Finding, Severity
 
-#: From worst to least: what fails a check, what it cannot decide, and what it only reports.
-Level = Literal["regression", "undecided", "warning", "note"]
+__all__ = [
+    "EXIT_CODES",
+    "Checked",
+    "Figure",
+    "LimitResult",
+    "PolicyResult",
+    "Stop",
+    "Verdict",
+    "WorstRun",
+]
 
-EXIT_CODES: dict[Level, int] = {"regression": 1, "undecided": 3, "warning": 0, "note": 0}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that a check found, in one sentence (``message``), and what it is about.
-
-    ``kind`` is one of: limit, expect, moved, worse, vanished, never-fires, changed-log, new-log,
-    changed-policy, new-policy, version, noise, few-runs, censored, no-lock, lock. ``policy`` is the policy's
-    name in the file, ``run`` a run's id, ``log`` a path relative to the file of policies, ``limit`` a limit's
-    name and ``group`` the group that it is for. ``before`` and ``after`` are the lines that say what happened
-    to a run then and now.
-    """
-
-    level: Level
-    kind: str
-    message: str
-    policy: str | None = None
-    run: str | None = None
-    log: str | None = None
-    limit: str | None = None
-    group: str | None = None
-    before: str | None = None
-    after: str | None = None
+#: Exit codes of ``replay check`` by the most severe finding.
+EXIT_CODES = {Severity.REGRESSION: 1, Severity.UNDECIDED: 3, Severity.WARNING: 0, Severity.NOTE: 0}
 
 
-@dataclass(frozen=True)
-class LimitResult:
-    """One limit of a policy: its name and text as written, the figure it is about with its interval, and how
-    it came out.
-
-    ``value``, ``low`` and ``high`` are in the limit's own terms (fractions for shares); None where they are
-    not known. ``verdict``: kept, broken (beyond its uncertainty), unsure (broken, but not beyond it) or
-    unknown.
-    """
-
-    name: str
-    text: str
-    wanted: float
-    value: float | None
-    low: float | None
-    high: float | None
-    verdict: Literal["kept", "broken", "unsure", "unknown"]
-    message: str
-    group: str | None = None
+#: What a limit is about: a column of the outcomes, or the share of runs that are stopped too early.
+Figure = Literal["lost", "regret", "relative_regret", "saved", "stopped_too_early"]
+Verdict = Literal["kept", "broken", "unsure", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -73,6 +43,46 @@ class Stop:
     regret: float | None
     relative_regret: float | None
     lost: float | None
+
+
+@dataclass(frozen=True)
+class WorstRun:
+    """The run that breaks a limit on every run most, and how surely.
+
+    ``value`` and ``noise`` are in the limit's own terms (``noise`` None: the run has too few evals to know
+    it); ``others`` counts the runs that break the limit as surely; ``surely`` says whether it is broken by
+    more than the noise.
+    """
+
+    stop: Stop
+    value: float
+    noise: float | None
+    others: int
+    surely: bool
+
+
+@dataclass(frozen=True)
+class LimitResult:
+    """One limit of a policy: its name and text as written, the figure it is about with its interval, and how
+    it came out.
+
+    ``value``, ``low`` and ``high`` are in the limit's own terms (fractions for shares); None where they are
+    not known. ``verdict``: kept, broken (beyond its uncertainty), unsure (broken, but not beyond it) or
+    unknown. ``undecidable`` says whether there are too few runs, or too many censored ones, for any mean.
+    """
+
+    policy: str
+    name: str
+    text: str
+    figure: Figure
+    wanted: float
+    value: float | None
+    low: float | None
+    high: float | None
+    verdict: Verdict
+    group: str | None = None
+    undecidable: bool = False
+    worst_run: WorstRun | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +103,7 @@ class PolicyResult:
     @property
     def failed(self) -> bool:
         """Whether it has a regression."""
-        return any(finding.level == "regression" for finding in self.findings)
+        return any(finding.severity is Severity.REGRESSION for finding in self.findings)
 
 
 @dataclass(frozen=True)
@@ -115,17 +125,16 @@ class Checked:
     unit: str
     policies: tuple[PolicyResult, ...]
     findings: tuple[Finding, ...] = ()
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[Finding, ...] = ()
 
     @property
     def all_findings(self) -> list[Finding]:
         """Every finding, the worst first."""
-        order = list(EXIT_CODES)
         every = [*self.findings, *(finding for policy in self.policies for finding in policy.findings)]
-        return sorted(every, key=lambda finding: order.index(finding.level))
+        return sorted(every, key=lambda finding: finding.severity.rank)
 
     @property
     def exit_code(self) -> int:
         """1 for a regression, 3 where something cannot be decided and nothing has regressed, else 0."""
-        levels = {finding.level for finding in self.all_findings}
-        return next((EXIT_CODES[level] for level in EXIT_CODES if level in levels), 0)
+        worst = Finding.worst(self.all_findings)
+        return 0 if worst is None else EXIT_CODES[worst]

@@ -73,6 +73,10 @@ class Kind(StrEnum):
     NO_LOCK = "no-lock"
     LOCK = "lock"
 
+    # diff
+    LOCKS_DIFFER = "locks-differ"
+    NO_GROUPS = "no-groups"
+
     #: A finding of somebody else's reader or policy; its sentence is the fact ``text``.
     OTHER = "other"
 

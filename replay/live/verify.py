@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from replay.data.run import Column, Run, Series
 from replay.data.types import Mode
-from replay.engine.simulation import replay_runs
+from replay.engine.question import Question
+from replay.engine.scoring import simulate_policies
 from replay.errors import InputError
 from replay.live.watcher import Watcher
 from replay.policies.base import Decision, Policy
@@ -49,18 +50,19 @@ def verify(
     Where the run's folder has a ``trainer_state.json`` and transformers is installed, its callback is asked
     too. Raises InputError where the run does not log what the policy needs.
     """
-    replayed = replay_runs([run], [policy], monitor=monitor, mode=mode)
-    watch = replayed.monitor
-    (row,) = replayed.rows()
-    curve = run.curve(watch.metric, watch.mode)
+    outcomes = simulate_policies([run], [policy], Question(monitor, mode))
+    watch = outcomes.study.monitor
+    position = int(outcomes.position[0])
+    stopped = None if position < 0 else position + 1
+    curve = run.curve(watch.name, watch.mode)
     found = []
     live: int | None = None
     for step in curve.steps.tolist():
-        decision = Watcher(policy, monitor=watch.metric, mode=watch.mode).decide(until(run, step))
+        decision = Watcher(policy, monitor=watch.name, mode=watch.mode).decide(until(run, step))
         if decision.stop:
             live = decision.eval
             break
-    found.append(Verified(run.id, len(curve), row["stopped_eval"], live, "the log, cut off after each eval"))
+    found.append(Verified(run.id, len(curve), stopped, live, "the log, cut off after each eval"))
     state = next(
         (
             path
@@ -70,13 +72,13 @@ def verify(
         None,
     )
     if state is not None:
-        asked = _ask_transformers(state, policy, watch.metric, watch.mode)
+        asked = _ask_transformers(state, policy, watch.name, watch.mode)
         if asked is not None:
             found.append(
                 Verified(
                     run.id,
                     len(curve),
-                    row["stopped_eval"],
+                    stopped,
                     asked.eval if asked.stop else None,
                     "transformers' StopCallback",
                 )

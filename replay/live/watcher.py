@@ -12,10 +12,12 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from replay.data.finding import Finding
 from replay.data.info import RunInfo, StepUnit
 from replay.data.run import Run
 from replay.data.types import Mode
-from replay.engine.simulation import replay_runs
+from replay.engine.question import Question
+from replay.engine.scoring import simulate_policies
 from replay.errors import InputError, ReplayWarning
 from replay.policies.base import Decision, Policy
 from replay.policies.spec import parse_policy
@@ -23,6 +25,7 @@ from replay.readers.assemble import assemble
 from replay.readers.clocks import measures_of
 from replay.readers.points import PointsBuilder
 from replay.readers.series_names import held_out_of, is_metric
+from replay.report.sentences import sentence
 
 __all__ = ["Watcher", "numbers", "run_of"]
 
@@ -42,7 +45,7 @@ class Watcher:
             raise InputError(f"mode is 'min' or 'max', not {mode!r}")
         self.monitor = monitor
         self.mode = mode
-        self._said: set[str] = set()
+        self._reported: list[Finding] = []
 
     def decide(self, run: Run) -> Decision:
         """The decision after the last eval of a run: stop from the eval on at which the policy first fires.
@@ -50,19 +53,18 @@ class Watcher:
         Raises InputError, naming what there is, where the metric or a companion that the policy needs is not
         logged.
         """
-        found = replay_runs([run], [self.policy], monitor=self.monitor, mode=self.mode)
-        for text in found.warnings:
-            if text not in self._said:
-                self._said.add(text)
-                warnings.warn(text, ReplayWarning, stacklevel=4)
-        (row,) = found.rows()
-        stopped = row["stopped_eval"]
-        if stopped is None:
-            return Decision(int(row["evals"]), False, "")
-        logger.info(
-            "%s stops at eval %d, step %s: %s", row["policy"], stopped, row["stopped_step"], row["reason"]
-        )
-        return Decision(int(stopped), True, str(row["reason"]))
+        outcomes = simulate_policies([run], [self.policy], Question(self.monitor, self.mode))
+        for finding in outcomes.findings:
+            if finding not in self._reported:
+                self._reported.append(finding)
+                warnings.warn(sentence(finding), ReplayWarning, stacklevel=4)
+        position = int(outcomes.position[0])
+        if position < 0:
+            return Decision(int(outcomes.evals[0]), False, "")
+        reason = str(outcomes.reasons()[0])
+        step = f"{outcomes.stopped_step[0]:.15g}"
+        logger.info("%s stops at eval %d, step %s: %s", outcomes.policies[0], position + 1, step, reason)
+        return Decision(position + 1, True, reason)
 
 
 def numbers(values: Mapping[str, Any]) -> dict[str, float]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from replay.data.finding import Finding, Kind
-from replay.report.sentences import engine, validity
+from replay.report.sentences import check, engine, validity
 
 __all__ = ["sentence", "sentences"]
 
@@ -20,7 +20,12 @@ def _other(finding: Finding) -> str:
     return str(finding.get("text", finding.kind))
 
 
-_SENTENCES: dict[Kind, Sentence] = {Kind.OTHER: _other, **engine.SENTENCES, **validity.SENTENCES}
+_SENTENCES: dict[Kind, Sentence] = {
+    Kind.OTHER: _other,
+    **check.SENTENCES,
+    **engine.SENTENCES,
+    **validity.SENTENCES,
+}
 
 
 def sentence(finding: Finding) -> str:

@@ -1,0 +1,311 @@
+"""Sentences of ``replay check``: what became of limits, stops, logs and policies since the lock was made."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from replay.check.model import LimitResult, Stop
+from replay.data.finding import Finding, Kind, Severity
+from replay.errors import list_names
+from replay.stats.summary import ENOUGH_EVALS, ENOUGH_RUNS
+
+__all__ = ["SENTENCES", "after_line", "before_line", "limit_sentence", "stop_line"]
+
+
+def stop_line(stop: Stop) -> str:
+    """What happened to a run, in a line."""
+    if stop.stopped_eval is None:
+        return "not stopped"
+    return f"eval {stop.stopped_eval} (step {stop.stopped_step}): {stop.reason}"
+
+
+def _line(value: Any) -> str | None:
+    """A fact ``before`` or ``after`` in a line: a stop, a mean of a figure, or a name."""
+    if value is None:
+        return None
+    if isinstance(value, Stop):
+        return stop_line(value)
+    if isinstance(value, tuple):
+        figure, mean = value
+        return f"{figure.replace('_', ' ')} {_plain_figure(figure, mean)}"
+    return str(value)
+
+
+def before_line(finding: Finding) -> str | None:
+    """What a finding says was so before, in a line; for an expectation, what is expected."""
+    if finding.kind is not Kind.EXPECT:
+        return _line(finding.get("before"))
+    expected = finding["expected"]
+    text = "not stopped" if expected is None else f"eval {expected}"
+    return f"{text} (expected)" if finding.severity is not Severity.UNDECIDED else text
+
+
+def after_line(finding: Finding) -> str | None:
+    """What a finding says is so now, in a line."""
+    return _line(finding.get("after"))
+
+
+def _names(names: Sequence[str], one: str = "", more: str = "") -> str:
+    """``run a``, ``runs a, b, c and 7 more``."""
+    head = (one if len(names) == 1 else more) + " " if one else ""
+    return head + list_names(names)
+
+
+def _word(value: object) -> str:
+    return "not given" if value is None else str(value)
+
+
+def _of_group(finding: Finding) -> str:
+    group = finding.get("group")
+    return "" if group is None else f" on group {group}"
+
+
+def _noun(figure: str) -> str:
+    return figure.replace("_", " ")
+
+
+def _figure(figure: str, value: float | None) -> str:
+    """A figure of a limit: ``39%``, ``0.0118``."""
+    if value is None:
+        return "unknown"
+    return f"{value:.4g}" if figure == "regret" else f"{100 * value:.3g}%"
+
+
+def _plain_figure(figure: str, value: float) -> str:
+    return f"{value:.4g}" if figure == "regret" else f"{100 * value:.3g}%"
+
+
+def _signed_figure(figure: str, value: float) -> str:
+    return f"{value:+.4g}" if figure == "regret" else f"{100 * value:+.3g} points"
+
+
+def limit_sentence(result: LimitResult) -> str:
+    """How a limit came out."""
+    who = result.policy + ("" if result.group is None else f" on group {result.group}")
+    noun, figure = _noun(result.figure), result.figure
+    if result.verdict == "unknown" and not result.undecidable:
+        return f"{who}: {noun} is unknown on these runs, so {result.name} cannot be decided"
+    limit = f"while {result.name} is {result.text}"
+    if result.name.endswith("_worst"):
+        return f"{who}: {_worst(result, limit)}"
+    text = f"{noun} {_figure(figure, result.value)}"
+    text += " of the runs" if figure == "stopped_too_early" else " on average"
+    if result.low is not None and result.high is not None and result.low != result.high:
+        text += f" ({_figure(figure, result.low)} to {_figure(figure, result.high)})"
+    text = f"{who}: {text}, {limit}"
+    if result.verdict == "unsure":
+        text += "; so few runs cannot tell whether it is broken"
+    return text
+
+
+def _worst(result: LimitResult, limit: str) -> str:
+    worst, figure = result.worst_run, result.figure
+    if worst is None:
+        return f"at worst {_noun(figure)} {_figure(figure, result.value)}, {limit}"
+    more = f" (and {worst.others} more runs)" if worst.others else ""
+    text = f"{worst.stop.run}{more} has {_noun(figure)} {_figure(figure, worst.value)}, {limit}"
+    if worst.noise is not None:
+        text += f" and the run's eval noise {_figure(figure, worst.noise)}"
+    if not worst.surely:
+        known = worst.noise is not None
+        text += "; that is within the noise" if known else "; the run has too few evals to know its noise"
+    return text
+
+
+def _limit(finding: Finding) -> str:
+    return limit_sentence(finding["result"])
+
+
+def _undecided(finding: Finding) -> str:
+    if "evals" in finding.facts:
+        why = f"a median of {finding['evals']:g} evals a run is too few ({ENOUGH_EVALS} are needed)"
+    elif finding.kind is Kind.FEW_RUNS:
+        count = finding["count"]
+        why = f"{count} run{'s are' if count != 1 else ' is'} too few ({ENOUGH_RUNS} are needed)"
+    else:
+        why = (
+            f"{finding['count']} of {finding['total']} runs are neither stopped nor long enough to show what"
+            " would have come next"
+        )
+    limits = ", ".join(finding["limits"] or finding["every"])
+    return f"{finding.policy}{_of_group(finding)}: {why}, so {limits} cannot be decided"
+
+
+def _noise(finding: Finding) -> str:
+    figure = finding["figure"]
+    return (
+        f"{finding.policy}{_of_group(finding)}: {finding['limit']} {finding['text']} is below the eval noise"
+        f" of these logs ({_figure(figure, finding['noise'])}, the median run's); such a gate fails by chance"
+        f" and breeds re-runs, so set it to {_figure(figure, finding['enough'])} at least"
+    )
+
+
+def _does(stop: Stop) -> str:
+    if stop.stopped_eval is None:
+        return f"does not stop {stop.run}"
+    return f"stops {stop.run} at eval {stop.stopped_eval}"
+
+
+def _expect(finding: Finding) -> str:
+    expected = "not stopped" if finding["expected"] is None else f"eval {finding['expected']}"
+    stop = finding["after"]
+    if stop is None:
+        return f"{finding.policy} cannot judge {finding.runs[0]}, for which the file expects {expected}"
+    return f"{finding.policy} {_does(stop)}, while the file expects {expected}"
+
+
+def _moved(finding: Finding) -> str:
+    if finding["state"] == "not-judged":
+        return f"{finding.policy} no longer judges {_names(finding.runs)}, though the logs are the same"
+    old, new = finding["before"], finding["after"]
+    did = "did not stop it" if old.stopped_eval is None else f"stopped it at eval {old.stopped_eval}"
+    return f"{finding.policy} {_does(new)}, but {did} when the lock was made"
+
+
+def _change(facts: dict[str, Any]) -> str:
+    figure, low, high = facts["figure"], facts["low"], facts["high"]
+    text = f"{_noun(figure)} {_signed_figure(figure, facts['mean'])} on average"
+    if low == high or math.isnan(low):
+        return text
+    return f"{text} ({_signed_figure(figure, low)} to {_signed_figure(figure, high)})"
+
+
+def _worse(finding: Finding) -> str:
+    does = "saves less" if finding["figure"] == "saved" else "loses more"
+    return (
+        f"{finding.policy} {does} than before on the same {finding['count']} runs:"
+        f" {_change(dict(finding.facts))}"
+    )
+
+
+def _vanished(finding: Finding) -> str:
+    runs = f"with {_names(finding['of'], 'run', 'runs')}"
+    if finding["state"] == "deleted":
+        return f"{finding.log} has vanished, {runs}"
+    return f"{finding.log} is in the lock, {runs}, but not below the logs that were given"
+
+
+def _changed_log(finding: Finding) -> str:
+    state = finding["state"]
+    if state == "regrouped":
+        return (
+            f"{_names(finding.runs)} can no longer be told among the runs of the same logs, and cannot be"
+            " compared"
+        )
+    if state == "all-changed":
+        return "every log of the lock that is left has changed, so nothing can be compared with it"
+    runs = _names(finding["of"], "run", "runs")
+    if state == "duplicate":
+        return f"{finding.log} now counts as a part of another log, with {runs}; it is compared no further"
+    if state == "unreadable":
+        return f"{finding.log} is there, but no run is read from it any more ({runs})"
+    return f"{finding.log} has changed ({runs}); it is compared no further"
+
+
+def _new_log(finding: Finding) -> str:
+    if finding["state"] == "renamed":
+        return f"{finding['before']} is now {finding['after']}"
+    logs = finding["logs"]
+    return f"{len(logs)} log{'s are' if len(logs) > 1 else ' is'} new: {_names(logs)}"
+
+
+def _changed_policy(finding: Finding) -> str:
+    state = finding["state"]
+    if state == "changed":
+        return f"{finding.policy} has changed from {finding['before']} to {finding['after']}"
+    if state == "removed":
+        return f"{finding.policy} is in the lock, but no longer in the file"
+    if state == "few-runs":
+        return (
+            f"{finding['count']} runs are in the lock and the same now: too few to tell whether"
+            f" {finding.policy} got worse"
+        )
+    if state == "compared":
+        changes = ", ".join(_change(facts) for facts in finding["changes"])
+        return f"{finding.policy} on the same {finding['count']} runs, against before: {changes}"
+    shown = "; ".join(
+        f"{name} was {_word(old)} and is {_word(new)}" for name, (old, new) in finding["settings"].items()
+    )
+    compared = (
+        "stops are compared, figures are not"
+        if finding["stops_compared"]
+        else "so neither stops nor figures are compared"
+    )
+    return f"the settings are not those of the lock: {shown}; {compared}"
+
+
+def _new_policy(finding: Finding) -> str:
+    return f"{finding.policy} is new: the lock does not have it"
+
+
+def _version(finding: Finding) -> str:
+    if finding["state"] == "figures":
+        old, new = finding["values"]
+        return (
+            f"{finding.policy} stops {_names(finding.runs)} where it did, but the figures differ:"
+            f" {finding['figure']} of {finding['first']} was {_word(old)} and is {_word(new)}"
+        )
+    facts = finding["versions"]
+    text = f"the lock was made by replay {facts['before']}, this is {facts['after']}"
+    if not facts["runs"]:
+        return text
+    if facts["moved"]:
+        return f"{text}; {facts['moved']} stop{'s' * (facts['moved'] != 1)} on the same logs moved"
+    return f"{text}; all stops on the same logs are the same" if facts["compared"] else text
+
+
+def _never_fires(finding: Finding) -> str:
+    if "fired" not in finding.facts:
+        return f"{finding.policy} stops none of these runs"
+    return (
+        f"{finding.policy} no longer fires anywhere: when the lock was made, it stopped {finding['fired']} of"
+        f" {finding['total']} runs"
+    )
+
+
+def _no_lock(finding: Finding) -> str:
+    required = ", though one is required" if finding.severity is Severity.UNDECIDED else ""
+    return (
+        f"there is no {finding['lock']} to compare with{required}; replay check {finding['file']} --update"
+        " makes one"
+    )
+
+
+def _lock(finding: Finding) -> str:
+    return f"the old lock could not be trusted and is replaced: {finding['error']}"
+
+
+def _locks_differ(finding: Finding) -> str:
+    before, after = finding["locks"]
+    old, new = finding["values"]
+    if finding["setting"] is None:
+        return f"{before} was made by stop-replay {old}, {after} by {new}"
+    return f"{finding['setting']} was {old!r} in {before} and is {new!r} in {after}"
+
+
+def _no_groups(finding: Finding) -> str:
+    return "a lock does not hold the groups of runs, so the intervals take each run for a witness of its own"
+
+
+SENTENCES = {
+    Kind.LIMIT: _limit,
+    Kind.FEW_RUNS: _undecided,
+    Kind.CENSORED: _undecided,
+    Kind.NOISE: _noise,
+    Kind.EXPECT: _expect,
+    Kind.MOVED: _moved,
+    Kind.WORSE: _worse,
+    Kind.VANISHED: _vanished,
+    Kind.CHANGED_LOG: _changed_log,
+    Kind.NEW_LOG: _new_log,
+    Kind.CHANGED_POLICY: _changed_policy,
+    Kind.NEW_POLICY: _new_policy,
+    Kind.VERSION: _version,
+    Kind.NEVER_FIRES: _never_fires,
+    Kind.NO_LOCK: _no_lock,
+    Kind.LOCK: _lock,
+    Kind.LOCKS_DIFFER: _locks_differ,
+    Kind.NO_GROUPS: _no_groups,
+}
