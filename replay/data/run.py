@@ -225,9 +225,8 @@ class Run:
         """This log's spelling of a metric (``eval/loss`` for ``eval_loss``), held-out or train-only; None if
         it has none.
         """
-        for names in (self.metrics, tuple(self.train), tuple(self.columns)):
-            if name in names and name != "step":
-                return name
+        if name != "step" and (name in self.columns or name in self.train):
+            return name
         wanted = canonical(name)
         for names in (self.metrics, tuple(self.train)):
             for candidate in names:
@@ -247,6 +246,8 @@ class Run:
             )
         if name in self.columns:
             values, present = self.columns[name]
+            if present.all():
+                return Curve(self, name, mode, values, self.steps, np.arange(len(self)))
             rows = np.flatnonzero(present)
             return Curve(self, name, mode, values[rows], self.steps[rows], rows)
         series = self.train[name]

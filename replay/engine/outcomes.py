@@ -206,82 +206,81 @@ class Outcomes:
                     texts[index] = rule.reason(trace, int(rows[index - begin]), int(self.position[index]))
         return texts
 
-    def columns(self) -> dict[str, Any]:
-        """The outcomes as arrays by name, the keys of COLUMNS; NaN and −1 stand for what is not known."""
-        study = self.study
-        runs = np.array([run.id for run in study.panel.runs], dtype=object)
-        names = np.array([study.objective.names.get(run.id) for run in study.panel.runs], dtype=object)
+    def _names(self) -> dict[str, tuple[list[str | None], npt.NDArray[np.int32]]]:
+        """The columns of names: the distinct names, and the index of each outcome's name among them."""
+        runs, question = self.study.panel.runs, self.study.question
+        pairs: list[str | None] = []
+        monitors = np.zeros(len(self), dtype=np.int32)
+        modes = np.zeros(len(self), dtype=np.int32)
+        panels: dict[int, int] = {}
+        for policy, source in enumerate(self.sources):
+            panel = source.payoffs.panel
+            here = self.rows_of(policy)
+            if id(panel) not in panels:
+                panels[id(panel)] = len(pairs)
+                pairs += [panel.monitoring.primary.names[run.id] for run in panel.runs]
+            monitors[here] = panels[id(panel)] + source.payoffs.rows[source.rows]
+            modes[here] = panel.monitoring.primary.mode == "max"
         return {
-            "run": runs[self.run],
-            "policy": np.array(self.policies, dtype=object)[self.policy],
-            "monitor": self._monitors(),
-            "mode": self._modes(),
-            "objective": names[self.run],
-            "evals": self.evals,
-            "stopped_eval": self.position + 1,
-            "stopped_step": self.stopped_step,
-            "reason": self.reasons(),
-            "unit": np.full(len(self), study.question.unit, dtype=object),
-            "used": self.used,
-            "used_full": self.used_full,
-            "saved": self.saved,
-            "best": self.best,
-            "best_step": self.best_step,
-            "kept": self.kept,
-            "kept_step": self.kept_step,
-            "last": self.last,
-            "regret": self.regret,
-            "relative_regret": self.relative_regret,
-            "lost": self.lost,
-            "censored": self.censored,
-            "eval_used": self.eval_used,
-            "noise": self.noise,
-            "own_best": self.own_best,
+            "run": ([run.id for run in runs], self.run),
+            "policy": (list(self.policies), self.policy),
+            "monitor": (pairs, monitors),
+            "mode": (["min", "max"], modes),
+            "objective": ([self.study.objective.names.get(run.id) for run in runs], self.run),
+            "unit": ([question.unit], np.zeros(len(self), dtype=np.int32)),
         }
 
-    def _monitors(self) -> npt.NDArray[np.object_]:
-        panels = {id(source.payoffs.panel): source.payoffs.panel for source in self.sources}
-        names = {
-            key: np.array([panel.monitoring.primary.names[run.id] for run in panel.runs], dtype=object)
-            for key, panel in panels.items()
-        }
-        pieces = [
-            names[id(source.payoffs.panel)][source.payoffs.rows[source.rows]] for source in self.sources
-        ]
-        return np.concatenate(pieces) if pieces else np.empty(0, dtype=object)
-
-    def _modes(self) -> npt.NDArray[np.object_]:
-        modes = np.array(
-            [source.payoffs.panel.monitoring.primary.mode for source in self.sources], dtype=object
-        )
-        return modes[self.policy] if len(modes) else np.empty(0, dtype=object)
+    def _column(self, name: str) -> npt.NDArray[Any]:
+        """A column of COLUMNS that holds no names; NaN and 0 (for the eval stopped at) where not known."""
+        if name == "stopped_eval":
+            return self.position + 1
+        column: npt.NDArray[Any] = getattr(self, name)
+        return column
 
     def frame(self) -> pd.DataFrame:
-        """The outcomes as a DataFrame; counts are nullable integers where all steps are whole."""
+        """The outcomes as a DataFrame; counts are nullable integers where all steps are whole.
+
+        The figures share memory with the outcomes.
+        """
         import pandas as pd
 
-        data: dict[str, Any] = self.columns()
-        for name in _COUNTS:
-            values = data[name]
-            missing = (values <= 0) if name == "stopped_eval" else np.isnan(values.astype(np.float64))
-            if name == "evals" or bool((missing | (values == np.floor(values))).all()):
-                whole = np.where(missing, 0, values).astype(np.int64)
-                data[name] = pd.arrays.IntegerArray(whole, missing)
-        return pd.DataFrame(data, columns=list(COLUMNS))
+        data: dict[str, Any] = dict.fromkeys(COLUMNS)
+        data["reason"] = pd.array(self.reasons(), dtype="str")
+        for name, (names, index) in self._names().items():
+            data[name] = pd.array(names, dtype="str").take(index) if len(names) else pd.array([], dtype="str")
+        for name in COLUMNS:
+            if data[name] is None:
+                values = self._column(name)
+                data[name] = _nullable(name, values) if name in _COUNTS else values
+        return pd.DataFrame(data, copy=False)
 
     def rows(self) -> list[dict[str, Any]]:
         """The outcomes as one dict per row; None for what is not known."""
-        table: dict[str, list[Any]] = {}
-        for name, values in self.columns().items():
+        table: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+        table["reason"] = self.reasons().tolist()
+        for name, (names, index) in self._names().items():
+            table[name] = [names[number] for number in index.tolist()]
+        for name in COLUMNS:
+            if name in ("reason", "run", "policy", "monitor", "mode", "objective", "unit"):
+                continue
+            values = self._column(name).tolist()
             if name in ("stopped_step", "best_step", "kept_step"):
-                table[name] = [None if value != value else whole(value) for value in values.tolist()]
+                table[name] = [None if value != value else whole(value) for value in values]
             elif name == "stopped_eval":
-                table[name] = [value or None for value in values.tolist()]
-            elif values.dtype == np.float64:
-                table[name] = [None if value != value else value for value in values.tolist()]
+                table[name] = [value or None for value in values]
             else:
-                table[name] = values.tolist()
+                table[name] = [None if value != value else value for value in values]
         return records(table)
+
+
+def _nullable(name: str, values: npt.NDArray[Any]) -> Any:
+    """Counts as nullable integers, or, where a step is not whole, as they are."""
+    import pandas as pd
+
+    missing = (values <= 0) if name == "stopped_eval" else np.isnan(values)
+    if not bool((missing | (values == np.floor(values))).all()):
+        return values
+    return pd.arrays.IntegerArray(np.where(missing, 0, values).astype(np.int64), missing)
 
 
 def records(table: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from replay.data.types import Bools, Floats, Ints
 from replay.engine.panel import Panel
@@ -49,8 +50,8 @@ class Payoffs:
     used: Floats
     eval_used: Floats
     full: Floats
-    kept: Ints
-    last: Ints
+    kept: npt.NDArray[np.int32]
+    last: npt.NDArray[np.int32]
     saved: Floats
     regret: Floats
     relative_regret: Floats
@@ -144,8 +145,8 @@ class Payoffs:
             used=used[valid],
             eval_used=with_never(eval_used, total)[valid],
             full=full,
-            kept=kept[valid],
-            last=last[valid],
+            kept=kept[valid].astype(np.int32),
+            last=last[valid].astype(np.int32),
             saved=flat(1 - share),
             regret=flat(regret),
             relative_regret=flat(relative),

@@ -63,11 +63,7 @@ def score(study: Study, stops: Stops, *, oracle: bool = False) -> Outcomes:
         names.append(policy.spec())
         sources.append(Source(view.payoffs, rows))
         positions.append(stops.positions[index, view.runs[rows]])
-    own_best = [np.empty(0)] * len(names)
-    for sharing in stops.sharing():
-        for index in sharing:
-            own_best[index] = stops.references(index)[sources[index].rows]
-    references = own_best
+        references.append(stops.references(index)[rows])
     if oracle:
         panel = study.panel
         at = _oracle_positions(study)

@@ -204,6 +204,7 @@ class Stops:
         positions = np.full((len(policies), len(study.panel.runs)), UNAVAILABLE, dtype=np.int64)
         errors: list[tuple[int, InputError]] = []
         self._cache = _TraceCache()
+        references: dict[int, Floats] = {}
         for batch in finder.views():
             for group in group_equal([(type(policy), policy.shape()) for policy in batch.policies]):
                 some = [batch.policies[index] for index in group]
@@ -211,10 +212,13 @@ class Stops:
                 signal = np.where(batch.view.batch.mask, trace.signal, -np.inf)
                 thresholds = [policy.signal_threshold(batch.view.batch.mode) for policy in some]
                 stops = first_reached_each(signal, thresholds)
+                ahead = None if trace.reference is None else some[0].continued_trace(batch.view.batch)
                 for index, policy, row in zip(group, some, stops, strict=True):
                     member = batch.members[index]
                     views[member] = policy, batch.view
                     positions[member, batch.view.runs] = row
+                    if ahead is not None:
+                        references[member] = reference_after_stop(ahead, row, batch.view.batch.lengths)
                     if (row == REFUSED).any():
                         error = self._report_refused(finder, member, policy, batch.view, trace)
                         errors += [(member, error)] if error is not None else []
@@ -224,6 +228,8 @@ class Stops:
         self.policies = [policies[member] for member in order]
         self.positions = positions[order]
         self._views = [views[member] for member in order]
+        self._references = [references.get(member) for member in order]
+        self._cache.clear()
         self.findings = tuple(finding for _, finding in sorted(finder.findings, key=lambda entry: entry[0]))
 
     def _report_refused(
@@ -271,34 +277,22 @@ class Stops:
         return rule.reason(self.trace(policy), row, position) if position >= 0 else None
 
     def references(self, policy: int) -> Floats:
-        """What the next eval after the stop would be compared with, per row of the view; NaN where
-        nothing.
-        """
-        rule, view = self._views[policy]
-        if self.trace(policy).reference is None:
-            return np.full(len(view.rows), np.nan)
-        stops = self.positions[policy, view.runs]
-        return reference_after_stop(self._cache.continued(rule, view), stops, view.batch.lengths)
+        """What the next eval after the stop would be compared with, per row of the view; NaN: nothing."""
+        known = self._references[policy]
+        return np.full(len(self.view(policy).rows), np.nan) if known is None else known
 
 
 class _TraceCache:
-    """The last traces, which policies that differ in their threshold share."""
-
-    _MOST = 2
+    """The last trace, which policies that differ in their threshold share."""
 
     def __init__(self) -> None:
-        self._traces: dict[object, Trace] = {}
+        self._last: tuple[object, Trace] | None = None
+
+    def clear(self) -> None:
+        self._last = None
 
     def trace(self, policy: Policy, view: View) -> Trace:
-        return self._get(("trace", id(view), type(policy), policy.shape()), lambda: policy.trace(view.batch))
-
-    def continued(self, policy: Policy, view: View) -> Trace:
-        key = ("continued", id(view), type(policy), policy.shape())
-        return self._get(key, lambda: policy.continued_trace(view.batch))
-
-    def _get(self, key: object, make: Callable[[], Trace]) -> Trace:
-        if key not in self._traces:
-            while len(self._traces) >= self._MOST:
-                del self._traces[next(iter(self._traces))]
-            self._traces[key] = make()
-        return self._traces[key]
+        key = (id(view), type(policy), policy.shape())
+        if self._last is None or self._last[0] != key:
+            self._last = key, policy.trace(view.batch)
+        return self._last[1]
