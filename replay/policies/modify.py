@@ -210,12 +210,10 @@ class Modified(Policy):
             view = first._view(batch)
             outside = _places(view)
             for own, inside in find_stops([rules[member].policy for member in members], view.inside):
-                stops = (
-                    inside
-                    if outside is None
-                    else np.where(inside >= 0, outside[np.arange(inside.shape[1]), inside], inside)
+                yield (
+                    [members[place] for place in own],
+                    inside if outside is None else _outside(inside, outside),
                 )
-                yield [members[place] for place in own], stops
 
     def undefined(self, trace: Trace, run: int, eval: int) -> str:
         return self.policy.undefined(trace.parts[0], *self._inside(trace, run, eval))
@@ -259,6 +257,12 @@ def _places(view: _View) -> Ints | None:
     found = np.zeros((len(seen), max(view.inside.shape[1], 1)), dtype=np.int64)
     found[runs, seen[runs, places].astype(np.int64) - 1] = places
     return found
+
+
+def _outside(stops: Ints, positions: Ints) -> Ints:
+    """Stops inside (policies × runs) as evals outside; NEVER and REFUSED, which are no positions, stay."""
+    runs = np.arange(stops.shape[1])
+    return np.where(stops >= 0, positions[runs, np.maximum(stops, 0)], stops)
 
 
 def modified(policy: Policy, **changes: Any) -> Policy:

@@ -302,6 +302,33 @@ def test_stops_of_many_policies_are_those_of_each(policies, made, mode):
     )
 
 
+@given(
+    policies=st.lists(
+        st.builds(
+            parse_policy,
+            st.sampled_from(["gl=1", "gl=50", "pq:strip=1", "patience=1", "target=0.5"]).flatmap(
+                lambda spec: st.sampled_from(
+                    [spec, *(f"{spec},{more}" for more in ("every=2", "start=2", "every=2,smooth=mean:2"))]
+                )
+            ),
+        ),
+        min_size=1,
+        max_size=8,
+    ),
+    curves=st.lists(st.lists(st.sampled_from([1.0, 0.9, -0.5]), max_size=2), min_size=1, max_size=4),
+    mode=MODES,
+)
+@settings(max_examples=300, deadline=None)
+def test_stops_on_runs_of_at_most_two_evals_are_those_of_each(policies, curves, mode):
+    """A modifier may leave one eval, or none, of runs that the policy inside refuses at their last eval."""
+    along = {"steps": [0.0, 9.0], "epoch": [0.0, 0.5], "used": [0.0, 9.0], "train_loss": [1.0, 0.0]}
+    made = [(values, {name: column[: len(values)] for name, column in along.items()}) for values in curves]
+    batch = batch_of(made, mode)
+    np.testing.assert_array_equal(
+        _all_at_once(policies, batch), [_one_by_one(policy, batch) for policy in policies]
+    )
+
+
 @pytest.mark.parametrize("compile_from", [0, 10**12], ids=["compiled", "numpy"])
 @given(data=st.data())
 @settings(max_examples=100, deadline=None)
