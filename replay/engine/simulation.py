@@ -23,10 +23,10 @@ from replay.data.run import Run
 from replay.data.types import Bools, Floats, Ints, Mode
 from replay.errors import InputError, ReplayWarning, suggestion
 from replay.policies import Policy, Trace
-from replay.policies.base import first_reached
 from replay.policies.companions import Companion, SettledModules
 from replay.policies.rules.never import Never
 from replay.policies.spec import parse_policy
+from replay.policies.stops import first_reached
 from replay.readers.step_signals import FILE_NAME, read_step_signals, settled
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from replay.data.curve import Curve, values_at
 from replay.data.run import Run
 from replay.data.types import Floats
 from replay.errors import InputError
+from replay.policies.param import format_parameter
 
 __all__ = [
     "BaseReference",
@@ -188,8 +189,7 @@ class SettledModules(Companion):
 
     @property
     def name(self) -> str:
-        alpha, share = (repr(value).removesuffix(".0") for value in (self.alpha, self.share))
-        return f"step_signals:{self.column}:{alpha}:{share}"
+        return f"step_signals:{self.column}:{format_parameter(self.alpha)}:{format_parameter(self.share)}"
 
     @property
     def label(self) -> str:

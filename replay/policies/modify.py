@@ -16,24 +16,32 @@ import numpy as np
 from replay.data.curve import CurveBatch, MetricColumn
 from replay.data.types import Bools, Floats, Ints, Mode
 from replay.errors import PolicyError
-from replay.policies.base import (
-    PROGRESS_UNITS,
-    Policy,
-    Trace,
-    find_stops,
-    format_parameter,
-    format_value,
-    group_equal,
-    param,
-    parameters,
-    progress_of,
-)
+from replay.policies.base import Policy, Trace
 from replay.policies.companions import Companion, LastKnown
+from replay.policies.param import format_parameter, format_value, param, parameters
+from replay.policies.progress import PROGRESS_UNITS, progress_of
 from replay.policies.smoothing import smoother
+from replay.policies.stops import find_stops, group_equal
 
-__all__ = ["Modified", "modified"]
+__all__ = ["MODIFIERS", "Modified", "modified"]
 
 _RATE = LastKnown("learning_rate")
+
+#: Parameters that every policy takes: the name in a specification, the field of Modified, and what it does.
+MODIFIERS: dict[str, tuple[str, str]] = {
+    "monitor": ("watch", "the metric to watch (default: the one of the command)"),
+    "mode": ("direction", "min or max, where the metric's name or log does not say"),
+    "every": ("every", "make only every k-th eval"),
+    "smooth": ("smooth", "ema:0.3 (weight of the new value), mean:3 or median:3 (evals)"),
+    "start": (
+        "start",
+        (
+            "first eval (or step, epoch, token: its unit) at which it may look; lr_warmup: once the learning"
+            " rate has risen"
+        ),
+    ),
+    "reset_on": ("reset_on", "lr_drop: count anew when the learning rate falls to half or less"),
+}
 
 
 @dataclass(frozen=True)

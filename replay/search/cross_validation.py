@@ -16,8 +16,8 @@ from replay.data.types import Floats, Ints
 from replay.engine.simulation import Setup
 from replay.errors import InputError, Undecidable
 from replay.policies import Policy
-from replay.policies.base import REFUSED
 from replay.policies.quantiles import t_quantile
+from replay.policies.stops import REFUSED
 from replay.search.sweep import walk
 from replay.search.tolerance import Limit
 from replay.stats.groups import groups_of

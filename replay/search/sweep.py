@@ -21,7 +21,7 @@ from replay.data.types import Bools, Floats, Ints, Mode
 from replay.engine.simulation import Keep, Lane, Setup, parsed, replay_in
 from replay.errors import InputError, ReplayWarning
 from replay.policies import Policy
-from replay.policies.base import NEVER, REFUSED, find_stops, group_equal
+from replay.policies.stops import NEVER, REFUSED, find_stops, group_equal
 from replay.stats.budgets import FixedBudgets
 from replay.stats.summary import KEYS, summarise
 

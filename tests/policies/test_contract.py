@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from replay.data.curve import Curve, CurveBatch
 from replay.errors import PolicyError
 from replay.policies import POLICIES, kernels
-from replay.policies.base import REFUSED, find_stops, parameters
 from replay.policies.combine import AllOf, AllOnce, AnyOf, Unless
+from replay.policies.param import parameters
 from replay.policies.spec import parse_policy
+from replay.policies.stops import REFUSED, find_stops
 
 from .curves import MODES, batch_of, mirrors, modified_policies, plain_policies, runs
 from .loops import LOOPS, modified
