@@ -17,9 +17,9 @@ from types import SimpleNamespace
 import numpy as np
 
 from replay.data.curve import Curve, CurveBatch
-from replay.policies.base import first_reached
 from replay.policies.rules.patience import Patience
 from replay.policies.spec import parse_policy
+from replay.policies.stops import first_reached
 
 
 def curves(runs, evals):

@@ -22,9 +22,9 @@ from replay import Run
 from replay.data.curve import Curve, CurveBatch
 from replay.engine.simulation import Setup
 from replay.policies import kernels
-from replay.policies.base import find_stops
 from replay.policies.modify import Modified
 from replay.policies.rules.patience import Patience
+from replay.policies.stops import find_stops
 from replay.search.sweep import sweep_in
 
 SMOOTHS = (

@@ -8,13 +8,14 @@ import contextlib
 import difflib
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from replay.errors import ReplayError
+from replay.errors import ReplayError, ReplayWarning
 
 if TYPE_CHECKING:
     from replay.policies import Policy
@@ -77,7 +78,8 @@ class _Replay(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with _warnings_on_stderr():
+                return super().invoke(ctx)
         except ReplayError as error:
             raise _Failure(error) from error
 
@@ -220,6 +222,22 @@ def _read(paths: tuple[Path, ...]) -> Found:
     return read(paths, bar) if sys.stderr.isatty() else read(paths)
 
 
+@contextlib.contextmanager
+def _warnings_on_stderr() -> Iterator[None]:
+    """Print a ReplayWarning as the command line prints its warnings, without a line of code."""
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def print_warning(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+            if issubclass(category, ReplayWarning):
+                _warn([str(message)])
+            else:
+                show(message, category, *where, **more)
+
+        warnings.showwarning = print_warning
+        yield
+
+
 def _warn(texts: list[str]) -> None:
     from replay.report.tables import wrapped
 
@@ -229,9 +247,9 @@ def _warn(texts: list[str]) -> None:
 
 
 def _policies(specs: tuple[str, ...], files: tuple[Path, ...]) -> list[str]:
-    from replay.policies.spec import read_policies
+    from replay.check.config import read_config
 
-    return [*specs, *(spec for file in files for spec in read_policies(file).values())]
+    return [*specs, *(entry.spec for file in files for entry in read_config(file).policies)]
 
 
 @cli.command()

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from replay.data.types import Bools, Floats, Ints
 from replay.engine.panel import Panel
-from replay.policies.base import NEVER, REFUSED
+from replay.policies.stops import NEVER, REFUSED
 
 __all__ = ["FIGURES", "Payoffs", "RunPayoff"]
 

@@ -16,13 +16,8 @@ from replay.engine.payoffs import Payoffs
 from replay.engine.study import Study
 from replay.errors import InputError
 from replay.policies import Policy, Trace
-from replay.policies.base import (
-    REFUSED,
-    find_stops,
-    first_reached_each,
-    group_equal,
-    reference_after_stop,
-)
+from replay.policies.base import reference_after_stop
+from replay.policies.stops import REFUSED, find_stops, first_reached_each, group_equal
 
 __all__ = ["UNAVAILABLE", "Block", "Stops", "StopsFinder", "View"]
 

@@ -1,8 +1,13 @@
-"""Stop policies, and the one table of them: adding a policy is its module and a line here."""
+"""Stop policies, and the one table of them: adding a policy is its module and a line here.
+
+Installed packages add policies by entry points, see `replay.policies.table`.
+"""
 
 from __future__ import annotations
 
 from replay.policies.base import Decision, Policy, Trace
+from replay.policies.modify import MODIFIERS
+from replay.policies.param import format_parameter, format_value, param
 from replay.policies.presets.allennlp import AllenNLP
 from replay.policies.presets.axolotl import Axolotl
 from replay.policies.presets.catboost import CatBoost
@@ -33,12 +38,24 @@ from replay.policies.rules.noise import Noise, Slope
 from replay.policies.rules.patience import Patience
 from replay.policies.rules.prechelt import Gl, Pq, Up
 from replay.policies.rules.threshold import Divergence, Nonfinite, Target
+from replay.policies.table import PolicyTable
 
-__all__ = ["POLICIES", "Decision", "Policy", "Trace"]
+__all__ = [
+    "POLICIES",
+    "RULE_GROUPS",
+    "Decision",
+    "Policy",
+    "Trace",
+    "format_parameter",
+    "format_value",
+    "param",
+]
 
-POLICIES: dict[str, type[Policy]] = {
-    kind.name: kind
-    for kind in (
+#: Names that stand for several policies in ``--grid rule=…``. None stands for policies of other packages.
+RULE_GROUPS = ("all", "presets", "own")
+
+POLICIES = PolicyTable(
+    (
         Patience,
         Target,
         Divergence,
@@ -78,5 +95,6 @@ POLICIES: dict[str, type[Policy]] = {
         AllenNLP,
         OpenNMT,
         Ultralytics,
-    )
-}
+    ),
+    reserved=(*MODIFIERS, *RULE_GROUPS, "rule", "unless", "oracle"),
+)

@@ -17,6 +17,7 @@ from replay.data.run import Run
 from replay.data.step_signals import settled
 from replay.data.types import Floats
 from replay.errors import InputError
+from replay.policies.param import format_parameter
 
 __all__ = [
     "BaseReference",
@@ -190,8 +191,7 @@ class SettledModules(Companion):
 
     @property
     def name(self) -> str:
-        alpha, share = (repr(value).removesuffix(".0") for value in (self.alpha, self.share))
-        return f"step_signals:{self.column}:{alpha}:{share}"
+        return f"step_signals:{self.column}:{format_parameter(self.alpha)}:{format_parameter(self.share)}"
 
     @property
     def label(self) -> str:

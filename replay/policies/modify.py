@@ -16,24 +16,32 @@ import numpy as np
 from replay.data.curve import CurveBatch, MetricColumn
 from replay.data.types import Bools, Floats, Ints, Mode
 from replay.errors import PolicyError
-from replay.policies.base import (
-    PROGRESS_UNITS,
-    Policy,
-    Trace,
-    find_stops,
-    format_parameter,
-    format_value,
-    group_equal,
-    param,
-    parameters,
-    progress_of,
-)
+from replay.policies.base import Policy, Trace
 from replay.policies.companions import Companion, LastKnown
+from replay.policies.param import format_parameter, format_value, param, parameters
+from replay.policies.progress import PROGRESS_UNITS, progress_of
 from replay.policies.smoothing import smoother
+from replay.policies.stops import find_stops, group_equal
 
-__all__ = ["Modified", "modified"]
+__all__ = ["MODIFIERS", "Modified", "modified"]
 
 _RATE = LastKnown("learning_rate")
+
+#: Parameters that every policy takes: the name in a specification, the field of Modified, and what it does.
+MODIFIERS: dict[str, tuple[str, str]] = {
+    "monitor": ("watch", "the metric to watch (default: the one of the command)"),
+    "mode": ("direction", "min or max, where the metric's name or log does not say"),
+    "every": ("every", "make only every k-th eval"),
+    "smooth": ("smooth", "ema:0.3 (weight of the new value), mean:3 or median:3 (evals)"),
+    "start": (
+        "start",
+        (
+            "first eval (or step, epoch, token: its unit) at which it may look; lr_warmup: once the learning"
+            " rate has risen"
+        ),
+    ),
+    "reset_on": ("reset_on", "lr_drop: count anew when the learning rate falls to half or less"),
+}
 
 
 @dataclass(frozen=True)
@@ -210,12 +218,10 @@ class Modified(Policy):
             view = first._view(batch)
             outside = _places(view)
             for own, inside in find_stops([rules[member].policy for member in members], view.inside):
-                stops = (
-                    inside
-                    if outside is None
-                    else np.where(inside >= 0, outside[np.arange(inside.shape[1]), inside], inside)
+                yield (
+                    [members[place] for place in own],
+                    inside if outside is None else _outside(inside, outside),
                 )
-                yield [members[place] for place in own], stops
 
     def undefined(self, trace: Trace, run: int, eval: int) -> str:
         return self.policy.undefined(trace.parts[0], *self._inside(trace, run, eval))
@@ -259,6 +265,12 @@ def _places(view: _View) -> Ints | None:
     found = np.zeros((len(seen), max(view.inside.shape[1], 1)), dtype=np.int64)
     found[runs, seen[runs, places].astype(np.int64) - 1] = places
     return found
+
+
+def _outside(stops: Ints, positions: Ints) -> Ints:
+    """Stops inside (policies × runs) as evals outside; NEVER and REFUSED, which are no positions, stay."""
+    runs = np.arange(stops.shape[1])
+    return np.where(stops >= 0, positions[runs, np.maximum(stops, 0)], stops)
 
 
 def modified(policy: Policy, **changes: Any) -> Policy:

@@ -6,40 +6,32 @@ From tightest to loosest: ``&`` (all at the same eval), ``&&`` (all, each at its
 
 from __future__ import annotations
 
+import math
 import re
-import tomllib
 from collections.abc import Callable
 from dataclasses import MISSING, Field
-from pathlib import Path
 from typing import Any
 
-from replay.errors import InputError, PolicyError, suggestion
+from replay.errors import PolicyError, suggestion
 from replay.policies import POLICIES
-from replay.policies.base import Policy, format_parameter, parameters
+from replay.policies.base import Policy
 from replay.policies.combine import AllOf, AllOnce, AnyOf, Unless
-from replay.policies.modify import modified
+from replay.policies.modify import MODIFIERS, modified
+from replay.policies.param import format_parameter, names_of, parameters, type_of
 
-__all__ = ["MODIFIERS", "example", "parse_policy", "read_policies"]
-
-#: Parameters that every policy takes: the name in a specification, the field of Modified, and what it does.
-MODIFIERS: dict[str, tuple[str, str]] = {
-    "monitor": ("watch", "the metric to watch (default: the one of the command)"),
-    "mode": ("direction", "min or max, where the metric's name or log does not say"),
-    "every": ("every", "make only every k-th eval"),
-    "smooth": ("smooth", "ema:0.3 (weight of the new value), mean:3 or median:3 (evals)"),
-    "start": (
-        "start",
-        (
-            "first eval (or step, epoch, token: its unit) at which it may look; lr_warmup: once the learning"
-            " rate has risen"
-        ),
-    ),
-    "reset_on": ("reset_on", "lr_drop: count anew when the learning rate falls to half or less"),
-}
+__all__ = [
+    "describe_unknown",
+    "example",
+    "example_value",
+    "parse_policy",
+    "read_modifier",
+    "read_number",
+    "read_parameter",
+]
 
 
 def parse_policy(text: str) -> Policy:
-    """The policy that a specification names; raises PolicyError, saying what would have worked.
+    """Parse a specification; raises PolicyError, which says what would have worked.
 
     Examples
     --------
@@ -53,59 +45,37 @@ def parse_policy(text: str) -> Policy:
     parser = _Parser(text)
     policy = parser.unless()
     parser.skip()
-    if parser.at < len(text):
+    if parser.position < len(text):
         raise PolicyError(
-            f"policy {text!r}: nothing may follow {text[: parser.at].strip()!r} but |, &, && or unless, not"
-            f" {text[parser.at :].strip()!r}"
+            f"policy {text!r}: nothing may follow {text[: parser.position].strip()!r} but |, &, && or unless,"
+            f" not {text[parser.position :].strip()!r}"
         )
     return policy
 
 
-def read_policies(path: Path) -> dict[str, str]:
-    """Specifications by name from a TOML file with one table ``[policies.NAME]`` a policy, which holds ``spec
-    = "…"``.
-
-    Raises InputError where the file cannot be read, PolicyError where a specification cannot.
-    """
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
-    tables = document.get("policies")
-    if not isinstance(tables, dict) or not tables:
-        raise InputError(f'{path}: no policies; write [policies.NAME] and, in it, spec = "patience=3"')
-    specs = {}
-    for name, table in tables.items():
-        spec = table.get("spec") if isinstance(table, dict) else None
-        if not isinstance(spec, str):
-            raise InputError(f'{path}: [policies.{name}] needs spec = "…", such as spec = "patience=3"')
-        specs[str(name)] = parse_policy(spec).spec()
-    return specs
-
-
 class _Parser:
-    """Recursive descent over the operators; one policy's own text is handed to `_one`."""
+    """Recursive descent over the operators; `_parse_one` reads the text of a single policy."""
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.at = 0
+        self.position = 0
 
     def skip(self) -> None:
-        while self.at < len(self.text) and self.text[self.at].isspace():
-            self.at += 1
+        while self.position < len(self.text) and self.text[self.position].isspace():
+            self.position += 1
 
     def take(self, symbol: str) -> bool:
         self.skip()
-        if self.text.startswith(symbol, self.at) and not (
-            symbol == "&" and self.text.startswith("&&", self.at)
+        if self.text.startswith(symbol, self.position) and not (
+            symbol == "&" and self.text.startswith("&&", self.position)
         ):
-            self.at += len(symbol)
+            self.position += len(symbol)
             return True
         return False
 
     def unless(self) -> Policy:
         policy = self.any_of()
-        while _UNLESS.match(self.text, self.at):
+        while _UNLESS.match(self.text, self.position):
             self.take("unless")
             policy = Unless((policy, self.any_of()))
         return policy
@@ -120,12 +90,12 @@ class _Parser:
         return self.joined("&", AllOf, self.atom)
 
     def joined(
-        self, symbol: str, kind: Callable[[tuple[Policy, ...]], Policy], inner: Callable[[], Policy]
+        self, symbol: str, combine: Callable[[tuple[Policy, ...]], Policy], inner: Callable[[], Policy]
     ) -> Policy:
         parts = [inner()]
         while self.take(symbol):
             parts.append(inner())
-        return parts[0] if len(parts) == 1 else kind(tuple(parts))
+        return parts[0] if len(parts) == 1 else combine(tuple(parts))
 
     def atom(self) -> Policy:
         if self.take("("):
@@ -134,26 +104,26 @@ class _Parser:
                 raise PolicyError(f"policy {self.text!r}: a parenthesis is not closed")
             return inner
         self.skip()
-        begin, depth = self.at, 0
-        while self.at < len(self.text):
-            char = self.text[self.at]
-            if depth == 0 and (char in "|&)" or _UNLESS.match(self.text, self.at)):
+        begin, depth = self.position, 0
+        while self.position < len(self.text):
+            char = self.text[self.position]
+            if depth == 0 and (char in "|&)" or _UNLESS.match(self.text, self.position)):
                 break
             depth += (char == "(") - (char == ")")  # parentheses inside a value: monitor=metrics/mAP50(B)
-            self.at += 1
-        own = self.text[begin : self.at].strip()
-        if not own:
+            self.position += 1
+        single = self.text[begin : self.position].strip()
+        if not single:
             before = begin < len(self.text)
-            found = (
+            symbol = (
                 re.match(r"&&|unless|.", self.text[begin:])
                 if before
                 else re.search(r"(&&|unless|.)$", self.text.strip())
             )
             raise PolicyError(
                 f"policy {self.text!r}: a policy is missing {'before' if before else 'after'}"
-                f" {found[0] if found else self.text!r}"
+                f" {symbol[0] if symbol else self.text!r}"
             )
-        return _one(own)
+        return _parse_one(single)
 
 
 _PLATEAU = (
@@ -165,8 +135,8 @@ _FREEZING = (
 )
 _POPULATION = "it exchanges weights between runs, which then are no longer those of the logs"
 _HALVING = "it compares runs while they train, in an order that their logs do not tell"
-#: Rules that act on the training, or on several: why there is no policy of that name. Letters only, whatever
-#: they are written with.
+#: Rules that act on the training, or on several trainings, and why they are no policies. Keys are the letters
+#: of the name in lower case.
 _ACTIONS = {
     "reducelronplateau": _PLATEAU,
     "reduceonplateau": _PLATEAU,
@@ -182,11 +152,11 @@ _ACTIONS = {
     "medianpruner": _HALVING,
     "median": _HALVING,
 }
-#: The operator, at the end of what comes before it.
 _UNLESS = re.compile(r"\s*(?<![^\s)])unless(?![^\s(])")
 
 
-def _one(text: str) -> Policy:
+def _parse_one(text: str) -> Policy:
+    """Parse the text of a single policy, ``[name:]parameter=value,…``."""
     head, colon, rest = text.partition(":")
     name: str | None = None
     if colon and "=" not in head:
@@ -199,116 +169,120 @@ def _one(text: str) -> Policy:
     for item in filter(None, (piece.strip() for piece in body.split(","))):
         key, equals, value = (piece.strip() for piece in item.partition("="))
         if not equals or not value:
-            better = f"{name or 'patience'}={item}" if _number(item) is not None else f"{key}=…"
+            better = f"{name or 'patience'}={item}" if read_number(item) is not None else f"{key}=…"
             raise PolicyError(f"policy {text!r}: {item!r} is not name=value; write {better}")
         if key in pairs:
             raise PolicyError(f"policy {text!r}: {key} is given twice")
         pairs[key] = value
     if name is None:
-        named = [key for key in pairs if key in POLICIES]
-        name = named[0] if named else next(iter(pairs))
+        name = next((key for key in pairs if key in POLICIES), next(iter(pairs)))
     if name not in POLICIES:
-        raise PolicyError(_unknown(name))
-    kind = POLICIES[name]
-    own = {item.name: item for item in parameters(kind)}
-    spelled = {alias: item for item in own.values() for alias in (item.name, *item.metadata["aliases"])}
+        raise PolicyError(describe_unknown(name))
+    policy_class = POLICIES[name]
+    fields = {spelling: item for item in parameters(policy_class) for spelling in names_of(item)}
     given: dict[str, Any] = {}
     changes: dict[str, Any] = {}
     for key, value in pairs.items():
-        if key in spelled:
-            field = spelled[key]
+        if key in fields:
+            field = fields[key]
             if field.name in given:
                 raise PolicyError(f"policy {text!r}: {key} and {field.name} are the same parameter; give one")
-            given[field.name] = _value(kind, field, value)
+            given[field.name] = read_parameter(policy_class, field, value)
         elif key in MODIFIERS:
-            changes[MODIFIERS[key][0]] = _modifier(key, value)
+            changes[MODIFIERS[key][0]] = read_modifier(key, value)
         else:
-            allowed = [*own, *MODIFIERS]
-            has, takers = suggestion(key, allowed), _elsewhere(key, name)
-            raise PolicyError(
-                f"{name} has no parameter {key!r}; it has"
-                f" {has}{' Though' + takers[1:] if takers and has[-1] == '?' else takers}"
-            )
-    lacking = [item.name for item in own.values() if item.default is MISSING and item.name not in given]
-    if lacking:
-        raise PolicyError(f"policy {text!r} lacks {lacking[0]}; write for instance {example(kind)}")
-    return modified(kind(**given), **changes)
+            raise PolicyError(_describe_unknown_parameter(policy_class, key))
+    required = [item.name for item in parameters(policy_class) if item.default is MISSING]
+    missing = [field_name for field_name in required if field_name not in given]
+    if missing:
+        raise PolicyError(f"policy {text!r} lacks {missing[0]}; write for instance {example(policy_class)}")
+    return modified(policy_class(**given), **changes)
 
 
-def _unknown(name: str) -> str:
+def _describe_unknown_parameter(policy_class: type[Policy], key: str) -> str:
+    allowed = suggestion(key, [*(item.name for item in parameters(policy_class)), *MODIFIERS])
+    elsewhere = _describe_other_policies(key, policy_class.name)
+    if elsewhere and allowed.endswith("?"):
+        elsewhere = f" Though{elsewhere[1:]}"
+    return f"{policy_class.name} has no parameter {key!r}; it has {allowed}{elsewhere}"
+
+
+def describe_unknown(name: str) -> str:
+    """What to say of a name that no policy has, with what would have worked."""
     if (why := _ACTIONS.get(re.sub("[^a-z]", "", name.lower()))) is not None:
         return f"{name} cannot be replayed from a log: {why}"
     if name in MODIFIERS:
         return f"{name} modifies a policy and is none itself; write for instance patience=3,{name}=…"
-    elsewhere = _elsewhere(name, "")
+    elsewhere = _describe_other_policies(name, "")
     return f"no policy {name!r}" + (elsewhere or f"; there are {suggestion(name, POLICIES)}")
 
 
-def _elsewhere(key: str, but: str) -> str:
-    """Which other policies take a parameter of this name."""
+def _describe_other_policies(key: str, but: str) -> str:
+    """Which policies, but one, take a parameter of this name; empty where none does."""
     takers = [
-        kind.name
-        for kind in POLICIES.values()
-        if kind.name != but
-        and any(key in (item.name, *item.metadata["aliases"]) for item in parameters(kind))
+        name
+        for name, policy_class in POLICIES.items()
+        if name != but and any(key in names_of(item) for item in parameters(policy_class))
     ]
     return f"; {key} is a parameter of {', '.join(takers)}: write {takers[0]}:{key}=…" if takers else ""
 
 
-def example(kind: type[Policy]) -> str:
+def example(policy_class: type[Policy]) -> str:
     """A specification of the policy that works, for messages and tables."""
-    known = {
-        "budget": "500",
-        "divergence": "5",
-        "slope": "0.001",
-        "adapter": "0.01",
-        "drift": "0.1",
-        "min_gain": "0.01",
-    }
-    waits = [item.name for item in parameters(kind) if "patience" in (item.name, *item.metadata["aliases"])]
-    wanted = [item for item in parameters(kind) if item.default is MISSING or item.name in waits]
-    values = ",".join(
-        f"{item.name}={'3' if item.name in waits else known.get(item.name, '0.5')}" for item in wanted
-    )
-    if not values or wanted[0].name == kind.name:
-        return values or kind.name
-    return f"{kind.name}:{values}"
+    shown = [
+        item for item in parameters(policy_class) if item.default is MISSING or "patience" in names_of(item)
+    ]
+    values = ",".join(f"{item.name}={example_value(item)}" for item in shown)
+    if not values or shown[0].name == policy_class.name:
+        return values or policy_class.name
+    return f"{policy_class.name}:{values}"
 
 
-def _number(text: str) -> float | None:
+def example_value(parameter: Field[Any]) -> str:
+    """A value of a parameter for examples."""
+    if parameter.metadata["example"] is not None:
+        return str(parameter.metadata["example"])
+    choices, minimum = parameter.metadata["choices"], parameter.metadata["minimum"] or 0
+    if choices:
+        return format_parameter(choices[0])
+    if "patience" in names_of(parameter) or type_of(parameter) == "int":
+        return format_parameter(max(3, minimum))
+    return format_parameter(max(0.5, float(minimum)))
+
+
+def read_number(text: str) -> float | None:
+    """The number that a text is; None where it is none."""
     try:
         return float(text)
     except ValueError:
         return None
 
 
-def _value(kind: type[Policy], field: Field[Any], text: str) -> Any:
-    wanted = str(field.type)
+def read_parameter(policy_class: type[Policy], parameter: Field[Any], text: str) -> Any:
+    """The value of a parameter from its text; raises PolicyError where the text is not of the right type."""
+    wanted, prefix = type_of(parameter), f"{policy_class.name}: {parameter.name}"
     if wanted == "str":
         return text
     if wanted == "bool":
         if text.lower() not in ("true", "false"):
-            raise PolicyError(f"{kind.name}: {field.name} is true or false, not {text!r}")
+            raise PolicyError(f"{prefix} is true or false, not {text!r}")
         return text.lower() == "true"
-    value = _number(text)
+    value = read_number(text)
     if value is None:
-        raise PolicyError(f"{kind.name}: {field.name} must be a number, not {text!r}")
+        raise PolicyError(f"{prefix} must be a number, not {text!r}")
     if wanted == "int":
-        if value != value or value in (float("inf"), float("-inf")) or value != int(value):
-            raise PolicyError(
-                f"{kind.name}: {field.name} must be a whole number, not {format_parameter(value)}"
-            )
+        if not math.isfinite(value) or value != int(value):
+            raise PolicyError(f"{prefix} must be a whole number, not {format_parameter(value)}")
         return int(value)
     return value
 
 
-def _modifier(key: str, text: str) -> Any:
-    if key not in ("every", "start"):
+def read_modifier(key: str, text: str) -> Any:
+    """The value of a modifier from its text; raises PolicyError where it should be a number and is not."""
+    if key not in ("every", "start") or (key == "start" and text == "lr_warmup"):
         return text
-    if key == "start" and text == "lr_warmup":
-        return text
-    value = _number(text)
-    if value is None or value != value or value in (float("inf"), float("-inf")):
+    value = read_number(text)
+    if value is None or not math.isfinite(value):
         raise PolicyError(f"{key} must be a number{' or lr_warmup' if key == 'start' else ''}, not {text!r}")
     if key == "every":
         if value != int(value):

@@ -1,4 +1,4 @@
-"""The tables of policies and formats, made from POLICIES and IMPORTERS themselves."""
+"""The tables of policies and formats, made from the tables of the code."""
 
 from __future__ import annotations
 
@@ -9,36 +9,43 @@ from itertools import groupby
 from typing import Any
 
 from replay.policies import POLICIES
-from replay.policies.base import Policy, format_parameter, parameters
-from replay.policies.spec import MODIFIERS, example
+from replay.policies.base import Policy
+from replay.policies.modify import MODIFIERS
+from replay.policies.param import format_parameter, parameters
+from replay.policies.spec import example
 from replay.readers import IMPORTERS
 from replay.report.tables import csv_text, json_text, markdown, wrapped
 
 __all__ = ["formats", "policies"]
 
 
-def summary_of(kind: type[Policy]) -> str:
+def summarise_policy(policy_class: type[Policy]) -> str:
     """The first paragraph of a policy's docstring."""
-    return " ".join((inspect.getdoc(kind) or "").split("\n\n", 1)[0].split())
+    return " ".join((inspect.getdoc(policy_class) or "").split("\n\n", 1)[0].split())
 
 
-def tool_of(kind: type[Policy]) -> str:
-    """Whose rule a policy is: the tool it is checked against, without the version."""
-    if kind.checked_against is not None:
-        return kind.checked_against.split(" ", 1)[0]
-    return "no library" if ".presets." in kind.__module__ else "of our own"
+def tool_of(name: str) -> str:
+    """Whose rule a policy is: the tool that it is checked against, without the version, or the package that
+    adds it.
+    """
+    checked_against = POLICIES[name].checked_against
+    if checked_against is not None:
+        return checked_against.split(" ", 1)[0]
+    if name in POLICIES.built_in:
+        return "no library" if name in POLICIES.presets else "of our own"
+    return f"package {POLICIES.plugins[name].package}"
 
 
 def _policy_rows() -> list[dict[str, Any]]:
     """The policies, those of one tool together, tools and policies in the order of POLICIES."""
-    tools = list(dict.fromkeys(tool_of(kind) for kind in POLICIES.values()))
+    tools = list(dict.fromkeys(map(tool_of, POLICIES)))
     return [
         {
-            "tool": tool_of(kind),
+            "tool": tool_of(name),
             "policy": name,
-            "example": example(kind),
-            "what": summary_of(kind),
-            "checked_against": kind.checked_against,
+            "example": example(policy_class),
+            "what": summarise_policy(policy_class),
+            "checked_against": policy_class.checked_against,
             "parameters": [
                 {
                     "name": item.name,
@@ -47,10 +54,10 @@ def _policy_rows() -> list[dict[str, Any]]:
                     "choices": list(item.metadata["choices"]),
                     "also": list(item.metadata["aliases"]),
                 }
-                for item in parameters(kind)
+                for item in parameters(policy_class)
             ],
         }
-        for name, kind in sorted(POLICIES.items(), key=lambda item: tools.index(tool_of(item[1])))
+        for name, policy_class in sorted(POLICIES.items(), key=lambda item: tools.index(tool_of(item[0])))
     ]
 
 
@@ -62,21 +69,27 @@ def policies(style: str) -> str:
         return json_text({"policies": rows, "modifiers": modifiers})
     if style == "csv":
         return csv_text(rows, ["tool", "policy", "example", "what", "checked_against"])
-    groups = {tool: list(own) for tool, own in groupby(rows, key=lambda row: str(row["tool"]))}
+    groups = {tool: list(members) for tool, members in groupby(rows, key=lambda row: str(row["tool"]))}
     if style == "markdown":
         return markdown(
             ["tool", "policy", "stops", "example", "checked against"],
             [
-                ["" if at else tool, row["policy"], row["what"], row["example"], row["checked_against"] or ""]
-                for tool, own in groups.items()
-                for at, row in enumerate(own)
+                [
+                    "" if number else tool,
+                    row["policy"],
+                    row["what"],
+                    row["example"],
+                    row["checked_against"] or "",
+                ]
+                for tool, members in groups.items()
+                for number, row in enumerate(members)
             ],
             (0, 1, 2, 3, 4),
         )
     out = ["A policy is written NAME=VALUE,... or NAME:PARAMETER=VALUE,...", ""]
-    for tool, own in groups.items():
+    for tool, members in groups.items():
         out += [f"{tool}:", ""]
-        for row in own:
+        for row in members:
             out.append(
                 f"  {row['policy']}" + (f"  (as {row['checked_against']})" if row["checked_against"] else "")
             )
@@ -108,7 +121,7 @@ def _indented(text: str, by: int = 2) -> list[str]:
 def formats(style: str) -> str:
     """All log formats, as table (text), markdown, json or csv."""
     rows: Sequence[dict[str, Any]] = [
-        {"format": kind.name, "files": kind.files, "what": kind.summary} for kind in IMPORTERS
+        {"format": format.name, "files": format.files, "what": format.summary} for format in IMPORTERS
     ]
     if style == "json":
         return json_text({"formats": rows})

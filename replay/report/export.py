@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from replay.data.types import Mode
-from replay.policies.base import Policy, format_parameter
+from replay.policies.base import Policy
+from replay.policies.param import format_parameter
 from replay.policies.presets.keras import Keras
 from replay.policies.presets.lightning import Lightning
 from replay.policies.presets.transformers import Transformers

@@ -18,8 +18,8 @@ from replay.engine.stops import StopsFinder
 from replay.engine.study import Study
 from replay.errors import InputError, Undecidable
 from replay.policies import Policy
-from replay.policies.base import REFUSED
 from replay.policies.quantiles import t_quantile
+from replay.policies.stops import REFUSED
 from replay.search.sweep import values_of
 from replay.search.tolerance import Tolerance
 from replay.stats.groups import groups_of

@@ -19,7 +19,7 @@ from replay.engine.payoffs import FIGURES, Payoffs
 from replay.engine.stops import Block, StopsFinder
 from replay.engine.study import Study
 from replay.policies import Policy
-from replay.policies.base import NEVER, REFUSED
+from replay.policies.stops import NEVER, REFUSED
 from replay.stats.budgets import FixedBudgets
 
 __all__ = ["SWEPT", "Sweep", "Totals", "sweep_study", "total_up", "values_of"]

@@ -19,9 +19,9 @@ from replay.data.names import canonical
 from replay.data.run import Run
 from replay.data.types import Floats, Ints
 from replay.policies import Policy
-from replay.policies.base import parameters
 from replay.policies.combine import AllOf, AllOnce, AnyOf, Unless
 from replay.policies.modify import Modified
+from replay.policies.param import parameters
 from replay.policies.rules.lora import Adapter
 
 __all__ = ["decays", "find_validity", "first_stop", "lowers_on_plateau", "resumed"]

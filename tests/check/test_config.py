@@ -6,7 +6,6 @@ import pytest
 
 from replay.check.config import LIMITS, read_config
 from replay.errors import ReplayError
-from replay.policies.spec import read_policies
 
 FULL = """
 logs = ["logs", "more/run1"]
@@ -82,9 +81,6 @@ def test_everything_is_read(tmp_path):
     assert not slow.limits
     assert not slow.groups
     assert not slow.expect
-    assert read_policies(path) == {"fast": "patience=1", "slow": "patience=10"}, (
-        "simulate --policies reads the same file"
-    )
 
 
 def test_defaults(tmp_path):

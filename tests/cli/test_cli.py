@@ -159,6 +159,26 @@ def test_policies_from_a_file(logs, tmp_path):
     file = tmp_path / "policies.toml"
     file.write_text('[policies.ours]\nspec = "patience=4"\n')
     assert "patience=4" in run("simulate", logs, "--policies", file).stdout
+    file.write_text('unit = "epochs"\n[policies.ours]\nspec = "patience=4"\nmin_saved = "20%"\n')
+    assert "patience=4" in run("simulate", logs, "--policies", file).stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "no policies; write [policies.NAME]"),
+        ("[policies.a]\n", 'needs spec = "…"'),
+        ('[policies.a]\nspec = "patienc=3"\n', "[policies.a] spec: no policy 'patienc'"),
+        ('[policies.a]\nspec = "patience=3"\nmax_lots = "5%"\n', "no key 'max_lots'"),
+        ("[", "policies.toml: "),
+    ],
+)
+def test_a_file_without_policies_is_refused(logs, tmp_path, text, says):
+    file = tmp_path / "policies.toml"
+    file.write_text(text)
+    result = run("simulate", logs, "--policies", file, code=2)
+    assert says in " ".join(result.stderr.split())
+    assert "No such file" in run("simulate", logs, "--policies", tmp_path / "none.toml", code=2).stderr
 
 
 def test_inspect(logs):

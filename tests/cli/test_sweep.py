@@ -10,6 +10,7 @@ import pytest
 from replay import cli as commands
 from replay.search.sweep import FIGURES
 from tests.cli.test_cli import fits, imported_by, run
+from tests.conftest import write_log
 
 SAMPLES = Path(__file__).parents[2] / "sample_logs"
 GRID = [
@@ -54,6 +55,17 @@ def test_first_screen(samples, args):
     lines = [line.split()[0] for line in text.splitlines() if line.strip()]
     assert lines.index("never") < lines.index("one-epoch") < lines.index("oracle")
     assert text == run("sweep", samples, *args).stdout
+
+
+def test_policies_that_refuse_a_run_at_the_only_eval_that_they_make(tmp_path):
+    """gl is not defined for the loss of -0.5, which with every=2 is the only eval that it looks at."""
+    for name, values in {"falls": [1.0, -0.5], "stays": [1.0, 1.0], "rises": [0.5, 0.9]}.items():
+        write_log(tmp_path / name, values)
+    result = run("sweep", tmp_path, "--grid", "gl=1,2,3", "--grid", "every=1,2", "--format", "json")
+    rows = {row["policy"]: row for row in json.loads(result.stdout)["policies"]}
+    assert (rows["gl=1"]["runs"], rows["gl=1"]["stopped"]) == (2, 1)
+    assert (rows["gl=1,every=2"]["runs"], rows["gl=1,every=2"]["stopped"]) == (2, 0)
+    assert "cannot judge" in result.stderr
 
 
 def test_the_centre_is_told_with_its_figures(samples):

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from replay.data.curve import CurveBatch, pad
 from replay.policies import POLICIES
-from replay.policies.base import parameters
 from replay.policies.modify import Modified
+from replay.policies.param import parameters
 
 # few distinct values, so that ties and exact boundaries are common
 VALUES = st.one_of(

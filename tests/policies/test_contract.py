@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from replay.data.curve import Curve, CurveBatch
 from replay.errors import PolicyError
 from replay.policies import POLICIES, kernels
-from replay.policies.base import REFUSED, find_stops, parameters
 from replay.policies.combine import AllOf, AllOnce, AnyOf, Unless
+from replay.policies.param import parameters
 from replay.policies.spec import parse_policy
+from replay.policies.stops import REFUSED, find_stops
 
 from .curves import MODES, batch_of, mirrors, modified_policies, plain_policies, runs
 from .loops import LOOPS, modified
@@ -296,6 +297,33 @@ def test_stops_of_many_policies_of_a_kind_are_those_of_each(kind, data):
 @given(policies=st.lists(st.one_of(ANY_POLICY, COMBINED), min_size=1, max_size=12), made=runs(), mode=MODES)
 @settings(max_examples=120, deadline=None)
 def test_stops_of_many_policies_are_those_of_each(policies, made, mode):
+    batch = batch_of(made, mode)
+    np.testing.assert_array_equal(
+        _all_at_once(policies, batch), [_one_by_one(policy, batch) for policy in policies]
+    )
+
+
+@given(
+    policies=st.lists(
+        st.builds(
+            parse_policy,
+            st.sampled_from(["gl=1", "gl=50", "pq:strip=1", "patience=1", "target=0.5"]).flatmap(
+                lambda spec: st.sampled_from(
+                    [spec, *(f"{spec},{more}" for more in ("every=2", "start=2", "every=2,smooth=mean:2"))]
+                )
+            ),
+        ),
+        min_size=1,
+        max_size=8,
+    ),
+    curves=st.lists(st.lists(st.sampled_from([1.0, 0.9, -0.5]), max_size=2), min_size=1, max_size=4),
+    mode=MODES,
+)
+@settings(max_examples=300, deadline=None)
+def test_stops_on_runs_of_at_most_two_evals_are_those_of_each(policies, curves, mode):
+    """A modifier may leave one eval, or none, of runs that the policy inside refuses at their last eval."""
+    along = {"steps": [0.0, 9.0], "epoch": [0.0, 0.5], "used": [0.0, 9.0], "train_loss": [1.0, 0.0]}
+    made = [(values, {name: column[: len(values)] for name, column in along.items()}) for values in curves]
     batch = batch_of(made, mode)
     np.testing.assert_array_equal(
         _all_at_once(policies, batch), [_one_by_one(policy, batch) for policy in policies]

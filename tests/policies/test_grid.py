@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from replay import parse_policy
 from replay.errors import PolicyError
 from replay.policies import POLICIES
-from replay.policies.base import parameters
 from replay.policies.grid import MOST_POINTS, Dimension, count, default_grid, parse_grids
+from replay.policies.modify import MODIFIERS
+from replay.policies.param import parameters
 from replay.policies.rules.budget import Budget
 from replay.policies.rules.patience import Patience
-from replay.policies.spec import MODIFIERS
 
 
 def values(text):
@@ -198,7 +198,7 @@ def test_default_grids(monkeypatch):
         "min_delta": ("0", "0.001", "0.01", "0.1", "1"),
         "unit": ("evals",),
     }
-    monkeypatch.setitem(POLICIES, "patience", Given)
+    monkeypatch.setitem(POLICIES.built_in, "patience", Given)
     assert dimensions("rule=patience", "every=2") == [{**default_grid(Given), "every": ("2",)}]
     assert dimensions("rule=patience", "min_delta=0.5") == [{"patience": waits, "min_delta": ("0.5",)}]
 

@@ -1,9 +1,9 @@
 import pytest
 
 from replay import parse_policy
-from replay.errors import InputError, PolicyError
+from replay.errors import PolicyError
 from replay.policies import POLICIES
-from replay.policies.spec import example, read_policies
+from replay.policies.spec import example
 
 
 @pytest.mark.parametrize(
@@ -91,33 +91,6 @@ def test_errors_teach(text, says):
 def test_examples_work(kind):
     parsed = parse_policy(example(kind))
     assert isinstance(parsed, kind)
-
-
-def test_policies_from_a_file(tmp_path):
-    file = tmp_path / "policies.toml"
-    file.write_text(
-        '[policies.ours]\nspec = "patience=3"\nmin_saved = "20%"\n[policies.theirs]\nspec ='
-        ' "transformers:patience=2"\n'
-    )
-    assert read_policies(file) == {"ours": "patience=3", "theirs": "transformers:patience=2"}
-
-
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        ("", "no policies"),
-        ("[policies.a]\n", "needs spec"),
-        ("policies = 3", "no policies"),
-        ("[", "policies.toml"),
-    ],
-)
-def test_a_file_without_policies(tmp_path, text, says):
-    file = tmp_path / "policies.toml"
-    file.write_text(text)
-    with pytest.raises(InputError, match=says):
-        read_policies(file)
-    with pytest.raises(InputError, match="No such file"):
-        read_policies(tmp_path / "nowhere.toml")
 
 
 @pytest.mark.parametrize(

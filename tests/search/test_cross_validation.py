@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from replay import Run
 from replay.engine.simulation import Setup, parsed, replay_in
 from replay.errors import InputError, Undecidable
-from replay.policies.base import find_stops
 from replay.policies.grid import parse_grids
+from replay.policies.stops import find_stops
 from replay.search.cross_validation import choosing
 from replay.search.tolerance import parse_limit
 from replay.stats.groups import groups_of

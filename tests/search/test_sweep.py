@@ -15,8 +15,8 @@ from replay import Run
 from replay.engine.simulation import Setup, parsed, replay_in
 from replay.errors import InputError, ReplayWarning
 from replay.policies import POLICIES, kernels
-from replay.policies.base import parameters
 from replay.policies.grid import parse_grids
+from replay.policies.param import parameters
 from replay.policies.spec import example
 from replay.search import sweep as sweeping
 from replay.search.sweep import FIGURES, sweep_in

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from replay.data.types import Bools, Floats, Mode
 from replay.errors import PolicyError
-from replay.policies.base import param
+from replay.policies.param import param
 from replay.policies.presets.counting import Counting, better
 
 __all__ = ["AllenNLP"]

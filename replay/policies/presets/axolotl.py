@@ -8,7 +8,8 @@ from typing import ClassVar
 import numpy as np
 
 from replay.data.curve import CurveBatch
-from replay.policies.base import Trace, param
+from replay.policies.base import Trace
+from replay.policies.param import param
 from replay.policies.presets.transformers import OfTransformers
 
 __all__ = ["Axolotl"]

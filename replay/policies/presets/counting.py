@@ -11,7 +11,8 @@ import numpy as np
 
 from replay.data.curve import CurveBatch
 from replay.data.types import Bools, Floats, Mode
-from replay.policies.base import Policy, Trace, format_parameter, format_value
+from replay.policies.base import Policy, Trace
+from replay.policies.param import format_parameter, format_value
 
 __all__ = ["Counting", "better", "more_than", "told"]
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from replay.data.types import Bools, Floats, Mode
 from replay.errors import PolicyError
-from replay.policies.base import format_parameter, param
+from replay.policies.param import format_parameter, param
 from replay.policies.presets.counting import Counting, more_than
 
 __all__ = ["Ignite"]

@@ -9,7 +9,8 @@ import numpy as np
 
 from replay.data.curve import CurveBatch
 from replay.data.types import Bools, Mode
-from replay.policies.base import Policy, Trace, format_value, param
+from replay.policies.base import Policy, Trace
+from replay.policies.param import format_value, param
 from replay.policies.presets.counting import more_than, told
 
 __all__ = ["Keras"]

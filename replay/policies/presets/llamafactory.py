@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from replay.policies.base import param
+from replay.policies.param import param
 from replay.policies.presets.transformers import OfTransformers
 
 __all__ = ["LlamaFactory"]

@@ -10,7 +10,8 @@ import numpy as np
 
 from replay.data.curve import CurveBatch
 from replay.data.types import Mode
-from replay.policies.base import Policy, Trace, format_parameter, format_value, param
+from replay.policies.base import Policy, Trace
+from replay.policies.param import format_parameter, format_value, param
 
 __all__ = ["RayPlateau"]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from replay.data.types import Bools, Floats, Mode
-from replay.policies.base import format_parameter, param
+from replay.policies.param import format_parameter, param
 from replay.policies.presets.counting import Counting, more_than
 
 __all__ = ["TorchPlateau"]

@@ -10,7 +10,8 @@ import numpy as np
 from replay.data.curve import CurveBatch
 from replay.data.names import canonical
 from replay.data.types import Mode
-from replay.policies.base import Policy, Trace, param
+from replay.policies.base import Policy, Trace
+from replay.policies.param import param
 from replay.policies.presets.counting import more_than, told
 
 __all__ = ["Tutorial"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from replay.data.types import Bools, Floats, Mode
-from replay.policies.base import param
+from replay.policies.param import param
 from replay.policies.presets.counting import Counting, better
 
 __all__ = ["Ultralytics"]

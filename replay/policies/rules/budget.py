@@ -9,8 +9,10 @@ import numpy as np
 
 from replay.data.curve import CurveBatch
 from replay.data.types import Mode
-from replay.policies.base import Policy, Trace, format_parameter, format_value, param, progress_of
+from replay.policies.base import Policy, Trace
 from replay.policies.companions import Companion, ComputeUsed, Progress
+from replay.policies.param import format_parameter, format_value, param
+from replay.policies.progress import progress_of
 
 __all__ = ["Budget", "OneEpoch"]
 
@@ -30,7 +32,7 @@ class Budget(Policy):
 
     name: ClassVar[str] = "budget"
 
-    budget: float = param("the amount that may be used", minimum=0, sets_threshold=True)
+    budget: float = param("the amount that may be used", minimum=0, sets_threshold=True, example="500")
     unit: str = param(
         "what is counted",
         "steps",

@@ -11,8 +11,9 @@ import numpy as np
 from replay.data.curve import CurveBatch
 from replay.data.types import Bools, Floats, Ints, Mode
 from replay.errors import PolicyError
-from replay.policies.base import Policy, Trace, format_parameter, format_value, param
+from replay.policies.base import Policy, Trace
 from replay.policies.companions import Companion, PlannedEnd
+from replay.policies.param import format_parameter, format_value, param
 from replay.policies.quantiles import t_quantile
 
 __all__ = ["EXPONENTS", "Extrapolate"]

@@ -10,8 +10,9 @@ import numpy as np
 from replay.data.curve import CurveBatch
 from replay.data.types import Mode
 from replay.errors import PolicyError
-from replay.policies.base import Policy, Trace, format_parameter, format_value, param
+from replay.policies.base import Policy, Trace
 from replay.policies.companions import Companion, SettledModules
+from replay.policies.param import format_parameter, format_value, param
 
 __all__ = ["Grades"]
 

@@ -12,8 +12,10 @@ import numpy as np
 
 from replay.data.curve import CurveBatch
 from replay.data.types import Floats, Mode
-from replay.policies.base import Policy, Trace, count_consecutive, format_parameter, format_value, param
+from replay.policies.base import Policy, Trace
 from replay.policies.companions import BaseReference, Companion, LoggedMetric
+from replay.policies.param import format_parameter, format_value, param
+from replay.policies.progress import count_consecutive
 
 __all__ = ["Adapter", "Drift"]
 
@@ -46,7 +48,9 @@ class Adapter(Policy):
     name: ClassVar[str] = "adapter"
     grid: ClassVar[Mapping[str, str]] = {"adapter": "0.003,0.01,0.03,0.1,0.3", "patience": "1,2,3,5"}
 
-    adapter: float = param("relative change of the adapter, per eval, below which it has settled", minimum=0)
+    adapter: float = param(
+        "relative change of the adapter, per eval, below which it has settled", minimum=0, example="0.01"
+    )
     patience: int = param("evals in a row", 3, minimum=1, sets_threshold=True)
     rank: float = param(
         "relative change of the stable rank below which that has settled; 0: do not ask", 0.0, minimum=0
@@ -112,9 +116,11 @@ class Drift(Policy):
     name: ClassVar[str] = "drift"
 
     drift: float = param(
-        "the rise of the loss on generic text that is too much", minimum=0, sets_threshold=True
+        "the rise of the loss on generic text that is too much", minimum=0, sets_threshold=True, example="0.1"
     )
-    min_gain: float = param("the gain of the metric that is worth such a rise, in its own unit")
+    min_gain: float = param(
+        "the gain of the metric that is worth such a rise, in its own unit", example="0.01"
+    )
     base: str = param("what the rise is counted from", "first", choices=("first", "model"))
 
     @property

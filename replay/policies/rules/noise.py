@@ -15,18 +15,11 @@ import numpy.typing as npt
 from replay.data.curve import CurveBatch
 from replay.data.types import Floats, Mode
 from replay.errors import PolicyError
-from replay.policies.base import (
-    PROGRESS_UNITS,
-    Policy,
-    Trace,
-    format_parameter,
-    format_value,
-    param,
-    progress_of,
-    require_patience,
-)
+from replay.policies.base import Policy, Trace
 from replay.policies.companions import Companion
 from replay.policies.fits import ordered_sum, trend, windows
+from replay.policies.param import format_parameter, format_value, param
+from replay.policies.progress import PROGRESS_UNITS, progress_of, require_patience
 from replay.policies.quantiles import normal_quantile, t_quantile
 
 __all__ = ["Noise", "Slope"]
@@ -178,6 +171,7 @@ class Slope(Policy):
         "improvement per eval that is not worth going on for, in the metric's unit",
         aliases=("min_slope",),
         sets_threshold=True,
+        example="0.001",
     )
     window: int = param("evals that the trend is taken over", 10, minimum=4)
     method: str = param("how the trend is found", "theil-sen", choices=("theil-sen", "least-squares"))

@@ -15,18 +15,11 @@ import numpy as np
 from replay.data.curve import CurveBatch
 from replay.data.types import Floats, Ints, Mode
 from replay.errors import PolicyError
-from replay.policies.base import (
-    PROGRESS_UNITS,
-    Policy,
-    Trace,
-    format_parameter,
-    format_value,
-    param,
-    progress_of,
-    require_patience,
-)
+from replay.policies.base import Policy, Trace
 from replay.policies.companions import Companion
 from replay.policies.kernels import patience_stops
+from replay.policies.param import format_parameter, format_value, param
+from replay.policies.progress import PROGRESS_UNITS, progress_of, require_patience
 
 __all__ = ["Patience", "since_improvement"]
 

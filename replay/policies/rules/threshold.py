@@ -9,7 +9,9 @@ import numpy as np
 
 from replay.data.curve import CurveBatch
 from replay.data.types import Mode
-from replay.policies.base import Policy, Trace, count_consecutive, format_parameter, format_value, param
+from replay.policies.base import Policy, Trace
+from replay.policies.param import format_parameter, format_value, param
+from replay.policies.progress import count_consecutive
 
 __all__ = ["Divergence", "Nonfinite", "Target"]
 
@@ -69,7 +71,9 @@ class Divergence(Policy):
     name: ClassVar[str] = "divergence"
 
     divergence: float = param(
-        "the value beyond which training has failed, in the metric's own unit", sets_threshold=True
+        "the value beyond which training has failed, in the metric's own unit",
+        sets_threshold=True,
+        example="5",
     )
 
     def signal_threshold(self, mode: Mode) -> float:

@@ -1,0 +1,100 @@
+"""Parameters of policies: how a policy class declares them, and how they are checked and written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import MISSING, Field, field, fields
+from functools import cache
+from typing import Any
+
+from replay.errors import PolicyError
+
+__all__ = [
+    "check_parameter",
+    "format_parameter",
+    "format_value",
+    "names_of",
+    "param",
+    "parameters",
+    "signal_fields",
+    "type_of",
+]
+
+
+def param(
+    help: str,
+    default: Any = MISSING,
+    *,
+    minimum: float | None = None,
+    choices: Sequence[str] = (),
+    aliases: Sequence[str] = (),
+    sets_threshold: bool = False,
+    example: str | None = None,
+) -> Any:
+    """Declare a parameter of a policy: a dataclass field with its description, bounds and other names.
+
+    ``sets_threshold`` states that the parameter moves the policy's threshold and not its signal, so that a
+    sweep computes the signal once for all values. ``example`` is a value for examples of a parameter without
+    a default.
+    """
+    metadata = {
+        "help": help,
+        "minimum": minimum,
+        "choices": tuple(choices),
+        "aliases": tuple(aliases),
+        "sets_threshold": sets_threshold,
+        "example": example,
+    }
+    return field(metadata=metadata) if default is MISSING else field(default=default, metadata=metadata)
+
+
+@cache
+def parameters(policy_class: type) -> tuple[Field[Any], ...]:
+    """The parameters of a policy class, in order."""
+    return tuple(item for item in fields(policy_class) if "help" in item.metadata)
+
+
+@cache
+def signal_fields(policy_class: type) -> tuple[str, ...]:
+    """Names of the fields of a policy class that its signal may depend on."""
+    return tuple(item.name for item in fields(policy_class) if not item.metadata.get("sets_threshold"))
+
+
+def names_of(parameter: Field[Any]) -> tuple[str, ...]:
+    """The names that a parameter may be given by, its own first."""
+    return (parameter.name, *parameter.metadata["aliases"])
+
+
+def type_of(parameter: Field[Any]) -> str:
+    """Name of a parameter's type, such as ``int``, whether or not its module postpones annotations."""
+    declared = parameter.type
+    return declared.__name__ if isinstance(declared, type) else str(declared)
+
+
+def check_parameter(prefix: str, parameter: Field[Any], value: Any) -> None:
+    """Raise PolicyError for a value that the parameter does not take; its message begins with the prefix."""
+    minimum, choices = parameter.metadata["minimum"], parameter.metadata["choices"]
+    if choices and value not in choices:
+        raise PolicyError(f"{prefix}{parameter.name} is one of {', '.join(choices)}, not {value!r}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise PolicyError(f"{prefix}{parameter.name} must be a finite number, not {value!r}")
+    if minimum is not None and value < minimum:
+        raise PolicyError(
+            f"{prefix}{parameter.name} must be at least {format_parameter(minimum)}, not"
+            f" {format_parameter(value)}"
+        )
+
+
+def format_parameter(value: Any) -> str:
+    """A parameter as a specification writes it, short and exact (``3``, ``0.001``)."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+    return str(value)
+
+
+def format_value(value: float) -> str:
+    """A metric value for a reader, with five significant digits."""
+    return f"{value:.5g}"
