@@ -6,11 +6,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from replay.api import load
     from replay.data.run import Run
     from replay.engine.simulation import simulate
     from replay.errors import ReplayError, ReplayWarning
     from replay.policies.spec import parse_policy
-    from replay.readers import load
     from replay.search.sweep import sweep
 
 __version__ = "0.1.0"
@@ -21,7 +21,7 @@ _HOME = {
     "ReplayError": "replay.errors",
     "ReplayWarning": "replay.errors",
     "Run": "replay.data.run",
-    "load": "replay.readers",
+    "load": "replay.api",
     "parse_policy": "replay.policies.spec",
     "simulate": "replay.engine.simulation",
     "sweep": "replay.search.sweep",

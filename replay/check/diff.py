@@ -16,6 +16,8 @@ import numpy as np
 from replay.check.config import read_config
 from replay.check.lock import FORMAT, LockedPolicy, read_lock
 from replay.check.model import Stop
+from replay.data.finding import Finding as ReaderFinding
+from replay.data.finding import Kind as FindingKind
 from replay.data.names import canonical
 from replay.data.run import Run
 from replay.engine.simulation import Setup, parsed, records, replay_in
@@ -147,7 +149,7 @@ class Diff:
     only_before: tuple[str, ...] = ()
     only_after: tuple[str, ...] = ()
     told: Mapping[str, Any] = field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[ReaderFinding | str, ...] = ()
 
 
 def kind_of(text: str) -> Kind:
@@ -238,7 +240,7 @@ def _of_policies(
     sides = _sides(setup, rules)
     one, two = (rule.spec() for rule in rules)
     pair = compare(None, sides[one], sides[two])
-    return Diff("policy", one, two, (pair,), told=_told(setup), warnings=(*found.problems, *setup.warnings))
+    return Diff("policy", one, two, (pair,), told=_told(setup), warnings=(*found.findings, *setup.warnings))
 
 
 def _of_files(
@@ -275,7 +277,9 @@ def _of_files(
         )
         for one, two in both
     )
-    warnings = dict.fromkeys((*found.problems, *setups[0].warnings, *setups[1].warnings))
+    warnings: dict[ReaderFinding | str, None] = dict.fromkeys(
+        (*found.findings, *setups[0].warnings, *setups[1].warnings)
+    )
     return Diff(
         "policies",
         before,
@@ -328,12 +332,15 @@ def _of_logs(
     before: str, after: str, _: Any, policies: Sequence[str], read: Read, watching: Mapping[str, Any]
 ) -> Diff:
     rules = parsed(policies)
-    both, warnings, setups = [], list[str](), []
+    both, warnings, setups = [], list[ReaderFinding | str](), []
     for name in (before, after):
         found = read([Path(name)])
         setup = Setup(found.runs, rules, **watching)
         both.append(_sides(setup, rules))
-        warnings += [f"{name}: {text}" for text in (*found.problems, *setup.warnings)]
+        warnings += [
+            ReaderFinding(FindingKind.OF_LOGS, log=name, facts={"finding": one}) for one in found.findings
+        ]
+        warnings += [f"{name}: {text}" for text in setup.warnings]
         setups.append(setup)
     one, two = (setup.main for setup in setups)
     if (canonical(one.metric), one.mode) != (canonical(two.metric), two.mode):

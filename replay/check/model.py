@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from replay.data.finding import Finding as ReaderFinding
+
 __all__ = ["EXIT_CODES", "Checked", "Finding", "Level", "LimitResult", "PolicyResult", "Stop"]
 
 #: From worst to least: what fails a check, what it cannot decide, and what it only reports.
@@ -115,7 +117,7 @@ class Checked:
     unit: str
     policies: tuple[PolicyResult, ...]
     findings: tuple[Finding, ...] = ()
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[ReaderFinding | str, ...] = field(default=())
 
     @property
     def all_findings(self) -> list[Finding]:

@@ -8,7 +8,7 @@ import contextlib
 import difflib
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,6 +17,7 @@ import click
 from replay.errors import ReplayError
 
 if TYPE_CHECKING:
+    from replay.data.finding import Finding
     from replay.policies import Policy
     from replay.policies.grid import Grid
     from replay.readers import Found
@@ -208,7 +209,7 @@ def _write(text: str, out: Path | None) -> None:
 
 
 def _read(paths: tuple[Path, ...]) -> Found:
-    from replay.readers import read
+    from replay.api import read
 
     def bar(items: Any) -> Any:
         return (
@@ -218,6 +219,12 @@ def _read(paths: tuple[Path, ...]) -> Found:
         )
 
     return read(paths, bar) if sys.stderr.isatty() else read(paths)
+
+
+def _texts(warnings: Iterable[Finding | str]) -> list[str]:
+    from replay.report.sentences import texts
+
+    return texts(warnings)
 
 
 def _warn(texts: list[str]) -> None:
@@ -299,7 +306,7 @@ def simulate(
         keep=keep,
         baselines=True,
     )
-    simulation.warnings[:0] = found.problems
+    simulation.warnings[:0] = _texts(found.findings)
     summary = summarise(simulation)
     _warn(simulation.warnings)
     if plot is not None:
@@ -417,7 +424,7 @@ def sweep(
         price=price,
         keep=keep,
     )
-    setup.warnings[:0] = found.problems
+    setup.warnings[:0] = _texts(found.findings)
     with _counting(len(rules), len(setup.runs)) as count:
         swept = report.sweep(setup, parts, single, limit, optional=len(parts) > 1, progress=count)
     _warn(setup.warnings)
@@ -545,7 +552,7 @@ def choose(
     if per_rule:
         with _counting(sum(len(part.points) for part in parts) + len(single), len(found.runs)) as count:
             league = report.league(found.runs, parts, single, limit, watching, progress=count, **asked)
-        _warn(found.problems)
+        _warn(_texts(found.findings))
         if style == "table":
             text = report.league_as_text(league, report_found.headline(found, paths))
         else:
@@ -558,7 +565,7 @@ def choose(
         return
     rules = [*(policy for part in parts for policy, _ in part.points), *single]
     setup = Setup(found.runs, rules, **watching)
-    setup.warnings[:0] = [*found.problems, *report.refused(parts)]
+    setup.warnings[:0] = [*_texts(found.findings), *report.refused(parts)]
     with _counting(len(rules), len(setup.runs)) as count:
         choice = choose_in(setup, rules, limit, optional=len(parts) > 1, progress=count, **asked)
     _warn(setup.warnings)
@@ -633,7 +640,7 @@ def diff(
     told = compared(
         before, after, paths, specs, lambda paths: _read(tuple(paths)), defaults=DEFAULT_POLICIES, **given
     )
-    _warn(list(told.warnings))
+    _warn(_texts(told.warnings))
     text = {
         "json": report.as_json,
         "csv": report.as_csv,
@@ -708,7 +715,7 @@ def check(
     checked, made = examine(
         config, _read(tuple(roots)), roots, place, require_lock=require_lock, update=update
     )
-    _warn(list(checked.warnings))
+    _warn(_texts(checked.warnings))
     if junit is not None:
         from replay.report.junit import as_junit
 
@@ -833,7 +840,7 @@ def explain(
         keep=keep,
         traces=True,
     )
-    _warn([*found.problems, *simulation.warnings])
+    _warn([*_texts(found.findings), *simulation.warnings])
     told = report.story(simulation, policy.spec())
     text = {
         "json": report.as_json,
@@ -867,7 +874,7 @@ def verify(paths: tuple[Path, ...], spec: str, monitor: str | None, mode: Any) -
     if not runs:
         raise InputError("no run has an eval to verify the policy on")
     checked = [one for run in runs for one in ask(run, policy, monitor=monitor, mode=mode)]
-    _warn(found.problems)
+    _warn(_texts(found.findings))
     head = ["run", "evals", "replay", "live", "asked", ""]
     rows = [
         [

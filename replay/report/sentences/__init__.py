@@ -8,17 +8,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from replay.data.finding import Finding, Kind
+from replay.errors import printable
+from replay.report.sentences import readers
 
-__all__ = ["sentence", "sentences"]
+__all__ = ["sentence", "sentences", "texts"]
 
 Sentence = Callable[[Finding], str]
 
 
 def _other(finding: Finding) -> str:
-    return str(finding.get("text", finding.kind))
+    return printable(finding.get("text", finding.kind))
 
 
-_SENTENCES: dict[Kind, Sentence] = {Kind.OTHER: _other}
+def _of_logs(finding: Finding) -> str:
+    return f"{finding.log}: {sentence(finding['finding'])}"
+
+
+_SENTENCES: dict[Kind, Sentence] = {Kind.OTHER: _other, Kind.OF_LOGS: _of_logs, **readers.SENTENCES}
 
 
 def sentence(finding: Finding) -> str:
@@ -29,3 +35,8 @@ def sentence(finding: Finding) -> str:
 def sentences(findings: Iterable[Finding]) -> list[str]:
     """Findings in words, in order."""
     return [sentence(finding) for finding in findings]
+
+
+def texts(warnings: Iterable[Finding | str]) -> list[str]:
+    """Warnings in words, those that are text already among them."""
+    return [warning if isinstance(warning, str) else sentence(warning) for warning in warnings]
