@@ -6,11 +6,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from replay.api import simulate, sweep
+    from replay.api import load, simulate, sweep
     from replay.data.run import Run
     from replay.errors import ReplayError, ReplayWarning
     from replay.policies.spec import parse_policy
-    from replay.readers import load
 
 __version__ = "0.1.0"
 __all__ = ["ReplayError", "ReplayWarning", "Run", "__version__", "load", "parse_policy", "simulate", "sweep"]
@@ -20,7 +19,7 @@ _HOME = {
     "ReplayError": "replay.errors",
     "ReplayWarning": "replay.errors",
     "Run": "replay.data.run",
-    "load": "replay.readers",
+    "load": "replay.api",
     "parse_policy": "replay.policies.spec",
     "simulate": "replay.api",
     "sweep": "replay.api",

@@ -5,19 +5,22 @@ They stand above ``replay.report`` because what they warn of is said in its sent
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 from warnings import warn
 
 import numpy as np
 
+from replay import readers
 from replay.data.finding import Finding
 from replay.data.run import Run
 from replay.data.types import Mode
 from replay.engine.question import Keep, Question
 from replay.engine.scoring import parse_policies, simulate_study
 from replay.engine.study import Study
-from replay.errors import ReplayWarning
+from replay.errors import InputError, ReplayWarning
 from replay.policies import Policy
 from replay.report.sentences import sentences
 from replay.search.sweep import sweep_study
@@ -26,10 +29,37 @@ from replay.stats.summary import KEYS, summarise
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["simulate", "sweep"]
+__all__ = ["load", "read", "simulate", "sweep"]
+
+#: Findings that an error lists.
+_MOST = 20
 
 #: Outcomes (policies × runs) up to which a sweep gives everything about every policy unasked.
 _DETAILED = 20_000
+
+
+def read(
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    progress: Callable[[Sequence[Any]], AbstractContextManager[Iterable[Any]]] = nullcontext,
+) -> readers.Found:
+    """`replay.readers.read`, but the error for paths without any run says what could not be read."""
+    try:
+        return readers.read(paths, progress)
+    except readers.NothingFound as error:
+        lines = [str(error), *(f"  {text}" for text in sentences(error.findings[:_MOST]))]
+        raise InputError("\n".join(lines)) from None
+
+
+def load(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[Run]:
+    """Every run below a path, or below several: files and folders, which are searched to any depth.
+
+    Formats are recognised by content. Logs of the same run (checkpoints, several formats) count once. What
+    could not be read is reported as a ReplayWarning. Raises InputError where a path does not exist or where
+    there is no run at all.
+    """
+    found = read(paths)
+    _warn(found.findings)
+    return found.runs
 
 
 def _warn(findings: Iterable[Finding]) -> None:

@@ -143,7 +143,7 @@ class Diff:
     """All pairs of a comparison.
 
     ``only_before`` and ``only_after`` are names of policies. ``study`` says how the runs were monitored and
-    judged (None for locks). ``findings`` are by the side that they are about (None: both).
+    judged (None for locks).
     """
 
     kind: Comparison
@@ -153,7 +153,7 @@ class Diff:
     only_before: tuple[str, ...] = ()
     only_after: tuple[str, ...] = ()
     study: Study | None = None
-    findings: tuple[tuple[str | None, Finding], ...] = ()
+    findings: tuple[Finding, ...] = ()
 
 
 def kind_of(text: str) -> Comparison:
@@ -248,9 +248,9 @@ def _of_policies(
     return Diff("policy", one, two, (pair,), study=outcomes.study, findings=findings)
 
 
-def _both(*parts: Iterable[Finding]) -> tuple[tuple[str | None, Finding], ...]:
+def _both(*parts: Iterable[Finding]) -> tuple[Finding, ...]:
     """Findings about both sides, each once."""
-    return tuple((None, finding) for finding in dict.fromkeys(itertools.chain.from_iterable(parts)))
+    return tuple(dict.fromkeys(itertools.chain.from_iterable(parts)))
 
 
 def _of_files(
@@ -352,12 +352,15 @@ def _of_logs(
     before: str, after: str, _: Any, policies: Sequence[str], read: Read, given: Mapping[str, Any]
 ) -> Diff:
     rules = parse_policies(policies)
-    sides, findings, studies = [], list[tuple[str | None, Finding]](), []
+    sides, findings, studies = [], list[Finding](), []
     for name in (before, after):
         found = read([Path(name)])
         outcomes = simulate_policies(found.runs, rules, Question(**given))
         sides.append(_sides(outcomes, rules))
-        findings += [(name, finding) for finding in (*found.findings, *outcomes.findings)]
+        findings += [
+            Finding(Kind.OF_LOGS, finding.severity, log=name, facts={"finding": finding})
+            for finding in (*found.findings, *outcomes.findings)
+        ]
         studies.append(outcomes.study)
     one, two = (study.monitor for study in studies)
     if (canonical(one.name), one.mode) != (canonical(two.name), two.mode):

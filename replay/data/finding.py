@@ -33,8 +33,45 @@ class Severity(StrEnum):
 class Kind(StrEnum):
     """What a finding is about. The values are part of the machine formats (JSON, SARIF, code quality)."""
 
-    # readers: what was read, and what could not be
+    # readers: what could not be read, in files and folders
     UNREADABLE = "unreadable"
+    NOT_A_FILE = "not-a-file"
+    LINK_LOOP = "link-loop"
+    EMPTY_FILE = "empty-file"
+    BINARY_FILE = "binary-file"
+    MISNAMED_FILE = "misnamed-file"
+    UNKNOWN_FORMAT = "unknown-format"
+    READER_FAILED = "reader-failed"
+    PLUGIN_FAILED = "plugin-failed"
+
+    # readers: what could not be read inside a log
+    UNUSABLE_LOG = "unusable-log"
+    UNSUPPORTED_VERSION = "unsupported-version"
+    CUT_OFF = "cut-off"
+    CORRUPT_RECORD = "corrupt-record"
+    INVALID_HEADER = "invalid-header"
+    INVALID_JSON = "invalid-json"
+    INVALID_ROW = "invalid-row"
+    PYTHON_TEXT = "python-text"
+    LONG_ROWS = "long-rows"
+    TENSOR_TAG = "tensor-tag"
+    NO_STEP = "no-step"
+    NO_ROWS = "no-rows"
+    NO_VALUES = "no-values"
+    NO_SCALARS = "no-scalars"
+    NO_HISTORY = "no-history"
+
+    # readers: what was resolved in a run, or is in doubt
+    RESTART = "restart"
+    RESUMED = "resumed"
+    REPEATED_VALUES = "repeated-values"
+    MISSING_HEAD = "missing-head"
+    TRAINED_AGAIN = "trained-again"
+    SAMPLED_EXPORT = "sampled-export"
+    BATCH_STEPS = "batch-steps"
+    EVAL_HINT = "eval-hint"
+    #: Another finding, about one of several sets of logs that are compared.
+    OF_LOGS = "of-logs"
 
     # engine: which runs and policies a simulation could use
     NO_EVALS = "no-evals"

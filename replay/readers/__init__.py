@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -14,14 +13,15 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from replay.data.finding import Finding, Kind
 from replay.data.run import Run
-from replay.errors import InputError, ReplayError, ReplayWarning, printable
+from replay.errors import InputError, ReplayError, printable
 from replay.readers.duplicates import Entry, merge
 from replay.readers.find import HEAD, Candidate, Walk, natural
-from replay.readers.format import Format, Loaded
+from replay.readers.format import Format, Loaded, UnusableLog, unreadable
 from replay.readers.formats import csv_log, eval_log, jsonl, tensorboard, trainer_state
 
-__all__ = ["IMPORTERS", "Format", "Found", "Loaded", "load", "read", "sniff"]
+__all__ = ["IMPORTERS", "Format", "Found", "Loaded", "NothingFound", "UnusableLog", "read", "sniff"]
 
 IMPORTERS: tuple[Format, ...] = (
     eval_log.FORMAT,
@@ -34,18 +34,26 @@ IMPORTERS: tuple[Format, ...] = (
 
 @dataclass
 class Found:
-    """All that was found below some paths.
+    """What was read below some paths.
 
-    ``runs`` are in natural order of their ids, each counted once. ``problems`` are sentences on what could
-    not be read or is in doubt. ``duplicates`` holds (what was dropped, id of the kept run). ``files`` is the
-    number of files looked at, ``skipped`` those that are no log of a known format.
+    ``runs`` are in natural order of their ids, each counted once. ``findings`` are about what could not be
+    read or is in doubt. ``duplicates`` holds pairs of what was dropped and the id of the run that was kept.
+    ``files`` is the number of files looked at; ``skipped`` are those that are not a log of a known format.
     """
 
     runs: list[Run]
-    problems: list[str] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
     duplicates: list[tuple[str, str]] = field(default_factory=list)
     files: int = 0
     skipped: list[Path] = field(default_factory=list)
+
+
+class NothingFound(InputError):
+    """There is no run below the paths; ``findings`` say what could not be read."""
+
+    def __init__(self, message: str, findings: Sequence[Finding]) -> None:
+        super().__init__(message)
+        self.findings = tuple(findings)
 
 
 class _Group(NamedTuple):
@@ -63,7 +71,7 @@ class _Group(NamedTuple):
 
 
 def sniff(path: Path | str) -> Format | None:
-    """The format of a file, told by its first 64 KiB; None for what is no log. Raises OSError."""
+    """The format of a file by its first 64 KiB; None for what is not a log. Raises OSError."""
     path = Path(path)
     with path.open("rb") as file:
         return _recognise(path, file.read(HEAD))
@@ -79,9 +87,9 @@ def read(
 ) -> Found:
     """Every run below the paths, with what was left out and why.
 
-    One unreadable file never hides the others: it becomes a sentence in ``problems``. ``progress`` is given
-    what is to be loaded, and yields it again while it is, as click.progressbar does. Raises InputError where
-    a path does not exist or where there is no run at all.
+    One unreadable file never hides the others: it becomes a finding. ``progress`` is given what is to be
+    loaded, and yields it again while it is, as click.progressbar does. Raises InputError where a path does
+    not exist, and NothingFound where there is no run at all.
     """
     roots = [Path(paths)] if isinstance(paths, str | os.PathLike) else [Path(path) for path in paths]
     walk = Walk(roots)
@@ -91,13 +99,13 @@ def read(
         format = _recognise(candidate.path, candidate.head)
         if format is None:
             found.skipped.append(candidate.path)
-            trouble = _trouble(candidate)
-            if trouble:
-                found.problems.append(trouble)
+            finding = _unrecognised(candidate)
+            if finding is not None:
+                found.findings.append(finding)
         else:
             recognised.setdefault((IMPORTERS.index(format), candidate.root), []).append(candidate.path)
     found.files = walk.files
-    found.problems = [*walk.problems, *found.problems]
+    found.findings = [*walk.findings, *found.findings]
     groups = []
     for (rank, root), files in recognised.items():
         format = IMPORTERS[rank]
@@ -110,7 +118,7 @@ def read(
     origin: list[_Group] = []
     with progress(groups) as counted:
         for group in counted:
-            loaded = _load(group, found.problems)
+            loaded = _load(group, found.findings)
             entries += [Entry(run, group.folder, group.rank) for run in loaded]
             origin += [group] * len(loaded)
     kept, pairs = merge(entries)
@@ -119,74 +127,52 @@ def read(
     found.duplicates = [
         (_relative(origin[number].files[0], origin[number].root), named[same].id) for number, same in pairs
     ]
-    found.problems = [printable(problem) for problem in found.problems]
     if not found.runs:
-        raise InputError(_nothing(roots, found))
+        raise NothingFound(_nothing(roots, found), found.findings)
     return found
 
 
-def load(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[Run]:
-    """Every run below a path, or below several: files and folders, which are searched to any depth.
-
-    Formats are recognised by content. What is the same run (checkpoints, several formats) counts once. What
-    could not be read is told as ReplayWarning. Raises InputError where a path does not exist or there is no
-    run at all.
-    """
-    found = read(paths)
-    for problem in found.problems:
-        warnings.warn(problem, ReplayWarning, stacklevel=2)
-    return found.runs
-
-
-def _load(group: _Group, problems: list[str]) -> list[Run]:
+def _load(group: _Group, findings: list[Finding]) -> list[Run]:
+    """The runs of one group of files; what could not be read is added to the findings."""
     name = str(group.files[0]) if len(group.files) == 1 else str(group.folder)
     try:
-        runs, troubles = group.format.load(group.files, name)
+        loaded = group.format.load(group.files, name)
+    except UnusableLog as error:
+        findings.append(error.finding)
+        return []
     except ReplayError as error:
-        problems.append(str(error))
+        findings.append(Finding(Kind.OTHER, facts={"text": str(error)}))
         return []
     except OSError as error:
-        problems.append(f"{error.filename or name}: {error.strerror or error}; it is left out")
+        findings.append(unreadable(error.filename or name, error))
         return []
-    except Exception as error:  # an importer's defect must not hide the other runs
-        problems.append(
-            f"{name}: could not be read as {group.format.name} ({type(error).__name__}: {error}); it is"
-            " left out"
-        )
+    except Exception as error:  # a format's defect must not hide the other runs
+        facts = {"format": group.format.name, "error_type": type(error).__name__, "error": str(error)}
+        findings.append(Finding(Kind.READER_FAILED, log=name, facts=facts))
         return []
-    problems += troubles
-    return runs
+    findings += loaded.findings
+    return loaded.runs
 
 
-def _trouble(candidate: Candidate) -> str | None:
-    """What to say of a file that nothing recognises: something only where it is named like a log or was given
-    by name.
+def _unrecognised(candidate: Candidate) -> Finding | None:
+    """What is wrong with a file that no format recognises; None unless it is named like a log or was given by
+    name.
     """
     path, head = candidate.path, candidate.head
     patterns = [pattern for format in IMPORTERS for pattern in format.files.split(", ")]
     known = any(fnmatch(path.name.lower(), pattern) for pattern in patterns)
     if not candidate.named and not known:
         return None
+    kind, facts = None, dict[str, Any]()
     if not head.strip(b"\0 \t\r\n"):
-        return (
-            f"{path}: the file is empty"
-            if not head
-            else f"{path}: the file holds nothing but blanks or zero bytes"
-        )
-    if b"\0" in head[:4096] and not head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return (
-            f"{path}: a binary file{f', though it is named *{path.suffix}' if path.suffix else ''}; it is"
-            " left out"
-        )
-    if path.name.lower() in patterns:
-        return f"{path}: not what its name says; no format that replay reads recognises it"
-    if candidate.named:
-        return f"{path}: no log in a format that replay reads ({_formats()})"
-    return None
-
-
-def _formats() -> str:
-    return ", ".join(format.name for format in IMPORTERS)
+        kind, facts = Kind.EMPTY_FILE, {"blank": bool(head)}
+    elif b"\0" in head[:4096] and not head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        kind, facts = Kind.BINARY_FILE, {"suffix": path.suffix}
+    elif path.name.lower() in patterns:
+        kind = Kind.MISNAMED_FILE
+    elif candidate.named:
+        kind, facts = Kind.UNKNOWN_FORMAT, {"formats": tuple(format.name for format in IMPORTERS)}
+    return None if kind is None else Finding(kind, log=str(path), facts=facts)
 
 
 def _relative(path: Path, root: Path) -> str:
@@ -252,5 +238,5 @@ def _nothing(roots: Sequence[Path], found: Found) -> str:
         f" and {len(roots) - 3} more" if len(roots) > 3 else ""
     )
     count = f"{found.files} file{'s' * (found.files != 1)} looked at"
-    text = f"no log found below {printable(where)} ({count}; replay reads: {_formats()})"
-    return text + "".join(f"\n  {problem}" for problem in found.problems[:20])
+    formats = ", ".join(format.name for format in IMPORTERS)
+    return f"no log found below {printable(where)} ({count}; replay reads: {formats})"

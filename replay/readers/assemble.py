@@ -8,6 +8,7 @@ Where the log states its segments (``resumed_from``), they are used; otherwise t
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +35,7 @@ def assemble(
     starts: Sequence[int] = (),
     resumes: Sequence[tuple[int, float]] | None = None,
     zero_based: bool = False,
-    hint: Callable[[float], str] | None = None,
+    hint: Callable[[float], Mapping[str, Any]] | None = None,
 ) -> list[Run]:
     """Runs from the points of one source: one, or one for each restart that the source holds.
 
@@ -44,8 +45,8 @@ def assemble(
     eval), ``learning_rate``, ``grad_norm`` or ``wall_time``. ``starts`` are places in the arrival order where
     a new process is known to begin; ``resumes`` states the segments as (place, resumed_from step) instead of
     looking for them. ``zero_based`` says that steps are 0-based numbers of finished epochs, and shifts them
-    by one, so that a step counts what has been trained. ``hint`` makes the hint on how to log evals, from the
-    steps trained, for a run that has none.
+    by one, so that a step counts what has been trained. ``hint`` gives the facts of the hint on how to log
+    evals, from the steps trained, for a run that has none.
     """
     counters = dict(counters or {})
     companions = dict(companions or {})
@@ -79,18 +80,18 @@ def assemble(
     ends = [*(training[0].start for training in trainings[1:]), np.iinfo(np.int64).max]
     runs = []
     for number, (training, end) in enumerate(zip(trainings, ends, strict=True), 1):
-        own: dict[str, Points] = {}
+        logged: dict[str, Points] = {}
         for name, series in finite.items():
             low, high = np.searchsorted(series.order, training[0].start), np.searchsorted(series.order, end)
             if high > low:
-                own[name] = Points(series.order[low:high], series.step[low:high], series.value[low:high])
+                logged[name] = Points(series.order[low:high], series.step[low:high], series.value[low:high])
         stated = info
         if len(trainings) > 1:
-            note = _note(f"restart {number} of {len(trainings)} in the same place")
+            note = _note(Kind.RESTART, number=number, of=len(trainings))
             stated = info.replace(group=info.group or run_id, findings=(*info.findings, note))
         run = _one(
             run_id if len(trainings) == 1 else f"{run_id}#{number}",
-            own,
+            logged,
             training,
             held_out,
             stated,
@@ -99,7 +100,8 @@ def assemble(
             companions,
         )
         if not len(run) and hint is not None:
-            run = run.replace(info=run.info.replace(eval_hint=_note(hint(run.trained_steps))))
+            facts = hint(run.trained_steps)
+            run = run.replace(info=run.info.replace(eval_hint=_note(Kind.EVAL_HINT, **facts)))
         if run.train or len(run):
             runs.append(run)
     return runs
@@ -119,21 +121,20 @@ def _one(
     segment_of: dict[str, npt.NDArray[np.float64]] = {}
     repeated = overlapped = 0
     for name, series in points.items():
-        own, segment, again, replaced = merge_segments(series, segments)
-        if len(own.step):  # a resumed process may not have come as far as a name's first point
-            merged[name], segment_of[name] = own, segment
+        resolved, segment, again, replaced = merge_segments(series, segments)
+        if len(resolved.step):  # a resumed process may not have come as far as a name's first point
+            merged[name], segment_of[name] = resolved, segment
         if name in held_out:
             repeated, overlapped = repeated + again, overlapped + replaced
     findings = list(info.findings)
     resumes = tuple(segment.resumed_at for segment in segments[1:] if segment.resumed_at is not None)
     if repeated:
-        findings.append(_note(f"{repeated} values logged again for the same step (the first is kept)"))
+        findings.append(_note(Kind.REPEATED_VALUES, count=repeated))
     if len(segments) > 1:
-        at = ", ".join(f"{step:g}" for step in resumes)
-        findings.append(_note(f"resumed at step {at}; {overlapped} older values replaced"))
+        findings.append(_note(Kind.RESUMED, steps=resumes, replaced=overlapped))
     head = _missing_head(merged)
     if head is not None:
-        findings.append(_note(f"begins at step {head:g}; what was logged before is not there"))
+        findings.append(_note(Kind.MISSING_HEAD, step=head))
     metrics = [name for name in merged if name in held_out]
     steps = np.unique(np.concatenate([merged[name].step for name in metrics])) if metrics else np.empty(0)
     columns: dict[str, Column] = {"step": Column(steps, np.ones(len(steps), dtype=bool))}
@@ -173,8 +174,8 @@ def _one(
     return Run(run_id, columns, info, train)
 
 
-def _note(text: str) -> Finding:
-    return Finding(Kind.OTHER, Severity.NOTE, facts={"text": text})
+def _note(kind: Kind, **facts: Any) -> Finding:
+    return Finding(kind, Severity.NOTE, facts=facts)
 
 
 def _missing_head(series: Mapping[str, Series]) -> float | None:

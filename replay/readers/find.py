@@ -15,7 +15,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from replay.data.finding import Finding, Kind
 from replay.errors import InputError
+from replay.readers.format import unreadable
 
 __all__ = ["HEAD", "Candidate", "Walk", "natural"]
 
@@ -123,7 +125,7 @@ class Walk:
 
     roots: Sequence[Path]
     files: int = 0
-    problems: list[str] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
     _seen: set[tuple[int, int]] = field(default_factory=set)
 
     def __iter__(self) -> Iterator[Candidate]:
@@ -136,7 +138,7 @@ class Walk:
                 yield from self._folder(root, root)
             elif not stat.S_ISREG(status.st_mode):
                 self.files += 1
-                self.problems.append(f"{root}: not a regular file, so it is not read")
+                self.findings.append(Finding(Kind.NOT_A_FILE, log=str(root)))
             elif self._first(status):
                 candidate = self._open(root, root, named=True)
                 if candidate is not None:
@@ -168,12 +170,12 @@ class Walk:
                 if not self._first(here.stat()):
                     continue
                 with os.scandir(here) as entries:
-                    found = sorted(entries, key=lambda entry: (natural(entry.name), entry.name))
+                    listed = sorted(entries, key=lambda entry: (natural(entry.name), entry.name))
             except OSError as error:
-                self.problems.append(f"{here}: {error.strerror or error}; the folder is left out")
+                self.findings.append(unreadable(here, error, "folder"))
                 continue
             folders = []
-            for entry in found:
+            for entry in listed:
                 path = Path(entry.path)
                 if entry.name.startswith(".") or entry.name in _FOLDERS:
                     continue
@@ -190,9 +192,9 @@ class Walk:
             return path.stat()
         except OSError as error:
             if error.errno == errno.ELOOP:
-                self.problems.append(f"{path}: a link that leads back to itself; it is left out")
+                self.findings.append(Finding(Kind.LINK_LOOP, log=str(path)))
             elif error.errno != errno.ENOENT:  # a dangling link hides nothing
-                self.problems.append(f"{path}: {error.strerror or error}; it is left out")
+                self.findings.append(unreadable(path, error))
             return None
 
     def _file(self, path: Path, root: Path, status: os.stat_result) -> Iterator[Candidate]:
@@ -214,7 +216,7 @@ class Walk:
             with os.fdopen(handle, "rb") as file:
                 return Candidate(path, root, file.read(HEAD), named)
         except OSError as error:
-            self.problems.append(f"{path}: {error.strerror or error}; the file is left out")
+            self.findings.append(unreadable(path, error, "file"))
             return None
 
 

@@ -1,22 +1,41 @@
-"""What a log format gives: the ``Format`` type, and what reading one log returns."""
+"""Format: how logs of one kind are recognised and read, and what reading one returns."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
+from replay.data.finding import Finding, Kind
 from replay.data.run import Run
+from replay.errors import InputError
 
-__all__ = ["Format", "Loaded"]
+__all__ = ["Format", "Loaded", "UnusableLog", "unreadable"]
 
 
 class Loaded(NamedTuple):
-    """What an importer made of its files: runs, and sentences on what it had to leave out."""
+    """What a format made of its files: runs, and what it had to leave out."""
 
     runs: list[Run]
-    problems: list[str]
+    findings: list[Finding]
+
+
+class UnusableLog(InputError):
+    """Raised by a format's ``load`` where nothing in its files can be used; ``finding`` says why."""
+
+    def __init__(self, *findings: Finding) -> None:
+        self.finding = (
+            findings[0] if len(findings) == 1 else Finding(Kind.UNUSABLE_LOG, facts={"findings": findings})
+        )
+        super().__init__("; ".join(f"{finding.log}: {finding.kind}" for finding in findings))
+
+
+def unreadable(path: str | Path, error: OSError, entry: Literal["file", "folder"] | None = None) -> Finding:
+    """The finding that the system does not let a file or folder be read."""
+    return Finding(
+        Kind.UNREADABLE, log=str(path), facts={"error": error.strerror or str(error), "entry": entry}
+    )
 
 
 @dataclass(frozen=True)

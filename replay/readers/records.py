@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from struct import Struct
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -30,11 +30,11 @@ _U32 = npt.NDArray[np.uint32]
 
 
 class Damage(NamedTuple):
-    """Where a file ends to be usable, and whether its end is cut off or its middle corrupt."""
+    """Where the usable part of a file ends, whether the file is cut off there or corrupt, and more facts."""
 
     offset: int
     cut_off: bool
-    reason: str
+    facts: dict[str, Any]
 
 
 @cache
@@ -240,11 +240,9 @@ def _crcs(
 def _damage(rest: bytes, offset: int, size: int, *, whole: bool) -> Damage:
     """What is wrong with the record that begins at ``offset``; ``whole`` where all its bytes are there."""
     if not rest[:1024].strip(b"\0") and not rest.strip(b"\0"):
-        return Damage(offset, True, f"cut off at byte {offset:,}: only zero bytes follow")
+        return Damage(offset, True, {"byte": offset, "zeros": True})
     if len(rest) >= 12 and masked(crc32c(rest[:8])) != _CRC.unpack_from(rest, 8)[0]:
-        return Damage(
-            offset, False, f"corrupt at byte {offset:,}: the length of a record does not fit its checksum"
-        )
+        return Damage(offset, False, {"byte": offset, "part": "length"})
     if whole:
-        return Damage(offset, False, f"corrupt at byte {offset:,}: a record does not fit its checksum")
-    return Damage(offset, True, f"cut off at byte {size:,}: its last record is not complete")
+        return Damage(offset, False, {"byte": offset, "part": "data"})
+    return Damage(offset, True, {"byte": size, "zeros": False})

@@ -13,6 +13,7 @@ from replay.check.model import Checked, Finding, Level, PolicyResult
 from replay.errors import InputError, printable
 from replay.report.check import verdict
 from replay.report.findings import details, figure, place, share, title
+from replay.report.sentences import texts
 from replay.report.tables import markdown
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def job_summary(checked: Checked, plot: str | None = None) -> str:
         out.append(_table(("policy", "saved", "lost"), figures, (0,)))
     findings = checked.all_findings
     said = [f"**{finding.level}:** {_about(finding)}{_text(finding.message)}" for finding in findings]
-    said += [f"**warning:** {_text(warning)}" for warning in checked.warnings]
+    said += [f"**warning:** {_text(warning)}" for warning in texts(checked.warnings)]
     if said:
         out += ["### Findings", "\n".join(f"- {line}" for line in _cut(said))]
     if plot is not None:

@@ -8,6 +8,7 @@ from typing import Any
 from replay.check.diff import Both, Diff, Difference, Pair
 from replay.check.model import Stop
 from replay.errors import printable
+from replay.report.sentences import texts
 from replay.report.tables import csv_text, json_text, lines, markdown, percent, wrapped
 from replay.stats.summary import ENOUGH_RUNS
 
@@ -54,7 +55,7 @@ def as_json(diff: Diff) -> str:
             "pairs": [_document(pair) for pair in diff.pairs],
             "policies_only_in_a": list(diff.only_before),
             "policies_only_in_b": list(diff.only_after),
-            "warnings": list(diff.warnings),
+            "warnings": texts(diff.warnings),
         }
     )
 

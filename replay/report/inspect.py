@@ -58,8 +58,8 @@ def headline(found: Found, paths: Sequence[Path]) -> list[str]:
     text = f"{_count(len(found.runs), 'run')} in {where} ({shown})"
     if found.duplicates:
         text += f"; {_count(len(found.duplicates), 'more log')} of the same runs"
-    if found.problems:
-        text += f"; {_count(len(found.problems), 'problem')}"
+    if found.findings:
+        text += f"; {_count(len(found.findings), 'problem')}"
     return [text + "."]
 
 
@@ -108,7 +108,7 @@ def _row(run: Run, watched: Watch | None) -> dict[str, Any]:
         "units": units_of(run),
         "group": run.info.group,
         "stopped_by": run.info.stopped_by,
-        "notes": [printable(text) for text in sentences(run.info.findings)],
+        "notes": sentences(run.info.findings),
         "hint": sentence(run.info.eval_hint) if run.info.eval_hint is not None else None,
         **dict.fromkeys(("monitor", "mode", "best", "best_step", "noise", "censored")),
     }
@@ -132,7 +132,7 @@ def as_json(told: Inspection) -> str:
     return json_text(
         {
             "runs": told.rows,
-            "problems": told.found.problems,
+            "problems": sentences(told.found.findings),
             "duplicates": [{"run": dropped, "same_as": kept} for dropped, kept in told.found.duplicates],
             "monitor": (
                 None
@@ -245,7 +245,7 @@ def _details(told: Inspection) -> list[str]:
             f"{len(told.found.skipped)} of {told.found.files} files are no log of a known format: {names}"
         )
     out += [f"{dropped}: the same run as {kept}, counted once" for dropped, kept in told.found.duplicates]
-    out += [f"warning: {text}" for text in [*told.found.problems, *told.warnings]]
+    out += [f"warning: {text}" for text in [*sentences(told.found.findings), *told.warnings]]
     return out
 
 

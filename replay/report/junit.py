@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 from replay.check.model import Checked, Finding, LimitResult, PolicyResult
 from replay.errors import printable
 from replay.report.findings import details, limit_name, title
+from replay.report.sentences import texts
 
 __all__ = ["as_junit"]
 
@@ -65,7 +66,9 @@ def as_junit(checked: Checked) -> str:
     """
     suites = [_suite(checked, policy) for policy in checked.policies]
     if checked.findings or checked.warnings:
-        suites.append(_fill(_element("testsuite", name=checked.file), (), checked.findings, checked.warnings))
+        suites.append(
+            _fill(_element("testsuite", name=checked.file), (), checked.findings, texts(checked.warnings))
+        )
     counts = {
         name: str(sum(int(suite.get(name, "0")) for suite in suites))
         for name in ("tests", "failures", "errors")

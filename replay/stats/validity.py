@@ -170,13 +170,11 @@ def first_stop(policy: Policy) -> int | None:
 
 
 def resumed(run: Run) -> bool:
-    """Whether a run shows that it was interrupted and gone on with: in its segments, its notes, or steps
-    trained twice.
-    """
+    """Whether a run shows that it was interrupted and resumed: in its segments, or by steps trained twice."""
     segment = run.columns.get("segment")
     if segment is not None and len(np.unique(segment.values[segment.present])) > 1:
         return True
-    return _wasted(run) > 0 or any(str(note).startswith("resumed at step") for note in _notes(run))
+    return _wasted(run) > 0 or bool(run.info.resumes)
 
 
 def _wasted(run: Run) -> float:
@@ -185,15 +183,9 @@ def _wasted(run: Run) -> float:
     return steps if 0 < steps < math.inf else 0.0
 
 
-def _notes(run: Run) -> Sequence[Any]:
-    return [str(finding.get("text")) for finding in run.info.findings]
-
-
 def _replaced(run: Run) -> bool:
     """Whether evals from before a resume were made again after it."""
-    return any(
-        re.match(r"resumed at step .*; [1-9]\d* older values replaced", str(note)) for note in _notes(run)
-    )
+    return any(finding.kind is Kind.RESUMED and finding["replaced"] > 0 for finding in run.info.findings)
 
 
 def lowers_on_plateau(run: Run, curve: Curve | None = None) -> str | None:

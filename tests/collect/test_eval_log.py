@@ -16,13 +16,14 @@ from replay.data.run import COUNTERS
 from replay.errors import InputError, ReplayWarning
 from replay.readers import read
 from replay.readers.formats import eval_log
+from replay.report.sentences import sentences
 from tests import tiny
 
 
 def load(folder):
     loaded = eval_log.FORMAT.load([folder / FILE_NAME], "run")
     (run,) = loaded.runs
-    return run, loaded.problems
+    return run, sentences(loaded.findings)
 
 
 @settings(max_examples=40, deadline=None)

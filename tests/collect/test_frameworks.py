@@ -31,7 +31,7 @@ transformers = pytest.importorskip("transformers")
 
 def load(folder):
     loaded = eval_log.FORMAT.load([folder / FILE_NAME], "run")
-    assert loaded.problems == []
+    assert loaded.findings == []
     (run,) = loaded.runs
     return run
 

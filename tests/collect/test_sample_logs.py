@@ -78,7 +78,7 @@ class TestRun:
     def test_it_is_complete(self, folder):
         loaded = eval_log.FORMAT.load([folder / "eval_log.jsonl"], folder.name)
         (run,) = loaded.runs
-        assert loaded.problems == []
+        assert loaded.findings == []
         assert run.info.complete
         assert run.trained_steps == run.info.planned_steps
         assert len(run) >= 25

@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from replay.errors import ReplayError
-from replay.readers import IMPORTERS, read, sniff
+from replay.readers import IMPORTERS, UnusableLog, read, sniff
+from replay.report.sentences import sentence
 from tests.readers import golden as made
 from tests.readers.golden import ACCURACY, LOSS, STEPS, golden
 
@@ -36,8 +37,8 @@ def test_recognised_whatever_the_file_is_called(format, tmp_path):
 
 @FORMATS
 def test_the_golden_run(format):
-    (run,), problems = load(format, golden(format.name))
-    assert not problems
+    (run,), findings = load(format, golden(format.name))
+    assert not findings
     assert run.steps.tolist() == STEPS
     loss, accuracy = (
         run.columns[next(name for name in run.metrics if word in name)].values
@@ -55,7 +56,7 @@ def test_the_same_run_in_every_format_is_one_run():
     found = read(made.GOLDEN)
     assert [run.info.format for run in found.runs] == ["eval-log"]
     assert len(found.duplicates) == len(IMPORTERS) - 1
-    assert not found.problems
+    assert not found.findings
     (run,) = found.runs
     assert run.info.total_flos == 1e12  # what only trainer_state.json knows
     assert run.columns["wall_time"].values.tolist() == made.WALL  # what only the events know
@@ -77,9 +78,9 @@ def test_cut_off_at_every_byte_the_good_part_stays(format, tmp_path):
     for size in range(len(whole)):
         path.write_bytes(whole[:size])
         try:
-            runs, problems = load(format, path)
-        except ReplayError as error:
-            said.add(str(error))
+            runs, findings = load(format, path)
+        except UnusableLog as error:
+            said.add(sentence(error.finding))
             continue
         for run in runs:
             evals = len(run)
@@ -96,7 +97,7 @@ def test_cut_off_at_every_byte_the_good_part_stays(format, tmp_path):
                 )
             loaded = max(loaded, evals)
         if (
-            format.name != "csv" and not problems
+            format.name != "csv" and not findings
         ):  # the end of a table that is cut off between two rows cannot be seen
             assert (
                 whole[size - 1 : size + 1].find(b"\n") >= 0
@@ -105,7 +106,7 @@ def test_cut_off_at_every_byte_the_good_part_stays(format, tmp_path):
             )
     assert loaded >= len(STEPS) - 1
     assert said
-    assert all(str(path) in error for error in said)
+    assert all(text.startswith(f"{path}: ") for text in said)
 
 
 @FORMATS

@@ -4,11 +4,11 @@ import math
 
 import pytest
 
-from replay.errors import InputError
 from replay.readers import read, sniff
 from replay.readers.formats.csv_log import FORMAT
-from replay.report.sentences import sentence
+from replay.report.sentences import sentence, sentences
 from tests.readers.columns import curve
+from tests.readers.reading import refusal
 
 
 def put(path, text, encoding="utf-8"):
@@ -20,8 +20,8 @@ def put(path, text, encoding="utf-8"):
 def load(tmp_path, text, name="metrics.csv", encoding="utf-8"):
     path = put(tmp_path / "run" / name, text, encoding)
     assert sniff(path) is FORMAT
-    (run,), problems = FORMAT.load([path], "run")
-    return run, problems
+    (run,), findings = FORMAT.load([path], "run")
+    return run, sentences(findings)
 
 
 def test_lightning_writes_a_row_for_each_call_of_log(tmp_path):
@@ -161,8 +161,7 @@ def test_ragged_rows(tmp_path):
 
 def test_where_every_row_is_too_long_nothing_is_guessed(tmp_path):
     path = put(tmp_path / "results.csv", "epoch,loss,val_loss\n1,1,2,3,4\n2,1,2,3,4\n")
-    with pytest.raises(InputError, match="2 rows have more values"):
-        FORMAT.load([path], "run")
+    assert "2 rows have more values" in refusal(FORMAT, path)
 
 
 @pytest.mark.parametrize("last", ["3,0.6", "3,0.6,", "3,0.6,0.", "3"])
@@ -312,8 +311,7 @@ def test_without_evals_it_says_what_would_have_logged_them(tmp_path, text, said)
 
 def test_a_header_alone(tmp_path):
     path = put(tmp_path / "metrics.csv", "epoch,step,val_loss\n")
-    with pytest.raises(InputError, match="no row under it"):
-        FORMAT.load([path], "run")
+    assert refusal(FORMAT, path) == f"{path}: a header, but no row under it"
 
 
 def test_columns_of_the_splits_alone(tmp_path):

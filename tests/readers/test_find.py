@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from replay.data.finding import Kind
 from replay.errors import InputError, printable
 from replay.readers.find import HEAD, Walk, natural
+from replay.report.sentences import sentences
 
 
 def walk(*roots):
@@ -41,7 +43,7 @@ def test_everything_below_in_natural_order(tmp_path):
         "run10/log.csv",
     ]
     assert found.files == 6
-    assert not found.problems
+    assert not found.findings
 
 
 def test_hidden_and_tool_folders_are_left_out_unless_named(tmp_path):
@@ -105,8 +107,7 @@ def test_links_are_followed_once_and_loops_end(tmp_path):
     (tmp_path / "self").symlink_to(tmp_path / "self")
     paths, found = walk(tmp_path)
     assert names(paths, tmp_path) == ["real/log"]
-    assert [problem for problem in found.problems if "self" in problem]
-    assert len(found.problems) == 1
+    assert [finding.kind for finding in found.findings] == [Kind.LINK_LOOP]
 
 
 def test_a_link_out_of_the_root_is_followed(tmp_path):
@@ -123,10 +124,10 @@ def test_pipes_sockets_and_devices_never_block(tmp_path):
         touch(tmp_path / "log")
         paths, found = walk(tmp_path)
     assert names(paths, tmp_path) == ["log"]
-    assert not found.problems
+    assert not found.findings
     paths, found = walk(tmp_path / "pipe.csv")
     assert not paths
-    assert "not a regular file" in found.problems[0]
+    assert found.findings[0].kind is Kind.NOT_A_FILE
 
 
 def test_overlapping_roots_give_every_file_once(tmp_path):
@@ -153,7 +154,7 @@ def test_a_folder_without_permission_hides_no_other(tmp_path):
             os.setgid(65534); os.setuid(65534)
         walk = Walk([Path(root)])
         print([str(found.path) for found in walk])
-        print(walk.problems)
+        print([(finding.log, *finding.facts.values()) for finding in walk.findings])
     """
     run = [sys.executable, "-c", textwrap.dedent(code), str(tmp_path), str(Path.cwd())]
     try:
@@ -164,8 +165,8 @@ def test_a_folder_without_permission_hides_no_other(tmp_path):
         pytest.skip(f"no process without root rights here: {done.stderr[-200:]}")
     paths, problems = done.stdout.splitlines()
     assert paths == str([str(tmp_path / "open" / "log")])
-    assert f"{tmp_path / 'shut'}: Permission denied; the folder is left out" in problems
-    assert f"{tmp_path / 'secret'}: Permission denied; the file is left out" in problems
+    assert str((str(tmp_path / "shut"), "Permission denied", "folder")) in problems
+    assert str((str(tmp_path / "secret"), "Permission denied", "file")) in problems
 
 
 def test_what_cannot_be_listed_or_opened_is_told(tmp_path, monkeypatch):
@@ -181,7 +182,7 @@ def test_what_cannot_be_listed_or_opened_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "open", refuse)
     paths, found = walk(tmp_path)
     assert names(paths, tmp_path) == ["good"]
-    assert found.problems == [f"{tmp_path / 'bad'}: Input/output error; the file is left out"]
+    assert sentences(found.findings) == [f"{tmp_path / 'bad'}: Input/output error; the file is left out"]
 
 
 def test_a_path_that_does_not_exist_suggests_its_neighbour(tmp_path):

@@ -5,11 +5,11 @@ import math
 
 import pytest
 
-from replay.errors import InputError
 from replay.readers import sniff
 from replay.readers.formats.jsonl import FORMAT, _seconds
-from replay.report.sentences import sentence
+from replay.report.sentences import sentence, sentences
 from tests.readers.columns import curve
+from tests.readers.reading import refusal
 
 
 def put(path, rows):
@@ -22,8 +22,8 @@ def put(path, rows):
 def load(tmp_path, rows, name="log.jsonl"):
     path = put(tmp_path / name, rows)
     assert sniff(path) is FORMAT
-    (run,), problems = FORMAT.load([path], "run")
-    return run, problems
+    (run,), findings = FORMAT.load([path], "run")
+    return run, sentences(findings)
 
 
 @pytest.mark.parametrize(
@@ -323,10 +323,19 @@ def test_other_files_are_not_taken_for_logs(tmp_path, text):
     assert sniff(put(tmp_path / "data.jsonl", text)) is not FORMAT
 
 
-@pytest.mark.parametrize("text", ['{"step": null, "val_loss": 1}\n', '{"a": 1}\n', "\n"])
-def test_without_a_step_there_is_nothing_to_read(tmp_path, text):
-    with pytest.raises(InputError):
-        FORMAT.load([put(tmp_path / "x.jsonl", text)], "run")
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('{"step": null, "val_loss": 1}\n', "no row has a step or an epoch"),
+        ('{"a": 1}\n', "no row has a step or an epoch"),
+        ("\n", "no row has a step or an epoch"),
+        ("[]\n", "1 of 1 lines are no JSON object; they are left out"),
+        ('{"step": 1}\n', "no row holds a number beside its step"),
+    ],
+)
+def test_without_a_step_there_is_nothing_to_read(tmp_path, text, says):
+    path = put(tmp_path / "x.jsonl", text)
+    assert refusal(FORMAT, path) == f"{path}: {says}"
 
 
 @pytest.mark.parametrize(

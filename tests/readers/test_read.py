@@ -7,8 +7,10 @@ import sys
 import pytest
 
 import replay
+from replay.api import load
 from replay.errors import InputError, ReplayWarning
-from replay.readers import IMPORTERS, load, read, sniff
+from replay.readers import IMPORTERS, read, sniff
+from replay.report.sentences import sentences
 from tests.conftest import curve, write_log
 from tests.readers.golden import golden
 
@@ -55,7 +57,7 @@ def test_a_path_that_is_not_there(tmp_path):
 )
 def test_an_empty_file(good, name):
     put(good / "bad" / name, b"")
-    (problem,) = only_good(good).problems
+    (problem,) = sentences(only_good(good).findings)
     assert problem == f"{good / 'bad' / name}: the file is empty"
 
 
@@ -64,7 +66,7 @@ def test_an_empty_file(good, name):
 )
 def test_a_binary_file_that_is_called_a_table(good, data):
     put(good / "bad" / "metrics.csv", data)
-    (problem,) = only_good(good).problems
+    (problem,) = sentences(only_good(good).findings)
     assert "metrics.csv: " in problem
     assert "binary file" in problem or "zero bytes" in problem
 
@@ -72,7 +74,7 @@ def test_a_binary_file_that_is_called_a_table(good, data):
 @pytest.mark.parametrize("name", ["trainer_state.json", "trainer_log.jsonl"])
 def test_a_file_that_is_not_what_its_name_says(good, name):
     put(good / "bad" / name, "<html>404</html>\n")
-    (problem,) = only_good(good).problems
+    (problem,) = sentences(only_good(good).findings)
     assert (
         problem == f"{good / 'bad' / name}: not what its name says; no format that replay reads recognises it"
     )
@@ -98,7 +100,7 @@ def test_files_that_are_no_logs_are_passed_over_in_silence(good):
         '{"meta": {"test_metrics": []}, "iterations": [{"iteration": 0, "learn": [0.5]}]}',
     )
     found = only_good(good)
-    assert not found.problems
+    assert not sentences(found.findings)
     assert len(found.skipped) == 12
 
 
@@ -106,7 +108,7 @@ def test_a_file_that_was_named_and_is_no_log_is_told(good):
     other = put(good.parent / "notes.txt", "nothing")
     found = read([good, other])
     assert [run.id for run in found.runs] == ["good"]
-    assert found.problems == [
+    assert sentences(found.findings) == [
         f"{other}: no log in a format that replay reads ({', '.join(format.name for format in IMPORTERS)})"
     ]
 
@@ -121,7 +123,7 @@ def test_a_truncated_log_keeps_its_good_part_and_says_so(good, format):
     found = read(good)
     (bad,) = [run for run in found.runs if run.id == "bad"]
     assert 3 <= len(bad) <= 5
-    (problem,) = found.problems
+    (problem,) = sentences(found.findings)
     assert "cut off" in problem
 
 
@@ -134,7 +136,7 @@ def test_a_defect_of_an_importer_hides_no_other_run(good, monkeypatch):
 
     object.__setattr__(target, "load", explode)
     try:
-        (problem,) = only_good(good).problems
+        (problem,) = sentences(only_good(good).findings)
     finally:
         from replay.readers.formats import trainer_state
 
@@ -150,7 +152,7 @@ def test_a_file_that_vanishes_between_sniff_and_load(good, monkeypatch):
     monkeypatch.setattr(
         jsonl, "open_text", lambda file: plain(good / "gone") if file == path else plain(file)
     )
-    (problem,) = only_good(good).problems
+    (problem,) = sentences(only_good(good).findings)
     assert "No such file" in problem
 
 
@@ -166,7 +168,7 @@ def test_a_run_with_one_eval_and_one_with_only_nan(good):
 def test_a_symlink_loop_and_a_pipe_beside_a_good_run(good):
     (good / "loop").symlink_to(good)
     os.mkfifo(good / "metrics.csv")
-    assert not only_good(good).problems
+    assert not sentences(only_good(good).findings)
 
 
 def test_load_warns_of_each_problem_and_gives_the_rest(good):
@@ -233,7 +235,7 @@ def test_names_from_outside_cannot_steer_the_terminal(tmp_path):
     write_log(folder, curve(1))
     put(folder / "bad" / "metrics.csv", b"")
     found = read(tmp_path / "logs")
-    texts = [*(run.id for run in found.runs), *found.problems]
+    texts = [*(run.id for run in found.runs), *sentences(found.findings)]
     assert all("\x1b" not in text for text in texts)
     assert any("\\x1b" in text for text in texts)
 

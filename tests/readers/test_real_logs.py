@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from replay.errors import InputError
-from replay.readers import IMPORTERS, read, sniff
+from replay.data.finding import Kind
+from replay.readers import IMPORTERS, NothingFound, read, sniff
 from replay.report.sentences import sentences
 
 #: Kinds that an importer reads, and the manifest's runs whose count of evals means something else there.
@@ -47,7 +47,7 @@ def manifest(real_logs):
 
 def one(folder):
     found = read(folder)
-    assert not found.problems
+    assert not found.findings
     assert len(found.runs) == 1
     return found.runs[0]
 
@@ -66,7 +66,7 @@ def test_every_run_has_the_evals_of_the_manifest(real_logs, kind):
     for row in rows:
         folder = real_logs / row["local_path"]
         found = read(folder)
-        assert not found.problems
+        assert not found.findings
         assert {run.info.format for run in found.runs} == {KINDS[kind]}
         assert sum(len(run) for run in found.runs) == OTHER_COUNTS.get(
             row["local_path"], int(row["n_evals"])
@@ -81,7 +81,7 @@ def test_all_at_once(real_logs):
     found = read(real_logs)
     ids = [run.id for run in found.runs]
     assert len(ids) == len(set(ids))
-    assert not found.problems
+    assert not found.findings
     assert {run.info.format for run in found.runs} == {format.name for format in IMPORTERS} - {"eval-log"}
     kinds = {path.split("/")[0] for path in ids}
     assert kinds & {"peft-bench-json", "sacred", "dvclive", "mlflow", "nanogpt-stdout", "hf-stdout"} == set()
@@ -197,13 +197,14 @@ def test_every_scalar_of_every_event_file_is_there(real_logs):
     """Against TensorBoard's own reader, with its sampling turned off."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    from replay.readers.formats.tensorboard import read_events
+    from replay.readers.event_files import read_events
 
     for path in sorted(real_logs.glob("tfevents-*/**/*tfevents*")):
         if not path.is_file():
             continue
-        found, problem = read_events(path)
-        assert problem is None
+        file = read_events(path)
+        assert file.damage is None
+        found = file.scalars
         accumulator = EventAccumulator(
             str(path),
             size_guidance={"scalars": 0, "tensors": 0, "histograms": 1, "images": 1},
@@ -257,8 +258,8 @@ def test_a_real_log_that_is_cut_off_keeps_its_good_part(real_logs, tmp_path, sha
                 cut.write_bytes(data[: int(len(data) * share)])
             try:
                 part = read(tmp_path / kind / folder.name)
-            except InputError as error:
-                assert "cut off" in str(error)  # noqa: PT017
+            except NothingFound as error:
+                assert Kind.CUT_OFF in {finding.kind for finding in error.findings}  # noqa: PT017
                 continue
             assert len(part.runs) <= len(whole.runs)
             known = {

@@ -17,9 +17,10 @@ from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from replay.errors import InputError
-from replay.readers import read
-from replay.readers.formats.tensorboard import FORMAT, read_events
-from replay.report.sentences import sentence
+from replay.readers import NothingFound, read
+from replay.readers.event_files import read_events
+from replay.readers.formats.tensorboard import FORMAT
+from replay.report.sentences import sentence, sentences
 from tests.readers.columns import curve
 
 SCALARS = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="scalars"))
@@ -57,7 +58,7 @@ def name(number=1):
 def load(root):
     """The runs below a folder by id, without a word of complaint."""
     found = read(root)
-    assert not found.problems
+    assert not found.findings
     return {run.id: run for run in found.runs}
 
 
@@ -101,8 +102,9 @@ def test_points_are_those_of_the_event_accumulator(tmp_path_factory, points):
         str(path), size_guidance={"scalars": 0, "tensors": 0}, purge_orphaned_data=False
     )
     accumulator.Reload()
-    found, problem = read_events(path)
-    assert problem is None
+    file = read_events(path)
+    assert file.damage is None
+    found = file.scalars
 
     def bits(values):
         return np.array(values, dtype=np.float32).tobytes()
@@ -147,7 +149,7 @@ def test_tensors_of_every_type(tmp_path, dtype, field, numpy):
         tensor_content=np.array(value, dtype=numpy).tobytes(),
     )
     path = write(tmp_path / name(), [tensor("val/x", 1, filled), tensor("val/x", 2, packed)])
-    found, _ = read_events(path)
+    found = read_events(path).scalars
     assert found["val/x"].value.tolist() == [float(np.array(value, dtype=numpy))] * 2
 
 
@@ -171,7 +173,7 @@ def test_half_precision(tmp_path):
             ),
         ),
     ]
-    found, _ = read_events(write(tmp_path / name(), events))
+    found = read_events(write(tmp_path / name(), events)).scalars
     assert found["half"].value.tolist() == [float(np.float16(0.1))] * 2
     assert found["brain"].value.tolist() == [0.099609375] * 2
 
@@ -197,7 +199,9 @@ def test_a_tensor_without_values_or_with_several_is_no_scalar(tmp_path):
     found = read(tmp_path)
     (run,) = found.runs
     assert run.metrics == ("val/fine",)
-    assert any("'val/odd' holds tensors of more than one element" in problem for problem in found.problems)
+    assert any(
+        "'val/odd' holds tensors of more than one element" in text for text in sentences(found.findings)
+    )
 
 
 def test_metadata_may_come_with_the_first_point_only(tmp_path):
@@ -209,7 +213,7 @@ def test_metadata_may_come_with_the_first_point_only(tmp_path):
         tensor("val/b", 1, proto, hidden),
         tensor("val/b", 2, proto, None),
     ]
-    found, _ = read_events(write(tmp_path / name(), events))
+    found = read_events(write(tmp_path / name(), events)).scalars
     assert found["val/a"].step.tolist() == [1, 2]
     assert "val/b" not in found
 
@@ -235,7 +239,7 @@ def test_a_file_that_is_cut_off_and_one_that_is_corrupt_say_so(tmp_path):
     assert list(curve(runs["cut"], "val/loss").values()) == LOSS[:3]
     assert 0 < len(runs["corrupt"]) < 4
     assert len(runs["zeros"]) == 4
-    problems = {Path(problem.split(":")[0]).parent.name: problem for problem in found.problems}
+    problems = {Path(finding.log).parent.name: sentence(finding) for finding in found.findings}
     assert "cut off at byte" in problems["cut"]
     assert "the 4 events before are kept" in problems["cut"]
     assert "corrupt at byte" in problems["corrupt"]
@@ -260,8 +264,9 @@ def test_empty_and_header_only_files_beside_real_ones_are_nothing_to_talk_about(
 )
 def test_such_files_alone_are_told(tmp_path, make, said):
     make(tmp_path / name())
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(NothingFound) as caught:
         read(tmp_path)
+    assert said in sentence(caught.value.findings[0])
 
 
 def test_records_that_are_no_events(tmp_path):
@@ -276,7 +281,7 @@ def test_records_that_are_no_events(tmp_path):
             writer.write(record)
     found = read(tmp_path)
     assert len(found.runs[0]) == 1
-    assert "corrupt: record 3 is no event" in found.problems[0]
+    assert "corrupt: record 3 is no event" in sentence(found.findings[0])
 
 
 def test_record_files_of_a_data_set_are_not_taken_for_events(tmp_path):
@@ -582,4 +587,4 @@ def test_large_records_are_checked_but_not_parsed(tmp_path):
     path.write_bytes(broken)
     found = read(tmp_path)
     assert len(found.runs[0]) == 2
-    assert "corrupt" in found.problems[0]
+    assert "corrupt" in sentence(found.findings[0])

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 import replay
 from replay import Run
+from replay.data.finding import Finding, Kind
 from replay.policies.combine import AllOf, AllOnce, AnyOf, Unless
 from replay.policies.spec import parse_policy
 from replay.stats.validity import first_stop, lowers_on_plateau, notes, resumed
@@ -187,15 +188,19 @@ def test_the_note_on_plateaus():
     assert "reset_on" not in noted(run([1e-3] * 8 + [8e-4] * 6))[0]  # no drop that it would see
 
 
+def resume(step, replaced):
+    return Finding(Kind.RESUMED, facts={"steps": (step,), "replaced": replaced})
+
+
 def test_resumed_runs():
     plain, parts = run(id="a"), run(id="b", segment=[0] * 6 + [1] * 8)
     twice = run(
         id="c",
         wasted={"steps": 10.0, "tokens": 100.0},
-        notes=["10 steps were trained again", "resumed at step 60; 0 older values"],
+        findings=[resume(60, 0)],
     )
-    tensorboard = run(id="d", notes=["resumed at step 60; 3 older values replaced"])
-    clean = run(id="e", notes=["resumed at step 60; 0 older values replaced", "begins at step 50"])
+    tensorboard = run(id="d", resumes=[60], findings=[resume(60, 3)])
+    clean = run(id="e", resumes=[60], findings=[resume(60, 0)])
     assert [resumed(one) for one in (plain, parts, twice, tensorboard, clean)] == [
         False,
         True,

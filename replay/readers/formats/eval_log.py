@@ -48,11 +48,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from replay.data.finding import Finding, Kind, Severity
 from replay.data.info import RunInfo
 from replay.data.run import COUNTERS
-from replay.errors import InputError
 from replay.readers.assemble import assemble
-from replay.readers.format import Format, Loaded
+from replay.readers.format import Format, Loaded, UnusableLog
 from replay.readers.points import PointsBuilder
 
 __all__ = ["FORMAT", "FORMAT_NAME", "VERSION", "decode", "encode", "entries", "number"]
@@ -125,7 +125,7 @@ def _sniff(path: Path, head: bytes) -> bool:
 
 def _load(files: Sequence[Path], run_id: str) -> Loaded:
     (path,) = files
-    problems: list[str] = []
+    findings: list[Finding] = []
     header: dict[str, Any] | None = None
     resumes: list[tuple[int, float]] = []
     rows: list[dict[str, Any]] = []
@@ -141,19 +141,19 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
                 record = decode(line)
             except ValueError as error:
                 if header is None:
-                    raise InputError(f"{path}: the header line is not readable ({error})") from None
-                cut = (
-                    "its last line is cut off" if not line.endswith("\n") else f"line {count} is not readable"
+                    facts = {"format": FORMAT.name, "error": str(error)}
+                    raise UnusableLog(Finding(Kind.INVALID_HEADER, log=str(path), facts=facts)) from None
+                findings.append(
+                    Finding(Kind.INVALID_JSON, log=str(path), facts={"line": count})
+                    if line.endswith("\n")
+                    else Finding(Kind.CUT_OFF, log=str(path), facts={"part": "line"})
                 )
-                problems.append(f"{path}: {cut}; it is left out")
                 continue
             if header is None:
                 header = record
                 if record.get("version") != VERSION:
-                    raise InputError(
-                        f"{path}: eval log version {record.get('version')!r}; this replay reads version"
-                        f" {VERSION}"
-                    )
+                    versions = {"version": record.get("version"), "supported": VERSION}
+                    raise UnusableLog(Finding(Kind.UNSUPPORTED_VERSION, log=str(path), facts=versions))
                 continue
             kind = record.get("kind")
             step = number(record.get("step"))
@@ -177,7 +177,7 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
             elif kind in ("train", "eval"):
                 rows.append(record)
     if header is None:
-        raise InputError(f"{path}: the file is empty")
+        raise UnusableLog(Finding(Kind.EMPTY_FILE, log=str(path)))
     held_out: set[str] = set()
     points = PointsBuilder()
     for record in rows:
@@ -201,21 +201,18 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
             {
                 **_facts(header, end or {}),
                 "reference": reference,
-                **({"wasted": wasted, "notes": [_told(wasted)]} if wasted.get("steps") else {}),
+                **({"wasted": wasted, "findings": [_trained_again(wasted)]} if wasted.get("steps") else {}),
                 "format": FORMAT.name,
                 "sources": files,
             }
         ),
     )
-    return Loaded(runs, problems)
+    return Loaded(runs, findings)
 
 
-def _told(wasted: Mapping[str, float]) -> str:
-    seconds = f" ({wasted['train_seconds']:.3g} s)" if "train_seconds" in wasted else ""
-    return (
-        f"{wasted['steps']:g} steps were trained again after an interruption{seconds}; that is not counted as"
-        " used"
-    )
+def _trained_again(wasted: Mapping[str, float]) -> Finding:
+    facts = {"steps": wasted["steps"], "seconds": wasted.get("train_seconds")}
+    return Finding(Kind.TRAINED_AGAIN, Severity.NOTE, facts=facts)
 
 
 def _is_more(record: Mapping[str, Any], step: float) -> bool:
@@ -285,12 +282,12 @@ def entries(record: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 
 def _numbers(record: Mapping[str, Any], names: Sequence[str] | None = None) -> dict[str, float]:
-    found = {}
+    numbers = {}
     for name in record if names is None else names:
         value = number(record.get(name))
         if value is not None:
-            found[name] = value
-    return found
+            numbers[name] = value
+    return numbers
 
 
 FORMAT = Format(

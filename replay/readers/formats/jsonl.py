@@ -16,11 +16,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from replay.data.finding import Finding, Kind
 from replay.data.info import RunInfo
-from replay.errors import InputError
 from replay.readers.assemble import assemble
 from replay.readers.clocks import is_zero_based, measures_of
-from replay.readers.format import Format, Loaded
+from replay.readers.format import Format, Loaded, UnusableLog
 from replay.readers.points import PointsBuilder, number, open_text, round_interval
 from replay.readers.series_names import (
     companions_of,
@@ -138,12 +138,12 @@ class _Rows:
     rows: list[_Row] = field(default_factory=list)
     summary: dict[str, float] = field(default_factory=dict)
     planned: float = 0.0
-    problems: list[str] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
 
 
 def _read(path: Path) -> _Rows:
     """All rows of a file that hold a number."""
-    found = _Rows()
+    read = _Rows()
     unreadable = 0
     line, count = "\n", 0
     with open_text(path) as lines:
@@ -156,7 +156,8 @@ def _read(path: Path) -> _Rows:
                 if line.endswith("\n"):
                     unreadable += 1
                 else:
-                    found.problems.append(f"{path}: its last line ({count}) is cut off; it is left out")
+                    facts = {"part": "line", "number": count}
+                    read.findings.append(Finding(Kind.CUT_OFF, log=str(path), facts=facts))
                 continue
             if not isinstance(record, dict):
                 unreadable += 1
@@ -175,16 +176,17 @@ def _read(path: Path) -> _Rows:
                 values.pop("max_steps", 0.0),
                 float(part[2]) if part else 0.0,
             ]
-            found.planned = max([found.planned, *(steps for steps in stated if steps < math.inf)])
+            read.planned = max([read.planned, *(steps for steps in stated if steps < math.inf)])
             if "train_runtime" in values:
-                found.summary |= {
+                read.summary |= {
                     name: values[name] for name in ("train_runtime", "total_flos") if name in values
                 }
             elif values:
-                found.rows.append(_Row(values, text))
+                read.rows.append(_Row(values, text))
     if unreadable:
-        found.problems.append(f"{path}: {unreadable} of {count} lines are no JSON object; they are left out")
-    return found
+        facts = {"lines": unreadable, "of": count}
+        read.findings.append(Finding(Kind.INVALID_JSON, log=str(path), facts=facts))
+    return read
 
 
 def _load(files: Sequence[Path], run_id: str) -> Loaded:
@@ -192,7 +194,7 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
     read = _read(path)
     placed = _place(read.rows)
     if placed is None:
-        raise InputError("; ".join(read.problems) or f"{path}: no row has a step or an epoch")
+        raise UnusableLog(*(read.findings or [Finding(Kind.NO_STEP, log=str(path))]))
     rows, by_epoch = placed
     points = PointsBuilder()
     held_out: set[str] = set()
@@ -256,8 +258,9 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
         hint=lambda steps: _hint(read, steps),
     )
     if not runs:
-        raise InputError("; ".join(read.problems) or f"{path}: no row holds a number beside its step")
-    return Loaded(runs, read.problems)
+        nothing = Finding(Kind.NO_VALUES, log=str(path), facts={"format": FORMAT.name})
+        raise UnusableLog(*(read.findings or [nothing]))
+    return Loaded(runs, read.findings)
 
 
 def _whole(value: float) -> float:
@@ -337,22 +340,18 @@ def _iterations_of_an_epoch(rows: Sequence[_Row]) -> float:
     return max(values["iter"] for values in train) if again else 0.0
 
 
-def _hint(read: _Rows, steps: float) -> str:
+def _hint(read: _Rows, steps: float) -> dict[str, Any]:
+    """The tool that wrote the rows, and how often it might evaluate."""
     names = {name for row in read.rows for name in row.values}
-    every = round_interval(steps)
     if "current_steps" in names:
-        return f"set eval_strategy: steps, eval_steps: {every} and val_size: 0.1 in the LLaMA-Factory config"
-    if any(_STEP_OF in row.text for row in read.rows):
-        return (
-            f"set --eval_strategy steps --eval_steps {every} and give --val_dataset or --split_dataset_ratio"
-            " 0.05"
-        )
-    if "total_loss" in names and "iteration" in names:
-        return f"set cfg.TEST.EVAL_PERIOD = {every} and register a DatasetEvaluator in build_evaluator"
-    return (
-        f"evaluate on held-out data every {every} steps and log it under a name that says so, such as"
-        " val_loss"
-    )
+        tool = "llama-factory"
+    elif any(_STEP_OF in row.text for row in read.rows):
+        tool = "ms-swift"
+    elif "total_loss" in names and "iteration" in names:
+        tool = "detectron2"
+    else:
+        tool = "jsonl"
+    return {"tool": tool, "every": round_interval(steps)}
 
 
 FORMAT = Format(

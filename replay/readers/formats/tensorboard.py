@@ -9,77 +9,32 @@ name tells nothing.
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from array import array
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from replay.data.finding import Finding, Kind, Severity
 from replay.data.info import RunInfo
 from replay.data.run import Run
-from replay.errors import InputError
 from replay.readers.assemble import assemble
-from replay.readers.format import Format, Loaded
+from replay.readers.event_files import EventFile, Scalars, read_events
+from replay.readers.event_folders import group_events, home_of, tag_names
+from replay.readers.format import Format, Loaded, UnusableLog, unreadable
 from replay.readers.points import Points, round_interval
-from replay.readers.records import BLOCK, RecordReader, framed
+from replay.readers.records import framed
 from replay.readers.series_names import companions_of, held_out_of, is_bookkeeping, per_batch, words
 
-__all__ = ["FORMAT", "Scalars", "read_events"]
+__all__ = ["FORMAT"]
 
-_TRAIN_FOLDERS = {"train", "training", "learn"}
-_HELD_OUT_FOLDERS = {"validation", "val", "valid", "eval", "evaluation", "test", "dev"}
-_HPARAMS_FOLDER = re.compile(r"\d{9,}(\.\d+)?")  # add_hparams names its folder by the time
 _RUNTIME = re.compile(r"(?:eval|test)/(?:.*_)?runtime")
 _ONCE = {"train/train_runtime": "train_runtime", "train/total_flos": "total_flos"}
 _TOKENS = ("train/num_input_tokens_seen", "train/num_tokens")
-_HEAD = 64 * 1024  # as much as a peek takes
-_LONGEST = 1 << 20  # no scalar's record is longer
-#: numpy's name of a tensor's element type (DT_FLOAT …), and the field that holds its values where
-#: tensor_content is empty
-_TYPES = {
-    1: ("<f4", "float_val"),
-    2: ("<f8", "double_val"),
-    3: ("<i4", "int_val"),
-    4: ("u1", "int_val"),
-    5: ("<i2", "int_val"),
-    6: ("i1", "int_val"),
-    9: ("<i8", "int64_val"),
-    10: ("?", "bool_val"),
-    14: ("bfloat16", "half_val"),
-    17: ("<u2", "int_val"),
-    19: ("<f2", "half_val"),
-    22: ("<u4", "uint32_val"),
-    23: ("<u8", "uint64_val"),
-}
-
-
-class Scalars(NamedTuple):
-    """One tag of one file, in the order of the file: place of the event in the file (from 1), step, wall time
-    (s) and value.
-    """
-
-    place: npt.NDArray[np.int64]
-    step: npt.NDArray[np.int64]
-    wall: npt.NDArray[np.float64]
-    value: npt.NDArray[np.float64]
-
-
-@dataclass
-class _File:
-    path: Path
-    scalars: dict[str, Scalars]
-    settings: dict[str, Any]
-    events: int
-    first: float  # wall time, inf where there is no event
-    last: float
-    problem: str | None
-    odd: set[str]  # scalar tags with tensors of more than one element
 
 
 def _sniff(path: Path, head: bytes) -> bool:
@@ -90,246 +45,40 @@ def _sniff(path: Path, head: bytes) -> bool:
     return data[:1] == b"\x09"  # Event.wall_time comes first, a double; records of a data set begin otherwise
 
 
-def read_events(path: Path) -> tuple[dict[str, Scalars], str | None]:
-    """All scalars of one event file by tag, and what is wrong with the file, if anything. Raises OSError."""
-    file = _read(path)
-    return file.scalars, file.problem
-
-
-def _read(path: Path, *, limit: int | None = None) -> _File:
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-    from tensorboard.compat.proto.event_pb2 import Event
-
-    records = RecordReader(path, block=_HEAD if limit is not None else BLOCK)
-    parse = Event.FromString
-    columns: dict[str, tuple[array[int], array[int], array[float], array[float]]] = {}
-    plugins: dict[str, str] = {}
-    settings: dict[str, Any] = {}
-    odd: set[str] = set()
-    events, first, last = 0, math.inf, -math.inf
-    problem = None
-    for data in records:
-        if len(data) > _LONGEST:
-            continue
-        try:
-            event = parse(data)
-        except DecodeError:
-            problem = f"corrupt: record {events + 1} is no event"
-            break
-        events += 1
-        wall = event.wall_time
-        if wall < first:
-            first = wall
-        if wall > last:
-            last = wall
-        for item in event.summary.value:
-            kind = item.WhichOneof("value")
-            if kind == "simple_value":
-                value = item.simple_value
-            else:
-                plugin = item.metadata.plugin_data.plugin_name or plugins.get(item.tag, "")
-                plugins[item.tag] = plugin
-                if kind == "tensor" and plugin in ("scalars", ""):
-                    found = _scalar(item.tensor)
-                    if found is None:
-                        if plugin == "scalars":
-                            odd.add(item.tag)
-                        continue
-                    value = found
-                else:
-                    if plugin in ("text", "hparams"):
-                        _setting(item, plugin, settings)
-                    continue
-            column = columns.get(item.tag)
-            if column is None:
-                column = columns[item.tag] = (array("q"), array("q"), array("d"), array("d"))
-            places, steps, walls, values = column
-            places.append(events)
-            steps.append(event.step)
-            walls.append(wall)
-            values.append(value)
-        if limit is not None and events >= limit:
-            break
-    if problem is None and records.damage is not None:
-        problem = records.damage.reason
-    scalars = {
-        tag: Scalars(
-            np.frombuffer(place, np.int64),
-            np.frombuffer(step, np.int64),
-            np.frombuffer(wall, float),
-            np.frombuffer(value, float),
-        )
-        for tag, (place, step, wall, value) in columns.items()
-    }
-    return _File(path, scalars, settings, events, first, last, problem, odd)
-
-
-def _scalar(tensor: Any) -> float | None:
-    """The value of a numeric tensor of one element, else None."""
-    known = _TYPES.get(tensor.dtype)
-    if known is None or math.prod(size.size for size in tensor.tensor_shape.dim) != 1:
-        return None
-    kind, name = known
-    content = tensor.tensor_content
-    if kind == "bfloat16":
-        raw = (
-            int.from_bytes(content[:2], "little") if len(content) >= 2 else next(iter(tensor.half_val), None)
-        )
-        return None if raw is None else float(np.array([raw << 16], dtype=np.uint32).view(np.float32)[0])
-    size = np.dtype(kind).itemsize
-    if content:
-        return float(np.frombuffer(content, dtype=kind, count=1)[0]) if len(content) >= size else None
-    found = getattr(tensor, name)
-    if not len(found):
-        return None
-    return (
-        float(np.array([found[0]], dtype=np.uint16).view(np.float16)[0])
-        if name == "half_val"
-        else float(found[0])
-    )
-
-
-def _setting(item: Any, plugin: str, settings: dict[str, Any]) -> None:
-    """Hyperparameters: of the hparams plugin, and the JSON that transformers writes as text."""
-    if plugin == "hparams":
-        if item.tag == "_hparams_/session_start_info":
-            settings.setdefault("hparams", {}).update(_hparams(item.metadata.plugin_data.content))
-        return
-    name = item.tag.removesuffix("/text_summary")
-    if name in ("args", "model_config") and item.tensor.string_val:
-        text = item.tensor.string_val[0].decode("utf-8", "replace")
-        try:
-            found = json.loads(text[text.index("{") : text.rindex("}") + 1])
-        except (ValueError, RecursionError):
-            return
-        if isinstance(found, dict):
-            settings[name] = found
-
-
-def _hparams(content: bytes) -> dict[str, Any]:
-    from google.protobuf.message import DecodeError
-    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
-
-    try:
-        found = HParamsPluginData.FromString(content).session_start_info.hparams
-    except DecodeError:
-        return {}
-    values = {}
-    for name in sorted(found):
-        kind = found[name].WhichOneof("kind")
-        if kind in ("number_value", "string_value", "bool_value"):
-            values[name] = getattr(found[name], kind)
-    return values
-
-
-def _split(folder: str) -> str | None:
-    """``train`` or ``held-out`` where a folder's name is that of a split (``test``, ``test_1``,
-    ``eval_squad``).
-    """
-    name = folder.lower()
-    if name in _TRAIN_FOLDERS:
-        return "train"
-    plain = re.sub(r"_?\d+$", "", name)
-    return "held-out" if plain in _HELD_OUT_FOLDERS or re.fullmatch(r"(eval|validation)_\w+", name) else None
-
-
-def _group(paths: Sequence[Path]) -> list[list[Path]]:
-    """The files of each run: those of a folder, and of the sub-folders that belong to it."""
-    folders: dict[Path, list[Path]] = {}
-    for path in paths:
-        folders.setdefault(path.parent, []).append(path)
-    groups: dict[Path, list[Path]] = {}
-    for folder, files in folders.items():
-        home = folder
-        while _belongs_to_parent(home, folders):
-            home = home.parent
-        groups.setdefault(home, []).extend(files)
-    return list(groups.values())
-
-
-def _belongs_to_parent(folder: Path, folders: Mapping[Path, Sequence[Path]]) -> bool:
-    parent = folder.parent
-    if folder not in folders or parent == folder:
-        return False
-    split = _split(folder.name)
-    if split is not None:
-        if parent in folders:
-            return True
-        others = {_split(other.name) for other in folders if other.parent == parent and other != folder}
-        return bool(others - {split, None}) or (
-            folder.name.lower() in ("validation", "valid", "val") and not others
-        )
-    if parent not in folders:
-        return False
-    return (
-        bool(_HPARAMS_FOLDER.fullmatch(folder.name))
-        or _series_folder(folder.name, folders[folder]) is not None
-    )
-
-
-def _series_folder(name: str, files: Sequence[Path]) -> str | None:
-    """The key of a folder that ``SummaryWriter.add_scalars`` made for one series of a tag: named by the tag
-    and the key.
-    """
-    if "_" not in name:
-        return None
-    for path in files:
-        try:
-            tags = _read(path, limit=16).scalars
-        except OSError:
-            continue
-        if tags:
-            tag, *more = tags
-            begin = tag.replace("/", "_") + "_"
-            return name.removeprefix(begin) if not more and name.startswith(begin) and name != begin else None
-    return None
-
-
 def _load(files: Sequence[Path], run_id: str) -> Loaded:
-    problems: list[str] = []
-    read: list[_File] = []
+    findings: list[Finding] = []
+    read: list[EventFile] = []
     for path in files:
         try:
-            file = _read(path)
+            file = read_events(path)
         except OSError as error:
-            problems.append(f"{path}: {error.strerror or error}; the file is left out")
+            findings.append(unreadable(path, error, "file"))
             continue
-        if file.problem is not None and file.events:
-            problems.append(f"{path}: {file.problem}; the {file.events:,} events before are kept")
-        elif file.problem is not None:
-            problems.append(f"{path}: {file.problem}; nothing before it is usable")
-        for tag in sorted(file.odd):
-            problems.append(
-                f"{path}: tag {tag!r} holds tensors of more than one element, which are no scalars; they are"
-                " left out"
-            )
+        if file.damage is not None:
+            findings.append(file.damage)
+        findings += [
+            Finding(Kind.TENSOR_TAG, log=str(path), facts={"tag": tag}) for tag in sorted(file.tensor_tags)
+        ]
         read.append(file)
     used = [file for file in read if file.scalars]
     if not used:
-        if problems:
-            raise InputError("; ".join(problems))
-        most = max(file.events for file in read)
-        what = (
-            "the file is empty"
-            if not most
-            else f"no scalars in it, only {'its header' if most == 1 else 'other data'}"
-        )
-        raise InputError(f"{files[0] if len(files) == 1 else run_id}: {what}")
-    home = _home(files)
+        raise UnusableLog(*(findings or [_no_scalars(files, run_id, max(file.events for file in read))]))
+    home = home_of(files)
     series, starts = _merged(used, home)
-    notes: list[str] = []
     settings: dict[str, Any] = {}
     for file in read:
         for name, value in file.settings.items():
             settings[name] = {**settings.get(name, {}), **value}
-    facts: dict[str, Any] = {"format": FORMAT.name, "sources": files, "notes": notes}
+    facts: dict[str, Any] = {"format": FORMAT.name, "sources": files}
     facts |= _settings(settings)
     for tag, name in _ONCE.items():
         if tag in series:
             facts[name] = float(series.pop(tag).value[-1])
     if "train_runtime" in facts:
         series.pop("train/train_loss", None)  # the mean over the run, which transformers logs once at its end
-    per_epoch = _drop_other_scale(series, notes)
+    per_epoch, dropped_tags = _drop_other_scale(series)
+    if dropped_tags:
+        facts["findings"] = [Finding(Kind.BATCH_STEPS, Severity.NOTE, facts={"tags": dropped_tags})]
     runtimes = [tag for tag in series if _RUNTIME.fullmatch(tag)]
     held_out = {tag for tag in held_out_of(series) if not _RUNTIME.fullmatch(tag)}
     epoch = next((tag for tag in ("train/epoch", "epoch") if tag in series), None)
@@ -365,7 +114,14 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
         hint=lambda steps: _hint(steps, series),
     )
     runs = [_from_begin(run, read) if number else run for number, run in enumerate(runs)]
-    return Loaded([_without_unknown_monitor(run) for run in runs], problems)
+    return Loaded([_without_unknown_monitor(run) for run in runs], findings)
+
+
+def _no_scalars(files: Sequence[Path], run_id: str, events: int) -> Finding:
+    log = str(files[0]) if len(files) == 1 else run_id
+    if not events:
+        return Finding(Kind.EMPTY_FILE, log=log)
+    return Finding(Kind.NO_SCALARS, log=log, facts={"events": events})
 
 
 def _without_unknown_monitor(run: Run) -> Run:
@@ -385,47 +141,33 @@ class _Series:
         return self.points.value
 
 
-def _home(files: Sequence[Path]) -> Path:
-    """The folder of the run: the innermost that holds all files, one above where that is a split's."""
-    parents = {file.parent for file in files}
-    if len(parents) == 1:
-        (only,) = parents
-        return only.parent if only.name.lower() in ("validation", "valid", "val") else only
-    shortest = min(parents, key=lambda folder: len(folder.parts))
-    return (
-        shortest
-        if all(shortest == folder or shortest in folder.parents for folder in parents)
-        else shortest.parent
-    )
-
-
-def _merged(files: Sequence[_File], home: Path) -> tuple[dict[str, _Series], list[int]]:
+def _merged(files: Sequence[EventFile], home: Path) -> tuple[dict[str, _Series], list[int]]:
     """The series of all files under their names, in one arrival order, and the places where a further process
     begins.
 
     Within a folder the files follow each other, whatever their clocks say. Between folders that were written
     side by side, wall time decides.
     """
-    folders: dict[Path, list[_File]] = {}
+    folders: dict[Path, list[EventFile]] = {}
     for file in files:
         folders.setdefault(file.path.parent, []).append(file)
     keys: list[npt.NDArray[np.float64]] = []
     begins: list[bool] = []
     columns: list[tuple[str, int, Scalars]] = []  # name, number of the file, points
-    for folder, own in folders.items():
-        own.sort(key=lambda file: min(column.wall[0] for column in file.scalars.values()))
+    for together in folders.values():
+        together.sort(key=lambda file: min(column.wall[0] for column in file.scalars.values()))
         latest = -math.inf
-        for number, file in enumerate(own):
+        for number, file in enumerate(together):
             wall = np.full(max(max(column.place) for column in file.scalars.values()) + 1, -math.inf)
             for column in file.scalars.values():
                 wall[column.place] = column.wall
             wall[0] = max(latest, min(column.wall[0] for column in file.scalars.values()))
             key = np.fmax.accumulate(wall)
             latest = float(key[-1])
-            prefix = _prefix(folder, home, file)
-            if prefix is not None:
+            name_of = tag_names(file.path, home)
+            if name_of is not None:
                 for tag, column in file.scalars.items():
-                    columns.append((prefix(tag), len(keys), column))
+                    columns.append((name_of(tag), len(keys), column))
             keys.append(key)
             begins.append(number > 0)
     bounds = np.concatenate([[0], np.cumsum([len(key) for key in keys])])
@@ -449,33 +191,18 @@ def _merged(files: Sequence[_File], home: Path) -> tuple[dict[str, _Series], lis
     return series, [int(rank[bounds[number]]) for number, later in enumerate(begins) if later]
 
 
-def _prefix(folder: Path, home: Path, file: _File) -> Callable[[str], str] | None:
-    """How the tags of a folder are named in the run; None where its scalars are no curves (those of
-    add_hparams).
-    """
-    if folder == home:
-        return lambda tag: tag
-    below = folder.relative_to(home)
-    if _HPARAMS_FOLDER.fullmatch(folder.name):
-        return None
-    key = _series_folder(folder.name, [file.path]) if _split(folder.name) is None else None
-    if key is not None:
-        return lambda tag: f"{tag}/{key}"
-    return lambda tag: f"{below.as_posix()}/{tag}"
-
-
-def _drop_other_scale(series: dict[str, _Series], notes: list[str]) -> bool:
-    """Whether all is logged by epoch, as Keras does; then what it logs by batch beside that is taken out of
-    ``series``.
+def _drop_other_scale(series: dict[str, _Series]) -> tuple[bool, list[str]]:
+    """Whether all is logged by epoch, as Keras does, and the tags of what it logs by batch beside that, which
+    are taken out of ``series``.
 
     Keras numbers epochs from 0, and calls its tags ``epoch_…``.
     """
     by_epoch = [tag for tag in series if tag.rsplit("/", 1)[-1].startswith("epoch_")]
     if not by_epoch or any(tag not in by_epoch and not _by_batch(tag) for tag in held_out_of(series)):
-        return False
+        return False, []
     last = max(float(series[tag].points.step.max()) for tag in by_epoch)
     if min(float(series[tag].points.step.min()) for tag in by_epoch) != 0:
-        return False
+        return False, []
     others = [
         tag
         for tag in series
@@ -483,9 +210,7 @@ def _drop_other_scale(series: dict[str, _Series], notes: list[str]) -> bool:
     ]
     for tag in others:
         del series[tag]
-    if others:
-        notes.append(f"left out, as their steps count batches and not epochs: {', '.join(others)}")
-    return True
+    return True, others
 
 
 def _by_batch(tag: str) -> bool:
@@ -502,7 +227,7 @@ def _sum(parts: Sequence[Points]) -> Points:
     return Points(first.order, first.step, np.sum([part.value for part in same], axis=0))
 
 
-def _active(files: Iterable[_File], wall: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _active(files: Iterable[EventFile], wall: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Seconds that some process was logging, from the first event to each of these times: a pause before a
     resume does not count.
     """
@@ -516,7 +241,7 @@ def _active(files: Iterable[_File], wall: npt.NDArray[np.float64]) -> npt.NDArra
     return np.asarray(sum(np.clip(wall - first, 0.0, last - first) for first, last in merged))
 
 
-def _from_begin(run: Run, files: Iterable[_File]) -> Run:
+def _from_begin(run: Run, files: Iterable[EventFile]) -> Run:
     """A later training of the same folder with its seconds counted from the begin of its own first file."""
     wall = run.columns.get("wall_time")
     if wall is None or "wall_seconds" not in run.columns or not wall.present.any():
@@ -551,37 +276,35 @@ def _settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     values = {**settings.get("hparams", {}), **settings.get("args", {})}
     if not values:
         return {}
-    told = {
+    plain = {
         name: value for name, value in values.items() if isinstance(value, str | int | float) and value != ""
     }
-    meta: dict[str, Any] = {"hyperparameters": told}
+    facts: dict[str, Any] = {"hyperparameters": plain}
     steps, epochs = values.get("max_steps"), values.get("num_train_epochs")
     if isinstance(steps, int | float) and 0 < steps < math.inf:
-        meta["planned_steps"] = int(steps)
+        facts["planned_steps"] = int(steps)
     elif isinstance(epochs, int | float) and 0 < epochs < math.inf:
-        meta["planned_epochs"] = epochs
+        facts["planned_epochs"] = epochs
     metric, greater = values.get("metric_for_best_model"), values.get("greater_is_better")
     if isinstance(metric, str) and metric and isinstance(greater, bool):
         name = "eval/" + metric.removeprefix("eval_")
-        meta["monitor"], meta["modes"] = name, {name: "max" if greater else "min"}
+        facts["monitor"], facts["modes"] = name, {name: "max" if greater else "min"}
     config = settings.get("model_config")
     if config and isinstance(config.get("_name_or_path"), str) and config["_name_or_path"]:
-        meta["model"] = config["_name_or_path"]
-    return meta
+        facts["model"] = config["_name_or_path"]
+    return facts
 
 
-def _hint(steps: float, series: Iterable[str]) -> str:
+def _hint(steps: float, series: Iterable[str]) -> dict[str, Any]:
+    """The tool that wrote the events, and how often it might evaluate."""
     names = list(series)
     if any(name.startswith("train/") and "learning" in words(name) for name in names):
-        return (
-            f"set eval_strategy='steps', eval_steps={round_interval(steps)} in TrainingArguments and pass an"
-            " eval_dataset"
-        )
+        return {"tool": "transformers", "every": round_interval(steps)}
     if any(name.endswith("epoch_loss") for name in names):
-        return "pass validation_data to model.fit beside the TensorBoard callback"
+        return {"tool": "keras-tensorboard"}
     if "hp_metric" in names or "epoch" in names or per_batch(names):
-        return "call self.log('val_loss', loss) in validation_step and pass val_dataloaders to trainer.fit"
-    return "log the validation loss under a tag that says so: writer.add_scalar('val/loss', loss, step)"
+        return {"tool": "lightning"}
+    return {"tool": "summary-writer"}
 
 
 FORMAT = Format(
@@ -593,5 +316,5 @@ FORMAT = Format(
     files="*tfevents*",
     sniff=_sniff,
     load=_load,
-    group=_group,
+    group=group_events,
 )

@@ -13,13 +13,14 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from replay.data.finding import Finding, Kind
 from replay.data.info import RunInfo
 from replay.data.run import Column, Run
-from replay.errors import InputError
+from replay.data.types import Mode
 from replay.readers.assemble import assemble
-from replay.readers.format import Format, Loaded
+from replay.readers.format import Format, Loaded, UnusableLog
 from replay.readers.points import PointsBuilder, number, open_text, round_interval
 from replay.readers.series_names import is_bookkeeping, is_held_out
 
@@ -62,26 +63,18 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
     (path,) = files
     with open_text(path) as file:
         text = file.read()
-    state, problems = _parse(text, path)
+    state, findings = _parse(text, path)
     history = state.get("log_history")
     if not isinstance(history, list):
-        what = (
-            problems[0]
-            if problems
-            else "it has no log_history, so it is no trainer_state.json of transformers"
-        )
-        raise InputError(f"{path}: {what}")
+        raise UnusableLog(*(findings or [_no_history(path)]))
     runs = runs_of(state, run_id, path)
     if not runs:
-        raise InputError(
-            f"{path}: "
-            + (
-                problems[0]
-                if problems
-                else "its log_history is empty: nothing was logged before this checkpoint"
-            )
-        )
-    return Loaded(runs, [f"{path}: {problem}" for problem in problems])
+        raise UnusableLog(*(findings or [_no_history(path, empty=True)]))
+    return Loaded(runs, findings)
+
+
+def _no_history(path: Path, **facts: Any) -> Finding:
+    return Finding(Kind.NO_HISTORY, log=str(path), facts=facts)
 
 
 def runs_of(state: Mapping[str, Any], run_id: str, path: Path | None = None) -> list[Run]:
@@ -111,11 +104,8 @@ def runs_of(state: Mapping[str, Any], run_id: str, path: Path | None = None) -> 
     return [_completed(run, state, path) if len(run) else run for run in runs]
 
 
-def _hint(steps: float) -> str:
-    return (
-        f"set eval_strategy='steps', eval_steps={round_interval(steps)} in TrainingArguments and pass an"
-        " eval_dataset"
-    )
+def _hint(steps: float) -> dict[str, Any]:
+    return {"tool": "transformers", "every": round_interval(steps)}
 
 
 def _completed(run: Run, state: Mapping[str, Any], path: Path | None) -> Run:
@@ -127,31 +117,26 @@ def _completed(run: Run, state: Mapping[str, Any], path: Path | None) -> Run:
     return run.replace(info=run.info.replace(**_monitor_of(run.columns, state)), columns=columns)
 
 
-def _parse(text: str, path: Path) -> tuple[dict[str, Any], list[str]]:
-    """The state, and what is wrong with it. Of a file that is cut off or broken in the middle, what comes
-    before counts.
+def _parse(text: str, path: Path) -> tuple[dict[str, Any], list[Finding]]:
+    """The state, and what is wrong with it. Of a file that is cut off or broken in the middle, the part
+    before that counts.
     """
     try:
         state = json.loads(text)
     except RecursionError:
-        raise InputError(f"{path}: nested too deeply to be a trainer_state.json") from None
+        raise UnusableLog(_no_history(path, nested=True)) from None
     except ValueError:
         state, at = _salvage(text)
         rest = text[at:].lstrip(" \t\r\n,")
-        entries = len(state.get("log_history") or [])
-        kept = f"the {entries} entries before are kept" if entries else "nothing before it is usable"
+        facts: dict[str, Any] = {"kept": len(state.get("log_history") or [])}
         broken = re.search(r"\b(?:np|numpy|torch)\.\w+\(|\b(?:tensor|array)\(", rest.split("}", 1)[0])
         if broken:
-            return state, [
-                (
-                    f"an entry holds the Python text {broken[0]}…), which is not JSON, and the file breaks"
-                    f" there; {kept}"
-                )
-            ]
+            return state, [Finding(Kind.PYTHON_TEXT, log=str(path), facts={**facts, "text": broken[0]})]
         whole = rest.rstrip().endswith("}") and rest.count("{") < rest.count("}")
-        return state, [f"the file is {'not valid JSON' if whole else 'cut off'} at character {at:,}; {kept}"]
+        kind = Kind.INVALID_JSON if whole else Kind.CUT_OFF
+        return state, [Finding(kind, log=str(path), facts={**facts, "character": at})]
     if not isinstance(state, dict):
-        raise InputError(f"{path}: a JSON {type(state).__name__} instead of the state of a Trainer")
+        raise UnusableLog(_no_history(path, type=type(state).__name__))
     return state, []
 
 
@@ -162,8 +147,8 @@ def _salvage(text: str) -> tuple[dict[str, Any], int]:
     state: dict[str, Any] = {}
 
     def skip(at: int) -> int:
-        found = space.match(text, at)
-        return found.end() if found else at
+        blanks = space.match(text, at)
+        return blanks.end() if blanks else at
 
     at = skip(1 if text.startswith("\ufeff") else 0)
     if text[at : at + 1] != "{":
@@ -330,7 +315,7 @@ def _monitor_of(columns: Mapping[str, Column], state: Mapping[str, Any]) -> dict
     if best is None or not math.isfinite(best):
         return {}
     steps = columns["step"].values
-    candidates: dict[str, set[Literal["min", "max"]]] = {}
+    candidates: dict[str, set[Mode]] = {}
     for name, (values, present) in columns.items():
         if not is_held_out(name):
             continue
@@ -341,16 +326,15 @@ def _monitor_of(columns: Mapping[str, Column], state: Mapping[str, Any]) -> dict
             hits &= places == at
         if not hits.any():
             continue
-        found: set[Literal["min", "max"]] = set()
+        modes: set[Mode] = set()
         if (series >= best - 1e-7 * abs(best)).all():
-            found.add("min")
+            modes.add("min")
         if (series <= best + 1e-7 * abs(best)).all():
-            found.add("max")
-        candidates[name] = found
-    if (
-        len(candidates) > 1
-    ):  # before 4.47 the best was only updated at saves, so that it may be nobody's extreme
-        candidates = {name: found for name, found in candidates.items() if len(found) == 1}
+            modes.add("max")
+        candidates[name] = modes
+    if len(candidates) > 1:
+        # before 4.47 the best was only updated at saves, so that it may be no metric's extreme
+        candidates = {name: modes for name, modes in candidates.items() if len(modes) == 1}
     if len(candidates) != 1:
         return {}
     ((name, modes),) = candidates.items()
@@ -383,7 +367,7 @@ def _saved(path: Path, state: Mapping[str, Any], steps: Sequence[float]) -> Any:
         str(state.get("best_model_checkpoint") or "").replace("\\", "/").rstrip("/").rsplit("/", 1)[-1],
     )
     witnesses = [
-        float(found[1]) for place in places if (found := re.fullmatch(r"checkpoint-(\d{1,15})", place))
+        float(match[1]) for place in places if (match := re.fullmatch(r"checkpoint-(\d{1,15})", place))
     ]
     last = planned if planned in witnesses else None
     if any(step % every and step not in (planned, done) for step in witnesses):

@@ -9,22 +9,29 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from replay.data.finding import Finding, Kind
-from replay.report.sentences import check, engine, validity
+from replay.errors import printable
+from replay.report.sentences import check, engine, readers, validity
 
-__all__ = ["sentence", "sentences"]
+__all__ = ["sentence", "sentences", "texts"]
 
 Sentence = Callable[[Finding], str]
 
 
 def _other(finding: Finding) -> str:
-    return str(finding.get("text", finding.kind))
+    return printable(finding.get("text", finding.kind))
+
+
+def _of_logs(finding: Finding) -> str:
+    return f"{finding.log}: {sentence(finding['finding'])}"
 
 
 _SENTENCES: dict[Kind, Sentence] = {
     Kind.OTHER: _other,
-    **check.SENTENCES,
+    Kind.OF_LOGS: _of_logs,
+    **readers.SENTENCES,
     **engine.SENTENCES,
     **validity.SENTENCES,
+    **check.SENTENCES,
 }
 
 
@@ -36,3 +43,8 @@ def sentence(finding: Finding) -> str:
 def sentences(findings: Iterable[Finding]) -> list[str]:
     """Findings in words, in order."""
     return [sentence(finding) for finding in findings]
+
+
+def texts(warnings: Iterable[Finding | str]) -> list[str]:
+    """Warnings in words, those that are text already among them."""
+    return [warning if isinstance(warning, str) else sentence(warning) for warning in warnings]

@@ -1,0 +1,220 @@
+"""A table of text: the rows of a CSV or TSV file as points by column, cell by cell.
+
+An empty cell, NA, None and null log nothing; nan and inf are values.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from replay.data.finding import Finding, Kind
+from replay.readers.format import UnusableLog
+from replay.readers.points import Points, PointsBuilder, open_text
+from replay.readers.series_names import step_name
+
+__all__ = [
+    "ABSENT",
+    "INDEX",
+    "Table",
+    "cell_number",
+    "delimiter_of",
+    "header_names",
+    "read_table",
+    "step_column",
+]
+
+#: Cells that log nothing.
+ABSENT = {"", "na", "n/a", "none", "null", "-", "--", "<na>"}
+#: Names of a column that numbers the rows.
+INDEX = ("", "Unnamed: 0", "index")
+
+
+def delimiter_of(line: str) -> str:
+    """The sign between the cells of a line: comma, semicolon or tab."""
+    return max(",;\t", key=line.count)
+
+
+def header_names(line: str) -> list[str]:
+    """The cells of a header line."""
+    row = next(csv.reader([line], delimiter=delimiter_of(line)), [])
+    return [cell.strip() for cell in row]
+
+
+def cell_number(cell: str, delimiter: str) -> float | None:
+    """The value of a cell; None where nothing was logged, and for text."""
+    text = cell.strip()
+    if text.lower() in ABSENT:
+        return None
+    if delimiter == ";" and re.fullmatch(r"[-+]?\d+,\d+(e[-+]?\d+)?", text, re.IGNORECASE):
+        text = text.replace(",", ".")
+    if "_" in text:  # float() takes 1_000 for a number
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def step_column(names: Sequence[str]) -> tuple[int, bool] | None:
+    """Column of the step and whether it counts epochs; an index without a name counts the epochs of a Keras
+    history.
+    """
+    step = step_name(names)
+    if step is not None:
+        return list(names).index(step[0]), step[1]
+    return (0, True) if names and names[0] in INDEX else None
+
+
+@dataclass
+class Table:
+    """What one file holds: points by column name, and what was left out."""
+
+    names: list[str]
+    by_epoch: bool
+    points: dict[str, Points]
+    rows: int
+    first_row: set[str]  # names that the first row has a value for
+    findings: list[Finding]
+
+
+class _Lines:
+    """The lines of a file that are no comment, from the first on; ``ended`` says whether the last one had its
+    end of line.
+    """
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self._lines = iter(lines)
+        self.ended = True
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        while line.startswith("#"):
+            line = next(self._lines)
+        self.ended = line.endswith(("\n", "\r"))
+        return line.replace("\0", "")
+
+
+class _Rows:
+    """Takes the rows of a file one by one. A row is added when the next one is there: the last may be cut
+    off.
+    """
+
+    def __init__(self, header: str) -> None:
+        self.delimiter = delimiter_of(header)
+        self.points = PointsBuilder()
+        self.seen: dict[str, None] = {}  # all names, in order
+        self.first: set[str] = set()
+        self.rows = 0
+        self.longer = 0
+        self._shortest: dict[int, int] = {}
+        self._pending: tuple[float, list[str]] | None = None
+        self._begin(header_names(header))
+
+    def _begin(self, names: list[str]) -> None:
+        self.names, self.key = names, step_column(names)
+        self._used = [
+            number
+            for number, name in enumerate(names)
+            if (self.key is None or number != self.key[0])
+            and name not in INDEX
+            and not name.endswith(("__MIN", "__MAX"))
+        ]
+        self.seen.update(dict.fromkeys(names))
+
+    def take(self, row: Sequence[str]) -> None:
+        """One row of the file."""
+        cells = [cell.strip() for cell in row]
+        while len(cells) > len(self.names) and not cells[-1]:
+            cells.pop()
+        if not any(cells) or cells == self.names:
+            return
+        if (
+            len(cells) > 1
+            and step_column(cells) is not None
+            and all(cell_number(cell, self.delimiter) is None for cell in cells if cell)
+        ):
+            self._add()
+            self._begin(cells)  # the file goes on under another header
+            return
+        if len(cells) > len(self.names) or self.key is None:
+            self.longer += 1
+            return
+        self._add()
+        step = _step(cells[self.key[0]], self.delimiter) if len(cells) > self.key[0] else None
+        self._pending = None if step is None else (step, cells)
+
+    def _add(self) -> None:
+        if self._pending is None:
+            return
+        step, cells = self._pending
+        values = {}
+        for number in self._used:
+            if number < len(cells) and (value := cell_number(cells[number], self.delimiter)) is not None:
+                values[self.names[number]] = value
+        if not self.rows:
+            self.first = set(values)
+        self.points.add(step, values)
+        self.rows += 1
+        for number, cell in enumerate(cells):
+            if cell:
+                self._shortest[number] = min(self._shortest.get(number, len(cell)), len(cell))
+        self._pending = None
+
+    def finish(self, ended: bool) -> bool:
+        """Add the last row, unless it is cut off; then False.
+
+        Without an end of line its last number may lack digits, which nothing in it shows but that it is
+        shorter than the others.
+        """
+        if self._pending is not None and not ended and self.rows:
+            cells = self._pending[1]
+            if len(cells) < len(self.names) or (
+                cells[-1] and len(cells[-1]) < self._shortest.get(len(cells) - 1, len(cells[-1]) + 1)
+            ):
+                return False
+        self._add()
+        return True
+
+
+def read_table(path: Path) -> Table:
+    """The table that a file holds. Raises UnusableLog where it has no usable header or no row."""
+    csv.field_size_limit(1 << 24)
+    findings: list[Finding] = []
+    with open_text(path) as file:
+        lines = _Lines(file)
+        header = next((line for line in lines if line.strip()), None)
+        if header is None:
+            raise UnusableLog(Finding(Kind.EMPTY_FILE, log=str(path)))
+        try:
+            rows = _Rows(header)
+        except csv.Error as error:
+            facts = {"format": "csv", "error": str(error)}
+            raise UnusableLog(Finding(Kind.INVALID_HEADER, log=str(path), facts=facts)) from None
+        if rows.key is None:
+            raise UnusableLog(Finding(Kind.NO_STEP, log=str(path), facts={"columns": tuple(rows.names[:12])}))
+        by_epoch = rows.key[1]
+        try:
+            for row in csv.reader(lines, delimiter=rows.delimiter):
+                rows.take(row)
+        except csv.Error as error:
+            row_facts = {"row": rows.rows + 2, "error": str(error)}
+            findings.append(Finding(Kind.INVALID_ROW, log=str(path), facts=row_facts))
+        if not rows.finish(lines.ended):
+            findings.append(Finding(Kind.CUT_OFF, log=str(path), facts={"part": "row"}))
+    if rows.longer:
+        findings.append(Finding(Kind.LONG_ROWS, log=str(path), facts={"rows": rows.longer}))
+    if not rows.rows:
+        raise UnusableLog(findings[0] if findings else Finding(Kind.NO_ROWS, log=str(path)))
+    return Table(list(rows.seen), by_epoch, rows.points.points(), rows.rows, rows.first, findings)
+
+
+def _step(cell: str, sign: str) -> float | None:
+    part = re.fullmatch(r"\s*(\d+)\s*/\s*\d+\s*", cell)
+    return float(part[1]) if part else cell_number(cell, sign)

@@ -1,0 +1,285 @@
+"""Sentences of what readers find: in files, inside a log, and in a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from replay.data.finding import Finding, Kind
+from replay.errors import printable
+
+__all__ = ["SENTENCES"]
+
+
+def _unreadable(finding: Finding) -> str:
+    entry = finding.get("entry")
+    return f"{finding['error']}; {f'the {entry}' if entry else 'it'} is left out"
+
+
+def _empty_file(finding: Finding) -> str:
+    return "the file holds nothing but blanks or zero bytes" if finding.get("blank") else "the file is empty"
+
+
+def _binary_file(finding: Finding) -> str:
+    suffix = finding["suffix"]
+    return f"a binary file{f', though it is named *{suffix}' if suffix else ''}; it is left out"
+
+
+def _unknown_format(finding: Finding) -> str:
+    return f"no log in a format that replay reads ({', '.join(finding['formats'])})"
+
+
+def _reader_failed(finding: Finding) -> str:
+    return (
+        f"could not be read as {finding['format']} ({finding['error_type']}: {finding['error']}); it is"
+        " left out"
+    )
+
+
+def _plugin_failed(finding: Finding) -> str:
+    if "error" not in finding.facts:
+        return (
+            f"the format {finding['name']} of the plug-in {finding['plugin']} is left out, because there is a"
+            " format of this name already"
+        )
+    return (
+        f"the format {finding['name']} of the plug-in {finding['plugin']} could not be loaded"
+        f" ({finding['error_type']}: {finding['error']}); logs in it are not read"
+    )
+
+
+def _unsupported_version(finding: Finding) -> str:
+    return f"eval log version {finding['version']!r}; this replay reads version {finding['supported']}"
+
+
+def _kept(finding: Finding, noun: str) -> str:
+    count = finding["kept"]
+    shown = f"{count:,}" if noun == "events" else str(count)
+    return f"the {shown} {noun} before are kept" if count else "nothing before it is usable"
+
+
+def _cut_off(finding: Finding) -> str:
+    if "byte" in finding.facts:
+        rest = "only zero bytes follow" if finding["zeros"] else "its last record is not complete"
+        return f"cut off at byte {finding['byte']:,}: {rest}; {_kept(finding, 'events')}"
+    if "character" in finding.facts:
+        return f"the file is cut off at character {finding['character']:,}; {_kept(finding, 'entries')}"
+    number = finding.get("number")
+    return f"its last {finding['part']}{'' if number is None else f' ({number})'} is cut off; it is left out"
+
+
+def _corrupt_record(finding: Finding) -> str:
+    reason = {
+        "length": "the length of a record does not fit its checksum",
+        "data": "a record does not fit its checksum",
+    }.get(finding["part"])
+    where = (
+        f"corrupt: record {finding['record']} is no event"
+        if reason is None
+        else f"corrupt at byte {finding['byte']:,}: {reason}"
+    )
+    return f"{where}; {_kept(finding, 'events')}"
+
+
+def _invalid_header(finding: Finding) -> str:
+    name = "its header" if finding["format"] == "csv" else "the header line"
+    return f"{name} is not readable ({finding['error']})"
+
+
+def _invalid_json(finding: Finding) -> str:
+    if "character" in finding.facts:
+        where = f"at character {finding['character']:,}"
+        return f"the file is not valid JSON {where}; {_kept(finding, 'entries')}"
+    if "lines" in finding.facts:
+        return f"{finding['lines']} of {finding['of']} lines are no JSON object; they are left out"
+    return f"line {finding['line']} is not readable; it is left out"
+
+
+def _invalid_row(finding: Finding) -> str:
+    return f"row {finding['row']} is not readable ({finding['error']}); the rows before are kept"
+
+
+def _python_text(finding: Finding) -> str:
+    return (
+        f"an entry holds the Python text {finding['text']}…), which is not JSON, and the file breaks there;"
+        f" {_kept(finding, 'entries')}"
+    )
+
+
+def _long_rows(finding: Finding) -> str:
+    return (
+        f"{finding['rows']} rows have more values than there are column names, so which is which cannot be"
+        " told; they are left out"
+    )
+
+
+def _tensor_tag(finding: Finding) -> str:
+    return (
+        f"tag {finding['tag']!r} holds tensors of more than one element, which are no scalars; they are left"
+        " out"
+    )
+
+
+def _no_step(finding: Finding) -> str:
+    columns = finding.get("columns")
+    if columns is None:
+        return "no row has a step or an epoch"
+    return f"no column that could be the step; it has {', '.join(columns)}"
+
+
+def _no_values(finding: Finding) -> str:
+    return (
+        "no column holds a number" if finding["format"] == "csv" else "no row holds a number beside its step"
+    )
+
+
+def _no_scalars(finding: Finding) -> str:
+    return f"no scalars in it, only {'its header' if finding['events'] == 1 else 'other data'}"
+
+
+def _no_history(finding: Finding) -> str:
+    if finding.get("nested"):
+        return "nested too deeply to be a trainer_state.json"
+    if finding.get("empty"):
+        return "its log_history is empty: nothing was logged before this checkpoint"
+    if "type" in finding.facts:
+        return f"a JSON {finding['type']} instead of the state of a Trainer"
+    return "it has no log_history, so it is no trainer_state.json of transformers"
+
+
+def _restart(finding: Finding) -> str:
+    return f"restart {finding['number']} of {finding['of']} in the same place"
+
+
+def _resumed(finding: Finding) -> str:
+    at = ", ".join(f"{step:g}" for step in finding["steps"])
+    return f"resumed at step {at}; {finding['replaced']} older values replaced"
+
+
+def _repeated_values(finding: Finding) -> str:
+    return f"{finding['count']} values logged again for the same step (the first is kept)"
+
+
+def _missing_head(finding: Finding) -> str:
+    return f"begins at step {finding['step']:g}; what was logged before is not there"
+
+
+def _trained_again(finding: Finding) -> str:
+    seconds = finding["seconds"]
+    return (
+        f"{finding['steps']:g} steps were trained again after an interruption"
+        f"{'' if seconds is None else f' ({seconds:.3g} s)'}; that is not counted as used"
+    )
+
+
+def _sampled_export(finding: Finding) -> str:
+    size = "the size of the sample that W&B exports"
+    if finding["tool"] == "TensorBoard":
+        size = "the most that TensorBoard's page exports"
+    return f"exactly {finding['rows']:,} rows, {size}: values may be missing between them"
+
+
+def _batch_steps(finding: Finding) -> str:
+    return f"left out, as their steps count batches and not epochs: {', '.join(finding['tags'])}"
+
+
+def _eval_hint(finding: Finding) -> str:
+    empty = finding.get("empty")
+    seen = f"{empty} is in its header, but without a value; " if empty else ""
+    return seen + _HINTS[finding["tool"]](finding)
+
+
+def _csv_hint(finding: Finding) -> str:
+    every = finding.get("every")
+    return (
+        f"evaluate on held-out data{'' if every is None else f' every {every} steps'} and write it to a"
+        " column named for it, such as val_loss"
+    )
+
+
+#: How to log evals, by the tool that wrote the log; ``every`` is a number of steps.
+_HINTS: dict[str, Callable[[Finding], str]] = {
+    "transformers": lambda finding: (
+        f"set eval_strategy='steps', eval_steps={finding['every']} in TrainingArguments and pass an"
+        " eval_dataset"
+    ),
+    "llama-factory": lambda finding: (
+        f"set eval_strategy: steps, eval_steps: {finding['every']} and val_size: 0.1 in the LLaMA-Factory"
+        " config"
+    ),
+    "ms-swift": lambda finding: (
+        f"set --eval_strategy steps --eval_steps {finding['every']} and give --val_dataset or"
+        " --split_dataset_ratio 0.05"
+    ),
+    "detectron2": lambda finding: (
+        f"set cfg.TEST.EVAL_PERIOD = {finding['every']} and register a DatasetEvaluator in build_evaluator"
+    ),
+    "ultralytics": lambda _: "train with val=True",
+    "lightning": lambda _: (
+        "call self.log('val_loss', loss) in validation_step and pass val_dataloaders to trainer.fit"
+    ),
+    "keras": lambda _: "pass validation_data to model.fit (Keras), or write a column val_loss",
+    "keras-tensorboard": lambda _: "pass validation_data to model.fit beside the TensorBoard callback",
+    "summary-writer": lambda _: (
+        "log the validation loss under a tag that says so: writer.add_scalar('val/loss', loss, step)"
+    ),
+    "csv": _csv_hint,
+    "jsonl": lambda finding: (
+        f"evaluate on held-out data every {finding['every']} steps and log it under a name that says so, such"
+        " as val_loss"
+    ),
+}
+
+
+def _unusable_log(finding: Finding) -> str:
+    return "; ".join(SENTENCES[part.kind](part) for part in finding["findings"])
+
+
+def _of_log(text: Callable[[Finding], str]) -> Callable[[Finding], str]:
+    """The sentence behind the path of its log, escaped, since logs and their names are untrusted."""
+
+    def sentence(finding: Finding) -> str:
+        said = text(finding)
+        return printable(said if finding.log is None else f"{finding.log}: {said}")
+
+    return sentence
+
+
+SENTENCES: dict[Kind, Callable[[Finding], str]] = {
+    Kind.UNUSABLE_LOG: _unusable_log,
+    Kind.EVAL_HINT: _eval_hint,
+    **{
+        kind: _of_log(text)
+        for kind, text in {
+            Kind.UNREADABLE: _unreadable,
+            Kind.NOT_A_FILE: lambda _: "not a regular file, so it is not read",
+            Kind.LINK_LOOP: lambda _: "a link that leads back to itself; it is left out",
+            Kind.EMPTY_FILE: _empty_file,
+            Kind.BINARY_FILE: _binary_file,
+            Kind.MISNAMED_FILE: lambda _: "not what its name says; no format that replay reads recognises it",
+            Kind.UNKNOWN_FORMAT: _unknown_format,
+            Kind.READER_FAILED: _reader_failed,
+            Kind.PLUGIN_FAILED: _plugin_failed,
+            Kind.UNSUPPORTED_VERSION: _unsupported_version,
+            Kind.CUT_OFF: _cut_off,
+            Kind.CORRUPT_RECORD: _corrupt_record,
+            Kind.INVALID_HEADER: _invalid_header,
+            Kind.INVALID_JSON: _invalid_json,
+            Kind.INVALID_ROW: _invalid_row,
+            Kind.PYTHON_TEXT: _python_text,
+            Kind.LONG_ROWS: _long_rows,
+            Kind.TENSOR_TAG: _tensor_tag,
+            Kind.NO_STEP: _no_step,
+            Kind.NO_ROWS: lambda _: "a header, but no row under it",
+            Kind.NO_VALUES: _no_values,
+            Kind.NO_SCALARS: _no_scalars,
+            Kind.NO_HISTORY: _no_history,
+            Kind.RESTART: _restart,
+            Kind.RESUMED: _resumed,
+            Kind.REPEATED_VALUES: _repeated_values,
+            Kind.MISSING_HEAD: _missing_head,
+            Kind.TRAINED_AGAIN: _trained_again,
+            Kind.SAMPLED_EXPORT: _sampled_export,
+            Kind.BATCH_STEPS: _batch_steps,
+        }.items()
+    },
+}

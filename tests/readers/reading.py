@@ -1,0 +1,13 @@
+"""What a format says of files that it cannot use, in words."""
+
+import pytest
+
+from replay.readers import UnusableLog
+from replay.report.sentences import sentence
+
+
+def refusal(format, *paths):
+    """The sentence of the finding with which a format refuses its files."""
+    with pytest.raises(UnusableLog) as caught:
+        format.load(list(paths), "run")
+    return sentence(caught.value.finding)
