@@ -171,14 +171,15 @@ def compare(
         if name not in now.policies
     ]
     if lock.tool != now.tool:
-        facts = {
+        versions = {
+            "state": "tool",
             "before": lock.tool,
             "after": now.tool,
             "moved": moved,
             "compared": monitoring,
             "runs": len(matched.runs),
         }
-        whole.append(Finding(Kind.VERSION, Severity.NOTE, facts={"state": "tool", "versions": facts}))
+        whole.append(Finding(Kind.VERSION, Severity.NOTE, facts=versions))
     return whole, by_policy
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from replay.data.finding import Finding, Kind
-from replay.errors import printable
+from replay.errors import ReplayError, printable
 from replay.report.sentences import check, engine, readers, validity
 
-__all__ = ["sentence", "sentences", "texts"]
+__all__ = ["error_text", "sentence", "sentences"]
 
 Sentence = Callable[[Finding], str]
 
@@ -45,6 +45,7 @@ def sentences(findings: Iterable[Finding]) -> list[str]:
     return [sentence(finding) for finding in findings]
 
 
-def texts(warnings: Iterable[Finding | str]) -> list[str]:
-    """Warnings in words, those that are text already among them."""
-    return [warning if isinstance(warning, str) else sentence(warning) for warning in warnings]
+def error_text(error: ReplayError) -> str:
+    """The text of an error, with the sentence of the finding that explains it."""
+    text = str(error)
+    return f"{text}: {sentence(error.because)}" if isinstance(error.because, Finding) else text

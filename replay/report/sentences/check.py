@@ -35,6 +35,8 @@ def _line(value: Any) -> str | None:
 
 def before_line(finding: Finding) -> str | None:
     """What a finding says was so before, in a line; for an expectation, what is expected."""
+    if finding.kind is Kind.VERSION:
+        return None
     if finding.kind is not Kind.EXPECT:
         return _line(finding.get("before"))
     expected = finding["expected"]
@@ -44,6 +46,8 @@ def before_line(finding: Finding) -> str | None:
 
 def after_line(finding: Finding) -> str | None:
     """What a finding says is so now, in a line."""
+    if finding.kind is Kind.VERSION:
+        return None
     return _line(finding.get("after"))
 
 
@@ -247,13 +251,12 @@ def _version(finding: Finding) -> str:
             f"{finding.policy} stops {_names(finding.runs)} where it did, but the figures differ:"
             f" {finding['figure']} of {finding['first']} was {_word(old)} and is {_word(new)}"
         )
-    facts = finding["versions"]
-    text = f"the lock was made by replay {facts['before']}, this is {facts['after']}"
-    if not facts["runs"]:
+    text = f"the lock was made by replay {finding['before']}, this is {finding['after']}"
+    if not finding["runs"]:
         return text
-    if facts["moved"]:
-        return f"{text}; {facts['moved']} stop{'s' * (facts['moved'] != 1)} on the same logs moved"
-    return f"{text}; all stops on the same logs are the same" if facts["compared"] else text
+    if finding["moved"]:
+        return f"{text}; {finding['moved']} stop{'s' * (finding['moved'] != 1)} on the same logs moved"
+    return f"{text}; all stops on the same logs are the same" if finding["compared"] else text
 
 
 def _never_fires(finding: Finding) -> str:
