@@ -119,7 +119,8 @@ def sweep(
     import pandas as pd
 
     question = Question(monitor, mode, objective, objective_mode, unit, price, keep)
-    rules = list({rule.spec(): rule for rule in parse_policies(policies)}.values())
+    by_spec = {rule.spec(): rule for rule in parse_policies(policies)}
+    rules = list(by_spec.values())
     study = Study(runs, rules, question)
     if intervals if intervals is not None else len(rules) * len(study.runs) <= _DETAILED:
         outcomes = simulate_study(study, rules)
@@ -127,7 +128,7 @@ def sweep(
         findings = outcomes.findings
     else:
         swept = sweep_study(study, rules)
-        table = {"policy": [rule.spec() for rule in rules], **swept.figures, "verdict": None}
+        table = {"policy": list(by_spec), **swept.figures, "verdict": None}
         findings = swept.findings
     _warn(findings)
     frame = pd.DataFrame(table, columns=list(KEYS))

@@ -99,8 +99,7 @@ class Outcomes:
     @cached_property
     def censored(self) -> Bools:
         """Whether the outcome is a bound: the run is censored and the policy never fired."""
-        marked = np.array([run.id in self.study.censored for run in self.study.panel.runs], dtype=bool)
-        return marked[self.run] & ~self.stopped
+        return self.study.is_censored[self.run] & ~self.stopped
 
     def _of_source(self, values: Mapping[int, Floats]) -> Floats:
         """A figure that each run has in a panel, at each outcome; ``values`` are by the panel's id."""

@@ -174,14 +174,20 @@ class Payoffs:
 
     def of_run(self, row: int) -> RunPayoff:
         """What stops of one run give, NEVER last; ``row`` is its index among ``rows``."""
-        begin, length = int(self.begin[row]), int(self.lengths[row])
+        begin = int(self.begin[row])
+        here = slice(begin - 1, begin + int(self.lengths[row]))
+        return RunPayoff(*(figures[here] for figures in self._never_last))
 
-        def entries(array: Floats) -> Floats:
-            return np.append(array[begin : begin + length], array[begin + NEVER])
-
-        used, full = entries(self.used), float(self.full[row])
-        share = used / full if full > 0 else np.ones(len(used))
-        return RunPayoff(share, *(entries(getattr(self, name)) for name in FIGURES))
+    @cached_property
+    def _never_last(self) -> tuple[Floats, ...]:
+        """Share used and FIGURES, with the entry of NEVER behind a run's evals, which move up by one."""
+        order = np.arange(len(self.used)) + 1
+        order[self.begin + REFUSED] -= 1
+        order[self.begin - 1 + self.lengths] = self.begin + NEVER
+        full = np.repeat(self.full, self.lengths + _HEAD)
+        with np.errstate(all="ignore"):
+            share = np.where(full > 0, self.used / full, 1.0)
+        return tuple(array[order] for array in (share, *(getattr(self, name) for name in FIGURES)))
 
 
 def _losses(panel: Panel, rows: Ints, kept: Ints) -> tuple[Floats, Floats, Floats]:

@@ -131,7 +131,11 @@ class StopsFinder:
     def _view(self, panel: Panel, gathered: Gathered, policy: Policy) -> View:
         rows = gathered.rows
         runs = np.array([self._index[panel.runs[row].id] for row in rows.tolist()], dtype=np.int64)
-        payoffs = Payoffs.of(panel, rows, policy.evals_made(gathered.batch))
+        made = policy.evals_made(gathered.batch)
+        if panel is self.study.panel and np.array_equal(made, panel.whole.mask):
+            payoffs = self.study.payoffs
+        else:
+            payoffs = Payoffs.of(panel, rows, made)
         return View(panel, gathered.batch, rows, runs, payoffs)
 
     def _report_lacking(self, members: list[int], gathered: Gathered) -> tuple[int, InputError] | None:

@@ -13,7 +13,7 @@ from replay.data.censoring import Censoring, censoring
 from replay.data.finding import Finding, Kind
 from replay.data.names import canonical
 from replay.data.run import Run
-from replay.data.types import Mode
+from replay.data.types import Bools, Mode
 from replay.engine.metrics import Metric, resolve_metric
 from replay.engine.panel import Monitoring, Panel
 from replay.engine.payoffs import Payoffs
@@ -86,6 +86,11 @@ class Study:
             if reason is not None:
                 reasons[run.id] = reason
         return reasons
+
+    @cached_property
+    def is_censored(self) -> Bools:
+        """Whether each run of the panel is censored."""
+        return np.array([run.id in self.censored for run in self.panel.runs], dtype=bool)
 
     @cached_property
     def payoffs(self) -> Payoffs:

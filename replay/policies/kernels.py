@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from replay.data.types import Floats, Ints
 
@@ -46,38 +47,51 @@ def patience_stops(
 
 
 def _pass(values: Floats, lengths: Ints, deltas: Floats, waits: Ints) -> Ints:
-    """The stops (gains × patiences × runs), from values of shape evals × runs."""
+    """The stops (gains × patiences × runs), from values of shape evals × runs.
+
+    Between two gains the count runs from 1 up to some highest number. Where that is higher than ever before in
+    the run, the patiences in between run out there. So it is enough to look at the gains.
+    """
     evals, runs = values.shape
-    slots = np.full(evals + 2, -1, dtype=np.int64)
-    within = waits <= evals
-    slots[waits[within]] = np.flatnonzero(within)
-    stops = np.full((len(deltas), len(waits), runs), -1, dtype=np.int64)
     count = len(deltas)
-    gain = np.repeat(deltas, runs).reshape(count, runs)
-    best = np.full((count, runs), np.inf)
-    wait = np.zeros((count, runs), dtype=np.int64)
-    most = np.zeros((count, runs), dtype=np.int64)
-    base = (np.arange(count)[:, None] * stops.shape[1] * runs + np.arange(runs)[None, :]).ravel()
-    flat = stops.reshape(-1)
-    ragged = int(lengths.min()) < evals
-    fewest = int(lengths.min())
+    gain = np.repeat(deltas, runs)
+    best = np.full(count * runs, np.inf)
+    last = np.full(count * runs, -1, dtype=np.int32)
+    most = np.zeros(count * runs, dtype=np.int32)
+    run_of = np.tile(np.arange(runs, dtype=np.int32), count)
+    fall, improved = np.empty((count, runs)), np.empty(count * runs, dtype=bool)
+    cells, begins, lows, highs = [], [], [], []
+
+    def record(cell: Ints, highest: npt.NDArray[np.int32]) -> None:
+        """Note where the count since the last gain came higher than before."""
+        higher = highest > most[cell]
+        cell, highest = cell[higher], highest[higher]
+        cells.append(cell)
+        begins.append(last[cell])
+        lows.append(most[cell])
+        highs.append(highest)
+        most[cell] = highest
+
     with np.errstate(invalid="ignore", over="ignore"):
         for eval, value in enumerate(values):
-            improved = best - value > gain
-            np.copyto(best, np.broadcast_to(value, best.shape), where=improved)
-            wait += 1
-            wait[improved] = 0
-            new = np.flatnonzero(wait > most)
-            if not len(new):
-                continue
-            waited = wait.reshape(-1)[new]
-            most.reshape(-1)[new] = waited
-            slot = slots[waited]
-            keep = slot >= 0
-            if ragged and eval >= fewest:
-                keep &= lengths[new % runs] > eval
-            if keep.all():
-                flat[base[new] + slot * runs] = eval
-            elif keep.any():
-                flat[base[new[keep]] + slot[keep] * runs] = eval
+            np.subtract(best.reshape(count, runs), value, out=fall)
+            np.greater(fall.reshape(-1), gain, out=improved)
+            cell = np.flatnonzero(improved)
+            if len(cell):
+                record(cell, eval - 1 - last[cell])
+                best[cell] = value[run_of[cell]]
+                last[cell] = eval
+    every = np.arange(count * runs)
+    record(every, np.tile(lengths.astype(np.int32), count) - 1 - last)
+    cell, begin = np.concatenate(cells), np.concatenate(begins)
+    shorter = np.searchsorted(waits, np.arange(evals + 1), side="right")  # patiences up to each count
+    first = shorter[np.concatenate(lows)]
+    number = shorter[np.concatenate(highs)] - first
+    # one entry per patience that runs out
+    slot = np.repeat(first - np.cumsum(number) + number, number) + np.arange(number.sum())
+    cell, begin = np.repeat(cell, number), np.repeat(begin, number)
+    stops = np.full((count, len(waits), runs), -1, dtype=np.int64)
+    # a cell is the run's index in the row of its gain, which here has a row for each patience
+    begin_of_gain = np.repeat(np.arange(count) * ((len(waits) - 1) * runs), runs)
+    stops.reshape(-1)[cell + begin_of_gain[cell] + slot * runs] = begin + waits[slot]
     return stops

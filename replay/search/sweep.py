@@ -32,6 +32,9 @@ SWEPT = tuple(
     """.split()
 )
 
+#: Figures of which the highest is of interest.
+_WORST = ("regret", "lost")
+
 
 class Totals(NamedTuple):
     """Sums over runs of each policy of a block.
@@ -73,14 +76,16 @@ def total_up(block: Block, study: Study) -> Totals:
         if not some_refused and payoffs.known(figure):
             sums[figure] = values.sum(axis=1)
             counts[figure] = np.full(len(values), float(values.shape[1]))
-            worst[figure] = values.max(axis=1)
+            highest = values.max(axis=1) if figure in _WORST else None
         else:
             known = ~np.isnan(values)
             sums[figure] = np.where(known, values, 0.0).sum(axis=1)
             counts[figure] = known.sum(axis=1).astype(np.float64)
-            worst[figure] = np.fmax.reduce(values, axis=1)
+            highest = np.fmax.reduce(values, axis=1) if figure in _WORST else None
+        if highest is not None:
+            worst[figure] = highest
     stopped = positions.shape[1] - (never | refused).sum(axis=1)
-    marked = np.isin(payoffs.runs, list(study.censored))
+    marked = study.is_censored[block.view.runs]
     return Totals(stopped, (never & marked).sum(axis=1), refused.sum(axis=1), sums, counts, worst)
 
 
@@ -125,7 +130,7 @@ def sweep_study(
         figures["stopped"][members], figures["censored"][members] = totals.stopped, totals.censored
         for name in FIGURES:
             figures[f"{name}_mean"][members] = totals.mean(name)
-        for name in ("regret", "lost"):
+        for name in _WORST:
             figures[f"{name}_worst"][members] = totals.worst[name]
         if payoffs not in budgets:
             budgets[payoffs] = FixedBudgets.of(study, block.view.runs)

@@ -88,22 +88,23 @@ class FixedBudgets:
         """
         curves = {}
         for name in ("regret", "lost"):
-            shares = len(self._saved)
-            alone, counted = np.zeros(shares), np.zeros(shares)
-            both, counted_both = np.zeros((2, shares)), np.zeros(shares)
-            for payoff, positions in zip(self._payoffs, self._positions, strict=True):
-                values = getattr(payoff, name)[positions]
-                known = ~np.isnan(values)
-                values = np.where(known, values, 0.0)
-                alone += values
-                counted += known
-                known[:-1] &= known[1:]
-                both[0] += np.where(known, values, 0.0)
-                both[1, :-1] += np.where(known[:-1], values[1:], 0.0)
-                counted_both += known
+            values = np.stack(
+                [
+                    getattr(payoff, name)[positions]
+                    for payoff, positions in zip(self._payoffs, self._positions, strict=True)
+                ]
+            )
+            known = ~np.isnan(values)
+            values[~known] = 0.0
+            both = known.copy()
+            both[:, :-1] &= known[:, 1:]
+            here = np.where(both, values, 0.0).sum(axis=0)
+            following = np.zeros(values.shape[1])
+            following[:-1] = np.where(both[:, :-1], values[:, 1:], 0.0).sum(axis=0)
+            counts, counts_both = known.sum(axis=0), both.sum(axis=0)
             curves[name] = (
-                alone / np.where(counted, counted, np.nan),
-                both / np.where(counted_both, counted_both, np.nan),
+                values.sum(axis=0) / np.where(counts, counts, np.nan),
+                np.stack([here, following]) / np.where(counts_both, counts_both, np.nan),
             )
         return curves
 
