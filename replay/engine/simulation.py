@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from warnings import warn
 
@@ -20,13 +19,14 @@ from replay.data.compute import Compute, compute
 from replay.data.curve import Curve, CurveBatch, censoring
 from replay.data.names import canonical, infer_mode, is_loss
 from replay.data.run import Run
+from replay.data.step_signals import settled
 from replay.data.types import Bools, Floats, Ints, Mode
 from replay.errors import InputError, ReplayWarning, suggestion
 from replay.policies import Policy, Trace
 from replay.policies.base import first_reached
 from replay.policies.rules.never import Never
 from replay.policies.spec import parse_policy
-from replay.readers.step_signals import FILE_NAME, read_step_signals, settled
+from replay.readers.step_signals import FILE_NAME
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -625,14 +625,11 @@ def _settled(run: Run, curve: Curve, name: str) -> Floats | None:
     readable step signals.
     """
     _, column, alpha, share = name.split(":")
-    planned, sources = run.info.planned_steps, run.info.sources
-    path = Path(sources[0]).with_name(FILE_NAME) if len(sources) == 1 else None
-    if not planned or path is None or not path.is_file():
+    planned, source = run.info.planned_steps, run.info.step_signals
+    if not planned or source is None:
         return None
     try:
-        return settled(
-            read_step_signals(path), column, curve.steps, int(float(planned) * float(alpha)), float(share)
-        )
+        return settled(source.read(), column, curve.steps, int(float(planned) * float(alpha)), float(share))
     except (InputError, OSError, ValueError):
         return None
 

@@ -1,5 +1,5 @@
-"""Step signals, version 1: what every optimizer step did to every LoRA module, as ``collect`` writes it
-beside the eval log.
+"""The file of step signals, version 1: what every optimizer step did to every LoRA module, as ``collect``
+writes it beside the eval log.
 
 A binary file that is only ever appended to. The first line is a JSON object, ``{"format":
 "replay-step-signals", "version": 1, "modules": [...], "parameters": [...], "columns": [...], "totals":
@@ -16,24 +16,25 @@ import json
 import struct
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from replay.data.step_signals import StepSignals
 from replay.errors import InputError
 
 __all__ = [
     "COLUMNS",
     "FILE_NAME",
     "TOTALS",
-    "StepSignals",
+    "StepSignalsFile",
     "encode_header",
     "encode_record",
     "read_step_signals",
     "record_size",
-    "settled",
 ]
 
 FILE_NAME = "step_signals.bin"
@@ -45,23 +46,6 @@ COLUMNS = ("gradient_l1", "gradient_change_l1", "weight_change_l1")
 #: Of the whole model: learning rate of the step, and L2 norm of all gradients as the optimizer gets them.
 TOTALS = ("learning_rate", "grad_norm_clipped")
 _PREFIX = struct.Struct("<IIQ")
-
-
-class StepSignals(NamedTuple):
-    """Step signals as arrays: ``steps`` and ``segments`` (N), ``totals`` (N x totals), ``values`` (N x
-    columns x modules).
-    """
-
-    header: dict[str, Any]
-    steps: npt.NDArray[np.int64]
-    segments: npt.NDArray[np.int64]
-    totals: npt.NDArray[np.float32]
-    values: npt.NDArray[np.float32]
-
-    def column(self, name: str) -> npt.NDArray[np.float32]:
-        """One of the columns, N x modules."""
-        values: npt.NDArray[np.float32] = self.values[:, self.header["columns"].index(name)]
-        return values
 
 
 def encode_header(modules: Sequence[str], parameters: Sequence[int]) -> bytes:
@@ -95,11 +79,28 @@ def encode_record(
     return struct.pack("<I", zlib.crc32(body)) + body
 
 
-def read_step_signals(path: Path, *, voided: bool = False) -> StepSignals:
-    """The steps of a file, ascending; damaged records are left out, and those that a resume has voided unless
-    ``voided``.
+@dataclass(frozen=True)
+class StepSignalsFile:
+    """The step signals of a run, which are read when they are asked for."""
 
-    Raises InputError where the file is none, or of a version that is not known.
+    path: Path
+
+    @classmethod
+    def beside(cls, log: Path) -> StepSignalsFile | None:
+        """The step signals that lie beside a log, if any."""
+        path = log.with_name(FILE_NAME)
+        return cls(path) if path.is_file() else None
+
+    def read(self) -> StepSignals:
+        """Read the file. Raises InputError or OSError."""
+        return read_step_signals(self.path)
+
+
+def read_step_signals(path: Path, *, voided: bool = False) -> StepSignals:
+    """The steps of a file, ascending; damaged records are left out, and unless ``voided`` those that a resume
+    has voided.
+
+    Raises InputError where the file does not hold step signals, or those of an unknown version.
     """
     data = path.read_bytes()
     line, _, rest = data.partition(b"\n")
@@ -139,24 +140,3 @@ def read_step_signals(path: Path, *, voided: bool = False) -> StepSignals:
         len(steps), len(header["columns"]), len(header["modules"])
     )
     return StepSignals(header, steps, segments, totals, values)
-
-
-def settled(
-    signals: StepSignals, column: str, at: npt.NDArray[np.float64], first: int, share: float
-) -> npt.NDArray[np.float64]:
-    """At each of the steps ``at``, the least value that ``share`` of the modules had reached in a step from
-    ``first`` on.
-
-    A module has reached the lowest of its known values of the column so far; infinity where too few modules
-    have one.
-    """
-    values = signals.column(column).astype(np.float64)
-    known = np.where(np.isnan(values) | (signals.steps < first)[:, None], np.inf, values)
-    lowest = np.minimum.accumulate(known, axis=0)
-    modules = values.shape[1]
-    needed = max(int(np.ceil(share * modules - 1e-9)), 1)
-    if not modules or not len(lowest):
-        return np.full(len(at), np.inf)
-    reached = np.sort(lowest, axis=1)[:, needed - 1]
-    place = np.searchsorted(signals.steps, at, side="right") - 1
-    return np.where(place >= 0, reached[np.maximum(place, 0)], np.inf)

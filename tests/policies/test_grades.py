@@ -6,9 +6,10 @@ import pytest
 
 import replay
 from replay import parse_policy
+from replay.data.step_signals import StepSignals, settled
 from replay.engine.simulation import replay_runs
 from replay.errors import InputError, PolicyError
-from replay.readers.step_signals import FILE_NAME, StepSignals, encode_header, encode_record, settled
+from replay.readers.step_signals import FILE_NAME, encode_header, encode_record
 
 NAN, INF = math.nan, math.inf
 COMPANION = "step_signals:weight_change_l1:0.3:1"
