@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from replay.data.finding import Finding, Kind, Severity
+from replay.data.step_signals import StepSignalsSource
 from replay.data.types import Mode
 
 __all__ = ["RunInfo", "StepUnit"]
@@ -78,8 +79,8 @@ class RunInfo:
     findings: tuple[Finding, ...] = ()
     #: How to log evals with the tool that wrote the log, for a run that has none.
     eval_hint: Finding | None = None
-    #: Reads what every step did to every module, where that was recorded.
-    step_signals: Any = None
+    #: What every step did to every module, where that was recorded; read on demand.
+    step_signals: StepSignalsSource | None = None
     #: All else that the log says, by name.
     extra: Mapping[str, Any] = field(default_factory=_nothing)
 

@@ -20,6 +20,7 @@ from replay.readers.duplicates import Entry, merge
 from replay.readers.find import HEAD, Candidate, Walk, natural
 from replay.readers.format import Format, Loaded, UnusableLog, unreadable
 from replay.readers.formats import csv_log, eval_log, jsonl, tensorboard, trainer_state
+from replay.readers.step_signals import StepSignalsFile
 
 __all__ = ["IMPORTERS", "Format", "Found", "Loaded", "NothingFound", "UnusableLog", "read", "sniff"]
 
@@ -151,7 +152,10 @@ def _load(group: _Group, findings: list[Finding]) -> list[Run]:
         findings.append(Finding(Kind.READER_FAILED, log=name, facts=facts))
         return []
     findings += loaded.findings
-    return loaded.runs
+    signals = StepSignalsFile.beside(group.files[0]) if len(group.files) == 1 else None
+    if signals is None:
+        return loaded.runs
+    return [run.replace(info=run.info.replace(step_signals=signals)) for run in loaded.runs]
 
 
 def _unrecognised(candidate: Candidate) -> Finding | None:

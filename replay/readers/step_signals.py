@@ -1,5 +1,5 @@
-"""Step signals, version 1: what every optimizer step did to every LoRA module, as ``collect`` writes it
-beside the eval log.
+"""The file of step signals, version 1: what every optimizer step did to every LoRA module, as ``collect``
+writes it beside the eval log.
 
 A binary file that is only ever appended to. The first line is a JSON object, ``{"format":
 "replay-step-signals", "version": 1, "modules": [...], "parameters": [...], "columns": [...], "totals":
@@ -16,6 +16,7 @@ import json
 import struct
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ __all__ = [
     "COLUMNS",
     "FILE_NAME",
     "TOTALS",
-    "StepSignals",
+    "StepSignalsFile",
     "encode_header",
     "encode_record",
     "read_step_signals",
@@ -78,11 +79,28 @@ def encode_record(
     return struct.pack("<I", zlib.crc32(body)) + body
 
 
-def read_step_signals(path: Path, *, voided: bool = False) -> StepSignals:
-    """The steps of a file, ascending; damaged records are left out, and those that a resume has voided unless
-    ``voided``.
+@dataclass(frozen=True)
+class StepSignalsFile:
+    """The step signals of a run, which are read when they are asked for."""
 
-    Raises InputError where the file is none, or of a version that is not known.
+    path: Path
+
+    @classmethod
+    def beside(cls, log: Path) -> StepSignalsFile | None:
+        """The step signals that lie beside a log, if any."""
+        path = log.with_name(FILE_NAME)
+        return cls(path) if path.is_file() else None
+
+    def read(self) -> StepSignals:
+        """Read the file. Raises InputError or OSError."""
+        return read_step_signals(self.path)
+
+
+def read_step_signals(path: Path, *, voided: bool = False) -> StepSignals:
+    """The steps of a file, ascending; damaged records are left out, and unless ``voided`` those that a resume
+    has voided.
+
+    Raises InputError where the file does not hold step signals, or those of an unknown version.
     """
     data = path.read_bytes()
     line, _, rest = data.partition(b"\n")

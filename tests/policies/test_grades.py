@@ -6,10 +6,10 @@ import pytest
 
 import replay
 from replay import parse_policy
+from replay.data.step_signals import StepSignals, settled
 from replay.engine.simulation import replay_runs
 from replay.errors import InputError, PolicyError
-from replay.policies.companions import SettledModules
-from replay.readers.step_signals import FILE_NAME, StepSignals, encode_header, encode_record, settled
+from replay.readers.step_signals import FILE_NAME, encode_header, encode_record
 
 NAN, INF = math.nan, math.inf
 COMPANION = "step_signals:weight_change_l1:0.3:1"
@@ -21,9 +21,9 @@ def test_the_companion_is_compared_strictly():
     assert stop([1.0, 0.9], columns={COMPANION: [INF, NAN]}) is None
     assert stop([], columns={COMPANION: []}) is None
     assert parse_policy("grades:tau=0.01").spec() == "grades=0.01"
-    assert [companion.name for companion in parse_policy("grades").companions] == [COMPANION]
-    assert parse_policy("grades:alpha=0.5,share=0.25,of=gradient_change_l1").companions == (
-        SettledModules("gradient_change_l1", 0.5, 0.25),
+    assert parse_policy("grades").needs == (COMPANION,)
+    assert parse_policy("grades:alpha=0.5,share=0.25,of=gradient_change_l1").needs == (
+        "step_signals:gradient_change_l1:0.5:0.25",
     )
 
 

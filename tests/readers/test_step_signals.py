@@ -1,6 +1,8 @@
 """step_signals.bin: what is written is read back, and damage costs only what it hit."""
 
+import copy
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from replay.errors import InputError
+from replay.readers import read
 from replay.readers.step_signals import (
     COLUMNS,
     FILE_NAME,
@@ -18,6 +21,7 @@ from replay.readers.step_signals import (
     read_step_signals,
     record_size,
 )
+from tests.conftest import write_log
 
 MODULES = ["layer.0.query", "layer.1.query"]
 HEADER = encode_header(MODULES, [10, 12])
@@ -235,3 +239,18 @@ def test_what_is_no_step_signals_is_an_error_that_names_the_file(content, messag
     with pytest.raises(InputError, match=message) as error:
         read_step_signals(path)
     assert str(path) in str(error.value)
+
+
+def test_a_run_reads_what_lies_beside_its_log_when_it_is_asked(tmp_path, written):
+    write_log(tmp_path, [1.0, 0.9])
+    write_log(tmp_path / "other", [2.0, 1.9])
+    path = written(record(0, 1), record(0, 2))
+    bare, run = sorted(read(tmp_path).runs, key=lambda run: run.info.step_signals is not None)
+    assert bare.info.step_signals is None
+    assert run.info.step_signals.path == path
+    path.write_bytes(HEADER + record(0, 1) + record(0, 2) + record(0, 3))  # it was not read before
+    for again in (run, run.replace(id="x"), pickle.loads(pickle.dumps(run)), copy.deepcopy(run)):
+        assert again.info.step_signals.read().steps.tolist() == [1, 2, 3]
+    path.unlink()
+    with pytest.raises(FileNotFoundError):
+        run.info.step_signals.read()
