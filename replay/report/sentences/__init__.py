@@ -1,6 +1,7 @@
 """Sentences of findings: the only place where a finding becomes text.
 
-Each module has the sentences of one origin, in a table ``SENTENCES`` from `Kind` to a function of the finding.
+Each module has the sentences of one origin, in a table ``SENTENCES`` from `Kind` to a function of the
+finding.
 """
 
 from __future__ import annotations
