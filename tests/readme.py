@@ -47,7 +47,7 @@ def league():
 def gap():
     """Print what choices within several limits lose on the runs that chose them, and on those that did
     not."""
-    from replay.report.tables import percent
+    from replay.report.format import percent
 
     _out("| limit | chosen | saved | lost, in sample | held out by run | held out by data set | verdict |")
     _out("| --: | :-- | --: | --: | --: | --: | :-- |")
@@ -63,9 +63,11 @@ def gap():
 
 def table(of):
     """Print the markdown table of policies or formats."""
-    from replay.report import catalogue
+    from replay.report import formats, policies
+    from replay.report.render import render
 
-    _out(getattr(catalogue, of)("markdown").rstrip())
+    document = {"policies": policies, "formats": formats}[of].build()
+    _out(render(document, "markdown").rstrip())
 
 
 def disagreement():

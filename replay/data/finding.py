@@ -85,6 +85,8 @@ class Kind(StrEnum):
     OBJECTIVE_UNKNOWN = "objective-unknown"
     POLICY_SKIPPED = "policy-skipped"
     GRID_REFUSED = "grid-refused"
+    UNTRIED = "untried"
+    PARTLY_TRIED = "partly-tried"
 
     # validity: what the logs cannot tell
     FALLING_RATE = "falling-rate"

@@ -19,7 +19,7 @@ from replay.engine.study import Study
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["BASELINES", "COLUMNS", "ORACLE", "Outcomes", "records"]
+__all__ = ["BASELINES", "COLUMNS", "ORACLE", "Outcomes", "records", "whole"]
 
 #: The baselines of every comparison: the first ones open the table, the oracle closes it.
 BASELINES = ("never", "one-epoch")
@@ -60,7 +60,7 @@ class Outcomes:
 
     study: Study
     policies: tuple[str, ...]
-    stops: Stops | None
+    stops: Stops
     sources: tuple[Source, ...]
     bounds: Ints
     run: npt.NDArray[np.int32]
@@ -194,8 +194,6 @@ class Outcomes:
             if name == ORACLE:
                 here = self.rows_of(policy)
                 texts[here] = np.where(self.stopped[here], *_ORACLE_REASONS)
-        if self.stops is None:
-            return texts
         for sharing in self.stops.sharing():
             for policy in sharing:
                 begin, end = self.bounds[policy], self.bounds[policy + 1]

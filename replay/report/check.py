@@ -1,4 +1,4 @@
-"""What a check found: text for a terminal, JSON in full, and markdown."""
+"""The report of ``replay check``: each policy's figures and limits, the findings, and a verdict."""
 
 from __future__ import annotations
 
@@ -8,144 +8,227 @@ from dataclasses import fields, is_dataclass
 from itertools import groupby
 from typing import Any
 
-from replay.check.model import Checked, Finding, LimitResult, PolicyResult
-from replay.report.tables import cell, json_text, lines, markdown, number, percent, suggested, wrapped
+from replay.check.model import Checked, LimitResult, PolicyResult
+from replay.data.finding import Finding, Kind, Severity
+from replay.report.document import (
+    Block,
+    Commands,
+    Document,
+    Entry,
+    Findings,
+    Paragraph,
+    Strong,
+    Table,
+)
+from replay.report.findings import concerns, is_decisive, run_of
+from replay.report.format import cell, number, percent
+from replay.report.sentences import sentence, sentences
+from replay.report.sentences.check import after_line, before_line, limit_sentence
+from replay.report.sentences.check_kinds import CHECK_KINDS
 
-__all__ = ["as_json", "as_markdown", "as_text", "verdict"]
+__all__ = ["build", "verdict"]
 
-_MOST = 10
-#: What a kind of finding is called in the verdict: one, and several.
-_NAMES = {
-    "limit": ("a limit is broken", "limits are broken"),
-    "expect": ("a run is not stopped where expected", "runs are not stopped where expected"),
-    "moved": ("a stop moved", "stops moved"),
-    "worse": ("a policy got worse", "policies got worse"),
-    "vanished": ("a log vanished", "logs vanished"),
-    "never-fires": ("a policy no longer fires", "policies no longer fire"),
-    "few-runs": ("too few runs", "too few runs"),
-    "censored": ("too many runs are censored", "too many runs are censored"),
-    "no-lock": ("no lock", "no lock"),
-    "changed-log": ("a log cannot be compared", "logs cannot be compared"),
+_MOST_ALIKE = 10  # findings of one kind and policy on the screen
+_MOST_FINDINGS = 100  # on a page
+
+#: Kinds of findings after which the runs are worth a look.
+_OF_RUNS: set[str] = {Kind.LIMIT, Kind.EXPECT}
+#: Kinds that a new lock settles, where they decide the check, and where nothing does.
+_SETTLED: set[str] = {
+    Kind.MOVED,
+    Kind.WORSE,
+    Kind.VANISHED,
+    Kind.NEVER_FIRES,
+    Kind.CHANGED_LOG,
+    Kind.NO_LOCK,
 }
+_NEWS: set[str] = {
+    Kind.NO_LOCK,
+    Kind.NEW_LOG,
+    Kind.CHANGED_POLICY,
+    Kind.NEW_POLICY,
+    Kind.CHANGED_LOG,
+    Kind.VERSION,
+}
+
+
+#: How the screen labels the stops before and now of a finding of these kinds.
+_LABELS: dict[str, tuple[str | None, str | None]] = {
+    Kind.MOVED: ("before", "after"),
+    Kind.EXPECT: (None, "now"),
+}
+
+
+def build(
+    checked: Checked, *, again: Sequence[str] = (), logs: Sequence[str] = (), update: bool = False
+) -> Document:
+    """Report a check.
+
+    ``again`` is the command that checks again, ``logs`` are the paths that were read. With ``update`` the
+    lock has just been written, and no command is suggested.
+    """
+    return Document(
+        lambda: [*_screen(checked, [] if update else _next_steps(checked, again, logs)), *_page(checked)],
+        lambda: _data(checked),
+    )
 
 
 def verdict(checked: Checked) -> str:
     """``passed``, ``failed: 2 stops moved`` or ``undecided: too few runs``."""
-    for level, word in (("regression", "failed"), ("undecided", "undecided")):
-        counts = Counter(finding.kind for finding in checked.all_findings if finding.level == level)
+    findings = checked.all_findings
+    for level, word in ((Severity.REGRESSION, "failed"), (Severity.UNDECIDED, "undecided")):
+        counts = Counter(finding.kind for finding in findings if finding.severity is level)
         if counts:
-            return f"{word}: {', '.join(_counted(kind, count) for kind, count in counts.items())}"
-    warned = sum(finding.level == "warning" for finding in checked.all_findings)
+            return f"{word}: {', '.join(_count(kind, count) for kind, count in counts.items())}"
+    warned = sum(finding.severity is Severity.WARNING for finding in findings)
     return f"passed, with {warned} warning{'s' * (warned != 1)}" if warned else "passed"
 
 
-def _counted(kind: str, count: int) -> str:
-    one, more = _NAMES.get(kind, (f"1 {kind}", kind))
-    return one if count == 1 or one == more else f"{count} {more}"
+def _count(kind: str, count: int) -> str:
+    text = CHECK_KINDS.get(kind)
+    one, several = text.counted if text is not None and text.counted else (f"1 {kind}", kind)
+    return one if count == 1 or one == several else f"{count} {several}"
 
 
-def as_text(checked: Checked, words: Sequence[str], logs: Sequence[str], *, update: bool = False) -> str:
-    """The check in at most 80 columns: one block a policy, what was found, the worst first, a verdict and
-    what to type next.
-
-    ``words`` are the command that checks again, ``logs`` the paths that were read; with ``update`` it has
-    just written the lock.
-    """
-    out = wrapped(_headline(checked), indent="  ")
-    for policy in checked.policies:
-        out += ["", *_block(policy)]
-    findings = checked.all_findings
-    if findings:
-        out.append("")
-        for _, group in groupby(
-            sorted(findings, key=_order(findings)),
-            key=lambda finding: (finding.level, finding.kind, finding.policy),
-        ):
-            same = list(group)
-            for finding in same[:_MOST]:
-                out += wrapped(f"{finding.level}: {finding.message}.", indent="  ")
-                out += _changes(finding)
-            if len(same) > _MOST:
-                out += wrapped(
-                    f"{same[0].level}: … and {len(same) - _MOST} more {_kind(same[0])}.", indent="  "
-                )
-    out += ["", *wrapped(verdict(checked), indent="  ")]
-    if not update:
-        out += suggested(_hints(checked, words, logs))
-    return "\n".join(out) + "\n"
+def _data(checked: Checked) -> dict[str, Any]:
+    """All fields, with the verdict and the exit code; keys sorted."""
+    data = {
+        **_plain(checked),
+        "exit_code": checked.exit_code,
+        "verdict": verdict(checked),
+        "findings": _plain(checked.all_findings),
+        "warnings": sentences(checked.warnings),
+    }
+    return dict(sorted(data.items()))
 
 
-def _order(findings: Sequence[Finding]) -> Any:
-    """Findings of one level, kind and policy stay together, in the order in which the first of them came."""
-    first: dict[tuple[str, str, str | None], int] = {}
-    for place, finding in enumerate(findings):
-        first.setdefault((finding.level, finding.kind, finding.policy), place)
-    return lambda finding: first[finding.level, finding.kind, finding.policy]
+def _plain(value: Any) -> Any:
+    """Data classes as dicts, with their keys sorted; findings and limits in words."""
+    if isinstance(value, Finding):
+        return finding_data(value)
+    if isinstance(value, LimitResult):
+        return _limit_data(value)
+    if is_dataclass(value):
+        return {
+            item.name: _plain(getattr(value, item.name))
+            for item in sorted(fields(value), key=lambda item: item.name)
+        }
+    if isinstance(value, Mapping):
+        return {key: _plain(value[key]) for key in sorted(value)}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def _kind(finding: Finding) -> str:
-    of = f" of {finding.policy}" if finding.policy else ""
+def finding_data(finding: Finding) -> dict[str, Any]:
+    """A finding as JSON has it."""
     return {
-        "moved": "runs",
-        "vanished": "logs",
-        "changed-log": "logs",
-        "new-log": "logs",
-        "expect": "runs",
-    }.get(finding.kind, "such") + of
+        "after": after_line(finding),
+        "before": before_line(finding),
+        "group": finding.get("group"),
+        "kind": finding.kind,
+        "level": finding.severity,
+        "limit": finding.get("limit"),
+        "log": finding.log,
+        "message": sentence(finding),
+        "policy": finding.policy,
+        "run": run_of(finding),
+    }
 
 
-def _changes(finding: Finding) -> list[str]:
-    """The lines before and after, of findings about a run."""
-    if finding.kind not in ("moved", "expect"):
-        return []
-    shown = (
-        (("before", finding.before), ("after", finding.after))
-        if finding.kind == "moved"
-        else (("now", finding.after),)
-    )
-    return [
-        line
-        for word, text in shown
-        if text
-        for line in wrapped(f"    {word + ':':<7} {text}", indent="            ")
+def _limit_data(limit: LimitResult) -> dict[str, Any]:
+    return {
+        "group": limit.group,
+        "high": limit.high,
+        "low": limit.low,
+        "message": limit_sentence(limit),
+        "name": limit.name,
+        "text": limit.text,
+        "value": limit.value,
+        "verdict": limit.verdict,
+        "wanted": limit.wanted,
+    }
+
+
+def _screen(checked: Checked, next_steps: Sequence[Sequence[str]]) -> list[Block]:
+    out: list[Block] = [Paragraph((_headline(checked),), hanging=2, medium="screen")]
+    for policy in checked.policies:
+        out += _policy(policy)
+    if checked.all_findings:
+        out.append(Findings(_grouped(checked.all_findings), medium="screen"))
+    out.append(Paragraph((verdict(checked),), hanging=2, medium="screen"))
+    if next_steps:
+        out.append(Commands(next_steps, medium="screen", tight=True))
+    return out
+
+
+def _page(checked: Checked) -> list[Block]:
+    rows = []
+    for policy in checked.policies:
+        rows += [
+            [policy.name, _with_group(limit), limit.text, _value(limit), limit.verdict]
+            for limit in policy.limits
+        ] or [[policy.name, "", "", _figures(policy), ""]]
+    out: list[Block] = [
+        Paragraph(((Strong(verdict(checked)),),), medium="page"),
+        Table(["policy", "limit", "wanted", "found", "verdict"], rows, (0, 1, 4), medium="page"),
     ]
+    findings = checked.all_findings
+    entries = [
+        Entry(
+            finding.severity,
+            sentence(finding),
+            _stops(finding, ("before", "now")) if finding.kind == Kind.MOVED else (),
+        )
+        for finding in findings[:_MOST_FINDINGS]
+    ]
+    if len(findings) > _MOST_FINDINGS:
+        entries.append(Entry("", f"and {len(findings) - _MOST_FINDINGS} more"))
+    if entries:
+        out.append(Findings(entries, medium="page"))
+    return out
 
 
 def _headline(checked: Checked) -> str:
+    count = len(checked.policies)
     text = (
-        f"{checked.runs} run{'s' * (checked.runs != 1)}, {len(checked.policies)}"
-        f" polic{'y' if len(checked.policies) == 1 else 'ies'}"
+        f"{checked.runs} run{'s' * (checked.runs != 1)}, {count} polic{'y' if count == 1 else 'ies'} of"
+        f" {checked.file}; watching {checked.monitor}"
     )
-    text += f" of {checked.file}; watching {checked.monitor}"
-    text += f", judged by {checked.objective}" if checked.objective != checked.monitor else ""
-    return (
-        f"{text}, in {checked.unit};"
-        f" {f'compared with {checked.lock}' if checked.lock else 'no lock to compare with'}."
-    )
+    if checked.objective != checked.monitor:
+        text += f", judged by {checked.objective}"
+    against = f"compared with {checked.lock}" if checked.lock else "no lock to compare with"
+    return f"{text}, in {checked.unit}; {against}."
 
 
-def _block(policy: PolicyResult) -> list[str]:
-    out = wrapped(f"{policy.name}: {policy.spec}" if policy.name != policy.spec else policy.name, indent="  ")
-    out += wrapped(f"  {_figures(policy)}", indent="    ")
+def _policy(policy: PolicyResult) -> list[Block]:
+    title = policy.name if policy.name == policy.spec else f"{policy.name}: {policy.spec}"
+    out: list[Block] = [
+        Paragraph((title,), hanging=2, medium="screen"),
+        Paragraph((_figures(policy),), indent=2, hanging=2, medium="screen", tight=True),
+    ]
     rows = [
         [
-            f"  {limit.name}" + (f" ({limit.group})" if limit.group else ""),
+            _with_group(limit),
             limit.text,
             _value(limit),
-            {"broken": "BROKEN"}.get(limit.verdict, limit.verdict),
+            "BROKEN" if limit.verdict == "broken" else limit.verdict,
         ]
         for limit in policy.limits
     ]
-    return out + (lines(["  limit", "", "found", ""], rows, left=(0, 3)) if rows else [])
+    if rows:
+        out.append(Table(["limit", "", "found", ""], rows, (0, 3), indent=2, medium="screen", tight=True))
+    return out
+
+
+def _with_group(limit: LimitResult) -> str:
+    return limit.name + (f" ({limit.group})" if limit.group else "")
 
 
 def _figures(policy: PolicyResult) -> str:
-    now = policy.summary
+    now, before = policy.summary, policy.before
     text = (
         f"stops {now['stopped']} of {now['runs']} runs, saves {percent(now['saved_mean'])}, loses"
         f" {percent(now['lost_mean'])}"
     )
-    before = policy.before
     keys = ("stopped", "runs", "saved_mean", "lost_mean")
     if before is not None and any(before.get(key) != now[key] for key in keys):
         text += f" (in the lock: {before.get('stopped')} of {before.get('runs')}"
@@ -161,63 +244,41 @@ def _value(limit: LimitResult) -> str:
     return cell(limit.value, limit.low, limit.high)
 
 
-def _hints(checked: Checked, words: Sequence[str], logs: Sequence[str]) -> list[list[str]]:
-    """The commands that come next: to look at what is broken, and to accept what differs from the lock."""
-    failing = {
-        finding.kind for finding in checked.all_findings if finding.level in ("regression", "undecided")
-    }
-    every = {finding.kind for finding in checked.all_findings}
-    hints = []
-    if failing & {"limit", "expect"}:
-        hints.append(["replay", "simulate", *logs, "--policies", checked.file, "--per-run"])
-    news = {"no-lock", "new-log", "changed-policy", "new-policy", "changed-log", "version"} & every
-    if failing & {"moved", "worse", "vanished", "never-fires", "changed-log", "no-lock"} or (
-        news and not failing
-    ):
-        hints.append([*words, "--update"])
-    return hints
+def _grouped(findings: Sequence[Finding]) -> list[Entry]:
+    """Findings of one severity, kind and policy together, in the order of the first of each."""
+    first: dict[tuple[str, str, str | None], int] = {}
+    for index, finding in enumerate(findings):
+        first.setdefault(_group(finding), index)
+    entries: list[Entry] = []
+    for _, group in groupby(sorted(findings, key=lambda finding: first[_group(finding)]), key=_group):
+        alike = list(group)
+        for finding in alike[:_MOST_ALIKE]:
+            labels = _LABELS.get(finding.kind, (None, None))
+            entries.append(Entry(finding.severity, sentence(finding), _stops(finding, labels)))
+        if len(alike) > _MOST_ALIKE:
+            more = f"… and {len(alike) - _MOST_ALIKE} more {concerns(alike[0])}"
+            entries.append(Entry(alike[0].severity, more))
+    return entries
 
 
-def as_json(checked: Checked) -> str:
-    """Everything, as the fields of `Checked`, with the verdict and the exit code; keys sorted."""
-    document = _plain(checked) | {
-        "exit_code": checked.exit_code,
-        "verdict": verdict(checked),
-        "findings": _plain(checked.all_findings),
-    }
-    return json_text(dict(sorted(document.items())))
+def _group(finding: Finding) -> tuple[str, str, str | None]:
+    return (finding.severity, finding.kind, finding.policy)
 
 
-def _plain(value: Any) -> Any:
-    """Data classes as dicts, with their keys sorted."""
-    if is_dataclass(value):
-        return {
-            item.name: _plain(getattr(value, item.name))
-            for item in sorted(fields(value), key=lambda item: item.name)
-        }
-    if isinstance(value, Mapping):
-        return {key: _plain(value[key]) for key in sorted(value)}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+def _stops(finding: Finding, labels: tuple[str | None, str | None]) -> list[tuple[str, str]]:
+    """The stops before and now under labels; without a label a stop is not shown."""
+    stops = (before_line(finding), after_line(finding))
+    return [(label, stop) for label, stop in zip(labels, stops, strict=True) if label and stop]
 
 
-def as_markdown(checked: Checked) -> str:
-    """Verdict, one row a limit, and what was found, as markdown."""
-    head = ["policy", "limit", "wanted", "found", "verdict"]
-    rows = []
-    for policy in checked.policies:
-        for limit in policy.limits:
-            name = limit.name + (f" ({limit.group})" if limit.group else "")
-            rows.append([policy.name, name, limit.text, _value(limit), limit.verdict])
-        if not policy.limits:
-            rows.append([policy.name, "", "", _figures(policy), ""])
-    found = [[finding.level, _told(finding)] for finding in checked.all_findings]
-    if len(found) > 100:
-        found = [*found[:100], ["", f"and {len(found) - 100} more"]]
-    out = f"**{verdict(checked)}**\n\n{markdown(head, rows, (0, 1, 4))}"
-    return out + (f"\n{markdown(['', 'finding'], found, (0, 1))}" if found else "")
-
-
-def _told(finding: Finding) -> str:
-    if finding.kind != "moved":
-        return finding.message
-    return f"{finding.message}. Before: {finding.before}. Now: {finding.after}"
+def _next_steps(checked: Checked, again: Sequence[str], logs: Sequence[str]) -> list[list[str]]:
+    """The commands to run next: to look at what is broken, and to accept what differs from the lock."""
+    findings = checked.all_findings
+    deciding = {finding.kind for finding in findings if is_decisive(finding)}
+    present = {finding.kind for finding in findings}
+    steps = []
+    if deciding & _OF_RUNS:
+        steps.append(["replay", "simulate", *logs, "--policies", checked.file, "--per-run"])
+    if deciding & _SETTLED or (present & _NEWS and not deciding):
+        steps.append([*again, "--update"])
+    return steps

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from replay.check.model import Checked, Level
+from replay.check.model import Checked
+from replay.data.finding import Severity
 from replay.errors import printable
 from replay.report.findings import details, fingerprints, place
-from replay.report.tables import json_text
+from replay.report.render.json import json_text
 
 __all__ = ["as_code_quality"]
 
-_SEVERITY: dict[Level, str] = {
-    "regression": "critical",
-    "undecided": "major",
-    "warning": "minor",
-    "note": "info",
+_SEVERITY = {
+    Severity.REGRESSION: "critical",
+    Severity.UNDECIDED: "major",
+    Severity.WARNING: "minor",
+    Severity.NOTE: "info",
 }
 
 
 def as_code_quality(checked: Checked) -> str:
-    """One issue a finding, the worst first; a fingerprint says which are the same from one pipeline to the
-    next.
-    """
+    """One issue per finding, the worst first; a fingerprint identifies an issue from pipeline to pipeline."""
     findings = checked.all_findings
     return json_text(
         [
@@ -28,7 +27,7 @@ def as_code_quality(checked: Checked) -> str:
                 "description": ". ".join(line.removesuffix(".") for line in details(finding)),
                 "check_name": f"replay/{printable(finding.kind)}",
                 "fingerprint": fingerprint,
-                "severity": _SEVERITY[finding.level],
+                "severity": _SEVERITY[finding.severity],
                 "location": {"path": printable(place(checked, finding)), "lines": {"begin": 1}},
             }
             for finding, fingerprint in zip(findings, fingerprints(findings), strict=True)

@@ -1,20 +1,31 @@
-"""The answer of ``replay diff``: which runs moved, by how much, and whether that is more than chance."""
+"""The report of ``replay diff``: which runs moved, by how much, and whether that is more than chance."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from replay.check.diff import Both, Diff, Difference, Pair
 from replay.check.model import Stop
-from replay.errors import printable
-from replay.report.sentences import texts
-from replay.report.tables import csv_text, json_text, lines, markdown, percent, wrapped
+from replay.report.document import (
+    Block,
+    Document,
+    Heading,
+    Medium,
+    Mono,
+    Paragraph,
+    Records,
+    Table,
+    separate,
+)
+from replay.report.format import percent
+from replay.report.sentences import sentences
+from replay.report.sentences.metric import say_better
 from replay.stats.summary import ENOUGH_RUNS
 
-__all__ = ["COLUMNS", "as_csv", "as_json", "as_markdown", "as_text", "verdict"]
+__all__ = ["COLUMNS", "build", "verdict"]
 
-#: Columns of the CSV, one row a policy and run.
+#: Columns of the records, one row per policy and run.
 COLUMNS = (
     "policy",
     "spec_a",
@@ -38,37 +49,37 @@ COLUMNS = (
 
 _MOST_ROWS = 30
 _MOST_NAMES = 5
-_HEAD = ["run", "stop", "saved", "lost"]
+_HEAD = ("run", "stop", "saved", "lost")
 _WHOLE = {"saved": "the compute", "lost": "the improvement"}
 
 
-def as_json(diff: Diff) -> str:
-    """The whole result: ``pairs`` with every run, the policies that have no counterpart, ``warnings``, and
-    what was watched.
-    """
-    return json_text(
-        {
-            "kind": diff.kind,
-            "a": diff.before,
-            "b": diff.after,
-            **diff.told,
-            "pairs": [_document(pair) for pair in diff.pairs],
-            "policies_only_in_a": list(diff.only_before),
-            "policies_only_in_b": list(diff.only_after),
-            "warnings": texts(diff.warnings),
-        }
-    )
+def build(diff: Diff) -> Document:
+    """Report the differences between two sides, one section per pair of policies."""
+    return Document(lambda: _blocks(diff), lambda: _data(diff), lambda: Records(COLUMNS, _rows(diff)))
 
 
-def _document(pair: Pair) -> dict[str, Any]:
+def _data(diff: Diff) -> dict[str, Any]:
+    return {
+        "kind": diff.kind,
+        "a": diff.before,
+        "b": diff.after,
+        **_setting_data(diff),
+        "pairs": [_pair_data(pair) for pair in diff.pairs],
+        "policies_only_in_a": list(diff.only_before),
+        "policies_only_in_b": list(diff.only_after),
+        "warnings": sentences(diff.findings),
+    }
+
+
+def _pair_data(pair: Pair) -> dict[str, Any]:
     return {
         "policy": pair.name,
         "spec_a": pair.before,
         "spec_b": pair.after,
         "runs": len(pair.runs),
         "moved": len(pair.moved),
-        "saved": _figures(pair.saved),
-        "lost": _figures(pair.lost),
+        "saved": _difference_data(pair.saved),
+        "lost": _difference_data(pair.lost),
         "level": pair.level,
         "verdict": verdict(pair),
         "only_in_a": [stop.run for stop in pair.only_before],
@@ -77,7 +88,7 @@ def _document(pair: Pair) -> dict[str, Any]:
     }
 
 
-def _figures(difference: Difference) -> dict[str, Any]:
+def _difference_data(difference: Difference) -> dict[str, Any]:
     return {
         "runs": difference.runs,
         "a": difference.before,
@@ -87,6 +98,17 @@ def _figures(difference: Difference) -> dict[str, Any]:
         "high": difference.high,
         "verdict": difference.verdict,
     }
+
+
+def _rows(diff: Diff) -> Iterator[dict[str, Any]]:
+    """One row per policy and run, also for runs that did not move or that only one side has."""
+    for pair in diff.pairs:
+        for both in pair.runs:
+            yield _row(pair, both.before, both.after, both.moved)
+        for stop in pair.only_before:
+            yield _row(pair, stop, None, None)
+        for stop in pair.only_after:
+            yield _row(pair, None, stop, None)
 
 
 def _row(pair: Pair, before: Stop | None, after: Stop | None, moved: bool | None) -> dict[str, Any]:
@@ -106,87 +128,71 @@ def _row(pair: Pair, before: Stop | None, after: Stop | None, moved: bool | None
     return row
 
 
-def as_csv(diff: Diff) -> str:
-    """One row a policy and run, also of the runs that did not move or that only one side has."""
-    rows = []
-    for pair in diff.pairs:
-        rows += [_row(pair, both.before, both.after, both.moved) for both in pair.runs]
-        rows += [_row(pair, stop, None, None) for stop in pair.only_before]
-        rows += [_row(pair, None, stop, None) for stop in pair.only_after]
-    return csv_text(rows, COLUMNS)
-
-
-def as_markdown(diff: Diff) -> str:
-    """A section a pair: the runs that moved, the means, and the verdict."""
-    out = []
-    for pair in diff.pairs:
-        names = [f"A: {_code(pair.before)}", f"B: {_code(pair.after)}"]
-        title = f"### {_code(pair.name)}\n\n" if pair.name else ""
-        out.append(title + ", ".join(dict.fromkeys(names)))
-        if pair.moved:
-            out.append(markdown(_HEAD, [_moved(both) for both in pair.moved]).rstrip())
-        out.append(markdown(*_means(pair)).rstrip())
-        out.append("\n".join(printable(line) for line in [verdict(pair), *_aside(pair)]))
-    out += [printable(line) for line in _unpaired(diff)]
-    return "\n\n".join(out) + "\n"
-
-
-def _code(text: str) -> str:
-    return f"`{printable(text).replace('`', '')}`"
-
-
-def as_text(diff: Diff) -> str:
-    """The first screen, at most 80 columns: the two sides, the runs that moved, the means, and a verdict."""
-    out = [line for text in _headline(diff) for line in wrapped(text, indent="  ")]
+def _blocks(diff: Diff) -> list[Block]:
+    out: list[Block] = [
+        Paragraph(_setting(diff), hanging=2, medium="screen"),
+    ]
     if diff.kind != "policy":
-        out += [
-            line
-            for side, name in (("A", diff.before), ("B", diff.after))
-            for line in wrapped(f"{side}  {name}", indent="   ")
-        ]
+        out += _sides(diff.before, diff.after, tight=True)
     for pair in diff.pairs:
-        out += [""] if out else []
-        out += _section(pair)
-    more = [line for text in _unpaired(diff) for line in wrapped(text)]
-    return "\n".join([*out, *([""] if more else []), *more]) + "\n"
+        out += [*_screen(pair), *_page(pair)]
+    return out + separate(_unpaired(diff))
 
 
-def _headline(diff: Diff) -> list[str]:
+def _setting_data(diff: Diff) -> dict[str, Any]:
+    if diff.study is None:
+        return {}
+    study = diff.study
+    return {
+        "monitor": study.monitor.name,
+        "mode": study.monitor.mode,
+        "objective": study.objective.name,
+        "unit": study.question.unit,
+        "keep": study.question.keep,
+    }
+
+
+def _setting(diff: Diff) -> list[str]:
     """What the runs were watched and judged by, where that is known."""
-    if not diff.told:
+    if diff.study is None:
         return []
-    told = diff.told
-    text = f"Watching {told['monitor']}, {'lower' if told['mode'] == 'min' else 'higher'} is better"
-    if told["objective"] != told["monitor"]:
-        text += f"; judged by {told['objective']}"
-    kept = "" if told["keep"] == "best" else f"; kept: {told['keep']}"
-    return [f"{text}. Compute in {told['unit']}{kept}."]
+    monitor, objective, question = diff.study.monitor, diff.study.objective, diff.study.question
+    text = f"Watching {monitor.name}, {say_better(monitor.mode)} is better"
+    if objective.name != monitor.name:
+        text += f"; judged by {objective.name}"
+    kept = "" if question.keep == "best" else f"; kept: {question.keep}"
+    return [f"{text}. Compute in {question.unit}{kept}."]
 
 
-def _section(pair: Pair) -> list[str]:
-    out = []
+def _sides(before: str, after: str, *, tight: bool) -> list[Block]:
+    return [Paragraph((f"A  {before}", f"B  {after}"), hanging=3, medium="screen", tight=tight)]
+
+
+def _screen(pair: Pair) -> list[Block]:
     same = pair.before == pair.after
+    out: list[Block] = []
     if pair.name is not None:
-        out += wrapped(
-            f"{pair.name}:"
-            if same and pair.name == pair.before
-            else f"{pair.name}: {pair.before}"
-            if same
-            else f"{pair.name}:"
-        )
+        title = f"{pair.name}: {pair.before}" if same and pair.name != pair.before else f"{pair.name}:"
+        out.append(Paragraph((title,), medium="screen"))
     if not same or pair.name is None:
-        out += [
-            line
-            for side, spec in (("A", pair.before), ("B", pair.after))
-            for line in wrapped(f"{side}  {spec}", indent="   ")
-        ]
+        out += _sides(pair.before, pair.after, tight=pair.name is not None)
     if pair.moved:
-        out += ["", *lines(_HEAD, [_moved(both) for both in pair.moved[:_MOST_ROWS]])]
+        rows = [_moved(both) for both in pair.moved[:_MOST_ROWS]]
+        out.append(Table(_HEAD, rows, medium="screen"))
         if len(pair.moved) > _MOST_ROWS:
-            out.append(f"and {len(pair.moved) - _MOST_ROWS} more (see --format csv)")
-    head, rows = _means(pair)
-    out += ["", *lines(head, rows), ""]
-    return out + [line for text in [verdict(pair), *_aside(pair)] for line in wrapped(text)]
+            more = f"and {len(pair.moved) - _MOST_ROWS} more (see --format csv)"
+            out.append(Paragraph((more,), medium="screen", tight=True))
+    return [*out, _means(pair, "screen"), Paragraph([verdict(pair), *_aside(pair)], medium="screen")]
+
+
+def _page(pair: Pair) -> list[Block]:
+    out: list[Block] = []
+    if pair.name:
+        out.append(Heading((Mono(pair.name),), 3, medium="page"))
+    out.append(Paragraph((("A: ", Mono(pair.before), ", B: ", Mono(pair.after)),), medium="page"))
+    if pair.moved:
+        out.append(Table(_HEAD, [_moved(both) for both in pair.moved], medium="page"))
+    return [*out, _means(pair, "page"), Paragraph([verdict(pair), *_aside(pair)], medium="page")]
 
 
 def _moved(both: Both) -> list[str]:
@@ -203,7 +209,7 @@ def _eval(stop: Stop) -> str:
     return "never" if stop.stopped_eval is None else str(stop.stopped_eval)
 
 
-def _means(pair: Pair) -> tuple[list[str], list[list[str]]]:
+def _means(pair: Pair, medium: Medium) -> Table:
     rows = []
     for name, figure in (("saved", pair.saved), ("lost", pair.lost)):
         sign = "+" if figure.mean is not None and figure.mean > 0 else ""
@@ -213,7 +219,8 @@ def _means(pair: Pair) -> tuple[list[str], list[list[str]]]:
         rows.append(
             [name, percent(figure.before), percent(figure.after), sign + percent(figure.mean), bounds]
         )
-    return [f"mean of {_runs(len(pair.runs))}", "A", "B", "B - A", f"{100 * pair.level:g} %"], rows
+    head = [f"mean of {_runs(len(pair.runs))}", "A", "B", "B - A", f"{100 * pair.level:g} %"]
+    return Table(head, rows, medium=medium)
 
 
 def _runs(count: int) -> str:
@@ -227,17 +234,13 @@ def verdict(pair: Pair) -> str:
     moved, changed, count = len(pair.moved), len(pair.changed), len(pair.runs)
     if not moved and not changed:
         return f"No run moved: A and B stop {'the one run' if count == 1 else f'all {count} runs'} alike."
-    said = f"{moved} of {_runs(count)} moved" if moved else "No run moved"
+    text = f"{moved} of {_runs(count)} moved" if moved else "No run moved"
     if changed:
-        said += (
+        text += (
             f"{';' if moved else ', but'} {changed}"
             f" {'stops where it did' if changed == 1 else 'stop where they did'}, with other figures"
         )
-    told = [
-        f"{verb} {_more(figure, name)}"
-        for verb, name, figure in (("saves", "saved", pair.saved), ("loses", "lost", pair.lost))
-    ]
-    text = f"{said}. B {told[0]} and {told[1]}."
+    text += f". B saves {_more(pair.saved, 'saved')} and loses {_more(pair.lost, 'lost')}."
     if count < ENOUGH_RUNS:
         return f"{text} These are too few runs to tell (at least {ENOUGH_RUNS} are needed)."
     unclear = [

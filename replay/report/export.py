@@ -1,4 +1,4 @@
-"""A policy as code that can be pasted into a training script."""
+"""The report of ``replay export``: a policy as code for a training script."""
 
 from __future__ import annotations
 
@@ -10,16 +10,24 @@ from replay.policies.param import format_parameter
 from replay.policies.presets.keras import Keras
 from replay.policies.presets.lightning import Lightning
 from replay.policies.presets.transformers import Transformers
+from replay.report.document import Code, Document
 
-__all__ = ["FRAMEWORKS", "code"]
+__all__ = ["FRAMEWORKS", "build", "code"]
 
 FRAMEWORKS = ("transformers", "keras", "lightning")
+
+
+def build(
+    policy: Policy, framework: str, *, monitor: str | None = None, mode: Mode | None = None
+) -> Document:
+    """Report the code that stops a training by the policy, for one of FRAMEWORKS."""
+    return Document(lambda: [Code(code(policy, framework, monitor=monitor, mode=mode))])
 
 
 def code(policy: Policy, framework: str, *, monitor: str | None = None, mode: Mode | None = None) -> str:
     """Python code that stops a training by the policy, for one of FRAMEWORKS.
 
-    The rule of a framework itself comes as that framework's own callback; every other as replay's
+    A framework's own rule becomes that framework's callback. Every other policy becomes replay's
     StopCallback, which needs replay installed where the training runs.
     """
     native = {"transformers": _transformers, "keras": _keras, "lightning": _lightning}[framework](
@@ -114,5 +122,5 @@ trainer = Trainer(max_epochs=100, callbacks=[EarlyStopping({_arguments(monitor, 
 
 
 def _arguments(monitor: str | None, mode: Mode | None, given: Mapping[str, str]) -> str:
-    said = {"monitor": repr(monitor or "val_loss"), "mode": repr(mode or "min"), **given}
-    return ", ".join(f"{name}={text}" for name, text in said.items())
+    arguments = {"monitor": repr(monitor or "val_loss"), "mode": repr(mode or "min"), **given}
+    return ", ".join(f"{name}={text}" for name, text in arguments.items())

@@ -1,5 +1,6 @@
-"""What the reports of a check share: what each kind of finding is called, where a finding stands, and what
-identifies it.
+"""What the reports of a check share: how a finding is read, titled, located and identified.
+
+Reports read a check's findings through these functions only.
 """
 
 from __future__ import annotations
@@ -11,49 +12,92 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from replay.check.model import Checked, Finding, LimitResult
+from replay.check.model import Checked, LimitResult
+from replay.data.finding import Finding, Kind, Severity
 from replay.errors import printable
-from replay.report.tables import cell, number
+from replay.report.format import cell, number
+from replay.report.sentences import sentence
+from replay.report.sentences.check import after_line, before_line
+from replay.report.sentences.check_kinds import CHECK_KINDS, KindText
 
-__all__ = ["KINDS", "details", "figure", "fingerprints", "limit_name", "place", "share", "title"]
+__all__ = [
+    "concerns",
+    "details",
+    "figure",
+    "fingerprints",
+    "is_decisive",
+    "is_of_lock",
+    "kinds",
+    "limit_name",
+    "place",
+    "run_of",
+    "share",
+    "subjects",
+    "text_of",
+    "title",
+]
 
-#: What each kind of finding is, in a few words.
-KINDS: dict[str, str] = {
-    "limit": "limit not kept",
-    "expect": "not as expected",
-    "moved": "stop moved",
-    "worse": "worse than in the lock",
-    "vanished": "gone",
-    "never-fires": "never fires",
-    "changed-log": "log changed",
-    "new-log": "new log",
-    "changed-policy": "policies changed",
-    "new-policy": "new policy",
-    "version": "another version",
-    "noise": "limit below the noise",
-    "few-runs": "too few runs",
-    "censored": "runs ended early",
-    "no-lock": "no lock",
-    "lock": "lock not usable",
-}
+
+def run_of(finding: Finding) -> str | None:
+    """The run that a finding is about; the first of several."""
+    return finding.runs[0] if finding.runs else None
+
+
+def is_decisive(finding: Finding) -> bool:
+    """Whether a finding decides the exit code."""
+    return finding.severity in (Severity.REGRESSION, Severity.UNDECIDED)
+
+
+def text_of(finding: Finding) -> KindText | None:
+    """How reports speak of the finding's kind; None for a kind that they do not know."""
+    return CHECK_KINDS.get(finding.kind)
+
+
+def is_of_lock(finding: Finding) -> bool:
+    """Whether it was found by the comparison with the lock."""
+    text = text_of(finding)
+    return text is not None and text.of_lock
+
+
+def kinds(findings: Iterable[Finding]) -> list[str]:
+    """All kinds of findings of a check, and unknown ones among the findings, sorted, behind them."""
+    return [
+        *(str(kind) for kind in CHECK_KINDS),
+        *sorted({finding.kind for finding in findings} - set(CHECK_KINDS)),
+    ]
 
 
 def title(finding: Finding) -> str:
     """What a finding is, in a few words."""
-    if finding.kind == "limit" and finding.level != "regression":
-        return "limit not decided"
-    return KINDS[finding.kind] if finding.kind in KINDS else printable(finding.kind)
+    text = text_of(finding)
+    if text is None:
+        return printable(finding.kind)
+    if text.undecided is not None and finding.severity is not Severity.REGRESSION:
+        return text.undecided
+    return text.title
+
+
+def concerns(finding: Finding) -> str:
+    """What several findings of this kind and policy concern: ``runs of ours``."""
+    text = text_of(finding)
+    noun = "such" if text is None else text.concerns
+    return f"{noun} of {finding.policy}" if finding.policy else noun
+
+
+def subjects(finding: Finding) -> list[str]:
+    """The policy, group and run that a finding is about, those that it has."""
+    return [part for part in (finding.policy, finding.get("group"), run_of(finding)) if part]
 
 
 def place(checked: Checked, finding: Finding | None = None) -> str:
-    """The path that a finding is shown at: the log that it is about, else the file of policies.
+    """The path at which a finding is shown: the log that it is about, else the file of policies.
 
-    A log's path is relative to the file of policies; what is returned is relative to what that file's own
-    path is relative to. A log that is gone, or is not below that, cannot be shown: the file of policies
-    stands for it.
+    A log's path is relative to the file of policies; the result is relative to what that file's own path is
+    relative to. A log that is gone, or is not below that, cannot be shown: the file of policies stands for
+    it.
     """
     file = checked.file.replace("\\", "/")
-    if finding is not None and finding.log and finding.kind != "vanished":
+    if finding is not None and finding.log and finding.kind != Kind.VANISHED:
         path = posixpath.normpath(posixpath.join(posixpath.dirname(file), finding.log.replace("\\", "/")))
         if path.split("/")[0] not in ("", ".", ".."):
             return path
@@ -61,21 +105,28 @@ def place(checked: Checked, finding: Finding | None = None) -> str:
 
 
 def details(finding: Finding) -> list[str]:
-    """The message and what happened then and now, each on a line of its own, that no terminal is steered
-    by.
-    """
-    named = (("wanted" if finding.kind == "expect" else "before", finding.before), ("now", finding.after))
-    return [printable(finding.message), *(f"{name}: {printable(text)}" for name, text in named if text)]
+    """The message, and what happened before and now, each on its own line and safe for a terminal."""
+    first = "wanted" if finding.kind == Kind.EXPECT else "before"
+    stops = ((first, before_line(finding)), ("now", after_line(finding)))
+    return [printable(sentence(finding)), *(f"{name}: {printable(text)}" for name, text in stops if text)]
 
 
 def fingerprints(findings: Iterable[Finding]) -> list[str]:
-    """What tells each finding from the others and stays the same from one check to the next, whatever its
-    figures: 64 hex digits.
+    """An identity for each finding: 64 hex digits that do not depend on its figures.
+
+    The same finding has the same fingerprint in each check; two findings of one check never share one.
     """
     seen: Counter[str] = Counter()
     out = []
     for finding in findings:
-        about = (finding.kind, finding.policy, finding.run, finding.log, finding.limit, finding.group)
+        about = (
+            finding.kind,
+            finding.policy,
+            run_of(finding),
+            finding.log,
+            finding.get("limit"),
+            finding.get("group"),
+        )
         identity = json.dumps(about, separators=(",", ":"))
         out.append(hashlib.sha256(f"{identity}{seen[identity] or ''}".encode()).hexdigest())
         seen[identity] += 1

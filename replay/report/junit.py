@@ -1,4 +1,4 @@
-"""A check as JUnit XML: a suite a policy, a test a limit and one for the comparison with the lock."""
+"""A check as JUnit XML: one suite per policy, one test per limit and one for the comparison with the lock."""
 
 from __future__ import annotations
 
@@ -6,51 +6,38 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from xml.etree import ElementTree
 
-from replay.check.model import Checked, Finding, LimitResult, PolicyResult
+from replay.check.model import Checked, LimitResult, PolicyResult
+from replay.data.finding import Finding, Kind, Severity
 from replay.errors import printable
-from replay.report.findings import details, limit_name, title
-from replay.report.sentences import texts
+from replay.report.findings import details, is_decisive, is_of_lock, limit_name, run_of, title
+from replay.report.sentences import sentence, sentences
+from replay.report.sentences.check import limit_sentence
 
 __all__ = ["as_junit"]
 
 _LOCK = "the same as in the lock"
-#: What the comparison with the lock finds.
-_OF_LOCK = (
-    "moved",
-    "worse",
-    "vanished",
-    "changed-log",
-    "new-log",
-    "changed-policy",
-    "new-policy",
-    "version",
-    "no-lock",
-    "lock",
-)
 
 
 @dataclass
 class _Case:
-    """One test: how it came out follows from what was found, or, where nothing was, from a limit's
-    verdict.
-    """
+    """One test; its outcome follows from its findings or, where there are none, from a limit's verdict."""
 
     name: str
     limit: LimitResult | None = None
     reason: str | None = None
     findings: list[Finding] = field(default_factory=list)
 
-    def of(self, level: str) -> list[Finding]:
-        return [finding for finding in self.findings if finding.level == level]
+    def of(self, level: Severity) -> list[Finding]:
+        return [finding for finding in self.findings if finding.severity is level]
 
     @property
     def outcome(self) -> str | None:
         """``failure``, ``skipped``, or None where it passed."""
-        if self.of("regression"):
+        if self.of(Severity.REGRESSION):
             return "failure"
-        if self.of("undecided") or self.reason is not None:
+        if self.of(Severity.UNDECIDED) or self.reason is not None:
             return "skipped"
-        if self.limit is None or any(finding.kind == "limit" for finding in self.of("warning")):
+        if self.limit is None or any(finding.kind == Kind.LIMIT for finding in self.of(Severity.WARNING)):
             return None
         return {"broken": "failure", "unsure": "skipped", "unknown": "skipped"}.get(self.limit.verdict)
 
@@ -58,16 +45,15 @@ class _Case:
 def as_junit(checked: Checked) -> str:
     """The XML document, valid against the JUnit schema of Jenkins' xUnit plugin.
 
-        A limit is a test of its policy, and so is the comparison with the lock; a run that moved, or does not
-        do as expected, is one where that is a regression or undecided. A regression is a failure, what cannot
-        be decided is skipped, all else is in ``system-out``. What
-    belongs to no policy is in a suite named by the file of policies. Characters that XML forbids are shown as
-    escapes.
+    Each limit of a policy is a test, and so is the comparison with the lock. A run that moved, or that is not
+    stopped as expected, is a test where that is a regression or undecided. A regression is a failure, what
+    cannot be decided is skipped, and everything else is in ``system-out``. Findings that belong to no policy
+    are in a suite named by the file of policies. Characters that XML forbids are shown as escapes.
     """
     suites = [_suite(checked, policy) for policy in checked.policies]
     if checked.findings or checked.warnings:
         suites.append(
-            _fill(_element("testsuite", name=checked.file), (), checked.findings, texts(checked.warnings))
+            _fill(_element("testsuite", name=checked.file), (), checked.findings, sentences(checked.warnings))
         )
     counts = {
         name: str(sum(int(suite.get(name, "0")) for suite in suites))
@@ -82,14 +68,15 @@ def as_junit(checked: Checked) -> str:
 def _suite(checked: Checked, policy: PolicyResult) -> ElementTree.Element:
     suite = _element("testsuite", name=policy.name, file=checked.file, version=checked.version)
     properties = _child(suite, "properties")
-    told = {
+    values = {
         "policy": policy.spec,
         "lock": checked.lock,
         "runs": checked.runs,
         "monitor": checked.monitor,
         "objective": checked.objective,
+        "unit": checked.unit,
     }
-    for name, value in {**told, "unit": checked.unit}.items():
+    for name, value in values.items():
         if value is not None:
             _child(properties, "property", name=name, value=str(value))
     cases = [_Case(limit_name(limit), limit) for limit in policy.limits]
@@ -105,27 +92,28 @@ def _suite(checked: Checked, policy: PolicyResult) -> ElementTree.Element:
 def _fill(
     suite: ElementTree.Element, cases: Iterable[_Case], findings: Sequence[Finding], said: Sequence[str]
 ) -> ElementTree.Element:
-    """Put every finding into the test that it is about, or among what the suite says, and count."""
+    """Put every finding into the test that it is about, or else into the output of the suite, and count."""
     every = list(cases)
     limits = {(case.limit.name, case.limit.group): case for case in every if case.limit is not None}
     named = {case.name: case for case in every if case.limit is None}
     out = [printable(line) for line in said]
     for finding in findings:
-        matters = finding.level in ("regression", "undecided")
-        about = limits.get((finding.limit or "", finding.group))
-        if about is not None and (finding.kind == "limit" or not matters):
+        matters = is_decisive(finding)
+        about = limits.get((finding.get("limit") or "", finding.get("group")))
+        if about is not None and (finding.kind == Kind.LIMIT or not matters):
             about.findings.append(finding)
             continue
-        name = _LOCK if finding.kind in _OF_LOCK else title(finding)
-        if finding.limit is not None:
-            name = f"{finding.limit}: {name}"
-        if finding.run is not None and matters:
-            name = f"run {finding.run}: {title(finding)}"
-        if finding.group is not None:
-            name += f", {finding.group}"
+        name = _LOCK if is_of_lock(finding) else title(finding)
+        limit, group, run = finding.get("limit"), finding.get("group"), run_of(finding)
+        if limit is not None:
+            name = f"{limit}: {name}"
+        if run is not None and matters:
+            name = f"run {run}: {title(finding)}"
+        if group is not None:
+            name += f", {group}"
         if matters and name not in named:
             every.append(named.setdefault(name, _Case(name)))
-        if _LOCK in named and finding.kind in _OF_LOCK and name != _LOCK:
+        if _LOCK in named and is_of_lock(finding) and name != _LOCK:
             named[_LOCK].findings.append(finding)
         if name in named:
             named[name].findings.append(finding)
@@ -152,32 +140,29 @@ def _add(suite: ElementTree.Element, case: _Case) -> None:
     test = _child(suite, "testcase", name=case.name, classname=suite.get("name", ""))
     if case.limit is not None and case.limit.group is not None:
         test.set("group", printable(case.limit.group))
-    told = (
-        [case.limit.message] if case.limit is not None else [case.reason] if case.reason is not None else []
-    )
-    why = case.of("regression") or case.of("undecided")
+    why = case.of(Severity.REGRESSION) or case.of(Severity.UNDECIDED)
     if case.outcome is not None:
-        message = why[0].message if why else told[0]
-        found = _child(
-            test,
-            case.outcome,
-            message=message,
-            type=why[0].kind if why else "limit" if case.limit is not None else "nothing",
-        )
-        found.text = "\n".join(line for finding in why for line in details(finding)) or printable(message)
+        if why:
+            text, kind = sentence(why[0]), str(why[0].kind)
+        elif case.limit is not None:
+            text, kind = limit_sentence(case.limit), str(Kind.LIMIT)
+        else:
+            text, kind = case.reason or "", "nothing"
+        result = _child(test, case.outcome, message=text, type=kind)
+        result.text = "\n".join(line for finding in why for line in details(finding)) or printable(text)
     rest = [_said(finding) for finding in case.findings if finding not in why]
     if (
         case.limit is not None
         and case.outcome is None
-        and all(finding.message != case.limit.message for finding in case.findings)
+        and all(sentence(finding) != limit_sentence(case.limit) for finding in case.findings)
     ):
-        rest.insert(0, printable(case.limit.message))
+        rest.insert(0, printable(limit_sentence(case.limit)))
     if rest:
         _child(test, "system-out").text = "\n".join(rest)
 
 
 def _said(finding: Finding) -> str:
-    return f"{finding.level}: " + "\n".join(details(finding))
+    return f"{finding.severity}: " + "\n".join(details(finding))
 
 
 def _element(tag: str, **attributes: str) -> ElementTree.Element:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from replay import cli as commands
+from replay.cli.progress import count_policies
 from replay.search.sweep import FIGURES
 from tests.cli.test_cli import fits, imported_by, run
 from tests.conftest import write_log
@@ -131,14 +131,14 @@ class Terminal(io.StringIO):
 
 
 def test_progress_only_on_a_terminal_and_where_it_takes_long(monkeypatch):
-    with commands._counting(10**6, 100) as told:
-        assert told is None
+    with count_policies(10**6, 100) as progress:
+        assert progress is None
     monkeypatch.setattr("sys.stderr", terminal := Terminal())
-    with commands._counting(10, 10) as told:
-        assert told is None
-    with commands._counting(10**6, 100) as told:
-        told(1000)
-        told(10**6)
+    with count_policies(10, 10) as progress:
+        assert progress is None
+    with count_policies(10**6, 100) as progress:
+        progress(1000)
+        progress(10**6)
     assert "sweeping" in terminal.getvalue()
 
 

@@ -3,7 +3,7 @@
 from hypothesis import strategies as st
 
 from replay.check.model import EXIT_CODES, Checked, Finding, LimitResult, PolicyResult, Stop
-from replay.report.findings import KINDS
+from replay.report.sentences.check import CHECK_KINDS
 
 #: Names that would be commands, markup or another line, were they not escaped.
 HOSTILE = (
@@ -213,7 +213,7 @@ _NUMBERS = st.none() | st.floats(0, 1)
 FINDINGS = st.builds(
     Finding,
     st.sampled_from(list(EXIT_CODES)),
-    st.sampled_from(list(KINDS)) | TEXTS,
+    st.sampled_from([str(kind) for kind in CHECK_KINDS]) | TEXTS,
     TEXTS,
     _MAYBE,
     _MAYBE,

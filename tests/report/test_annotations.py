@@ -12,9 +12,11 @@ from markdown_it import MarkdownIt
 
 from replay.check.model import Finding
 from replay.errors import InputError, printable
-from replay.report.annotations import as_annotations, draw_check, job_summary, small_plot, without_commands
+from replay.report.annotations import as_annotations, without_commands
 from replay.report.findings import place
-from tests.report.checked import CHECKS, HOSTILE, TEXTS, figures, format_parameter, named, sample
+from replay.report.job_summary import job_summary
+from replay.report.plots.check import draw, save
+from tests.report.checked import CHECKS, HOSTILE, TEXTS, figures, named, plain, sample
 
 LEVELS = {"regression": "error", "undecided": "warning", "warning": "warning", "note": "notice"}
 #: Every command that a runner knows, each able to do harm.
@@ -109,7 +111,7 @@ def test_an_annotation_a_finding():
             "warning", {"file": "ci/policies.toml", "line": "1", "title": "d: gone"}, "logs/d.jsonl is gone"
         ),
     ]
-    assert as_annotations(format_parameter()) == ""
+    assert as_annotations(plain()) == ""
 
 
 @pytest.mark.parametrize(("count", "shown", "more"), [(10, 10, None), (11, 9, "2 more"), (25, 9, "16 more")])
@@ -119,7 +121,7 @@ def test_of_many_the_last_says_how_many_more(count, shown, more):
         for number in range(count)
         for level in ("regression", "note")
     )
-    said = commands(as_annotations(dataclasses.replace(format_parameter(), findings=found)))
+    said = commands(as_annotations(dataclasses.replace(plain(), findings=found)))
     for name in ("error", "notice"):
         own = [command.message for command in said if command.name == name]
         assert len(own) == min(count, 10)
@@ -242,7 +244,7 @@ def test_the_summary_of_a_check_without_a_lock_or_with_nothing_at_all():
     assert "Against the lock" not in text
     assert parsed(text)[2][1][1] == ["patient", "41% 38-44", "7.2% 4-10"]
     assert (
-        job_summary(format_parameter())
+        job_summary(plain())
         == "## replay check: passed\n\n1 run with the policies of policies.toml, no lock to compare with;"
         " watched eval\\_loss, judged by eval\\_loss.\n"
     )
@@ -288,7 +290,7 @@ def test_any_text_gives_the_expected_markdown(checked):
 
 
 def test_the_plot_shows_policies_then_and_now_and_their_limits(tmp_path):
-    axes = draw_check(sample()).axes[0]
+    axes = draw(sample()).axes[0]
     assert [text.get_text() for text in axes.get_legend().get_texts()] == [
         "patient",
         "hasty",
@@ -304,34 +306,34 @@ def test_the_plot_shows_policies_then_and_now_and_their_limits(tmp_path):
     # only one has moved
     assert len([text for text in axes.texts if text.arrow_patch is not None]) == 1
     for name in ("a.png", "a.svg", "a.pdf"):
-        small_plot(sample(), tmp_path / name)
-        small_plot(sample(), tmp_path / f"again-{name}")
+        save(sample(), tmp_path / name)
+        save(sample(), tmp_path / f"again-{name}")
         assert (tmp_path / name).read_bytes() == (tmp_path / f"again-{name}").read_bytes()
 
 
 def test_a_plot_that_cannot_be_drawn(tmp_path):
     with pytest.raises(InputError, match=r"cannot draw a \.docx"):
-        small_plot(sample(), tmp_path / "a.docx")
+        save(sample(), tmp_path / "a.docx")
     with pytest.raises(InputError, match="No such file"):
-        small_plot(sample(), tmp_path / "none" / "a.png")
+        save(sample(), tmp_path / "none" / "a.png")
 
 
-@pytest.mark.parametrize("checked", [format_parameter(), named("$x$_{"), named("_"), named("\x1b\ud800")])
+@pytest.mark.parametrize("checked", [plain(), named("$x$_{"), named("_"), named("\x1b\ud800")])
 def test_every_check_can_be_drawn(checked, tmp_path):
-    small_plot(checked, tmp_path / "a.png")
-    assert len(draw_check(checked).axes[0].get_legend_handles_labels()[0]) == len(checked.policies)
+    save(checked, tmp_path / "a.png")
+    assert len(draw(checked).axes[0].get_legend_handles_labels()[0]) == len(checked.policies)
 
 
 @pytest.mark.filterwarnings("ignore:Glyph")
 @settings(max_examples=15, deadline=None)
 @given(CHECKS)
 def test_a_check_of_any_text_can_be_drawn(checked):
-    draw_check(checked).draw_without_rendering()
+    draw(checked).draw_without_rendering()
 
 
 def test_unknown_losses_are_left_out():
     checked = sample()
     policy = dataclasses.replace(checked.policies[0], summary=figures(0.4, 0.1) | {"lost_mean": None})
-    axes = draw_check(dataclasses.replace(checked, policies=(policy, checked.policies[1]))).axes[0]
+    axes = draw(dataclasses.replace(checked, policies=(policy, checked.policies[1]))).axes[0]
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["hasty", "limits"]
     assert axes.get_title().endswith("(1 of 2 policies)")

@@ -8,7 +8,8 @@ import pytest
 from replay import parse_policy
 from replay.policies import POLICIES
 from replay.policies.spec import example
-from replay.report import catalogue
+from replay.report.policies import build
+from replay.report.render import render
 
 #: A run in which all goes wrong at one time or another.
 VALUES = [1.0, *(float(number) for number in range(2, 30)), *[5.0] * 6, 0.4, math.nan]
@@ -34,7 +35,7 @@ def test_the_example_of_a_policy_can_fire(name):
 
 
 def test_every_policy_is_listed_once_with_those_of_its_tool():
-    rows = json.loads(catalogue.policies("json"))["policies"]
+    rows = json.loads(render(build(), "json"))["policies"]
     assert sorted(row["policy"] for row in rows) == sorted(POLICIES)
     tools = [row["tool"] for row in rows]
     assert len(list(dict.fromkeys(tools))) == sum(
@@ -46,13 +47,13 @@ def test_every_policy_is_listed_once_with_those_of_its_tool():
     assert of["llamafactory"] == of["transformers@4.46"] == "transformers"
     assert of["sklearn-hgb"] == "scikit-learn"
     assert of["tutorial"] == "no library"
-    assert [row["policy"] for row in csv.DictReader(io.StringIO(catalogue.policies("csv")))] == [
+    assert [row["policy"] for row in csv.DictReader(io.StringIO(render(build(), "csv")))] == [
         row["policy"] for row in rows
     ]
 
 
 def test_a_tool_is_named_once_in_the_markdown_table():
-    lines = catalogue.policies("markdown").splitlines()
+    lines = render(build(), "markdown").splitlines()
     assert lines[0] == "| tool | policy | stops | example | checked against |"
     assert sum(line.startswith("| scikit-learn |") for line in lines) == 1
     assert any(
@@ -61,7 +62,7 @@ def test_a_tool_is_named_once_in_the_markdown_table():
 
 
 def test_the_listing_in_the_terminal_is_grouped():
-    text = catalogue.policies("table")
+    text = render(build(), "table")
     assert (
         text.index("\nof our own:\n")
         < text.index("\n  patience\n")

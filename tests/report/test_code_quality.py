@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from replay.errors import printable
 from replay.report.code_quality import as_code_quality
 from replay.report.findings import place
-from tests.report.checked import CHECKS, HOSTILE, format_parameter, named, sample
+from tests.report.checked import CHECKS, HOSTILE, named, plain, sample
 
 
 def read(checked):
@@ -47,7 +47,7 @@ def test_an_issue_a_finding():
 
 
 def test_nothing_found_is_an_empty_list():
-    assert as_code_quality(format_parameter()) == "[]\n"
+    assert as_code_quality(plain()) == "[]\n"
 
 
 def test_fingerprints_stay():

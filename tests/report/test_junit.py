@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from replay.check.model import Finding, LimitResult
 from replay.errors import printable
 from replay.report.junit import as_junit
-from tests.report.checked import CHECKS, HOSTILE, format_parameter, named, sample
+from tests.report.checked import CHECKS, HOSTILE, named, plain, sample
 
 SCHEMA = xmlschema.XMLSchema(Path(__file__).parent.parent / "schemas" / "junit-10.xsd")
 
@@ -97,7 +97,7 @@ def test_nothing_checked_is_no_success():
         outcome(cases(read(dataclasses.replace(checked, lock=None, policies=(policy,))))["hasty", "checked"])
         == "skipped"
     )
-    assert len(read(format_parameter())) == 0
+    assert len(read(plain())) == 0
 
 
 def test_it_is_the_same_each_time():

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 
 from replay.check.model import Finding
 from replay.errors import printable
-from replay.report.findings import KINDS, place
+from replay.report.findings import place
 from replay.report.sarif import as_sarif
-from tests.report.checked import CHECKS, HOSTILE, format_parameter, named, sample
+from replay.report.sentences.check import CHECK_KINDS
+from tests.report.checked import CHECKS, HOSTILE, named, plain, sample
 
 SCHEMA = json.loads(
     (Path(__file__).parent.parent / "schemas" / "sarif-2.1.0-rtm.5.json").read_text(encoding="utf-8")
@@ -41,7 +42,7 @@ def test_a_result_a_finding_and_a_rule_a_kind():
     run = read(sample())
     assert run["tool"]["driver"]["name"] == "replay"
     assert run["tool"]["driver"]["version"] == "0.1.0"
-    assert [rule["id"] for rule in run["tool"]["driver"]["rules"]] == list(KINDS)
+    assert [rule["id"] for rule in run["tool"]["driver"]["rules"]] == list(CHECK_KINDS)
     assert [(result["ruleId"], result["level"]) for result in run["results"]] == [
         ("limit", "error"),
         ("moved", "error"),
@@ -61,7 +62,7 @@ def test_a_result_a_finding_and_a_rule_a_kind():
 def test_every_rule_says_what_to_do():
     assert all(
         rule["help"]["text"] != rule["shortDescription"]["text"]
-        for rule in read(format_parameter())["tool"]["driver"]["rules"]
+        for rule in read(plain())["tool"]["driver"]["rules"]
     )
 
 
@@ -97,7 +98,7 @@ def test_a_result_is_at_the_log_that_it_is_about_or_at_the_policies():
 )
 def test_paths_are_uris_relative_to_the_root(file, log, expected):
     checked = dataclasses.replace(
-        format_parameter(), file=file, findings=(Finding("warning", "changed-log", "it changed", log=log),)
+        plain(), file=file, findings=(Finding("warning", "changed-log", "it changed", log=log),)
     )
     assert (
         read(checked)["results"][0]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == expected

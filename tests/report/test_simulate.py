@@ -6,7 +6,8 @@ import numpy as np
 
 from replay import Run
 from replay.engine.simulation import replay_runs
-from replay.report.simulate import as_json, as_markdown, as_text
+from replay.report.render import render
+from replay.report.simulate import build
 from replay.stats.summary import summarise
 
 FALLING = (
@@ -15,18 +16,18 @@ FALLING = (
 )
 
 
-def simulation(rates, policies=("patience=2", "patience=9")):
+def simulated(rates, policies=("patience=2", "patience=9")):
     made = []
     for number, rate in enumerate(rates):
         values = [1.0, 0.8, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95]
         made.append(Run(str(number), {"step": np.arange(1, 9), "eval_loss": values, "learning_rate": rate}))
-    found = replay_runs(made, policies, baselines=True)
-    return found, summarise(found)
+    result = replay_runs(made, policies, baselines=True)
+    return build(result, summarise(result))
 
 
 def test_notes_stand_in_every_style():
-    found, summary = simulation([np.linspace(1, 0.1, 8), np.linspace(1, 0.1, 8), np.ones(8)])
-    notes = json.loads(as_json(found, summary))["notes"]
+    document = simulated([np.linspace(1, 0.1, 8), np.linspace(1, 0.1, 8), np.ones(8)])
+    notes = json.loads(render(document, "json"))["notes"]
     assert notes == [
         FALLING,
         (
@@ -34,13 +35,13 @@ def test_notes_stand_in_every_style():
             " is their last or comes after it."
         ),
     ]
-    assert all(f"\n{note}\n" in as_markdown(found, summary, False) for note in notes)
-    text = as_text(found, summary, False)
+    assert all(f"\n{note}\n" in render(document, "markdown") for note in notes)
+    text = render(document, "text")
     assert all(note in " ".join(text.split()) for note in notes)
     assert all(len(line) <= 80 for line in text.splitlines())
 
 
 def test_often_there_is_no_note():
-    found, summary = simulation([np.ones(8)] * 3, ["patience=2"])
-    assert json.loads(as_json(found, summary))["notes"] == []
-    assert "learning rate" not in as_text(found, summary, False)
+    document = simulated([np.ones(8)] * 3, ["patience=2"])
+    assert json.loads(render(document, "json"))["notes"] == []
+    assert "learning rate" not in render(document, "text")

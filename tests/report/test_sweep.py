@@ -1,4 +1,4 @@
-"""What a sweep says of runs that were worked out by hand."""
+"""What the report of a sweep says of runs that were worked out by hand."""
 
 import csv
 import io
@@ -13,8 +13,10 @@ from replay.engine.simulation import Setup
 from replay.errors import InputError
 from replay.policies.grid import parse_grids
 from replay.policies.spec import parse_policy
-from replay.report import plot
-from replay.report import sweep as report
+from replay.report.plots import sweep as plot
+from replay.report.render import render
+from replay.report.sweep import build
+from replay.search.grid_sweep import sweep_grids
 from replay.search.sweep import FIGURES
 from replay.search.tolerance import parse_limit
 
@@ -36,9 +38,13 @@ def swept(*grids, runs=RUNS, singles=(), max_lost="10%", max_regret=None, option
     parts = parse_grids(grids) if grids else []
     single = [parse_policy(spec) for spec in singles]
     setup = Setup(runs, [*(policy for part in parts for policy, _ in part.points), *single], **how)
-    return report.sweep(
+    return sweep_grids(
         setup, parts, single, parse_limit(max_regret, None if max_regret else max_lost), optional=optional
     )
+
+
+def report(sweep, style="text"):
+    return render(build(sweep), style)
 
 
 def flat(text):
@@ -51,10 +57,10 @@ def test_by_hand():
     assert found.loss[0] == pytest.approx((0 + 0.5) / 2)
     assert found.loss[1:].tolist() == [0] * 5
     assert found.front.tolist() == [0, 1]
-    (part,) = found.parts
+    (part,) = found.grids
     assert part.region.points.tolist() == [1]
     assert part.marked == [1, 1]
-    text = flat(report.as_text(found))
+    text = flat(report(found))
     assert "6 policies; 5 keep lost <= 10%. 2 on the Pareto front:" in text
     assert "Good region: patience=2. There 1 of 6 points keep lost <= 10%" in text
     assert (
@@ -68,10 +74,10 @@ def test_by_hand():
 
 def test_the_corner_is_told_beside_the_centre():
     found = swept("patience=1..6", max_lost="0%", runs=[run("a", [1.0, 0.8, 0.6, 0.5, *[0.6] * 46])])
-    (part,) = found.parts
+    (part,) = found.grids
     assert part.region.points.tolist() == [0, 1, 2]
     assert part.marked == [1, 0]
-    text = report.as_text(found)
+    text = report(found)
     assert "The corner that saves most, patience=1, saves 90% and loses 0%." in flat(text)
     assert "* centre of the good region, ^ the corner that saves most." in flat(text)
     marks = {line.split()[0]: line.split()[1] for line in text.splitlines() if line.startswith("patience=")}
@@ -81,16 +87,16 @@ def test_the_corner_is_told_beside_the_centre():
 def test_regret_in_the_metrics_unit_and_relative():
     found = swept("patience=1..6", max_regret="0.2")
     assert found.loss[0] == pytest.approx((0 + 0.4) / 2)
-    assert "loses 0% (regret 0)" in flat(report.as_text(swept("patience=1..6", max_regret="0.1")))
-    assert "  regret " in report.as_text(found)
+    assert "loses 0% (regret 0)" in flat(report(swept("patience=1..6", max_regret="0.1")))
+    assert "  regret " in report(found)
     relative = swept("patience=1..6", max_regret="150%")
     assert relative.loss[0] == pytest.approx((0 + 0.4 / 0.2) / 2)
-    assert "keep relative regret <= 150%" in report.as_text(relative)
+    assert "keep relative regret <= 150%" in report(relative)
 
 
 def test_where_nothing_keeps_the_limit_the_nearest_is_told():
     worse = [run("a", [1.0, 0.9, 0.95, 0.5, 0.4, 0.3, 0.2]), run("b", [1.0, 0.9, 0.95, 0.5, 0.4, 0.3, 0.2])]
-    text = flat(report.as_text(swept("patience=1", runs=worse)))
+    text = flat(report(swept("patience=1", runs=worse)))
     assert (
         "No point of patience keeps lost <= 10% and saves anything; of those that save, patience=1 loses"
         " least: it saves 57%" in text
@@ -107,11 +113,11 @@ def test_single_policies_stand_beside_the_grid_and_count_once():
         "patience=3",
         "gl=50",
     ]
-    assert "gl=50" in report.as_text(found)
+    assert "gl=50" in report(found)
     alone = swept(singles=["patience=2", "never"])
-    assert "2 policies" in report.as_text(alone)
-    assert "region" not in report.as_text(alone)
-    assert [row["policy"] for row in json.loads(report.as_json(alone))["policies"]] == ["patience=2", "never"]
+    assert "2 policies" in report(alone)
+    assert "region" not in report(alone)
+    assert [row["policy"] for row in json.loads(report(alone, "json"))["policies"]] == ["patience=2", "never"]
 
 
 def test_policies_that_lack_something_are_told_and_not_on_the_front():
@@ -123,7 +129,7 @@ def test_policies_that_lack_something_are_told_and_not_on_the_front():
     on_front = {found.sweep.policies[place].spec() for place in found.front}
     assert on_front
     assert all(spec.startswith("patience") for spec in on_front)
-    assert "tutorial" not in report.as_text(found)
+    assert "tutorial" not in report(found)
     with pytest.raises(InputError, match="none of the policies can be tried"):
         swept("rule=pq,grades", optional=True)
     with pytest.raises(InputError, match="needs train_loss"):
@@ -150,9 +156,9 @@ def test_policies_of_fewer_runs_are_no_match_for_those_of_all():
     assert found.sweep.figures["runs"][epoch] == 1
     assert epoch not in found.front
     assert any("were tried on fewer than 2 runs" in text for text in found.sweep.setup.warnings)
-    part = next(part for part in found.parts if part.grid.rule == "one-epoch")
+    part = next(part for part in found.grids if part.grid.rule == "one-epoch")
     if part.region is not None:
-        assert "(on 1 of 2 runs)" in flat(report.as_markdown(found))
+        assert "(on 1 of 2 runs)" in flat(report(found, "markdown"))
 
 
 def test_rules_that_do_the_same_are_one():
@@ -160,20 +166,20 @@ def test_rules_that_do_the_same_are_one():
     ((first, others),) = found.distinct
     assert first.grid.rule == "patience"
     assert [part.grid.rule for part in others] == ["fastai", "fairseq"]
-    assert "The same by fastai, fairseq." in flat(report.as_text(found))
+    assert "The same by fastai, fairseq." in flat(report(found))
 
 
 def test_many_rules_are_a_table():
     found = swept("rule=patience,gl,up,target,budget,nonfinite", optional=True, max_lost="20%")
     assert len(found.distinct) > 2
-    text = report.as_text(found)
+    text = report(found)
     assert "centre of region" in text
     assert all(len(line) <= 80 for line in text.splitlines())
 
 
 def test_json_csv_and_markdown_hold_every_policy():
     found = swept("patience=0..6", "min_delta=0,0.15", "smooth=none,mean:2")
-    document = json.loads(report.as_json(found), parse_constant=pytest.fail)
+    document = json.loads(report(found, "json"), parse_constant=pytest.fail)
     assert [row["policy"] for row in document["policies"]] == [
         policy.spec() for policy in found.sweep.policies
     ]
@@ -191,7 +197,7 @@ def test_json_csv_and_markdown_hold_every_policy():
     (region,) = document["regions"]
     assert region["centre"]["policy"] in {row["policy"] for row in document["policies"] if row["good"]}
     assert [span["name"] for span in region["spans"]] == ["patience", "min_delta"]
-    rows = list(csv.DictReader(io.StringIO(report.as_csv(found))))
+    rows = list(csv.DictReader(io.StringIO(report(found, "csv"))))
     assert list(rows[0]) == [
         "policy",
         "rule",
@@ -204,21 +210,21 @@ def test_json_csv_and_markdown_hold_every_policy():
     ]
     assert [row["policy"] for row in rows if row["on_front"] == "1"] == front
     assert sum(row["good"] == "1" for row in rows) == region["good"]
-    text = report.as_markdown(found)
+    text = report(found, "markdown")
     assert "| policy |" in text
     assert "4 refused: patience=0" in text
 
 
 def test_unknown_figures_are_null_and_empty():
     found = swept("patience=1..2", runs=[run("a", [math.nan] * 3)])
-    document = json.loads(report.as_json(found), parse_constant=pytest.fail)
+    document = json.loads(report(found, "json"), parse_constant=pytest.fail)
     assert document["policies"][0]["lost_mean"] is None
     assert document["front"] == []
     assert document["regions"][0]["centre"] is None
-    row, _ = csv.DictReader(io.StringIO(report.as_csv(found)))
+    row, _ = csv.DictReader(io.StringIO(report(found, "csv")))
     assert row["lost_mean"] == ""
-    assert "No point of patience" in report.as_text(found)
-    assert plot.draw_sweep(found).axes
+    assert "No point of patience" in report(found)
+    assert plot.draw(found).axes
 
 
 @pytest.mark.parametrize(
@@ -235,21 +241,21 @@ def test_unknown_figures_are_null_and_empty():
 )
 def test_everything_can_be_drawn(grids, how, tmp_path):
     found = swept(*grids, **how)
-    plot.save_sweep(found, tmp_path / "sweep.png")
+    plot.save(found, tmp_path / "sweep.png")
     assert (tmp_path / "sweep.png").read_bytes().startswith(b"\x89PNG")
-    plot.save_sweep(found, tmp_path / "sweep.svg")
+    plot.save(found, tmp_path / "sweep.svg")
     with pytest.raises(InputError, match=r"cannot draw a \.docx"):
-        plot.save_sweep(found, tmp_path / "sweep.docx")
+        plot.save(found, tmp_path / "sweep.docx")
 
 
 def test_the_map_shows_the_cut_through_the_centre():
     found = swept("patience=1..6", "min_delta=0,0.15", "smooth=none,mean:2")
-    scatter, heat, *_ = plot.draw_sweep(found).axes
+    scatter, heat, *_ = plot.draw(found).axes
     assert scatter.get_ylabel().startswith("best-metric loss")
     (image,) = heat.get_images()
     data = np.ma.filled(image.get_array(), np.nan)
     assert data.shape == (2, 6)
-    (part,) = found.parts
+    (part,) = found.grids
     _, at = part.grid.points[part.region.centre]
     assert data[at[1], at[0]] == pytest.approx(100 * found.loss[part.marked[0]])
     assert f"smooth={part.grid.dimensions[2].values[at[2]]}" in heat.get_title()

@@ -89,6 +89,17 @@ def _grid_refused(finding: Finding) -> str:
     return f"{points} left out; the first, {finding.policy}: {finding['error']}"
 
 
+def _untried(finding: Finding) -> str:
+    return f"{finding['count']:,} of {finding['total']:,} policies could be tried on no run"
+
+
+def _partly_tried(finding: Finding) -> str:
+    return (
+        f"{finding['count']:,} of {finding['total']:,} policies were tried on fewer than"
+        f" {finding['most']} runs: they are not on the front"
+    )
+
+
 SENTENCES = {
     Kind.NO_EVALS: _no_evals,
     Kind.NO_METRIC: _no_metric,
@@ -101,4 +112,6 @@ SENTENCES = {
     Kind.OBJECTIVE_UNKNOWN: _objective_unknown,
     Kind.POLICY_SKIPPED: _policy_skipped,
     Kind.GRID_REFUSED: _grid_refused,
+    Kind.UNTRIED: _untried,
+    Kind.PARTLY_TRIED: _partly_tried,
 }

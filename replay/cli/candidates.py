@@ -1,0 +1,117 @@
+"""The policies that a command tries: single ones, those of files, and grids with a tolerance."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from replay.cli.options import policies_option
+
+if TYPE_CHECKING:
+    from replay.policies import Policy
+    from replay.policies.grid import Grid
+
+__all__ = ["DEFAULT_POLICIES", "Candidates", "candidate_options", "read_specs"]
+
+#: Simulated when no policy is given.
+DEFAULT_POLICIES = (
+    "patience=1",
+    "patience=2",
+    "patience=3",
+    "patience=5",
+    "patience=10",
+    "transformers:patience=3",
+)
+
+#: Swept when neither a grid nor a policy is given.
+_DEFAULT_GRID = ("patience=1..10,15,20", "min_delta=0,1e-3,1e-2", "smooth=none,ema:0.3,mean:3")
+
+
+def read_specs(specs: Sequence[str], files: Sequence[Path]) -> list[str]:
+    """The specifications given, then those of files of policies."""
+    from replay.check.config import read_config
+
+    return [*specs, *(entry.spec for file in files for entry in read_config(file).policies)]
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What the options of a search say, as typed."""
+
+    grids: tuple[str, ...]
+    specs: tuple[str, ...]
+    files: tuple[Path, ...]
+    max_lost: str | None
+    max_regret: str | None
+
+    def parse(self) -> tuple[list[Grid], list[Policy]]:
+        """The grids and the single policies; the default grid where there are neither."""
+        from replay.engine.scoring import parse_policies
+        from replay.policies.grid import parse_grids
+
+        singles = parse_policies(read_specs(self.specs, self.files))
+        texts = self.grids or (() if singles else _DEFAULT_GRID)
+        return parse_grids(texts) if texts else [], singles
+
+    def words(self) -> list[str]:
+        """The words of a command that asks for the same again."""
+        options = [
+            *(("--grid", text) for text in self.grids),
+            *(("--policy", text) for text in self.specs),
+            *(("--policies", str(file)) for file in self.files),
+            ("--max-lost", self.max_lost),
+            ("--max-regret", self.max_regret),
+        ]
+        return [word for name, text in options if text for word in (name, text)]
+
+
+_OPTIONS: tuple[Callable[[Any], Any], ...] = (
+    click.option(
+        "--grid",
+        "grids",
+        multiple=True,
+        metavar="NAME=VALUES",
+        help=(
+            "Values of a parameter, as in patience=1..20, min_delta=0,1e-4..1e-2*10 or rule=patience,keras"
+            " (repeatable; all are crossed)."
+        ),
+    ),
+    click.option(
+        "--policy",
+        "specs",
+        multiple=True,
+        metavar="SPEC",
+        help="A single stop policy to try beside the grid (repeatable).",
+    ),
+    policies_option,
+    click.option(
+        "--max-lost",
+        metavar="PERCENT",
+        help="The most of a run's improvement that may be lost on average, as in 5%.  [default: 5%]",
+    ),
+    click.option(
+        "--max-regret",
+        metavar="LIMIT",
+        help="The mean regret instead: 0.5% (of the best value) or 0.01 (in the metric's own unit).",
+    ),
+)
+
+
+def candidate_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of a search; the command gets them as one argument ``candidates``."""
+
+    @functools.wraps(function)
+    def command(**arguments: Any) -> Any:
+        names = ("grids", "specs", "files", "max_lost", "max_regret")
+        candidates = Candidates(**{name: arguments.pop(name) for name in names})
+        return function(candidates=candidates, **arguments)
+
+    decorated: Callable[..., Any] = command
+    for option in reversed(_OPTIONS):
+        decorated = option(decorated)
+    return decorated

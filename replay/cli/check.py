@@ -1,0 +1,114 @@
+"""``replay check``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from replay.cli.options import file_option
+from replay.cli.output import append, show, warn, write
+from replay.cli.progress import read_logs
+
+__all__ = ["command"]
+
+
+@click.command("check")
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@click.argument("logs", nargs=-1, metavar="[LOGS]...", type=click.Path(path_type=Path))
+@click.option(
+    "--lock",
+    type=click.Path(path_type=Path),
+    metavar="LOCK",
+    help="The lock (default: replay.lock beside FILE).",
+)
+@click.option(
+    "--update",
+    is_flag=True,
+    help="Write the lock: what the policies do now is what later checks compare with.",
+)
+@click.option("--require-lock", is_flag=True, help="Do not pass without a lock (exit code 3).")
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(["text", "json", "markdown"]),
+    default="text",
+    show_default=True,
+    help="Output format.",
+)
+@file_option("--out", "Write to a file instead of the terminal.")
+@file_option("--junit", "Also write JUnit XML.")
+@file_option("--sarif", "Also write SARIF.")
+@file_option("--code-quality", "Also write GitLab's code quality.")
+@file_option("--plot", "Also draw saved against lost, now and in the lock.")
+def command(
+    file: Path,
+    logs: tuple[Path, ...],
+    lock: Path | None,
+    update: bool,
+    require_lock: bool,
+    style: str,
+    out: Path | None,
+    junit: Path | None,
+    sarif: Path | None,
+    code_quality: Path | None,
+    plot: Path | None,
+) -> None:
+    """Do the policies of a file still keep their limits, and do what they did?
+
+    FILE is a TOML file of policies with limits; LOGS are the logs to replay (default: those that it names).
+    What the policies did when the lock was made is compared on the same logs.
+
+    \b
+      replay check policies.toml logs/
+      replay check policies.toml --update
+      replay check policies.toml --require-lock --junit check.xml
+
+    The exit code is 1 for a regression, 2 for a mistake, and 3 where it cannot be decided: too few runs, or
+    no lock where one is required.
+    """
+    from replay.check.checking import examine, lock_beside, logs_of
+    from replay.check.config import read_config
+    from replay.check.lock import write_lock
+    from replay.report.check import build
+
+    config = read_config(file)
+    roots = logs_of(config, logs)
+    lock_path = lock_beside(file) if lock is None else lock
+    checked, made = examine(
+        config, read_logs(roots), roots, lock_path, require_lock=require_lock, update=update
+    )
+    warn(checked.warnings)
+    if junit is not None:
+        from replay.report.junit import as_junit
+
+        write(as_junit(checked), junit)
+    if sarif is not None:
+        from replay.report.sarif import as_sarif
+
+        write(as_sarif(checked), sarif)
+    if code_quality is not None:
+        from replay.report.code_quality import as_code_quality
+
+        write(as_code_quality(checked), code_quality)
+    if plot is not None:
+        from replay.report.plots.check import save
+
+        save(checked, plot)
+        click.echo(f"drew {plot}", err=True)
+    again = ["replay", "check", str(file), *map(str, logs), *([] if lock is None else ["--lock", str(lock)])]
+    document = build(checked, again=again, logs=[str(root) for root in roots], update=update)
+    if update:
+        wrote = write_lock(lock_path, made)
+        click.echo(f"wrote {lock_path}" if wrote else f"{lock_path} is up to date", err=True)
+    show(document, style, out)
+    if os.environ.get("GITHUB_ACTIONS"):
+        from replay.report.annotations import as_annotations
+        from replay.report.job_summary import job_summary
+
+        click.echo(as_annotations(checked), nl=False, err=style != "text" and out is None)
+        if step_summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+            append(job_summary(checked, plot.name if plot else None), Path(step_summary))
+    sys.exit(checked.exit_code)

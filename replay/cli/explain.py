@@ -1,0 +1,53 @@
+"""``replay explain``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from replay.cli.options import output_options, paths_argument, policy_option, question_options
+from replay.cli.output import show, warn
+from replay.cli.progress import read_logs
+
+if TYPE_CHECKING:
+    from replay.engine.question import Question
+
+__all__ = ["command"]
+
+
+@click.command("explain")
+@paths_argument
+@policy_option
+@click.option(
+    "--run",
+    "run_id",
+    metavar="ID",
+    help="The run, by its id or a part of it that no other has (default: the first).",
+)
+@question_options
+@output_options
+def command(
+    paths: tuple[Path, ...],
+    spec: str,
+    run_id: str | None,
+    question: Question,
+    style: str,
+    out: Path | None,
+) -> None:
+    """Why does this policy stop this run where it does? One line an eval.
+
+    \b
+      replay explain logs/ --policy transformers:patience=3 --run lr1e-3
+    """
+    from replay.engine.explain import explain, pick_run
+    from replay.policies.spec import parse_policy
+    from replay.report.explain import build
+
+    policy = parse_policy(spec)
+    logs = read_logs(paths)
+    run = pick_run(logs.runs, run_id)
+    explanation = explain(run, policy, question)
+    warn([*logs.findings, *explanation.outcomes.findings])
+    show(build(explanation), style, out)

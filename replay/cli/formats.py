@@ -1,0 +1,21 @@
+"""``replay formats``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from replay.cli.options import output_options
+from replay.cli.output import show
+
+__all__ = ["command"]
+
+
+@click.command("formats")
+@output_options
+def command(style: str, out: Path | None) -> None:
+    """The log formats that can be read."""
+    from replay.report.formats import build
+
+    show(build(), style, out)

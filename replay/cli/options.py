@@ -1,0 +1,144 @@
+"""Options that several commands share, each group as one decorator."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from replay.engine.question import Question
+
+__all__ = [
+    "file_option",
+    "given_settings",
+    "output_options",
+    "paths_argument",
+    "policies_option",
+    "policy_option",
+    "question_options",
+    "watch_options",
+]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+#: The settings of a Question, by the names of their options.
+_SETTINGS = ("monitor", "mode", "objective", "objective_mode", "unit", "price", "keep")
+
+
+def _group(*options: Callable[[_F], _F]) -> Callable[[_F], _F]:
+    """Several options as one decorator; --help shows them in this order."""
+
+    def decorate(function: _F) -> _F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+paths_argument = click.argument(
+    "paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path)
+)
+
+#: The one policy of a command.
+policy_option = click.option(
+    "--policy", "spec", required=True, metavar="SPEC", help="The stop policy, such as patience=3."
+)
+
+policies_option = click.option(
+    "--policies",
+    "files",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A TOML file of named policies ([policies.NAME] with spec = …).",
+)
+
+watch_options = _group(
+    click.option(
+        "--monitor",
+        metavar="METRIC",
+        help="The metric to watch (default: the one the logs state, else the validation loss).",
+    ),
+    click.option(
+        "--mode",
+        type=click.Choice(["min", "max"]),
+        help="Whether lower or higher is better (default: stated by the log, or known by name).",
+    ),
+)
+
+_judging = _group(
+    click.option("--objective", metavar="METRIC", help="The metric to judge by (default: the one watched)."),
+    click.option(
+        "--objective-mode",
+        type=click.Choice(["min", "max"]),
+        help="Its mode, where neither log nor name says.",
+    ),
+    click.option(
+        "--unit",
+        default="steps",
+        show_default=True,
+        metavar="UNIT",
+        help="steps, epochs, tokens, flops, seconds, gpu_hours or cost.",
+    ),
+    click.option(
+        "--price", type=float, metavar="PRICE", help="Price of one hour of a device, for --unit cost."
+    ),
+    click.option(
+        "--keep",
+        type=click.Choice(["best", "best-saved", "transformers", "last"]),
+        default="best",
+        show_default=True,
+        help=(
+            "The checkpoint a stop keeps: the best by the monitor, the best that was saved, what transformers"
+            " loads, or the last."
+        ),
+    ),
+)
+
+
+def question_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The seven settings as options; the command gets them as one argument ``question``."""
+
+    @functools.wraps(function)
+    def command(**arguments: Any) -> Any:
+        from replay.engine.question import Question
+
+        question = Question(**{name: arguments.pop(name) for name in _SETTINGS})
+        return function(question=question, **arguments)
+
+    return watch_options(_judging(command))
+
+
+def given_settings(question: Question) -> dict[str, Any]:
+    """The settings of the question that were typed on the command line."""
+    source = click.get_current_context().get_parameter_source
+    return {
+        name: getattr(question, name)
+        for name in _SETTINGS
+        if source(name) is not click.core.ParameterSource.DEFAULT
+    }
+
+
+def file_option(name: str, description: str) -> Callable[[_F], _F]:
+    """An option that names a file to write."""
+    return click.option(
+        name, type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help=description
+    )
+
+
+output_options = _group(
+    click.option(
+        "--format",
+        "style",
+        type=click.Choice(["table", "json", "csv", "markdown"]),
+        default="table",
+        show_default=True,
+        help="Output format.",
+    ),
+    file_option("--out", "Write to a file instead of the terminal."),
+)

@@ -1,0 +1,92 @@
+"""What commands print: documents, files, warnings and errors."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from replay.errors import ReplayError
+
+if TYPE_CHECKING:
+    from replay.data.finding import Finding
+    from replay.report.document import Document
+
+__all__ = ["Failure", "append", "show", "warn", "write"]
+
+
+class Failure(click.ClickException):
+    """A ReplayError as click shows it: one message on stderr, and the error's own exit code."""
+
+    def __init__(self, error: ReplayError) -> None:
+        super().__init__(_text(error))
+        self.code = error.exit_code
+
+    @property
+    def exit_code(self) -> int:  # type: ignore[override]
+        return self.code
+
+    def format_message(self) -> str:
+        from replay.errors import printable
+
+        return _safe("\n".join(printable(line) for line in self.message.splitlines()))
+
+
+def _text(error: ReplayError) -> str:
+    if error.because is None:
+        return str(error)
+    from replay.report.sentences import error_text
+
+    return error_text(error)
+
+
+def _safe(text: str) -> str:
+    """Text as it may be printed here: on GitHub, none of it may be a command to the runner."""
+    if not os.environ.get("GITHUB_ACTIONS"):
+        return text
+    from replay.report.annotations import without_commands
+
+    return without_commands(text)
+
+
+def show(document: Document, style: str, out: Path | None = None) -> None:
+    """Print a document in a style, or write it to a file."""
+    from replay.report.render import render
+
+    write(render(document, style), out)
+
+
+def write(text: str, out: Path | None = None) -> None:
+    """Print text, or write it to a file; raises InputError where the file cannot be written."""
+    if out is None:
+        click.echo(_safe(text), nl=False)
+        return
+    try:
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        from replay.errors import InputError
+
+        raise InputError(f"--out {out}: {error.strerror or error}") from None
+    click.echo(f"wrote {out}", err=True)
+
+
+def append(text: str, path: Path) -> None:
+    """Add to a file that a CI system shows; a file that cannot be written is only warned about."""
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        click.echo(f"warning: {path}: {error.strerror or error}", err=True)
+
+
+def warn(findings: Iterable[Finding]) -> None:
+    """Print findings as warnings on stderr."""
+    from replay.report.render.text import wrapped
+    from replay.report.sentences import sentences
+
+    for text in sentences(findings):
+        for line in wrapped(f"warning: {text}", hanging=2):
+            click.echo(_safe(line), err=True)

@@ -1,0 +1,82 @@
+"""``replay simulate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from replay.cli.candidates import DEFAULT_POLICIES, read_specs
+from replay.cli.options import file_option, output_options, paths_argument, policies_option, question_options
+from replay.cli.output import show, warn
+from replay.cli.progress import read_logs
+
+if TYPE_CHECKING:
+    from replay.engine.question import Question
+
+__all__ = ["command"]
+
+
+@click.command("simulate")
+@paths_argument
+@click.option(
+    "--policy",
+    "specs",
+    multiple=True,
+    metavar="SPEC",
+    help="A stop policy, such as patience=3 (repeatable; see replay policies).",
+)
+@policies_option
+@question_options
+@click.option("--per-run", is_flag=True, help="One row a run and policy instead of one a policy.")
+@file_option("--plot", "Draw saved against lost, and the runs with their stops (png, svg, pdf).")
+@output_options
+def command(
+    paths: tuple[Path, ...],
+    specs: tuple[str, ...],
+    files: tuple[Path, ...],
+    question: Question,
+    per_run: bool,
+    plot: Path | None,
+    style: str,
+    out: Path | None,
+) -> None:
+    """What would each policy have saved and cost on these logs?
+
+    \b
+      replay simulate logs/ --policy patience=3 \\
+        --policy transformers:patience=3,threshold=0.001
+      replay simulate logs/ --policy patience=3 --monitor eval_loss \\
+        --objective test_accuracy --unit gpu_hours --plot saved.png
+    """
+    from replay.engine.scoring import simulate_policies
+    from replay.report.inspect import describe_logs
+    from replay.report.simulate import build
+    from replay.stats.summary import summarise
+
+    policies = read_specs(specs, files) or list(DEFAULT_POLICIES)
+    logs = read_logs(paths)
+    outcomes = simulate_policies(logs.runs, policies, question, baselines=True)
+    summary = summarise(outcomes)
+    warn([*logs.findings, *outcomes.findings])
+    if plot is not None:
+        from replay.report.plots.simulate import save
+
+        save(outcomes, summary, plot)
+        click.echo(f"drew {plot}", err=True)
+    where = [str(path) for path in paths]
+    first = next((spec for spec in policies if spec in outcomes.policies), policies[0])
+    next_steps = [] if per_run else [["replay", "simulate", *where, "--per-run"]]
+    next_steps.append(
+        ["replay", "explain", *where, "--policy", first, "--run", outcomes.study.panel.runs[0].id]
+    )
+    document = build(
+        outcomes,
+        summary,
+        findings=logs.findings,
+        per_run=per_run,
+        source=describe_logs(logs, paths),
+        next_steps=next_steps,
+    )
+    show(document, style, out)

@@ -1,0 +1,71 @@
+"""``replay sweep``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from replay.cli.candidates import Candidates, candidate_options
+from replay.cli.options import file_option, output_options, paths_argument, question_options
+from replay.cli.output import show, warn
+from replay.cli.progress import count_policies, read_logs
+
+if TYPE_CHECKING:
+    from replay.engine.question import Question
+
+__all__ = ["command"]
+
+
+@click.command("sweep")
+@paths_argument
+@candidate_options
+@question_options
+@file_option("--plot", "Draw saved against lost with the front, and heat maps of the grids (png, svg, pdf).")
+@output_options
+def command(
+    paths: tuple[Path, ...],
+    candidates: Candidates,
+    question: Question,
+    plot: Path | None,
+    style: str,
+    out: Path | None,
+) -> None:
+    """Which of many policies are worth it, and where is the good region?
+
+    Shows the Pareto front (no other policy saves as much and loses less), the region of the grid that saves
+    most within what may be lost, its centre, and how far each parameter can move from there. Rules and
+    presets are swept by rule=.
+
+    \b
+      replay sweep logs/ --grid patience=1..20 --grid min_delta=0,1e-4,1e-3 \\
+        --grid smooth=none,ema:0.3,mean:3 --max-lost 5% --plot sweep.png
+      replay sweep logs/ --grid rule=all --max-regret 0.01 --format csv
+    """
+    from replay.engine.study import Study
+    from replay.report.inspect import describe_logs
+    from replay.report.sweep import build
+    from replay.search.grid_sweep import sweep_grids
+    from replay.search.tolerance import parse_tolerance
+
+    tolerance = parse_tolerance(candidates.max_regret, candidates.max_lost)
+    grids, singles = candidates.parse()
+    policies = [*(policy for grid in grids for policy, _ in grid.points), *singles]
+    logs = read_logs(paths)
+    study = Study(logs.runs, policies, question)
+    with count_policies(len(policies), len(study.runs)) as progress:
+        result = sweep_grids(study, grids, singles, tolerance, optional=len(grids) > 1, progress=progress)
+    warn([*logs.findings, *result.findings])
+    if plot is not None:
+        from replay.report.plots.sweep import save
+
+        save(result, plot)
+        click.echo(f"drew {plot}", err=True)
+    where = [str(path) for path in paths]
+    next_steps = [["replay", "choose", *where, *candidates.words()]]
+    if result.ranked:
+        best = result.sweep.policies[result.ranked[0].centre]
+        next_steps.append(["replay", "explain", *where, "--policy", best.spec()])
+    document = build(result, findings=logs.findings, source=describe_logs(logs, paths), next_steps=next_steps)
+    show(document, style, out)

@@ -1,0 +1,49 @@
+"""``replay verify``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from replay.cli.options import paths_argument, policy_option, watch_options
+from replay.cli.output import show, warn
+from replay.cli.progress import read_logs
+
+if TYPE_CHECKING:
+    from replay.data.types import Mode
+
+__all__ = ["command"]
+
+
+@click.command("verify")
+@paths_argument
+@policy_option
+@watch_options
+def command(paths: tuple[Path, ...], spec: str, monitor: str | None, mode: Mode | None) -> None:
+    """Does a policy stop live where replay says? Asks it after each eval of each run.
+
+    \b
+      replay verify logs/ --policy 'patience=3,smooth=ema:0.3'
+
+    The exit code is 1 if any run is stopped elsewhere.
+    """
+    from replay.errors import InputError
+    from replay.live.verify import verify
+    from replay.policies.spec import parse_policy
+    from replay.report.verify import build
+
+    policy = parse_policy(spec)
+    logs = read_logs(paths)
+    runs = [run for run in logs.runs if len(run)]
+    if not runs:
+        raise InputError("no run has an eval to verify the policy on")
+    results = [result for run in runs for result in verify(run, policy, monitor=monitor, mode=mode)]
+    warn(logs.findings)
+    show(build(results), "text")
+    different = sum(not result.same for result in results)
+    click.echo(f"{len(results) - different} of {len(results)} the same", err=True)
+    if different:
+        sys.exit(1)

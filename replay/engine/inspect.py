@@ -1,0 +1,95 @@
+"""Inspection: what was read below some paths, and how a simulation would read it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from replay.data.censoring import censoring
+from replay.data.compute import units_of
+from replay.data.finding import Finding
+from replay.data.names import infer_mode
+from replay.data.run import Run
+from replay.data.types import Mode
+from replay.engine.metrics import Metric, ModeSource, resolve_metric
+from replay.errors import ReplayError
+from replay.readers import Found
+
+__all__ = ["Inspection", "inspect"]
+
+
+class Inspection(NamedTuple):
+    """One row per run, what was dropped, and the monitor of a simulation.
+
+    ``trouble`` is the error where there is none. In a row, ``notes`` and ``hint`` are findings, ``censored``
+    is a `Censoring`, and the ``source`` of a metric's mode a `ModeSource`; each may be None. """
+
+    found: Found
+    rows: list[dict[str, Any]]
+    monitor: Metric | None
+    trouble: ReplayError | None
+    findings: tuple[Finding, ...]
+
+
+def inspect(found: Found, monitor: str | None = None, mode: Mode | None = None) -> Inspection:
+    """Look at every run.
+
+    A monitor or mode that cannot be decided becomes ``trouble``; it is raised as an error only where
+    ``monitor`` or ``mode`` was given.
+    """
+    usable = [run for run in found.runs if len(run)] if monitor is None else found.runs
+    metric, findings, trouble = None, list[Finding](), None
+    try:
+        if usable:
+            metric, findings = resolve_metric(usable, monitor, mode)
+    except ReplayError as error:
+        if monitor is not None or mode is not None:
+            raise
+        trouble = error
+    rows = [_row(run, metric) for run in found.runs]
+    return Inspection(found, rows, metric, trouble, tuple(findings))
+
+
+def _row(run: Run, metric: Metric | None) -> dict[str, Any]:
+    info = run.info
+    row: dict[str, Any] = {
+        "run": run.id,
+        "format": info.format,
+        "source": list(info.sources),
+        "evals": len(run),
+        "trained_steps": run.trained_steps,
+        "step_unit": info.step_unit,
+        "planned_steps": info.planned_steps,
+        "metrics": {name: _metric(run, name) for name in run.metrics},
+        "train_series": sorted(run.train),
+        "units": units_of(run),
+        "group": info.group,
+        "stopped_by": info.stopped_by,
+        "notes": info.findings,
+        "hint": info.eval_hint if not len(run) else None,
+        **dict.fromkeys(("monitor", "mode", "best", "best_step", "noise", "censored")),
+    }
+    if metric is not None and run.id in metric.names:
+        curve = run.curve(metric.names[run.id], metric.mode)
+        best = curve.best()
+        row |= {
+            "monitor": curve.metric,
+            "mode": curve.mode,
+            "best": None if best is None else float(curve.values[best]),
+            "best_step": None if best is None else float(curve.steps[best]),
+            "noise": curve.noise,
+            "censored": censoring(curve),
+        }
+    return row
+
+
+def _metric(run: Run, name: str) -> dict[str, Any]:
+    """A metric's mode with its source, and how many evals have it and have it finite."""
+    values, present = run.columns[name]
+    stated, implied = run.info.modes.get(name), infer_mode(name)
+    return {
+        "mode": stated or (implied.mode if implied else None),
+        "source": ModeSource.STATED if stated else ModeSource.NAME if implied else None,
+        "word": implied.word if implied else None,
+        "evals": int(present.sum()),
+        "nonfinite": int((present & ~(abs(values) < float("inf"))).sum()),
+    }

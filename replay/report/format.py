@@ -1,0 +1,38 @@
+"""Numbers as short text: shares, shares with an interval, and values of a metric."""
+
+from __future__ import annotations
+
+import math
+
+__all__ = ["cell", "number", "percent"]
+
+
+def percent(share: float | None) -> str:
+    """A share as a short percentage: ``0%``, ``<0.1%``, ``4.2%``, ``31%``; ``?`` where it is unknown."""
+    if share is None or math.isnan(share):
+        return "?"
+    value = 100 * share
+    if value == 0:
+        return "0%"
+    if abs(value) < 0.05:
+        return "<0.1%"
+    return f"{value:.1f}%" if abs(value) < 9.95 else f"{value:.0f}%"
+
+
+def cell(mean: float | None, low: float | None, high: float | None) -> str:
+    """A mean share with its interval: ``39% 33-58``."""
+    if mean is None:
+        return "?"
+    if low is None or high is None or low == high:
+        return percent(mean)
+    digits = 0 if 100 * high >= 9.95 else 1
+    return f"{percent(mean)} {100 * low:.{digits}f}-{100 * high:.{digits}f}"
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """A number with a few significant digits; ``-`` where there is none."""
+    if value is None:
+        return "-"
+    if isinstance(value, int) or (math.isfinite(value) and float(value).is_integer() and abs(value) < 1e9):
+        return str(int(value))
+    return f"{value:.{digits}g}"

@@ -1,0 +1,1 @@
+"""Figures of reports, drawn without pyplot: no global state and no display."""

@@ -1,0 +1,157 @@
+"""The figure of ``replay simulate``: saved against lost, and the runs with their stops."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from replay.data.curve import Curve
+from replay.engine.outcomes import BASELINES, ORACLE, Outcomes, records
+from replay.report.plots.style import COLORS, MARKERS, draw_budget_line, safe
+from replay.report.plots.style import save as save_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["draw", "save"]
+
+_MOST_RUNS = 12
+_MOST_POLICIES = 6
+
+
+def save(outcomes: Outcomes, summary: Mapping[str, Sequence[Any]], path: Path) -> None:
+    """Draw to a file; errors as for `replay.report.plots.style.save`."""
+    save_figure(draw(outcomes, summary), path)
+
+
+def draw(outcomes: Outcomes, summary: Mapping[str, Sequence[Any]]) -> Figure:
+    """Saved against best-metric loss for all policies, above the runs' curves with best and stops marked."""
+    from matplotlib.figure import Figure
+
+    panel = outcomes.study.panel
+    curves = {run.id: curve for run, curve in zip(panel.runs, panel.curves, strict=True)}
+    long = [run for run, curve in curves.items() if len(curve) > 2]
+    shown = (long or list(curves))[:_MOST_RUNS]
+    columns = min(4, max(2, len(shown)))
+    rows = -(-len(shown) // columns)
+    figure = Figure(figsize=(11, 5.2 + 2.3 * rows), layout="constrained")
+    top, bottom = figure.subfigures(2, 1, height_ratios=[5.2, 2.3 * rows], squeeze=False).ravel()
+    _scatter(top.subplots(), outcomes, summary)
+    grid = bottom.subplots(rows, columns, squeeze=False).ravel()
+    marked = [policy for policy in outcomes.policies if policy not in (*BASELINES, ORACLE)][:_MOST_POLICIES]
+    stops = {(row["run"], row["policy"]): row for row in outcomes.rows()}
+    for axes, run in zip(grid, shown, strict=False):
+        _curve(axes, run, curves[run], marked, stops)
+    for axes in grid[len(shown) :]:
+        axes.set_axis_off()
+    handles, labels = grid[0].get_legend_handles_labels()
+    by_label = dict(zip(labels, handles, strict=True))
+    bottom.legend(
+        by_label.values(), by_label.keys(), loc="outside upper center", ncols=4, fontsize=8, frameon=False
+    )
+    more = len(panel.runs) - len(shown)
+    bottom.supxlabel("step" + (f" ({len(shown)} of {len(panel.runs)} runs)" if more else ""), fontsize=9)
+    bottom.supylabel(safe(outcomes.study.monitor.name), fontsize=9)
+    return figure
+
+
+def _scatter(axes: Axes, outcomes: Outcomes, summary: Mapping[str, Sequence[Any]]) -> None:
+    rows = [row for row in records(summary) if row["lost_mean"] is not None]
+    color = dict(
+        zip(
+            [row["policy"] for row in rows if row["policy"] not in (*BASELINES, ORACLE)],
+            _cycle(COLORS),
+            strict=False,
+        )
+    )
+    marker = dict(zip(color, _cycle(MARKERS), strict=False))
+    study = outcomes.study
+    draw_budget_line(axes, study, "lost")
+    taken: list[tuple[float, float]] = []
+    for row in rows:
+        policy, x, y = row["policy"], 100 * row["saved_mean"], 100 * row["lost_mean"]
+        shade = color.get(policy, "0.35")
+        if row["lost_low"] is not None and row["saved_low"] is not None:
+            axes.errorbar(
+                x,
+                y,
+                xerr=[[x - 100 * row["saved_low"]], [100 * row["saved_high"] - x]],
+                yerr=[[y - 100 * row["lost_low"]], [100 * row["lost_high"] - y]],
+                fmt="none",
+                ecolor=shade,
+                alpha=0.35,
+                capsize=2,
+            )
+        axes.plot(x, y, marker=marker.get(policy, "*"), color=shade, markersize=8, linestyle="none")
+        level = sum(abs(x - other_x) < 9 and abs(y - other_y) < 4 for other_x, other_y in taken)
+        taken.append((x, y))
+        axes.annotate(
+            safe(policy),
+            (x, y),
+            xytext=(8, 6 - 11 * level),
+            textcoords="offset points",
+            fontsize=8,
+            color=shade,
+            ha="left" if x < 70 else "right",
+        )
+    axes.set_xlabel(f"compute saved, % of {study.question.unit}")
+    axes.set_ylabel("best-metric loss,\n% of a run's improvement")
+    counted = len(study.panel.runs)
+    axes.set_title(
+        f"{counted} run{'s' * (counted != 1)}, judged by {safe(study.objective.name)}; mean and 95 %"
+        " interval",
+        fontsize=10,
+    )
+    axes.set_xlim(-3, 103)
+    axes.set_ylim(bottom=min(-1.0, axes.get_ylim()[0] * 0.02))
+    axes.grid(alpha=0.25)
+
+
+def _cycle(items: Sequence[str]) -> Sequence[str]:
+    return list(items) * 100
+
+
+def _curve(
+    axes: Axes,
+    run: str,
+    curve: Curve,
+    policies: Sequence[str],
+    stops: Mapping[tuple[str, str], dict[str, Any]],
+) -> None:
+    axes.plot(curve.steps, curve.values, color="0.45", linewidth=1)
+    best = curve.best()
+    if best is not None:
+        axes.plot(
+            curve.steps[best],
+            curve.values[best],
+            marker="*",
+            color="black",
+            markersize=10,
+            linestyle="none",
+            label="best",
+            zorder=3,
+        )
+    low, high = axes.get_ylim()
+    for number, policy in enumerate(policies):
+        row = stops.get((run, policy))
+        color, marker = COLORS[number % len(COLORS)], MARKERS[number % len(MARKERS)]
+        if row is None or row["stopped_step"] is None:
+            axes.plot([], [], marker=marker, color=color, linestyle="none", label=safe(policy))
+            continue
+        height = low + (high - low) * (0.97 - 0.09 * number)
+        axes.axvline(row["stopped_step"], color=color, linewidth=0.8, alpha=0.6)
+        axes.plot(
+            row["stopped_step"],
+            height,
+            marker=marker,
+            color=color,
+            markersize=5,
+            linestyle="none",
+            label=safe(policy),
+        )
+    name = safe(run)
+    axes.set_title(name if len(name) <= 34 else "..." + name[-31:], fontsize=8)
+    axes.tick_params(labelsize=7)
+    axes.grid(alpha=0.2)

@@ -1,0 +1,106 @@
+"""A document as markdown."""
+
+from __future__ import annotations
+
+import re
+
+from replay.errors import printable
+from replay.report.document import (
+    Block,
+    Code,
+    Commands,
+    Document,
+    Findings,
+    Heading,
+    List,
+    Mono,
+    Paragraph,
+    Strong,
+    Table,
+    Words,
+    parts,
+)
+from replay.report.render.text import command
+
+__all__ = ["render", "render_untrusted"]
+
+
+def render(document: Document) -> str:
+    """The blocks of a page as markdown. Cells of tables are escaped; paragraphs are not."""
+    return _Markdown().document(document)
+
+
+def render_untrusted(document: Document) -> str:
+    """The same for a page of a CI system: everything in it is escaped and makes no markup, link or HTML."""
+    return _Untrusted().document(document)
+
+
+class _Markdown:
+    def document(self, document: Document) -> str:
+        out: list[str] = []
+        for block in document.blocks():
+            if block.medium != "screen":
+                out += ["", *self.block(block)] if out else self.block(block)
+        return "\n".join(out) + "\n"
+
+    def block(self, block: Block) -> list[str]:
+        match block:
+            case Heading():
+                return ["#" * block.level + " " + self.words(block.words)]
+            case Paragraph():
+                return [self.words(line) for line in block.lines]
+            case List():
+                return [f"- {self.words(item)}" for item in block.items]
+            case Table():
+                return self.table(block)
+            case Code():
+                return ["```", *block.text.splitlines(), "```"]
+            case Commands():
+                return ["```", *(line for words in block.steps for line in command(words)), "```"]
+            case Findings():
+                rows = [
+                    [
+                        entry.severity,
+                        entry.text
+                        + "".join(f". {label.capitalize()}: {text}" for label, text in entry.details),
+                    ]
+                    for entry in block.entries
+                ]
+                return self.table(Table(["", "finding"], rows, (0, 1)))
+        raise TypeError(f"markdown cannot show a {type(block).__name__}")
+
+    def words(self, words: Words) -> str:
+        out = []
+        for part in parts(words):
+            if isinstance(part, Strong):
+                out.append(f"**{self.plain(part.text)}**")
+            elif isinstance(part, Mono):
+                out.append(f"`{printable(part.text).replace('`', '')}`")
+            else:
+                out.append(self.plain(part))
+        return "".join(out)
+
+    def table(self, table: Table) -> list[str]:
+        return [
+            "| " + " | ".join(table.head) + " |",
+            "|"
+            + "|".join(" :-- " if column in table.left else " --: " for column in range(len(table.head)))
+            + "|",
+            *("| " + " | ".join(self.cell(cell) for cell in row) + " |" for row in table.rows),
+        ]
+
+    def plain(self, text: str) -> str:
+        return printable(text)
+
+    def cell(self, text: str) -> str:
+        return re.sub(r"([\\|<>*_`\[\]~&$])", r"\\\1", printable(text))
+
+
+class _Untrusted(_Markdown):
+    def plain(self, text: str) -> str:
+        # what could be markup, an entity, a formula or a link
+        escaped = re.sub(r"([\\|<>*_`\[\]~&$@#!]|:(?=//))", r"\\\1", printable(text))
+        return escaped.replace("www.", "www\\.")
+
+    def cell(self, text: str) -> str:
+        return self.plain(text)

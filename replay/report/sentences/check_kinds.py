@@ -1,0 +1,148 @@
+"""What each kind of finding of a check is called, what it means, and how severe it usually is.
+
+The reports of a check (text, JUnit, SARIF, annotations, code quality) read this table and have no table of
+kinds of their own. A new kind of check finding needs an entry here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from replay.data.finding import Kind, Severity
+
+__all__ = ["CHECK_KINDS", "KindText"]
+
+
+@dataclass(frozen=True)
+class KindText:
+    """How reports speak of a kind of finding.
+
+    ``title`` names it in a few words, ``help`` says what it means and what to do. ``severity`` is the usual
+    one. ``counted`` names one and several of them in a verdict; ``concerns`` is what one finding of a group
+    concerns ("… and 3 more runs"). ``of_lock`` is true for what the comparison with the lock finds.
+    ``undecided`` is the title where the finding is not a regression.
+    """
+
+    title: str
+    help: str
+    severity: Severity = Severity.WARNING
+    counted: tuple[str, str] | None = None
+    concerns: str = "such"
+    of_lock: bool = False
+    undecided: str | None = None
+
+
+_ANEW = "If that is meant, write the lock anew and commit it."
+
+#: In the order in which reports list the kinds.
+CHECK_KINDS: dict[str, KindText] = {
+    Kind.LIMIT: KindText(
+        "limit not kept",
+        "A policy's figure over the runs is beyond the limit that the file of policies sets. Where it is so"
+        " beyond its uncertainty, it is a regression; otherwise more runs are needed to decide. Change the"
+        " policy, or the limit where it asks for too much.",
+        Severity.REGRESSION,
+        ("a limit is broken", "limits are broken"),
+        undecided="limit not decided",
+    ),
+    Kind.EXPECT: KindText(
+        "not as expected",
+        "A policy does not stop a run where the file of policies says that it should. Change the policy, or"
+        " the expectation where it is out of date.",
+        Severity.REGRESSION,
+        ("a run is not stopped where expected", "runs are not stopped where expected"),
+        concerns="runs",
+    ),
+    Kind.MOVED: KindText(
+        "stop moved",
+        f"A policy stops a run elsewhere than it did when the lock was written. {_ANEW}",
+        Severity.REGRESSION,
+        ("a stop moved", "stops moved"),
+        concerns="runs",
+        of_lock=True,
+    ),
+    Kind.WORSE: KindText(
+        "worse than in the lock",
+        f"A policy saves less or loses more than it did when the lock was written. {_ANEW}",
+        Severity.REGRESSION,
+        ("a policy got worse", "policies got worse"),
+        of_lock=True,
+    ),
+    Kind.VANISHED: KindText(
+        "gone",
+        f"Something that the lock knows is there no more. {_ANEW}",
+        Severity.REGRESSION,
+        ("a log vanished", "logs vanished"),
+        concerns="logs",
+        of_lock=True,
+    ),
+    Kind.NEVER_FIRES: KindText(
+        "never fires",
+        "A policy stops none of the runs: it has no effect, and nothing is tested by it. Make it stricter, or"
+        " remove it.",
+        counted=("a policy no longer fires", "policies no longer fire"),
+    ),
+    Kind.CHANGED_LOG: KindText(
+        "log changed",
+        "A log is not what it was when the lock was written, so that stops then and now cannot be compared."
+        " Restore the log, or write the lock anew and commit it.",
+        counted=("a log cannot be compared", "logs cannot be compared"),
+        concerns="logs",
+        of_lock=True,
+    ),
+    Kind.NEW_LOG: KindText(
+        "new log",
+        "A log is not in the lock yet. Write the lock anew and commit it.",
+        Severity.NOTE,
+        concerns="logs",
+        of_lock=True,
+    ),
+    Kind.CHANGED_POLICY: KindText(
+        "policies changed",
+        f"Policies or settings are not what they were when the lock was written. {_ANEW}",
+        of_lock=True,
+    ),
+    Kind.NEW_POLICY: KindText(
+        "new policy",
+        "A policy is not in the lock yet. Write the lock anew and commit it.",
+        Severity.NOTE,
+        of_lock=True,
+    ),
+    Kind.VERSION: KindText(
+        "another version",
+        "The lock was written by another version, or its figures were. Where the stops are the same, write it"
+        " anew and commit it.",
+        Severity.NOTE,
+        of_lock=True,
+    ),
+    Kind.NOISE: KindText(
+        "limit below the noise",
+        "A limit is smaller than the noise of the evals, so that it is broken or kept by chance. Set it above"
+        " the noise.",
+    ),
+    Kind.FEW_RUNS: KindText(
+        "too few runs",
+        "There are too few runs to say how uncertain a figure is. Add logs of more runs.",
+        counted=("too few runs", "too few runs"),
+    ),
+    Kind.CENSORED: KindText(
+        "runs ended early",
+        "Runs ended before a policy stopped them, so that what it would have done is known in part. Add logs"
+        " of complete runs.",
+        counted=("too many runs are censored", "too many runs are censored"),
+    ),
+    Kind.NO_LOCK: KindText(
+        "no lock",
+        "There is no lock to compare with: only limits and expectations are checked. Write one and commit"
+        " it.",
+        Severity.NOTE,
+        ("no lock", "no lock"),
+        of_lock=True,
+    ),
+    Kind.LOCK: KindText(
+        "lock not usable",
+        "The lock cannot be read, or does not belong to this file of policies. Write it anew and commit it.",
+        Severity.REGRESSION,
+        of_lock=True,
+    ),
+}

@@ -1,0 +1,77 @@
+"""Why a metric and its mode were taken, and why a run is censored, in words."""
+
+from __future__ import annotations
+
+from replay.data.censoring import Censoring, CensoringKind
+from replay.engine.metrics import Metric, ModeSource, NameSource
+from replay.errors import list_names
+from replay.stats.summary import Shortage
+
+__all__ = [
+    "COUNTED_CENSORING",
+    "say_better",
+    "say_censoring",
+    "say_mode_reason",
+    "say_name_reason",
+    "say_shortage",
+]
+
+_NAME_REASONS = {
+    NameSource.GIVEN: "as given",
+    NameSource.STATED: "stated by the logs",
+    NameSource.VALIDATION_LOSS: "the validation loss",
+    NameSource.ONLY_LOSS: "the only held-out loss",
+    NameSource.ONLY_METRIC: "the only metric",
+}
+
+_MODE_REASONS = {
+    ModeSource.GIVEN: "as given",
+    ModeSource.POLICY: "as given by the policy",
+    ModeSource.STATED: "stated by the log",
+}
+
+#: How a headline counts runs that are censored for a reason.
+COUNTED_CENSORING = {
+    CensoringKind.STOPPED_EARLY: "stopped early",
+    CensoringKind.CUT_SHORT: "cut short",
+    CensoringKind.BEST_IS_LAST: "best at the last eval",
+    CensoringKind.STILL_IMPROVING: "still improving within noise",
+}
+
+
+def say_name_reason(metric: Metric) -> str:
+    """Why the metric was taken."""
+    reason = _NAME_REASONS[metric.name_source]
+    if metric.name_source is NameSource.STATED and metric.runs == 1:
+        reason = "stated by the log"
+    return f"{reason}; logged as {list_names(metric.spellings)}" if metric.spellings else reason
+
+
+def say_mode_reason(metric: Metric) -> str:
+    """Why the metric has its mode."""
+    if metric.mode_source is ModeSource.NAME:
+        return f"by its name: {metric.mode_word}"
+    return _MODE_REASONS[metric.mode_source]
+
+
+def say_better(mode: str) -> str:
+    """``lower`` or ``higher``: which values are better."""
+    return "lower" if mode == "min" else "higher"
+
+
+def say_censoring(censoring: Censoring) -> str:
+    """Why a log does not show what would have come next."""
+    if censoring.kind is CensoringKind.STOPPED_EARLY:
+        return f"stopped early by {censoring.stopped_by}"
+    if censoring.kind is CensoringKind.CUT_SHORT:
+        return f"cut short at step {censoring.step:g} of {censoring.planned:g}"
+    if censoring.kind is CensoringKind.BEST_IS_LAST:
+        return "its best eval is its last"
+    return "still improving within noise"
+
+
+def say_shortage(shortage: Shortage) -> str:
+    """What there is too little of to rank policies."""
+    if shortage.runs is not None:
+        return f"{shortage.runs} run{'s' * (shortage.runs != 1)}"
+    return f"a median of {shortage.evals:g} evals a run"

@@ -1,0 +1,79 @@
+"""A league of rules: within each rule's grid a policy is chosen, and the rules are ranked by its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from replay.data.run import Run
+from replay.engine.question import Question
+from replay.engine.study import Study
+from replay.errors import InputError
+from replay.policies import Policy
+from replay.policies.grid import Grid
+from replay.search.choice import BREAKS, NO_BETTER, USE, Choice, choose_policy_in
+from replay.search.tolerance import Tolerance
+
+__all__ = ["League", "choose_by_rule"]
+
+_ORDER = {USE: 0, NO_BETTER: 1, BREAKS: 2}
+
+
+@dataclass(frozen=True, eq=False)
+class League:
+    """The choice within each rule, and the skipped rules with the error, both in the order given."""
+
+    choices: tuple[tuple[str, Choice], ...]
+    skipped: tuple[tuple[str, InputError], ...]
+
+    @property
+    def ranked(self) -> list[tuple[str, Choice]]:
+        """Best first: rules within the tolerance by what they save held out, then those that exceed it."""
+        return sorted(self.choices, key=lambda entry: _rank(entry[1]))
+
+
+def _rank(choice: Choice) -> tuple[Any, ...]:
+    summary = choice.held_out[0].summary
+    return (_ORDER.get(choice.verdict, 3), -summary["saved_mean"], summary["lost_mean"] or 0.0)
+
+
+def choose_by_rule(
+    runs: Sequence[Run],
+    grids: Sequence[Grid],
+    policies: Sequence[Policy],
+    tolerance: Tolerance,
+    question: Question,
+    *,
+    confidence: float,
+    group: str | None,
+    progress: Callable[[int], None] | None = None,
+) -> League:
+    """Choose within each grid and for each single policy.
+
+    ``confidence`` and ``group`` are as for `choose_policy_in`; ``progress`` is called with the number of policies done. Raises InputError where no rule can be chosen.
+    """
+    choices: list[tuple[str, Choice]] = []
+    skipped: list[tuple[str, InputError]] = []
+    done = 0
+    for name, rules in [
+        *((grid.rule, [policy for policy, _ in grid.points]) for grid in grids),
+        *((policy.spec(), [policy]) for policy in policies),
+    ]:
+        try:
+            if not rules:
+                raise InputError("no point of its grid is a policy")
+            study = Study(runs, rules, question)
+            choice = choose_policy_in(
+                study, rules, tolerance, confidence=confidence, group=group, optional=True
+            )
+            choices.append((name, choice))
+        except InputError as error:
+            skipped.append((name, error))
+        done += len(rules)
+        if progress is not None:
+            progress(done)
+    if not choices and skipped:
+        name, first = skipped[0]
+        raise InputError(f"no rule can be chosen; the first, {name}: {first}", because=first.because)
+    return League(tuple(choices), tuple(skipped))
