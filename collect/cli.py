@@ -31,6 +31,10 @@ class _Collect(click.Group):
             return super().invoke(ctx)
         except ReplayError as error:
             raise _Failure(str(error)) from error
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] in ("collect", "replay"):
+                raise
+            raise _Failure(f"{error.name} is not installed; pip install 'stop-replay[collect]'") from None
         except OSError as error:  # a full disk, a read-only folder
             raise _Failure(
                 f"{error.filename or 'writing'}: {(error.strerror or str(error)).lower()}"
@@ -204,16 +208,11 @@ def _keep_quiet(configs: Sequence[Config]) -> None:
 
 
 def _one(config: Config, folder: Path, cache: Path) -> None:
-    try:
-        from collect import train
-        from collect.grid import BUSY
-        from collect.machine import rank
+    from collect import train
+    from collect.grid import BUSY
+    from collect.machine import rank
 
-        train.require(config)
-    except ImportError as error:
-        raise InputError(
-            f"{error.name or error} is not installed; pip install 'stop-replay[collect]'"
-        ) from None
+    train.require(config)
     try:
         fit = train.fit(config, folder, cache, progress=sys.stderr.isatty())
     except train.Busy as error:
