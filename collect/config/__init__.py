@@ -9,18 +9,18 @@ files and explains mistakes.
 """
 
 from collect.config.parse import (
+    SECTIONS,
     describe,
-    key_types,
     load,
     parse,
     parse_record,
     read_toml,
-    section_of,
 )
 from collect.config.sections import GENERATED, Config, Data, Generation, Generic, Lora, Model, Train
 
 __all__ = [
     "GENERATED",
+    "SECTIONS",
     "Config",
     "Data",
     "Generation",
@@ -29,10 +29,8 @@ __all__ = [
     "Model",
     "Train",
     "describe",
-    "key_types",
     "load",
     "parse",
     "parse_record",
     "read_toml",
-    "section_of",
 ]

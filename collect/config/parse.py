@@ -16,7 +16,7 @@ from collect.config.rules import refusals
 from collect.config.sections import TYPES_ONLY, Config
 from replay.errors import InputError, suggestion
 
-__all__ = ["describe", "key_types", "load", "parse", "parse_record", "read_toml", "section_of"]
+__all__ = ["SECTIONS", "describe", "load", "parse", "parse_record", "read_toml"]
 
 
 def load(path: Path) -> Config:
@@ -34,7 +34,7 @@ def parse(raw: Mapping[str, Any], where: str) -> Config:
 
     Raises InputError where a key is unknown or missing, or a value is impossible.
     """
-    config = _validated(raw, where)
+    config = _validate(raw, where)
     for refusal in refusals(config):
         raise InputError(f"{where}: {refusal}")
     return config
@@ -47,7 +47,7 @@ def parse_record(record: Mapping[str, Any], where: str) -> Config:
     Raises InputError where a key is unknown or of another type. The values are not checked again, since a log
     may be older than a rule.
     """
-    return _validated(record, where, TYPES_ONLY)
+    return _validate(record, where, TYPES_ONLY)
 
 
 def read_toml(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -69,21 +69,21 @@ def read_toml(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     other = (path.parent / base).resolve()
     if other in (path.resolve(), *seen):
         raise InputError(f"{path}: base = {base!r} leads back to a config that starts from this one")
-    return _merged(read_toml(path.parent / base, (*seen, path.resolve())), raw)
+    return _merge(read_toml(path.parent / base, (*seen, path.resolve())), raw)
 
 
-def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in over.items():
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _merged(merged[key], value) if both else value
+        merged[key] = _merge(merged[key], value) if both else value
     return merged
 
 
 _ADAPTER: TypeAdapter[Config] = TypeAdapter(Config)
 
 
-def key_types(section: type[Any]) -> dict[str, Any]:
+def _key_types(section: type[Any]) -> dict[str, Any]:
     """The keys of a section with their types, without the bounds."""
     hints = typing.get_type_hints(section)
     return {
@@ -93,7 +93,7 @@ def key_types(section: type[Any]) -> dict[str, Any]:
     }
 
 
-def section_of(kind: Any) -> type[Any] | None:
+def _section(kind: Any) -> type[Any] | None:
     """The dataclass of a section, also of one that may be absent; None for a plain key."""
     options = typing.get_args(kind) or (kind,)
     return next(
@@ -102,20 +102,20 @@ def section_of(kind: Any) -> type[Any] | None:
 
 
 #: The sections by name.
-_SECTIONS = {
-    name: section for name, kind in key_types(Config).items() if (section := section_of(kind)) is not None
+SECTIONS = {
+    name: section for name, kind in _key_types(Config).items() if (section := _section(kind)) is not None
 }
 
 
-def _validated(raw: Mapping[str, Any], where: str, context: str | None = None) -> Config:
+def _validate(raw: Mapping[str, Any], where: str, context: str | None = None) -> Config:
     """The config, its keys, types and single values checked."""
     if "root" in raw:  # a field, but not a key
-        raise InputError(f"{where}: {_unknown_key('root')}")
+        raise InputError(f"{where}: {_describe_unknown_key('root')}")
     # the message on a section that is missing names the key that it must have
     required: dict[str, Any] = {
         field.name: {}
         for field in dataclasses.fields(Config)
-        if field.name in _SECTIONS and field.default is dataclasses.MISSING
+        if field.name in SECTIONS and field.default is dataclasses.MISSING
     }
     given = {**required, **raw}
     try:
@@ -124,19 +124,19 @@ def _validated(raw: Mapping[str, Any], where: str, context: str | None = None) -
         mistakes = error.errors(include_url=False)
     # a misspelt key comes first: it explains a missing one
     mistakes.sort(key=lambda mistake: mistake["type"] != "unexpected_keyword_argument")
-    raise InputError(f"{where}: {_sentence(mistakes[0], given)}")
+    raise InputError(f"{where}: {_describe_mistake(mistakes[0], given)}")
 
 
-def _sentence(mistake: Mapping[str, Any], raw: Mapping[str, Any]) -> str:
+def _describe_mistake(mistake: Mapping[str, Any], raw: Mapping[str, Any]) -> str:
     """What is wrong, from pydantic's account of a mistake."""
     first, *more = map(str, mistake["loc"])
-    section = _SECTIONS.get(first)
+    section = SECTIONS.get(first)
     if section is not None and not more:
         return f"{first} = {raw[first]!r}; it must be a section [{first}]"
     name, key = (first, first) if section is None else (more[0], f"{first}.{more[0]}")
     if mistake["type"] == "unexpected_keyword_argument":
-        return _unknown_key(name, None if section is None else first)
-    kind = key_types(section or Config)[name]
+        return _describe_unknown_key(name, None if section is None else first)
+    kind = _key_types(section or Config)[name]
     if mistake["type"] == "missing":
         return f"{key} is missing; it must be {describe(kind)}"
     value = raw[name] if section is None else raw[first][name]
@@ -149,10 +149,10 @@ def _sentence(mistake: Mapping[str, Any], raw: Mapping[str, Any]) -> str:
     return f"{key} = {value!r}; {allowed}"
 
 
-def _unknown_key(name: str, section: str | None = None) -> str:
+def _describe_unknown_key(name: str, section: str | None = None) -> str:
     if section is None:
-        return f"unknown key {name}; allowed are {suggestion(name, key_types(Config))}"
-    allowed = suggestion(name, key_types(_SECTIONS[section]))
+        return f"unknown key {name}; allowed are {suggestion(name, _key_types(Config))}"
+    allowed = suggestion(name, _key_types(SECTIONS[section]))
     return f"unknown key {section}.{name}; allowed in [{section}] are {allowed}"
 
 

@@ -485,9 +485,9 @@ def test_metrics_of_two_processes_are_those_of_the_checkpoint_in_one(kind, two_p
             assert record["metrics"][f"{prefix}_loss"] == pytest.approx(np.mean(losses), rel=1e-6)
             assert record["metrics"][f"{prefix}_accuracy"] == pytest.approx(np.mean(right))
             if not classifies:
-                prompts = generate.prompts(examples[:5], tokenizer, config.data.max_length)
-                written = generate.answers(model, tokenizer, prompts, batch_size=1, max_new_tokens=4)
-                found = generate.scores(
+                prompts = generate.make_prompts(examples[:5], tokenizer, config.data.max_length)
+                written = generate.generate_answers(model, tokenizer, prompts, batch_size=1, max_new_tokens=4)
+                found = generate.score_answers(
                     written, [prompt.answer for prompt in prompts], ("exact_match", "rougeL")
                 )
                 assert {name: record["metrics"][f"{prefix}_{name}"] for name in found} == pytest.approx(found)

@@ -187,7 +187,7 @@ def test_one_run_is_picked_as_expand_makes_it(write):
     with pytest.raises(InputError, match=r"has no run 'g-r8-s2'; it has .*Did you mean g-r8-s"):
         grid.pick(path, "g-r8-s2")
     with pytest.raises(InputError, match=r"has no run 'g-r8-s2'; it has .*Did you mean g-r8-s"):
-        grid.only(path, grid.expand(path), ["g-r2-s0", "g-r8-s2"])
+        grid.select(path, grid.expand(path), ["g-r2-s0", "g-r8-s2"])
 
 
 @given(st.integers(0, 60), st.integers(1, 70))

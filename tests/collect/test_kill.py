@@ -12,7 +12,7 @@ import time
 import numpy as np
 import pytest
 
-from collect import eval_log as logs
+from collect.eval_log import read_existing_log
 from replay.data.run import COUNTERS
 from replay.readers.formats import eval_log, tensorboard, trainer_state
 from replay.readers.step_signals import FILE_NAME, read_step_signals
@@ -240,7 +240,7 @@ def test_what_a_kill_made_void_is_counted_as_waste(trainings, whole, tmp_path):
             time.sleep(0.005)
 
     assert trainings.train(folder, kill=third_eval) == -signal.SIGKILL
-    there = logs.existing(folder)
+    there = read_existing_log(folder)
     # as if the newest checkpoint had not been written completely
     newest = there.checkpoints()[-1]
     (folder / f"checkpoint-{newest}" / "trainer_state.json").unlink()
