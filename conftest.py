@@ -2,5 +2,11 @@
 
 import os
 
+from hypothesis import HealthCheck, settings
+
 # before anything imports Keras, which would ask for TensorFlow
 os.environ.setdefault("KERAS_BACKEND", "torch")
+
+# how long an example takes says how loaded the machine is
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
