@@ -27,7 +27,7 @@ def metric_modes(config: Config) -> dict[str, str]:
 
 
 def statistics(logits: Any, labels: Any) -> Any:
-    """What the metrics need of each example, so that no logits are kept: one row of float64 an example.
+    """What the metrics need of each example, so that no logits are kept: one row of float64 per example.
 
     Classification: (negative log likelihood, predicted class). Causal: (sum of the negative log likelihoods
     of its answer's tokens, their number, how many the model gives the highest probability).
@@ -48,7 +48,7 @@ def statistics(logits: Any, labels: Any) -> Any:
 
 
 def classification(prediction: Any) -> dict[str, float]:
-    """Mean loss an example, accuracy, and F1 averaged over the classes that occur in labels or
+    """Mean loss per example, accuracy, and F1 averaged over the classes that occur in labels or
     predictions.
     """
     loss, predicted = prediction.predictions.T
@@ -68,7 +68,7 @@ def classification(prediction: Any) -> dict[str, float]:
 
 
 def language(prediction: Any) -> dict[str, float]:
-    """Mean loss an answer token, over all tokens alike (not a mean of batch means), and the share of tokens
+    """Mean loss per answer token, over all tokens alike (not a mean of batch means), and the share of tokens
     that are right.
     """
     loss, tokens, right = prediction.predictions.sum(axis=0)

@@ -1,4 +1,4 @@
-"""StepLog: writes the step signals of `replay.readers.step_signals`, one record a step, so that a kill loses
+"""StepLog: writes the step signals of `replay.readers.step_signals`, one record per step, so that a kill loses
 at most the last.
 """
 

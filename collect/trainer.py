@@ -181,7 +181,7 @@ class Sets(_Trainer):  # type: ignore[misc]
             self.eval_log.discard_eval()
 
     def _random_aside(self) -> Any:
-        """The random generators as they are now, again when this is left."""
+        """A context that restores the random generators at its end."""
         return torch.random.fork_rng([self.args.device] if self.args.device.type == "cuda" else [])
 
     def try_memory(self) -> None:
