@@ -1,7 +1,6 @@
 """Reading a TensorBoard event file: replay's reader against EventAccumulator with sampling off, in one run.
 
-Values are checked to be the same, bit for bit. With the extra `fast` (google-crc32c) checksums are computed
-in hardware; without it by numpy.
+Values are checked to be the same, bit for bit.
 
 Run: python benchmarks/event_files.py [steps]
 """
@@ -11,6 +10,7 @@ import sys
 import tempfile
 import time
 
+import google_crc32c
 import numpy as np
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.compat.proto.event_pb2 import Event
@@ -50,12 +50,7 @@ def accumulate(folder):
 
 
 def main(steps=5000):
-    try:
-        import google_crc32c
-
-        crc = f"google-crc32c ({google_crc32c.implementation})"
-    except ImportError:
-        crc = "crc by numpy"
+    crc = f"google-crc32c ({google_crc32c.implementation})"
     with tempfile.TemporaryDirectory() as folder:
         write(folder, steps)
         theirs, expected = timed(lambda: accumulate(folder))

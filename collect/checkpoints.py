@@ -1,4 +1,4 @@
-"""Checkpoints of a run: when one is written, which stay, and from which a run that was cut short goes on."""
+"""Checkpoints of a run: when one is written, and which stay."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from collect.eval_log import Existing
-
-__all__ = ["Checkpoints", "newest", "prune"]
+__all__ = ["Checkpoints", "prune"]
 
 
 class Checkpoints(TrainerCallback):  # type: ignore[misc, unused-ignore]
@@ -50,18 +48,9 @@ class Checkpoints(TrainerCallback):  # type: ignore[misc, unused-ignore]
             prune(self._folder, self.keeps)
 
 
-def newest(folder: Path, log: Existing) -> Path | None:
-    """The newest checkpoint that the log says is complete, and that is still there."""
-    for step in reversed(log.checkpoints()):
-        path = folder / f"checkpoint-{step}"
-        if (path / "trainer_state.json").is_file():
-            return path
-    return None
-
-
 def prune(folder: Path, keeps: Callable[[int], bool]) -> None:
     """Remove the checkpoints of the steps that ``keeps`` does not want."""
     for path in folder.glob("checkpoint-*"):
-        found = re.fullmatch(r"checkpoint-(\d+)", path.name)
-        if found and path.is_dir() and not path.is_symlink() and not keeps(int(found[1])):
+        match = re.fullmatch(r"checkpoint-(\d+)", path.name)
+        if match and path.is_dir() and not path.is_symlink() and not keeps(int(match[1])):
             shutil.rmtree(path, ignore_errors=True)

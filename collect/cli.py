@@ -31,6 +31,10 @@ class _Collect(click.Group):
             return super().invoke(ctx)
         except ReplayError as error:
             raise _Failure(str(error)) from error
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] in ("collect", "replay"):
+                raise
+            raise _Failure(f"{error.name} is not installed; pip install 'stop-replay[collect]'") from None
         except OSError as error:  # a full disk, a read-only folder
             raise _Failure(
                 f"{error.filename or 'writing'}: {(error.strerror or str(error)).lower()}"
@@ -78,7 +82,7 @@ def run(configs: tuple[Path, ...], out: Path, cache: Path | None) -> None:
         raise InputError(f"several configs are named {min(twice)}; each run needs a name of its own")
     _keep_quiet(loaded)
     for config in loaded:
-        _one(config, out / config.name, cache or cache_folder())
+        _fit(config, out / config.name, cache or cache_folder())
 
 
 @cli.command(short_help="Go on with runs that were cut short, from their folders alone.")
@@ -100,13 +104,13 @@ def resume(folders: tuple[Path, ...], root: Path, cache: Path | None) -> None:
     The config is that of the log in the folder. A run goes on from its newest complete checkpoint, or begins
     again where there is none; a finished one is skipped.
     """
-    from collect import eval_log
     from collect.packages import cache_folder
+    from collect.resume import read_config
 
-    loaded = [eval_log.config_of(folder, root) for folder in folders]
+    loaded = [read_config(folder, root) for folder in folders]
     _keep_quiet(loaded)
     for config, folder in zip(loaded, folders, strict=True):
-        _one(config, folder, cache or cache_folder())
+        _fit(config, folder, cache or cache_folder())
 
 
 @cli.command(short_help="Fine-tune once for each run of a grid of settings.")
@@ -177,17 +181,19 @@ def grid(
     if in_process:
         for name in only:
             config = grids.pick(path, name)
-            _one(config, out / config.name, cache or cache_folder())
+            _fit(config, out / config.name, cache or cache_folder())
         return
-    configs = grids.only(path, grids.expand(path), only)
+    configs = grids.select(path, grids.expand(path), only)
     if shard is not None:
         configs = grids.shard(configs, shard)
+    from collect import jobs as processes
+
     if listed:
         width = max((len(config.name) for config in configs), default=0)
-        for name, state in grids.states(configs, out):
+        for name, state in processes.list_states(configs, out):
             click.echo(f"{name:<{width}}  {state}")
         return
-    if code := grids.run_all(path, configs, out, jobs=jobs, cache=cache):
+    if code := processes.train_all(path, configs, out, jobs=jobs, cache=cache):
         sys.exit(code)
 
 
@@ -203,24 +209,20 @@ def _keep_quiet(configs: Sequence[Config]) -> None:
         os.environ["TQDM_DISABLE"] = "1"
 
 
-def _one(config: Config, folder: Path, cache: Path) -> None:
-    try:
-        from collect import train
-        from collect.grid import BUSY
-        from collect.machine import rank
+def _fit(config: Config, folder: Path, cache: Path) -> None:
+    from collect import train
+    from collect.jobs import BUSY
+    from collect.machine import rank
+    from collect.metrics import metric_modes
 
-        train.require(config)
-    except ImportError as error:
-        raise InputError(
-            f"{error.name or error} is not installed; pip install 'stop-replay[collect]'"
-        ) from None
+    train.require(config)
     try:
         fit = train.fit(config, folder, cache, progress=sys.stderr.isatty())
     except train.Busy as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(BUSY)
     except ReplayError:
-        if rank() > 0:  # all processes meet the same error: the first one tells it
+        if rank() > 0:  # all processes meet the same error: the first one reports it
             sys.exit(2)
         raise
     except KeyboardInterrupt:
@@ -234,7 +236,7 @@ def _one(config: Config, folder: Path, cache: Path) -> None:
         )
         return
     scores = ", ".join(
-        f"{name} {value:.4g}" for name, value in fit.metrics.items() if name in train.modes(config)
+        f"{name} {value:.4g}" for name, value in fit.metrics.items() if name in metric_modes(config)
     )
     click.echo(f"{config.name}: done ({scores})", err=True)
 

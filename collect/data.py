@@ -25,7 +25,7 @@ from collect.config import Config, Data, Generic
 from collect.packages import fetch, read_member
 from replay.errors import InputError, suggestion
 
-__all__ = ["Example", "Texts", "generic", "is_local", "load"]
+__all__ = ["Example", "Texts", "is_local", "load", "load_generic"]
 
 Row = dict[str, Any]
 #: A column in a template, and how many words of it.
@@ -107,10 +107,10 @@ def load(config: Config, cache: Path) -> Texts:
         if not data.allow_overlap:
             _check_disjoint(train, validation, test)
     labels = _labels(train, validation, test, target) if config.task == "classification" else ()
-    return Texts(train, validation, test, labels, generic(config, cache))
+    return Texts(train, validation, test, labels, load_generic(config, cache))
 
 
-def generic(config: Config, cache: Path) -> list[str]:
+def load_generic(config: Config, cache: Path) -> list[str]:
     """The texts of [generic], none where there is no such section; the same config gives the same texts in
     the same order.
 
@@ -179,16 +179,16 @@ def _hub_rows(config: Config, source: Data | Generic, split: str) -> list[Row]:
             f"{section}.hub = {source.hub!r} needs the datasets library (pip install 'stop-replay[hub]')"
         ) from None
     try:
-        found = datasets.load_dataset(
+        loaded = datasets.load_dataset(
             source.hub if folder is None else str(folder), source.hub_config, split=split
         )
-        rows: list[Row] = found.to_list()
+        rows: list[Row] = loaded.to_list()
     except Exception as error:  # whatever the reader of that kind of data set raises
         reason = next(
             (line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__
         )
         raise InputError(f"{section}.hub = {source.hub!r}: split {split!r} cannot be had: {reason}") from None
-    for column, feature in found.features.items():
+    for column, feature in loaded.features.items():
         if isinstance(feature, datasets.ClassLabel):
             for row in rows:
                 number = row[column]
@@ -291,7 +291,7 @@ def _render(template: str, row: Row, name: str) -> str:
             )
         if words and not int(words):
             raise InputError(f"{name}: {{{column}:{words}}} takes no word of the column; give 1 or more")
-    return _FIELD.sub(lambda found: _first_words(str(row[found[1]]), found[2]), template)
+    return _FIELD.sub(lambda match: _first_words(str(row[match[1]]), match[2]), template)
 
 
 def _first_words(text: str, count: str | None) -> str:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from collect.data import Example
-from collect.machine import gathered, processes, rank
+from collect.machine import gather, processes, rank
 
-__all__ = ["Prompt", "answers", "prompts", "scores"]
+__all__ = ["Prompt", "generate_answers", "make_prompts", "score_answers"]
 
 
 class Prompt(NamedTuple):
@@ -18,21 +18,21 @@ class Prompt(NamedTuple):
     answer: str
 
 
-def prompts(examples: Sequence[Example], tokenizer: Any, room: int) -> list[Prompt]:
+def make_prompts(examples: Sequence[Example], tokenizer: Any, room: int) -> list[Prompt]:
     """Prompts of at most ``room`` tokens, cut at their beginning; an empty one is the token that begins a
     text.
     """
-    found = []
+    prompts = []
     for example in examples:
         ids = tokenizer(example.source)["input_ids"] if example.source else []
         begin = next(
             (token for token in (tokenizer.bos_token_id, tokenizer.eos_token_id) if token is not None), 0
         )
-        found.append(Prompt(ids[-room:] or [begin], example.target))
-    return found
+        prompts.append(Prompt(ids[-room:] or [begin], example.target))
+    return prompts
 
 
-def answers(
+def generate_answers(
     model: Any, tokenizer: Any, wanted: Sequence[Prompt], *, batch_size: int, max_new_tokens: int
 ) -> list[str]:
     """What the model writes after each prompt, greedily; several processes share the work, and all get all
@@ -40,11 +40,11 @@ def answers(
     """
     import torch
 
-    mine = sorted(range(rank(), len(wanted), processes()), key=lambda number: len(wanted[number].ids))
+    share = sorted(range(rank(), len(wanted), processes()), key=lambda number: len(wanted[number].ids))
     written: dict[int, str] = {}
     device = next(model.parameters()).device
-    for start in range(0, len(mine), batch_size):
-        numbers = mine[start : start + batch_size]
+    for start in range(0, len(share), batch_size):
+        numbers = share[start : start + batch_size]
         width = max(len(wanted[number].ids) for number in numbers)
         # padded on the left: what is written goes on where the prompt ends
         ids = torch.tensor(
@@ -69,33 +69,33 @@ def answers(
         )
         texts = tokenizer.batch_decode(out[:, width:], skip_special_tokens=True)
         written.update(zip(numbers, texts, strict=True))
-    together = {number: text for part in gathered(written) for number, text in part.items()}
+    together = {number: text for part in gather(written) for number, text in part.items()}
     return [together[number] for number in range(len(wanted))]
 
 
-def scores(written: Sequence[str], wanted: Sequence[str], metrics: Sequence[str]) -> dict[str, float]:
+def score_answers(written: Sequence[str], wanted: Sequence[str], metrics: Sequence[str]) -> dict[str, float]:
     """``rougeL``: mean F-measure, 0 to 1 (rouge-score, with stemming). ``bleu``: that of the corpus, 0 to 100
     (sacrebleu). ``exact_match``: share of answers that are the same but for white space at both ends.
     """
-    found: dict[str, float] = {}
+    values: dict[str, float] = {}
     if "rougeL" in metrics:
         from rouge_score.rouge_scorer import RougeScorer
 
         scorer = RougeScorer(["rougeL"], use_stemmer=True)
         pairs = zip(wanted, written, strict=True)
-        found["rougeL"] = sum(scorer.score(truth, text)["rougeL"].fmeasure for truth, text in pairs) / len(
+        values["rougeL"] = sum(scorer.score(truth, text)["rougeL"].fmeasure for truth, text in pairs) / len(
             wanted
         )
     if "bleu" in metrics:
         import sacrebleu
 
-        found["bleu"] = float(
+        values["bleu"] = float(
             sacrebleu.corpus_bleu(
                 [text.strip() for text in written], [[truth.strip() for truth in wanted]]
             ).score
         )
     if "exact_match" in metrics:
-        found["exact_match"] = sum(
+        values["exact_match"] = sum(
             text.strip() == truth.strip() for text, truth in zip(written, wanted, strict=True)
         ) / len(wanted)
-    return found
+    return values

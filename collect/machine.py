@@ -15,12 +15,12 @@ from typing import Any
 __all__ = [
     "NEEDED",
     "Energy",
-    "gathered",
+    "gather",
+    "gather_sums",
     "hardware",
     "peak_memory",
     "processes",
     "rank",
-    "summed",
     "versions",
 ]
 
@@ -41,43 +41,45 @@ _LIBRARIES = (
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the libraries that shape a training, as far as they are installed."""
-    found = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     for name in _LIBRARIES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return found
+            installed[name] = importlib.metadata.version(name)
+    return installed
 
 
 def hardware() -> dict[str, Any]:
     """Kind and number of the processors."""
-    found: dict[str, Any] = {
+    processors: dict[str, Any] = {
         "system": platform.system(),
         "machine": platform.machine(),
         "cpus": os.cpu_count(),
     }
     if (torch := sys.modules.get("torch")) is not None:
-        found["threads"] = torch.get_num_threads()
+        processors["threads"] = torch.get_num_threads()
         if torch.cuda.is_available():
-            found["gpus"] = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-    return found
+            processors["gpus"] = [
+                torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())
+            ]
+    return processors
 
 
 def peak_memory() -> dict[str, int]:
     """Bytes of memory that this process has held at most so far: ``peak_rss_bytes``, and ``peak_gpu_bytes``
     where torch used a GPU.
     """
-    found = {}
+    peaks = {}
     with contextlib.suppress(ImportError):  # Windows has no such module
         import resource
 
         unit = 1 if sys.platform == "darwin" else 1024
-        found["peak_rss_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+        peaks["peak_rss_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
-        found["peak_gpu_bytes"] = sum(
+        peaks["peak_gpu_bytes"] = sum(
             torch.cuda.max_memory_allocated(index) for index in range(torch.cuda.device_count())
         )
-    return found
+    return peaks
 
 
 class Energy:
@@ -131,7 +133,7 @@ def rank() -> int:
     return int(torch.distributed.get_rank())
 
 
-def gathered(value: Any) -> list[Any]:
+def gather(value: Any) -> list[Any]:
     """Each process's value, by rank; every process must call it at the same time. Alone: a list of one."""
     if processes() == 1:
         return [value]
@@ -142,10 +144,10 @@ def gathered(value: Any) -> list[Any]:
     return values
 
 
-def summed(counters: Mapping[str, Any]) -> dict[str, Any]:
+def gather_sums(counters: Mapping[str, Any]) -> dict[str, Any]:
     """Counters added up over all processes; names that begin with ``peak_`` are maxima."""
     totals: dict[str, Any] = {}
-    for one in gathered(dict(counters)):
+    for one in gather(dict(counters)):
         for name, value in one.items():
             totals[name] = (
                 value

@@ -32,8 +32,8 @@ def fetch(requirement: str, cache: Path) -> Path:
     there is none.
     """
     folder = cache / "wheels" / requirement
-    if found := sorted(folder.glob("*.whl")):
-        return found[0]
+    if wheels := sorted(folder.glob("*.whl")):
+        return wheels[0]
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
         command = [

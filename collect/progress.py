@@ -59,8 +59,8 @@ class Progress(TrainerCallback):  # type: ignore[misc, unused-ignore]
 
     def _show(self, state: Any) -> None:
         done = state.global_step - self._first
-        left = (time.monotonic() - self._began) / max(done, 1) * (state.max_steps - state.global_step)
-        parts = [f"step {state.global_step}/{state.max_steps}", _span(left) + " left"]
+        seconds = (time.monotonic() - self._began) / max(done, 1) * (state.max_steps - state.global_step)
+        parts = [f"step {state.global_step}/{state.max_steps}", _span(seconds) + " left"]
         if self._evals:
             parts += [
                 (

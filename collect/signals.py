@@ -147,8 +147,8 @@ class EvalSignals:
                     before.append(((b0.T @ b0) * (a0 @ a0.T)).sum())
                     # BA - B'A' = [B - B', B'] [A; A - A']: nothing cancels that is not a difference of the
                     # factors themselves
-                    left, right = torch.cat([b - b0, b0], dim=1), torch.cat([a, a - a0], dim=0)
-                    change.append(((left.T @ left) * (right @ right.T)).sum())
+                    b_both, a_both = torch.cat([b - b0, b0], dim=1), torch.cat([a, a - a0], dim=0)
+                    change.append(((b_both.T @ b_both) * (a_both @ a_both.T)).sum())
             top = _largest(grams)
         self.remember()
         size = np.maximum(_host(squares), 0.0)
@@ -209,13 +209,13 @@ class StepMeter:
 
     def restore(self, gradients: Mapping[str, torch.Tensor]) -> None:
         """Take these for the gradients of the step before, if they fit the adapter."""
-        found = [gradients.get(str(number)) for number in range(len(self._weights))]
+        past_gradients = [gradients.get(str(number)) for number in range(len(self._weights))]
         if all(
             one is not None and one.shape == weight.shape
-            for one, weight in zip(found, self._weights, strict=True)
+            for one, weight in zip(past_gradients, self._weights, strict=True)
         ):
             for row in self._lined_up():
-                row.restore([found[number] for number in row.numbers])
+                row.restore([past_gradients[number] for number in row.numbers])
             self._known = True
 
     def before(self) -> None:
@@ -353,7 +353,7 @@ def _largest(grams: list[tuple[torch.Tensor, torch.Tensor]]) -> Floats:
     """
     import torch
 
-    found = np.full(len(grams), math.nan)
+    largest = np.full(len(grams), math.nan)
     ranks: dict[Any, list[int]] = {}
     for number, (bb, _) in enumerate(grams):
         ranks.setdefault((bb.shape[0], bb.device), []).append(number)
@@ -367,8 +367,8 @@ def _largest(grams: list[tuple[torch.Tensor, torch.Tensor]]) -> Floats:
         root = vectors * values.clamp(min=0).sqrt()[:, None, :]
         inner = root.transpose(1, 2) @ torch.where(finite[:, None, None], aa, 0.0) @ root
         top = torch.linalg.eigvalsh((inner + inner.transpose(1, 2)) / 2)[:, -1]
-        found[numbers] = torch.where(finite, top, math.nan).cpu().numpy()
-    return found
+        largest[numbers] = torch.where(finite, top, math.nan).cpu().numpy()
+    return largest
 
 
 def _host(values: list[torch.Tensor]) -> Floats:

@@ -1,4 +1,4 @@
-"""StepLog: writes the step signals of `replay.readers.step_signals`, one record a step, so that a kill loses
+"""StepLog: writes the step signals of `replay.readers.step_signals`, one record per step, so that a kill loses
 at most the last.
 """
 
@@ -31,13 +31,13 @@ class StepLog:
         self.grad_norm: float | None = None
         header = encode_header(adapter.names, adapter.parameters)
         size = record_size({"modules": adapter.names, "columns": COLUMNS, "totals": TOTALS})
-        found = self._path.read_bytes()[: len(header)] if self._path.exists() else b""
+        present = self._path.read_bytes()[: len(header)] if self._path.exists() else b""
         self._file: IO[bytes]
-        if found == header and segment:
+        if present == header and segment:
             self._file = self._path.open("ab", buffering=0)
             if torn := (self._path.stat().st_size - len(header)) % size:  # a kill cut the last record off
                 self._file.write(bytes(size - torn))
-        elif len(found) < len(header) and header.startswith(found):
+        elif len(present) < len(header) and header.startswith(present):
             self._file = self._path.open("wb", buffering=0)
             self._file.write(header)
         else:

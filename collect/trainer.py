@@ -148,14 +148,14 @@ class Sets(_Trainer):  # type: ignore[misc]
         model.eval()
         wanted = self.prompts[name]
         with torch.no_grad(), self.accelerator.autocast(), self.meter.counted("eval_flops"):
-            written = generate.answers(
+            written = generate.generate_answers(
                 model,
                 self.processing_class,
                 wanted,
                 batch_size=self.config.train.eval_batch_size,
                 max_new_tokens=settings.max_new_tokens,
             )
-        return generate.scores(written, [prompt.answer for prompt in wanted], settings.metrics)
+        return generate.score_answers(written, [prompt.answer for prompt in wanted], settings.metrics)
 
     def ask_base_model(self) -> None:
         """Metrics of the eval sets with the adapter switched off; the random numbers of the training are as
@@ -181,7 +181,7 @@ class Sets(_Trainer):  # type: ignore[misc]
             self.eval_log.discard_eval()
 
     def _random_aside(self) -> Any:
-        """The random generators as they are now, again when this is left."""
+        """A context that restores the random generators at its end."""
         return torch.random.fork_rng([self.args.device] if self.args.device.type == "cuda" else [])
 
     def try_memory(self) -> None:

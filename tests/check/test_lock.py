@@ -5,13 +5,10 @@ import dataclasses
 import json
 import math
 import os
-import random
-import re
 import signal
 import stat
 import subprocess
 import sys
-import time
 
 import pytest
 from hypothesis import given
@@ -237,16 +234,62 @@ def test_an_error_on_the_way_leaves_the_old_lock(tmp_path, monkeypatch):
     assert len(list(tmp_path.iterdir())) == 1
 
 
-WRITER = """
-import dataclasses, sys
+#: Kills its process when that is about to do the n-th thing to a lock or its folder.
+KILLED = """
+import os, signal, sys
+
+remaining, lock = int(sys.argv[1]), sys.argv[2]
+folder, name = os.path.split(lock)
+
+def watch(event, arguments):
+    global remaining
+    paths = [os.fspath(one) for one in arguments if isinstance(one, str | os.PathLike)]
+    if event in ("open", "os.chmod", "os.rename") and any(
+        path == folder or os.path.dirname(path) == folder and name in os.path.basename(path) for path in paths
+    ):
+        remaining -= 1
+        if not remaining:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(watch)
+"""
+WRITE = """
+import dataclasses
 from pathlib import Path
 from replay.check.lock import read_lock, write_lock
-path = Path(sys.argv[1])
-lock = read_lock(path)
-print("ready", flush=True)
-for number in range(10**9):
-    write_lock(path, dataclasses.replace(lock, tool=f"{number}"))
+
+write_lock(Path(lock), dataclasses.replace(read_lock(Path(lock)), tool="new"))
 """
+UPDATE = """
+from replay.cli import main
+
+sys.argv = ["replay", "check", os.path.join(folder, "policies.toml"), "--update"]
+main()
+"""
+
+
+def content_after_kills(place, code):
+    """The contents of a lock after kills at the first, the second, ... thing that the code does to it; the
+    last one is that after no kill."""
+    before = place.read_bytes()
+    contents = []
+    while True:
+        command = [sys.executable, "-c", KILLED + code, str(len(contents) + 1), str(place)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        contents.append(place.read_bytes())
+        if done.returncode != -signal.SIGKILL:
+            assert done.returncode == 0, done.stderr
+            return contents
+        place.write_bytes(before)
+
+
+def assert_old_then_new(contents, old):
+    new = contents[-1]
+    assert new != old
+    replaced = contents.index(new)
+    # something is killed before the lock is replaced, and something after
+    assert 2 <= replaced < len(contents) - 1
+    assert contents == [old] * replaced + [new] * (len(contents) - replaced)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL")
@@ -254,20 +297,10 @@ def test_killed_at_any_moment_the_lock_is_whole(tmp_path):
     place = tmp_path / "replay.lock"
     stops = {f"run{number}": stop(f"run{number}") for number in range(300)}
     logs = {f"logs/{run}.jsonl": Log("0" * 64, (run,)) for run in stops}
-    begin = time.monotonic()
     write_lock(place, Lock("first", {}, logs, {"p": LockedPolicy("patience=3", {}, stops)}))
-    took = time.monotonic() - begin
-    chance = random.Random(5)
-    seen = set()
-    for _ in range(15):
-        process = subprocess.Popen([sys.executable, "-c", WRITER, str(place)], stdout=subprocess.PIPE)
-        assert process.stdout.readline() == b"ready\n"
-        time.sleep(chance.uniform(0, 0.02 + 3 * took))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        process.stdout.close()
-        seen.add(read_lock(place).tool)
-    assert len(seen) > 1, "it was killed while it wrote"
+    old = place.read_bytes()
+    assert_old_then_new(content_after_kills(place, WRITE), old)
+    assert read_lock(place).tool == "new"
 
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL")
@@ -276,17 +309,9 @@ def test_an_update_that_is_killed_leaves_the_old_lock_or_the_new_one(tmp_path):
         write_log(tmp_path / "logs" / f"run{number}", curve(number), seed=number)
     (tmp_path / "policies.toml").write_text('logs = ["logs"]\n[policies.a]\nspec = "patience=2"\n')
     command = [sys.executable, "-m", "replay", "check", str(tmp_path / "policies.toml"), "--update"]
-    started = time.monotonic()
     subprocess.run(command, check=True, capture_output=True)
-    took = time.monotonic() - started
     place = tmp_path / "replay.lock"
     old = place.read_bytes()
     (tmp_path / "policies.toml").write_text('logs = ["logs"]\n[policies.a]\nspec = "patience=3"\n')
-    chance = random.Random(3)
-    for _ in range(6):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(chance.uniform(0.5, 1.1) * took)
-        process.kill()
-        process.wait()
-        assert re.fullmatch(r"patience=[23]", read_lock(place).policies["a"].spec)
-        place.write_bytes(old)
+    assert_old_then_new(content_after_kills(place, UPDATE), old)
+    assert read_lock(place).policies["a"].spec == "patience=3"

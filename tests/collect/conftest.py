@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import signal
 
 import pytest
 
@@ -59,6 +60,39 @@ LANGUAGE = {
         "threads": 1,
     },
 }
+
+
+#: The command line of collect, which does something when its log has got a record: `at_record` fills it in.
+AT_RECORD = """
+import os, signal, sys
+
+from collect.cli import main
+from collect.eval_log.writer import LogWriter
+
+write, remaining = LogWriter._write, {number}
+
+def watched(self, record):
+    global remaining
+    write(self, record)
+    if record.get("kind") == {kind!r}:
+        remaining -= 1
+        if not remaining:
+            {action}
+
+LogWriter._write = watched
+main(sys.argv[1:])
+"""
+
+
+def at_record(kind, number, action):
+    """Python's arguments for a ``collect`` that does this when the n-th record of a kind is on disk; those of
+    collect follow."""
+    return ["-c", AT_RECORD.format(kind=kind, number=number, action=action)]
+
+
+def at_signal(number):
+    """What a process does that a signal reaches."""
+    return f"os.kill(os.getpid(), signal.{signal.Signals(number).name})"
 
 
 def toml(config):

@@ -48,6 +48,23 @@ def test_a_base_that_leads_back_is_refused(tmp_path):
             r"unknown key lora.rank; allowed in \[lora\] are alpha, dropout, modules_to_save, r",
         ),
         (changed(CLASSIFIER, tain={}), "unknown key tain; .*Did you mean train"),
+        (changed(CLASSIFIER, root="."), "unknown key root; allowed are data, "),
+        (
+            {key: part for key, part in CLASSIFIER.items() if key != "model"},
+            "model.path is missing; it must be a string",
+        ),
+        (
+            changed(CLASSIFIER, train={"learning_rate": None, "learning_rates": 1e-3}),
+            r"unknown key train.learning_rates; allowed in \[train\] are .*Did you mean learning_rate",
+        ),
+        (
+            changed(CLASSIFIER, data={"where": {"a": 1}}),
+            "data.where = {'a': 1}; it must be a table of strings",
+        ),
+        (
+            changed(CLASSIFIER, lora={"target_modules": ["query", 1]}),
+            r"lora.target_modules = \['query', 1\]; it must be a string or a list of strings",
+        ),
         (
             changed(CLASSIFIER, task="classify"),
             "task = 'classify'; it must be one of .*Did you mean classification",
@@ -57,7 +74,7 @@ def test_a_base_that_leads_back_is_refused(tmp_path):
         (changed(CLASSIFIER, lora={"r": "8"}), "lora.r = '8'; it must be a whole number"),
         (changed(CLASSIFIER, lora={"r": True}), "lora.r = True; it must be a whole number"),
         (changed(CLASSIFIER, lora={"r": 0}), "lora.r = 0; it must be at least 1"),
-        (changed(CLASSIFIER, lora={"alpha": 0}), "lora.alpha = 0.0; it must be above 0"),
+        (changed(CLASSIFIER, lora={"alpha": 0}), "lora.alpha = 0; it must be above 0"),
         (changed(CLASSIFIER, lora={"dropout": 1.0}), "lora.dropout = 1.0; it must be at least 0 and below 1"),
         (
             changed(CLASSIFIER, lora={"target_modules": "query"}),

@@ -291,20 +291,22 @@ def test_generic_texts_are_drawn_by_their_seed(tmp_path):
     write(tmp_path, rows(100) + rows(100), "generic.jsonl")
     texts = data.load(generic_of(tmp_path), tmp_path)
     assert len(set(texts.generic)) == len(texts.generic) == 8
-    assert texts.generic == data.generic(generic_of(tmp_path), tmp_path)
+    assert texts.generic == data.load_generic(generic_of(tmp_path), tmp_path)
     assert texts.record()["generic"]["examples"] == 8
     assert set(texts.record()) == {"train", "validation", "generic"}
     other = data.load(generic_of(tmp_path, seed=1), tmp_path)
     assert other.record()["generic"]["sha256"] != texts.record()["generic"]["sha256"]
     assert other.train == texts.train
-    kept = data.generic(generic_of(tmp_path, where={"kind": "b"}, text="{kind}: {text}", size=40), tmp_path)
+    kept = data.load_generic(
+        generic_of(tmp_path, where={"kind": "b"}, text="{kind}: {text}", size=40), tmp_path
+    )
     assert sorted(kept) == sorted(f"b: text {number}" for number in range(60, 100))
 
 
 def test_a_config_without_generic_texts_has_none(tmp_path):
     write(tmp_path, rows(100))
     config = config_of(CLASSIFIER, tmp_path)
-    assert data.generic(config, tmp_path) == data.load(config, tmp_path).generic == []
+    assert data.load_generic(config, tmp_path) == data.load(config, tmp_path).generic == []
     assert "generic" not in data.load(config, tmp_path).record()
 
 
@@ -321,10 +323,10 @@ def test_generic_texts_that_cannot_be_had(tmp_path):
 def test_generic_texts_of_a_local_data_set(hub):
     config = generic_of(hub, hub="set", file="train")
     assert data.is_local(config)
-    assert len(data.generic(config, hub)) == 8
+    assert len(data.load_generic(config, hub)) == 8
     assert not data.is_local(generic_of(hub, hub="nobody/nothing", file="train"))
     with pytest.raises(InputError, match=r"generic.hub = 'set': split 'tran' cannot be had: "):
-        data.generic(generic_of(hub, hub="set", file="tran"), hub)
+        data.load_generic(generic_of(hub, hub="set", file="tran"), hub)
 
 
 def test_a_label_that_training_has_not_seen(tmp_path):

