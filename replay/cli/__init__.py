@@ -933,8 +933,10 @@ def policies(style: str, out: Path | None) -> None:
 @_output
 def formats(style: str, out: Path | None) -> None:
     """The log formats that can be read."""
+    from replay.readers.registry import registry
     from replay.report import catalogue
 
+    _warn(_texts(registry().findings))
     _write(catalogue.formats(style), out)
 
 

@@ -1,4 +1,4 @@
-"""The tables of policies and formats, made from POLICIES and IMPORTERS themselves."""
+"""The tables of policies and formats, made from the tables of policies and formats themselves."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from replay.policies import POLICIES
 from replay.policies.base import Policy, format_parameter, parameters
 from replay.policies.spec import MODIFIERS, example
-from replay.readers import IMPORTERS
+from replay.readers.registry import registry
 from replay.report.tables import csv_text, json_text, markdown, wrapped
 
 __all__ = ["formats", "policies"]
@@ -108,7 +108,7 @@ def _indented(text: str, by: int = 2) -> list[str]:
 def formats(style: str) -> str:
     """All log formats, as table (text), markdown, json or csv."""
     rows: Sequence[dict[str, Any]] = [
-        {"format": kind.name, "files": kind.files, "what": kind.summary} for kind in IMPORTERS
+        {"format": kind.name, "files": kind.files, "what": kind.summary} for kind in registry().formats
     ]
     if style == "json":
         return json_text({"formats": rows})
