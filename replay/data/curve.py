@@ -28,7 +28,7 @@ __all__ = ["Curve", "CurveBatch", "censoring", "pad"]
 class Curve:
     """One metric of one run, at the evals that logged it.
 
-    ``values`` and ``steps`` have one entry an eval; ``rows`` are their rows in ``run.columns`` (None where
+    ``values`` and ``steps`` have one entry per eval; ``rows`` are their rows in ``run.columns`` (None where
     the metric is a train-only series, whose points then stand for the evals).
     """
 
@@ -88,7 +88,7 @@ class CurveBatch:
 
     @classmethod
     def of(cls, curves: Sequence[Curve], columns: Mapping[str, Sequence[Floats]] | None = None) -> CurveBatch:
-        """Pad curves of one mode; ``columns`` maps a companion's name to one array a curve."""
+        """Pad curves of one mode; ``columns`` maps a companion's name to one array per curve."""
         modes = {curve.mode for curve in curves}
         if len(modes) > 1:
             raise InputError("curves of both modes cannot share a batch: watch metrics of one mode at a time")
