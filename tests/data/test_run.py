@@ -183,6 +183,7 @@ def test_best_is_the_first_of_ties_and_never_nan():
         ("eval_rouge_l_sum", "max"),
         ("win_rate_loss", "min"),
         ("loss_win_rate", "max"),
+        ("cross_entropy_accuracy_mean", "max"),
         ("eval_cross_validation", None),
         ("eval_rate_win", None),
         ("eval_win_the_rate", None),

@@ -6,7 +6,6 @@ import json
 import numpy as np
 import pytest
 
-from replay.data.finding import Kind
 from replay.readers import FORMATS, NothingFound, read, sniff
 from replay.report.sentences import sentences
 
@@ -259,7 +258,7 @@ def test_a_real_log_that_is_cut_off_keeps_its_good_part(real_logs, tmp_path, sha
             try:
                 part = read(tmp_path / kind / folder.name)
             except NothingFound as error:
-                assert Kind.CUT_OFF in {finding.kind for finding in error.findings}  # noqa: PT017
+                assert "cut off" in " ".join(sentences(error.findings))  # noqa: PT017
                 continue
             assert len(part.runs) <= len(whole.runs)
             known = {
