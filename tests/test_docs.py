@@ -16,7 +16,7 @@ from collect import config as settings
 from collect.cli import cli as collect_cli
 from replay.cli import cli
 from replay.policies import POLICIES
-from replay.readers import IMPORTERS
+from replay.readers import FORMATS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -70,7 +70,7 @@ def test_the_policies_of_the_readme_can_be_checked(tmp_path):
     assert "passed" in result.output
 
 
-@pytest.mark.parametrize("name", [*POLICIES, *(kind.name for kind in IMPORTERS)])
+@pytest.mark.parametrize("name", [*POLICIES, *(kind.name for kind in FORMATS)])
 def test_every_policy_and_format_is_in_the_readme(name):
     assert f"| {name} |" in README
 

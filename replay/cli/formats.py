@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from replay.cli.options import output_options
-from replay.cli.output import show
+from replay.cli.output import show, warn
 
 __all__ = ["command"]
 
@@ -16,6 +16,8 @@ __all__ = ["command"]
 @output_options
 def command(style: str, out: Path | None) -> None:
     """The log formats that can be read."""
+    from replay.readers.registry import registry
     from replay.report.formats import build
 
+    warn(registry().findings)
     show(build(), style, out)

@@ -1,4 +1,4 @@
-"""What a run has used by an eval, in each unit, with the evals counted apart."""
+"""Compute that a run has used by an eval, in each unit, with the evals counted separately."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ __all__ = ["UNITS", "Compute", "compute", "units_of"]
 
 @dataclass(frozen=True, eq=False)
 class Compute:
-    """Compute of one run at given evals.
+    """Compute of one run at given evals, in ``unit``.
 
-    ``train``: train compute up to each eval, ``evals``: compute of that one eval (0 where the unit does not
-    measure evals), ``full``: all that the run used, from its begin to its end. All in ``unit``. ``basis``
-    says, in words, where the figures come from; ``counts_evals`` whether evals are in them.
+    ``train`` is the train compute up to each eval, ``evals`` the compute of that one eval (0 where the unit
+    does not measure evals), and ``full`` all that the run used. ``basis`` says in words where the figures
+    come from, and ``counts_evals`` whether evals are part of them.
     """
 
     unit: str

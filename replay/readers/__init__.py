@@ -1,7 +1,4 @@
-"""Reads finished training logs of any known format into runs.
-
-``IMPORTERS`` is the table of formats: one line each, and where two recognise a file the earlier one reads it.
-"""
+"""Reads finished training logs of any known format into runs."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from replay.data.finding import Finding, Kind
 from replay.data.run import Run
@@ -19,18 +16,11 @@ from replay.errors import InputError, ReplayError, printable
 from replay.readers.duplicates import Entry, merge
 from replay.readers.find import HEAD, Candidate, Walk, natural
 from replay.readers.format import Format, Loaded, UnusableLog, unreadable
-from replay.readers.formats import csv_log, eval_log, jsonl, tensorboard, trainer_state
+from replay.readers.naming import Group, named_runs, relative_name
+from replay.readers.registry import FORMATS, registry
 from replay.readers.step_signals import StepSignalsFile
 
-__all__ = ["IMPORTERS", "Format", "Found", "Loaded", "NothingFound", "UnusableLog", "read", "sniff"]
-
-IMPORTERS: tuple[Format, ...] = (
-    eval_log.FORMAT,
-    trainer_state.FORMAT,
-    tensorboard.FORMAT,
-    csv_log.FORMAT,
-    jsonl.FORMAT,
-)
+__all__ = ["FORMATS", "Format", "Found", "Loaded", "NothingFound", "UnusableLog", "read", "sniff"]
 
 
 @dataclass
@@ -57,29 +47,42 @@ class NothingFound(InputError):
         self.findings = tuple(findings)
 
 
-class _Group(NamedTuple):
-    format: Format
-    rank: int
-    root: Path
-    files: list[Path]
-
-    @property
-    def folder(self) -> Path:
-        """The folder that holds all files of the group."""
-        if len(self.files) == 1:
-            return self.files[0].parent
-        return Path(os.path.commonpath([str(file.parent) for file in self.files]))
-
-
 def sniff(path: Path | str) -> Format | None:
     """The format of a file by its first 64 KiB; None for what is not a log. Raises OSError."""
     path = Path(path)
     with path.open("rb") as file:
-        return _recognise(path, file.read(HEAD))
+        return _Recogniser().file(path, file.read(HEAD))
 
 
-def _recognise(path: Path, head: bytes) -> Format | None:
-    return next((format for format in IMPORTERS if format.sniff(path, head)), None)
+class _Recogniser:
+    """Asks the formats which of them reads a file or folder; a plug-in that raises is reported once."""
+
+    def __init__(self) -> None:
+        self.formats = registry().formats
+        self.findings: dict[str, Finding] = {}
+
+    def file(self, path: Path, head: bytes) -> Format | None:
+        """The format of a file, by its first 64 KiB."""
+        return self._first(path, lambda one: one.sniff(path, head))
+
+    def folder(self, path: Path, names: frozenset[str]) -> Format | None:
+        """The format that reads a folder as a whole, by the names of its entries."""
+        return self._first(path, lambda one: one.sniff_folder is not None and one.sniff_folder(path, names))
+
+    def _first(self, path: Path, recognises: Callable[[Format], bool]) -> Format | None:
+        for format in self.formats:
+            try:
+                if recognises(format):
+                    return format
+            except Exception as error:  # a format's defect must not hide the other logs
+                finding = _failed(format, str(path), error)
+                self.findings.setdefault(format.name, finding)
+        return None
+
+
+def _failed(format: Format, name: str, error: Exception) -> Finding:
+    facts = {"format": format.name, "error_type": type(error).__name__, "error": str(error)}
+    return Finding(Kind.READER_FAILED, log=name, facts=facts)
 
 
 def read(
@@ -93,51 +96,62 @@ def read(
     not exist, and NothingFound where there is no run at all.
     """
     roots = [Path(paths)] if isinstance(paths, str | os.PathLike) else [Path(path) for path in paths]
-    walk = Walk(roots)
+    recogniser = _Recogniser()
+    rank_of = {format.name: rank for rank, format in enumerate(recogniser.formats)}
+    walk = Walk(roots, recogniser.folder)
     found = Found([])
     recognised: dict[tuple[int, Path], list[Path]] = {}
+    groups: list[Group] = []
     for candidate in walk:
-        format = _recognise(candidate.path, candidate.head)
+        if candidate.format is not None:
+            rank = rank_of[candidate.format.name]
+            groups.append(Group(candidate.format, rank, candidate.root, [candidate.path], whole_folder=True))
+            continue
+        format = recogniser.file(candidate.path, candidate.head)
         if format is None:
             found.skipped.append(candidate.path)
             finding = _unrecognised(candidate)
             if finding is not None:
                 found.findings.append(finding)
         else:
-            recognised.setdefault((IMPORTERS.index(format), candidate.root), []).append(candidate.path)
+            recognised.setdefault((rank_of[format.name], candidate.root), []).append(candidate.path)
     found.files = walk.files
-    found.findings = [*walk.findings, *found.findings]
-    groups = []
+    found.findings = [
+        *registry().findings,
+        *walk.findings,
+        *recogniser.findings.values(),
+        *found.findings,
+    ]
     for (rank, root), files in recognised.items():
-        format = IMPORTERS[rank]
+        format = recogniser.formats[rank]
         groups += [
-            _Group(format, rank, root, group)
+            Group(format, rank, root, group)
             for group in format.group(sorted(files, key=lambda file: natural(str(file))))
         ]
     groups.sort(key=lambda group: (natural(str(group.folder)), group.rank, natural(str(group.files[0]))))
     entries: list[Entry] = []
-    origin: list[_Group] = []
+    origin: list[Group] = []
     with progress(groups) as counted:
         for group in counted:
             loaded = _load(group, found.findings)
             entries += [Entry(run, group.folder, group.rank) for run in loaded]
             origin += [group] * len(loaded)
     kept, pairs = merge(entries)
-    named = dict(zip(kept, _named(list(kept.values()), [origin[number] for number in kept]), strict=True))
+    named = dict(zip(kept, named_runs(list(kept.values()), [origin[number] for number in kept]), strict=True))
     found.runs = sorted(named.values(), key=lambda run: (natural(run.id), run.id))
     found.duplicates = [
-        (_relative(origin[number].files[0], origin[number].root), named[same].id) for number, same in pairs
+        (relative_name(origin[number].files[0], origin[number].root), named[same].id)
+        for number, same in pairs
     ]
     if not found.runs:
         raise NothingFound(_nothing(roots, found), found.findings)
     return found
 
 
-def _load(group: _Group, findings: list[Finding]) -> list[Run]:
+def _load(group: Group, findings: list[Finding]) -> list[Run]:
     """The runs of one group of files; what could not be read is added to the findings."""
-    name = str(group.files[0]) if len(group.files) == 1 else str(group.folder)
     try:
-        loaded = group.format.load(group.files, name)
+        runs, more = group.format.load(group.files, group.name)
     except UnusableLog as error:
         findings.append(error.finding)
         return []
@@ -145,17 +159,16 @@ def _load(group: _Group, findings: list[Finding]) -> list[Run]:
         findings.append(Finding(Kind.OTHER, facts={"text": str(error)}))
         return []
     except OSError as error:
-        findings.append(unreadable(error.filename or name, error))
+        findings.append(unreadable(error.filename or group.name, error))
         return []
     except Exception as error:  # a format's defect must not hide the other runs
-        facts = {"format": group.format.name, "error_type": type(error).__name__, "error": str(error)}
-        findings.append(Finding(Kind.READER_FAILED, log=name, facts=facts))
+        findings.append(_failed(group.format, group.name, error))
         return []
-    findings += loaded.findings
-    signals = StepSignalsFile.beside(group.files[0]) if len(group.files) == 1 else None
+    findings += more
+    signals = None if group.file is None else StepSignalsFile.beside(group.file)
     if signals is None:
-        return loaded.runs
-    return [run.replace(info=run.info.replace(step_signals=signals)) for run in loaded.runs]
+        return runs
+    return [run.replace(info=run.info.replace(step_signals=signals)) for run in runs]
 
 
 def _unrecognised(candidate: Candidate) -> Finding | None:
@@ -163,7 +176,7 @@ def _unrecognised(candidate: Candidate) -> Finding | None:
     name.
     """
     path, head = candidate.path, candidate.head
-    patterns = [pattern for format in IMPORTERS for pattern in format.files.split(", ")]
+    patterns = [pattern for format in registry().formats for pattern in format.files.split(", ")]
     known = any(fnmatch(path.name.lower(), pattern) for pattern in patterns)
     if not candidate.named and not known:
         return None
@@ -175,66 +188,8 @@ def _unrecognised(candidate: Candidate) -> Finding | None:
     elif path.name.lower() in patterns:
         kind = Kind.MISNAMED_FILE
     elif candidate.named:
-        kind, facts = Kind.UNKNOWN_FORMAT, {"formats": tuple(format.name for format in IMPORTERS)}
+        kind, facts = Kind.UNKNOWN_FORMAT, {"formats": tuple(format.name for format in registry().formats)}
     return None if kind is None else Finding(kind, log=str(path), facts=facts)
-
-
-def _relative(path: Path, root: Path) -> str:
-    return printable(str(path.relative_to(root)) if path != root and root in path.parents else path.name)
-
-
-def _named(runs: Sequence[Run], groups: Sequence[_Group]) -> list[Run]:
-    """The runs with the shortest ids that no other has: the folder below the root, with the file's name where
-    that is needed.
-    """
-    level = dict.fromkeys(range(len(runs)), 0)
-    while True:
-        ids = [_id(runs[number].id, groups[number], level[number]) for number in range(len(runs))]
-        owners: dict[str, set[int]] = {}
-        for number, name in enumerate(ids):
-            owners.setdefault(name.partition("#")[0], set()).add(number)
-        clashes = [
-            number
-            for numbers in owners.values()
-            if len({id(groups[number].files) for number in numbers}) > 1
-            for number in numbers
-            if level[number] < 3
-        ]
-        if not clashes:
-            break
-        for number in clashes:
-            level[number] += 1
-    taken: dict[str, int] = {}
-    named = []
-    for run, group, name in zip(runs, groups, ids, strict=True):
-        unique = name
-        while unique in taken:
-            taken[name] += 1
-            unique = f"{name} ({taken[name]})"
-        taken[unique] = 1
-        old = str(group.files[0]) if len(group.files) == 1 else str(group.folder)
-        info = run.info
-        if info.group == old:
-            info = info.replace(group=name.removesuffix(run.id.removeprefix(old)))
-        named.append(run.replace(id=unique, info=info))
-    return named
-
-
-def _id(long: str, group: _Group, level: int) -> str:
-    """One of four ids of a run, from short to long."""
-    one = len(group.files) == 1
-    suffix = long.removeprefix(str(group.files[0]) if one else str(group.folder))
-    root, folder = group.root, group.folder
-    file = group.files[0].name if one else ""
-    if root in (folder, *folder.parents):
-        below = folder.relative_to(root)
-        top = root.resolve().name or "logs"
-        short = str(below) if below.parts else top
-        names = [short, str(below / file) if below.parts or file else top, str(Path(top) / below / file)]
-    else:  # the root is the file itself
-        names = [folder.name if root.parent.parts else file, file, str(root)]
-    names.append(str((folder / file).resolve() if file else folder.resolve()))
-    return printable(names[level]) + suffix
 
 
 def _nothing(roots: Sequence[Path], found: Found) -> str:
@@ -242,5 +197,5 @@ def _nothing(roots: Sequence[Path], found: Found) -> str:
         f" and {len(roots) - 3} more" if len(roots) > 3 else ""
     )
     count = f"{found.files} file{'s' * (found.files != 1)} looked at"
-    formats = ", ".join(format.name for format in IMPORTERS)
+    formats = ", ".join(format.name for format in registry().formats)
     return f"no log found below {printable(where)} ({count}; replay reads: {formats})"

@@ -1,7 +1,7 @@
 """From logged points to runs.
 
 Rows of one step are one eval. A restart becomes a run of its own (``name#1``, ``name#2``) in the same group.
-Where the log states its segments (``resumed_from``), they are used; otherwise they are found
+Where the log states its segments (``resumed_from``), they are used; otherwise they are derived
 (`replay.readers.segments`).
 """
 
@@ -37,7 +37,7 @@ def assemble(
     zero_based: bool = False,
     hint: Callable[[float], Mapping[str, Any]] | None = None,
 ) -> list[Run]:
-    """Runs from the points of one source: one, or one for each restart that the source holds.
+    """Runs from the points of one source: one run, or one per restart in the source.
 
     ``points`` maps a logged name to its points. ``held_out`` names those that are metrics of an eval; the
     others stay train-only series. ``epoch`` names the series that holds the epoch. ``counters`` maps a logged
@@ -179,10 +179,9 @@ def _note(kind: Kind, **facts: Any) -> Finding:
 
 
 def _missing_head(series: Mapping[str, Series]) -> float | None:
-    """The first step of all where it comes far later than the distance of the points suggests: the log begins
-    in the middle.
+    """The first step, if it comes much later than the distance of the points suggests; else None.
 
-    So is a log whose writer began a new file when the training was resumed.
+    Such a log begins in the middle: its writer began a new file when the training was resumed.
     """
     if not series:
         return None

@@ -31,12 +31,12 @@ _TOKENS = ("num_input_tokens_seen", "num_tokens", "tokens_seen", "total_tokens",
 
 
 def clocks_of(points: Mapping[str, Points]) -> dict[str, str]:
-    """Which series are clocks: ``wall_time`` (seconds since 1970) or ``wall_seconds`` (since the begin: it
-    must always grow).
+    """Which series are clocks: ``wall_time`` (seconds since 1970) or ``wall_seconds`` (seconds since the run
+    began). A clock never goes back.
     """
-    found: dict[str, str] = {}
+    clocks: dict[str, str] = {}
     for name, (_, step, value) in points.items():
-        if canonical(name) not in _CLOCKS or len(value) < 2 or not np.isfinite(value).all():
+        if canonical(name) not in _CLOCKS or not np.isfinite(value).all():
             continue
         gain = np.diff(value)[np.diff(step) >= 0]
         if not len(gain) or not (gain >= 0).all() or not gain.any() or value[0] < 0:
@@ -47,9 +47,9 @@ def clocks_of(points: Mapping[str, Points]) -> dict[str, str]:
             target = "wall_seconds"
         else:
             continue
-        if target not in found.values():
-            found[name] = target
-    return found
+        if target not in clocks.values():
+            clocks[name] = target
+    return clocks
 
 
 def measures_of(

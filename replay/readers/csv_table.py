@@ -82,9 +82,7 @@ class Table:
 
 
 class _Lines:
-    """The lines of a file that are no comment, from the first on; ``ended`` says whether the last one had its
-    end of line.
-    """
+    """The lines of a file without comments; ``ended`` says whether the last of them had an end of line."""
 
     def __init__(self, lines: Iterable[str]) -> None:
         self._lines = iter(lines)
@@ -102,8 +100,8 @@ class _Lines:
 
 
 class _Rows:
-    """Takes the rows of a file one by one. A row is added when the next one is there: the last may be cut
-    off.
+    """Takes the rows of a file one by one. A row is added when the next one has come, since the last one may
+    be cut off.
     """
 
     def __init__(self, header: str) -> None:

@@ -1,9 +1,9 @@
 """Finds runs that are the same run: checkpoints that are prefixes of it, and its logs in several formats.
 
-Told by the data, never by names. Run A is in run B if every held-out series of A equals the begin of some
-held-out series of B: the same steps, and values that are equal as float32, or up to the digits that the one
-with fewer digits was written with. Runs without evals are told by their train series in the same way, without
-those that follow a schedule.
+The data decide, never the names. Run A is in run B if every held-out series of A equals the beginning of some
+held-out series of B: the same steps, and values that are equal as float32, or up to the digits of the series
+that was written with fewer digits. Runs without evals are compared by their train series in the same way,
+except those series that follow a schedule.
 
 A series with fewer than three different values could be anyone's; runs that have no other are only compared
 with runs of the same training folder, and must then agree in every metric by name.
@@ -83,14 +83,16 @@ def merge(entries: Sequence[Entry]) -> tuple[dict[int, Run], list[tuple[int, int
         return (-len(entry.run), -_longest(curves[number]), entry.rank, -entry.run.trained_steps, number)
 
     order = sorted(range(len(entries)), key=worth)
-    place = {number: at for at, number in enumerate(order)}
+    position = {number: at for at, number in enumerate(order)}
     parent: dict[int, int] = {}
     for number in order:
         wider = [
-            other for other in inside[number] if number not in inside[other] or place[other] < place[number]
+            other
+            for other in inside[number]
+            if number not in inside[other] or position[other] < position[number]
         ]
         if wider:
-            parent[number] = min(wider, key=lambda other: (-len(curves[other]), place[other]))
+            parent[number] = min(wider, key=lambda other: (-len(curves[other]), position[other]))
     pairs = []
     for number in range(len(entries)):
         if number not in parent:
@@ -115,17 +117,17 @@ def _longest(curves: Sequence[_Curve]) -> int:
 
 def _curves(run: Run, owner: int) -> list[_Curve]:
     """The held-out series of a run, or its train series where it has none, then marked as such."""
-    found = []
+    curves = []
     if len(run):
         for name in run.metrics:
             values, present = run.columns[name]
             if present.any():
-                found.append(_curve(owner, name, Series(run.steps[present], values[present]), True))
-    if not found:
+                curves.append(_curve(owner, name, Series(run.steps[present], values[present]), True))
+    if not curves:
         for name, series in run.train.items():
             if len(series.step) and not _SCHEDULE & set(words(name)):
-                found.append(_curve(owner, name, series, False))
-    return found
+                curves.append(_curve(owner, name, series, False))
+    return curves
 
 
 def _train_curves(run: Run, owner: int) -> list[_Curve]:
@@ -163,30 +165,30 @@ def _printed(values: npt.NDArray[np.float64]) -> tuple[int, int]:
 def _inside(entries: Sequence[Entry], curves: Sequence[list[_Curve]]) -> list[set[int]]:
     """For every run, the others that it is a part of."""
     inside: list[set[int]] = [set() for _ in entries]
-    everything = [curve for own in curves for curve in own]
+    everything = [curve for series in curves for curve in series]
     if any(
-        own and not own[0].held_out for own in curves
+        series and not series[0].held_out for series in curves
     ):  # train series of runs with evals may hold those of runs without
-        for number, own in enumerate(curves):
-            if own and own[0].held_out:
+        for number, series in enumerate(curves):
+            if series and series[0].held_out:
                 everything += _train_curves(entries[number].run, number)
     if not everything:
         return inside
     by_owner: list[list[_Curve]] = [[] for _ in entries]
     for curve in everything:
         by_owner[curve.owner].append(curve)
-    index = _Index(everything, {_anchor(curve)[0] for own in curves for curve in own})
+    index = _Index(everything, {_anchor(curve)[0] for series in curves for curve in series})
     related = _related([_training_folder(entry.folder) for entry in entries])
-    for number, own in enumerate(curves):
-        strong = [curve for curve in own if curve.distinct > 2]
-        if strong:
-            others = min((index.near(*_anchor(curve)) for curve in strong), key=len)
-        elif own:
+    for number, series in enumerate(curves):
+        telling = [curve for curve in series if curve.distinct > 2]
+        if telling:
+            others = min((index.near(*_anchor(curve)) for curve in telling), key=len)
+        elif series:
             others = related(number)
         else:
             continue
         for other in others:
-            if other != number and _is_in(own, by_owner[other], by_name=not strong):
+            if other != number and _is_in(series, by_owner[other], by_name=not telling):
                 inside[number].add(other)
     return inside
 
@@ -203,19 +205,19 @@ class _Index:
 
     def __init__(self, curves: Sequence[_Curve], steps: set[float]) -> None:
         wanted = np.array(sorted(steps))
-        places, values, owners = [], [], []
+        indices, values, owners = [], [], []
         for curve in curves:
             at = np.searchsorted(curve.step, wanted)
             hit = np.flatnonzero(
                 (at < len(curve.step)) & (curve.step[np.minimum(at, len(curve.step) - 1)] == wanted)
             )
-            places.append(hit)
+            indices.append(hit)
             values.append(curve.value[at[hit]])
             owners.append(np.full(len(hit), curve.owner))
-        place, value, owner = np.concatenate(places), np.concatenate(values), np.concatenate(owners)
-        order = np.lexsort((value, place))
+        index, value, owner = np.concatenate(indices), np.concatenate(values), np.concatenate(owners)
+        order = np.lexsort((value, index))
         self._value, self._owner = value[order], owner[order]
-        self._bounds = {step: (int(low), int(high)) for step, low, high in _runs_of(wanted, place[order])}
+        self._bounds = {step: (int(low), int(high)) for step, low, high in _runs_of(wanted, index[order])}
 
     def near(self, step: float, value: float) -> set[int]:
         """Owners of series that have about this value at this step, as far as rounding to four digits may
@@ -231,20 +233,20 @@ class _Index:
         return set(self._owner[low:high][first:last].tolist())
 
 
-def _runs_of(wanted: npt.NDArray[np.float64], place: npt.NDArray[np.int64]) -> list[tuple[float, int, int]]:
-    low = np.searchsorted(place, np.arange(len(wanted)))
-    high = np.searchsorted(place, np.arange(len(wanted)), side="right")
+def _runs_of(wanted: npt.NDArray[np.float64], index: npt.NDArray[np.int64]) -> list[tuple[float, int, int]]:
+    low = np.searchsorted(index, np.arange(len(wanted)))
+    high = np.searchsorted(index, np.arange(len(wanted)), side="right")
     return list(zip(wanted.tolist(), low.tolist(), high.tolist(), strict=True))
 
 
-def _is_in(own: Sequence[_Curve], others: Sequence[_Curve], *, by_name: bool) -> bool:
-    def found(curve: _Curve) -> bool:
+def _is_in(curves: Sequence[_Curve], others: Sequence[_Curve], *, by_name: bool) -> bool:
+    def is_there(curve: _Curve) -> bool:
         candidates = [other for other in others if other.held_out or not curve.held_out]
         if by_name:
             candidates = [other for other in candidates if canonical(other.name) == canonical(curve.name)]
         return any(_is_prefix(curve, other) for other in candidates)
 
-    return all(found(curve) for curve in own)
+    return all(is_there(curve) for curve in curves)
 
 
 def _is_prefix(curve: _Curve, other: _Curve) -> bool:
@@ -284,12 +286,12 @@ def _related(folders: Sequence[Path]) -> Callable[[int], set[int]]:
     home: dict[Path, set[int]] = {}
     for number, folder in enumerate(folders):
         home.setdefault(folder, set()).add(number)
-    near = {folder: set(own) for folder, own in home.items()}
-    for folder, own in home.items():
+    near = {folder: set(numbers) for folder, numbers in home.items()}
+    for folder, numbers in home.items():
         for above in folder.parents:
             if above in home:
                 near[folder] |= home[above]
-                near[above] |= own
+                near[above] |= numbers
     return lambda number: near[folders[number]]
 
 

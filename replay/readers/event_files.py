@@ -42,11 +42,12 @@ _TYPES = {
 
 
 class Scalars(NamedTuple):
-    """One tag of one file, in the order of the file: place of the event in the file (from 1), step, wall time
-    (s) and value.
+    """One tag of one file, in the order of the file.
+
+    ``position`` is the number of the event in the file, from 1; ``wall`` its time in seconds since 1970.
     """
 
-    place: npt.NDArray[np.int64]
+    position: npt.NDArray[np.int64]
     step: npt.NDArray[np.int64]
     wall: npt.NDArray[np.float64]
     value: npt.NDArray[np.float64]
@@ -117,8 +118,8 @@ def read_events(path: Path, *, limit: int | None = None) -> EventFile:
             column = columns.get(item.tag)
             if column is None:
                 column = columns[item.tag] = (array("q"), array("q"), array("d"), array("d"))
-            places, steps, walls, values = column
-            places.append(events)
+            positions, steps, walls, values = column
+            positions.append(events)
             steps.append(event.step)
             walls.append(wall)
             values.append(value)
@@ -135,12 +136,12 @@ def read_events(path: Path, *, limit: int | None = None) -> EventFile:
         damage = Finding(kind, log=str(path), facts={**facts, **records.damage.facts})
     scalars = {
         tag: Scalars(
-            np.frombuffer(place, np.int64),
+            np.frombuffer(position, np.int64),
             np.frombuffer(step, np.int64),
             np.frombuffer(wall, float),
             np.frombuffer(value, float),
         )
-        for tag, (place, step, wall, value) in columns.items()
+        for tag, (position, step, wall, value) in columns.items()
     }
     return EventFile(path, scalars, settings, events, first, last, damage, tensor_tags)
 

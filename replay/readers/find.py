@@ -11,13 +11,13 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from replay.data.finding import Finding, Kind
 from replay.errors import InputError
-from replay.readers.format import unreadable
+from replay.readers.format import Format, unreadable
 
 __all__ = ["HEAD", "Candidate", "Walk", "natural"]
 
@@ -106,24 +106,29 @@ def natural(text: str) -> tuple[tuple[int, int, str], ...]:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A file that may be a log: its path, the root it was found under, its first 64 KiB, and whether the user
-    named it.
+    """A file that may be a log, or a folder that a format has recognised.
+
+    ``root`` is the path it was found under, ``head`` the first 64 KiB of a file, ``named`` whether the user
+    named it, and ``format`` that of a folder.
     """
 
     path: Path
     root: Path
     head: bytes
     named: bool
+    format: Format | None = None
 
 
 @dataclass
 class Walk:
     """One walk over the given paths; counts the files looked at and collects what could not be read.
 
-    Iterating raises InputError where a given path does not exist.
+    ``recognise`` gets a folder and the names of its entries, and returns the format that reads it as a whole;
+    then nothing below it is looked at. Iterating raises InputError where a given path does not exist.
     """
 
     roots: Sequence[Path]
+    recognise: Callable[[Path, frozenset[str]], Format | None] = lambda path, names: None
     files: int = 0
     findings: list[Finding] = field(default_factory=list)
     _seen: set[tuple[int, int]] = field(default_factory=set)
@@ -173,6 +178,11 @@ class Walk:
                     listed = sorted(entries, key=lambda entry: (natural(entry.name), entry.name))
             except OSError as error:
                 self.findings.append(unreadable(here, error, "folder"))
+                continue
+            format = self.recognise(here, frozenset(entry.name for entry in listed))
+            if format is not None:
+                self.files += 1
+                yield Candidate(here, root, b"", named=here == root, format=format)
                 continue
             folders = []
             for entry in listed:

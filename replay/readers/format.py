@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -38,22 +38,34 @@ def unreadable(path: str | Path, error: OSError, entry: Literal["file", "folder"
     )
 
 
-@dataclass(frozen=True)
-class Format:
-    """One log format.
+def _recognise_nothing(path: Path, head: bytes) -> bool:
+    return False
 
-    ``sniff(path, head)`` recognises a file by its content: ``head`` is its first 64 KiB. ``group`` says which
-    of the recognised files belong to one run (default: every file alone). ``load(files, run_id)`` reads one
-    such group; it raises InputError where nothing in it can be used. ``files`` are file name patterns,
-    separated by commas: they are shown to users, and decide whether a file that nothing recognises is worth a
-    word. Files are read, never executed or unpickled, and no path inside a log is followed.
+
+def _alone(paths: Sequence[Path]) -> list[list[Path]]:
+    return [[path] for path in paths]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Format:
+    """One log format. It reads files, runs of files, or whole folders.
+
+    Files are read, never executed or unpickled, and no path inside a log is followed.
     """
 
     name: str
+    #: What the format is, in one line for users.
     summary: str
+    #: Patterns of file names, separated by commas. They are shown to users; a file that matches one and that
+    #: nothing recognises is reported.
     files: str
-    sniff: Callable[[Path, bytes], bool]
+    #: Reads the files of one run, or one recognised folder, under a run id. Raises `UnusableLog` where
+    #: nothing can be used. The ``info.sources`` of its runs are files.
     load: Callable[[Sequence[Path], str], Loaded]
-    group: Callable[[Sequence[Path]], list[list[Path]]] = field(
-        default=lambda paths: [[path] for path in paths]
-    )
+    #: Whether a file is in this format, by its path and its first 64 KiB.
+    sniff: Callable[[Path, bytes], bool] = _recognise_nothing
+    #: Whether a folder is a log in this format, by its path and the names of its entries. ``load`` then gets
+    #: the folder itself, and no other format sees what is in it.
+    sniff_folder: Callable[[Path, frozenset[str]], bool] | None = None
+    #: Which of the recognised files belong to one run (default: each file is a run of its own).
+    group: Callable[[Sequence[Path]], list[list[Path]]] = _alone

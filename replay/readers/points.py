@@ -68,7 +68,7 @@ class PointsBuilder:
         self._parts: dict[str, set[str]] = {}
 
     def add(self, step: float, values: Mapping[str, float]) -> None:
-        """One row: all its names get the same place in the arrival order."""
+        """Add one row; all its names get the same position in the arrival order."""
         self._rows += 1
         for name, value in values.items():
             orders, steps, column = self._points.setdefault(name, ([], [], []))
@@ -78,7 +78,7 @@ class PointsBuilder:
 
     def add_parts(self, step: float, name: str, parts: Mapping[str, float]) -> None:
         """Add to the sum of what rows of one step log in parts: the runtimes of several eval sets. A part
-        counts once a step.
+        counts once per step.
         """
         orders, steps, column = self._points.setdefault(name, ([], [], []))
         seen = self._parts.setdefault(name, set())

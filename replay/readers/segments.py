@@ -20,20 +20,26 @@ import numpy.typing as npt
 from replay.data.run import Series
 from replay.readers.points import Points
 
-__all__ = []
+__all__ = ["Segment", "find_segments", "merge_segments"]
 
 
 class Segment(NamedTuple):
-    start: int  # first place in the arrival order
-    resumed_at: float | None  # first step that belongs to it; None: a training of its own
+    """One process of a training: the points from ``start`` on, up to the next segment.
+
+    ``start`` is an index in the arrival order; ``resumed_at`` is the first step of the segment, or None where
+    it is a training from the beginning.
+    """
+
+    start: int
+    resumed_at: float | None
 
 
 def find_segments(points: Mapping[str, Points], starts: Sequence[int]) -> list[Segment]:
-    """Where series go backwards, split into resumes and restarts; ``starts`` are places where a process is
-    known to begin.
+    """Where series go backwards, split into resumes and restarts; ``starts`` are positions in the arrival
+    order where a process is known to begin.
     """
     begins = np.array(starts, dtype=np.int64)
-    backward: list[tuple[int, int, str, int]] = []  # place, place of the point before, name, index
+    backward: list[tuple[int, int, str, int]] = []  # position, position of the point before, name, index
     for name, (order, step, _) in points.items():
         change = np.diff(step)
         turned = change < 0
@@ -51,11 +57,11 @@ def find_segments(points: Mapping[str, Points], starts: Sequence[int]) -> list[S
     segments = [Segment(0, None)]
     run_start = 0
     interleaved: set[str] = set()
-    for place, before, name, index in backward:
+    for position, before, name, index in backward:
         if before < segments[-1].start:
             continue  # the same turn back, seen in another series
         order, step, _ = points[name]
-        known = begins[(begins > segments[-1].start) & (begins > before) & (begins <= place)]
+        known = begins[(begins > segments[-1].start) & (begins > before) & (begins <= position)]
         if not len(known) and _is_interleaved(
             step, int(np.searchsorted(order, segments[-1].start)), index, name in interleaved
         ):
@@ -64,7 +70,7 @@ def find_segments(points: Mapping[str, Points], starts: Sequence[int]) -> list[S
         start, back = (
             (int(known[-1]), float(step[index]))
             if len(known)
-            else _first_again(points, place, float(step[index]))
+            else _first_again(points, position, float(step[index]))
         )
         if _from_begin(points, start, run_start):
             segments.append(Segment(start, None))
@@ -85,15 +91,15 @@ def _from_begin(points: Mapping[str, Points], start: int, run_start: int) -> boo
     return True
 
 
-def _first_again(points: Mapping[str, Points], place: int, step: float) -> tuple[int, float]:
-    """Place and step at which a turn back seen at ``place`` began.
+def _first_again(points: Mapping[str, Points], position: int, step: float) -> tuple[int, float]:
+    """Position and step at which a turn back seen at ``position`` began.
 
     The rows right before may be of the new process too: those of other names, which repeat the last step of
     their own series and so do not go back themselves.
     """
     rows: dict[int, list[float]] = {}  # steps of a row's points, NaN for a point that repeats nothing
     for series in points.values():
-        high = int(np.searchsorted(series.order, place))
+        high = int(np.searchsorted(series.order, position))
         for index in range(max(high - 4, 0), high):
             again = index > 0 and series.step[index] == series.step[index - 1]
             rows.setdefault(int(series.order[index]), []).append(
@@ -102,8 +108,8 @@ def _first_again(points: Mapping[str, Points], place: int, step: float) -> tuple
     for before in sorted(rows, reverse=True):
         if not all(other <= step for other in rows[before]):
             break
-        place, step = before, min(rows[before])
-    return place, step
+        position, step = before, min(rows[before])
+    return position, step
 
 
 def _is_interleaved(step: npt.NDArray[np.float64], begin: int, index: int, before: bool) -> bool:

@@ -90,7 +90,7 @@ def is_held_out(name: str) -> bool:
 @lru_cache(4096)
 def is_bookkeeping(name: str) -> bool:
     """Whether a name counts time, speed, memory or places in the data (``eval_samples_per_second``,
-    ``test/time``): no metric.
+    ``test/time``), and so is not a metric.
     """
     parts = words(name)
     rest = [
@@ -117,28 +117,28 @@ def per_batch(names: Iterable[str]) -> set[str]:
     return {
         name
         for name in names
-        if (found := re.fullmatch(r"(.+)_step(/epoch_\d+)?", name)) and (found[2] or found[1] in whole)
+        if (match := re.fullmatch(r"(.+)_step(/epoch_\d+)?", name)) and (match[2] or match[1] in whole)
     }
 
 
 def held_out_of(names: Iterable[str]) -> set[str]:
     """The held-out metrics among the names of one log, by name alone.
 
-    Beside those that name a held-out split these are Ultralytics' ``metrics/…`` next to its ``val/…``. The
-    per-batch side of a per-epoch metric is none.
+    These are the names of a held-out split, and Ultralytics' ``metrics/…`` where there is a ``val/…``. The
+    per-batch side of a per-epoch metric is not one of them.
     """
     names = list(names)
-    found = {name for name in names if is_held_out(name) and canonical(name) != "hp_metric"}
-    if any(name.startswith("val/") for name in found):
-        found |= {name for name in names if name.startswith("metrics/") and not is_bookkeeping(name)}
-    return found - per_batch(names)
+    held_out = {name for name in names if is_held_out(name) and canonical(name) != "hp_metric"}
+    if any(name.startswith("val/") for name in held_out):
+        held_out |= {name for name in names if name.startswith("metrics/") and not is_bookkeeping(name)}
+    return held_out - per_batch(names)
 
 
 def companions_of(names: Iterable[str]) -> dict[str, str]:
     """Which train series are the train loss, learning rate and gradient norm, by name: the first that fits
-    each.
+    each of them.
     """
-    found: dict[str, str] = {}
+    companions: dict[str, str] = {}
     for name in names:
         parts = [
             part for part in words(name) if part not in ("train", "training", "learn", "epoch", "step", "fit")
@@ -150,9 +150,9 @@ def companions_of(names: Iterable[str]) -> dict[str, str]:
             target = "learning_rate"
         elif parts == ["grad", "norm"]:
             target = "grad_norm"
-        if target and target not in found.values():
-            found[name] = target
-    return found
+        if target and target not in companions.values():
+            companions[name] = target
+    return companions
 
 
 def is_metric(name: str) -> bool:
@@ -169,8 +169,8 @@ def split_of(text: str) -> str | None:
 
 
 def step_name(names: Sequence[str]) -> tuple[str, bool] | None:
-    """Which of a log's names is the step, and whether that is the epoch for want of a better one; None where
-    none is.
+    """Which of a log's names is the step, and whether it is the epoch because there is nothing better; None
+    where no name is a step.
     """
     plain = {canonical(name): name for name in reversed(names)}
     for wanted in _STEPS:

@@ -5,8 +5,8 @@ A binary file that is only ever appended to. The first line is a JSON object, ``
 "replay-step-signals", "version": 1, "modules": [...], "parameters": [...], "columns": [...], "totals":
 [...]}``, padded with blanks to a multiple of 64 bytes, newline included. Records of equal size follow,
 little-endian: CRC-32 of the rest (uint32), segment (uint32), step (uint64), one float32 for each of
-``totals``, and for each of ``columns`` one float32 a module. A record that a kill cut off is padded with
-zeros by the process that goes on, and fails its CRC. NaN is a value that is not known, such as the change of
+``totals``, and for each of ``columns`` one float32 per module. A record that a kill cut off is padded with
+zeros by the process that goes on, and fails its CRC. NaN is an unknown value, such as the change of
 the first gradient. A later segment voids what earlier ones wrote from its first step on.
 """
 

@@ -1,4 +1,4 @@
-"""What there is: all policies and log formats as rows, read from POLICIES and IMPORTERS themselves."""
+"""What there is: all policies and log formats as rows, read from the tables of policies and formats themselves."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from replay.policies import POLICIES
 from replay.policies.base import Policy
 from replay.policies.param import format_parameter, parameters
 from replay.policies.spec import example
-from replay.readers import IMPORTERS
+from replay.readers.registry import registry
 
 __all__ = ["format_rows", "policy_rows", "summarise_policy", "tool_of"]
 
@@ -58,5 +58,5 @@ def policy_rows() -> list[dict[str, Any]]:
 
 
 def format_rows() -> list[dict[str, str]]:
-    """One row per log format, in the order of IMPORTERS."""
-    return [{"format": kind.name, "files": kind.files, "what": kind.summary} for kind in IMPORTERS]
+    """One row per log format, in the order in which they are tried."""
+    return [{"format": kind.name, "files": kind.files, "what": kind.summary} for kind in registry().formats]

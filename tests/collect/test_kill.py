@@ -237,7 +237,7 @@ def test_what_a_kill_made_void_is_counted_as_waste(trainings, whole, tmp_path):
     assert trainings.train(folder, evals=3) == -signal.SIGKILL
     prefix = load(folder)
     assert prefix.steps.tolist() == load(whole).steps.tolist()[:3]
-    assert not prefix.meta["complete"]
+    assert not prefix.info.complete
     log = read_existing_log(folder)
     # as if the newest checkpoint had not been written completely
     newest = log.checkpoints()[-1]

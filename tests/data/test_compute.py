@@ -53,6 +53,34 @@ def test_hours_cost_tokens_and_flops():
     assert compute(made, made.steps, "flops").used().tolist() == [1e15, 2e15, 3e15]
 
 
+@pytest.mark.parametrize("unit", ["tokens", "flops"])
+def test_counters_and_those_of_evals(unit):
+    counters = {unit: [100.0, 200.0, 300.0], f"eval_{unit}": [7.0, 7.0, 9.0]}
+    made = run({"trained_steps": 300}, **counters)
+    used = compute(made, made.steps, unit)
+    assert used.counts_evals
+    assert used.train.tolist() == [100, 200, 300]
+    assert used.evals.tolist() == [7, 7, 9]
+    assert used.used().tolist() == [107, 214, 323]
+    assert used.used(np.array([False, True, True])).tolist() == [100, 207, 316]
+    assert used.full == 323
+    # the training went on after its last eval: by the log's own total, else in proportion to the steps
+    assert compute(run({f"trained_{unit}": 450.0}, **counters), made.steps, unit).full == 473
+    assert compute(run({"trained_steps": 600}, **counters), made.steps, unit).full == 623
+    # at some of the evals only, the compute of the evals before counts
+    part = compute(made, np.array([100.0, 300.0]), unit)
+    assert (part.used().tolist(), part.full) == ([107, 316], 316)
+
+
+def test_flops_of_transformers_and_those_of_evals():
+    made = run({"trained_steps": 300, "total_flos": 900.0}, eval_flops=[5.0, 5.0, 5.0])
+    used = compute(made, made.steps, "flops")
+    assert used.used().tolist() == [305, 610, 915]
+    assert (used.full, used.counts_evals) == (915, True)
+    plain = compute(run({"trained_steps": 300, "total_flos": 900.0}), made.steps, "flops")
+    assert (plain.full, plain.counts_evals) == (900, False)
+
+
 def test_a_log_that_says_it_ran_on_no_gpu_has_no_gpu_hours():
     made = run({"trained_steps": 300, "hardware": {"cpus": 2}}, train_seconds=[3600.0, 7200.0, 10800.0])
     assert "gpu_hours" not in units_of(made)

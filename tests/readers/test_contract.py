@@ -9,33 +9,33 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from replay.errors import ReplayError
-from replay.readers import IMPORTERS, UnusableLog, read, sniff
+from replay.readers import FORMATS, UnusableLog, read, sniff
 from replay.report.sentences import sentence
 from tests.readers import golden as made
 from tests.readers.golden import ACCURACY, LOSS, STEPS, golden
 
-FORMATS = pytest.mark.parametrize("format", IMPORTERS, ids=[format.name for format in IMPORTERS])
+EACH_FORMAT = pytest.mark.parametrize("format", FORMATS, ids=[format.name for format in FORMATS])
 
 
 def load(format, path):
     return format.load([path], "run")
 
 
-@FORMATS
+@EACH_FORMAT
 def test_each_recognises_its_own_file_and_no_other(format):
     path = golden(format.name)
     assert sniff(path) is format
-    assert [other.name for other in IMPORTERS if other.sniff(path, path.read_bytes())] == [format.name]
+    assert [other.name for other in FORMATS if other.sniff(path, path.read_bytes())] == [format.name]
 
 
-@FORMATS
+@EACH_FORMAT
 def test_recognised_whatever_the_file_is_called(format, tmp_path):
     path = tmp_path / "something"
     path.write_bytes(golden(format.name).read_bytes())
     assert sniff(path) is format
 
 
-@FORMATS
+@EACH_FORMAT
 def test_the_golden_run(format):
     (run,), findings = load(format, golden(format.name))
     assert not findings
@@ -55,21 +55,21 @@ def test_the_golden_run(format):
 def test_the_same_run_in_every_format_is_one_run():
     found = read(made.GOLDEN)
     assert [run.info.format for run in found.runs] == ["eval-log"]
-    assert len(found.duplicates) == len(IMPORTERS) - 1
+    assert len(found.duplicates) == len(FORMATS) - 1
     assert not found.findings
     (run,) = found.runs
     assert run.info.total_flos == 1e12  # what only trainer_state.json knows
     assert run.columns["wall_time"].values.tolist() == made.WALL  # what only the events know
 
 
-@FORMATS
+@EACH_FORMAT
 def test_loading_is_deterministic(format):
     once, again = load(format, golden(format.name)), load(format, golden(format.name))
     assert repr(once) == repr(again)
     assert [run.info for run in once.runs] == [run.info for run in again.runs]
 
 
-@FORMATS
+@EACH_FORMAT
 def test_cut_off_at_every_byte_the_good_part_stays(format, tmp_path):
     whole = golden(format.name).read_bytes()
     (full,), _ = load(format, golden(format.name))
@@ -109,7 +109,7 @@ def test_cut_off_at_every_byte_the_good_part_stays(format, tmp_path):
     assert all(text.startswith(f"{path}: ") for text in said)
 
 
-@FORMATS
+@EACH_FORMAT
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_damage_never_raises_anything_but_our_own_errors(format, tmp_path, data):
@@ -125,13 +125,13 @@ def test_damage_never_raises_anything_but_our_own_errors(format, tmp_path, data)
         whole[at : at + data.draw(st.integers(0, 12))] = junk
     path = tmp_path / golden(format.name).name
     path.write_bytes(whole)
-    for other in IMPORTERS:
+    for other in FORMATS:
         if other.sniff(path, bytes(whole[:65536])):
             with contextlib.suppress(ReplayError):
                 load(other, path)
 
 
-@FORMATS
+@EACH_FORMAT
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.binary(max_size=300))
 def test_random_bytes_never_crash(format, tmp_path, data):
@@ -145,8 +145,8 @@ def test_random_bytes_never_crash(format, tmp_path, data):
 
 
 def test_names_are_unique_and_told():
-    assert len({format.name for format in IMPORTERS}) == len(IMPORTERS)
-    for format in IMPORTERS:
+    assert len({format.name for format in FORMATS}) == len(FORMATS)
+    for format in FORMATS:
         assert format.summary
         assert format.files
         assert format.files == format.files.lower()

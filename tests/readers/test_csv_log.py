@@ -317,3 +317,45 @@ def test_a_header_alone(tmp_path):
 def test_columns_of_the_splits_alone(tmp_path):
     run, _ = load(tmp_path, "epoch,train,val\n1,1.0,1.1\n2,0.8,0.9\n", "losses.csv")
     assert curve(run, "val") == {1: 1.1, 2: 0.9}
+
+
+def keras_dump(rows, last, columns=500):
+    """A Keras history with its rows numbered in a column without a name, as pandas writes it.
+
+    ``last`` is the name of its last column.
+    """
+    names = ["loss", "val_loss", *(f"val_head{number:03}_loss" for number in range(columns)), last]
+    lines = [",".join(["", *names])]
+    lines += [",".join([str(row), *["0.12345"] * len(names)]) for row in range(rows)]
+    return lines
+
+
+def test_a_row_that_the_head_cuts_off_says_nothing(tmp_path):
+    """The head of 64 KiB ends within the number of row 12, of which it shows the 1 only."""
+    short = keras_dump(20, "x")
+    missing = 64 * 1024 - 1 - len("\n".join(short[:13]) + "\n")
+    lines = keras_dump(20, "x" * (1 + missing))
+    path = put(tmp_path / "history.csv", "\n".join(lines) + "\n")
+    head = path.read_bytes()[: 64 * 1024]
+    assert head.endswith(b"\n1")
+    assert sniff(path) is FORMAT
+    (run,) = read(tmp_path).runs
+    assert len(run) == 20
+    assert run.steps.tolist() == list(range(1, 21))
+    assert not FORMAT.sniff(path, head[:-1] + b"7\n" + b"," * 64)  # a whole row with a wrong number counts
+
+
+def test_the_last_row_of_a_small_table_counts(tmp_path):
+    numbered = ",loss,val_loss\n0,1.0,1.1\n1,0.8,0.9\n{},0.7,0.8"
+    assert sniff(put(tmp_path / "a.csv", numbered.format(2))) is FORMAT
+    assert sniff(put(tmp_path / "b.csv", numbered.format(7))) is not FORMAT
+
+
+def test_a_header_of_more_than_the_head(tmp_path):
+    names = ["epoch", "loss", "val_loss", *(f"weight{number}" for number in range(9000))]
+    rows = [",".join([str(row + 1), "1.0", f"{1 / (row + 1)}", *["0"] * 9000]) for row in range(3)]
+    path = put(tmp_path / "wide.csv", ",".join(names) + "\n" + "\n".join(rows) + "\n")
+    assert len(",".join(names)) > 64 * 1024
+    assert sniff(path) is FORMAT
+    (run,) = read(tmp_path).runs
+    assert run.curve("val_loss", "min").values.tolist() == [1.0, 0.5, 1 / 3]

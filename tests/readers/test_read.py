@@ -9,7 +9,7 @@ import pytest
 import replay
 from replay.api import load
 from replay.errors import InputError, ReplayWarning
-from replay.readers import IMPORTERS, read, sniff
+from replay.readers import FORMATS, read, sniff
 from replay.report.sentences import sentences
 from tests.conftest import curve, write_log
 from tests.readers.golden import golden
@@ -109,11 +109,11 @@ def test_a_file_that_was_named_and_is_no_log_is_told(good):
     found = read([good, other])
     assert [run.id for run in found.runs] == ["good"]
     assert sentences(found.findings) == [
-        f"{other}: no log in a format that replay reads ({', '.join(format.name for format in IMPORTERS)})"
+        f"{other}: no log in a format that replay reads ({', '.join(format.name for format in FORMATS)})"
     ]
 
 
-@pytest.mark.parametrize("format", IMPORTERS, ids=[format.name for format in IMPORTERS])
+@pytest.mark.parametrize("format", FORMATS, ids=[format.name for format in FORMATS])
 def test_a_truncated_log_keeps_its_good_part_and_says_so(good, format):
     whole = golden(format.name).read_bytes()
     size = len(whole) * 3 // 4
@@ -129,7 +129,7 @@ def test_a_truncated_log_keeps_its_good_part_and_says_so(good, format):
 
 def test_a_defect_of_an_importer_hides_no_other_run(good, monkeypatch):
     put(good / "bad" / "trainer_state.json", golden("trainer-state").read_bytes())
-    target = next(format for format in IMPORTERS if format.name == "trainer-state")
+    target = next(format for format in FORMATS if format.name == "trainer-state")
 
     def explode(files, run_id):
         raise ZeroDivisionError("by zero")

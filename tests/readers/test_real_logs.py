@@ -6,8 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from replay.data.finding import Kind
-from replay.readers import IMPORTERS, NothingFound, read, sniff
+from replay.readers import FORMATS, NothingFound, read, sniff
 from replay.report.sentences import sentences
 
 #: Kinds that an importer reads, and the manifest's runs whose count of evals means something else there.
@@ -82,7 +81,7 @@ def test_all_at_once(real_logs):
     ids = [run.id for run in found.runs]
     assert len(ids) == len(set(ids))
     assert not found.findings
-    assert {run.info.format for run in found.runs} == {format.name for format in IMPORTERS} - {"eval-log"}
+    assert {run.info.format for run in found.runs} == {format.name for format in FORMATS} - {"eval-log"}
     kinds = {path.split("/")[0] for path in ids}
     assert kinds & {"peft-bench-json", "sacred", "dvclive", "mlflow", "nanogpt-stdout", "hf-stdout"} == set()
     assert [run.id for run in read(real_logs).runs] == ids
@@ -92,7 +91,7 @@ def test_no_file_is_claimed_by_two_formats(real_logs):
     for path in sorted(real_logs.rglob("*")):
         if path.is_file():
             head = path.read_bytes()[: 64 * 1024]
-            claims = [format.name for format in IMPORTERS if format.sniff(path, head)]
+            claims = [format.name for format in FORMATS if format.sniff(path, head)]
             assert len(claims) <= 1, path
             assert [sniff(path).name] == claims if claims else sniff(path) is None
 
@@ -259,7 +258,7 @@ def test_a_real_log_that_is_cut_off_keeps_its_good_part(real_logs, tmp_path, sha
             try:
                 part = read(tmp_path / kind / folder.name)
             except NothingFound as error:
-                assert Kind.CUT_OFF in {finding.kind for finding in error.findings}  # noqa: PT017
+                assert "cut off" in " ".join(sentences(error.findings))  # noqa: PT017
                 continue
             assert len(part.runs) <= len(whole.runs)
             known = {

@@ -1,7 +1,7 @@
-"""Tables of metrics as CSV or TSV, one row a step or an epoch.
+"""Tables of metrics as CSV or TSV, one row per step or epoch.
 
 Written by Lightning's CSVLogger (sparse rows), Keras' CSVLogger and dumps of its history, Ultralytics (padded
-names), CatBoost (one file a split), flair, Ray, exports of W&B and of TensorBoard's page, and many scripts.
+names), CatBoost (one file per split), flair, Ray, exports of W&B and of TensorBoard's page, and many scripts.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def _sniff(path: Path, head: bytes) -> bool:
         or path.parent.match("plots/metrics")
         or any(parent.match("plots/metrics") for parent in path.parents)
     ):
-        return False  # a DVCLive folder has one table a metric
+        return False  # a DVCLive folder has one table per metric
     lines = _lines(head)
     if not lines or not any(sign in lines[0] for sign in ",;\t") or lines[0].lstrip()[:1] in ("{", "["):
         return False

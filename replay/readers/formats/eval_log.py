@@ -1,10 +1,10 @@
 """The eval log, version 1: the format that ``collect`` writes and ``replay`` reads. This file is its
 definition.
 
-JSONL, one strict JSON object a line, UTF-8, only ever appended to; every line is on disk before training goes
-on, so a kill loses at most the line that was being written. Finite numbers have as many digits as are needed
-to read back the same double (at most 17). A logged NaN or infinity is the string ``"NaN"``, ``"Infinity"`` or
-``"-Infinity"``; a value that is undefined or unknown is ``null``, or its key is left out.
+JSONL, one strict JSON object per line, UTF-8, only ever appended to; every line is on disk before training
+goes on, so a kill loses at most the line that was being written. Finite numbers have as many digits as are
+needed to read back the same double (at most 17). A logged NaN or infinity is the string ``"NaN"``,
+``"Infinity"`` or ``"-Infinity"``; a value that is undefined or unknown is ``null``, or its key is left out.
 
 The first line is the header; the others have a ``kind``:
 
@@ -15,7 +15,7 @@ The first line is the header; the others have a ``kind``:
     ``config``, ``devices``, ``lora`` (the adapted modules: lists ``modules``, ``rank``, ``scale``,
     ``parameters`` and ``weight_norm``, the Frobenius norm of the weight beneath).
 ``{"kind": "reference", "metrics": {…}}``
-    What the base model gives on the eval sets, the adapter switched off: once a run.
+    What the base model gives on the eval sets, the adapter switched off: once per run.
 ``{"kind": "segment", "segment": 1, "resumed_from": 20, "time": …, "wasted": {…}}`` The process was started
     again from the checkpoint of step 20. What earlier segments logged after that step is void; ``wasted`` are
     the counters of what it cost, as far as is known.

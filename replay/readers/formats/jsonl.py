@@ -1,4 +1,4 @@
-"""JSON lines: one object a row, with a step, an iteration or an epoch in it.
+"""JSON lines: one object per row, with a step, an iteration or an epoch in it.
 
 Written by LLaMA-Factory (``trainer_log.jsonl``), ms-swift (``logging.jsonl``), Detectron2 (``metrics.json``),
 mmengine (``scalars.json``) and mmcv, DETR and its descendants (``log.txt``), and many scripts. Nested objects
@@ -99,9 +99,9 @@ def _flat(record: Mapping[str, Any], before: str = "", depth: int = 0) -> dict[s
         if isinstance(item, dict) and depth < 4:
             values |= _flat(item, f"{name}/", depth + 1)
         elif isinstance(item, list) and len(item) <= _LONGEST_LIST:
-            for place, element in enumerate(item):
+            for index, element in enumerate(item):
                 if (value := number(element)) is not None:
-                    values[f"{name}/{place}"] = value
+                    values[f"{name}/{index}"] = value
         elif (value := number(item)) is not None:
             values[name] = value
     return values

@@ -1,10 +1,9 @@
 """TensorBoard event files: every point, never sampled, from the files of one run together.
 
-A run is a folder of event files (one a process), with those sub-folders that belong to it: ``train`` and
-``validation`` (Keras, CatBoost, Estimators), one a series (``SummaryWriter.add_scalars``), one for
-hyperparameters (``add_hparams``). Tags of a split's folder are prefixed with it, so that ``epoch_loss`` of
-both sides stays apart. Scalars come as ``simple_value`` or, from TF 2, as tensors of one element; the file
-name tells nothing.
+A run is a folder of event files (one per process), with those sub-folders that belong to it: ``train`` and
+``validation`` (Keras, CatBoost, Estimators), one per series (``SummaryWriter.add_scalars``), one for
+hyperparameters (``add_hparams``). The folder of a split is the prefix of its tags, so that ``epoch_loss`` of
+both sides stays apart. The file names mean nothing.
 """
 
 from __future__ import annotations
@@ -142,8 +141,8 @@ class _Series:
 
 
 def _merged(files: Sequence[EventFile], home: Path) -> tuple[dict[str, _Series], list[int]]:
-    """The series of all files under their names, in one arrival order, and the places where a further process
-    begins.
+    """The series of all files under their names, in one arrival order, and the positions in it where a
+    further process begins.
 
     Within a folder the files follow each other, whatever their clocks say. Between folders that were written
     side by side, wall time decides.
@@ -158,9 +157,9 @@ def _merged(files: Sequence[EventFile], home: Path) -> tuple[dict[str, _Series],
         together.sort(key=lambda file: min(column.wall[0] for column in file.scalars.values()))
         latest = -math.inf
         for number, file in enumerate(together):
-            wall = np.full(max(max(column.place) for column in file.scalars.values()) + 1, -math.inf)
+            wall = np.full(max(max(column.position) for column in file.scalars.values()) + 1, -math.inf)
             for column in file.scalars.values():
-                wall[column.place] = column.wall
+                wall[column.position] = column.wall
             wall[0] = max(latest, min(column.wall[0] for column in file.scalars.values()))
             key = np.fmax.accumulate(wall)
             latest = float(key[-1])
@@ -175,11 +174,11 @@ def _merged(files: Sequence[EventFile], home: Path) -> tuple[dict[str, _Series],
     rank[np.argsort(np.concatenate(keys), kind="stable")] = np.arange(1, len(rank) + 1)
     parts: dict[str, list[tuple[npt.NDArray[np.int64], Scalars]]] = {}
     for name, number, column in columns:
-        places = rank[bounds[number] + column.place]
-        parts.setdefault(name, []).append((places, column))
+        order = rank[bounds[number] + column.position]
+        parts.setdefault(name, []).append((order, column))
     series = {}
     for name, pieces in parts.items():
-        order = np.concatenate([places for places, _ in pieces])
+        order = np.concatenate([part for part, _ in pieces])
         arrival = np.argsort(order, kind="stable")
         step, wall, value = (
             np.concatenate([np.asarray(getattr(column, kind), dtype=np.float64) for _, column in pieces])[
@@ -242,7 +241,7 @@ def _active(files: Iterable[EventFile], wall: npt.NDArray[np.float64]) -> npt.ND
 
 
 def _from_begin(run: Run, files: Iterable[EventFile]) -> Run:
-    """A later training of the same folder with its seconds counted from the begin of its own first file."""
+    """A later training of the same folder, with its seconds counted from the beginning of its first file."""
     wall = run.columns.get("wall_time")
     if wall is None or "wall_seconds" not in run.columns or not wall.present.any():
         return run

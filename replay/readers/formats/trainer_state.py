@@ -1,6 +1,6 @@
 """transformers' ``trainer_state.json``: the Trainer's state with its ``log_history``, of every version.
 
-Rows of ``log_history`` are train entries (``loss``), evals (``eval_…``, ``test_…``; one row an eval set, so
+Rows of ``log_history`` are train entries (``loss``), evals (``eval_…``, ``test_…``; one row per eval set, so
 several rows may share a step) and one summary at the end of training (``train_runtime``). Older files lack
 ``stateful_callbacks``, ``save_steps`` and ``best_global_step``. The file is JSON with the words NaN and
 Infinity.
@@ -320,10 +320,10 @@ def _monitor_of(columns: Mapping[str, Column], state: Mapping[str, Any]) -> dict
         if not is_held_out(name):
             continue
         usable = present & (values == values)
-        series, places = values[usable], steps[usable]
+        series, at_steps = values[usable], steps[usable]
         hits = abs(series - best) <= 1e-7 * abs(best)
         if at is not None:
-            hits &= places == at
+            hits &= at_steps == at
         if not hits.any():
             continue
         modes: set[Mode] = set()
@@ -343,7 +343,7 @@ def _monitor_of(columns: Mapping[str, Column], state: Mapping[str, Any]) -> dict
 
 def _saved(path: Path, state: Mapping[str, Any], steps: Sequence[float]) -> Any:
     """1 where a checkpoint of an eval's step was written, else 0, as an array; None where the file does not
-    tell.
+    say it.
 
     ``save_steps`` keeps its default where another save strategy is in force, so that it needs a witness: the
     step of a checkpoint (this file's folder, the best one) that is a multiple of it, or evals that keep to
@@ -362,12 +362,12 @@ def _saved(path: Path, state: Mapping[str, Any], steps: Sequence[float]) -> Any:
         if not planned:
             return None
         every = math.ceil(every * planned)
-    places = (
+    folders = (
         path.parent.name,
         str(state.get("best_model_checkpoint") or "").replace("\\", "/").rstrip("/").rsplit("/", 1)[-1],
     )
     witnesses = [
-        float(match[1]) for place in places if (match := re.fullmatch(r"checkpoint-(\d{1,15})", place))
+        float(match[1]) for folder in folders if (match := re.fullmatch(r"checkpoint-(\d{1,15})", folder))
     ]
     last = planned if planned in witnesses else None
     if any(step % every and step not in (planned, done) for step in witnesses):

@@ -1,0 +1,103 @@
+"""The files of one run, and the ids of runs: as short as they can be, and different from each other."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from replay.data.run import Run
+from replay.errors import printable
+from replay.readers.format import Format
+
+__all__ = ["Group", "named_runs", "relative_name"]
+
+
+class Group(NamedTuple):
+    """What one call of a format reads: files of one run below a root, or one folder as a whole.
+
+    ``rank`` is the place of the format in the table.
+    """
+
+    format: Format
+    rank: int
+    root: Path
+    files: list[Path]
+    whole_folder: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """The folder that holds all files of the group."""
+        if self.whole_folder:
+            return self.files[0]
+        if len(self.files) == 1:
+            return self.files[0].parent
+        return Path(os.path.commonpath([str(file.parent) for file in self.files]))
+
+    @property
+    def file(self) -> Path | None:
+        """The file of a group of one file."""
+        return self.files[0] if len(self.files) == 1 and not self.whole_folder else None
+
+    @property
+    def name(self) -> str:
+        """The path of the file, or of the folder that holds all files."""
+        return str(self.file or self.folder)
+
+
+def relative_name(path: Path, root: Path) -> str:
+    """A path below a root as it is shown; the name alone where it is not below."""
+    return printable(str(path.relative_to(root)) if path != root and root in path.parents else path.name)
+
+
+def named_runs(runs: Sequence[Run], groups: Sequence[Group]) -> list[Run]:
+    """The runs with the shortest ids that no other has: the folder below the root, with the file's name where
+    that is needed.
+    """
+    level = dict.fromkeys(range(len(runs)), 0)
+    while True:
+        ids = [_id(runs[number].id, groups[number], level[number]) for number in range(len(runs))]
+        owners: dict[str, set[int]] = {}
+        for number, name in enumerate(ids):
+            owners.setdefault(name.partition("#")[0], set()).add(number)
+        clashes = [
+            number
+            for numbers in owners.values()
+            if len({id(groups[number].files) for number in numbers}) > 1
+            for number in numbers
+            if level[number] < 3
+        ]
+        if not clashes:
+            break
+        for number in clashes:
+            level[number] += 1
+    taken: dict[str, int] = {}
+    named = []
+    for run, group, name in zip(runs, groups, ids, strict=True):
+        unique = name
+        while unique in taken:
+            taken[name] += 1
+            unique = f"{name} ({taken[name]})"
+        taken[unique] = 1
+        info = run.info
+        if info.group == group.name:
+            info = info.replace(group=name.removesuffix(run.id.removeprefix(group.name)))
+        named.append(run.replace(id=unique, info=info))
+    return named
+
+
+def _id(long: str, group: Group, level: int) -> str:
+    """One of four ids of a run, from short to long."""
+    suffix = long.removeprefix(group.name)
+    root, folder = group.root, group.folder
+    file = group.file.name if group.file is not None else ""
+    if root in (folder, *folder.parents):
+        below = folder.relative_to(root)
+        top = root.resolve().name or "logs"
+        short = str(below) if below.parts else top
+        names = [short, str(below / file) if below.parts or file else top, str(Path(top) / below / file)]
+    else:  # the root is the file itself
+        names = [folder.name if root.parent.parts else file, file, str(root)]
+    names.append(str((folder / file).resolve() if file else folder.resolve()))
+    return printable(names[level]) + suffix
