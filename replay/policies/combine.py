@@ -44,8 +44,8 @@ class _Combined(Policy):
 
     @property
     def _first(self) -> Policy:
-        """The part whose metric decides which checkpoint is best: one that watches the given metric, else the
-        first.
+        """The part whose metric decides which checkpoint is best: the first that monitors the given metric,
+        else the first.
         """
         return next((part for part in self.parts if part.monitor is None), self.parts[0])
 
@@ -73,8 +73,8 @@ class _Combined(Policy):
         return next((text for part in self.parts if (text := part.absence_note()) is not None), None)
 
     def caution(self, metric: str, mode: Mode) -> str | None:
-        said = [text for part in self.parts if (text := part.caution(metric, part.mode or mode)) is not None]
-        return said[0] if said else None
+        cautions = (part.caution(metric, part.mode or mode) for part in self.parts)
+        return next((text for text in cautions if text is not None), None)
 
     @property
     def thinning(self) -> frozenset[int]:
@@ -84,9 +84,7 @@ class _Combined(Policy):
         return 1.0
 
     def _readers(self, batch: CurveBatch) -> list[Policy]:
-        """The parts, each able to pass over evals that did not log its metric where the parts watch
-        several.
-        """
+        """The parts, each able to skip evals that did not log its metric where the parts monitor several."""
         return [
             Modified(part) if batch.metrics and not isinstance(part, Modified | _Combined) else part
             for part in self.parts
@@ -96,32 +94,30 @@ class _Combined(Policy):
         readers = self._readers(batch)
         traces = tuple(reader.trace(batch) for reader in readers)
         fired = [
-            trace.signal >= reader.signal_threshold(reader.mode or batch.mode)
-            for reader, trace in zip(readers, traces, strict=True)
+            trace.signal >= _threshold(reader, batch) for reader, trace in zip(readers, traces, strict=True)
         ]
         return traces, fired
 
     def undefined(self, trace: Trace, run: int, eval: int) -> str:
         readers = self._readers(trace.batch)
-        unknown = [np.flatnonzero(np.isnan(own.signal[run, : eval + 1])) for own in trace.parts]
-        at, part = max((int(where[-1]), -part) for part, where in enumerate(unknown) if len(where))
-        return readers[-part].undefined(trace.parts[-part], run, at)
+        unknown = [np.flatnonzero(np.isnan(part.signal[run, : eval + 1])) for part in trace.parts]
+        # of the parts that were last undefined, the first
+        last, index = max((int(evals[-1]), -index) for index, evals in enumerate(unknown) if len(evals))
+        return readers[-index].undefined(trace.parts[-index], run, last)
 
-    def _fired_before(self, trace: Trace, part: int, run: int, eval: int) -> int | None:
-        """The first eval (0-based) up to this one at which a part fired."""
-        reader, own = self._readers(trace.batch)[part], trace.parts[part]
-        fired = np.flatnonzero(
-            own.signal[run, : eval + 1] >= reader.signal_threshold(reader.mode or trace.batch.mode)
-        )
+    def _first_fired(self, trace: Trace, part: int, run: int, eval: int) -> int | None:
+        """The first eval (0-based) up to this one at which a part fired; None where it has not."""
+        threshold = _threshold(self._readers(trace.batch)[part], trace.batch)
+        fired = np.flatnonzero(trace.parts[part].signal[run, : eval + 1] >= threshold)
         return int(fired[0]) if len(fired) else None
 
     def _texts(self, trace: Trace, run: int, eval: int) -> list[tuple[bool, str]]:
         """Whether each part would stop at the eval, and its reason."""
-        found = []
-        for part, reader, own in zip(self.parts, self._readers(trace.batch), trace.parts, strict=True):
-            fires = bool(own.signal[run, eval] >= reader.signal_threshold(reader.mode or trace.batch.mode))
-            found.append((fires, f"{part.spec()}: {reader.reason(own, run, eval)}"))
-        return found
+        texts = []
+        for part, reader, seen in zip(self.parts, self._readers(trace.batch), trace.parts, strict=True):
+            fires = bool(seen.signal[run, eval] >= _threshold(reader, trace.batch))
+            texts.append((fires, f"{part.spec()}: {reader.reason(seen, run, eval)}"))
+        return texts
 
 
 @dataclass(frozen=True)
@@ -142,7 +138,7 @@ class AnyOf(_Combined):
 
     def trace(self, batch: CurveBatch) -> Trace:
         traces, fired = self._fired(batch)
-        unknown = np.logical_or.reduce([np.isnan(own.signal) for own in traces])
+        unknown = np.logical_or.reduce([np.isnan(trace.signal) for trace in traces])
         return Trace(
             batch, np.where(np.logical_or.reduce(fired), 1.0, np.where(unknown, np.nan, 0.0)), None, traces
         )
@@ -171,7 +167,7 @@ class AllOf(_Combined):
     def trace(self, batch: CurveBatch) -> Trace:
         traces, fired = self._fired(batch)
         open_ = np.logical_and.reduce(
-            [here | np.isnan(own.signal) for here, own in zip(fired, traces, strict=True)]
+            [here | np.isnan(trace.signal) for here, trace in zip(fired, traces, strict=True)]
         )
         return Trace(
             batch, np.where(np.logical_and.reduce(fired), 1.0, np.where(open_, np.nan, 0.0)), None, traces
@@ -210,15 +206,15 @@ class AllOnce(_Combined):
         )
 
     def reason(self, trace: Trace, run: int, eval: int) -> str:
-        told = []
+        texts = []
         for number, (fires, text) in enumerate(self._texts(trace, run, eval)):
-            before = self._fired_before(trace, number, run, eval)
-            told.append(
+            before = self._first_fired(trace, number, run, eval)
+            texts.append(
                 text
                 if fires or before is None
                 else f"{self.parts[number].spec()}: since step {trace.batch.steps[run, before]:g}"
             )
-        return "; ".join(told)
+        return "; ".join(texts)
 
 
 @dataclass(frozen=True)
@@ -259,7 +255,7 @@ class Unless(_Combined):
 
     def reason(self, trace: Trace, run: int, eval: int) -> str:
         (stops, text), (_, veto) = self._texts(trace, run, eval)
-        before = self._fired_before(trace, 1, run, eval)
+        before = self._first_fired(trace, 1, run, eval)
         if not stops or before is None:
             return text
         return (
@@ -269,12 +265,14 @@ class Unless(_Combined):
         )
 
 
+def _threshold(policy: Policy, batch: CurveBatch) -> float:
+    return policy.signal_threshold(policy.mode or batch.mode)
+
+
 def _latched(traces: Sequence[Trace], fired: Sequence[Bools]) -> tuple[list[Bools], list[Bools]]:
-    """Of each part: whether it has fired by each eval, and whether that is unknown, because it was not
-    defined once and has not.
-    """
+    """Whether each part has fired by each eval, and where that is unknown: not fired, but undefined once."""
     ever = [np.logical_or.accumulate(here, axis=1) for here in fired]
     return ever, [
-        np.logical_or.accumulate(np.isnan(own.signal), axis=1) & ~here
-        for own, here in zip(traces, ever, strict=True)
+        np.logical_or.accumulate(np.isnan(trace.signal), axis=1) & ~here
+        for trace, here in zip(traces, ever, strict=True)
     ]

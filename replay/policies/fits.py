@@ -12,7 +12,7 @@ __all__ = ["ordered_sum", "trend", "windows"]
 
 
 def windows(array: Floats, width: int) -> Floats:
-    """Every run's windows of ``width`` evals, one below the other: rows of runs × (evals − width + 1)."""
+    """The windows of ``width`` evals of every run, one below the other: runs × (evals − width + 1) rows."""
     if array.shape[1] < width:
         return np.empty((0, width))
     return np.ascontiguousarray(np.lib.stride_tricks.sliding_window_view(array, width, axis=1)).reshape(
@@ -29,11 +29,10 @@ def ordered_sum(terms: Floats, known: Bools) -> Floats:
 
 
 def trend(rows: Floats, known: Bools) -> tuple[Floats, Floats, Floats]:
-    """Least squares of each row's known values on their places: (slope, places − their mean, values − their
-    mean).
+    """Least squares of each row's known values on their positions in the row.
 
-    Values are taken apart from the first known one beforehand, so that equal values have a slope of exactly
-    0.
+    Gives the slope, the positions less their mean, and the values less their mean. The first known value is
+    subtracted beforehand, so that equal values have a slope of exactly 0.
     """
     count = known.sum(axis=1)
     with np.errstate(all="ignore"):

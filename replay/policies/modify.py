@@ -1,31 +1,38 @@
 """Modifiers: monitor, thinning of evals, smoothing, warm-up and resets.
 
-A modifier that hides evals from the policy inside gives it a shorter curve and puts −inf (cannot fire) where
-the policy inside saw nothing.
+A modifier that hides evals from the policy inside gives it a shorter curve (see `replay.policies.views`), and
+puts −inf (cannot fire) where the policy inside saw nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 
-from replay.data.curve import CurveBatch, MetricColumn
-from replay.data.types import Bools, Floats, Ints, Mode
+from replay.data.curve import CurveBatch
+from replay.data.types import Floats, Ints, Mode
 from replay.errors import PolicyError
 from replay.policies.base import Policy, Trace
-from replay.policies.companions import Companion, LastKnown
+from replay.policies.companions import Companion
 from replay.policies.param import format_parameter, format_value, param, parameters
 from replay.policies.progress import PROGRESS_UNITS, progress_of
 from replay.policies.smoothing import smoother
 from replay.policies.stops import find_stops, group_equal
+from replay.policies.views import (
+    LEARNING_RATE,
+    View,
+    after_warm_up,
+    keep_evals,
+    rate_drops,
+    select_metric,
+    split_runs,
+)
 
 __all__ = ["MODIFIERS", "Modified", "modified"]
-
-_RATE = LastKnown("learning_rate")
 
 #: Parameters that every policy takes: the name in a specification, the field of Modified, and what it does.
 MODIFIERS: dict[str, tuple[str, str]] = {
@@ -105,7 +112,7 @@ class Modified(Policy):
 
     @property
     def unit(self) -> str:
-        """What ``start`` counts: the policy's own unit where that is one of how far an eval is."""
+        """What ``start`` counts: the policy's unit if progress can be counted in it, else evals."""
         unit = getattr(self.policy, "unit", "evals")
         return unit if unit in PROGRESS_UNITS else "evals"
 
@@ -116,7 +123,7 @@ class Modified(Policy):
     @property
     def companions(self) -> tuple[Companion, ...]:
         progress = PROGRESS_UNITS[self.unit] if self.start and not isinstance(self.start, str) else ()
-        rate = (_RATE,) if isinstance(self.start, str) or self.reset_on != "none" else ()
+        rate = (LEARNING_RATE,) if isinstance(self.start, str) or self.reset_on != "none" else ()
         return tuple(dict.fromkeys([*self.policy.companions, *progress, *rate]))
 
     @property
@@ -150,52 +157,45 @@ class Modified(Policy):
         return frozenset([self.every])
 
     def trace(self, batch: CurveBatch) -> Trace:
-        view = self._view(batch)
+        outside, view, values = self._view(batch)
         inner = self.policy.trace(view.inside)
         runs, evals = view.inside.shape
         signal = view.back(np.where(view.inside.mask, inner.signal, -np.inf), -np.inf)
         reference = None if inner.reference is None else view.back(inner.reference, np.nan)
-        place = view.back(progress_of(view.inside, "evals") - 1, -1.0).astype(np.int64)
+        position = view.back(progress_of(view.inside, "evals") - 1, -1.0).astype(np.int64)
         row = None
         if self.reset_on != "none":
-            row = view.back(np.broadcast_to(np.arange(float(runs))[:, None], (runs, evals)), -1.0).astype(
-                np.int64
-            )
-        return Trace(view.outside.replace(values=view.values), signal, reference, (inner,), place, row)
+            rows = np.broadcast_to(np.arange(float(runs))[:, None], (runs, evals))
+            row = view.back(rows, -1.0).astype(np.int64)
+        return Trace(outside.replace(values=values), signal, reference, (inner,), position, row)
 
-    def _view(self, batch: CurveBatch) -> _View:
-        """The batch as the policy inside sees it."""
-        batch = _select(batch, self.monitor, self.mode)
-        present = batch.mask & ~_absent(batch, self.monitor)
-        made = _compress(
-            batch, present if self.every == 1 else present & (np.cumsum(present, axis=1) % self.every == 0)
+    def _view(self, batch: CurveBatch) -> tuple[CurveBatch, View, Floats]:
+        """The batch with the metric that the policy monitors, what the policy inside sees of it, and the
+        smoothed values at the evals made (NaN elsewhere).
+        """
+        outside, logged = select_metric(batch, self.monitor, self.mode)
+        made = keep_evals(
+            outside, logged if self.every == 1 else logged & (np.cumsum(logged, axis=1) % self.every == 0)
         )
-        smoothed = made.batch.replace(values=smoother(self.smooth)(made.batch))
-        started = _Compressed(smoothed, _unchanged)
+        smoothed = made.inside.replace(values=smoother(self.smooth)(made.inside))
+        view = View(smoothed, made.back)
         if self.start:
             begun = (
-                _after_warm_up(smoothed)
+                after_warm_up(smoothed)
                 if isinstance(self.start, str)
                 else progress_of(smoothed, self.unit) >= self.start
             )
-            started = _compress(smoothed, smoothed.mask & begun)
-        split = (
-            _split(started.batch, _drops(started.batch))
-            if self.reset_on != "none"
-            else _Compressed(started.batch, _unchanged)
-        )
-
-        def back(inside: Floats, fill: float) -> Floats:
-            return made.back(started.back(split.back(inside, fill), fill), fill)
-
-        return _View(batch, split.batch, back, made.back(smoothed.values, np.nan))
+            view = view.then(keep_evals(smoothed, smoothed.mask & begun))
+        if self.reset_on != "none":
+            view = view.then(split_runs(view.inside, rate_drops(view.inside)))
+        return outside, view, made.back(smoothed.values, np.nan)
 
     def shape(self) -> tuple[Any, ...]:
         return (type(self.policy), self.policy.shape(), *self._changes)
 
     @cached_property
     def _changes(self) -> tuple[Any, ...]:
-        """What the policy inside sees of a batch depends on these."""
+        """The settings that decide what the policy inside sees of a batch."""
         return (
             self.monitor,
             self.mode,
@@ -208,19 +208,20 @@ class Modified(Policy):
 
     @classmethod
     def family_stops(cls, policies: Sequence[Policy], batch: CurveBatch) -> Iterator[tuple[list[int], Ints]]:
-        rules = [policy for policy in policies if isinstance(policy, Modified)]
-        for members in group_equal([rule._changes for rule in rules]):
-            first = rules[members[0]]
-            if first.reset_on != "none":  # several rows inside stand for one run: only the signal leads back
-                for own, stops in super().family_stops([rules[member] for member in members], batch):
-                    yield [members[place] for place in own], stops
+        family = [policy for policy in policies if isinstance(policy, Modified)]
+        for members in group_equal([policy._changes for policy in family]):
+            alike = [family[member] for member in members]
+            if alike[0].reset_on != "none":
+                # several rows inside stand for one run, so that only the signal leads back
+                for indices, stops in super().family_stops(alike, batch):
+                    yield [members[index] for index in indices], stops
                 continue
-            view = first._view(batch)
-            outside = _places(view)
-            for own, inside in find_stops([rules[member].policy for member in members], view.inside):
+            outside, view, _ = alike[0]._view(batch)
+            positions = view.positions(outside)
+            for indices, stops in find_stops([policy.policy for policy in alike], view.inside):
                 yield (
-                    [members[place] for place in own],
-                    inside if outside is None else _outside(inside, outside),
+                    [members[index] for index in indices],
+                    stops if positions is None else _stops_outside(stops, positions),
                 )
 
     def undefined(self, trace: Trace, run: int, eval: int) -> str:
@@ -228,16 +229,16 @@ class Modified(Policy):
 
     @staticmethod
     def _inside(trace: Trace, run: int, eval: int) -> tuple[int, int]:
-        """Run and eval in what the policy inside saw; an eval of −1 was not seen."""
+        """The run and eval in what the policy inside saw; eval −1 if it did not see this one."""
         assert trace.position is not None
         return run if trace.row is None else int(trace.row[run, eval]), int(trace.position[run, eval])
 
     def reason(self, trace: Trace, run: int, eval: int) -> str:
-        row, place = self._inside(trace, run, eval)
-        if place < 0:
+        row, position = self._inside(trace, run, eval)
+        if position < 0:
             why = [f"every={self.every}"] * (self.every > 1) + [f"start={self._start}"] * bool(self.start)
             return f"not looked at ({', '.join(why)})" if why else "metric not logged"
-        inner = self.policy.reason(trace.parts[0], row, place)
+        inner = self.policy.reason(trace.parts[0], row, position)
         return (
             inner
             if self.smooth == "none"
@@ -245,36 +246,14 @@ class Modified(Policy):
         )
 
 
-class _View(NamedTuple):
-    """A batch from outside, and from inside a modifier: the way back, and the values at the evals looked at
-    (NaN elsewhere).
-    """
-
-    outside: CurveBatch
-    inside: CurveBatch
-    back: Callable[[Floats, float], Floats]
-    values: Floats
-
-
-def _places(view: _View) -> Ints | None:
-    """The place outside of each eval inside (runs × evals inside); None where they are the same."""
-    if view.inside.shape == view.outside.shape and bool((view.inside.lengths == view.outside.lengths).all()):
-        return None
-    seen = view.back(progress_of(view.inside, "evals"), 0.0)
-    runs, places = np.nonzero(seen)
-    found = np.zeros((len(seen), max(view.inside.shape[1], 1)), dtype=np.int64)
-    found[runs, seen[runs, places].astype(np.int64) - 1] = places
-    return found
-
-
-def _outside(stops: Ints, positions: Ints) -> Ints:
+def _stops_outside(stops: Ints, positions: Ints) -> Ints:
     """Stops inside (policies × runs) as evals outside; NEVER and REFUSED, which are no positions, stay."""
     runs = np.arange(stops.shape[1])
     return np.where(stops >= 0, positions[runs, np.maximum(stops, 0)], stops)
 
 
 def modified(policy: Policy, **changes: Any) -> Policy:
-    """The policy with modifiers (fields of Modified); the policy itself where none is given."""
+    """The policy with modifiers (fields of Modified); the policy itself where none changes anything."""
     given = {
         name: value for name, value in changes.items() if value is not None and value != _UNMODIFIED.get(name)
     }
@@ -283,117 +262,3 @@ def modified(policy: Policy, **changes: Any) -> Policy:
 
 #: The values of modifiers that change nothing.
 _UNMODIFIED = {item.name: item.default for item in parameters(Modified)}
-
-
-def _select(batch: CurveBatch, monitor: str | None, mode: Mode | None) -> CurveBatch:
-    """The batch with the named metric as its values, where it carries several, and with the mode that is
-    insisted on.
-    """
-    column = batch.metrics.get(monitor)
-    return batch.replace(values=batch.values if column is None else column.values, mode=mode or batch.mode)
-
-
-def _absent(batch: CurveBatch, monitor: str | None) -> Bools:
-    column = batch.metrics.get(monitor)
-    return np.zeros(batch.shape, dtype=bool) if column is None else ~column.logged
-
-
-class _Compressed(NamedTuple):
-    batch: CurveBatch
-    back: Callable[[Floats, float], Floats]
-
-
-def _compress(batch: CurveBatch, keep: Bools) -> _Compressed:
-    """The batch with only the kept evals, and the way back to the full shape."""
-    if bool((keep == batch.mask).all()):
-        return _Compressed(batch, _unchanged)
-    lengths = keep.sum(axis=1)
-    width = int(lengths.max(initial=0))
-    order = np.argsort(~keep, axis=1, kind="stable")[:, :width]
-    inside = np.arange(width)[None, :] < lengths[:, None]
-
-    def forth(array: Floats) -> Floats:
-        return np.where(inside, np.take_along_axis(array, order, axis=1), np.nan)
-
-    def back(inner: Floats, fill: float) -> Floats:
-        out = np.full(batch.shape, fill)
-        rows, columns = np.nonzero(inside)
-        out[rows, order[rows, columns]] = inner[rows, columns]
-        return out
-
-    compressed = CurveBatch(
-        forth(batch.values),
-        forth(batch.steps),
-        lengths,
-        batch.mode,
-        {name: forth(column) for name, column in batch.columns.items()},
-        {
-            name: MetricColumn(forth(values), forth(logged.astype(np.float64)) == 1)
-            for name, (values, logged) in batch.metrics.items()
-        },
-    )
-    return _Compressed(compressed, back)
-
-
-def _unchanged(inner: Floats, fill: float) -> Floats:
-    return inner
-
-
-def _before(batch: CurveBatch) -> tuple[Floats, Floats]:
-    """The learning rate at each eval and at that before it (NaN at the first, and where it is not finite and
-    above 0).
-    """
-    rate = batch.columns[_RATE.name]
-    before = np.full(batch.shape, np.nan)
-    before[:, 1:] = np.where(np.isfinite(rate[:, :-1]) & (rate[:, :-1] > 0), rate[:, :-1], np.nan)
-    return rate, before
-
-
-def _after_warm_up(batch: CurveBatch) -> Bools:
-    """Which evals come after the learning rate's first rise: from the first on whose rate is not above that
-    of the eval before.
-    """
-    rate, before = _before(batch)
-    after: Bools = np.logical_or.accumulate(rate <= before, axis=1)
-    return after
-
-
-def _drops(batch: CurveBatch) -> Bools:
-    """At which evals the learning rate is at most half of that of the eval before."""
-    rate, before = _before(batch)
-    drops: Bools = rate <= before / 2
-    return drops
-
-
-def _split(batch: CurveBatch, begins: Bools) -> _Compressed:
-    """The batch with every run cut into runs of their own where one begins, and the way back."""
-    number = np.cumsum(begins & batch.mask, axis=1)
-    pieces = number.max(axis=1, initial=0) + 1
-    row = number + (np.cumsum(pieces) - pieces)[:, None]
-    evals = np.arange(batch.shape[1])
-    place = evals - np.maximum.accumulate(np.where(begins, evals, 0), axis=1)
-    lengths = np.bincount(row[batch.mask], minlength=int(pieces.sum())).astype(np.int64)
-    width = int(lengths.max(initial=0))
-
-    def forth(array: Floats) -> Floats:
-        out = np.full((len(lengths), width), np.nan)
-        out[row[batch.mask], place[batch.mask]] = array[batch.mask]
-        return out
-
-    def back(inner: Floats, fill: float) -> Floats:
-        out = np.full(batch.shape, fill)
-        out[batch.mask] = inner[row[batch.mask], place[batch.mask]]
-        return out
-
-    pieces_batch = CurveBatch(
-        forth(batch.values),
-        forth(batch.steps),
-        lengths,
-        batch.mode,
-        {name: forth(column) for name, column in batch.columns.items()},
-        {
-            name: MetricColumn(forth(values), forth(logged.astype(np.float64)) == 1)
-            for name, (values, logged) in batch.metrics.items()
-        },
-    )
-    return _Compressed(pieces_batch, back)

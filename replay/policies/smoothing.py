@@ -12,12 +12,13 @@ from replay.data.curve import CurveBatch
 from replay.data.types import Bools, Floats, Ints
 from replay.errors import PolicyError
 
-__all__ = []
+__all__ = ["smoother"]
 
 
 def smoother(spec: str) -> Callable[[CurveBatch], Floats]:
-    """The smoothing of a specification; a value that is not finite is passed on as it is and left out of the
-    average.
+    """The smoothing that a specification names; raises PolicyError where it names none.
+
+    A value that is not finite stays as it is, and does not enter the average.
     """
     if spec == "none":
         return lambda batch: batch.values
@@ -25,18 +26,18 @@ def smoother(spec: str) -> Callable[[CurveBatch], Floats]:
     allowed = "smooth is none, ema:WEIGHT (0 < WEIGHT <= 1, of the new value), mean:EVALS or median:EVALS"
     if match is None:
         raise PolicyError(f"{allowed}; not {spec!r}")
-    kind, text = match.groups()
+    method, text = match.groups()
     try:
         number = float(text)
     except ValueError:
         raise PolicyError(f"{allowed}; not {spec!r}") from None
-    if kind == "ema":
+    if method == "ema":
         if not 0 < number <= 1:
             raise PolicyError(f"{allowed}; not {spec!r}")
         return lambda batch: _ema(batch.values, number)
     if not math.isfinite(number) or number != int(number) or number < 1:
         raise PolicyError(f"{allowed}; not {spec!r}")
-    return lambda batch: _window(batch.values, int(number), kind)
+    return lambda batch: _window(batch.values, int(number), method)
 
 
 def _ema(values: Floats, weight: float) -> Floats:
@@ -50,9 +51,9 @@ def _ema(values: Floats, weight: float) -> Floats:
     return np.ascontiguousarray(out.T)
 
 
-def _window(values: Floats, evals: int, kind: str) -> Floats:
+def _window(values: Floats, evals: int, method: str) -> Floats:
     finite = np.isfinite(values)
-    smoothed = (_mean if kind == "mean" else _median)(values, finite, min(evals, values.shape[1]))
+    smoothed = (_mean if method == "mean" else _median)(values, finite, min(evals, values.shape[1]))
     return np.where(finite, smoothed, values)
 
 

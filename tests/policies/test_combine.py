@@ -6,6 +6,7 @@ import pytest
 import replay
 from replay import parse_policy
 from replay.data.curve import Curve, CurveBatch
+from replay.engine.simulation import replay_runs
 from replay.errors import PolicyError
 from replay.policies.companions import LastKnown, Progress
 
@@ -75,6 +76,69 @@ def test_a_metric_that_some_evals_lack_is_passed_over():
     run = _run(eval_loss=[1.0, 0.9, 0.8, 0.7, 0.6, 0.5], eval_bleu=[0.5, None, 0.4, None, 0.3, None])
     row = replay.simulate([run], ["patience=2 | patience=2,monitor=eval_bleu"], monitor="eval_loss").iloc[0]
     assert row.stopped_eval == 5
+
+
+#: The loss is logged at steps 1 and 3 only, the score at steps 2, 4, 5 and 6.
+APART = {
+    "eval_loss": [1.0, None, 1.1, None, None, None],
+    "eval_bleu": [None, 0.2, None, 0.3, 0.9, 0.8],
+}
+END = "the end of the log"
+
+
+@pytest.mark.parametrize(
+    ("spec", "step", "reason"),
+    [
+        # B stops at an eval that A lacks
+        ("patience=2 | target=0.9,BLEU", 5, "target=0.9,BLEU: 0.9 reaches the target 0.9"),
+        ("target=0 | patience=1,BLEU", 6, "patience=1,BLEU: no gain over 0.9 for 1 eval"),
+        # an eval that A lacks is no eval without a gain
+        ("patience=1 | target=2,BLEU", 3, "patience=1: no gain over 1 for 1 eval"),
+        ("patience=2 | target=2,BLEU", None, END),
+        # which evals are logged is no matter for a budget of evals: it counts those that log its metric
+        ("budget=2,unit=evals | target=2,BLEU", 3, "budget=2,unit=evals: 2 of 2 evals used"),
+        # no eval has both metrics
+        ("patience=1 & target=0.3,BLEU", None, END),
+        (
+            "patience=1 && target=0.3,BLEU",
+            4,
+            "patience=1: since step 3; target=0.3,BLEU: 0.3 reaches the target 0.3",
+        ),
+        ("target=0.2,BLEU unless patience=1", 2, "target=0.2,BLEU: 0.2 reaches the target 0.2"),
+        ("target=0.3,BLEU unless patience=1", None, END),
+        # of the evals 2, 4, 5 and 6 that log the score, every=2 makes 4 and 6
+        ("target=0 | target=0.9,BLEU,every=2", None, END),
+        ("target=0 | target=0.3,BLEU,every=2", 4, "target=0.3,BLEU,every=2: 0.3 reaches the target 0.3"),
+    ],
+)
+def test_metrics_that_are_logged_at_different_evals(spec, step, reason):
+    run = _run(**APART)
+    spec, reason = (text.replace("BLEU", "monitor=eval_bleu,mode=max") for text in (spec, reason))
+    (row,) = replay_runs([run], [spec], monitor="eval_loss").rows()
+    assert (row["evals"], row["stopped_step"], row["reason"]) == (6, step, reason)
+    swept = replay.sweep([run], [spec], monitor="eval_loss").iloc[0]
+    assert (swept.stopped, swept.saved_mean) == (step is not None, row["saved"])
+
+
+def test_an_eval_that_lacks_the_metric_says_so_and_keeps_the_checkpoint_of_an_earlier_one():
+    run = _run(**APART)
+    spec = "patience=9 | target=0.2,monitor=eval_bleu,mode=max"
+    simulation = replay_runs([run], [spec], monitor="eval_loss", traces=True)
+    (row,) = simulation.rows()
+    assert (row["stopped_step"], row["kept_step"], row["kept"]) == (2, 1, 1.0)
+    policy, trace, _ = simulation.traces[spec]
+    assert [policy.reason(trace, 0, index) for index in (0, 2, 3)] == [
+        "patience=9: first value: the reference; target=0.2,monitor=eval_bleu,mode=max: metric not logged",
+        "patience=9: no gain (1 of 9); target=0.2,monitor=eval_bleu,mode=max: metric not logged",
+        "target=0.2,monitor=eval_bleu,mode=max: 0.3 reaches the target 0.2",
+    ]
+
+
+def test_a_logged_nan_is_an_eval_without_a_gain_and_a_metric_that_is_not_logged_is_none():
+    for loss, step in (([1.0, math.nan, math.nan, 2.0], 3), ([1.0, None, None, 2.0], None)):
+        run = _run(eval_loss=loss, eval_bleu=[0.1, 0.1, 0.1, 0.1])
+        (row,) = replay_runs([run], ["patience=2 | target=2,monitor=eval_bleu"], monitor="eval_loss").rows()
+        assert row["stopped_step"] == step
 
 
 def test_both_modes_for_one_metric_are_refused():

@@ -1,9 +1,11 @@
 import math
 
+import numpy as np
 import pytest
 
 import replay
 from replay import parse_policy
+from replay.data.curve import Curve, CurveBatch
 from replay.engine.simulation import replay_runs
 from replay.errors import InputError, PolicyError
 
@@ -110,6 +112,44 @@ def test_train_losses_that_are_not_above_zero_are_refused():
         parse_policy("pq:strip=2").stop_eval([0.5, 0.6], columns={"train_loss": [1, -1]})
     with pytest.raises(PolicyError, match="needs train_loss"):
         parse_policy("pq").stop_eval([0.5, 0.6])
+
+
+@pytest.mark.parametrize(
+    ("train", "positions"),
+    [
+        ([-1, 0.5, 0.25, 0.125], {1: "-1 at step 10"}),
+        ([0.5, 0.5, 0, 0.125], {3: "0 at step 30"}),
+        ([-1, 0.5, 0.25, -2], {1: "-1 at step 10", 3: "-2 at step 40"}),
+        ([-1, -2, -3, -4], {1: "-2 at step 20", 3: "-4 at step 40"}),
+    ],
+)
+def test_the_reason_where_pq_is_undefined_names_the_last_train_loss_that_is_not_above_zero(train, positions):
+    policy = parse_policy("pq=0.5,strip=2")
+    curve = Curve.of([0.9, 0.8, 0.7, 0.6], "min", [10, 20, 30, 40])
+    trace = policy.trace(CurveBatch.of([curve], {"train_loss": [np.array(train, dtype=float)]}))
+    said = {
+        index: f"its train_loss is {where}, and progress is defined for losses > 0 only"
+        for index, where in positions.items()
+    }
+    for index in range(4):
+        reason = policy.reason(trace, 0, index)
+        if index in said:
+            assert reason == f"undefined: {said[index]}"
+        else:
+            assert reason.startswith(
+                "generalization loss 0 by" if index % 2 else "within a strip (eval 1 of 2)"
+            )
+    assert policy.refusals(trace) == {0: said[min(said)]}
+
+
+def test_the_reason_where_pq_is_undefined_names_the_first_error_that_is_not_above_zero():
+    policy = parse_policy("pq=0.5,strip=2")
+    curve = Curve.of([0.9, -0.5, -0.6, 0.6], "min", [10, 20, 30, 40])
+    trace = policy.trace(CurveBatch.of([curve], {"train_loss": [np.array([-1.0, 0.5, 0.5, 0.5])]}))
+    for index in (1, 3):  # at eval 2 the train loss is none, either
+        assert policy.reason(trace, 0, index) == (
+            "undefined: it is -0.5 at step 20, and generalization loss is defined for errors > 0 only"
+        )
 
 
 def _run(id, **columns):

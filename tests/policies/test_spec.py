@@ -3,6 +3,8 @@ import pytest
 from replay import parse_policy
 from replay.errors import PolicyError
 from replay.policies import POLICIES
+from replay.policies.grid import parse_grids
+from replay.policies.modify import Modified
 from replay.policies.spec import example
 
 
@@ -85,6 +87,17 @@ def test_errors_teach(text, says):
     with pytest.raises(PolicyError) as error:
         parse_policy(text)
     assert says in str(error.value)
+
+
+def test_a_start_that_is_no_number_is_refused_wherever_it_comes_from():
+    for text in ("foo", "nan", "inf"):
+        with pytest.raises(PolicyError, match=rf"^start must be a number or lr_warmup, not '{text}'$"):
+            parse_policy(f"patience=3,start={text}")
+        with pytest.raises(PolicyError, match=rf"^start must be a number or lr_warmup, not '{text}'$"):
+            parse_grids(["patience=3", f"start=0,{text}"])
+    with pytest.raises(PolicyError, match=r"^start is a number or lr_warmup, not 'foo'$"):
+        Modified(parse_policy("patience=3"), start="foo")
+    assert Modified(parse_policy("patience=3"), start="lr_warmup").spec() == "patience=3,start=lr_warmup"
 
 
 @pytest.mark.parametrize("kind", POLICIES.values(), ids=lambda kind: kind.name)

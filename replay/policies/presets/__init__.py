@@ -1,1 +1,1 @@
-"""Other tools' stop rules, bit for bit, by name and version: one file a tool."""
+"""Other tools' stop rules, bit for bit, by name and version: one file per tool."""

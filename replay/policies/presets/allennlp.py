@@ -8,7 +8,7 @@ from typing import ClassVar
 from replay.data.types import Bools, Floats, Mode
 from replay.errors import PolicyError
 from replay.policies.param import param
-from replay.policies.presets.counting import Counting, better
+from replay.policies.presets.counting import Counting, is_better
 
 __all__ = ["AllenNLP"]
 
@@ -48,4 +48,4 @@ class AllenNLP(Counting):
         return float(self.patience)
 
     def improves(self, mode: Mode, value: Floats, best: Floats) -> Bools:
-        return better(mode, value, best)
+        return is_better(mode, value, best)

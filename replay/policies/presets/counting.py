@@ -1,6 +1,4 @@
-"""What most tools' rules share: a reference, and a counter of the evals since the last improvement over
-it.
-"""
+"""What most tools' rules share: a reference, and a count of the evals since the last improvement over it."""
 
 from __future__ import annotations
 
@@ -14,16 +12,16 @@ from replay.data.types import Bools, Floats, Mode
 from replay.policies.base import Policy, Trace
 from replay.policies.param import format_parameter, format_value
 
-__all__ = ["Counting", "better", "more_than", "told"]
+__all__ = ["Counting", "describe_gain", "describe_wait", "is_better"]
 
 
 class Counting(Policy):
     """Base of rules whose signal is the number of evals since the last improvement.
 
-    A subclass says what `improves` on the reference and, where the reference is not simply the last
-    improvement, what it is `after` an eval. Values keep the metric's own sign, since some tools' formulas
-    differ between the modes in the last bit. The reference is the worst value (±inf) before the first eval;
-    with ``takes_first`` the first value becomes the reference whatever it is, even a NaN, over which nothing
+    A subclass defines what `improves` on the reference and, where the reference is not simply the last
+    improvement, the `next_reference`. Values keep the metric's own sign, since some tools' formulas differ
+    between the modes in the last bit. The reference is the worst value (±inf) before the first eval; with
+    ``takes_first`` the first value becomes the reference whatever it is, even a NaN, over which nothing
     improves ever after.
     """
 
@@ -33,8 +31,8 @@ class Counting(Policy):
     def improves(self, mode: Mode, value: Floats, best: Floats) -> Bools:
         """Which runs improve at an eval, from their values and references."""
 
-    def after(self, mode: Mode, value: Floats, best: Floats, improved: Bools) -> Floats:
-        """Every run's reference after an eval: gated, it moves to an improvement only."""
+    def next_reference(self, mode: Mode, value: Floats, best: Floats, improved: Bools) -> Floats:
+        """The reference of every run after an eval: by default it moves to an improvement only."""
         return np.where(improved, value, best)
 
     @property
@@ -55,7 +53,7 @@ class Counting(Policy):
                 reference[eval] = best if eval else np.nan
                 first = self.takes_first and eval == 0
                 improved = np.ones(runs, dtype=bool) if first else self.improves(batch.mode, value, best)
-                best = self.after(batch.mode, value, best, improved)
+                best = self.next_reference(batch.mode, value, best, improved)
                 counter = np.where(improved, 0.0, counter + 1)
                 signal[eval] = counter if self.off_reason is None else -np.inf
         return Trace(batch, signal.T, reference.T)
@@ -67,23 +65,28 @@ class Counting(Policy):
         counter, value, best = (
             float(array[run, eval]) for array in (trace.signal, trace.batch.values, trace.reference)
         )
-        return told(
+        return describe_wait(
             counter, value, best, self.signal_threshold(trace.batch.mode), self.wanted, first=eval == 0
         )
 
 
-def better(mode: Mode, value: Floats, best: Floats) -> Bools:
+def is_better(mode: Mode, value: Floats, best: Floats) -> Bools:
     """Which values are strictly better, however little."""
-    found: Bools = value < best if mode == "min" else value > best
-    return found
+    better: Bools = value < best if mode == "min" else value > best
+    return better
 
 
-def told(counter: float, value: float, best: float, limit: float, wanted: str, *, first: bool) -> str:
-    """An eval's story from its counter, its value, the reference that it was compared with and the limit."""
+def describe_wait(
+    counter: float, value: float, best: float, threshold: float, wanted: str, *, first: bool
+) -> str:
+    """Describe an eval by its counter, its value, the reference that it was compared with and the threshold.
+
+    ``wanted`` is the improvement that resets the counter, in words.
+    """
     if counter == 0:
         if first:
             start = "first eval: nothing to compare"
-            return start if limit > 0 else f"{start}, and a patience of 0 is used up at once"
+            return start if threshold > 0 else f"{start}, and a patience of 0 is used up at once"
         if np.isnan(value):
             return "NaN counts as an improvement"
         gain = abs(value - best)
@@ -93,12 +96,12 @@ def told(counter: float, value: float, best: float, limit: float, wanted: str, *
             else f"{format_value(value)} counts as an improvement"
         )
     over = "so far" if np.isnan(best) or (np.isinf(best) and first) else f"over {format_value(best)}"
-    if counter >= limit:
+    if counter >= threshold:
         return f"no {wanted} {over}, {format_parameter(counter)} eval{'s' * (counter != 1)} in a row"
     what = "NaN: no gain" if np.isnan(value) else f"no {wanted}"
-    return f"{what} ({format_parameter(counter)} of {format_parameter(limit)})"
+    return f"{what} ({format_parameter(counter)} of {format_parameter(threshold)})"
 
 
-def more_than(delta: float) -> str:
+def describe_gain(delta: float) -> str:
     """``gain > DELTA``, or just gain where the delta is 0."""
     return f"gain > {format_parameter(delta)}" if delta else "gain"

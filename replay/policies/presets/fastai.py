@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from replay.data.types import Bools, Floats, Mode
 from replay.policies.param import param
-from replay.policies.presets.counting import Counting, more_than
+from replay.policies.presets.counting import Counting, describe_gain
 
 __all__ = ["Fastai"]
 
@@ -40,7 +40,7 @@ class Fastai(Counting):
 
     @property
     def wanted(self) -> str:
-        return more_than(self.min_delta)
+        return describe_gain(self.min_delta)
 
     def signal_threshold(self, mode: Mode) -> float:
         return float(max(self.patience, 1))

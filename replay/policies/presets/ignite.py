@@ -12,7 +12,7 @@ import numpy as np
 from replay.data.types import Bools, Floats, Mode
 from replay.errors import PolicyError
 from replay.policies.param import format_parameter, param
-from replay.policies.presets.counting import Counting, more_than
+from replay.policies.presets.counting import Counting, describe_gain
 
 __all__ = ["Ignite"]
 
@@ -28,8 +28,8 @@ class Ignite(Counting):
     cumulative is set. Since a comparison with NaN is false, NaN is an improvement and becomes the reference,
     and so is whatever follows it: a run of NaN is never stopped.
 
-    Source: pytorch-ignite 0.5.5, handlers/early_stopping.py. It takes higher as better unless told
-    mode="min".
+    Source: pytorch-ignite 0.5.5, handlers/early_stopping.py. It takes higher as better unless it is
+    given mode="min".
 
     Examples
     --------
@@ -65,7 +65,7 @@ class Ignite(Counting):
     @property
     def wanted(self) -> str:
         return (
-            more_than(self.threshold)
+            describe_gain(self.threshold)
             if self.threshold_mode == "abs"
             else f"gain > {format_parameter(self.threshold)} of the reference"
         )
@@ -78,7 +78,7 @@ class Ignite(Counting):
         bound = best + threshold if self.threshold_mode == "abs" else best * (1 + threshold)
         return ~(value >= bound if mode == "min" else value <= bound)
 
-    def after(self, mode: Mode, value: Floats, best: Floats, improved: Bools) -> Floats:
+    def next_reference(self, mode: Mode, value: Floats, best: Floats, improved: Bools) -> Floats:
         if self.cumulative:
             return np.where(improved, value, best)
         better = value < best if mode == "min" else value > best

@@ -11,7 +11,7 @@ from replay.data.curve import CurveBatch
 from replay.data.types import Bools, Mode
 from replay.policies.base import Policy, Trace
 from replay.policies.param import format_value, param
-from replay.policies.presets.counting import more_than, told
+from replay.policies.presets.counting import describe_gain, describe_wait
 
 __all__ = ["Keras"]
 
@@ -94,11 +94,11 @@ class Keras(Policy):
                 f"{better}, but not on the baseline {format_value(self.baseline)}: the wait goes on, no stop"
                 " here"
             )
-        return told(
+        return describe_wait(
             wait,
             value,
             best,
             self.signal_threshold(trace.batch.mode),
-            more_than(abs(self.min_delta)),
+            describe_gain(abs(self.min_delta)),
             first=first,
         )

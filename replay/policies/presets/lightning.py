@@ -11,7 +11,7 @@ from replay.data.curve import CurveBatch
 from replay.data.types import Mode
 from replay.policies.base import Policy, Trace
 from replay.policies.param import format_value, param
-from replay.policies.presets.counting import more_than, told
+from replay.policies.presets.counting import describe_gain, describe_wait
 
 __all__ = ["Lightning"]
 
@@ -103,11 +103,11 @@ class Lightning(Policy):
                 f" {format_value(threshold)}: stop at once"
             )
         first = np.isinf(best)
-        return told(
+        return describe_wait(
             wait,
             value,
             best,
             self.signal_threshold(trace.batch.mode),
-            more_than(self.min_delta),
+            describe_gain(self.min_delta),
             first=bool(first),
         )

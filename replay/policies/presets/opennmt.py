@@ -11,7 +11,7 @@ from replay.data.curve import CurveBatch
 from replay.data.types import Mode
 from replay.policies.base import Policy, Trace
 from replay.policies.param import param
-from replay.policies.presets.counting import told
+from replay.policies.presets.counting import describe_wait
 
 __all__ = ["OpenNMT"]
 
@@ -78,4 +78,6 @@ class OpenNMT(Policy):
         )
         worse = value > best if trace.batch.mode == "min" else value < best
         wanted = "gain, but worse," if worse else "gain" if np.isnan(value) else "gain, nor worse,"
-        return told(count, value, best, self.signal_threshold(trace.batch.mode), wanted, first=eval == 0)
+        return describe_wait(
+            count, value, best, self.signal_threshold(trace.batch.mode), wanted, first=eval == 0
+        )

@@ -66,10 +66,10 @@ class OptunaPatient(Policy):
         if np.isnan(best):
             return "nothing but NaN to compare with"
         recent: Floats = trace.batch.oriented[run, eval - window + 1 : eval + 1]
-        told = f"the best of the last {window}" if window > 1 else "the value"
+        subject = f"the best of the last {window}" if window > 1 else "the value"
         if np.isnan(recent).all():
-            return f"{told} is NaN"
+            return f"{subject} is NaN"
         value = float(np.fmin.reduce(recent)) * (1 if trace.batch.mode == "min" else -1)
         worse = "worse than" if trace.signal[run, eval] else "not worse than"
         by = f" by > {format_parameter(self.min_delta)}" if self.min_delta else ""
-        return f"{told}, {format_value(value)}, is {worse} {format_value(best)}{by}"
+        return f"{subject}, {format_value(value)}, is {worse} {format_value(best)}{by}"

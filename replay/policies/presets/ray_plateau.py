@@ -70,9 +70,9 @@ class RayPlateau(Policy):
         window = trace.batch.values[run, eval - self.num_results + 1 : eval + 1]
         with np.errstate(invalid="ignore", over="ignore"):
             deviation = float(np.std(np.ascontiguousarray(window)))
-        told = f"standard deviation of the last {self.num_results} is {format_value(deviation)}"
+        measured = f"standard deviation of the last {self.num_results} is {format_value(deviation)}"
         if not deviation < self.std:
-            return f"{told}, not < {format_parameter(self.std)}"
-        return f"{told}, < {format_parameter(self.std)}" + (
+            return f"{measured}, not < {format_parameter(self.std)}"
+        return f"{measured}, < {format_parameter(self.std)}" + (
             "" if trace.signal[run, eval] else ", but metric_threshold is not reached"
         )

@@ -31,7 +31,7 @@ class _Ratchet(Counting):
     def improves(self, mode: Mode, value: Floats, best: Floats) -> Bools:
         return ~(value > best - self.tol if mode == "min" else value < best + self.tol)
 
-    def after(self, mode: Mode, value: Floats, best: Floats, improved: Bools) -> Floats:
+    def next_reference(self, mode: Mode, value: Floats, best: Floats, improved: Bools) -> Floats:
         return np.where(value < best if mode == "min" else value > best, value, best)
 
 
@@ -147,8 +147,8 @@ class SklearnHGB(Policy):
         assert trace.reference is not None
         fires = bool(trace.signal[run, eval])
         which = "none of" if fires else "one of"
-        told = f"{which} the last {window}" if window > 1 else f"this eval {'is not' if fires else 'is'}"
+        subject = f"{which} the last {window}" if window > 1 else f"this eval {'is not' if fires else 'is'}"
         return (
-            f"{told} better by > {format_parameter(self.tol)} than"
+            f"{subject} better by > {format_parameter(self.tol)} than"
             f" {format_value(float(trace.reference[run, eval]))}, the eval before them"
         )

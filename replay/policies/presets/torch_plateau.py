@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from replay.data.types import Bools, Floats, Mode
 from replay.policies.param import format_parameter, param
-from replay.policies.presets.counting import Counting, more_than
+from replay.policies.presets.counting import Counting, describe_gain
 
 __all__ = ["TorchPlateau"]
 
@@ -47,7 +47,7 @@ class TorchPlateau(Counting):
     @property
     def wanted(self) -> str:
         return (
-            more_than(self.threshold)
+            describe_gain(self.threshold)
             if self.threshold_mode == "abs"
             else f"gain > {format_parameter(self.threshold)} of the best"
         )

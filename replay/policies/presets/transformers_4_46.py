@@ -11,7 +11,7 @@ from replay.data.curve import CurveBatch
 from replay.data.types import Mode
 from replay.policies.base import Policy, Trace
 from replay.policies.param import param
-from replay.policies.presets.counting import more_than, told
+from replay.policies.presets.counting import describe_gain, describe_wait
 
 __all__ = ["Transformers446"]
 
@@ -86,11 +86,11 @@ class Transformers446(Policy):
         )
         if np.isnan(best) and not counter:
             return "no checkpoint yet: nothing to compare"
-        return told(
+        return describe_wait(
             counter,
             value,
             best,
             self.signal_threshold(trace.batch.mode),
-            more_than(self.threshold),
+            describe_gain(self.threshold),
             first=False,
         )

@@ -12,7 +12,7 @@ from replay.data.names import canonical
 from replay.data.types import Mode
 from replay.policies.base import Policy, Trace
 from replay.policies.param import param
-from replay.policies.presets.counting import more_than, told
+from replay.policies.presets.counting import describe_gain, describe_wait
 
 __all__ = ["Tutorial"]
 
@@ -81,11 +81,11 @@ class Tutorial(Policy):
         counter, value, best = (
             float(array[run, eval]) for array in (trace.signal, trace.batch.values, trace.reference)
         )
-        return told(
+        return describe_wait(
             counter,
             value,
             best,
             self.signal_threshold(trace.batch.mode),
-            more_than(self.min_delta),
+            describe_gain(self.min_delta),
             first=eval == 0,
         )

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from replay.data.types import Bools, Floats, Mode
 from replay.policies.param import param
-from replay.policies.presets.counting import Counting, better
+from replay.policies.presets.counting import Counting, is_better
 
 __all__ = ["Ultralytics"]
 
@@ -43,5 +43,5 @@ class Ultralytics(Counting):
         return float(self.patience)
 
     def improves(self, mode: Mode, value: Floats, best: Floats) -> Bools:
-        improved: Bools = better(mode, value, best) | (best == 0)
+        improved: Bools = is_better(mode, value, best) | (best == 0)
         return improved

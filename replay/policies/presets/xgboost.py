@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from replay.data.types import Bools, Floats, Mode
 from replay.policies.param import param
-from replay.policies.presets.counting import Counting, more_than
+from replay.policies.presets.counting import Counting, describe_gain
 
 __all__ = ["XGBoost"]
 
@@ -45,7 +45,7 @@ class XGBoost(Counting):
 
     @property
     def wanted(self) -> str:
-        return more_than(self.min_delta)
+        return describe_gain(self.min_delta)
 
     def signal_threshold(self, mode: Mode) -> float:
         return float(self.rounds)

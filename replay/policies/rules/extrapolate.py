@@ -111,8 +111,8 @@ class Extrapolate(Policy):
                 ready = (line.points >= self.min_evals) & (step < end)
                 gain = lowest - hope
                 signal[:, eval] = np.where(ready & ~np.isnan(gain), -gain, -np.inf)
-                for out, found in ((predicted, guess), (optimistic, hope), (exponent, EXPONENTS[at])):
-                    out[:, eval] = np.where(ready, found, np.nan)
+                for out, fitted in ((predicted, guess), (optimistic, hope), (exponent, EXPONENTS[at])):
+                    out[:, eval] = np.where(ready, fitted, np.nan)
                 best[:, eval] = lowest
         sign = 1 if batch.mode == "min" else -1
         figures = {
@@ -152,9 +152,9 @@ def _powers(steps: Floats) -> Floats:
     root = np.sqrt(np.sqrt(np.sqrt(1 / steps)))
     out = np.empty((len(steps), len(EXPONENTS)))
     power = np.ones(len(steps))
-    for place in range(len(EXPONENTS)):
+    for index in range(len(EXPONENTS)):
         power = power * root
-        out[:, place] = power
+        out[:, index] = power
     return out
 
 
@@ -201,7 +201,7 @@ class _Line(NamedTuple):
         )
 
     def predict(self, x: Floats, quantile: Floats) -> tuple[Floats, Floats, Ints]:
-        """(prediction of the best exponent, optimistic value, place of the best exponent), one a run."""
+        """Prediction of the best exponent, optimistic value, and index of the best exponent, per run."""
         count, t = self.points[:, None], quantile[:, None]
         slope = self.xy / self.xx
         falls = slope > 0

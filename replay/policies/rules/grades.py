@@ -1,4 +1,4 @@
-"""GradES, as far as a log can tell: stop when every adapted module has once changed by less than a limit."""
+"""GradES as far as a log shows: stop when every adapted module has once changed by less than a threshold."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Grades(Policy):
     its paper). A step whose change is not known does not count.
 
     Reads ``step_signals.bin`` beside the eval log and the planned steps. The companion is, at each eval, the
-    least limit above which the rule stops.
+    least value of GRADES above which the rule stops.
 
     Source: Wen et al., GradES, arXiv:2509.01842; defaults and use of the weights as in its code of commit
     2bc0294a.

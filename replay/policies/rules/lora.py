@@ -142,11 +142,11 @@ class Drift(Policy):
         rise, gain = (float(trace.figures[name][run, eval]) for name in ("rise", "gain"))
         if np.isnan(rise) or np.isnan(gain):
             return f"{'the loss on generic text' if np.isnan(rise) else 'the gain'} is not known here"
-        told = f"the loss on generic text rose by {format_value(rise)}"
+        rose = f"the loss on generic text rose by {format_value(rise)}"
         if not rise > self.drift:
-            return f"{told}: not above {format_parameter(self.drift)}"
+            return f"{rose}: not above {format_parameter(self.drift)}"
         return (
-            f"{told} for a gain of {format_value(gain)}:"
+            f"{rose} for a gain of {format_value(gain)}:"
             f" {'less than' if gain < self.min_gain else 'at least'} {format_parameter(self.min_gain)}"
         )
 

@@ -142,7 +142,7 @@ def _noise_so_far(values: Floats, enough: int) -> Floats:
 class Slope(Policy):
     """Stop when the improvement per eval over the last WINDOW evals is, with confidence, below SLOPE.
 
-    The trend is told by one of three words: *improving* (the lower bound of the improvement per eval is above
+    The trend is one of three: *improving* (the lower bound of the improvement per eval is above
     SLOPE), *converged* (its upper bound is below SLOPE, strictly: the rule stops), and *cannot tell yet*
     (SLOPE lies between the bounds, so the window is too short for this noise, or there are fewer than WINDOW
     evals or than 4 finite values among them). Each bound holds with CONFIDENCE, one-sided. The improvement is
@@ -197,8 +197,8 @@ class Slope(Policy):
             parts = [fit(wide[begin : begin + rows]) for begin in range(0, len(wide), rows)]
             # the improvement is minus the slope of what should fall
             for out, number, sign in ((middle, 0, -1), (low, 2, -1), (high, 1, -1)):
-                found = np.concatenate([part[number] for part in parts])
-                out[:, self.window - 1 :] = sign * found.reshape(shape[0], -1) + 0.0  # not −0
+                bound = np.concatenate([part[number] for part in parts])
+                out[:, self.window - 1 :] = sign * bound.reshape(shape[0], -1) + 0.0  # not −0
         return Trace(batch, -high, figures={"improvement": middle, "low": low, "high": high})
 
     def _theil_sen(self, wide: Floats) -> tuple[Floats, Floats, Floats]:
@@ -253,13 +253,15 @@ class Slope(Policy):
                 f"cannot tell yet: too few values in {self.window} evals to bound the trend with"
                 f" {format_parameter(self.confidence)} confidence"
             )
-        found = f"improvement per eval {format_value(middle)} ({format_value(low)} to {format_value(high)})"
+        estimate = (
+            f"improvement per eval {format_value(middle)} ({format_value(low)} to {format_value(high)})"
+        )
         if high < self.slope:
-            return f"converged: {found} is below {format_parameter(self.slope)}"
+            return f"converged: {estimate} is below {format_parameter(self.slope)}"
         if low > self.slope:
-            return f"improving: {found} is above {format_parameter(self.slope)}"
+            return f"improving: {estimate} is above {format_parameter(self.slope)}"
         return (
-            f"cannot tell yet: {found}; {self.window} evals tell differences of"
+            f"cannot tell yet: {estimate}; {self.window} evals tell differences of"
             f" {format_value((high - low) / 2)} from {format_parameter(self.slope)}"
         )
 

@@ -77,32 +77,32 @@ class Patience(Policy):
     @classmethod
     def family_stops(cls, policies: Sequence[Policy], batch: CurveBatch) -> Iterator[tuple[list[int], Ints]]:
         rules = [policy for policy in policies if isinstance(policy, Patience)]
-        counting = [place for place, rule in enumerate(rules) if rule.unit == "evals"]
+        counting = [index for index, rule in enumerate(rules) if rule.unit == "evals"]
         if len(counting) < FEW:
             yield from super().family_stops(policies, batch)
             return
-        deltas = sorted({rules[place].min_delta for place in counting})
-        waits = sorted({int(rules[place].patience) for place in counting})
-        number = {delta: place for place, delta in enumerate(deltas)}
-        slot = {wait: place for place, wait in enumerate(waits)}
+        deltas = sorted({rules[index].min_delta for index in counting})
+        waits = sorted({int(rules[index].patience) for index in counting})
+        delta_index = {delta: index for index, delta in enumerate(deltas)}
+        wait_index = {wait: index for index, wait in enumerate(waits)}
         rows = np.array(
             [
-                number[rules[place].min_delta] * len(waits) + slot[int(rules[place].patience)]
-                for place in counting
+                delta_index[rules[index].min_delta] * len(waits) + wait_index[int(rules[index].patience)]
+                for index in counting
             ]
         )
         order = np.argsort(rows, kind="stable")
-        rows, places = rows[order], np.array(counting)[order]
+        rows, indices = rows[order], np.array(counting)[order]
         for begin, stops in patience_stops(batch.oriented, batch.lengths, deltas, waits):
             first, end = np.searchsorted(rows, [begin * len(waits), begin * len(waits) + len(stops)])
-            own = rows[first:end] - begin * len(waits)
+            chosen = rows[first:end] - begin * len(waits)
             yield (
-                places[first:end].tolist(),
-                stops if np.array_equal(own, np.arange(len(stops))) else stops[own],
+                indices[first:end].tolist(),
+                stops if np.array_equal(chosen, np.arange(len(stops))) else stops[chosen],
             )
-        others = [place for place in range(len(rules)) if rules[place].unit != "evals"]
-        for own_places, stops in super().family_stops([rules[place] for place in others], batch):
-            yield [others[place] for place in own_places], stops
+        others = [index for index, rule in enumerate(rules) if rule.unit != "evals"]
+        for members, stops in super().family_stops([rules[index] for index in others], batch):
+            yield [others[member] for member in members], stops
 
     def trace(self, batch: CurveBatch) -> Trace:
         last, reference = since_improvement(batch, self.min_delta)

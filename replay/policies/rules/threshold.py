@@ -59,7 +59,7 @@ class Target(Policy):
 class Divergence(Policy):
     """Stop when the metric is worse than DIVERGENCE, or not finite.
 
-    Above the limit for min, below it for max, strictly (Lightning's divergence_threshold); NaN and ±inf stop
+    Above that value for min, below it for max, strictly (Lightning's divergence_threshold); NaN and ±inf stop
     too.
 
     Examples
