@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -41,11 +41,12 @@ __all__ = ["command"]
 def command(
     paths: tuple[Path, ...],
     candidates: Candidates,
+    confidence: float,
+    group: str | None,
     question: Question,
     per_rule: bool,
     style: str,
     out: Path | None,
-    **how: Any,
 ) -> None:
     """Which policy to use, with figures from runs that did not choose it.
 
@@ -80,7 +81,14 @@ def command(
 
         with count_policies(len(policies), len(logs.runs)) as progress:
             league = choose_by_rule(
-                logs.runs, grids, singles, tolerance, asdict(question), progress=progress, **how
+                logs.runs,
+                grids,
+                singles,
+                tolerance,
+                asdict(question),
+                confidence=confidence,
+                group=group,
+                progress=progress,
             )
         warn(logs.problems)
         show(report.build(league, source=source), style, out)
@@ -88,7 +96,15 @@ def command(
     setup = Setup(logs.runs, policies, **asdict(question))
     setup.warnings[:0] = [*logs.problems, *describe_refused(grids)]
     with count_policies(len(policies), len(setup.runs)) as progress:
-        choice = choose_in(setup, policies, tolerance, optional=len(grids) > 1, progress=progress, **how)
+        choice = choose_in(
+            setup,
+            policies,
+            tolerance,
+            confidence=confidence,
+            group=group,
+            optional=len(grids) > 1,
+            progress=progress,
+        )
     warn(setup.warnings)
     where = [str(path) for path in paths]
     next_steps = [["replay", "sweep", *where, *candidates.words()]]

@@ -19,20 +19,20 @@ __all__ = ["Inspection", "inspect"]
 class Inspection(NamedTuple):
     """One row per run, what was dropped, and the monitor of a simulation (or why there is none)."""
 
-    found: Found
+    logs: Found
     rows: list[dict[str, Any]]
     monitor: Watch | None
     trouble: str | None
     warnings: list[str]
 
 
-def inspect(found: Found, monitor: str | None = None, mode: Mode | None = None) -> Inspection:
+def inspect(logs: Found, monitor: str | None = None, mode: Mode | None = None) -> Inspection:
     """Look at every run.
 
     A monitor or mode that cannot be decided becomes ``trouble``; it is raised as an error only where
     ``monitor`` or ``mode`` was given.
     """
-    usable = [run for run in found.runs if len(run)] if monitor is None else found.runs
+    usable = [run for run in logs.runs if len(run)] if monitor is None else logs.runs
     watched, warnings, trouble = None, list[str](), None
     try:
         if usable:
@@ -41,7 +41,7 @@ def inspect(found: Found, monitor: str | None = None, mode: Mode | None = None) 
         if monitor is not None or mode is not None:
             raise
         trouble = str(error)
-    return Inspection(found, [_row(run, watched) for run in found.runs], watched, trouble, warnings)
+    return Inspection(logs, [_row(run, watched) for run in logs.runs], watched, trouble, warnings)
 
 
 def _row(run: Run, watched: Watch | None) -> dict[str, Any]:

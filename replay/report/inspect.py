@@ -40,18 +40,18 @@ def build(inspection: Inspection, paths: Sequence[Path] = ()) -> Document:
     )
 
 
-def describe_logs(found: Found, paths: Sequence[Path]) -> list[str]:
+def describe_logs(logs: Found, paths: Sequence[Path]) -> list[str]:
     """One sentence on what was read: runs, formats, duplicates and problems."""
-    counts = Counter(str(run.meta.get("format", "?")) for run in found.runs)
+    counts = Counter(str(run.meta.get("format", "?")) for run in logs.runs)
     shown = ", ".join(f"{name} {count}" for name, count in counts.most_common())
     where = ", ".join(str(path) for path in paths[:_MOST_NAMES])
     if len(paths) > _MOST_NAMES:
         where += f" and {len(paths) - _MOST_NAMES} more"
-    text = f"{_count(len(found.runs), 'run')} in {where} ({shown})"
-    if found.duplicates:
-        text += f"; {_count(len(found.duplicates), 'more log')} of the same runs"
-    if found.problems:
-        text += f"; {_count(len(found.problems), 'problem')}"
+    text = f"{_count(len(logs.runs), 'run')} in {where} ({shown})"
+    if logs.duplicates:
+        text += f"; {_count(len(logs.duplicates), 'more log')} of the same runs"
+    if logs.problems:
+        text += f"; {_count(len(logs.problems), 'problem')}"
     return [text + "."]
 
 
@@ -60,11 +60,11 @@ def _count(count: int, noun: str) -> str:
 
 
 def _data(inspection: Inspection) -> dict[str, Any]:
-    found, watch = inspection.found, inspection.monitor
+    logs, watch = inspection.logs, inspection.monitor
     return {
         "runs": inspection.rows,
-        "problems": found.problems,
-        "duplicates": [{"run": dropped, "same_as": kept} for dropped, kept in found.duplicates],
+        "problems": logs.problems,
+        "duplicates": [{"run": dropped, "same_as": same} for dropped, same in logs.duplicates],
         "monitor": (
             None
             if watch is None
@@ -83,7 +83,7 @@ def _data(inspection: Inspection) -> dict[str, Any]:
 def _blocks(inspection: Inspection, paths: Sequence[Path]) -> list[Block]:
     rows = inspection.rows
     out: list[Block] = [
-        Paragraph(describe_logs(inspection.found, paths), hanging=2, medium="screen"),
+        Paragraph(describe_logs(inspection.logs, paths), hanging=2, medium="screen"),
         Paragraph((_monitor(inspection),), hanging=2, tight=True),
         Table(
             ["run", "evals", "steps", "best", "at step", "noise", "censored"],
@@ -179,10 +179,10 @@ def _first(names: Iterable[str]) -> str:
 
 def _files(inspection: Inspection) -> list[str]:
     """Files that are not logs, duplicates and problems."""
-    found = inspection.found
+    logs = inspection.logs
     out = []
-    if found.skipped:
-        names = _first(path.name for path in found.skipped)
-        out.append(f"{len(found.skipped)} of {found.files} files are no log of a known format: {names}")
-    out += [f"{dropped}: the same run as {kept}, counted once" for dropped, kept in found.duplicates]
-    return out + [f"warning: {text}" for text in [*found.problems, *inspection.warnings]]
+    if logs.skipped:
+        names = _first(path.name for path in logs.skipped)
+        out.append(f"{len(logs.skipped)} of {logs.files} files are no log of a known format: {names}")
+    out += [f"{dropped}: the same run as {same}, counted once" for dropped, same in logs.duplicates]
+    return out + [f"warning: {text}" for text in [*logs.problems, *inspection.warnings]]
