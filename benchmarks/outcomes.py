@@ -1,7 +1,7 @@
 """Outcomes through ``replay.simulate``: time and memory per outcome, as a ratio to a tight Python loop.
 
-The loop only finds the stop of each policy and run. replay.simulate also scores it (compute saved, regret, loss,
-the checkpoint kept), says why, and returns a DataFrame.
+The loop only finds the stop of each policy and run. replay.simulate also scores it (compute saved, regret,
+loss, the checkpoint kept), says why, and returns a DataFrame.
 
 Run: python benchmarks/outcomes.py
 """
@@ -24,7 +24,9 @@ def make_runs(seed=0):
     falls = np.exp(-np.arange(EVALS) / rng.uniform(3, 20, (RUNS, 1)))
     values = falls + 0.02 * rng.standard_normal((RUNS, EVALS))
     steps = np.arange(1, EVALS + 1) * 100
-    runs = [replay.Run(f"run{number}", {"step": steps, "eval_loss": row}) for number, row in enumerate(values)]
+    runs = [
+        replay.Run(f"run{number}", {"step": steps, "eval_loss": row}) for number, row in enumerate(values)
+    ]
     return runs, values.tolist()
 
 

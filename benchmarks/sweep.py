@@ -17,10 +17,10 @@ import time
 from types import SimpleNamespace
 
 import numpy as np
+from replay.engine.simulation import Setup
 
 from replay import Run
 from replay.data.curve import Curve, CurveBatch
-from replay.engine.simulation import Setup
 from replay.policies import kernels
 from replay.policies.modify import Modified
 from replay.policies.rules.patience import Patience

@@ -4,11 +4,11 @@ import json
 
 import pytest
 from click.testing import CliRunner
+from replay.engine.simulation import replay_runs
 
 import replay
 from replay.cli import cli
 from replay.data.names import infer_mode
-from replay.engine.simulation import replay_runs
 from replay.policies import POLICIES
 from replay.policies.spec import example, parse_policy
 from replay.readers import read

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -41,11 +41,12 @@ __all__ = ["command"]
 def command(
     paths: tuple[Path, ...],
     candidates: Candidates,
+    confidence: float,
+    group: str | None,
     question: Question,
     per_rule: bool,
     style: str,
     out: Path | None,
-    **how: Any,
 ) -> None:
     """Which policy to use, with figures from runs that did not choose it.
 
@@ -79,7 +80,16 @@ def command(
         from replay.search.league import choose_by_rule
 
         with count_policies(len(policies), len(logs.runs)) as progress:
-            league = choose_by_rule(logs.runs, grids, singles, tolerance, question, progress=progress, **how)
+            league = choose_by_rule(
+                logs.runs,
+                grids,
+                singles,
+                tolerance,
+                question,
+                confidence=confidence,
+                group=group,
+                progress=progress,
+            )
         warn(logs.findings)
         show(report.build(league, source=source), style, out)
         return
@@ -87,7 +97,13 @@ def command(
     findings: list[Finding] = [*logs.findings, *refused_points(grids)]
     with count_policies(len(policies), len(study.runs)) as progress:
         choice = choose_policy_in(
-            study, policies, tolerance, optional=len(grids) > 1, progress=progress, **how
+            study,
+            policies,
+            tolerance,
+            optional=len(grids) > 1,
+            confidence=confidence,
+            group=group,
+            progress=progress,
         )
     warn([*findings, *choice.outcomes.findings])
     where = [str(path) for path in paths]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from replay.errors import ReplayError
+from replay.errors import InputError, ReplayError, printable
 
 if TYPE_CHECKING:
     from replay.data.finding import Finding
@@ -30,8 +30,6 @@ class Failure(click.ClickException):
         return self.code
 
     def format_message(self) -> str:
-        from replay.errors import printable
-
         return _safe("\n".join(printable(line) for line in self.message.splitlines()))
 
 
@@ -67,8 +65,6 @@ def write(text: str, out: Path | None = None) -> None:
     try:
         out.write_text(text, encoding="utf-8")
     except OSError as error:
-        from replay.errors import InputError
-
         raise InputError(f"--out {out}: {error.strerror or error}") from None
     click.echo(f"wrote {out}", err=True)
 

@@ -21,22 +21,23 @@ class Inspection(NamedTuple):
     """One row per run, what was dropped, and the monitor of a simulation.
 
     ``trouble`` is the error where there is none. In a row, ``notes`` and ``hint`` are findings, ``censored``
-    is a `Censoring`, and the ``source`` of a metric's mode a `ModeSource`; each may be None. """
+    is a `Censoring`, and the ``source`` of a metric's mode a `ModeSource`; each may be None.
+    """
 
-    found: Found
+    logs: Found
     rows: list[dict[str, Any]]
     monitor: Metric | None
     trouble: ReplayError | None
     findings: tuple[Finding, ...]
 
 
-def inspect(found: Found, monitor: str | None = None, mode: Mode | None = None) -> Inspection:
+def inspect(logs: Found, monitor: str | None = None, mode: Mode | None = None) -> Inspection:
     """Look at every run.
 
     A monitor or mode that cannot be decided becomes ``trouble``; it is raised as an error only where
     ``monitor`` or ``mode`` was given.
     """
-    usable = [run for run in found.runs if len(run)] if monitor is None else found.runs
+    usable = [run for run in logs.runs if len(run)] if monitor is None else logs.runs
     metric, findings, trouble = None, list[Finding](), None
     try:
         if usable:
@@ -45,8 +46,8 @@ def inspect(found: Found, monitor: str | None = None, mode: Mode | None = None) 
         if monitor is not None or mode is not None:
             raise
         trouble = error
-    rows = [_row(run, metric) for run in found.runs]
-    return Inspection(found, rows, metric, trouble, tuple(findings))
+    rows = [_row(run, metric) for run in logs.runs]
+    return Inspection(logs, rows, metric, trouble, tuple(findings))
 
 
 def _row(run: Run, metric: Metric | None) -> dict[str, Any]:

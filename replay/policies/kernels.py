@@ -50,7 +50,8 @@ def _pass(values: Floats, lengths: Ints, deltas: Floats, waits: Ints) -> Ints:
     """The stops (gains × patiences × runs), from values of shape evals × runs.
 
     Between two gains the count runs from 1 up to some highest number. Where that is higher than ever before
-    in the run, the patiences in between run out there. So it is enough to look at the gains. """
+    in the run, the patiences in between run out there. So it is enough to look at the gains.
+    """
     evals, runs = values.shape
     count = len(deltas)
     gain = np.repeat(deltas, runs)

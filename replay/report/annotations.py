@@ -7,7 +7,7 @@ import re
 from replay.check.model import Checked
 from replay.data.finding import Finding, Severity
 from replay.errors import printable
-from replay.report.findings import details, place, subjects, title
+from replay.report.findings import details, location, subjects, title
 
 __all__ = ["as_annotations", "without_commands"]
 
@@ -31,12 +31,12 @@ def as_annotations(checked: Checked) -> str:
         findings = [finding for finding in checked.all_findings if _COMMAND[finding.severity] == command]
         shown = findings if len(findings) <= _MOST else findings[: _MOST - 1]
         out += [
-            _command(command, place(checked, finding), _title(finding), "\n".join(details(finding)))
+            _command(command, location(checked, finding), _title(finding), "\n".join(details(finding)))
             for finding in shown
         ]
         if len(shown) < len(findings):
             more = f"{len(findings) - len(shown)} more are in the job's summary and log."
-            out.append(_command(command, place(checked), "replay check", more))
+            out.append(_command(command, location(checked), "replay check", more))
     return "".join(line + "\n" for line in out)
 
 

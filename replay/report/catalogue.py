@@ -1,4 +1,4 @@
-"""What there is: all policies and log formats as rows, read from the tables of policies and formats themselves."""
+"""All policies and log formats as rows, read from the tables of policies and formats."""
 
 from __future__ import annotations
 

@@ -62,8 +62,8 @@ def build(
 ) -> Document:
     """Report a choice.
 
-    ``findings`` are those of the logs and grids; ``source`` says what was read; ``next_steps`` are the commands
-    to run next.
+    ``findings`` are those of the logs and grids; ``source`` says what was read; ``next_steps`` are the
+    commands to run next.
     """
     return Document(
         lambda: _blocks(choice, source, next_steps),
@@ -220,15 +220,14 @@ def _verdict(choice: Choice, held: Line) -> list[str]:
         return [f"No policy keeps {choice.tolerance.describe()} on these runs; {_nearest(choice)}"]
     same, folds = choice.stable[0]
     out = [
-        (
-            "It saves most of those whose mean loss keeps the limit with a margin for chance (t at"
-            f" {choice.cross_validated.confidence:.4g}); {same} of {folds} folds choose the same. On the runs that"
-            f" chose it it loses {_loss(choice, choice.in_sample)}; held out, {_loss(choice, held)}."
-        )
+        "It saves most of those whose mean loss keeps the limit with a margin for chance (t at"
+        f" {choice.cross_validated.confidence:.4g}); {same} of {folds} folds choose the same. On the runs"
+        f" that chose it it loses {_loss(choice, choice.in_sample)}; held out, {_loss(choice, held)}."
     ]
     if choice.verdict == BREAKS:
         out.append(
-            f"That is more than {choice.tolerance.text}: the choice does not hold on runs that it has not seen."
+            f"That is more than {choice.tolerance.text}: the choice does not hold on runs that it has not"
+            " seen."
         )
     if choice.verdict == NO_BETTER:
         out.append(
@@ -257,11 +256,9 @@ def _noise(held: Line) -> list[str]:
     if held.corrected is None or not regret:
         return []
     return [
-        (
-            f"Noise: the held-out regret is {number(regret)} on average; {number(held.corrected)} without the"
-            f" luck of the best eval of a noisy curve. {held.summary['within_noise']} of"
-            f" {held.summary['runs']} runs lose no more than their own eval noise."
-        )
+        f"Noise: the held-out regret is {number(regret)} on average; {number(held.corrected)} without the"
+        f" luck of the best eval of a noisy curve. {held.summary['within_noise']} of"
+        f" {held.summary['runs']} runs lose no more than their own eval noise."
     ]
 
 
@@ -316,8 +313,8 @@ def _too_few(choice: Choice) -> str:
     mean, high = choice.held_out[0].beyond_budget
     return (
         f"Held out, it loses {percent(-mean)} of a run's improvement less than a shorter run, but that could"
-        f" be chance (at {choice.cross_validated.confidence:.4g} confidence, {percent(high)} more): too few runs to"
-        " tell."
+        f" be chance (at {choice.cross_validated.confidence:.4g} confidence, {percent(high)} more): too few"
+        " runs to tell."
     )
 
 

@@ -34,8 +34,8 @@ def _blocks(explanation: Explanation) -> list[Block]:
 def _title(explanation: Explanation) -> str:
     outcome, monitor = explanation.outcome, explanation.outcomes.study.monitor
     return (
-        f"{outcome['run']} under {outcome['policy']}: {outcome['monitor']}, {say_better(outcome['mode'])} is better"
-        f" ({say_mode_reason(monitor)})"
+        f"{outcome['run']} under {outcome['policy']}: {outcome['monitor']}, {say_better(outcome['mode'])} is"
+        f" better ({say_mode_reason(monitor)})"
     )
 
 
@@ -75,8 +75,8 @@ def _ending(explanation: Explanation) -> list[str]:
     ]
     if outcome["run"] in censored:
         out.append(
-            f"The log is censored ({say_censoring(censored[outcome['run']])}): what came next is not known, so the loss is a"
-            " lower bound."
+            f"The log is censored ({say_censoring(censored[outcome['run']])}): what came next is not known,"
+            " so the loss is a lower bound."
         )
     return out
 

@@ -29,7 +29,7 @@ __all__ = [
     "is_of_lock",
     "kinds",
     "limit_name",
-    "place",
+    "location",
     "run_of",
     "share",
     "subjects",
@@ -89,7 +89,7 @@ def subjects(finding: Finding) -> list[str]:
     return [part for part in (finding.policy, finding.get("group"), run_of(finding)) if part]
 
 
-def place(checked: Checked, finding: Finding | None = None) -> str:
+def location(checked: Checked, finding: Finding | None = None) -> str:
     """The path at which a finding is shown: the log that it is about, else the file of policies.
 
     A log's path is relative to the file of policies; the result is relative to what that file's own path is

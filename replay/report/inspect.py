@@ -73,18 +73,18 @@ def _metric_data(metric: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def describe_logs(found: Found, paths: Sequence[Path]) -> list[str]:
+def describe_logs(logs: Found, paths: Sequence[Path]) -> list[str]:
     """One sentence on what was read: runs, formats, duplicates and problems."""
-    counts = Counter(str(run.info.format or "?") for run in found.runs)
+    counts = Counter(str(run.info.format or "?") for run in logs.runs)
     shown = ", ".join(f"{name} {count}" for name, count in counts.most_common())
     where = ", ".join(str(path) for path in paths[:_MOST_NAMES])
     if len(paths) > _MOST_NAMES:
         where += f" and {len(paths) - _MOST_NAMES} more"
-    text = f"{_count(len(found.runs), 'run')} in {where} ({shown})"
-    if found.duplicates:
-        text += f"; {_count(len(found.duplicates), 'more log')} of the same runs"
-    if found.findings:
-        text += f"; {_count(len(found.findings), 'problem')}"
+    text = f"{_count(len(logs.runs), 'run')} in {where} ({shown})"
+    if logs.duplicates:
+        text += f"; {_count(len(logs.duplicates), 'more log')} of the same runs"
+    if logs.findings:
+        text += f"; {_count(len(logs.findings), 'problem')}"
     return [text + "."]
 
 
@@ -93,11 +93,11 @@ def _count(count: int, noun: str) -> str:
 
 
 def _data(inspection: Inspection) -> dict[str, Any]:
-    found, monitor = inspection.found, inspection.monitor
+    logs, monitor = inspection.logs, inspection.monitor
     return {
         "runs": _rows(inspection),
-        "problems": sentences(found.findings),
-        "duplicates": [{"run": dropped, "same_as": kept} for dropped, kept in found.duplicates],
+        "problems": sentences(logs.findings),
+        "duplicates": [{"run": dropped, "same_as": kept} for dropped, kept in logs.duplicates],
         "monitor": None if monitor is None else metric_data(monitor),
         "trouble": None if inspection.trouble is None else str(inspection.trouble),
         "warnings": sentences(inspection.findings),
@@ -107,7 +107,7 @@ def _data(inspection: Inspection) -> dict[str, Any]:
 def _blocks(inspection: Inspection, paths: Sequence[Path]) -> list[Block]:
     rows = _rows(inspection)
     out: list[Block] = [
-        Paragraph(describe_logs(inspection.found, paths), hanging=2, medium="screen"),
+        Paragraph(describe_logs(inspection.logs, paths), hanging=2, medium="screen"),
         Paragraph((_monitor(inspection),), hanging=2, tight=True),
         Table(
             ["run", "evals", "steps", "best", "at step", "noise", "censored"],
@@ -202,10 +202,10 @@ def _first(names: Iterable[str]) -> str:
 
 def _files(inspection: Inspection) -> list[str]:
     """Files that are not logs, duplicates and problems."""
-    found = inspection.found
+    logs = inspection.logs
     out = []
-    if found.skipped:
-        names = _first(path.name for path in found.skipped)
-        out.append(f"{len(found.skipped)} of {found.files} files are no log of a known format: {names}")
-    out += [f"{dropped}: the same run as {kept}, counted once" for dropped, kept in found.duplicates]
-    return out + [f"warning: {text}" for text in sentences([*found.findings, *inspection.findings])]
+    if logs.skipped:
+        names = _first(path.name for path in logs.skipped)
+        out.append(f"{len(logs.skipped)} of {logs.files} files are no log of a known format: {names}")
+    out += [f"{dropped}: the same run as {kept}, counted once" for dropped, kept in logs.duplicates]
+    return out + [f"warning: {text}" for text in sentences([*logs.findings, *inspection.findings])]

@@ -90,13 +90,13 @@ def _suite(checked: Checked, policy: PolicyResult) -> ElementTree.Element:
 
 
 def _fill(
-    suite: ElementTree.Element, cases: Iterable[_Case], findings: Sequence[Finding], said: Sequence[str]
+    suite: ElementTree.Element, cases: Iterable[_Case], findings: Sequence[Finding], warnings: Sequence[str]
 ) -> ElementTree.Element:
     """Put every finding into the test that it is about, or else into the output of the suite, and count."""
     every = list(cases)
     limits = {(case.limit.name, case.limit.group): case for case in every if case.limit is not None}
     named = {case.name: case for case in every if case.limit is None}
-    out = [printable(line) for line in said]
+    out = [printable(line) for line in warnings]
     for finding in findings:
         matters = is_decisive(finding)
         about = limits.get((finding.get("limit") or "", finding.get("group")))

@@ -121,8 +121,8 @@ def _sentences(league: League) -> list[str]:
         _, first = league.choices[0]
         by = first.cross_validated.held_out[0].by
         out.append(
-            f"Of each rule the setting that saves most with {first.tolerance.describe()} on these runs, with a"
-            f" margin for chance. Its figures are held out ({by} by {by}): each run is scored with the"
+            f"Of each rule the setting that saves most with {first.tolerance.describe()} on these runs, with"
+            f" a margin for chance. Its figures are held out ({by} by {by}): each run is scored with the"
             " setting that was chosen without it. shorter: what a fixed budget of the same mean compute"
             " loses."
         )

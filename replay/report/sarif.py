@@ -9,7 +9,7 @@ from urllib.parse import quote
 from replay.check.model import Checked
 from replay.data.finding import Finding, Severity
 from replay.errors import printable
-from replay.report.findings import details, fingerprints, kinds, place, run_of
+from replay.report.findings import details, fingerprints, kinds, location, run_of
 from replay.report.render.json import json_text
 from replay.report.sentences.check_kinds import CHECK_KINDS
 
@@ -70,15 +70,13 @@ def _rule(kind: str) -> dict[str, Any]:
 
 
 def _result(checked: Checked, finding: Finding, rule: int, fingerprint: str) -> dict[str, Any]:
-    path = place(checked, finding)
+    path = location(checked, finding)
     artifact = (
         {"uri": f"file://{_uri(path)}"}
         if path.startswith("/")
         else {"uri": _uri(path), "uriBaseId": "%SRCROOT%"}
     )
-    location: dict[str, Any] = {
-        "physicalLocation": {"artifactLocation": artifact, "region": {"startLine": 1}}
-    }
+    shown: dict[str, Any] = {"physicalLocation": {"artifactLocation": artifact, "region": {"startLine": 1}}}
     logical = [
         {"name": printable(name), "kind": kind}
         for kind, name in (
@@ -90,13 +88,13 @@ def _result(checked: Checked, finding: Finding, rule: int, fingerprint: str) -> 
         if name is not None
     ]
     if logical:
-        location["logicalLocations"] = logical
+        shown["logicalLocations"] = logical
     return {
         "ruleId": printable(finding.kind),
         "ruleIndex": rule,
         "level": _LEVEL[finding.severity],
         "message": {"text": _message("\n".join(details(finding)))},
-        "locations": [location],
+        "locations": [shown],
         # the first is the one that GitHub goes by; without it, all findings in one file would be one alert
         "partialFingerprints": {"primaryLocationLineHash": fingerprint, "replayFinding/v1": fingerprint},
     }

@@ -9,7 +9,7 @@ import numpy as np
 
 from replay.data.finding import Finding
 from replay.engine.outcomes import BASELINES, ORACLE
-from replay.report.document import Block, Commands, Document, Paragraph, Records, Table, separate
+from replay.report.document import Block, Commands, Document, Medium, Paragraph, Records, Table, separate
 from replay.report.format import cell, number, percent
 from replay.report.regions import (
     describe_figures,
@@ -240,7 +240,7 @@ def _shown(sweep: GridSweep, most_lines: int | None) -> list[int]:
     return sorted(shown, key=lambda index: -saved[index])
 
 
-def _table(sweep: GridSweep, shown: Sequence[int], medium: Any) -> Table:
+def _table(sweep: GridSweep, shown: Sequence[int], medium: Medium) -> Table:
     ranked, summaries = sweep.ranked, sweep.summaries
     centres, corners = {result.centre for result in ranked}, {result.corner for result in ranked}
     marks = {

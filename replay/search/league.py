@@ -51,7 +51,8 @@ def choose_by_rule(
 ) -> League:
     """Choose within each grid and for each single policy.
 
-    ``confidence`` and ``group`` are as for `choose_policy_in`; ``progress`` is called with the number of policies done. Raises InputError where no rule can be chosen.
+    ``confidence`` and ``group`` are as for `choose_policy_in`; ``progress`` is called with the number of
+    policies done. Raises InputError where no rule can be chosen.
     """
     choices: list[tuple[str, Choice]] = []
     skipped: list[tuple[str, InputError]] = []

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from replay.engine.simulation import COLUMNS, ORACLE, pick_run, replay_runs, watch
 
 import replay
 from replay import Run
-from replay.engine.simulation import COLUMNS, ORACLE, pick_run, replay_runs, watch
 from replay.errors import InputError, ReplayWarning
 from tests.policies.curves import VALUES
 

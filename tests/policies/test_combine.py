@@ -2,11 +2,11 @@ import math
 
 import numpy as np
 import pytest
+from replay.engine.simulation import replay_runs
 
 import replay
 from replay import parse_policy
 from replay.data.curve import Curve, CurveBatch
-from replay.engine.simulation import replay_runs
 from replay.errors import PolicyError
 from replay.policies.companions import LastKnown, Progress
 

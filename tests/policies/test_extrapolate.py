@@ -2,11 +2,11 @@ import math
 
 import numpy as np
 import pytest
+from replay.engine.simulation import replay_runs
 
 import replay
 from replay import parse_policy
 from replay.data.curve import Curve, CurveBatch
-from replay.engine.simulation import replay_runs
 from replay.errors import InputError, PolicyError
 from replay.policies.quantiles import t_quantile
 from replay.policies.rules.extrapolate import EXPONENTS, Extrapolate

@@ -1,10 +1,10 @@
 import math
 
 import pytest
+from replay.engine.simulation import replay_runs
 
 import replay
 from replay import parse_policy
-from replay.engine.simulation import replay_runs
 from replay.errors import InputError, PolicyError
 
 NAN, INF = math.nan, math.inf

@@ -3,11 +3,11 @@ import math
 
 import numpy as np
 import pytest
+from replay.engine.simulation import replay_runs
 
 import replay
 from replay import parse_policy
 from replay.data.step_signals import StepSignals, settled
-from replay.engine.simulation import replay_runs
 from replay.errors import InputError, PolicyError
 from replay.readers.step_signals import FILE_NAME, encode_header, encode_record
 

@@ -13,7 +13,7 @@ from markdown_it import MarkdownIt
 from replay.check.model import Finding
 from replay.errors import InputError, printable
 from replay.report.annotations import as_annotations, without_commands
-from replay.report.findings import place
+from replay.report.findings import location
 from replay.report.job_summary import job_summary
 from replay.report.plots.check import draw, save
 from tests.report.checked import CHECKS, HOSTILE, TEXTS, figures, named, plain, sample
@@ -149,7 +149,7 @@ def test_any_text_gives_the_expected_commands_and_no_other(checked):
     for command, (name, finding) in zip(said, expected(checked), strict=True):
         assert command.name == name
         assert command.message.split("\n")[0] == printable(finding.message)
-        assert command.properties["file"] == printable(place(checked, finding)).strip()
+        assert command.properties["file"] == printable(location(checked, finding)).strip()
         assert printable(finding.policy or "").strip() in command.properties["title"]
 
 

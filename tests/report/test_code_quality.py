@@ -8,7 +8,7 @@ from hypothesis import given, settings
 
 from replay.errors import printable
 from replay.report.code_quality import as_code_quality
-from replay.report.findings import place
+from replay.report.findings import location
 from tests.report.checked import CHECKS, HOSTILE, named, plain, sample
 
 
@@ -70,4 +70,4 @@ def test_any_text_gives_a_valid_report(checked):
     assert len(issues) == len(checked.all_findings)
     for issue, finding in zip(issues, checked.all_findings, strict=True):
         assert issue["description"].startswith(printable(finding.message).removesuffix("."))
-        assert issue["location"]["path"] == printable(place(checked, finding))
+        assert issue["location"]["path"] == printable(location(checked, finding))

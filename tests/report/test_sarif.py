@@ -12,7 +12,7 @@ from hypothesis import given, settings
 
 from replay.check.model import Finding
 from replay.errors import printable
-from replay.report.findings import place
+from replay.report.findings import location
 from replay.report.sarif import as_sarif
 from replay.report.sentences.check import CHECK_KINDS
 from tests.report.checked import CHECKS, HOSTILE, named, plain, sample
@@ -157,6 +157,6 @@ def test_any_text_gives_a_valid_document(checked):
             "",
             "",
         )
-        path = place(checked, finding)
+        path = location(checked, finding)
         ways = [way for way in ("surrogateescape", "surrogatepass") if fits(path, way)]
         assert unquote_to_bytes(uri.path) == path.encode("utf-8", ways[0])

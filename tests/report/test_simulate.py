@@ -3,9 +3,9 @@
 import json
 
 import numpy as np
+from replay.engine.simulation import replay_runs
 
 from replay import Run
-from replay.engine.simulation import replay_runs
 from replay.report.render import render
 from replay.report.simulate import build
 from replay.stats.summary import summarise

@@ -7,9 +7,9 @@ import math
 
 import numpy as np
 import pytest
+from replay.engine.simulation import Setup
 
 from replay import Run
-from replay.engine.simulation import Setup
 from replay.errors import InputError
 from replay.policies.grid import parse_grids
 from replay.policies.spec import parse_policy

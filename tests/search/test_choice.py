@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 import pytest
+from replay.engine.simulation import Setup, parsed, replay_in
 
 from replay import Run
-from replay.engine.simulation import Setup, parsed, replay_in
 from replay.errors import InputError, Undecidable
 from replay.search.choice import BREAKS, NO_BETTER, NONE_KEEPS, TOO_FEW, USE, choose, choose_in
 from replay.search.tolerance import parse_limit

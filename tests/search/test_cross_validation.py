@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from replay.engine.simulation import Setup, parsed, replay_in
 
 from replay import Run
-from replay.engine.simulation import Setup, parsed, replay_in
 from replay.errors import InputError, Undecidable
 from replay.policies.grid import parse_grids
 from replay.policies.stops import find_stops

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from replay.engine.simulation import Setup, parsed, replay_in
 
 import replay
 from replay import Run
-from replay.engine.simulation import Setup, parsed, replay_in
 from replay.errors import InputError, ReplayWarning
 from replay.policies import POLICIES, kernels
 from replay.policies.grid import parse_grids
@@ -330,6 +330,7 @@ def test_the_order_of_the_policies_is_no_matter_of_effort(monkeypatch):
     """What is shared is found wherever it stands: as many lanes, batches and signals, and as many
     profiles."""
     from replay.engine.simulation import Lane
+
     from replay.policies.rules.patience import Patience
 
     runs = made_runs(6, 8)

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from replay.engine.simulation import replay_runs
 
 import replay
-from replay.engine.simulation import replay_runs
 from replay.stats import intervals as module
 from replay.stats.intervals import (
     RELIABLE_GROUPS,

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from replay.engine.simulation import replay_runs
 
 import replay
 from replay import Run
 from replay.data.run import Column
-from replay.engine.simulation import replay_runs
 from replay.stats.budgets import FixedBudgets
 from replay.stats.intervals import interval
 from replay.stats.summary import KEYS, summarise, too_few
