@@ -1,5 +1,6 @@
-"""StepLog: writes the step signals of `replay.readers.step_signals`, one record per step, so that a kill loses
-at most the last.
+"""StepLog: writes the step signals of `replay.readers.step_signals`, one record per step.
+
+A kill loses at most the last record.
 """
 
 from __future__ import annotations

@@ -220,9 +220,11 @@ def _verdict(choice: Choice, held: Line) -> list[str]:
         return [f"No policy keeps {choice.tolerance.describe()} on these runs; {_nearest(choice)}"]
     same, folds = choice.stable[0]
     out = [
-        "It saves most of those whose mean loss keeps the limit with a margin for chance (t at"
-        f" {choice.cross_validated.confidence:.4g}); {same} of {folds} folds choose the same. On the runs"
-        f" that chose it it loses {_loss(choice, choice.in_sample)}; held out, {_loss(choice, held)}."
+        (
+            "It saves most of those whose mean loss keeps the limit with a margin for chance (t at"
+            f" {choice.cross_validated.confidence:.4g}); {same} of {folds} folds choose the same. On the runs"
+            f" that chose it it loses {_loss(choice, choice.in_sample)}; held out, {_loss(choice, held)}."
+        )
     ]
     if choice.verdict == BREAKS:
         out.append(
@@ -256,9 +258,11 @@ def _noise(held: Line) -> list[str]:
     if held.corrected is None or not regret:
         return []
     return [
-        f"Noise: the held-out regret is {number(regret)} on average; {number(held.corrected)} without the"
-        f" luck of the best eval of a noisy curve. {held.summary['within_noise']} of"
-        f" {held.summary['runs']} runs lose no more than their own eval noise."
+        (
+            f"Noise: the held-out regret is {number(regret)} on average; {number(held.corrected)} without the"
+            f" luck of the best eval of a noisy curve. {held.summary['within_noise']} of"
+            f" {held.summary['runs']} runs lose no more than their own eval noise."
+        )
     ]
 
 

@@ -5,7 +5,7 @@ verdict.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -127,7 +127,8 @@ def choose_policy_in(
         optional=optional,
         progress=progress,
     )
-    outcomes = simulate_study(study, made.tried(), baselines=True).with_findings(made.findings)
+    outcomes = simulate_study(study, made.tried(), baselines=True)
+    outcomes = replace(outcomes, findings=tuple(dict.fromkeys((*made.findings, *outcomes.findings))))
     runs = study.panel.runs
     groups = groups_of(runs, group)
     scorer = _Scorer(outcomes, groups, tolerance, confidence)

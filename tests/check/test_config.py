@@ -5,6 +5,7 @@ import re
 import pytest
 
 from replay.check.config import LIMITS, read_config
+from replay.engine.question import Question
 from replay.errors import ReplayError
 
 FULL = """
@@ -53,19 +54,8 @@ def test_everything_is_read(tmp_path):
     path = written(tmp_path, FULL)
     config = read_config(path)
     assert config.logs == (tmp_path / "logs", tmp_path / "more/run1")
-    assert (config.monitor, config.mode, config.objective, config.objective_mode) == (
-        "eval_loss",
-        "min",
-        "test_loss",
-        "min",
-    )
-    assert (config.unit, config.price, config.keep, config.group, config.confidence) == (
-        "cost",
-        2.0,
-        "last",
-        "dataset",
-        0.9,
-    )
+    assert config.question == Question("eval_loss", "min", "test_loss", "min", "cost", 2.0, "last")
+    assert (config.group, config.confidence) == ("dataset", 0.9)
     fast, slow = config.policies
     assert (fast.name, fast.spec, slow.name, slow.spec) == ("fast", "patience=1", "slow", "patience=10")
     assert [(limit.name, limit.figure, limit.worst, limit.value, limit.text) for limit in fast.limits] == [
@@ -85,13 +75,8 @@ def test_everything_is_read(tmp_path):
 
 def test_defaults(tmp_path):
     config = read_config(written(tmp_path, '[policies.a]\nspec = "patience=3"\n'))
-    assert (config.logs, config.monitor, config.unit, config.keep, config.confidence) == (
-        (),
-        None,
-        "steps",
-        "best",
-        0.95,
-    )
+    assert (config.logs, config.question, config.group, config.confidence) == ((), Question(), None, 0.95)
+    assert (config.question.monitor, config.question.unit, config.question.keep) == (None, "steps", "best")
 
 
 POLICY = '[policies.fast]\nspec = "patience=3"\n'

@@ -2,14 +2,15 @@ import math
 
 import numpy as np
 import pytest
-from replay.engine.simulation import replay_runs
 
 import replay
 from replay import parse_policy
 from replay.data.curve import Curve, CurveBatch
+from replay.engine.scoring import simulate_policies
 from replay.errors import InputError, PolicyError
 from replay.policies.quantiles import t_quantile
 from replay.policies.rules.extrapolate import EXPONENTS, Extrapolate
+from replay.report.sentences import sentences
 
 NAN, INF = math.nan, math.inf
 HARMONIC = [1 + 1 / step for step in range(1, 10)]  # 2, 1.5, 1.333, 1.25, 1.2, ...
@@ -115,13 +116,13 @@ def test_the_fit_is_that_of_plain_least_squares(mode, fit):
 def test_the_planned_end_comes_from_the_log_unless_given():
     steps = list(range(10, 100, 10))
     run = replay.Run("r", {"step": steps, "eval_loss": HARMONIC}, meta={"planned_steps": 100})
-    outcome = replay_runs([run], ["extrapolate:min_delta=0.05"]).rows()[0]
+    outcome = simulate_policies([run], ["extrapolate:min_delta=0.05"]).rows()[0]
     assert outcome["stopped_eval"] == 7
     assert (
         outcome["reason"]
         == "at step 100 a power law with exponent 1 predicts 1.1, at best 1.1: no gain > 0.05 over 1.1429"
     )
-    (epochs,) = replay_runs(
+    (epochs,) = simulate_policies(
         [
             replay.Run(
                 "r",
@@ -134,11 +135,14 @@ def test_the_planned_end_comes_from_the_log_unless_given():
     assert epochs["stopped_eval"] == 7
     unplanned = replay.Run("u", {"step": steps, "eval_loss": HARMONIC})
     with pytest.raises(InputError, match="needs planned_steps, which no run logs; give horizon=STEPS"):
-        replay_runs([unplanned], ["extrapolate:min_delta=0.05"])
-    assert replay_runs([unplanned], ["extrapolate:min_delta=0.05,horizon=100"]).rows()[0]["stopped_eval"] == 7
-    both = replay_runs([run, unplanned], ["extrapolate:min_delta=0.05"])
+        simulate_policies([unplanned], ["extrapolate:min_delta=0.05"])
+    assert (
+        simulate_policies([unplanned], ["extrapolate:min_delta=0.05,horizon=100"]).rows()[0]["stopped_eval"]
+        == 7
+    )
+    both = simulate_policies([run, unplanned], ["extrapolate:min_delta=0.05"])
     assert [row["run"] for row in both.rows()] == ["r"]
-    assert "1 runs lack: u; give horizon=STEPS; they are left out" in both.warnings[0]
+    assert "1 runs lack: u; give horizon=STEPS; they are left out" in sentences(both.findings)[0]
     with pytest.raises(PolicyError, match="needs planned_steps"):
         parse_policy("extrapolate").stop_eval(HARMONIC)
 

@@ -1,10 +1,10 @@
 import math
 
 import pytest
-from replay.engine.simulation import replay_runs
 
 import replay
 from replay import parse_policy
+from replay.engine.scoring import simulate_policies
 from replay.errors import InputError, PolicyError
 
 NAN, INF = math.nan, math.inf
@@ -69,7 +69,7 @@ def test_the_train_loss_is_asked_for_by_name():
         parse_policy("gap").stop_eval([1.0])
     run = replay.Run("r", {"step": [1, 2, 3], "eval_loss": [1.0, 1.1, 1.2]})
     with pytest.raises(InputError, match="gap needs train_loss, which no run logs"):
-        replay_runs([run], ["gap"])
+        simulate_policies([run], ["gap"])
 
 
 def test_reasons_tell_both_trends():

@@ -3,13 +3,14 @@ import math
 
 import numpy as np
 import pytest
-from replay.engine.simulation import replay_runs
 
 import replay
 from replay import parse_policy
 from replay.data.step_signals import StepSignals, settled
+from replay.engine.scoring import simulate_policies
 from replay.errors import InputError, PolicyError
 from replay.readers.step_signals import FILE_NAME, encode_header, encode_record
+from replay.report.sentences import sentences
 
 NAN, INF = math.nan, math.inf
 COMPANION = "step_signals:weight_change_l1:0.3:1"
@@ -82,7 +83,7 @@ CHANGES = [[0.125, 1], [1, 0.125], [1, 1], [0.125, 1], [1, 0.125], [1, 1], [0.12
 def test_it_reads_what_collect_logs(tmp_path):
     runs = _log(tmp_path, CHANGES)
     # alpha 0.3 of 10 steps: steps 3 and later count; q has settled by step 4, v by step 5: eval 3 (step 6)
-    simulation = replay_runs(
+    outcomes = simulate_policies(
         runs,
         [
             "grades=0.25",
@@ -92,11 +93,11 @@ def test_it_reads_what_collect_logs(tmp_path):
             "grades=0.25,alpha=0",
         ],
     )
-    assert [row["stopped_eval"] for row in simulation.rows()] == [3, 2, None, None, 1]
+    assert [row["stopped_eval"] for row in outcomes.rows()] == [3, 2, None, None, 1]
     assert (
-        simulation.rows()[0]["reason"] == "every module had a step with a change of 0.125 or less: below 0.25"
+        outcomes.rows()[0]["reason"] == "every module had a step with a change of 0.125 or less: below 0.25"
     )
-    assert any(text.startswith("grades is approximate") for text in simulation.warnings)
+    assert any(text.startswith("grades is approximate") for text in sentences(outcomes.findings))
 
 
 def test_logs_without_step_signals_are_refused_by_name(tmp_path):
@@ -105,14 +106,14 @@ def test_logs_without_step_signals_are_refused_by_name(tmp_path):
         InputError,
         match=r"grades needs step_signals.bin beside its eval log, and planned steps, which no run logs",
     ):
-        replay_runs(runs, ["grades"])
+        simulate_policies(runs, ["grades"])
     runs = _log(tmp_path, CHANGES)
     (tmp_path / FILE_NAME).write_bytes(b"not what it says\n")
     with pytest.raises(InputError, match=r"needs step_signals\.bin"):
-        replay_runs(runs, ["grades"])
+        simulate_policies(runs, ["grades"])
     (tmp_path / FILE_NAME).unlink()
     with pytest.raises(InputError, match=r"needs step_signals\.bin"):
-        replay_runs(runs, ["grades"])
+        simulate_policies(runs, ["grades"])
 
 
 @pytest.mark.parametrize("spec", ["grades:alpha=1.5", "grades:share=0", "grades:share=2"])

@@ -2,10 +2,10 @@ import json
 import math
 
 import pytest
-from replay.engine.simulation import replay_runs
 
 import replay
 from replay import parse_policy
+from replay.engine.scoring import simulate_policies
 from replay.errors import InputError, PolicyError
 
 NAN, INF = math.nan, math.inf
@@ -120,7 +120,7 @@ def test_both_read_what_collect_logs(tmp_path):
         "drift=0.2,min_gain=0.6",
         "drift=0.25,min_gain=0.6,base=model",
     ]
-    rows = replay_runs(_log(tmp_path, signals=True), specs).rows()
+    rows = simulate_policies(_log(tmp_path, signals=True), specs).rows()
     assert [row["stopped_eval"] for row in rows] == [4, 3, 3, 3]
     assert rows[0]["reason"] == "the adapter changed by 0.008: settled at 2 of 2 evals in a row"
     assert (
@@ -134,16 +134,16 @@ def test_both_read_what_collect_logs(tmp_path):
 def test_logs_that_lack_them_are_refused_by_name(tmp_path):
     runs = _log(tmp_path, signals=False, reference=False, generic=(None,) * 4)
     with pytest.raises(InputError, match=r"adapter=0.01 needs signals/relative_change, which no run logs"):
-        replay_runs(runs, ["adapter=0.01"])
+        simulate_policies(runs, ["adapter=0.01"])
     with pytest.raises(InputError, match=r"drift=0.1,min_gain=1 needs eval_generic_loss, which no run logs"):
-        replay_runs(runs, ["drift=0.1,min_gain=1"])
+        simulate_policies(runs, ["drift=0.1,min_gain=1"])
     runs = _log(tmp_path, signals=False, reference=False)
     with pytest.raises(InputError, match=r"needs the base model's eval_generic_loss, which no run logs"):
-        replay_runs(runs, ["drift=0.1,min_gain=1,base=model"])
+        simulate_policies(runs, ["drift=0.1,min_gain=1,base=model"])
 
 
 def test_an_eval_without_generic_text_cannot_stop(tmp_path):
-    (row,) = replay_runs(
+    (row,) = simulate_policies(
         _log(tmp_path, signals=True, generic=(3.0, None, None, 3.5)), ["drift=0.2,min_gain=0.6"]
     ).rows()
     assert row["stopped_eval"] == 4

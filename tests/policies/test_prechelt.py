@@ -2,12 +2,14 @@ import math
 
 import numpy as np
 import pytest
-from replay.engine.simulation import replay_runs
 
 import replay
 from replay import parse_policy
 from replay.data.curve import Curve, CurveBatch
+from replay.engine.question import Question
+from replay.engine.scoring import simulate_policies
 from replay.errors import InputError, PolicyError
+from replay.report.sentences import sentences
 
 NAN, INF = math.nan, math.inf
 
@@ -159,25 +161,27 @@ def _run(id, **columns):
 def test_simulation_names_metric_run_and_value():
     good, bad = _run("good", eval_loss=[1.0, 0.8, 1.0]), _run("bad", eval_loss=[0.5, 0.2, -0.1])
     with pytest.raises(InputError, match=r"gl cannot judge eval_loss of bad: it is -0.1 at step 30"):
-        replay_runs([bad], ["gl"])
-    both = replay_runs([good, bad], ["gl"])
+        simulate_policies([bad], ["gl"])
+    both = simulate_policies([good, bad], ["gl"])
     assert [row["run"] for row in both.rows()] == ["good"]
     assert both.rows()[0]["reason"] == "25 % over the lowest, 0.8: above 5 %"
-    assert both.warnings == [
+    assert sentences(both.findings) == [
         (
             "gl cannot judge eval_loss of bad: it is -0.1 at step 30, and generalization loss is defined for"
             " errors > 0 only; left out for it"
         )
     ]
     with pytest.raises(InputError, match=r"gl cannot judge eval_accuracy of r: .* mode max"):
-        replay_runs([_run("r", eval_accuracy=[0.1, 0.2, 0.3])], ["gl"], monitor="eval_accuracy")
+        simulate_policies(
+            [_run("r", eval_accuracy=[0.1, 0.2, 0.3])], ["gl"], Question(monitor="eval_accuracy")
+        )
     with pytest.raises(InputError, match="pq needs train_loss, which no run logs"):
-        replay_runs([good], ["pq"])
+        simulate_policies([good], ["pq"])
 
 
 def test_a_train_loss_that_begins_after_the_first_eval_is_a_companion():
     run = _run("r", eval_loss=[1.0, 0.8, 1.0], train_loss=[None, 0.9, 0.8])
-    assert [row["stopped_eval"] for row in replay_runs([run], ["pq=0.1,strip=1"]).rows()] == [3]
+    assert [row["stopped_eval"] for row in simulate_policies([run], ["pq=0.1,strip=1"]).rows()] == [3]
 
 
 def test_refusals_pass_through_modifiers_and_combinators():

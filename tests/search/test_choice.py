@@ -4,20 +4,22 @@ import math
 
 import numpy as np
 import pytest
-from replay.engine.simulation import Setup, parsed, replay_in
 
 from replay import Run
+from replay.engine.question import Question
+from replay.engine.scoring import parse_policies, simulate_policies
+from replay.engine.study import Study
 from replay.errors import InputError, Undecidable
-from replay.search.choice import BREAKS, NO_BETTER, NONE_KEEPS, TOO_FEW, USE, choose, choose_in
-from replay.search.tolerance import parse_limit
+from replay.search.choice import BREAKS, NO_BETTER, NONE_KEEPS, TOO_FEW, USE, choose, choose_policy_in
+from replay.search.tolerance import parse_tolerance
 from replay.stats.budgets import FixedBudgets
 from replay.stats.groups import groups_of
 from replay.stats.optimism import corrected_regret
 from tests.stats.populations import population
 
-FIVE = parse_limit(max_lost="5%")
-NONE = parse_limit(max_lost="0%")
-ANY = parse_limit(max_lost="100%")
+FIVE = parse_tolerance(max_lost="5%")
+NONE = parse_tolerance(max_lost="0%")
+ANY = parse_tolerance(max_lost="100%")
 PATIENCES = [f"patience={wait}" for wait in (1, 2, 3, 5, 8)]
 
 
@@ -39,6 +41,18 @@ def falling_to(id, turn, evals=50, noise=0.0, seed=0, group=None):
     )
 
 
+def held_out_rows(choice):
+    """The outcome of each run under the policy that was chosen without it."""
+    rows = choice.outcomes.rows()
+    return [rows[index] for index in choice.held_out_rows.tolist()]
+
+
+def equal_budget(choice, saved):
+    """The equal budget of all runs that saves as much."""
+    study = choice.outcomes.study
+    return FixedBudgets.of(study, np.arange(len(study.panel.runs))).matching(float(saved.mean()))
+
+
 TURNS = [3, 5, 8, 12, 18, 25, 33, 40, 4, 10]
 
 
@@ -57,7 +71,7 @@ def test_a_policy_that_finds_each_runs_turn_is_to_be_used():
     assert line.summary["lost_mean"] == found.in_sample.summary["lost_mean"] == 0
     assert line.summary["saved_mean"] == pytest.approx(1 - (np.mean(TURNS) + 2) / 50)
     assert (line.kept, line.judged) == (20, 20)
-    mean, high = line.beyond_shorter
+    mean, high = line.beyond_budget
     assert mean == pytest.approx(-line.summary["budget_lost"])
     assert mean < high < 0
 
@@ -66,7 +80,7 @@ def test_of_runs_that_are_all_alike_no_policy_is_better_than_a_shorter_run():
     found = choose([falling_to(f"r{number}", 10) for number in range(12)], PATIENCES, FIVE)
     assert found.verdict == NO_BETTER
     assert found.policy.spec() == "patience=1"
-    assert found.held_out[0].beyond_shorter == (0, 0)
+    assert found.held_out[0].beyond_budget == (0, 0)
     assert found.held_out[0].summary["budget_lost"] == 0
 
 
@@ -78,7 +92,7 @@ def test_a_limit_that_is_kept_by_luck_breaks_on_the_runs_that_did_not_choose():
     assert found.policy.spec() == "budget=15"
     assert found.in_sample.summary["lost_mean"] == 0
     assert found.in_sample.kept == found.in_sample.judged == 10
-    assert [row["policy"] for row in found.rows] == ["budget=15"] * 9 + ["budget=14"]
+    assert [row["policy"] for row in held_out_rows(found)] == ["budget=15"] * 9 + ["budget=14"]
     assert found.stable == [(9, 10)]
     line = found.held_out[0]
     assert line.summary["lost_mean"] == pytest.approx(1 / 14 / 10)
@@ -91,8 +105,8 @@ def test_no_policy_keeps_the_limit():
     found = choose(runs, ["budget=5", "budget=3"], FIVE)
     assert found.verdict == NONE_KEEPS
     assert found.policy is None
-    assert found.choosing.least.spec() == "budget=5"
-    assert found.choosing.loss_of(found.choosing.least)[0] == pytest.approx(21 / 25)
+    assert found.cross_validated.least.spec() == "budget=5"
+    assert found.cross_validated.loss_of(found.cross_validated.least)[0] == pytest.approx(21 / 25)
     # nothing to score but training to the end
     for line in (found.in_sample, *found.held_out):
         assert (line.summary["saved_mean"], line.summary["lost_mean"], line.kept, line.judged) == (
@@ -101,11 +115,11 @@ def test_no_policy_keeps_the_limit():
             10,
             10,
         )
-        assert line.beyond_shorter[0] == 0
-    assert {row["policy"] for row in found.rows} == {"never"}
+        assert line.beyond_budget[0] == 0
+    assert {row["policy"] for row in held_out_rows(found)} == {"never"}
     assert found.stable == [(10, 10)]
     saves_nothing = choose(runs, ["never", "patience=20"], FIVE)
-    assert (saves_nothing.verdict, saves_nothing.choosing.least) == (NONE_KEEPS, None)
+    assert (saves_nothing.verdict, saves_nothing.cross_validated.least) == (NONE_KEEPS, None)
 
 
 def test_three_runs_or_few_evals_are_too_few_whatever_they_show():
@@ -132,7 +146,7 @@ def test_a_limit_that_is_kept_on_average_but_not_with_confidence_is_too_few():
     runs.append(run("late", *np.abs(np.arange(29) - 10) / 10, -0.3))
     found = choose(runs, ["patience=1"], FIVE)
     assert found.policy is None
-    mean, bound = found.choosing.loss_of(found.choosing.least)
+    mean, bound = found.cross_validated.loss_of(found.cross_validated.least)
     assert mean == pytest.approx(0.3 / 1.3 / 10)
     assert mean < FIVE.value < bound
     assert found.verdict == TOO_FEW
@@ -142,7 +156,7 @@ def test_a_limit_that_is_kept_on_average_but_not_with_confidence_is_too_few():
 def test_better_than_a_shorter_run_on_average_but_not_with_confidence_is_too_few():
     runs = [falling_to(f"r{number}", 10 if number < 9 else 30) for number in range(10)]
     found = choose(runs, ["patience=1"], FIVE)
-    mean, high = found.held_out[0].beyond_shorter
+    mean, high = found.held_out[0].beyond_budget
     assert mean < 0 <= high
     assert found.verdict == TOO_FEW
 
@@ -153,21 +167,21 @@ def noisy():
     members = np.repeat(np.arange(6), 4)
     runs = population(11, 24, members).runs()
     policies = [f"patience={wait},min_delta={delta}" for wait in (1, 2, 3, 5, 8) for delta in (0, 0.02)]
-    return runs, policies, choose(runs, policies, parse_limit(max_lost="2%"), confidence=0.6)
+    return runs, policies, choose(runs, policies, parse_tolerance(max_lost="2%"), confidence=0.6)
 
 
 def test_held_out_rows_are_those_of_the_policy_that_was_chosen_without_the_run(noisy):
     runs, _, found = noisy
-    assert len({row["policy"] for row in found.rows}) > 1, "else there is nothing to mix up"
+    assert len({row["policy"] for row in held_out_rows(found)}) > 1, "else there is nothing to mix up"
     assert (
-        [row["run"] for row in found.rows]
+        [row["run"] for row in held_out_rows(found)]
         == [made.id for made in runs]
-        == [made.id for made in found.simulation.runs]
+        == [made.id for made in found.outcomes.study.panel.runs]
     )
-    for place, (made, row) in enumerate(zip(runs, found.rows, strict=True)):
-        policy = found.choosing.held_out[0].policy(place)
+    for place, (made, row) in enumerate(zip(runs, held_out_rows(found), strict=True)):
+        policy = found.cross_validated.held_out[0].policy(place)
         assert row["policy"] == ("never" if policy is None else policy.spec())
-        alone = replay_in(Setup([made], parsed([row["policy"]])), parsed([row["policy"]])).rows()[0]
+        alone = simulate_policies([made], [row["policy"]]).rows()[0]
         assert row == alone
 
 
@@ -177,11 +191,11 @@ def test_lines_summarise_the_outcomes_that_they_are_of(noisy):
     assert found.in_sample.name == "in sample"
     picks = [
         [found.policy] * len(runs),
-        *([one.policy(place) for place in range(len(runs))] for one in found.choosing.held_out),
+        *([one.policy(place) for place in range(len(runs))] for one in found.cross_validated.held_out),
     ]
     for line, chosen in zip([found.in_sample, *found.held_out], picks, strict=True):
         rows = [
-            replay_in(Setup([made], parsed(["never"])), [policy] if policy else parsed(["never"])).rows()[0]
+            simulate_policies([made], [policy or "never"]).rows()[0]
             for made, policy in zip(runs, chosen, strict=True)
         ]
         lost, saved = np.array([row["lost"] for row in rows]), np.array([row["saved"] for row in rows])
@@ -194,11 +208,11 @@ def test_lines_summarise_the_outcomes_that_they_are_of(noisy):
         assert line.summary["within_noise"] == sum(row["regret"] <= row["noise"] for row in rows)
         assert line.kept == (lost <= 0.02).sum()
         assert line.summary["lost_low"] <= lost.mean() <= line.summary["lost_high"]
-        shorter = FixedBudgets(list(found.simulation.profiles.values())).matching(float(saved.mean()))
-        assert line.summary["budget_lost"] == pytest.approx(shorter.lost)
-        assert line.beyond_shorter[0] == pytest.approx((lost - shorter.lost_by_run).mean())
-        assert line.beyond_shorter[1] > line.beyond_shorter[0]
-    assert found.limit is found.choosing.limit
+        budget = equal_budget(found, saved)
+        assert line.summary["budget_lost"] == pytest.approx(budget.lost)
+        assert line.beyond_budget[0] == pytest.approx((lost - budget.lost_by_run).mean())
+        assert line.beyond_budget[1] > line.beyond_budget[0]
+    assert found.tolerance is found.cross_validated.tolerance
     assert 0 < found.held_out[0].kept < len(runs)
 
 
@@ -209,28 +223,26 @@ def test_the_bound_of_what_is_lost_beyond_a_shorter_run_is_one_sided(noisy):
     runs, policies, _ = noisy
     for confidence in (0.5, 0.975):
         found = choose(runs, policies, ANY, confidence=confidence)
-        rows = replay_in(Setup(runs, [found.policy]), [found.policy]).rows()
-        shorter = FixedBudgets(list(found.simulation.profiles.values())).matching(
-            float(np.mean([row["saved"] for row in rows]))
-        )
-        beyond = np.array([row["lost"] for row in rows]) - shorter.lost_by_run
+        rows = simulate_policies(runs, [found.policy]).rows()
+        budget = equal_budget(found, np.array([row["saved"] for row in rows]))
+        beyond = np.array([row["lost"] for row in rows]) - budget.lost_by_run
         level = 2 * confidence - 1
         _, high = interval(beyond, groups_of(runs), level or 1e-9, within=(-1.0, 1.0))
-        assert found.in_sample.beyond_shorter[1] == pytest.approx(high)
+        assert found.in_sample.beyond_budget[1] == pytest.approx(high)
 
 
 def test_groups_make_a_second_line_where_logs_state_them_and_the_only_one_where_they_are_asked_for(noisy):
     runs, policies, _ = noisy
-    limit = parse_limit(max_lost="2%")
-    asked = choose(runs, policies, limit, confidence=0.6, group="group")
+    tolerance = parse_tolerance(max_lost="2%")
+    asked = choose(runs, policies, tolerance, confidence=0.6, group="group")
     assert [line.name for line in asked.held_out] == ["held out by group"]
     assert len(set(asked.groups)) == 6
     unstated = [Run(made.id, made.evals) for made in runs]
-    assert [line.name for line in choose(unstated, policies, limit).held_out] == ["held out by run"]
+    assert [line.name for line in choose(unstated, policies, tolerance).held_out] == ["held out by run"]
     two = [Run(made.id, made.evals, {"group": "ab"[number % 2]}) for number, made in enumerate(runs)]
-    assert [line.name for line in choose(two, policies, limit).held_out] == ["held out by run"]
+    assert [line.name for line in choose(two, policies, tolerance).held_out] == ["held out by run"]
     with pytest.raises(Undecidable):
-        choose(two, policies, limit, group="group")
+        choose(two, policies, tolerance, group="group")
 
 
 def test_copies_of_a_run_do_not_make_a_choice_more_certain_where_they_are_grouped():
@@ -242,8 +254,8 @@ def test_copies_of_a_run_do_not_make_a_choice_more_certain_where_they_are_groupe
     assert grouped.policy == single.policy
     for key in ("saved_low", "saved_high", "lost_high"):
         assert grouped.in_sample.summary[key] == pytest.approx(single.in_sample.summary[key], abs=1e-9)
-    assert (grouped.choosing.bound >= loose.choosing.bound).all()
-    assert (grouped.choosing.bound > loose.choosing.bound + 1e-6).any()
+    assert (grouped.cross_validated.bound >= loose.cross_validated.bound).all()
+    assert (grouped.cross_validated.bound > loose.cross_validated.bound + 1e-6).any()
 
 
 def test_without_censored_runs_only_those_are_scored_that_show_their_end():
@@ -257,10 +269,10 @@ def test_without_censored_runs_only_those_are_scored_that_show_their_end():
     assert found.uncensored.summary["runs"] == found.uncensored.judged == found.uncensored.kept == 9
     assert found.uncensored.summary["censored"] == 0
     assert found.uncensored.summary["saved_mean"] == pytest.approx(
-        np.mean([row["saved"] for row in found.rows[:9]])
+        np.mean([row["saved"] for row in held_out_rows(found)[:9]])
     )
     assert found.held_out[0].summary["saved_mean"] == pytest.approx(
-        np.mean([row["saved"] for row in found.rows])
+        np.mean([row["saved"] for row in held_out_rows(found)])
     )
     assert choose(whole, policies, FIVE).uncensored is None
     assert choose(cut, policies, FIVE).uncensored is None, (
@@ -284,8 +296,8 @@ def test_regret_without_the_luck_of_the_best_of_a_noisy_plateau():
     assert found.in_sample.corrected is None
     # by hand: each run's, by the policy that stopped it
     expected = []
-    for row, made in zip(found.rows, found.simulation.runs, strict=True):
-        values, (policy,) = made.evals.eval_loss.to_numpy(), parsed([row["policy"]])
+    for row, made in zip(held_out_rows(found), found.outcomes.study.panel.runs, strict=True):
+        values, (policy,) = made.evals.eval_loss.to_numpy(), parse_policies([row["policy"]])
         stop = None if row["stopped_eval"] is None else row["stopped_eval"] - 1
 
         def stops(drawn, policy=policy):
@@ -332,7 +344,7 @@ def with_error(runs, seed):
 def corrected_by_hand(found, **how):
     """The mean of each run's corrected regret, of where it was stopped."""
     regrets = []
-    for row, made in zip(found.rows, found.simulation.runs, strict=True):
+    for row, made in zip(held_out_rows(found), found.outcomes.study.panel.runs, strict=True):
         stop = None if row["stopped_eval"] is None else row["stopped_eval"] - 1
         regrets.append(
             corrected_regret(made.evals.eval_loss.to_numpy(), "min", row["kept_step"] - 1, stop, **how)
@@ -399,37 +411,37 @@ def test_a_baseline_can_be_chosen_like_any_policy():
     ]
     found = choose(runs, ["one-epoch", "patience=30"], FIVE)
     assert found.policy.spec() == "one-epoch"
-    assert {row["policy"] for row in found.rows} == {"one-epoch"}
+    assert {row["policy"] for row in held_out_rows(found)} == {"one-epoch"}
     assert found.in_sample.summary["saved_mean"] == found.baselines["one-epoch"]["saved_mean"]
 
 
 def test_the_choice_is_the_same_every_time_and_for_runs_in_any_order(noisy):
     runs, policies, found = noisy
-    again = choose(runs, policies, parse_limit(max_lost="2%"), confidence=0.6)
+    again = choose(runs, policies, parse_tolerance(max_lost="2%"), confidence=0.6)
     assert again.policy == found.policy
-    assert again.rows == found.rows
+    assert held_out_rows(again) == held_out_rows(found)
     assert again.verdict == found.verdict
     for one, other in zip(
         [found.in_sample, *found.held_out], [again.in_sample, *again.held_out], strict=True
     ):
         np.testing.assert_equal(one.summary, other.summary)
-        for name in ("kept", "judged", "beyond_shorter", "corrected"):
+        for name in ("kept", "judged", "beyond_budget", "corrected"):
             assert getattr(one, name) == getattr(other, name)
-    backwards = choose(runs[::-1], policies, parse_limit(max_lost="2%"), confidence=0.6)
+    backwards = choose(runs[::-1], policies, parse_tolerance(max_lost="2%"), confidence=0.6)
     assert backwards.policy == found.policy
-    assert backwards.rows == found.rows[::-1]
+    assert held_out_rows(backwards) == held_out_rows(found)[::-1]
     assert backwards.verdict == found.verdict
 
 
 def test_progress_and_errors_reach_the_caller():
     told = []
     runs = apart(8)
-    rules = parsed([*PATIENCES, "pq=1", "patience=1,monitor=val_nothing_loss"])
-    setup = Setup(runs, rules, monitor="eval_loss")
-    found = choose_in(setup, rules, FIVE, optional=True, progress=told.append)
-    assert found.choosing.partial == 2
+    rules = parse_policies([*PATIENCES, "pq=1", "patience=1,monitor=val_nothing_loss"])
+    study = Study(runs, rules, Question(monitor="eval_loss"))
+    found = choose_policy_in(study, rules, FIVE, optional=True, progress=told.append)
+    assert found.cross_validated.partial == 2
     assert told[-1] == len(PATIENCES)
-    assert [text.split(" ")[0] for text in setup.warnings if "left out" in text][:2] == [
+    assert [finding.policy for finding in found.outcomes.findings][:2] == [
         "pq=1",
         "patience=1,monitor=val_nothing_loss",
     ]
@@ -452,9 +464,9 @@ def test_runs_of_which_the_loss_is_unknown_are_not_counted_as_keeping_the_limit(
         for number, score in enumerate(scores)
     ]
     found = choose(
-        runs, ["patience=1"], parse_limit(max_lost="30%"), monitor="eval_loss", objective="eval_acc"
+        runs, ["patience=1"], parse_tolerance(max_lost="30%"), monitor="eval_loss", objective="eval_acc"
     )
     line = found.held_out[0]
     assert (line.summary["runs"], line.kept, line.judged) == (10, 8, 8)
     assert line.summary["lost_mean"] == pytest.approx(0.2)
-    assert not math.isnan(line.beyond_shorter[0])
+    assert not math.isnan(line.beyond_budget[0])

@@ -8,27 +8,30 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from replay.engine.simulation import Setup, parsed, replay_in
 
 from replay import Run
+from replay.engine.question import Question
+from replay.engine.scoring import parse_policies, simulate_policies
+from replay.engine.study import Study
 from replay.errors import InputError, Undecidable
 from replay.policies.grid import parse_grids
 from replay.policies.stops import find_stops
-from replay.search.cross_validation import choosing
-from replay.search.tolerance import parse_limit
+from replay.search.cross_validation import cross_validate
+from replay.search.tolerance import parse_tolerance
 from replay.stats.groups import groups_of
 from tests.stats.populations import group_sizes, population
 
-GRID = parsed(
+GRID = parse_policies(
     [f"patience={wait},min_delta={delta}" for wait in (1, 2, 3, 4, 6, 9) for delta in (0, 0.02, 0.1)]
 )
-FIVE = parse_limit(max_lost="5%")
-LIMITS = [
+EVAL_LOSS = Question(monitor="eval_loss")
+FIVE = parse_tolerance(max_lost="5%")
+TOLERANCES = [
     FIVE,
-    parse_limit(max_lost="0%"),
-    parse_limit(max_lost="30%"),
-    parse_limit("2%"),
-    parse_limit("0.02"),
+    parse_tolerance(max_lost="0%"),
+    parse_tolerance(max_lost="30%"),
+    parse_tolerance("2%"),
+    parse_tolerance("0.02"),
 ]
 
 
@@ -39,8 +42,8 @@ def made(seed, count, groups=None, folder=None):
     return [Run(run.id, run.evals, run.info if groups is not None else {}) for run in runs]
 
 
-def chosen_on(runs, policies=GRID, limit=FIVE, **how):
-    return choosing(Setup(runs, policies, monitor="eval_loss"), policies, limit, **how)
+def chosen_on(runs, policies=GRID, tolerance=FIVE, **how):
+    return cross_validate(Study(runs, policies, EVAL_LOSS), policies, tolerance, **how)
 
 
 def plain_figures(runs, policies):
@@ -48,7 +51,7 @@ def plain_figures(runs, policies):
     judge the run."""
     found = {}
     for policy in policies:
-        rows = replay_in(Setup(runs, [policy], monitor="eval_loss"), [policy]).rows()
+        rows = simulate_policies(runs, [policy], EVAL_LOSS).rows()
         found[policy.spec()] = {row["run"]: row for row in rows}
     return found
 
@@ -66,40 +69,42 @@ def plain_bound(losses, groups, confidence):
     return mean, mean + stats.t.ppf(confidence, len(names) - 1) * error
 
 
-def plain_choice(figures, runs, limit, confidence, groups):
-    """The specification of the policy that saves most of those whose bound keeps the limit, or None."""
+def plain_choice(figures, runs, tolerance, confidence, groups):
+    """The specification of the policy that saves most of those whose bound keeps the tolerance, or None."""
     best = None
     for spec, rows in figures.items():
         own = [rows[run.id] for run in runs if run.id in rows]
         if len(own) < len(runs):
             continue
         saved = math.fsum(row["saved"] for row in own) / len(own)
-        _, bound = plain_bound([row[limit.kind] for row in own], groups, confidence)
-        if bound <= limit.value + 1e-12 and saved > 0:
+        _, bound = plain_bound([row[tolerance.kind] for row in own], groups, confidence)
+        if bound <= tolerance.value + 1e-12 and saved > 0:
             key = (round(saved, 12), -round(bound, 9))
             if best is None or key > best[0]:
                 best = key, spec
     return best and best[1]
 
 
-@pytest.mark.parametrize("limit", LIMITS, ids=lambda limit: limit.describe())
+@pytest.mark.parametrize("tolerance", TOLERANCES, ids=lambda tolerance: tolerance.describe())
 @pytest.mark.parametrize("confidence", [0.5, 0.8, 0.95])
 @pytest.mark.parametrize("by", [None, "group"])
-def test_figures_and_choices_are_those_of_a_plain_recomputation(limit, confidence, by):
+def test_figures_and_choices_are_those_of_a_plain_recomputation(tolerance, confidence, by):
     runs = made(3, 9, [0, 0, 0, 1, 1, 2, 3, 3, 4])
-    found = chosen_on(runs, limit=limit, confidence=confidence, group=by)
+    found = chosen_on(runs, tolerance=tolerance, confidence=confidence, group=by)
     groups = groups_of(runs, by or "run")
     figures = plain_figures(runs, GRID)
     for place, policy in enumerate(GRID):
         rows = [figures[policy.spec()][run.id] for run in runs]
-        mean, bound = plain_bound([row[limit.kind] for row in rows], groups, confidence)
+        mean, bound = plain_bound([row[tolerance.kind] for row in rows], groups, confidence)
         assert found.saved[place] == pytest.approx(
             np.mean([row["saved"] for row in rows]), rel=1e-12, abs=1e-15
         )
         assert found.loss[place] == pytest.approx(mean, rel=1e-12, abs=1e-15)
         assert found.bound[place] == pytest.approx(bound, rel=1e-9, abs=1e-9)
         assert found.loss_of(policy) == (found.loss[place], found.bound[place])
-    assert (found.chosen and found.chosen.spec()) == plain_choice(figures, runs, limit, confidence, groups)
+    assert (found.chosen and found.chosen.spec()) == plain_choice(
+        figures, runs, tolerance, confidence, groups
+    )
     assert found.partial == 0
     for one in found.held_out:
         units = groups_of(runs, None if one.by == "group" else "run")
@@ -107,7 +112,7 @@ def test_figures_and_choices_are_those_of_a_plain_recomputation(limit, confidenc
             rest = [other for other, unit in zip(runs, units, strict=True) if unit != units[place]]
             again = one.policy(place)
             rest_units = [unit for unit in units if unit != units[place]]
-            assert (again and again.spec()) == plain_choice(figures, rest, limit, confidence, rest_units)
+            assert (again and again.spec()) == plain_choice(figures, rest, tolerance, confidence, rest_units)
 
 
 def tiny(id, *values):
@@ -118,17 +123,17 @@ def test_bounds_and_choice_by_hand():
     """patience=1 saves 1/4, 1/2 and 1/4 and loses 0, 0.2 and 0; patience=2 saves 0, 1/4 and 0 and loses 0,
     0.2 and 0."""
     runs = [tiny("a", 1.0, 0.5, 0.6, 0.7), tiny("b", 0.6, 0.7, 0.7, 0.5), tiny("c", 1.0, 0.5, 0.6, 0.7)]
-    policies = parsed(["never", "patience=2", "patience=1"])
-    found = chosen_on(runs, policies, parse_limit("0.05"), confidence=0.5)
+    policies = parse_policies(["never", "patience=2", "patience=1"])
+    found = chosen_on(runs, policies, parse_tolerance("0.05"), confidence=0.5)
     assert found.saved.tolist() == pytest.approx([0, 1 / 12, 1 / 3])
     assert found.loss.tolist() == pytest.approx([0, 0.1 / 3, 0.1 / 3])
     assert found.bound.tolist() == pytest.approx([0, 0.1 / 3, 0.1 / 3])
     assert found.chosen.spec() == "patience=1"
     # Student's t with 2 degrees of freedom at 0.8 is 1.0607; the standard error of 0, 0.1, 0 is 0.1 / 3
-    bounded = chosen_on(runs, policies, parse_limit("0.05"), confidence=0.8)
+    bounded = chosen_on(runs, policies, parse_tolerance("0.05"), confidence=0.8)
     assert bounded.bound.tolist() == pytest.approx([0, *[0.1 / 3 + 1.0606602 * 0.1 / 3] * 2])
     assert bounded.chosen is None
-    assert chosen_on(runs, policies, parse_limit("0.07"), confidence=0.8).chosen.spec() == "patience=1"
+    assert chosen_on(runs, policies, parse_tolerance("0.07"), confidence=0.8).chosen.spec() == "patience=1"
     # without b nothing is lost; without a or c the mean loss is 0.05
     assert [policy and policy.spec() for policy in found.held_out[0].chosen] == [
         "patience=1",
@@ -137,7 +142,7 @@ def test_bounds_and_choice_by_hand():
     ]
     assert [
         policy and policy.spec()
-        for policy in chosen_on(runs, policies, parse_limit("0.04"), confidence=0.5).held_out[0].chosen
+        for policy in chosen_on(runs, policies, parse_tolerance("0.04"), confidence=0.5).held_out[0].chosen
     ] == [
         None,
         "patience=1",
@@ -149,21 +154,21 @@ def test_bounds_and_choice_by_hand():
 
 def test_of_equal_savings_the_lower_bound_then_the_first():
     runs = [tiny(str(place), 1.0, 0.5, 0.6, 0.7) for place in range(4)]
-    same = parsed(["up=1,strip=1", "patience=1", "budget=3"])
+    same = parse_policies(["up=1,strip=1", "patience=1", "budget=3"])
     found = chosen_on(runs, same)
     assert len(set(found.saved.tolist())) == 1
     assert found.chosen == same[0]
     assert chosen_on(runs, same[::-1]).chosen.spec() == "budget=3"
     # both stop at half: the last keeps 0.7, the first 0.5
     late = [tiny(str(place), 1.0, 0.5 + 0.2 * (place % 2), 0.4, 0.9) for place in range(4)]
-    uneven = parsed(["budget=2", "budget=3", "budget=3,every=3"])
-    found = chosen_on(late, uneven, parse_limit(max_lost="100%"), confidence=0.5)
+    uneven = parse_policies(["budget=2", "budget=3", "budget=3,every=3"])
+    found = chosen_on(late, uneven, parse_tolerance(max_lost="100%"), confidence=0.5)
     assert found.chosen.spec() == "budget=2"
 
 
 def test_a_policy_that_saves_nothing_is_never_chosen():
     runs = [tiny(str(place), 1.0, 0.9, 0.8, 0.7) for place in range(5)]
-    found = chosen_on(runs, parsed(["never", "patience=2"]), parse_limit(max_lost="100%"))
+    found = chosen_on(runs, parse_policies(["never", "patience=2"]), parse_tolerance(max_lost="100%"))
     assert found.chosen is None
     assert found.least is None
     assert found.tried() == []
@@ -221,7 +226,7 @@ CURVES = st.lists(
 def test_what_a_held_out_run_is_like_never_moves_the_choice_of_its_fold(
     grouped, seed, place, values, confidence, data
 ):
-    limit = data.draw(st.sampled_from(LIMITS))
+    tolerance = data.draw(st.sampled_from(TOLERANCES))
     runs = made(seed, 9, [0, 0, 0, 1, 1, 2, 2, 3, 4])
     changed = list(runs)
     members = [place]
@@ -232,7 +237,7 @@ def test_what_a_held_out_run_is_like_never_moves_the_choice_of_its_fold(
         changed[number] = Run(
             runs[number].id, {"step": range(1, len(own) + 1), "eval_loss": own}, runs[number].info
         )
-    how = {"confidence": confidence, "group": "group" if grouped else None, "limit": limit}
+    how = {"confidence": confidence, "group": "group" if grouped else None, "tolerance": tolerance}
     before, after = chosen_on(runs, **how).held_out[0], chosen_on(changed, **how).held_out[0]
     assert after.policy(place) == before.policy(place)
     assert after.fold.tolist() == before.fold.tolist()
@@ -257,23 +262,23 @@ def test_of_a_fold_of_several_runs_none_moves_its_choice():
 )
 def test_folds_are_single_runs_up_to_20_and_then_20_of_nearly_equal_size(count, sizes):
     runs = made(7, count)
-    found = chosen_on(runs, parsed(["patience=1"])).held_out[0]
+    found = chosen_on(runs, parse_policies(["patience=1"])).held_out[0]
     held = Counter(found.fold.tolist())
     assert sorted(held) == list(range(min(count, 20)))
     assert Counter(held.values()) == sizes
     assert len(found.chosen) == min(count, 20)
-    again = chosen_on(runs, parsed(["patience=1"])).held_out[0]
+    again = chosen_on(runs, parse_policies(["patience=1"])).held_out[0]
     assert again.fold.tolist() == found.fold.tolist()
     # the same lots whatever the order in which runs are read
     order = np.random.default_rng(0).permutation(count)
-    shuffled = chosen_on([runs[place] for place in order], parsed(["patience=1"])).held_out[0]
+    shuffled = chosen_on([runs[place] for place in order], parse_policies(["patience=1"])).held_out[0]
     assert shuffled.fold.tolist() == found.fold[order].tolist()
 
 
 def test_lots_of_more_than_20_groups_hold_whole_groups():
     members = np.repeat(np.arange(30), 2)
     runs = made(8, 60, members)
-    by_run, by_group = chosen_on(runs, parsed(["patience=1"])).held_out
+    by_run, by_group = chosen_on(runs, parse_policies(["patience=1"])).held_out
     assert [by_run.by, by_group.by] == ["run", "group"]
     assert all(len(set(by_group.fold[members == number].tolist())) == 1 for number in range(30))
     assert Counter(Counter(by_group.fold.tolist()).values()) == {2: 10, 4: 10}
@@ -281,13 +286,16 @@ def test_lots_of_more_than_20_groups_hold_whole_groups():
 
 
 def test_a_policy_that_some_run_cannot_be_judged_by_is_no_candidate_but_those_beside_it_are():
-    """Of rules that share a signal, those of a low limit stop before the value that refuses those of a high
-    one."""
+    """Of rules that share a signal, those of a low threshold stop before the value that refuses those of a
+    high one."""
     runs = [tiny(str(place), 1.0, 0.5, 0.6, 0.7, 0.8) for place in range(4)] + [
         tiny("below", 1.0, 1.2, 1.3, -0.1, -0.2)
     ]
     found = chosen_on(
-        runs, parsed(["gl=10", "gl=15", "gl=50", "gl=90"]), parse_limit(max_lost="50%"), confidence=0.5
+        runs,
+        parse_policies(["gl=10", "gl=15", "gl=50", "gl=90"]),
+        parse_tolerance(max_lost="50%"),
+        confidence=0.5,
     )
     assert np.isnan(found.saved).tolist() == [False, False, True, True]
     assert found.partial == 2
@@ -298,13 +306,13 @@ def test_a_policy_that_some_run_cannot_be_judged_by_is_no_candidate_but_those_be
 def test_policies_that_lack_a_companion_on_some_run_are_no_candidates():
     runs = [Run(run.id, {**run.evals, "train_loss": np.linspace(1, 0.5, len(run))}, {}) for run in made(9, 5)]
     runs[3] = Run("lacks", runs[3].evals.drop(columns="train_loss"))
-    policies = parsed(["pq=0.1", "patience=2"])
-    setup = Setup(runs, policies, monitor="eval_loss")
-    found = choosing(setup, policies, parse_limit(max_lost="100%"), confidence=0.5)
+    policies = parse_policies(["pq=0.1", "patience=2"])
+    study = Study(runs, policies, EVAL_LOSS)
+    found = cross_validate(study, policies, parse_tolerance(max_lost="100%"), confidence=0.5)
     assert found.partial == 1
     assert np.isnan(found.bound).tolist() == [True, False]
     with pytest.raises(InputError, match="no policy can be tried on every run"):
-        choosing(Setup(runs, policies[:1], monitor="eval_loss"), policies[:1], FIVE)
+        cross_validate(Study(runs, policies[:1], EVAL_LOSS), policies[:1], FIVE)
 
 
 def test_losses_that_are_unknown_are_left_out_of_the_mean_and_its_bound():
@@ -313,9 +321,9 @@ def test_losses_that_are_unknown_are_left_out_of_the_mean_and_its_bound():
         Run(str(place), {"step": range(1, 5), "eval_loss": [1.0, 0.5, 0.6, 0.7], "eval_acc": score})
         for place, score in enumerate(scores)
     ]
-    policies = parsed(["patience=1"])
-    setup = Setup(runs, policies, monitor="eval_loss", objective="eval_acc")
-    found = choosing(setup, policies, FIVE, confidence=0.9)
+    policies = parse_policies(["patience=1"])
+    study = Study(runs, policies, Question(monitor="eval_loss", objective="eval_acc"))
+    found = cross_validate(study, policies, FIVE, confidence=0.9)
     mean, _ = plain_bound([0.5, 0.5, None, 0.125], ["a", "b", "c", "d"], 0.9)
     assert found.loss[0] == pytest.approx(mean)
     # the standard error is that of four units of which one has no run
@@ -329,12 +337,12 @@ def test_losses_that_are_unknown_are_left_out_of_the_mean_and_its_bound():
         )
         for place in range(4)
     ]
-    found = choosing(
-        Setup(unknown, policies, monitor="eval_loss", objective="eval_acc"),
+    found = cross_validate(
+        Study(unknown, policies, Question(monitor="eval_loss", objective="eval_acc")),
         policies,
-        parse_limit(max_lost="100%"),
+        parse_tolerance(max_lost="100%"),
     )
-    assert found.chosen is None, "a loss that is not known keeps no limit"
+    assert found.chosen is None, "a loss that is not known keeps no tolerance"
     assert found.least is None
 
 
@@ -361,7 +369,7 @@ def test_fewer_than_three_groups_cannot_be_held_out():
 @pytest.mark.parametrize("count", [1, 2])
 def test_one_or_two_runs_choose_nothing_without_one(count):
     found = chosen_on(
-        [tiny(str(place), 1.0, 0.5, 0.6, 0.7) for place in range(count)], parsed(["patience=1"])
+        [tiny(str(place), 1.0, 0.5, 0.6, 0.7) for place in range(count)], parse_policies(["patience=1"])
     )
     assert found.held_out[0].chosen == [None] * count
     assert (found.chosen is None) == (count == 1), "one run says nothing of the mean"
@@ -403,7 +411,10 @@ def test_runs_held_out_alone_are_chosen_for_by_others_of_their_group():
         for place in range(4)
     ]
     found = chosen_on(
-        usual + odd, parsed(["patience=1", "patience=2"]), parse_limit(max_lost="24%"), confidence=0.5
+        usual + odd,
+        parse_policies(["patience=1", "patience=2"]),
+        parse_tolerance(max_lost="24%"),
+        confidence=0.5,
     )
     by_run, by_group = found.held_out
     # each odd run loses 8/9: three of 11 are too many, none of 8 is not
@@ -447,11 +458,11 @@ def truth():
 def test_the_held_out_figure_is_true_of_what_is_chosen_and_that_of_the_runs_that_chose_it_is_not(
     truth, count, confidence
 ):
-    """On seeded populations, with a limit of 2 % and 144 policies, as measured on 800 samples each.
+    """On seeded populations, with a tolerance of 2 % and 144 policies, as measured on 800 samples each.
 
     ====  ==========  =======================  ====================================  ===================
     ================= runs  confidence  lost in sample; truth    lost held out; truth of the folds'    saved
-    in sample;     limit holds in
+    in sample;     tolerance holds in
                                                                                      truth
                                                                                      truth
     ====  ==========  =======================  ====================================  ===================
@@ -464,18 +475,18 @@ def test_the_held_out_figure_is_true_of_what_is_chosen_and_that_of_the_runs_that
     ====  ==========  =======================  ====================================  ===================
     =================
 
-    So a confidence of 0.95 is not how often the limit holds: the bound is that of a policy which is not
-    chosen by it, and losses are rare and large. With 60 runs the limit held in 73 % of 400 samples, with 200
-    in 87 % of 150."""
+    So a confidence of 0.95 is not how often the tolerance holds: the bound is that of a policy which is not
+    chosen by it, and losses are rare and large. With 60 runs the tolerance held in 73 % of 400 samples, with
+    200 in 87 % of 150."""
     samples = 800
-    limit = parse_limit(max_lost="2%")
+    tolerance = parse_tolerance(max_lost="2%")
     place = {policy: number for number, policy in enumerate(GRID_144)} | {None: -1}
     runs = np.arange(count)
     found = np.empty((samples, 9))
     for sample in range(samples):
         drawn = population(1_000_000 * count + sample, count)
         made = chosen_on(
-            [Run(run.id, run.evals) for run in drawn.runs()], GRID_144, limit, confidence=confidence
+            [Run(run.id, run.evals) for run in drawn.runs()], GRID_144, tolerance, confidence=confidence
         )
         saved, lost = (np.append(figure, np.zeros((1, count)), axis=0) for figure in outcomes(drawn))
         chosen = place[made.chosen]
@@ -495,14 +506,14 @@ def test_the_held_out_figure_is_true_of_what_is_chosen_and_that_of_the_runs_that
         return off.mean() / (off.std(ddof=1) / math.sqrt(samples))
 
     some = found[:, 8] == 0
-    keeps = float((found[some, 1] <= limit.value).mean())
+    keeps = float((found[some, 1] <= tolerance.value).mean())
     print(
         f"\n{count} runs, confidence {confidence:g}, {samples} samples, none chosen in {1 - some.mean():.1%}:"
         f"\n  lost: in sample {means[0]:.2%}, truth {means[1]:.2%} ({beyond(0, 1):+.1f} s.e.);"
         f" held out {means[2]:.2%}, truth of the folds' choices {means[3]:.2%} ({beyond(2, 3):+.1f} s.e.)"
         f"\n  saved: in sample {means[4]:.1%}, truth {means[5]:.1%} ({beyond(4, 5):+.1f} s.e.);"
         f" held out {means[6]:.1%}, truth of the folds' choices {means[7]:.1%} ({beyond(6, 7):+.1f} s.e.)"
-        f"\n  the limit holds in truth in {keeps:.1%} of the samples where one is chosen"
+        f"\n  the tolerance holds in truth in {keeps:.1%} of the samples where one is chosen"
     )
     assert beyond(0, 1) < -10
     assert means[0] < 0.75 * means[1]

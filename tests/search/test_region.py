@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from replay.policies.grid import parse_grids
 from replay.search.region import region
-from replay.search.tolerance import Limit
+from replay.search.tolerance import Tolerance
 
-LIMIT = Limit("lost", 0.05, "5%")
+TOLERANCE = Tolerance("lost", 0.05, "5%")
 
 
 def grid_of(*texts):
@@ -22,7 +22,7 @@ def on(grid, saved, loss, **more):
     saved, loss = (
         np.broadcast_to(np.asarray(values, dtype=np.float64), len(grid.points)) for values in (saved, loss)
     )
-    return region(grid, saved, loss, LIMIT, **more)
+    return region(grid, saved, loss, TOLERANCE, **more)
 
 
 def specs(grid, places):
@@ -132,7 +132,7 @@ def by_hand(shape, ordered, saved, loss, within):
     """The definition, cell by cell."""
     cells = list(itertools.product(*map(range, shape)))
     value = dict(zip(cells, zip(saved, loss, strict=True), strict=True))
-    acceptable = {cell for cell in cells if value[cell][1] <= LIMIT.value}
+    acceptable = {cell for cell in cells if value[cell][1] <= TOLERANCE.value}
     able = {cell for cell in acceptable if value[cell][0] > 0}
     if not able:
         return None

@@ -2,24 +2,27 @@
 
 import math
 import random
-import sys
 import warnings
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from replay.engine.simulation import Setup, parsed, replay_in
 
 import replay
-from replay import Run
+from replay import Run, api
+from replay.engine.payoffs import Payoffs
+from replay.engine.question import Question
+from replay.engine.scoring import parse_policies, simulate_study
+from replay.engine.study import Study
 from replay.errors import InputError, ReplayWarning
-from replay.policies import POLICIES, kernels
+from replay.policies import POLICIES
 from replay.policies.grid import parse_grids
 from replay.policies.param import parameters
+from replay.policies.rules.patience import Patience
 from replay.policies.spec import example
-from replay.search import sweep as sweeping
-from replay.search.sweep import FIGURES, sweep_in
+from replay.report.sentences import sentences
+from replay.search.sweep import SWEPT, sweep_study
 from replay.stats.summary import KEYS, summarise
 
 COUNTS = ("runs", "stopped", "censored")
@@ -111,58 +114,58 @@ def made_runs(seed, count=9, **how):
     return [made_run(number, chance, **how) for number in range(count)]
 
 
-def gapped(simulation, figure):
-    """Whether a figure is unknown at some evals: then a mix of two budgets averages other runs in a sweep
-    than in a summary."""
-    return any(np.isnan(getattr(profile, figure)).any() for profile in simulation.profiles.values())
+def question(**settings):
+    return Question(monitor="eval_loss", **settings)
 
 
-def compare(runs, policies, **watching):
+def compare(runs, policies, **settings):
     """Every figure of a sweep against the summary of the simulation of each policy by itself."""
-    rules = parsed(policies)
-    setup = Setup(runs, rules, **watching)
-    swept = sweep_in(setup, rules, optional=True)
-    assert list(swept.figures) == list(FIGURES)
+    rules = parse_policies(policies)
+    swept = sweep_study(Study(runs, rules, question(**settings)), rules, optional=True)
+    assert list(swept.figures) == list(SWEPT)
     assert swept.policies == rules
     some = 0
-    for place, rule in enumerate(rules):
-        found = {name: float(values[place]) for name, values in swept.figures.items()}
-        alone = Setup(runs, rules, **watching)  # of its own, so that nothing is shared
+    for index, rule in enumerate(rules):
+        figures = {name: float(values[index]) for name, values in swept.figures.items()}
+        alone = Study(runs, rules, question(**settings))  # of its own, so that nothing is shared
         try:
-            simulation = replay_in(alone, [rule])
+            outcomes = simulate_study(alone, [rule])
         except InputError:  # no run has what it takes
-            assert [found[name] for name in COUNTS] == [0, 0, 0]
-            assert all(math.isnan(found[name]) for name in FIGURES if name not in COUNTS)
+            assert [figures[name] for name in COUNTS] == [0, 0, 0]
+            assert all(math.isnan(figures[name]) for name in SWEPT if name not in COUNTS)
             continue
         some += 1
-        outcomes = simulation.outcomes
-        table = summarise(simulation)
-        expected = {name: math.nan if table[name][0] is None else float(table[name][0]) for name in FIGURES}
+        table = summarise(outcomes)
+        expected = {name: math.nan if table[name][0] is None else float(table[name][0]) for name in SWEPT}
         for name in (*COUNTS, *WORST):
-            np.testing.assert_equal(found[name], expected[name], err_msg=f"{rule} {name}")
-        admitted = alone.admit(alone.lane(rule)[1], alone.lane(rule)[0])[1]
-        refused = len(admitted) > len(outcomes["run"])
+            np.testing.assert_equal(figures[name], expected[name], err_msg=f"{rule} {name}")
+        available = len(outcomes.stops.view(0).runs)
+        refused = available > len(outcomes)
         for name in MEANS:
             column = name.removesuffix("_mean")
             # the same numbers are added; with gaps between them in another order
-            gaps = refused or (column != "saved" and any(value is None for value in outcomes[column]))
-            if gaps and len(admitted) >= 8:
-                np.testing.assert_allclose(found[name], expected[name], rtol=1e-14, err_msg=f"{rule} {name}")
+            gaps = refused or (column != "saved" and bool(np.isnan(getattr(outcomes, column)).any()))
+            if gaps and available >= 8:
+                np.testing.assert_allclose(
+                    figures[name], expected[name], rtol=1e-14, err_msg=f"{rule} {name}"
+                )
             else:
-                np.testing.assert_equal(found[name], expected[name], err_msg=f"{rule} {name}")
+                np.testing.assert_equal(figures[name], expected[name], err_msg=f"{rule} {name}")
         for name in BUDGETS:
             if refused:
-                assert math.isnan(found[name]), "there is no fixed budget of runs that differ by policy"
-            elif not gapped(simulation, name.removeprefix("budget_")):
+                assert math.isnan(figures[name]), "there is no fixed budget of runs that differ by policy"
+            # where a figure is unknown at some evals, a mix of two budgets averages other runs in a sweep
+            # than in a summary
+            elif alone.payoffs.known(name.removeprefix("budget_")):
                 np.testing.assert_allclose(
-                    found[name], expected[name], rtol=1e-12, atol=1e-15, err_msg=f"{rule} {name}"
+                    figures[name], expected[name], rtol=1e-12, atol=1e-15, err_msg=f"{rule} {name}"
                 )
     return some
 
 
 @given(
     seed=st.integers(0, 2**32),
-    watching=st.sampled_from(
+    asked=st.sampled_from(
         [
             {},
             {"mode": "max"},
@@ -177,20 +180,18 @@ def compare(runs, policies, **watching):
     ),
 )
 @settings(max_examples=40, deadline=None)
-def test_a_sweep_is_the_simulation_of_every_policy(seed, watching):
+def test_a_sweep_is_the_simulation_of_every_policy(seed, asked):
     chance = random.Random(seed)
     policies = chance.sample(MANY, 14)
     runs = made_runs(seed, chance.randint(1, 12), negative=chance.random() < 0.5)
-    assert compare(runs, policies, monitor="eval_loss", **watching)
+    assert compare(runs, policies, **asked)
 
 
 def test_all_of_these_policies_at_once():
-    for seed, watching in enumerate(
+    for seed, asked in enumerate(
         [{}, {"objective": "eval_score", "unit": "seconds"}, {"mode": "max", "keep": "last"}]
     ):
-        assert (
-            compare(made_runs(seed, 12, negative=True), MANY, monitor="eval_loss", **watching) > len(MANY) / 2
-        )
+        assert compare(made_runs(seed, 12, negative=True), MANY, **asked) > len(MANY) / 2
 
 
 def test_every_rule_there_is():
@@ -201,7 +202,7 @@ def test_every_rule_there_is():
         for policy, _ in grid.points[:: max(1, len(grid.points) // 3)]
     ]
     assert {policy.name for policy in policies} == set(POLICIES)
-    assert compare(made_runs(3, 10), policies, monitor="eval_loss") > len(policies) * 2 / 3
+    assert compare(made_runs(3, 10), policies) > len(policies) * 2 / 3
 
 
 def test_every_example_on_runs_that_lack_companions():
@@ -216,7 +217,7 @@ def test_every_example_on_runs_that_lack_companions():
     ] * 2
     runs = [made_run(number, chance, evals=9, lacks=without) for number, without in enumerate(lacks)]
     policies = [*map(example, POLICIES.values()), *MANY]
-    assert compare(runs, policies, monitor="eval_loss") > len(policies) / 2
+    assert compare(runs, policies) > len(policies) / 2
 
 
 def test_figures_by_hand():
@@ -224,8 +225,8 @@ def test_figures_by_hand():
         Run("a", {"step": [1, 2, 3, 4], "eval_loss": [1.0, 0.5, 0.6, 0.7]}),
         Run("b", {"step": [1, 2, 3, 4], "eval_loss": [1.0, 1.1, 0.6, 0.5]}),
     ]
-    rules = parsed(["patience=1", "never", "target=0.6"])
-    figures = sweep_in(Setup(two, rules), rules).figures
+    rules = parse_policies(["patience=1", "never", "target=0.6"])
+    figures = sweep_study(Study(two, rules, Question()), rules).figures
     # patience=1 stops a at 3, with 0.5 kept, and b at 2, with 1.0 kept; target=0.6 stops a at 2 and b at 3; b
     # ends at its best
     expected = {
@@ -243,7 +244,7 @@ def test_figures_by_hand():
         "budget_lost": [0.3, 0, 0.3],
         "budget_regret": [0.15, 0, 0.15],
     }
-    assert set(expected) == set(FIGURES)
+    assert set(expected) == set(SWEPT)
     for name, values in expected.items():
         assert figures[name].tolist() == pytest.approx(values), name
 
@@ -251,8 +252,8 @@ def test_figures_by_hand():
 def test_policies_that_are_refused_on_some_runs_are_judged_on_the_others():
     good = Run("good", {"step": [1, 2, 3, 4], "eval_loss": [1.0, 0.5, 0.6, 0.9]})
     late = Run("late", {"step": [1, 2, 3, 4], "eval_loss": [1.0, 1.2, 0.9, -0.1]})
-    rules = parsed(["gl=10", "gl=30", "patience=1"])
-    figures = sweep_in(Setup([good, late], rules), rules).figures
+    rules = parse_policies(["gl=10", "gl=30", "patience=1"])
+    figures = sweep_study(Study([good, late], rules, Question()), rules).figures
     # gl=10 stops late at its eval 2, before it falls below 0; gl=30 would go on
     assert figures["runs"].tolist() == [2, 1, 2]
     assert figures["stopped"].tolist() == [2, 1, 2]
@@ -263,51 +264,31 @@ def test_policies_that_are_refused_on_some_runs_are_judged_on_the_others():
 
 def test_policies_that_no_run_has_what_it_takes_for():
     runs = made_runs(1, 4, lacks=("train_loss",))
-    rules = parsed(["pq=1", "patience=1"])
-    setup = Setup(runs, rules, monitor="eval_loss")
-    figures = sweep_in(setup, rules, optional=True).figures
-    assert figures["runs"].tolist() == [0, 4]
-    assert any("pq=1 needs train_loss, which no run logs; it is left out" in text for text in setup.warnings)
+    rules = parse_policies(["pq=1", "patience=1"])
+    swept = sweep_study(Study(runs, rules, question()), rules, optional=True)
+    assert swept.figures["runs"].tolist() == [0, 4]
+    assert sentences(swept.findings) == ["pq=1 needs train_loss, which no run logs; it is left out"]
     with pytest.raises(InputError, match="pq=1 needs train_loss, which no run logs"):
-        sweep_in(Setup(runs, rules, monitor="eval_loss"), rules)
-
-
-@pytest.mark.parametrize("watching", [{}, {"objective": "eval_score"}, {"mode": "max", "keep": "last"}])
-def test_compiled_sums_are_the_same_but_for_the_last_digit(monkeypatch, watching):
-    pytest.importorskip("numba")
-    from replay.search import sweep as sweeping
-
-    rules = parsed(MANY)
-    runs = made_runs(15, 12, negative=True)
-    plain = sweep_in(Setup(runs, rules, monitor="eval_loss", **watching), rules)
-    monkeypatch.setattr(sweeping, "COMPILE_FROM", 0)
-    compiled = sweep_in(Setup(runs, rules, monitor="eval_loss", **watching), rules)
-    for name in (*COUNTS, *WORST):
-        np.testing.assert_array_equal(plain.figures[name], compiled.figures[name], err_msg=name)
-    for name in (*MEANS, *BUDGETS):
-        np.testing.assert_allclose(
-            plain.figures[name], compiled.figures[name], rtol=1e-13, atol=1e-15, err_msg=name
-        )
+        sweep_study(Study(runs, rules, question()), rules)
 
 
 def test_policies_that_watch_a_metric_that_no_run_has_are_left_out_of_a_grid_of_all_rules():
     runs = made_runs(16, 4)
-    rules = parsed(
+    rules = parse_policies(
         ["patience=1", "patience=1,monitor=val_nothing_loss", "patience=2,monitor=val_nothing_loss", "never"]
     )
-    setup = Setup(runs, rules, monitor="eval_loss")
-    assert sweep_in(setup, rules, optional=True).figures["runs"].tolist() == [4, 0, 0, 4]
-    told = [text for text in setup.warnings if "left out" in text]
-    assert len(told) == 1
-    assert told[0].startswith("patience=1,monitor=val_nothing_loss is left out: no metric 'val_nothing_loss'")
+    swept = sweep_study(Study(runs, rules, question()), rules, optional=True)
+    assert swept.figures["runs"].tolist() == [4, 0, 0, 4]
+    (text,) = [text for text in sentences(swept.findings) if "left out" in text]
+    assert text.startswith("patience=1,monitor=val_nothing_loss is left out: no metric 'val_nothing_loss'")
     with pytest.raises(InputError, match="no metric 'val_nothing_loss'"):
-        sweep_in(Setup(runs, rules, monitor="eval_loss"), rules)
+        sweep_study(Study(runs, rules, question()), rules)
 
 
 def test_it_is_told_how_many_policies_are_done_up_to_all():
     told = []
-    rules = parsed(MANY)
-    sweep_in(Setup(made_runs(5, 6), rules, monitor="eval_loss"), rules, progress=told.append)
+    rules = parse_policies(MANY)
+    sweep_study(Study(made_runs(5, 6), rules, question()), rules, progress=told.append)
     assert told == sorted(set(told))
     assert told[-1] == len(MANY)
     assert len(told) > 10
@@ -317,24 +298,19 @@ def test_it_is_told_how_many_policies_are_done_up_to_all():
 def test_the_order_of_the_policies_moves_their_rows_only(seed):
     runs = made_runs(seed, 11, negative=True)
     order = random.Random(seed).sample(range(len(MANY)), len(MANY))
-    rules = parsed(MANY)
+    rules = parse_policies(MANY)
     shuffled = [rules[place] for place in order]
-    one = sweep_in(Setup(runs, rules, monitor="eval_loss"), rules)
-    other = sweep_in(Setup(runs, shuffled, monitor="eval_loss"), shuffled)
-    for name in FIGURES:
+    one = sweep_study(Study(runs, rules, question()), rules)
+    other = sweep_study(Study(runs, shuffled, question()), shuffled)
+    for name in SWEPT:
         np.testing.assert_array_equal(one.figures[name][order], other.figures[name], err_msg=name)
-    assert set(one.setup.warnings) == set(other.setup.warnings)
+    assert set(one.findings) == set(other.findings)
 
 
 def test_the_order_of_the_policies_is_no_matter_of_effort(monkeypatch):
-    """What is shared is found wherever it stands: as many lanes, batches and signals, and as many
-    profiles."""
-    from replay.engine.simulation import Lane
-
-    from replay.policies.rules.patience import Patience
-
+    """What is shared is found wherever it stands: as many payoffs and signals."""
     runs = made_runs(6, 8)
-    rules = parsed(
+    rules = parse_policies(
         [
             f"{rule}={number}"
             for rule in ("every=1,patience", "every=2,patience", "gl")
@@ -343,7 +319,7 @@ def test_the_order_of_the_policies_is_no_matter_of_effort(monkeypatch):
     )
     efforts = []
     for order in (rules, random.Random(1).sample(rules, len(rules)), rules[::-1]):
-        calls = {"profile": 0, "stops": 0}
+        calls = {"payoffs": 0, "stops": 0}
 
         def counted(name, call, calls=calls):
             def wrapped(*given, **named):
@@ -353,53 +329,49 @@ def test_the_order_of_the_policies_is_no_matter_of_effort(monkeypatch):
             return wrapped
 
         with monkeypatch.context() as patch:
-            patch.setattr(Lane, "profile", counted("profile", Lane.profile))
+            patch.setattr(Payoffs, "of", counted("payoffs", Payoffs.of))
             patch.setattr(Patience, "family_stops", counted("stops", Patience.family_stops))
-            sweep_in(Setup(runs, order, monitor="eval_loss"), order)
+            sweep_study(Study(runs, order, question()), order)
         efforts.append(calls)
     assert efforts[0] == efforts[1] == efforts[2]
-    assert efforts[0]["profile"] <= 3 * len(runs) + len(runs), (
-        "one for each way of making evals, and one for the budgets"
-    )
+    assert efforts[0]["payoffs"] <= 3, "one for each way of making evals, and one for the budgets"
     assert efforts[0]["stops"] <= 4
 
 
 @pytest.mark.parametrize(
-    "watching", [{}, {"keep": "last"}, {"objective": "eval_score", "unit": "seconds"}, {"mode": "max"}]
+    "asked", [{}, {"keep": "last"}, {"objective": "eval_score", "unit": "seconds"}, {"mode": "max"}]
 )
-def test_with_and_without_intervals_the_same_figures_are_the_same(watching):
+def test_with_and_without_intervals_the_same_figures_are_the_same(asked):
     runs = made_runs(8, 8)
     policies = ["patience=1", "patience=2,every=2", "gl=6", "never", "patience=2 | target=0.2"]
-    if watching.get("mode") == "max":
+    if asked.get("mode") == "max":
         policies.remove("gl=6")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ReplayWarning)
-        full = replay.sweep(runs, policies, monitor="eval_loss", intervals=True, **watching)
-        lean = replay.sweep(runs, policies, monitor="eval_loss", intervals=False, **watching)
-        default = replay.sweep(runs, policies, monitor="eval_loss", **watching)
+        full = replay.sweep(runs, policies, monitor="eval_loss", intervals=True, **asked)
+        lean = replay.sweep(runs, policies, monitor="eval_loss", intervals=False, **asked)
+        default = replay.sweep(runs, policies, monitor="eval_loss", **asked)
     assert default.equals(full)
     assert list(full.columns) == list(lean.columns) == list(KEYS)
     assert full.policy.tolist() == lean.policy.tolist() == policies
     for name in COUNTS:
         assert full[name].dtype == lean[name].dtype == np.int64
         assert full[name].tolist() == lean[name].tolist()
-    skip = BUDGETS if "keep" in watching or "objective" in watching else ()  # see gapped
+    skip = BUDGETS if "keep" in asked or "objective" in asked else ()  # gaps: see compare
     for name in (*MEANS, *WORST, *BUDGETS):
         assert lean[name].dtype == np.float64
         if name not in skip:
             np.testing.assert_allclose(
                 lean[name].astype(float), full[name].astype(float), rtol=1e-12, atol=1e-15, err_msg=name
             )
-    given = {"policy", *FIGURES}
+    given = {"policy", *SWEPT}
     assert lean[[name for name in KEYS if name not in given]].isna().all().all()
     assert full.verdict.notna().all()
 
 
 def test_intervals_are_given_up_to_a_number_of_outcomes(monkeypatch):
-    from replay.search import sweep as sweeping
-
     runs = made_runs(9, 4)
-    monkeypatch.setattr(sweeping, "_DETAILED", 8)
+    monkeypatch.setattr(api, "_DETAILED", 8)
     assert replay.sweep(runs, ["patience=1", "never"], monitor="eval_loss").verdict.notna().all()
     assert replay.sweep(runs, ["patience=1", "patience=2", "never"], monitor="eval_loss").verdict.isna().all()
     assert (
@@ -450,25 +422,4 @@ def test_many_limits_of_every_rule_that_has_a_parameter_which_sets_its_limit_alo
             (grid,) = parse_grids([f"rule={kind.name}", f"{name}={values}"])
             policies += [policy for policy, _ in grid.points[:15]]
     assert len(policies) > 50
-    compare(runs, policies, monitor="eval_loss")
-
-
-def test_where_numba_can_keep_nothing_numpy_does_it(monkeypatch):
-    """numba raises RuntimeError where it finds no folder to write to; that of a package that is not writable
-    is none."""
-
-    class Raises:
-        def find_spec(self, name, path=None, target=None):
-            if name in ("replay.search.compiled", "replay.policies.compiled"):
-                raise RuntimeError("cannot cache function: no locator available")
-
-    for name in ("replay.search.compiled", "replay.policies.compiled"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    monkeypatch.setattr(sys, "meta_path", [Raises(), *sys.meta_path])
-    monkeypatch.setattr(kernels, "COMPILE_FROM", 0)
-    monkeypatch.setattr(sweeping, "COMPILE_FROM", 0)
-    runs = [
-        Run(f"r{number}", {"step": [1, 2, 3, 4], "eval_loss": [1.0, 0.5, 0.6, 0.7]}) for number in range(3)
-    ]
-    rules = parsed([f"patience={wait}" for wait in range(1, 6)])
-    assert sweep_in(Setup(runs, rules), rules).figures["stopped"].tolist() == [3, 3, 0, 0, 0]
+    compare(runs, policies)

@@ -1,40 +1,39 @@
 import pytest
 
 from replay.errors import InputError
-from replay.search.tolerance import Limit, parse_limit
+from replay.search.tolerance import Tolerance, parse_tolerance
 
 
 @pytest.mark.parametrize(
-    ("regret", "lost", "kind", "value", "key", "looked_up", "words"),
+    ("regret", "lost", "kind", "value", "key", "words"),
     [
-        (None, "5%", "lost", 0.05, "lost_mean", "lost", "lost <= 5%"),
-        (None, " 2.5 % ", "lost", 0.025, "lost_mean", "lost", "lost <= 2.5%"),
-        (None, None, "lost", 0.05, "lost_mean", "lost", "lost <= 5%"),
-        (None, "0%", "lost", 0.0, "lost_mean", "lost", "lost <= 0%"),
-        (None, "100%", "lost", 1.0, "lost_mean", "lost", "lost <= 100%"),
+        (None, "5%", "lost", 0.05, "lost_mean", "lost <= 5%"),
+        (None, " 2.5 % ", "lost", 0.025, "lost_mean", "lost <= 2.5%"),
+        (None, None, "lost", 0.05, "lost_mean", "lost <= 5%"),
+        (None, "0%", "lost", 0.0, "lost_mean", "lost <= 0%"),
+        (None, "100%", "lost", 1.0, "lost_mean", "lost <= 100%"),
         (
             "0.5%",
             None,
             "relative_regret",
             0.005,
             "relative_regret_mean",
-            "relative",
             "relative regret <= 0.5%",
         ),
-        ("300%", None, "relative_regret", 3.0, "relative_regret_mean", "relative", "relative regret <= 300%"),
-        ("0.01", None, "regret", 0.01, "regret_mean", "regret", "regret <= 0.01"),
-        ("1e-3", None, "regret", 0.001, "regret_mean", "regret", "regret <= 1e-3"),
-        (".5", None, "regret", 0.5, "regret_mean", "regret", "regret <= .5"),
+        ("300%", None, "relative_regret", 3.0, "relative_regret_mean", "relative regret <= 300%"),
+        ("0.01", None, "regret", 0.01, "regret_mean", "regret <= 0.01"),
+        ("1e-3", None, "regret", 0.001, "regret_mean", "regret <= 1e-3"),
+        (".5", None, "regret", 0.5, "regret_mean", "regret <= .5"),
     ],
 )
-def test_limits(regret, lost, kind, value, key, looked_up, words):
-    limit = parse_limit(regret, lost)
-    assert (limit.kind, limit.key, limit.looked_up, limit.describe()) == (kind, key, looked_up, words)
-    assert limit.value == pytest.approx(value)
+def test_tolerances(regret, lost, kind, value, key, words):
+    tolerance = parse_tolerance(regret, lost)
+    assert (tolerance.kind, tolerance.key, tolerance.describe()) == (kind, key, words)
+    assert tolerance.value == pytest.approx(value)
 
 
 def test_another_default():
-    assert parse_limit(default="1%") == Limit("lost", 0.01, "1%")
+    assert parse_tolerance(default="1%") == Tolerance("lost", 0.01, "1%")
 
 
 @pytest.mark.parametrize(
@@ -69,5 +68,5 @@ def test_another_default():
 )
 def test_mistakes(regret, lost, says):
     with pytest.raises(InputError) as caught:
-        parse_limit(regret, lost)
+        parse_tolerance(regret, lost)
     assert says in str(caught.value)

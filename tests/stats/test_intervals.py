@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from replay.engine.simulation import replay_runs
 
 import replay
+from replay.engine.scoring import simulate_policies
 from replay.stats import intervals as module
 from replay.stats.intervals import (
     RELIABLE_GROUPS,
@@ -213,10 +213,10 @@ def test_of_three_runs_nothing_is_said():
 
 def test_the_populations_outcomes_are_the_simulations():
     drawn = population(11, 40, group_numbers := np.repeat(np.arange(10), 4))
-    simulation = replay_runs(drawn.runs(), list(POLICIES))
+    outcomes = simulate_policies(drawn.runs(), list(POLICIES))
     assert len(set(drawn.groups)) == len(set(group_numbers))
-    for policy, name in zip(POLICIES, simulation.policies, strict=True):
-        rows = [row for row in simulation.rows() if row["policy"] == name]
+    for policy, name in zip(POLICIES, outcomes.policies, strict=True):
+        rows = [row for row in outcomes.rows() if row["policy"] == name]
         saved, lost = drawn.outcomes(policy)
         assert [row["saved"] for row in rows] == pytest.approx(saved.tolist())
         assert [row["lost"] for row in rows] == pytest.approx(lost.tolist())

@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from replay.engine.simulation import replay_runs
 
 import replay
 from replay import Run
 from replay.data.run import Column
+from replay.engine.question import Question
+from replay.engine.scoring import simulate_policies
 from replay.stats.budgets import FixedBudgets
 from replay.stats.intervals import interval
-from replay.stats.summary import KEYS, summarise, too_few
+from replay.stats.summary import KEYS, Shortage, find_shortage, summarise
 
 
 def runs(count=10, evals=20, seed=0, group=None):
@@ -75,12 +76,13 @@ def test_unknown_losses_are_left_out():
 
 @pytest.mark.parametrize("saved", [0.0, 0.1, 0.33, 0.5, 0.9])
 def test_the_equal_budget_saves_as_much(saved):
-    profiles = list(replay_runs(runs(), ["never"]).profiles.values())
-    shares = [1 - saved] * len(profiles)
+    study = simulate_policies(runs(), ["never"]).study
+    payoffs = [study.payoffs.of_run(row) for row in range(10)]
+    shares = [1 - saved] * len(payoffs)
     # by hand: every run stops at its last eval within the share (1 eval = 1/20)
-    budget = FixedBudgets(profiles).matching(saved)
+    budget = FixedBudgets(payoffs).matching(saved)
     by_hand = np.mean(
-        [profile.lost[max(round(share * 20) - 1, 0)] for profile, share in zip(profiles, shares, strict=True)]
+        [payoff.lost[max(round(share * 20) - 1, 0)] for payoff, share in zip(payoffs, shares, strict=True)]
     )
     if abs(saved * 20 - round(saved * 20)) < 1e-9:
         assert budget.lost == pytest.approx(by_hand)
@@ -99,11 +101,16 @@ def test_many_budgets_at_once_are_each_alone(data):
         made.append(
             Run(
                 f"r{number}",
-                {"step": np.arange(1, evals + 1), "eval_loss": values, "eval_wer": Column(there, logged)},
+                {
+                    "step": np.arange(1, evals + 1),
+                    "eval_loss": values,
+                    "eval_wer": Column(there, np.array(logged)),
+                },
             )
         )
-    simulation = replay_runs(made, ["never"], monitor="eval_loss", objective="eval_wer", objective_mode="min")
-    budgets = FixedBudgets(list(simulation.profiles.values()))
+    question = Question(monitor="eval_loss", objective="eval_wer", objective_mode="min")
+    study = simulate_policies(made, ["never"], question).study
+    budgets = FixedBudgets.of(study, np.arange(len(made)))
     saved = np.linspace(-0.1, 1.1, 25)
     means = budgets.means(saved)
     for place, share in enumerate(saved.tolist()):
@@ -114,8 +121,7 @@ def test_many_budgets_at_once_are_each_alone(data):
 
 
 def test_a_budget_is_no_better_than_itself():
-    simulation = replay_runs(runs(), ["budget=10"])
-    summary = summarise(simulation)
+    summary = summarise(simulate_policies(runs(), ["budget=10"]))
     assert summary["lost_mean"][0] == pytest.approx(summary["budget_lost"][0])
     assert summary["verdict"][0] == "no better than training shorter"
 
@@ -149,6 +155,6 @@ def test_verdicts():
 def test_too_few_is_said_alike_of_an_even_number_of_runs():
     """The median of 4 and 5 evals is 4.5: a table that says too few stands over a sentence that says so
     too."""
-    assert too_few([4] * 4 + [5] * 4) == "a median of 4.5 evals a run"
-    assert too_few([5] * 7) == "7 runs"
-    assert too_few([5] * 8) is None
+    assert find_shortage([4] * 4 + [5] * 4) == Shortage(evals=4.5)
+    assert find_shortage([5] * 7) == Shortage(runs=7)
+    assert find_shortage([5] * 8) is None

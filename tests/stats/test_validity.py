@@ -12,7 +12,8 @@ from replay import Run
 from replay.data.finding import Finding, Kind
 from replay.policies.combine import AllOf, AllOnce, AnyOf, Unless
 from replay.policies.spec import parse_policy
-from replay.stats.validity import first_stop, lowers_on_plateau, notes, resumed
+from replay.report.sentences import sentences
+from replay.stats.validity import find_validity, first_stop, lowers_on_plateau, resumed
 from tests.policies.curves import MODES, batch_of, modified_policies, plain_policies, runs
 
 PLATEAU = [1e-3] * 6 + [1e-4] * 3 + [1e-5] * 5
@@ -33,7 +34,7 @@ def run(rate=None, values=FLAT, id="a", **meta):
 
 def noted(*made, policies=("patience=3",)):
     curves = {one.id: one.curve("eval_loss", "min") for one in made}
-    return notes(made, curves, [parse_policy(text) for text in policies])
+    return sentences(find_validity(made, curves, [parse_policy(text) for text in policies]))
 
 
 def named(value, key="lr_scheduler_type"):
@@ -257,10 +258,10 @@ def test_a_policy_is_held_against_the_metric_that_it_watches():
         {"step": [1, 2, 3, 4, 5, 6], "eval_loss": FLAT[:6], "eval_f1": [0.1, None, None, 0.2, None, None]},
     )
     curves = {"a": one.curve("eval_loss", "min")}
-    assert notes([one], curves, [parse_policy("patience=3,monitor=eval_loss")]) == []
-    assert len(notes([one], curves, [parse_policy("patience=3,monitor=eval_f1,mode=max")])) == 1
-    assert notes([one], curves, [parse_policy("patience=3,monitor=eval_bleu")]) == []
-    assert notes([one], {}, [parse_policy("patience=30")]) == []
+    assert find_validity([one], curves, [parse_policy("patience=3,monitor=eval_loss")]) == []
+    assert len(find_validity([one], curves, [parse_policy("patience=3,monitor=eval_f1,mode=max")])) == 1
+    assert find_validity([one], curves, [parse_policy("patience=3,monitor=eval_bleu")]) == []
+    assert find_validity([one], {}, [parse_policy("patience=30")]) == []
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,192 @@
+"""One policy's outcomes against its limits."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import beta
+
+from replay.check.config import Entry, Wanted
+from replay.check.judging import Scores, binomial_bounds, judge
+from replay.check.model import Stop
+from replay.policies.spec import parse_policy
+from replay.report.sentences import sentence
+
+
+@given(st.integers(1, 400), st.data(), st.sampled_from([0.025, 0.005, 0.1]))
+def test_binomial_bounds_are_those_of_clopper_and_pearson(total, data, tail):
+    count = data.draw(st.integers(0, total))
+    low, high = binomial_bounds(count, total, tail)
+    assert math.isclose(low, 0 if count == 0 else beta.ppf(tail, count, total - count + 1), abs_tol=1e-9)
+    assert math.isclose(
+        high, 1 if count == total else beta.ppf(1 - tail, count + 1, total - count), abs_tol=1e-9
+    )
+
+
+def scores(lost, *, noise=0.0, evals=20, censored=0, early=None, stopped=True):
+    count = len(lost)
+    stops = tuple(
+        Stop(f"run{n}", f"run{n}.csv", 3 if stopped else None, 3, "because", 0.5, None, None, None)
+        for n in range(count)
+    )
+    array = np.array(lost, dtype=float)
+    return Scores(
+        stops,
+        tuple(f"g{n % 2}" for n in range(count)),
+        np.full(count, float(evals)),
+        np.arange(count) < censored,
+        {"lost": array, "regret": array, "relative_regret": array, "saved": np.full(count, 0.5)},
+        {name: np.full(count, noise, dtype=float) for name in ("lost", "regret", "relative_regret")},
+        np.zeros(count) if early is None else np.array(early, dtype=float),
+    )
+
+
+def entry(*limits, **groups):
+    return Entry(Path("policies.toml"), "fast", "patience=3", parse_policy("patience=3"), limits, groups, ())
+
+
+def limit(name, figure, value, text="x"):
+    return Wanted(name, figure, name.endswith("_worst"), value, text)
+
+
+def verdicts(own, *limits, level=0.95):
+    results, findings = judge(entry(*limits), own, level, {})
+    return [result.verdict for result in results], [(finding.severity, finding.kind) for finding in findings]
+
+
+MEAN, WORST = limit("max_lost", "lost", 0.05, "5%"), limit("max_lost_worst", "lost", 0.3, "30%")
+
+
+def test_a_mean_is_broken_only_beyond_its_interval():
+    assert verdicts(scores([0.02] * 20), MEAN) == (["kept"], [])
+    assert verdicts(scores([0.2] * 20), MEAN) == (["broken"], [("regression", "limit")])
+    assert verdicts(scores([0.0] * 19 + [1.0] + [0.0, 0.5]), MEAN) == (["unsure"], [("warning", "limit")])
+    result = judge(entry(MEAN), scores([0.0] * 19 + [1.0, 0.5]), 0.95, {})[0][0]
+    assert result.low < 0.05 < result.value < result.high
+
+
+def test_the_summary_is_believed_for_all_runs_and_not_for_groups():
+    summary = {"lost_mean": 0.2, "lost_low": 0.1, "lost_high": 0.3}
+    grouped = Entry(Path("p"), "fast", "patience=3", parse_policy("patience=3"), (MEAN,), {"g0": (MEAN,)}, ())
+    every, group = judge(grouped, scores([0.0] * 16), 0.95, summary)[0]
+    assert (every.value, every.verdict, group.value, group.verdict) == (0.2, "broken", 0.0, "kept")
+
+
+@pytest.mark.parametrize("count", range(1, 10))
+def test_eight_runs_are_enough(count):
+    found, told = verdicts(scores([0.2] * count), MEAN)
+    assert (
+        (found, told) == (["broken"], [("regression", "limit")])
+        if count >= 8
+        else (["unknown"], [("undecided", "few-runs")])
+    )
+
+
+def test_five_evals_and_half_of_the_runs_uncensored_are_enough():
+    assert verdicts(scores([0.0] * 9, evals=4), MEAN)[1] == [("undecided", "few-runs")]
+    assert verdicts(scores([0.0] * 9, evals=5), MEAN)[1] == []
+    assert verdicts(scores([0.0] * 10, censored=5), MEAN)[1] == []
+    assert verdicts(scores([0.0] * 10, censored=6), MEAN)[1] == [("undecided", "censored")]
+
+
+def test_the_worst_run_is_judged_by_its_own_noise():
+    lost = [0.0] * 8 + [0.4]
+    assert verdicts(scores(lost), WORST) == (["broken"], [("regression", "limit")])
+    assert verdicts(scores(lost, noise=0.1), WORST) == (["unsure"], [("warning", "limit")])
+    assert verdicts(scores(lost, noise=np.nan), WORST) == (["unsure"], [("warning", "limit")])
+    assert verdicts(scores(lost, noise=0.4), WORST)[1] == [("warning", "limit"), ("warning", "noise")]
+    assert verdicts(scores([np.nan] * 9), WORST) == (["unknown"], [("undecided", "limit")])
+    assert verdicts(scores([0.4]), WORST) == (["broken"], [("regression", "limit")]), (
+        "one run shows what it shows"
+    )
+
+
+def test_unknown_figures_are_undecided():
+    assert verdicts(scores([np.nan] * 9), MEAN) == (["unknown"], [("undecided", "limit")])
+    assert verdicts(scores([math.inf] + [0.0] * 9), limit("max_regret", "regret", 1.0, "1")) == (
+        ["broken"],
+        [("regression", "limit")],
+    )
+
+
+def test_the_noise_is_compared_with_the_limit():
+    assert verdicts(scores([0.0] * 9, noise=0.05), MEAN)[1] == []
+    results, (finding,) = judge(entry(MEAN), scores([0.0] * 9, noise=0.0512), 0.95, {})
+    assert results[0].verdict == "kept"
+    assert "5.12%, the median run's" in sentence(finding)
+    assert sentence(finding).endswith("set it to 5.2% at least")
+
+
+@given(st.lists(st.floats(0, 1), min_size=8, max_size=40), st.floats(0, 1))
+def test_verdicts_agree_with_their_figures(lost, wanted):
+    (result,), findings = judge(entry(limit("max_lost", "lost", wanted)), scores(lost), 0.95, {})
+    assert result.low <= result.value <= result.high
+    expected = (
+        "kept" if result.value <= result.wanted else "broken" if result.low > result.wanted else "unsure"
+    )
+    assert result.verdict == expected
+    assert any(finding.severity == "regression" for finding in findings) == (expected == "broken")
+
+
+def test_runs_that_are_early_together_are_one_event():
+    """12 of 40 runs are: by themselves that is more than 15 %; as 3 of 10 groups of 4 copies it may be
+    chance."""
+    early = np.repeat([1.0] * 3 + [0.0] * 7, 4)
+    wanted = limit("max_stopped_too_early", "stopped_too_early", 0.15)
+    alone = replace(scores(np.zeros(40), early=early), groups=tuple(f"run{n}" for n in range(40)))
+    copies = replace(alone, groups=tuple(f"g{n // 4}" for n in range(40)))
+    few = replace(alone, groups=tuple(f"g{n // 20}" for n in range(40)))
+    results = [judge(entry(wanted), own, 0.95, {})[0][0] for own in (alone, copies, few)]
+    assert [result.verdict for result in results] == ["broken", "unsure", "broken"], (
+        "2 groups are none to draw from"
+    )
+    assert (results[0].low, results[0].high) == (results[2].low, results[2].high)
+    assert results[1].low < results[0].low
+    assert results[1].high > results[0].high
+    none = replace(copies, early=np.zeros(40))
+    (result,), _ = judge(entry(wanted), none, 0.95, {})
+    assert result.high == pytest.approx(1 - 0.025 ** (1 / 10), abs=1e-5), "10 groups without one"
+
+
+@pytest.mark.parametrize(
+    ("name", "figure", "value", "low", "high", "verdict"),
+    [
+        ("max_lost", "lost", 0.05, 0.01, 0.1, "kept"),
+        ("max_lost", "lost", 0.05 + 1e-15, 0.01, 0.1, "kept"),  # beyond the digits of a lock
+        ("max_lost", "lost", 0.0501, 0.05, 0.1, "unsure"),
+        ("max_lost", "lost", 0.0502, 0.0501, 0.1, "broken"),
+        ("min_saved", "saved", 0.05, 0.01, 0.1, "kept"),
+        ("min_saved", "saved", 0.0499, 0.01, 0.05, "unsure"),
+        ("min_saved", "saved", 0.0498, 0.01, 0.0499, "broken"),
+    ],
+)
+def test_a_figure_or_a_bound_that_is_exactly_the_limit(name, figure, value, low, high, verdict):
+    """A mean equal to the limit keeps it; a bound equal to the limit does not show that it is broken."""
+    summary = {f"{figure}_mean": value, f"{figure}_low": low, f"{figure}_high": high}
+    (result,), findings = judge(entry(limit(name, figure, 0.05)), scores([0.0] * 9), 0.95, summary)
+    assert (result.verdict, result.value, result.low, result.high) == (
+        verdict,
+        pytest.approx(value, abs=1e-12),
+        low,
+        high,
+    )
+    severities = {"kept": [], "unsure": ["warning"], "broken": ["regression"]}
+    assert [finding.severity for finding in findings] == severities[verdict]
+
+
+@pytest.mark.parametrize(
+    ("lost", "noise", "verdict"),
+    [
+        (0.3, 0.0, "kept"),
+        (0.3 + 1e-9, 0.0, "broken"),
+        (0.425, 0.125, "unsure"),
+        (0.4250001, 0.125, "broken"),
+    ],
+)
+def test_a_worst_run_that_is_exactly_at_the_limit_or_beyond_it_by_its_noise(lost, noise, verdict):
+    (result,), _ = judge(entry(WORST), scores([0.0] * 8 + [lost], noise=noise), 0.95, {})
+    assert (result.verdict, result.value) == (verdict, pytest.approx(lost))

@@ -1,0 +1,26 @@
+"""Where policies stop runs, and what is reported about policies and runs that do not go together."""
+
+import pytest
+
+import replay
+from replay.engine.scoring import simulate_policies
+from replay.errors import InputError, ReplayWarning
+from replay.report.sentences import sentences
+
+from .runs import run
+
+
+def test_one_epoch_without_epochs_is_told_and_left_out():
+    outcomes = simulate_policies([run(eval_loss=[1.0, 0.5])], ["patience=1"], baselines=True)
+    assert "one-epoch" not in outcomes.policies
+    assert any("one-epoch needs epoch" in text for text in sentences(outcomes.findings))
+
+
+def test_a_companion_that_is_lacking_is_refused_by_name():
+    with pytest.raises(InputError, match="patience=1,unit=epochs needs epoch, which no run logs"):
+        replay.simulate([run(eval_loss=[1.0, 0.5])], ["patience=1,unit=epochs"])
+    with pytest.raises(InputError, match="budget=3,unit=tokens needs tokens"):
+        replay.simulate([run(eval_loss=[1.0, 0.5])], ["budget=3,unit=tokens"])
+    both = [run("a", eval_loss=[1.0, 0.5], epoch=[1, 2]), run("b", eval_loss=[1.0, 0.5])]
+    with pytest.warns(ReplayWarning, match="1 runs lack: b"):
+        assert list(replay.simulate(both, ["patience=1,unit=epochs"]).run) == ["a"]
