@@ -43,6 +43,7 @@ check: lint types layers docs policies test
 bench: $(VENV)/.test
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/simulate.py
+	$(BIN)/python benchmarks/outcomes.py
 	$(BIN)/python benchmarks/sweep.py
 	$(BIN)/python benchmarks/event_files.py
 	$(BIN)/python benchmarks/collect_overhead.py
