@@ -3,8 +3,7 @@ growth, and memory.
 
 The grid is patience 1 to 50 x 20 gains x 10 smoothings. The tight loop smooths once for each setting and
 finds the stop, no more; replay also looks up what every stop saves and loses, and averages that. The slow
-peers are timed on a part and scaled. The compiled pass is loaded once before (its first use ever compiles it,
-for seconds, and caches that beside the module).
+peers are timed on a part and scaled.
 
 Run: python benchmarks/sweep.py [runs] [evals]; python benchmarks/sweep.py memory
 """
@@ -17,15 +16,15 @@ import time
 from types import SimpleNamespace
 
 import numpy as np
-from replay.engine.simulation import Setup
 
 from replay import Run
 from replay.data.curve import Curve, CurveBatch
-from replay.policies import kernels
+from replay.engine.question import Question
+from replay.engine.study import Study
 from replay.policies.modify import Modified
 from replay.policies.rules.patience import Patience
 from replay.policies.stops import find_stops
-from replay.search.sweep import sweep_in
+from replay.search.sweep import sweep_study
 
 SMOOTHS = (
     "none",
@@ -166,17 +165,14 @@ def compare(runs, evals):
         for number, row in enumerate(values)
     ]
     begin = time.perf_counter()
-    setup = Setup(made, [])
-    setup_s = time.perf_counter() - begin
-    for name, compile_from in (("numpy", 10**18), ("numba, extra fast", 0)):
-        kernels.COMPILE_FROM = compile_from
-        list(find_stops(policies[:50], batch))
-        taken, parts = timed(lambda: list(find_stops(policies, batch)))
-        assert gathered(parts, runs)[:, :few].tolist() == expected, "not the loop's stops"
-        report(f"replay, {name}: stops only", taken)
-        taken, _ = timed(lambda: sweep_in(setup, policies))
-        report(f"replay, {name}: whole sweep", taken, "(saved, regret, lost, shorter)")
-    print(f"  (making {runs} runs ready for any sweep: {setup_s:.2f} s)")
+    study = Study(made, [], Question())
+    study_s = time.perf_counter() - begin
+    taken, parts = timed(lambda: list(find_stops(policies, batch)))
+    assert gathered(parts, runs)[:, :few].tolist() == expected, "not the loop's stops"
+    report("replay: stops only", taken)
+    taken, _ = timed(lambda: sweep_study(study, policies))
+    report("replay: whole sweep", taken, "(saved, regret, lost, equal budget)")
+    print(f"  (making {runs} runs ready for any sweep: {study_s:.2f} s)")
     tried = [(3, 0.0), (10, 0.01)]
     for name, peer, part in (
         ("transformers' callback", transformers_callback, 20),
@@ -193,7 +189,7 @@ def compare(runs, evals):
 
 
 def growth():
-    print("growth of the whole sweep (numpy / numba), seconds")
+    print("growth of the whole sweep, seconds")
     for name, cases in {
         "runs": [(250, 200, 1), (500, 200, 1), (1000, 200, 1), (2000, 200, 1)],
         "evals": [(1000, 50, 1), (1000, 100, 1), (1000, 200, 1), (1000, 400, 1)],
@@ -201,22 +197,14 @@ def growth():
     }.items():
         for runs, evals, part in cases:
             values = curves(runs, evals)
-            setup = Setup(
-                [
-                    Run(f"r{number}", {"step": np.arange(1, evals + 1), "eval_loss": row})
-                    for number, row in enumerate(values)
-                ],
-                [],
-            )
+            made = [
+                Run(f"r{number}", {"step": np.arange(1, evals + 1), "eval_loss": row})
+                for number, row in enumerate(values)
+            ]
+            study = Study(made, [], Question())
             policies = grid(smooths=SMOOTHS[: round(len(SMOOTHS) * part)])
-            cells = []
-            for compile_from in (10**18, 0):
-                kernels.COMPILE_FROM = compile_from
-                cells.append(timed(lambda setup=setup, policies=policies: sweep_in(setup, policies))[0])
-            print(
-                f"  {name:9} {runs:5} runs {evals:4} evals {len(policies):6} policies  {cells[0]:6.2f} /"
-                f" {cells[1]:5.2f}"
-            )
+            taken, _ = timed(lambda study=study, policies=policies: sweep_study(study, policies))
+            print(f"  {name:9} {runs:5} runs {evals:4} evals {len(policies):6} policies  {taken:6.2f}")
 
 
 def memory(runs=10_000, evals=1000):
@@ -229,9 +217,9 @@ def memory(runs=10_000, evals=1000):
         row = np.exp(-np.arange(count) / rng.uniform(20, 200)) + 0.02 * rng.standard_normal(count)
         made.append(Run(f"r{number}", {"step": np.arange(1, count + 1), "eval_loss": row}))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    setup = Setup(made, [])
+    study = Study(made, [], Question())
     ready = time.perf_counter()
-    sweep_in(setup, grid())
+    sweep_study(study, grid())
     done = time.perf_counter()
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     units = sum(len(run) for run in made) * 10_000

@@ -205,7 +205,7 @@ class Stops:
         self._cache = _TraceCache()
         references: dict[int, Floats] = {}
         for batch in finder.views():
-            for group in group_equal([(type(policy), policy.shape()) for policy in batch.policies]):
+            for group in group_equal([(type(policy), policy.trace_shape()) for policy in batch.policies]):
                 some = [batch.policies[index] for index in group]
                 trace = self._cache.trace(some[0], batch.view)
                 signal = np.where(batch.view.batch.mask, trace.signal, -np.inf)
@@ -262,7 +262,7 @@ class Stops:
 
     def sharing(self) -> list[list[int]]:
         """The indices of the policies, those together that share a trace."""
-        return group_equal([(id(view), type(policy), policy.shape()) for policy, view in self._views])
+        return group_equal([(id(view), type(policy), policy.trace_shape()) for policy, view in self._views])
 
     def rows(self, policy: int) -> Ints:
         """The rows of a policy's view, by the policy's index, that it can judge."""
@@ -291,7 +291,7 @@ class _TraceCache:
         self._last = None
 
     def trace(self, policy: Policy, view: View) -> Trace:
-        key = (id(view), type(policy), policy.shape())
+        key = (id(view), type(policy), policy.trace_shape())
         if self._last is None or self._last[0] != key:
             self._last = key, policy.trace(view.batch)
         return self._last[1]

@@ -188,6 +188,10 @@ class Policy(ABC):
         """What the signal depends on: all parameters but those that set the threshold alone."""
         return (self.off_reason is None, *(getattr(self, name) for name in signal_fields(type(self))))
 
+    def trace_shape(self) -> tuple[Any, ...]:
+        """What the trace depends on: `shape`, with the threshold where that is the trace's reference."""
+        return self.shape()
+
     @classmethod
     def family_stops(cls, policies: Sequence[Policy], batch: CurveBatch) -> Iterator[tuple[list[int], Ints]]:
         """Find where policies of this class stop the runs of a batch.

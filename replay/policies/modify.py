@@ -193,6 +193,9 @@ class Modified(Policy):
     def shape(self) -> tuple[Any, ...]:
         return (type(self.policy), self.policy.shape(), *self._changes)
 
+    def trace_shape(self) -> tuple[Any, ...]:
+        return (type(self.policy), self.policy.trace_shape(), *self._changes)
+
     @cached_property
     def _changes(self) -> tuple[Any, ...]:
         """The settings that decide what the policy inside sees of a batch."""

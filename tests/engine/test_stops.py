@@ -24,3 +24,15 @@ def test_a_companion_that_is_lacking_is_refused_by_name():
     both = [run("a", eval_loss=[1.0, 0.5], epoch=[1, 2]), run("b", eval_loss=[1.0, 0.5])]
     with pytest.warns(ReplayWarning, match="1 runs lack: b"):
         assert list(replay.simulate(both, ["patience=1,unit=epochs"]).run) == ["a"]
+
+
+def test_policies_that_differ_in_their_threshold_have_each_their_own_reference():
+    """What the eval after the stop would be compared with is here the threshold itself."""
+    specs = [
+        f"{rule}={value}{more}"
+        for rule in ("target", "divergence")
+        for value in (0.3, 5)
+        for more in ("", ",every=2")
+    ]
+    rows = simulate_policies([run(eval_loss=[1.0, 0.5])], specs).rows()
+    assert [row["own_best"] for row in rows] == [0.3, 0.3, 5, 5] * 2

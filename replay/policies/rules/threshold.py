@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -46,6 +46,9 @@ class Target(Policy):
             np.full(batch.shape, self.target),
         )
 
+    def trace_shape(self) -> tuple[Any, ...]:
+        return (*self.shape(), self.target)
+
     def reason(self, trace: Trace, run: int, eval: int) -> str:
         value = float(trace.batch.values[run, eval])
         reached = trace.signal[run, eval] >= self.signal_threshold(trace.batch.mode)
@@ -85,6 +88,9 @@ class Divergence(Policy):
             np.where(np.isfinite(batch.values), batch.oriented, np.inf),
             np.full(batch.shape, self.divergence),
         )
+
+    def trace_shape(self) -> tuple[Any, ...]:
+        return (*self.shape(), self.divergence)
 
     def reason(self, trace: Trace, run: int, eval: int) -> str:
         value = float(trace.batch.values[run, eval])
