@@ -2,11 +2,12 @@ import math
 
 import numpy as np
 import pytest
-from replay.engine.simulation import replay_runs
 
 import replay
 from replay import parse_policy
 from replay.data.curve import Curve, CurveBatch
+from replay.engine.question import Question
+from replay.engine.scoring import simulate_policies
 from replay.errors import PolicyError
 from replay.policies.companions import LastKnown, Progress
 
@@ -114,7 +115,7 @@ END = "the end of the log"
 def test_metrics_that_are_logged_at_different_evals(spec, step, reason):
     run = _run(**APART)
     spec, reason = (text.replace("BLEU", "monitor=eval_bleu,mode=max") for text in (spec, reason))
-    (row,) = replay_runs([run], [spec], monitor="eval_loss").rows()
+    (row,) = simulate_policies([run], [spec], Question("eval_loss")).rows()
     assert (row["evals"], row["stopped_step"], row["reason"]) == (6, step, reason)
     swept = replay.sweep([run], [spec], monitor="eval_loss").iloc[0]
     assert (swept.stopped, swept.saved_mean) == (step is not None, row["saved"])
@@ -123,10 +124,10 @@ def test_metrics_that_are_logged_at_different_evals(spec, step, reason):
 def test_an_eval_that_lacks_the_metric_says_so_and_keeps_the_checkpoint_of_an_earlier_one():
     run = _run(**APART)
     spec = "patience=9 | target=0.2,monitor=eval_bleu,mode=max"
-    simulation = replay_runs([run], [spec], monitor="eval_loss", traces=True)
-    (row,) = simulation.rows()
+    outcomes = simulate_policies([run], [spec], Question("eval_loss"))
+    (row,) = outcomes.rows()
     assert (row["stopped_step"], row["kept_step"], row["kept"]) == (2, 1, 1.0)
-    policy, trace, _ = simulation.traces[spec]
+    policy, trace = outcomes.stops.resolved(0), outcomes.stops.trace(0)
     assert [policy.reason(trace, 0, index) for index in (0, 2, 3)] == [
         "patience=9: first value: the reference; target=0.2,monitor=eval_bleu,mode=max: metric not logged",
         "patience=9: no gain (1 of 9); target=0.2,monitor=eval_bleu,mode=max: metric not logged",
@@ -137,7 +138,9 @@ def test_an_eval_that_lacks_the_metric_says_so_and_keeps_the_checkpoint_of_an_ea
 def test_a_logged_nan_is_an_eval_without_a_gain_and_a_metric_that_is_not_logged_is_none():
     for loss, step in (([1.0, math.nan, math.nan, 2.0], 3), ([1.0, None, None, 2.0], None)):
         run = _run(eval_loss=loss, eval_bleu=[0.1, 0.1, 0.1, 0.1])
-        (row,) = replay_runs([run], ["patience=2 | target=2,monitor=eval_bleu"], monitor="eval_loss").rows()
+        (row,) = simulate_policies(
+            [run], ["patience=2 | target=2,monitor=eval_bleu"], Question("eval_loss")
+        ).rows()
         assert row["stopped_step"] == step
 
 
