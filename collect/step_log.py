@@ -1,5 +1,5 @@
-"""StepLog: writes the step signals of `replay.readers.step_signals`, one record per step, so that a kill loses
-at most the last.
+"""StepLog: writes the step signals of `replay.readers.step_signals`, one record per step, so that a kill
+loses at most the last.
 """
 
 from __future__ import annotations
