@@ -602,7 +602,11 @@ def test_the_lock_is_the_same_in_any_process(project):
     assert len(made) == len(out) == 1
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=12,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(
     st.lists(
         st.sampled_from(["patience=1", "patience=4", "gl=5", "never", "patience=2,smooth=mean:3"]),

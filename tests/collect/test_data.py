@@ -32,8 +32,8 @@ def rows(count):
     ]
 
 
-def write(folder, found, name="reviews.jsonl"):
-    (folder / name).write_text("".join(json.dumps(row) + "\n" for row in found))
+def write(folder, content, name="reviews.jsonl"):
+    (folder / name).write_text("".join(json.dumps(row) + "\n" for row in content))
 
 
 def test_splits_are_disjoint_complete_and_repeatable(tmp_path):
@@ -140,14 +140,14 @@ def test_unusable_files(name, content, message, tmp_path):
         data.load(config_of(changed(CLASSIFIER, data={"file": name}), tmp_path), tmp_path)
 
 
-def as_table(found, separator):
+def as_table(content, separator):
     return "".join(
-        separator.join(row) + "\n" for row in [tuple(found[0]), *(row.values() for row in found)]
+        separator.join(row) + "\n" for row in [tuple(content[0]), *(row.values() for row in content)]
     ).encode()
 
 
-def as_lines(found):
-    return "".join(json.dumps(row) + "\n" for row in found).encode()
+def as_lines(content):
+    return "".join(json.dumps(row) + "\n" for row in content).encode()
 
 
 @pytest.mark.parametrize(

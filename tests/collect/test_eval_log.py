@@ -246,7 +246,7 @@ def test_a_trainer_that_gives_no_loss_fails_at_the_first_eval(plain_trainer, tmp
     assert trainer.state.global_step == 2
 
 
-def test_a_trainer_that_never_evaluates_is_told_so_before_it_trains(plain_trainer, tmp_path):
+def test_a_trainer_that_never_evaluates_is_warned_before_it_trains(plain_trainer, tmp_path):
     trainer = plain_trainer(EvalLog(tmp_path / "log"), eval_strategy="no")
     with pytest.raises(ReplayWarning, match="set eval_strategy and eval_steps"):
         trainer.train()

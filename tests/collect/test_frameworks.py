@@ -435,15 +435,15 @@ def test_two_processes_train_like_one_with_twice_the_batch(
 
 @kinds
 def test_accumulated_batches_train_like_one(kind, dry_bert, collect_run, tmp_path):
-    found = []
+    evals = []
     for name, train in (
         ("whole", {"batch_size": 16}),
         ("parts", {"batch_size": 4, "gradient_accumulation": 4}),
     ):
         result, folder = collect_run(changed(KINDS[kind], train=train), f"{name}-{kind}", tmp_path)
         assert result.exit_code == 0, result.output
-        found.append(records(folder, "eval"))
-    for whole, parts in zip(*found, strict=True):
+        evals.append(records(folder, "eval"))
+    for whole, parts in zip(*evals, strict=True):
         for key in ("metrics", "train"):
             assert parts[key] == pytest.approx(whole[key], rel=2e-3), key
         assert parts["compute"]["tokens"] == whole["compute"]["tokens"]
@@ -486,10 +486,12 @@ def test_metrics_of_two_processes_are_those_of_the_checkpoint_in_one(kind, two_p
             if not classifies:
                 prompts = generate.make_prompts(examples[:5], tokenizer, config.data.max_length)
                 written = generate.generate_answers(model, tokenizer, prompts, batch_size=1, max_new_tokens=4)
-                found = generate.score_answers(
+                generated = generate.score_answers(
                     written, [prompt.answer for prompt in prompts], ("exact_match", "rougeL")
                 )
-                assert {name: record["metrics"][f"{prefix}_{name}"] for name in found} == pytest.approx(found)
+                assert {name: record["metrics"][f"{prefix}_{name}"] for name in generated} == pytest.approx(
+                    generated
+                )
 
 
 @kinds

@@ -35,13 +35,13 @@ def run(collect_run):
 
 def test_scores_are_those_of_the_libraries():
     written, wanted = [" 4 apples", "the cat sat", "7"], ["4 apples", "the cat sat down", "8"]
-    found = generate.score_answers(written, wanted, GENERATED)
-    assert found["exact_match"] == pytest.approx(1 / 3)
+    scores = generate.score_answers(written, wanted, GENERATED)
+    assert scores["exact_match"] == pytest.approx(1 / 3)
     # longest common subsequence: 2 of 2 and 2; 3 of 3 and 4 words; none
-    assert found["rougeL"] == pytest.approx((1 + 2 * 1 * 0.75 / 1.75 + 0) / 3)
+    assert scores["rougeL"] == pytest.approx((1 + 2 * 1 * 0.75 / 1.75 + 0) / 3)
     import sacrebleu
 
-    assert found["bleu"] == sacrebleu.corpus_bleu(["4 apples", "the cat sat", "7"], [wanted]).score
+    assert scores["bleu"] == sacrebleu.corpus_bleu(["4 apples", "the cat sat", "7"], [wanted]).score
     assert list(generate.score_answers(written, wanted, ["exact_match"])) == ["exact_match"]
 
 

@@ -279,15 +279,15 @@ def actor(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the stand-in is a shell script")
-def test_each_end_of_a_run_is_told(actor, write, tmp_path):
+def test_each_end_of_a_run_is_reported(actor, write, tmp_path):
     path = write('[grid]\n"lora.r" = [2, 75, 9, 3, 4, 1]')
     log_of(path, tmp_path / "logs", "g-r1", {"kind": "end", "step": 24})
     result = invoke(path, tmp_path / "logs", "--jobs", "2")
     assert result.exit_code == 2
-    first, *told, total, failed = result.stderr.splitlines()
+    first, *reports, total, failed = result.stderr.splitlines()
     assert first == "6 runs, 1 finished already"
-    assert [line.split("] ")[0] for line in told] == ["[2/6", "[3/6", "[4/6", "[5/6", "[6/6"]
-    assert sorted(line.split("] ")[1] for line in told) == [
+    assert [line.split("] ")[0] for line in reports] == ["[2/6", "[3/6", "[4/6", "[5/6", "[6/6"]
+    assert sorted(line.split("] ")[1] for line in reports) == [
         "g-r2: done (eval_loss 0.5)",
         "g-r3: failed: too much",
         "g-r4: failed: exit code 1",

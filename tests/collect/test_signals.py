@@ -45,15 +45,15 @@ def lora_layers(model):
 
 def factors(model):
     """Scale, A, B and W of each layer, as float64."""
-    found = []
+    layers = []
     for layer in lora_layers(model):
         weights = (
             layer.lora_A["default"].weight,
             layer.lora_B["default"].weight,
             layer.get_base_layer().weight,
         )
-        found.append((layer.scaling["default"], *(weight.detach().double().numpy() for weight in weights)))
-    return found
+        layers.append((layer.scaling["default"], *(weight.detach().double().numpy() for weight in weights)))
+    return layers
 
 
 def deltas(model):
@@ -81,8 +81,8 @@ def expected(model, before):
     return signals(flat(now), flat(before), flat(weights)) | {"stable_rank": np.mean(ranks)}, modules
 
 
-def assert_same(found, wanted):
-    whole, modules = found
+def assert_same(measured, wanted):
+    whole, modules = measured
     whole_wanted, modules_wanted = wanted
     assert set(whole) == set(NAMES)
     assert set(modules) == set(modules_wanted)
@@ -132,9 +132,9 @@ def test_eval_signals_are_those_of_the_products(options, size):
     for turn in range(3):
         before = deltas(model)
         move(model, size, seed=turn)
-        found = measured.measure()
-        assert_same(found, expected(model, before))
-        assert size / 10 < found[0]["relative_change"] < size * 10
+        signals = measured.measure()
+        assert_same(signals, expected(model, before))
+        assert size / 10 < signals[0]["relative_change"] < size * 10
 
 
 def test_ranks_and_scales_in_the_header_are_those_of_peft():
@@ -173,10 +173,10 @@ def test_an_adapter_that_turns_around_has_a_negative_cosine():
         for layer in lora_layers(model):
             layer.lora_B["default"].weight.mul_(-0.5)
     move(model, 0.1)
-    found = measured.measure()
-    assert_same(found, expected(model, before))
-    assert found[0]["cosine"] < -0.9
-    assert max(found[1]["cosine"]) < -0.9
+    signals = measured.measure()
+    assert_same(signals, expected(model, before))
+    assert signals[0]["cosine"] < -0.9
+    assert max(signals[1]["cosine"]) < -0.9
 
 
 def test_an_adapter_that_stands_still_has_cosine_one_and_no_change():
@@ -500,13 +500,13 @@ def watched_trainer(workplace, tmp_path):
 def test_step_signals_in_a_trainer_are_what_its_optimizer_did(watched_trainer, max_grad_norm, tmp_path):
     trainer, copies = watched_trainer(max_grad_norm)
     trainer.train()
-    found = read_step_signals(tmp_path / "log" / FILE_NAME)
-    modules = found.header["modules"]
+    signals = read_step_signals(tmp_path / "log" / FILE_NAME)
+    modules = signals.header["modules"]
     assert (
         len(modules) == 13
     )  # six linear layers in each of two blocks, and the pooler; the head is trained whole
-    assert found.steps.tolist() == list(range(1, 9))
-    assert set(found.segments.tolist()) == {0}
+    assert signals.steps.tolist() == list(range(1, 9))
+    assert set(signals.segments.tolist()) == {0}
 
     def by_module(values):
         """Sums of A and B; the names in the log are those of the model without peft's prefix and its own."""
@@ -525,14 +525,14 @@ def test_step_signals_in_a_trainer_are_what_its_optimizer_did(watched_trainer, m
     for row, (rate, gradients, moved) in enumerate(copies.steps):
         norm = math.sqrt(sum(np.square(one).sum() for one in gradients.values()))
         assert len(gradients) > 2 * len(modules)
-        assert found.totals[row] == pytest.approx([rate, norm], rel=1e-5)
+        assert signals.totals[row] == pytest.approx([rate, norm], rel=1e-5)
         if max_grad_norm:
             assert norm == pytest.approx(max_grad_norm, rel=1e-4)
-        assert found.column("gradient_l1")[row] == pytest.approx(by_module(gradients), rel=1e-5)
-        assert found.column("weight_change_l1")[row] == pytest.approx(by_module(moved), rel=1e-5)
+        assert signals.column("gradient_l1")[row] == pytest.approx(by_module(gradients), rel=1e-5)
+        assert signals.column("weight_change_l1")[row] == pytest.approx(by_module(moved), rel=1e-5)
         if before is None:
-            assert np.isnan(found.column("gradient_change_l1")[row]).all()
+            assert np.isnan(signals.column("gradient_change_l1")[row]).all()
         else:
             change = by_module({name: gradients[name] - before[name] for name in gradients})
-            assert found.column("gradient_change_l1")[row] == pytest.approx(change, rel=1e-5)
+            assert signals.column("gradient_change_l1")[row] == pytest.approx(change, rel=1e-5)
         before = gradients

@@ -297,7 +297,7 @@ def test_a_run_of_another_config_is_left_alone(language_run, collect_run):
         ({"train": {"precision": "bf16", "device": "cpu"}}, "train.precision = 'bf16' needs a GPU"),
     ],
 )
-def test_mistakes_are_told_before_training(sections, message, collect_run, monkeypatch):
+def test_mistakes_are_reported_before_training(sections, message, collect_run, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     result, folder = collect_run(changed(CLASSIFIER, **sections), "mistaken")
     assert result.exit_code == 2, result.output

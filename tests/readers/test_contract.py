@@ -110,7 +110,11 @@ def test_cut_off_at_every_byte_the_good_part_stays(format, tmp_path):
 
 
 @EACH_FORMAT
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(data=st.data())
 def test_damage_never_raises_anything_but_our_own_errors(format, tmp_path, data):
     whole = bytearray(golden(format.name).read_bytes())
@@ -132,7 +136,11 @@ def test_damage_never_raises_anything_but_our_own_errors(format, tmp_path, data)
 
 
 @EACH_FORMAT
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(data=st.binary(max_size=300))
 def test_random_bytes_never_crash(format, tmp_path, data):
     path = tmp_path / golden(format.name).name
