@@ -1,0 +1,264 @@
+"""The sentence of every finding of the readers, word for word."""
+
+import pytest
+
+from replay.data.finding import Finding, Kind
+from replay.report.sentences import sentence, texts
+from replay.report.sentences.readers import SENTENCES
+
+LOG = "logs/a"
+
+#: Of what lies in files and folders: kind, facts, and what follows the path.
+OF_FILES = [
+    (Kind.UNREADABLE, {"error": "No space", "entry": "file"}, "No space; the file is left out"),
+    (Kind.UNREADABLE, {"error": "No space", "entry": "folder"}, "No space; the folder is left out"),
+    (Kind.UNREADABLE, {"error": "No space", "entry": None}, "No space; it is left out"),
+    (Kind.NOT_A_FILE, {}, "not a regular file, so it is not read"),
+    (Kind.LINK_LOOP, {}, "a link that leads back to itself; it is left out"),
+    (Kind.EMPTY_FILE, {}, "the file is empty"),
+    (Kind.EMPTY_FILE, {"blank": True}, "the file holds nothing but blanks or zero bytes"),
+    (Kind.BINARY_FILE, {"suffix": ""}, "a binary file; it is left out"),
+    (Kind.BINARY_FILE, {"suffix": ".csv"}, "a binary file, though it is named *.csv; it is left out"),
+    (Kind.MISNAMED_FILE, {}, "not what its name says; no format that replay reads recognises it"),
+    (Kind.UNKNOWN_FORMAT, {"formats": ("csv", "jsonl")}, "no log in a format that replay reads (csv, jsonl)"),
+    (
+        Kind.READER_FAILED,
+        {"format": "csv", "error_type": "KeyError", "error": "'x'"},
+        "could not be read as csv (KeyError: 'x'); it is left out",
+    ),
+]
+
+#: Of what is inside a log.
+OF_LOGS = [
+    (
+        Kind.UNSUPPORTED_VERSION,
+        {"version": 2, "supported": 1},
+        "eval log version 2; this replay reads version 1",
+    ),
+    (Kind.CUT_OFF, {"part": "line"}, "its last line is cut off; it is left out"),
+    (Kind.CUT_OFF, {"part": "line", "number": 12}, "its last line (12) is cut off; it is left out"),
+    (
+        Kind.CUT_OFF,
+        {"character": 1234, "kept": 1500},
+        "the file is cut off at character 1,234; the 1500 entries before are kept",
+    ),
+    (
+        Kind.CUT_OFF,
+        {"character": 1, "kept": 0},
+        "the file is cut off at character 1; nothing before it is usable",
+    ),
+    (
+        Kind.CUT_OFF,
+        {"byte": 1000, "zeros": True, "kept": 1500},
+        "cut off at byte 1,000: only zero bytes follow; the 1,500 events before are kept",
+    ),
+    (
+        Kind.CUT_OFF,
+        {"byte": 9, "zeros": False, "kept": 0},
+        "cut off at byte 9: its last record is not complete; nothing before it is usable",
+    ),
+    (
+        Kind.CORRUPT_RECORD,
+        {"byte": 9, "part": "length", "kept": 2},
+        "corrupt at byte 9: the length of a record does not fit its checksum; the 2 events before are kept",
+    ),
+    (
+        Kind.CORRUPT_RECORD,
+        {"byte": 9, "part": "data", "kept": 2},
+        "corrupt at byte 9: a record does not fit its checksum; the 2 events before are kept",
+    ),
+    (
+        Kind.CORRUPT_RECORD,
+        {"record": 3, "part": "event", "kept": 2},
+        "corrupt: record 3 is no event; the 2 events before are kept",
+    ),
+    (Kind.INVALID_HEADER, {"format": "csv", "error": "odd"}, "its header is not readable (odd)"),
+    (Kind.INVALID_HEADER, {"format": "eval-log", "error": "odd"}, "the header line is not readable (odd)"),
+    (Kind.INVALID_JSON, {"line": 4}, "line 4 is not readable; it is left out"),
+    (Kind.INVALID_JSON, {"lines": 2, "of": 6}, "2 of 6 lines are no JSON object; they are left out"),
+    (
+        Kind.INVALID_JSON,
+        {"character": 4000, "kept": 3},
+        "the file is not valid JSON at character 4,000; the 3 entries before are kept",
+    ),
+    (Kind.INVALID_ROW, {"row": 7, "error": "odd"}, "row 7 is not readable (odd); the rows before are kept"),
+    (
+        Kind.PYTHON_TEXT,
+        {"text": "tensor(", "kept": 3},
+        (
+            "an entry holds the Python text tensor(…), which is not JSON, and the file breaks there; the 3"
+            " entries before are kept"
+        ),
+    ),
+    (
+        Kind.LONG_ROWS,
+        {"rows": 2},
+        (
+            "2 rows have more values than there are column names, so which is which cannot be told; they are left"
+            " out"
+        ),
+    ),
+    (
+        Kind.TENSOR_TAG,
+        {"tag": "a/b"},
+        "tag 'a/b' holds tensors of more than one element, which are no scalars; they are left out",
+    ),
+    (Kind.NO_STEP, {}, "no row has a step or an epoch"),
+    (Kind.NO_STEP, {"columns": ("a", "b")}, "no column that could be the step; it has a, b"),
+    (Kind.NO_ROWS, {}, "a header, but no row under it"),
+    (Kind.NO_VALUES, {"format": "csv"}, "no column holds a number"),
+    (Kind.NO_VALUES, {"format": "jsonl"}, "no row holds a number beside its step"),
+    (Kind.NO_SCALARS, {"events": 1}, "no scalars in it, only its header"),
+    (Kind.NO_SCALARS, {"events": 2}, "no scalars in it, only other data"),
+    (Kind.NO_HISTORY, {"nested": True}, "nested too deeply to be a trainer_state.json"),
+    (
+        Kind.NO_HISTORY,
+        {"empty": True},
+        "its log_history is empty: nothing was logged before this checkpoint",
+    ),
+    (Kind.NO_HISTORY, {"type": "list"}, "a JSON list instead of the state of a Trainer"),
+    (Kind.NO_HISTORY, {}, "it has no log_history, so it is no trainer_state.json of transformers"),
+]
+
+#: Of a run, without a path.
+OF_RUNS = [
+    (Kind.RESTART, {"number": 1, "of": 2}, "restart 1 of 2 in the same place"),
+    (Kind.RESUMED, {"steps": (3.0, 40.0), "replaced": 5}, "resumed at step 3, 40; 5 older values replaced"),
+    (
+        Kind.REPEATED_VALUES,
+        {"count": 2},
+        "2 values logged again for the same step (the first is kept)",
+    ),
+    (Kind.MISSING_HEAD, {"step": 350.0}, "begins at step 350; what was logged before is not there"),
+    (
+        Kind.TRAINED_AGAIN,
+        {"steps": 8, "seconds": 4.0},
+        "8 steps were trained again after an interruption (4 s); that is not counted as used",
+    ),
+    (
+        Kind.TRAINED_AGAIN,
+        {"steps": 8, "seconds": None},
+        "8 steps were trained again after an interruption; that is not counted as used",
+    ),
+    (
+        Kind.SAMPLED_EXPORT,
+        {"tool": "W&B", "rows": 500},
+        "exactly 500 rows, the size of the sample that W&B exports: values may be missing between them",
+    ),
+    (
+        Kind.SAMPLED_EXPORT,
+        {"tool": "TensorBoard", "rows": 1000},
+        "exactly 1,000 rows, the most that TensorBoard's page exports: values may be missing between them",
+    ),
+    (
+        Kind.BATCH_STEPS,
+        {"tags": ["a", "b"]},
+        "left out, as their steps count batches and not epochs: a, b",
+    ),
+    (
+        Kind.EVAL_HINT,
+        {"tool": "transformers", "every": 5},
+        "set eval_strategy='steps', eval_steps=5 in TrainingArguments and pass an eval_dataset",
+    ),
+    (
+        Kind.EVAL_HINT,
+        {"tool": "llama-factory", "every": 5},
+        "set eval_strategy: steps, eval_steps: 5 and val_size: 0.1 in the LLaMA-Factory config",
+    ),
+    (
+        Kind.EVAL_HINT,
+        {"tool": "ms-swift", "every": 5},
+        "set --eval_strategy steps --eval_steps 5 and give --val_dataset or --split_dataset_ratio 0.05",
+    ),
+    (
+        Kind.EVAL_HINT,
+        {"tool": "detectron2", "every": 5},
+        "set cfg.TEST.EVAL_PERIOD = 5 and register a DatasetEvaluator in build_evaluator",
+    ),
+    (Kind.EVAL_HINT, {"tool": "ultralytics"}, "train with val=True"),
+    (
+        Kind.EVAL_HINT,
+        {"tool": "lightning"},
+        "call self.log('val_loss', loss) in validation_step and pass val_dataloaders to trainer.fit",
+    ),
+    (
+        Kind.EVAL_HINT,
+        {"tool": "keras", "empty": "val_loss"},
+        (
+            "val_loss is in its header, but without a value; pass validation_data to model.fit (Keras), or write"
+            " a column val_loss"
+        ),
+    ),
+    (
+        Kind.EVAL_HINT,
+        {"tool": "keras-tensorboard"},
+        "pass validation_data to model.fit beside the TensorBoard callback",
+    ),
+    (
+        Kind.EVAL_HINT,
+        {"tool": "summary-writer"},
+        "log the validation loss under a tag that says so: writer.add_scalar('val/loss', loss, step)",
+    ),
+    (
+        Kind.EVAL_HINT,
+        {"tool": "csv", "every": 5},
+        "evaluate on held-out data every 5 steps and write it to a column named for it, such as val_loss",
+    ),
+    (
+        Kind.EVAL_HINT,
+        {"tool": "csv", "every": None},
+        "evaluate on held-out data and write it to a column named for it, such as val_loss",
+    ),
+    (
+        Kind.EVAL_HINT,
+        {"tool": "jsonl", "every": 5},
+        "evaluate on held-out data every 5 steps and log it under a name that says so, such as val_loss",
+    ),
+    (
+        Kind.PLUGIN_FAILED,
+        {"name": "x", "plugin": "p", "error_type": "KeyError", "error": "'y'"},
+        "the format x of the plug-in p could not be loaded (KeyError: 'y'); logs in it are not read",
+    ),
+    (
+        Kind.PLUGIN_FAILED,
+        {"name": "csv", "plugin": "p"},
+        "the format csv of the plug-in p is left out, because there is a format of this name already",
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "facts", "text"), [*OF_FILES, *OF_LOGS])
+def test_findings_of_files_begin_with_the_path(kind, facts, text):
+    assert sentence(Finding(kind, log=LOG, facts=facts)) == f"{LOG}: {text}"
+
+
+@pytest.mark.parametrize(("kind", "facts", "text"), OF_RUNS)
+def test_findings_of_runs(kind, facts, text):
+    assert sentence(Finding(kind, facts=facts)) == text
+
+
+def test_findings_that_hold_others():
+    parts = (Finding(Kind.NO_ROWS, log="a"), Finding(Kind.EMPTY_FILE, log="b"))
+    both = Finding(Kind.UNUSABLE_LOG, facts={"findings": parts})
+    assert sentence(both) == "a: a header, but no row under it; b: the file is empty"
+    side = Finding(Kind.OF_LOGS, log="before", facts={"finding": parts[1]})
+    assert texts([side, "as it is"]) == ["before: b: the file is empty", "as it is"]
+
+
+def test_no_sentence_is_untested():
+    tested = {kind for kind, _, _ in (*OF_FILES, *OF_LOGS, *OF_RUNS)}
+    assert tested | {Kind.UNUSABLE_LOG} == SENTENCES.keys()
+
+
+@pytest.mark.parametrize(
+    "finding",
+    [
+        Finding(Kind.EMPTY_FILE, log="evil\x1b[2J.csv"),
+        Finding(Kind.TENSOR_TAG, log="a", facts={"tag": "evil\x1b[2J"}),
+        Finding(Kind.BATCH_STEPS, facts={"tags": ["evil\x1b[2J"]}),
+        Finding(Kind.OTHER, facts={"text": "evil\x1b[2J"}),
+    ],
+)
+def test_names_of_strangers_are_escaped(finding):
+    assert "\x1b" not in sentence(finding)
+    assert "\\x1b[2J" in sentence(finding)
