@@ -87,8 +87,8 @@ def test_equal_companions_are_one_column():
         ("extrapolate", "extrapolate needs planned_steps, which no run logs; give horizon=STEPS"),
         (
             "budget=1,unit=tokens",
-            "budget=1,unit=tokens needs tokens, which no run logs; runs can be counted in other units,"
-            " see replay inspect",
+            "budget=1,unit=tokens needs tokens, which no run logs;"
+            + " runs can be counted in other units, see replay inspect",
         ),
         (
             "drift=1,min_gain=1,base=model",
