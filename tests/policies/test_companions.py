@@ -87,8 +87,7 @@ def test_equal_companions_are_one_column():
         ("extrapolate", "extrapolate needs planned_steps, which no run logs; give horizon=STEPS"),
         (
             "budget=1,unit=tokens",
-            "budget=1,unit=tokens needs tokens, which no run logs;"
-            + " runs can be counted in other units, see replay inspect",
+            f"budget=1,unit=tokens needs tokens, which no run logs; {ComputeUsed('tokens').hint}",
         ),
         (
             "drift=1,min_gain=1,base=model",
@@ -102,6 +101,10 @@ def test_a_log_that_lacks_one_is_refused_by_the_name_of_a_reader(spec, message):
     with pytest.raises(InputError) as error:
         replay.simulate([run], [spec], monitor="eval_loss")
     assert str(error.value) == message
+
+
+def test_the_hint_of_a_unit_names_the_command_that_shows_the_others():
+    assert ComputeUsed("tokens").hint == "runs can be counted in other units, see replay inspect"
 
 
 def test_the_names_that_users_pass_columns_by():
