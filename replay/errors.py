@@ -14,6 +14,7 @@ __all__ = [
     "ReplayError",
     "ReplayWarning",
     "Undecidable",
+    "did_you_mean",
     "list_names",
     "printable",
     "suggestion",
@@ -71,7 +72,10 @@ def suggestion(name: str, allowed: Iterable[str], *, otherwise: Iterable[str] = 
     The closest name by spelling is suggested; without one, the first of ``otherwise``.
     """
     options = sorted(set(allowed))
-    if not options:
-        return "none"
-    close = [*difflib.get_close_matches(name, options, n=1, cutoff=0.5), *otherwise]
-    return list_names(options, 12) + (f". Did you mean {close[0]}?" if close else "")
+    return list_names(options, 12) + did_you_mean(name, options, otherwise=otherwise) if options else "none"
+
+
+def did_you_mean(name: str, allowed: Iterable[str], *, otherwise: Iterable[str] = ()) -> str:
+    """``". Did you mean b?"`` with the closest name by spelling, else the first of ``otherwise``, else empty."""
+    close = [*difflib.get_close_matches(name, sorted(set(allowed)), n=1, cutoff=0.5), *otherwise]
+    return f". Did you mean {close[0]}?" if close else ""

@@ -16,7 +16,7 @@ from replay.check.model import Figure
 from replay.data.compute import UNITS
 from replay.data.types import Mode
 from replay.engine.question import KEEPS, Keep, Question
-from replay.errors import InputError, PolicyError, suggestion
+from replay.errors import InputError, PolicyError, did_you_mean, suggestion
 from replay.policies import Policy
 from replay.policies.spec import parse_policy
 
@@ -181,8 +181,7 @@ class _Table:
     def one_of(self, key: str, options: Iterable[str]) -> str | None:
         value = self.text(key)
         if value is not None and value not in options:
-            _, did, close = suggestion(value, options).partition(". Did")
-            self.fault(key, value, hint=did + close)
+            self.fault(key, value, hint=did_you_mean(value, options))
         return value
 
     def number(self, key: str, default: float | None = None) -> float | None:

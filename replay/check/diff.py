@@ -41,6 +41,7 @@ Comparison = Literal["policy", "policies", "lock", "logs"]
 Read = Callable[[Sequence[Path]], Found]
 
 _A = {"policy": "a policy", "policies": "a file of policies", "lock": "a lock", "logs": "logs"}
+_SEVERAL = {"policy": "policies", "policies": "files of policies", "lock": "locks"}
 
 
 @dataclass(frozen=True)
@@ -202,8 +203,7 @@ def diff(
         raise InputError(f"{of} need no more logs; leave out {paths[0]}")
     if kind != "logs" and policies:
         raise InputError(
-            f"--policy is for two sets of logs; {before} and {after} are {_A[kind].split(' ', 1)[1]} on"
-            " their own"
+            f"--policy is for two sets of logs; {before} and {after} are {_SEVERAL[kind]} on their own"
         )
     compare_sides = {"policy": _of_policies, "policies": _of_files, "lock": _of_locks, "logs": _of_logs}[kind]
     result = compare_sides(before, after, paths, policies or defaults, read, given or {})

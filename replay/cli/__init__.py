@@ -26,7 +26,7 @@ from replay.cli import (
     sweep,
     verify,
 )
-from replay.cli.output import Failure
+from replay.cli.output import Failure, warnings_on_stderr
 from replay.errors import ReplayError
 
 __all__ = ["cli", "main"]
@@ -53,7 +53,8 @@ class _Replay(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with warnings_on_stderr():
+                return super().invoke(ctx)
         except ReplayError as error:
             raise Failure(error) from error
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from replay.data.finding import Finding
     from replay.report.document import Document
 
-__all__ = ["Failure", "append", "show", "warn", "write"]
+__all__ = ["Failure", "append", "show", "warn", "warnings_on_stderr", "write"]
 
 
 class Failure(click.ClickException):
@@ -80,9 +82,30 @@ def append(text: str, path: Path) -> None:
 
 def warn(findings: Iterable[Finding]) -> None:
     """Print findings as warnings on stderr."""
-    from replay.report.render.text import wrapped
     from replay.report.sentences import sentences
 
     for text in sentences(findings):
-        for line in wrapped(f"warning: {text}", hanging=2):
-            click.echo(_safe(line), err=True)
+        _print_warning(text)
+
+
+def _print_warning(text: str) -> None:
+    from replay.report.render.text import wrapped
+
+    for line in wrapped(f"warning: {text}", hanging=2):
+        click.echo(_safe(line), err=True)
+
+
+@contextlib.contextmanager
+def warnings_on_stderr() -> Iterator[None]:
+    """Print a ReplayWarning as the command line prints its warnings, without a line of code."""
+    with warnings.catch_warnings():
+        show_other = warnings.showwarning
+
+        def show_warning(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+            if issubclass(category, ReplayWarning):
+                _print_warning(str(message))
+            else:
+                show_other(message, category, *where, **more)
+
+        warnings.showwarning = show_warning
+        yield

@@ -9,6 +9,7 @@ from replay import parse_policy
 from replay.data.step_signals import StepSignals, settled
 from replay.engine.scoring import simulate_policies
 from replay.errors import InputError, PolicyError
+from replay.policies.companions import SettledModules
 from replay.readers.step_signals import FILE_NAME, encode_header, encode_record
 from replay.report.sentences import sentences
 
@@ -22,9 +23,9 @@ def test_the_companion_is_compared_strictly():
     assert stop([1.0, 0.9], columns={COMPANION: [INF, NAN]}) is None
     assert stop([], columns={COMPANION: []}) is None
     assert parse_policy("grades:tau=0.01").spec() == "grades=0.01"
-    assert parse_policy("grades").needs == (COMPANION,)
-    assert parse_policy("grades:alpha=0.5,share=0.25,of=gradient_change_l1").needs == (
-        "step_signals:gradient_change_l1:0.5:0.25",
+    assert [companion.name for companion in parse_policy("grades").companions] == [COMPANION]
+    assert parse_policy("grades:alpha=0.5,share=0.25,of=gradient_change_l1").companions == (
+        SettledModules("gradient_change_l1", 0.5, 0.25),
     )
 
 
