@@ -94,8 +94,8 @@ OF_LOGS = [
         Kind.LONG_ROWS,
         {"rows": 2},
         (
-            "2 rows have more values than there are column names, so which is which cannot be told; they are left"
-            " out"
+            "2 rows have more values than there are column names, so which is which cannot be told; they are"
+            " left out"
         ),
     ),
     (
@@ -185,8 +185,8 @@ OF_RUNS = [
         Kind.EVAL_HINT,
         {"tool": "keras", "empty": "val_loss"},
         (
-            "val_loss is in its header, but without a value; pass validation_data to model.fit (Keras), or write"
-            " a column val_loss"
+            "val_loss is in its header, but without a value; pass validation_data to model.fit (Keras), or"
+            " write a column val_loss"
         ),
     ),
     (
