@@ -20,6 +20,7 @@ from replay.check.config import Config, Entry, Wanted, read_config
 from replay.check.judging import Scores, binomial_bounds, judge
 from replay.check.lock import Lock, Log
 from replay.check.model import Stop
+from replay.data.finding import Finding, Kind
 from replay.errors import InputError
 from replay.policies.spec import parse_policy
 from replay.readers import read
@@ -226,7 +227,8 @@ def test_a_policy_under_two_names_is_simulated_once_and_shown_twice(tmp_path):
 def test_what_the_reader_warns_of_is_told(tmp_path):
     file = project(tmp_path)
     (tmp_path / "logs" / "run0" / "eval_log.jsonl").write_text("")
-    assert any("run0" in text and "empty" in text for text in check(file).warnings)
+    (warning,) = [one for one in check(file).warnings if isinstance(one, Finding)]
+    assert (warning.kind, Path(warning.log).parent.name) == (Kind.EMPTY_FILE, "run0")
 
 
 def test_stopped_too_early_needs_a_later_eval_better_than_noise(tmp_path):
