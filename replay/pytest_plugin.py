@@ -102,10 +102,12 @@ class _File(pytest.File):
 
     @cached_property
     def checked(self) -> Checked:
+        from replay.api import read
         from replay.check.checking import check
 
-        lock = self.config.getoption("replay_lock", default=None)
-        return check(self.path, lock=None if lock is None else self.config.invocation_params.dir / lock)
+        name = self.config.getoption("replay_lock", default=None)
+        lock = None if name is None else self.config.invocation_params.dir / name
+        return check(self.path, lock=lock, read=read)
 
     def collect(self) -> Iterator[pytest.Item | pytest.Collector]:
         from replay.errors import ReplayError

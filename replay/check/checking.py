@@ -5,7 +5,7 @@ the lock.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,11 +56,12 @@ def check(
     *,
     lock: Path | str | None = None,
     require_lock: bool = False,
+    read: Callable[[Sequence[Path]], Found] = read,
 ) -> Checked:
     """Check a file of policies, as ``replay check`` does; nothing is written.
 
     ``logs`` are the paths to read (default: those that the file names), ``lock`` that of the lock (default:
-    replay.lock beside the file). Raises ReplayError for what cannot be read.
+    replay.lock beside the file), ``read`` what reads the logs. Raises ReplayError for what cannot be read.
     """
     config = read_config(Path(file))
     roots = logs_of(config, [Path(log) for log in logs])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from replay.errors import InputError, ReplayError, printable
+from replay.errors import InputError, ReplayError, ReplayWarning, printable
 
 if TYPE_CHECKING:
     from replay.data.finding import Finding
