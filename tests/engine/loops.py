@@ -11,8 +11,8 @@ from replay.errors import PolicyError
 
 #: The mode of each metric of the random runs.
 MODES = {"eval_loss": "min", "eval_error": "min", "eval_score": "max", "val_loss": "min"}
-_EVAL_COST = {"tokens": "eval_tokens", "seconds": "eval_seconds"}
-_COUNTER = {"epochs": "epoch", "tokens": "tokens", "seconds": "train_seconds"}
+_COUNTER = {"epochs": "epoch", "tokens": "tokens", "seconds": "train_seconds", "gpu_hours": "train_seconds"}
+_EVAL_COST = {"tokens": "eval_tokens", "seconds": "eval_seconds", "gpu_hours": "eval_seconds"}
 
 
 def logged(run, name):
@@ -79,8 +79,8 @@ def compute(run, steps, unit, made):
     """Used up to each eval, the evals' part of that, what the full log used, and what it would have used
     without the evals that are not made; None where the log lacks the unit.
     """
-    if not steps and unit != "steps":
-        return None
+    if unit != "steps" and (not steps or unit not in _COUNTER):
+        return None  # random runs count no floating-point operations, and nothing has a price
     cost = [0.0] * len(steps)
     if unit == "steps":
         train, full = list(steps), run.trained_steps
@@ -91,6 +91,8 @@ def compute(run, steps, unit, made):
         full = train[-1] * run.trained_steps / steps[-1]
         if unit in _EVAL_COST:
             cost = [value or 0.0 for value in last_known(run, _EVAL_COST[unit], steps)]
+    scale = 1 / 3600 if unit == "gpu_hours" else 1
+    train, cost, full = [value * scale for value in train], [value * scale for value in cost], full * scale
     full += sum(cost)
     used, evals, spent = [], [], 0.0
     for here, one, is_made in zip(train, cost, made, strict=True):

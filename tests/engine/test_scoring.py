@@ -118,7 +118,7 @@ def studies(draw):
         for number in range(draw(st.integers(1, 6)))
     ]
     if not plain:  # else there may be nothing to count, to keep or to judge by, which is an error
-        metrics = ("eval_loss", "eval_error", "eval_score")
+        metrics = ("eval_loss", "eval_error", "eval_score", "val_loss")
         runs = [made for made in runs if all(made.columns[name].present[1:].any() for name in metrics)]
         runs.append(random_run("more", random.Random(5)))
     policies = draw(st.lists(st.one_of(plain_policies(), modified_policies()), max_size=4))
@@ -132,7 +132,7 @@ def some_can_be_tried(runs, policy, question):
 
 
 @given(studies())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_outcomes_are_those_of_a_plain_loop(study):
     runs, policies, question = study
     tried = []
@@ -159,7 +159,7 @@ def test_outcomes_are_those_of_a_plain_loop(study):
 
 
 @given(studies())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_stops_and_reasons_are_the_same_together_and_alone(study):
     """Traces, views and payoffs that policies share change nothing."""
     runs, policies, question = study
