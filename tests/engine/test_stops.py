@@ -1,10 +1,14 @@
 """Where policies stop runs, and what is reported about policies and runs that do not go together."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import replay
+from replay.engine.question import Question
 from replay.engine.scoring import simulate_policies
 from replay.errors import InputError, ReplayWarning
+from replay.policies.spec import parse_policy
 from replay.report.sentences import sentences
 
 from .runs import run
@@ -36,3 +40,22 @@ def test_policies_that_differ_in_their_threshold_have_each_their_own_reference()
     ]
     rows = simulate_policies([run(eval_loss=[1.0, 0.5])], specs).rows()
     assert [row["own_best"] for row in rows] == [0.3, 0.3, 5, 5] * 2
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9), st.integers(0, 2)), min_size=1, max_size=14),
+    st.sampled_from(["patience=2", "target=0.3", "nonfinite | patience=3", "patience=1,every=1"]),
+    st.sampled_from(["patience=2,monitor=eval_acc", "target=0.6,monitor=eval_acc"]),
+)
+@settings(max_examples=150, deadline=None)
+def test_a_policy_or_another_that_is_logged_at_other_evals_stops_at_the_earlier_step(evals, one, other):
+    """Each eval logs the loss, the accuracy or both."""
+    loss = [None if which == 1 else value / 10 for value, _, which in evals]
+    accuracy = [None if which == 0 else value / 10 for _, value, which in evals]
+    made = run(eval_loss=loss, eval_acc=accuracy)
+    question = Question(monitor="eval_loss")
+    specs = [one, other, f"{one} | {other}", f"{other} | {one}"]
+    stops = {row["policy"]: row["stopped_step"] for row in simulate_policies([made], specs, question).rows()}
+    first, second, both, turned = (stops[parse_policy(spec).spec()] for spec in specs)
+    known = [step for step in (first, second) if step is not None]
+    assert both == turned == (min(known) if known else None)

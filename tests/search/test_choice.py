@@ -100,6 +100,16 @@ def test_a_limit_that_is_kept_by_luck_breaks_on_the_runs_that_did_not_choose():
     assert found.verdict == BREAKS
 
 
+def test_a_held_out_loss_that_is_exactly_the_tolerance_keeps_it():
+    runs = [run(f"r{number}", 1.0, 0.5, 0.75, 0.625, 0.375) for number in range(10)]
+    choice = choose(runs, ["patience=1"], parse_tolerance("0.125"))
+    (line,) = choice.held_out
+    assert line.summary["regret_mean"] == choice.tolerance.value == 0.125
+    assert (choice.verdict, line.kept, line.judged) == (NO_BETTER, 10, 10)
+    # of equal runs a budget loses the same
+    assert line.beyond_budget == (0, 0)
+
+
 def test_no_policy_keeps_the_limit():
     runs = [falling_to(f"r{number}", 25, evals=30) for number in range(10)]
     found = choose(runs, ["budget=5", "budget=3"], FIVE)

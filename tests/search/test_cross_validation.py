@@ -166,6 +166,15 @@ def test_of_equal_savings_the_lower_bound_then_the_first():
     assert found.chosen.spec() == "budget=2"
 
 
+@pytest.mark.parametrize(("tolerance", "keeps"), [("0.125", True), ("0.12499999", False)])
+def test_a_loss_that_is_exactly_the_tolerance_keeps_it(tolerance, keeps):
+    runs = [tiny(str(place), 1.0, 0.5, 0.75, 0.375) for place in range(5)]
+    made = chosen_on(runs, parse_policies(["patience=1"]), parse_tolerance(tolerance), confidence=0.95)
+    assert (made.loss[0], made.bound[0]) == (0.125, 0.125)
+    assert (made.chosen is not None) == keeps
+    assert [policy is not None for policy in made.held_out[0].chosen] == [keeps] * 5
+
+
 def test_a_policy_that_saves_nothing_is_never_chosen():
     runs = [tiny(str(place), 1.0, 0.9, 0.8, 0.7) for place in range(5)]
     found = chosen_on(runs, parse_policies(["never", "patience=2"]), parse_tolerance(max_lost="100%"))

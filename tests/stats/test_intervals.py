@@ -182,6 +182,29 @@ def test_it_moves_with_the_values(values, data, by, scale):
     )
 
 
+@pytest.mark.parametrize("scale", [1e-7, 1e-30, 1e12])
+@pytest.mark.parametrize("most", [math.inf, 1.0])
+@pytest.mark.parametrize("least", [-math.inf, 0.0])
+@pytest.mark.parametrize("grouped", [False, True])
+def test_bounds_scale_with_the_values(scale, most, least, grouped):
+    """Also where values are so small, as those of a loss of 1e-7, that a difference to 0 may get lost."""
+    for seed, count in ((1, 9), (2, 40)):
+        values = losses(seed, count)
+        groups = [f"g{number // 2}" for number in range(count)] if grouped else names(count)
+        low, high = interval(values, groups, within=(least, most))
+        assert low < values.mean() < high
+        scaled = interval(values * scale, groups, within=(least * scale, most * scale))
+        assert scaled == pytest.approx((low * scale, high * scale), rel=1e-9)
+
+
+def test_bounds_of_equal_values_scale_too():
+    for scale in (1e-7, 1e-30, 1e12):
+        low, high = interval(np.full(9, 0.1 * scale), names(9), within=(0, scale))
+        assert (low, high) == pytest.approx((0.1 * scale, 0.1 * scale), rel=1e-12)
+        low, high = interval(np.zeros(20), names(20), within=(0, scale))
+        assert (low, high) == pytest.approx((0, scale * (1 - 0.025 ** (1 / 20))), rel=1e-12)
+
+
 @settings(max_examples=100, deadline=None)
 @given(
     values=st.lists(st.sampled_from([0.0, 0.0, 0.0, 0.01, 0.2, 0.5, 1.0]), min_size=2, max_size=30),

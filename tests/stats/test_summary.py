@@ -2,15 +2,10 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 import replay
 from replay import Run
-from replay.data.run import Column
-from replay.engine.question import Question
 from replay.engine.scoring import simulate_policies
-from replay.stats.budgets import FixedBudgets
 from replay.stats.intervals import interval
 from replay.stats.summary import KEYS, Shortage, find_shortage, summarise
 
@@ -74,52 +69,6 @@ def test_unknown_losses_are_left_out():
     assert interval(np.array([1.0, np.nan, 1.0]), ["a", "b", "c"]) == (1.0, 1.0)
 
 
-@pytest.mark.parametrize("saved", [0.0, 0.1, 0.33, 0.5, 0.9])
-def test_the_equal_budget_saves_as_much(saved):
-    study = simulate_policies(runs(), ["never"]).study
-    payoffs = [study.payoffs.of_run(row) for row in range(10)]
-    shares = [1 - saved] * len(payoffs)
-    # by hand: every run stops at its last eval within the share (1 eval = 1/20)
-    budget = FixedBudgets(payoffs).matching(saved)
-    by_hand = np.mean(
-        [payoff.lost[max(round(share * 20) - 1, 0)] for payoff, share in zip(payoffs, shares, strict=True)]
-    )
-    if abs(saved * 20 - round(saved * 20)) < 1e-9:
-        assert budget.lost == pytest.approx(by_hand)
-    assert 0 <= budget.lost <= 1
-
-
-@given(st.data())
-def test_many_budgets_at_once_are_each_alone(data):
-    """Also where what is judged by was not logged at every eval, nor at the first."""
-    made = []
-    for number in range(data.draw(st.integers(1, 5))):
-        evals = data.draw(st.integers(2, 12))
-        values = data.draw(st.lists(st.integers(0, 9).map(float), min_size=evals, max_size=evals))
-        logged = data.draw(st.lists(st.booleans(), min_size=evals, max_size=evals).filter(any))
-        there = np.where(logged, 0.1 * np.array(values), np.nan)
-        made.append(
-            Run(
-                f"r{number}",
-                {
-                    "step": np.arange(1, evals + 1),
-                    "eval_loss": values,
-                    "eval_wer": Column(there, np.array(logged)),
-                },
-            )
-        )
-    question = Question(monitor="eval_loss", objective="eval_wer", objective_mode="min")
-    study = simulate_policies(made, ["never"], question).study
-    budgets = FixedBudgets.of(study, np.arange(len(made)))
-    saved = np.linspace(-0.1, 1.1, 25)
-    means = budgets.means(saved)
-    for place, share in enumerate(saved.tolist()):
-        alone = budgets.matching(share)
-        np.testing.assert_allclose(
-            [means["regret"][place], means["lost"][place]], [alone.regret, alone.lost], atol=1e-12
-        )
-
-
 def test_a_budget_is_no_better_than_itself():
     summary = summarise(simulate_policies(runs(), ["budget=10"]))
     assert summary["lost_mean"][0] == pytest.approx(summary["budget_lost"][0])
@@ -150,6 +99,80 @@ def test_verdicts():
     assert few.verdict == "too few runs to rank"
     short = [Run(made.id, {"step": [1, 2, 3], "eval_loss": [1.0, 0.5, 0.6]}) for made in wide]
     assert replay.sweep(short, ["patience=1"]).iloc[0].verdict == "too few runs to rank"
+
+
+def slow_and_quick(count=10):
+    """Runs that improve late, which a bump stops at once, and runs that improve at once and never turn."""
+    slow = [1.0, 1.1, *np.linspace(0.9, 0.0, 18)]
+    quick = [1.0, *np.linspace(0.01, 0.0, 19)]
+    return [
+        Run(f"{name}{number}", {"step": np.arange(1, 21), "eval_loss": values})
+        for number in range(count)
+        for name, values in (("slow", slow), ("quick", quick))
+    ]
+
+
+def test_a_policy_that_stops_the_wrong_runs_is_worse_than_an_equal_budget():
+    row = replay.sweep(slow_and_quick(), ["patience=1"]).iloc[0]
+    assert row.verdict == "worse than training shorter"
+    assert (row.stopped, row.saved_mean, row.lost_mean) == (10, pytest.approx(0.45), pytest.approx(0.5))
+    assert row.budget_lost < 0.3
+    assert replay.sweep(slow_and_quick(3), ["patience=1"]).iloc[0].verdict == "too few runs to rank"
+    # the same by accuracy, which is better when higher
+    turned = [
+        Run(made.id, {"step": made.steps, "eval_acc": 1 - made.evals.eval_loss}) for made in slow_and_quick()
+    ]
+    assert replay.sweep(turned, ["patience=1"]).iloc[0].verdict == "worse than training shorter"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [
+        (-0.2, -1e-9, "better than training shorter"),
+        (-0.2, 0.0, "no better than training shorter"),
+        (-0.2, 1e-9, "not told apart from training shorter"),
+        (-1e-9, 0.2, "not told apart from training shorter"),
+        (0.0, 0.0, "no better than training shorter"),
+        (0.0, 0.2, "no better than training shorter"),
+        (1e-9, 0.2, "worse than training shorter"),
+    ],
+)
+def test_a_verdict_needs_an_interval_beyond_zero(monkeypatch, low, high, verdict):
+    monkeypatch.setattr("replay.stats.summary.interval", lambda *given, **named: (low, high))
+    assert replay.sweep(slow_and_quick(), ["patience=1"]).iloc[0].verdict == verdict
+
+
+def test_policies_that_stop_everything_at_step_0():
+    """Nothing is used: all is saved, and there is no share of evals in it."""
+    made = []
+    for number in range(9):
+        values = [1.0, 0.6, 0.5, 0.4 - number / 100, 0.7, 0.8]
+        made.append(Run(f"r{number}", {"step": np.arange(6) * 10, "eval_loss": values}))
+    specs = ["budget=0", "target=1", "patience=2"]
+    summary = replay.sweep(made, specs, intervals=True).set_index("policy")
+    for spec in specs[:2]:
+        row = summary.loc[spec]
+        assert (row.runs, row.stopped, row.censored) == (9, 9, 0)
+        assert (row.saved_mean, row.saved_high, row.lost_mean, row.lost_worst) == (1, 1, 1, 1)
+        assert (row.lost_low, row.saved_low) == (pytest.approx(0.025 ** (1 / 9)),) * 2
+        assert np.isnan(row.eval_share)
+        assert (row.budget_lost, row.budget_regret) == (1, pytest.approx(row.regret_mean))
+        assert row.verdict == "no better than training shorter"
+    lean = replay.sweep(made, specs, intervals=False).set_index("policy")
+    for name in ("saved_mean", "lost_mean", "regret_mean", "budget_lost", "budget_regret"):
+        assert lean[name].tolist() == pytest.approx(summary[name].tolist())
+    outcomes = replay.simulate(made, ["budget=0"])
+    assert outcomes.stopped_eval.tolist() == [1] * 9
+    assert outcomes.stopped_step.tolist() == outcomes.used.tolist() == [0] * 9
+
+
+def test_runs_that_used_nothing_at_all():
+    """A log with its only eval at step 0 saves nothing, whatever stops it."""
+    made = [Run(f"r{number}", {"step": [0], "eval_loss": [1.0]}) for number in range(9)]
+    for spec in ("budget=0", "never"):
+        row = replay.sweep(made, [spec]).iloc[0]
+        assert (row.saved_mean, row.lost_mean, row.budget_lost) == (0, 0, 0)
+        assert row.verdict == ("full log" if spec == "never" else "too few runs to rank")
 
 
 def test_too_few_is_said_alike_of_an_even_number_of_runs():

@@ -1,0 +1,1 @@
+"""Mutation run: do the tests notice a small change to the code? Started by hand, see run.py."""

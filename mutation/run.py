@@ -1,0 +1,207 @@
+"""Draw mutants of the core from a seed, run the tests on each, and say which no test has noticed.
+
+    python mutation/run.py --count 300 --seed 1 --jobs 4
+    python mutation/run.py --only replay/engine/stops.py --count 20 -- --ignore tests/check/test_diff.py
+
+Each mutant is written into a copy of the repository in a temporary folder, never into the checkout. The tests
+that belong to its module run first, then all tests of the core. A test that fails, or that does not come to an
+end, has caught the mutant. What is given behind ``--`` goes to pytest. Mutants that behave like the original
+are listed in equivalent.txt, with the reason, and are not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import compileall
+import os
+import py_compile
+import queue
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from mutation.mutants import Mutant, read  # noqa: E402
+
+PACKAGES = ("engine", "policies", "stats", "search", "check")
+#: All tests of the core.
+CORE = (
+    "tests/engine",
+    "tests/stats",
+    "tests/search",
+    "tests/check",
+    "tests/live/test_verify.py",
+    "tests/policies",
+)
+_COPIED = ("replay", "collect", "tests", "pyproject.toml", "conftest.py")
+_LINKED = ("sample_logs", "examples", "README.md", "CONTRIBUTING.md", "docs", "benchmarks")
+
+
+def stages(module: str) -> list[tuple[str, ...]]:
+    """The tests to run on a mutant of a module, one set after the other, the likeliest first."""
+    package, name = Path(module).parts[1], Path(module).stem
+    folder = f"tests/{package}"
+    own = [str(path.relative_to(ROOT)) for path in sorted((ROOT / folder).rglob(f"test_{name}.py"))]
+    return [(module, *own), (folder,), CORE]
+
+
+class Checkout:
+    """A copy of the repository, that mutants are written into and tests are run in."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir()
+        for name in _COPIED:
+            source = ROOT / name
+            if source.is_dir():
+                shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+            elif source.exists():
+                shutil.copy(source, folder / name)
+        for name in _LINKED:
+            if (ROOT / name).exists():
+                (folder / name).symlink_to(ROOT / name)
+        # by the hash of the source, as a mutant may have the size and the time of the original
+        mode = py_compile.PycInvalidationMode.CHECKED_HASH
+        compileall.compile_dir(folder, quiet=2, invalidation_mode=mode)
+
+    def run(self, tests: tuple[str, ...], arguments: list[str], timeout: float | None) -> bool:
+        """Whether the tests pass; those that take longer than the timeout (in seconds) do not."""
+        environment = {**os.environ, "PYTHONPATH": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1"}
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-x",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "--hypothesis-seed=0",
+        ]
+        process = subprocess.Popen(
+            [*command, *tests, *arguments],
+            cwd=self.folder,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            # 5: none of the tests is selected
+            return process.wait(timeout) in (0, 5)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, 9)
+            process.wait()
+            return False
+
+
+class Runner:
+    """Runs mutants; knows how long each set of tests takes without a mutant."""
+
+    def __init__(self, arguments: list[str]) -> None:
+        self.arguments = arguments
+        self._seconds: dict[tuple[str, ...], float] = {}
+        self._lock = threading.Lock()
+
+    def timeout(self, checkout: Checkout, tests: tuple[str, ...]) -> float:
+        """Seconds that a set of tests may take: several times what it takes without a mutant."""
+        with self._lock:
+            if tests not in self._seconds:
+                begin = time.monotonic()
+                if not checkout.run(tests, self.arguments, None):
+                    raise SystemExit(f"without any mutant the tests fail: {' '.join(tests)}")
+                self._seconds[tests] = time.monotonic() - begin
+            return 60 + 5 * self._seconds[tests]
+
+    def catch(self, checkout: Checkout, mutant: Mutant) -> str | None:
+        """The tests that notice a mutant; None where none does."""
+        path = checkout.folder / mutant.path
+        original = path.read_bytes()
+        for tests in stages(mutant.path):
+            timeout = self.timeout(checkout, tests)
+            path.write_bytes(mutant.applied(original))
+            try:
+                passed = checkout.run(tests, self.arguments, timeout)
+            finally:
+                path.write_bytes(original)
+            if not passed:
+                return tests[-1] if len(tests) < 3 else "all"
+        return None
+
+
+def equivalent(path: Path) -> dict[str, str]:
+    """The reason of each mutant that is listed as equivalent, by its key: two lines per mutant."""
+    lines = [
+        line for line in path.read_text(encoding="utf-8").splitlines() if line.strip() and line[0] != "#"
+    ]
+    return {key.strip(): reason.strip() for key, reason in zip(lines[::2], lines[1::2], strict=True)}
+
+
+def draw(only: str | None, count: int, seed: int) -> list[Mutant]:
+    """Mutants of the core, or of one file or folder, drawn from a seed."""
+    folders = [ROOT / only] if only else [ROOT / "replay" / package for package in PACKAGES]
+    files = [path for folder in folders for path in ([folder] if folder.is_file() else folder.rglob("*.py"))]
+    mutants = [mutant for path in sorted(files) for mutant in read(path, ROOT)]
+    return random.Random(seed).sample(mutants, min(count, len(mutants)))
+
+
+def main(arguments: list[str]) -> int:
+    """Run; the exit code is 0 where every mutant is caught or equivalent."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seed", type=int, default=0, help="what the mutants are drawn from (default 0)")
+    parser.add_argument("--count", type=int, default=300, help="number of mutants (default 300)")
+    parser.add_argument(
+        "--only", metavar="PATH", help="a file or folder below the root, such as replay/engine"
+    )
+    parser.add_argument("--jobs", type=int, default=1, help="mutants that are tested at once (default 1)")
+    parser.add_argument("--list", action="store_true", help="show the mutants and run nothing")
+    cut = arguments.index("--") if "--" in arguments else len(arguments)
+    asked, to_pytest = parser.parse_args(arguments[:cut]), arguments[cut + 1 :]
+    known = equivalent(Path(__file__).with_name("equivalent.txt"))
+    mutants = draw(asked.only, asked.count, asked.seed)
+    if asked.list:
+        for mutant in mutants:
+            print(f"{mutant.path}:{mutant.line}: {mutant.before} → {mutant.after}")
+        return 0
+    runner, counts = Runner(to_pytest), {"caught": 0, "survived": 0, "equivalent": 0}
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(asked.jobs) as pool:
+        free: queue.Queue[Checkout] = queue.Queue()
+        for number in range(asked.jobs):
+            free.put(Checkout(Path(folder) / str(number)))
+
+        def judge(mutant: Mutant) -> tuple[str, str]:
+            if mutant.key in known:
+                return "equivalent", known[mutant.key]
+            checkout = free.get()
+            try:
+                by = runner.catch(checkout, mutant)
+            finally:
+                free.put(checkout)
+            return ("survived", "") if by is None else ("caught", f"by {by}")
+
+        for mutant, (result, detail) in zip(mutants, pool.map(judge, mutants), strict=True):
+            counts[result] += 1
+            print(
+                f"{result:10} {mutant.path}:{mutant.line}: {mutant.before} → {mutant.after}  {detail}",
+                flush=True,
+            )
+    counted = counts["caught"] + counts["survived"]
+    share = counts["caught"] / counted if counted else 1.0
+    print(
+        f"{counts['caught']} of {counted} mutants caught ({share:.1%}), {counts['survived']} survived;"
+        f" {counts['equivalent']} more are equivalent"
+    )
+    return 1 if counts["survived"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,250 @@
+"""Scoring once more as plain loops over one run, from the definitions of each figure.
+
+It shares no code with the engine. What a policy decides is asked of the policy itself, for one curve. All
+positions are 0-based evals, None where there is none; figures are None where they are not known.
+"""
+
+import math
+import statistics
+
+from replay.errors import PolicyError
+
+#: The mode of each metric of the random runs.
+MODES = {"eval_loss": "min", "eval_error": "min", "eval_score": "max", "val_loss": "min"}
+_COUNTER = {"epochs": "epoch", "tokens": "tokens", "seconds": "train_seconds", "gpu_hours": "train_seconds"}
+_EVAL_COST = {"tokens": "eval_tokens", "seconds": "eval_seconds", "gpu_hours": "eval_seconds"}
+
+
+def logged(run, name):
+    """Step and value of each eval that logged a column."""
+    if name not in run.columns:
+        return []
+    values, present = run.columns[name]
+    return [
+        (step, value)
+        for step, value, there in zip(run.steps.tolist(), values.tolist(), present.tolist(), strict=True)
+        if there
+    ]
+
+
+def last_known(run, name, steps):
+    """The last value of a column at or before each step, None before the first."""
+    known = logged(run, name)
+    return [next((value for at, value in reversed(known) if at <= step), None) for step in steps]
+
+
+def better(value, other, mode):
+    return value < other if mode == "min" else value > other
+
+
+def best_position(values, mode):
+    """The first of the best values; NaN is never best."""
+    best = None
+    for position, value in enumerate(values):
+        if not math.isnan(value) and (best is None or better(value, values[best], mode)):
+            best = position
+    return best
+
+
+def noise_of(values, mode):
+    """1.4826 · median |second difference| / √6 of the finite values up to two behind the best, 7 at least."""
+    best = best_position(values, mode)
+    if best is None:
+        return None
+    finite = [value for value in values[: max(best + 3, 7)] if math.isfinite(value)]
+    if len(finite) < 5:
+        return None
+    second = [abs(a - 2 * b + c) for a, b, c in zip(finite, finite[1:], finite[2:], strict=False)]
+    return 1.4826 * statistics.median(second) / math.sqrt(6)
+
+
+def companion(run, steps, name):
+    """The companion column of a policy at the evals of a curve; None where the log lacks it."""
+    if name == "planned_steps":
+        return [float(run.info.planned_steps)] * len(steps) if run.info.planned_steps else None
+    if name.startswith("used:"):
+        counted = compute(run, steps, name.removeprefix("used:"), [True] * len(steps))
+        return None if counted is None else counted[0]
+    if name in ("epoch", "tokens"):
+        column = last_known(run, name, steps)
+        return None if not steps or None in column else column
+    if name in ("train_loss", "learning_rate"):
+        column = last_known(run, name, steps)
+        known = [value for value in column if value is not None]
+        return [math.nan if value is None else value for value in column] if known else None
+    return None  # random runs have no other
+
+
+def compute(run, steps, unit, made):
+    """Used up to each eval, the evals' part of that, what the full log used, and what it would have used
+    without the evals that are not made; None where the log lacks the unit.
+    """
+    if unit != "steps" and (not steps or unit not in _COUNTER):
+        return None  # random runs count no floating-point operations, and nothing has a price
+    cost = [0.0] * len(steps)
+    if unit == "steps":
+        train, full = list(steps), run.trained_steps
+    else:
+        train = last_known(run, _COUNTER[unit], steps)
+        if None in train or steps[-1] <= 0 or train[-1] <= 0:
+            return None
+        full = train[-1] * run.trained_steps / steps[-1]
+        if unit in _EVAL_COST:
+            cost = [value or 0.0 for value in last_known(run, _EVAL_COST[unit], steps)]
+    scale = 1 / 3600 if unit == "gpu_hours" else 1
+    train, cost, full = [value * scale for value in train], [value * scale for value in cost], full * scale
+    full += sum(cost)
+    used, evals, spent = [], [], 0.0
+    for here, one, is_made in zip(train, cost, made, strict=True):
+        spent += one if is_made else 0.0
+        used.append(here + spent)
+        evals.append(spent)
+    return used, evals, full, full - sum(cost) + spent
+
+
+def kept_position(values, mode, made, saved, keep, upto):
+    """The eval whose checkpoint is kept after a stop at ``upto``."""
+    kept = best = noted = None
+    for position in range(upto + 1):
+        if not made[position]:
+            continue
+        value = values[position]
+        if keep == "last":
+            kept = position
+        elif keep == "transformers":
+            # the best so far is noted when a checkpoint is written, if it has one itself
+            worst = math.inf if mode == "min" else -math.inf
+            if better(value, worst if best is None else values[best], mode):
+                best = position
+            if saved[position] and best is not None and saved[best]:
+                noted = best
+            kept = position if noted is None else noted
+        elif not math.isnan(value) and (keep == "best" or saved[position]):
+            kept = position if kept is None or better(value, values[kept], mode) else kept
+    return kept
+
+
+def losses(at_kept, was_logged, best, first):
+    """Regret, relative regret and share lost, from the objective at the checkpoint kept (NaN: unknown)."""
+    if best is None:
+        return None, None, None
+    regret = 0.0 if at_kept == best else abs(at_kept - best)
+    relative = (regret / abs(best)) if best != 0 else 0.0 if regret == 0 else math.nan
+    gained = abs(first - best)
+    if gained == 0:
+        lost = 0.0 if was_logged else math.nan
+    elif math.isnan(gained):  # no finite value: there was nothing to lose
+        lost = 0.0
+    else:
+        lost = (
+            min(regret / gained, 1.0) if not math.isnan(regret / gained) else 1.0 if was_logged else math.nan
+        )
+    return tuple(None if math.isnan(figure) else figure for figure in (regret, relative, lost))
+
+
+def is_censored(run, values, mode):
+    """Whether the log does not show what would have come next."""
+    planned = run.info.planned_steps
+    if run.info.stopped_by or (planned and run.trained_steps < planned):
+        return True
+    best = best_position(values, mode)
+    if best is None or len(values) < 2:
+        return False
+    if best == len(values) - 1:
+        return True
+    noise = noise_of(values, mode)
+    if len(values) < 8 or noise is None or not math.isfinite(values[-1]):
+        return False
+    oriented = [value if mode == "min" else -value for value in values]
+    quarter = max(2, len(values) // 4)
+    last, before = (
+        [value for value in part if math.isfinite(value)]
+        for part in (oriented[-quarter:], oriented[-2 * quarter : -quarter])
+    )
+    if oriented[-1] - oriented[best] > noise or not last or not before:
+        return False
+    return statistics.median(before) - statistics.median(last) > noise
+
+
+def policy_stop(policy, run, monitored, mode):
+    """Where a policy stops a run, and why: ``(position, reason)``; None where it cannot judge the run."""
+    steps, values = [step for step, _ in monitored], [value for _, value in monitored]
+    columns = {}
+    for one in policy.companions:
+        columns[one.name] = companion(run, steps, one.name)
+        if columns[one.name] is None:
+            return None
+    try:
+        stop = policy.stop_eval(values, mode, steps, columns)
+    except PolicyError:
+        return None
+    if stop is None:
+        return None, "the end of the log"
+    # the policy is asked once more with nothing of what came later
+    parts = {name: column[:stop] for name, column in columns.items()}
+    decision = policy.decide(values[:stop], mode, steps[:stop], parts)
+    assert (decision.eval, decision.stop) == (stop, True)
+    return stop - 1, decision.reason
+
+
+def outcome(run, policy, question):
+    """The row of a policy on a run; None where it has none."""
+    monitor = policy.monitor or question.monitor
+    given = question.mode or MODES[question.monitor]
+    mode = policy.mode or (given if monitor == question.monitor else MODES[monitor])
+    objective = question.objective or question.monitor
+    objective_mode = question.objective_mode
+    if objective_mode is None:
+        objective_mode = given if objective == question.monitor else MODES[objective]
+    monitored = logged(run, monitor)
+    if monitor not in run.columns:
+        return None
+    stop = policy_stop(policy, run, monitored, mode)
+    if stop is None:
+        return None
+    position, reason = stop
+    steps, values = [step for step, _ in monitored], [value for _, value in monitored]
+    end = len(values) - 1 if position is None else position
+    made = [any(number % every == 0 for every in policy.thinning) for number in range(1, len(values) + 1)]
+    used, eval_used, full, at_end = compute(run, steps, question.unit, made)
+    saved = [value == 1 for value in last_known(run, "saved", steps)]
+    kept = kept_position(values, mode, made, saved, question.keep, end)
+    last = next((number for number in range(end, -1, -1) if made[number]), None)
+
+    judged = logged(run, objective)
+    at = dict(judged)
+    scores = [score for _, score in judged]
+    best = best_position(scores, objective_mode)
+    first = next((score for score in scores if math.isfinite(score)), math.nan)
+    at_kept = math.nan if kept is None else at.get(steps[kept], math.nan)
+    was_logged = kept is None or steps[kept] in at
+    regret, relative, lost = losses(at_kept, was_logged, None if best is None else scores[best], first)
+    spent = at_end if position is None else used[position]
+    own = [value for _, value in logged(run, question.monitor)]
+    row = {
+        "run": run.id,
+        "policy": policy.spec(),
+        "monitor": monitor,
+        "mode": mode,
+        "objective": objective if objective in run.columns else None,
+        "evals": len(values),
+        "stopped_eval": None if position is None else position + 1,
+        "stopped_step": None if position is None else steps[position],
+        "reason": reason,
+        "unit": question.unit,
+        "used": spent,
+        "used_full": full,
+        "saved": 1 - spent / full if full > 0 else 0.0,
+        "best": None if best is None else scores[best],
+        "best_step": None if best is None else judged[best][0],
+        "kept": at_kept,
+        "kept_step": None if kept is None else steps[kept],
+        "last": math.nan if last is None else at.get(steps[last], math.nan),
+        "regret": regret,
+        "relative_regret": relative,
+        "lost": lost,
+        "censored": position is None and is_censored(run, own, given),
+        "eval_used": (eval_used[-1] if eval_used else 0.0) if position is None else eval_used[position],
+        "noise": noise_of(scores, objective_mode),
+    }
+    return {name: None if value != value else value for name, value in row.items()}
