@@ -4,11 +4,12 @@ import json
 
 import pytest
 from click.testing import CliRunner
-from replay.engine.simulation import replay_runs
 
 import replay
 from replay.cli import cli
 from replay.data.names import infer_mode
+from replay.engine.question import Question
+from replay.engine.scoring import simulate_policies
 from replay.policies import POLICIES
 from replay.policies.spec import example, parse_policy
 from replay.readers import read
@@ -113,10 +114,10 @@ def test_every_policy_on_every_curve(real_logs):
     compared = 0
     for metric, runs in by_metric.items():
         together = {
-            (row["run"], row["policy"]): row for row in replay_runs(runs, rules, monitor=metric).rows()
+            (row["run"], row["policy"]): row for row in simulate_policies(runs, rules, Question(monitor=metric)).rows()
         }
         for made in runs[:3]:
-            for row in replay_runs([made], rules, monitor=metric).rows():
+            for row in simulate_policies([made], rules, Question(monitor=metric)).rows():
                 assert repr(together[row["run"], row["policy"]]) == repr(row)
                 compared += 1
     assert compared > 100
@@ -149,7 +150,7 @@ def test_frameworks_part_ways_on_real_curves(real_logs):
     """The same patience and threshold under two rules stop some real runs at different evals."""
     runs = [made for made in read([real_logs]).runs if len(made) >= 8]
     losses = [made for made in runs if any(name.endswith("loss") for name in made.metrics)]
-    frame = replay_runs(losses, ["patience=3,min_delta=0.01", "transformers:patience=3,threshold=0.01"])
+    frame = simulate_policies(losses, ["patience=3,min_delta=0.01", "transformers:patience=3,threshold=0.01"])
     stops: dict[str, list] = {}
     for row in frame.rows():
         stops.setdefault(row["run"], []).append(row["stopped_eval"])
