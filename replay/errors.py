@@ -76,6 +76,6 @@ def suggestion(name: str, allowed: Iterable[str], *, otherwise: Iterable[str] = 
 
 
 def did_you_mean(name: str, allowed: Iterable[str], *, otherwise: Iterable[str] = ()) -> str:
-    """``". Did you mean b?"`` with the closest name by spelling, else the first of ``otherwise``, else none."""
+    """``". Did you mean b?"`` with the closest name, else the first of ``otherwise``, else none."""
     close = [*difflib.get_close_matches(name, sorted(set(allowed)), n=1, cutoff=0.5), *otherwise]
     return f". Did you mean {close[0]}?" if close else ""

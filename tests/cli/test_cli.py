@@ -6,10 +6,10 @@ import sys
 
 import pytest
 from click.testing import CliRunner
-from replay.engine.simulation import COLUMNS
 
 import replay
 from replay.cli import cli
+from replay.engine.outcomes import COLUMNS
 from replay.stats.summary import KEYS
 from tests.conftest import curve, write_log
 

@@ -10,13 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replay import Run
-from replay.data.curve import Curve, CurveBatch, censoring
+from replay.data.censoring import Censoring, CensoringKind, censoring
+from replay.data.curve import Curve, CurveBatch
 from replay.data.finding import Kind
 from replay.data.info import RunInfo
 from replay.data.names import canonical, infer_mode, is_loss
 from replay.data.noise import noise
 from replay.data.run import Series
 from replay.errors import InputError
+from replay.report.sentences.metric import say_censoring
 
 NAN, INF = math.nan, math.inf
 
@@ -194,7 +196,7 @@ def test_best_is_the_first_of_ties_and_never_nan():
 )
 def test_mode_by_name(name, mode):
     found = infer_mode(name)
-    assert (found and found[0]) == mode
+    assert (found and found.mode) == mode
 
 
 def test_what_is_a_loss():
@@ -234,14 +236,17 @@ TURNS = [1.0, 0.6, 0.5, 0.6, 0.7, 0.8]
     ],
 )
 def test_censoring(values, meta, why):
-    assert censoring(run(values, meta=meta).curve("eval_loss", "min")) == why
+    found = censoring(run(values, meta=meta).curve("eval_loss", "min"))
+    assert (found and say_censoring(found)) == why
 
 
 def test_still_improving_within_noise():
     rng = np.random.default_rng(1)
     values = np.linspace(2, 1, 40) + 0.02 * rng.standard_normal(40)
     values[-2] = values[-1] - 0.001  # the best is not the last, by less than the noise
-    assert censoring(run(values.tolist()).curve("eval_loss", "min")) == "still improving within noise"
+    found = censoring(run(values.tolist()).curve("eval_loss", "min"))
+    assert found == Censoring(CensoringKind.STILL_IMPROVING)
+    assert say_censoring(found) == "still improving within noise"
 
 
 def test_at_takes_the_last_value_before():

@@ -1,9 +1,12 @@
 """Sample outcomes of a check, for the tests of its reports."""
 
+from typing import get_args
+
 from hypothesis import strategies as st
 
-from replay.check.model import EXIT_CODES, Checked, Finding, LimitResult, PolicyResult, Stop
-from replay.report.sentences.check import CHECK_KINDS
+from replay.check.model import Checked, Figure, LimitResult, PolicyResult, Stop, Verdict, WorstRun
+from replay.data.finding import Finding, Kind, Severity
+from replay.report.sentences.check_kinds import CHECK_KINDS
 
 #: Names that would be commands, markup or another line, were they not escaped.
 HOSTILE = (
@@ -52,75 +55,69 @@ def figures(saved, lost, spread=0.05):
     return out
 
 
-def stop(run, number, lost=0.02):
-    return Stop(
-        run, f"logs/{run}.jsonl", number, number * 100, "3 evals without improvement", 0.4, 0.01, 0.02, lost
-    )
+def stop(run, number, lost=0.02, reason="3 evals without improvement"):
+    step = None if number is None else number * 100
+    return Stop(run, f"logs/{run}.jsonl", number, step, reason, 0.4, 0.01, 0.02, lost)
+
+
+def limit(policy, name, text, figure, wanted, value, low, high, verdict, group=None, **more):
+    return LimitResult(policy, name, text, figure, wanted, value, low, high, verdict, group, **more)
+
+
+def limit_finding(result, severity):
+    """The finding that the checks make of a limit's result."""
+    facts = {"limit": result.name, "group": result.group, "result": result}
+    worst = result.worst_run
+    if worst is None:
+        return Finding(Kind.LIMIT, severity, policy=result.policy, facts=facts)
+    runs, log = (worst.stop.run,), worst.stop.log
+    return Finding(Kind.LIMIT, severity, runs, result.policy, log, {**facts, "after": worst.stop})
+
+
+def moved(policy, before, after, severity=Severity.REGRESSION):
+    facts = {"state": "moved", "before": before, "after": after}
+    return Finding(Kind.MOVED, severity, (after.run,), policy, after.log, facts)
+
+
+def other(text, severity=Severity.WARNING, **more):
+    """A finding of somebody else's reader or policy, in words."""
+    return Finding(Kind.OTHER, severity, facts={"text": text}, **more)
+
+
+def too_few(policy, count, limits, group=None, severity=Severity.UNDECIDED):
+    facts = {"group": group, "limits": limits, "every": limits, "count": count}
+    return Finding(Kind.FEW_RUNS, severity, policy=policy, facts=facts)
+
+
+def changed_log(log, runs=("c",), severity=Severity.WARNING):
+    return Finding(Kind.CHANGED_LOG, severity, log=log, facts={"state": "changed", "of": runs})
+
+
+def other_version(before, after):
+    facts = {"state": "tool", "before": before, "after": after, "moved": 1, "compared": True, "runs": 2}
+    return Finding(Kind.VERSION, Severity.NOTE, facts=facts)
 
 
 def sample():
-    """A check with something of every level, of two policies and of none."""
+    """A check with something of every severity, of two policies and of none."""
+    broken = limit("patient", "max_lost", "5%", "lost", 0.05, 0.072, 0.052, 0.102, "broken")
+    unsure = limit("patient", "max_regret", "0.01", "regret", 0.01, 0.0114, 0.008, 0.0152, "unsure", "r=8")
     first = PolicyResult(
         name="patient",
         spec="patience=3",
         summary=figures(0.41, 0.072, 0.03),
         limits=(
-            LimitResult(
-                "max_lost", "5%", 0.05, 0.072, 0.052, 0.102, "broken", "lost is 7.2% (5.2-10), more than 5%"
-            ),
-            LimitResult(
-                "min_saved", "20%", 0.2, 0.41, 0.38, 0.44, "kept", "saved is 41% (38-44), at least 20%"
-            ),
-            LimitResult(
-                "max_regret",
-                "0.01",
-                0.01,
-                0.0114,
-                0.008,
-                0.0152,
-                "unsure",
-                "regret is 0.0114, more than 0.01",
-                "r=8",
-            ),
+            broken,
+            limit("patient", "min_saved", "20%", "saved", 0.2, 0.41, 0.38, 0.44, "kept"),
+            unsure,
         ),
         stops=(stop("a", 9), stop("b", 12)),
         findings=(
-            Finding(
-                "regression",
-                "limit",
-                "lost is 7.2% (5.2-10), more than 5%",
-                policy="patient",
-                limit="max_lost",
-            ),
-            Finding(
-                "undecided",
-                "limit",
-                "regret is 0.0114, more than 0.01",
-                policy="patient",
-                limit="max_regret",
-                group="r=8",
-            ),
-            Finding(
-                "regression",
-                "moved",
-                "b stops at eval 12, in the lock at eval 7",
-                policy="patient",
-                run="b",
-                log="logs/b.jsonl",
-                before="eval 7 (step 700), lost 1.1%",
-                after="eval 12 (step 1200), lost 4.2%",
-            ),
-            Finding(
-                "warning",
-                "moved",
-                "a stops one eval later",
-                policy="patient",
-                run="a",
-                log="logs/a.jsonl",
-                before="eval 8",
-                after="eval 9",
-            ),
-            Finding("note", "few-runs", "only 2 runs", policy="patient"),
+            limit_finding(broken, Severity.REGRESSION),
+            limit_finding(unsure, Severity.UNDECIDED),
+            moved("patient", stop("b", 7), stop("b", 12)),
+            moved("patient", stop("a", 8), stop("a", 9), Severity.WARNING),
+            too_few("patient", 2, ["max_lost"], severity=Severity.NOTE),
         ),
         before=figures(0.52, 0.031, 0.03),
     )
@@ -128,13 +125,12 @@ def sample():
         name="hasty",
         spec="patience=1",
         summary=figures(0.71, 0.12, 0.06),
-        limits=(
-            LimitResult("max_lost", "20%", 0.2, 0.12, 0.06, 0.18, "kept", "lost is 12% (6-18), at most 20%"),
-        ),
+        limits=(limit("hasty", "max_lost", "20%", "lost", 0.2, 0.12, 0.06, 0.18, "kept"),),
         stops=(stop("a", 3), stop("b", 4)),
         findings=(),
         before=figures(0.71, 0.12, 0.06),
     )
+    gone = {"state": "deleted", "of": ("d",)}
     return Checked(
         file="ci/policies.toml",
         lock="ci/policies.lock",
@@ -145,18 +141,28 @@ def sample():
         unit="steps",
         policies=(first, second),
         findings=(
-            Finding(
-                "warning",
-                "changed-log",
-                "logs/c.jsonl has 20 evals, in the lock 18",
-                run="c",
-                log="../runs/c.jsonl",
-            ),
-            Finding("undecided", "vanished", "logs/d.jsonl is gone", run="d", log="../runs/d.jsonl"),
-            Finding("note", "version", "the lock is of version 0.0.9"),
+            changed_log("../runs/c.jsonl"),
+            Finding(Kind.VANISHED, Severity.UNDECIDED, ("d",), log="../runs/d.jsonl", facts=gone),
+            other_version("0.0.9", "0.1.0"),
         ),
-        warnings=("one log has no end",),
+        warnings=(other("one log has no end"),),
     )
+
+
+#: The sentences of the sample's findings, the worst first.
+SAMPLE_SENTENCES = (
+    "patient: lost 7.2% on average (5.2% to 10.2%), while max_lost is 5%",
+    "patient stops b at eval 12, but stopped it at eval 7 when the lock was made",
+    "../runs/d.jsonl has vanished, with run d",
+    (
+        "patient on group r=8: regret 0.0114 on average (0.008 to 0.0152), while max_regret is 0.01; so few"
+        " runs cannot tell whether it is broken"
+    ),
+    "../runs/c.jsonl has changed (run c); it is compared no further",
+    "patient stops a at eval 9, but stopped it at eval 8 when the lock was made",
+    "the lock was made by replay 0.0.9, this is 0.1.0; 1 stop on the same logs moved",
+    "patient: 2 runs are too few (8 are needed), so max_lost cannot be decided",
+)
 
 
 def plain():
@@ -165,26 +171,23 @@ def plain():
 
 
 def named(name):
-    """A check in which everything that a stranger names has this name."""
-    limit = LimitResult(name, name, 0.05, 0.07, None, None, "broken", name, name)
-    found = [
-        Finding(
-            level,
-            kind,
-            f"{name} was",
-            policy=name,
-            run=name,
-            log=name,
-            limit=name,
-            group=name,
-            before=name,
-            after=name,
+    """A check in which everything that a stranger names has this name: files, policies, runs, logs, groups,
+    limits, reasons of stops, versions, errors, and what somebody else's reader says.
+    """
+    result = limit(name, name, name, "lost", 0.05, 0.07, None, None, "broken", name)
+    before, after = stop(name, None), stop(name, 1, reason=name)
+    findings = [
+        finding
+        for severity in Severity
+        for finding in (
+            limit_finding(result, severity),
+            moved(name, before, after, severity),
+            too_few(name, 1, [name], name, severity),
+            other(name, severity, policy=name, runs=(name,), log=name),
         )
-        for level in EXIT_CODES
-        for kind in ("limit", "moved", "few-runs")
     ]
     policy = PolicyResult(
-        name, name, figures(0.4, 0.1), (limit,), (stop(name, 1),), tuple(found), figures(0.5, 0.1)
+        name, name, figures(0.4, 0.1), (result,), (after,), tuple(findings), figures(0.5, 0.1)
     )
     return Checked(
         name or "x",
@@ -195,9 +198,26 @@ def named(name):
         name,
         name,
         (policy,),
-        (Finding("warning", "lock", f"{name} was", policy=name),),
-        (name,),
+        (
+            Finding(Kind.LOCK, Severity.REGRESSION, facts={"error": name}),
+            changed_log(name, runs=(name,), severity=Severity.NOTE),
+            other_version(name, name),
+        ),
+        (other(name),),
     )
+
+
+def sentences_of(name):
+    """The sentences that the findings of a check in which everything has this name must have, as they are."""
+    return {
+        f"{name} on group {name}: lost 7% on average, while {name} is {name}",
+        f"{name} stops {name} at eval 1, but did not stop it when the lock was made",
+        f"{name} on group {name}: 1 run is too few (8 are needed), so {name} cannot be decided",
+        f"{name} has changed (run {name}); it is compared no further",
+        f"the lock was made by replay {name}, this is {name}; 1 stop on the same logs moved",
+        f"the old lock could not be trusted and is replaced: {name}",
+        name,
+    }
 
 
 #: Any text, lone surrogates among it, and more often what has a meaning in one of the formats.
@@ -208,35 +228,139 @@ TEXTS = st.one_of(
 )
 
 _MAYBE = st.none() | TEXTS
-_NUMBERS = st.none() | st.floats(0, 1)
+_SHARES = st.floats(0, 1)
+_NUMBERS = st.none() | _SHARES
+_COUNTS = st.integers(0, 99)
+_FIGURES = st.sampled_from(get_args(Figure))
+_NAMES = st.lists(TEXTS, min_size=1, max_size=5).map(tuple)
+_SEVERITIES = st.sampled_from(Severity)
 
-FINDINGS = st.builds(
-    Finding,
-    st.sampled_from(list(EXIT_CODES)),
-    st.sampled_from([str(kind) for kind in CHECK_KINDS]) | TEXTS,
-    TEXTS,
-    _MAYBE,
-    _MAYBE,
-    _MAYBE,
-    _MAYBE,
-    _MAYBE,
-    _MAYBE,
-    _MAYBE,
+STOPS = st.builds(
+    Stop, TEXTS, TEXTS, st.none() | st.integers(1, 99), _COUNTS, TEXTS, _SHARES, _NUMBERS, _NUMBERS, _NUMBERS
 )
 LIMITS = st.builds(
     LimitResult,
-    TEXTS,
-    TEXTS,
-    st.floats(0, 1),
-    _NUMBERS,
-    _NUMBERS,
-    _NUMBERS,
-    st.sampled_from(["kept", "broken", "unsure", "unknown"]),
-    TEXTS,
-    _MAYBE,
+    policy=TEXTS,
+    name=TEXTS | st.sampled_from(["max_lost", "min_saved", "max_regret_worst"]),
+    text=TEXTS,
+    figure=_FIGURES,
+    wanted=_SHARES,
+    value=_NUMBERS,
+    low=_NUMBERS,
+    high=_NUMBERS,
+    verdict=st.sampled_from(get_args(Verdict)),
+    group=_MAYBE,
+    undecidable=st.booleans(),
+    worst_run=st.none() | st.builds(WorstRun, STOPS, _SHARES, _NUMBERS, _COUNTS, st.booleans()),
 )
-_SUMMARIES = st.builds(figures, st.floats(0, 1), st.floats(0, 1))
-_FOUND = st.lists(FINDINGS, max_size=4).map(tuple)
+
+
+_NO_RUNS = st.just(())
+_NO_POLICY = _NO_LOG = st.none()
+
+
+def _facts(**parts):
+    """Facts of these names; a part that is not a strategy is as it is."""
+    made = {
+        key: part if isinstance(part, st.SearchStrategy) else st.just(part) for key, part in parts.items()
+    }
+    return st.fixed_dictionaries(made)
+
+
+def _findings(kind, facts, *, runs=_NO_RUNS, policy=TEXTS, log=_NO_LOG):
+    return st.builds(Finding, st.just(kind), _SEVERITIES, runs, policy, log, facts)
+
+
+_RUN = TEXTS.map(lambda run: (run,))
+_SOME_LIMITS = {"limits": st.lists(TEXTS, max_size=3), "every": _NAMES, "group": _MAYBE}
+_CHANGE = {"figure": _FIGURES, "mean": _SHARES, "low": _SHARES, "high": _SHARES, "count": _COUNTS}
+_MEAN = st.tuples(_FIGURES, _SHARES)
+_VALUES = st.tuples(_MAYBE | _SHARES, _MAYBE | _SHARES)
+
+#: Findings of each kind, with the facts that its sentence needs.
+OF_KIND = {
+    Kind.LIMIT: st.builds(limit_finding, LIMITS, _SEVERITIES),
+    Kind.EXPECT: _findings(
+        Kind.EXPECT, _facts(expected=st.none() | _COUNTS, after=st.none() | STOPS), runs=_RUN, log=_MAYBE
+    ),
+    Kind.MOVED: st.builds(moved, TEXTS, STOPS, STOPS, _SEVERITIES)
+    | _findings(Kind.MOVED, _facts(state="not-judged"), runs=_NAMES),
+    Kind.WORSE: _findings(Kind.WORSE, _facts(**_CHANGE, before=_MEAN, after=_MEAN)),
+    Kind.VANISHED: _findings(
+        Kind.VANISHED,
+        _facts(state=st.sampled_from(["deleted", "elsewhere"]), of=_NAMES),
+        policy=_NO_POLICY,
+        log=TEXTS,
+    ),
+    Kind.NEVER_FIRES: _findings(Kind.NEVER_FIRES, _facts() | _facts(fired=_COUNTS, total=_COUNTS)),
+    Kind.CHANGED_LOG: _findings(
+        Kind.CHANGED_LOG,
+        _facts(state=st.sampled_from(["changed", "duplicate", "unreadable"]), of=_NAMES),
+        policy=_NO_POLICY,
+        log=TEXTS,
+    )
+    | _findings(
+        Kind.CHANGED_LOG,
+        _facts(state=st.sampled_from(["regrouped", "all-changed"])),
+        runs=_NAMES,
+        policy=_NO_POLICY,
+    ),
+    Kind.NEW_LOG: _findings(
+        Kind.NEW_LOG, _facts(state="renamed", before=TEXTS, after=TEXTS), policy=_NO_POLICY, log=TEXTS
+    )
+    | _findings(Kind.NEW_LOG, _facts(state="new", logs=_NAMES), policy=_NO_POLICY),
+    Kind.CHANGED_POLICY: _findings(
+        Kind.CHANGED_POLICY,
+        _facts(state="changed", before=TEXTS, after=TEXTS)
+        | _facts(state="removed")
+        | _facts(state="few-runs", count=_COUNTS)
+        | _facts(
+            state="compared", count=_COUNTS, changes=st.lists(_facts(**_CHANGE), min_size=1, max_size=2)
+        ),
+    )
+    | _findings(
+        Kind.CHANGED_POLICY,
+        _facts(
+            state="settings",
+            settings=st.dictionaries(TEXTS, _VALUES, min_size=1, max_size=3),
+            stops_compared=st.booleans(),
+        ),
+        policy=_NO_POLICY,
+    ),
+    Kind.NEW_POLICY: _findings(Kind.NEW_POLICY, _facts()),
+    Kind.VERSION: _findings(
+        Kind.VERSION,
+        _facts(state="figures", figure=_FIGURES, first=TEXTS, values=_VALUES),
+        runs=_NAMES,
+        log=TEXTS,
+    )
+    | _findings(
+        Kind.VERSION,
+        _facts(state="tool", before=TEXTS, after=TEXTS, moved=_COUNTS, compared=st.booleans(), runs=_COUNTS),
+        policy=_NO_POLICY,
+    ),
+    Kind.NOISE: _findings(
+        Kind.NOISE,
+        _facts(limit=TEXTS, group=_MAYBE, text=TEXTS, figure=_FIGURES, noise=_SHARES, enough=_SHARES),
+    ),
+    Kind.FEW_RUNS: _findings(
+        Kind.FEW_RUNS, _facts(**_SOME_LIMITS, count=_COUNTS) | _facts(**_SOME_LIMITS, evals=_SHARES)
+    ),
+    Kind.CENSORED: _findings(Kind.CENSORED, _facts(**_SOME_LIMITS, count=_COUNTS, total=_COUNTS)),
+    Kind.NO_LOCK: _findings(Kind.NO_LOCK, _facts(lock=TEXTS, file=TEXTS), policy=_NO_POLICY),
+    Kind.LOCK: _findings(Kind.LOCK, _facts(error=TEXTS), policy=_NO_POLICY),
+    Kind.OTHER: _findings(Kind.OTHER, _facts(text=TEXTS), runs=_RUN | _NO_RUNS, policy=_MAYBE, log=_MAYBE),
+}
+assert set(OF_KIND) == {*CHECK_KINDS, Kind.OTHER}
+FINDINGS = st.one_of(*OF_KIND.values())
+
+_WARNINGS = st.one_of(
+    OF_KIND[Kind.OTHER],
+    _findings(Kind.NO_METRIC, _facts(metric=TEXTS, total=_COUNTS), runs=_NAMES, policy=_NO_POLICY),
+    _findings(Kind.REFUSED, _facts(metric=TEXTS, reason=TEXTS), runs=_NAMES),
+)
+_SUMMARIES = st.builds(figures, _SHARES, _SHARES)
+_SOME_FINDINGS = st.lists(FINDINGS, max_size=4).map(tuple)
 POLICIES = st.builds(
     PolicyResult,
     TEXTS,
@@ -244,7 +368,7 @@ POLICIES = st.builds(
     _SUMMARIES,
     st.lists(LIMITS, max_size=2).map(tuple),
     st.just(()),
-    _FOUND,
+    _SOME_FINDINGS,
     st.none() | _SUMMARIES,
 )
 CHECKS = st.builds(
@@ -257,6 +381,6 @@ CHECKS = st.builds(
     TEXTS,
     TEXTS,
     st.lists(POLICIES, max_size=2).map(tuple),
-    _FOUND,
-    st.lists(TEXTS, max_size=2).map(tuple),
+    _SOME_FINDINGS,
+    st.lists(_WARNINGS, max_size=2).map(tuple),
 )

@@ -10,13 +10,27 @@ import pytest
 from hypothesis import given, settings
 from markdown_it import MarkdownIt
 
-from replay.check.model import Finding
+from replay.data.finding import Finding, Kind, Severity
 from replay.errors import InputError, printable
 from replay.report.annotations import as_annotations, without_commands
 from replay.report.findings import location
 from replay.report.job_summary import job_summary
 from replay.report.plots.check import draw, save
-from tests.report.checked import CHECKS, HOSTILE, TEXTS, figures, named, plain, sample
+from replay.report.sentences import sentence
+from tests.report.checked import (
+    CHECKS,
+    HOSTILE,
+    SAMPLE_SENTENCES,
+    TEXTS,
+    figures,
+    moved,
+    named,
+    other,
+    plain,
+    sample,
+    sentences_of,
+    stop,
+)
 
 LEVELS = {"regression": "error", "undecided": "warning", "warning": "warning", "note": "notice"}
 #: Every command that a runner knows, each able to do harm.
@@ -75,7 +89,7 @@ def expected(checked):
     """What a check must say: all findings of a level, or the first nine where there are more than ten."""
     out = []
     for command in ("error", "warning", "notice"):
-        found = [finding for finding in checked.all_findings if LEVELS[finding.level] == command]
+        found = [finding for finding in checked.all_findings if LEVELS[finding.severity] == command]
         out += [(command, finding) for finding in (found if len(found) <= 10 else found[:9])]
     return out
 
@@ -99,16 +113,16 @@ def test_an_annotation_a_finding():
         Command(
             "error",
             {"file": "ci/policies.toml", "line": "1", "title": "patient: limit not kept"},
-            "lost is 7.2% (5.2-10), more than 5%",
+            SAMPLE_SENTENCES[0],
         ),
         Command(
             "error",
             {"file": "ci/logs/b.jsonl", "line": "1", "title": "patient, b: stop moved"},
-            "b stops at eval 12, in the lock at eval 7\nbefore: eval 7 (step 700), lost 1.1%\nnow: eval 12"
-            " (step 1200), lost 4.2%",
+            f"{SAMPLE_SENTENCES[1]}\nbefore: eval 7 (step 700): 3 evals without improvement\nnow: eval 12"
+            " (step 1200): 3 evals without improvement",
         ),
         Command(
-            "warning", {"file": "ci/policies.toml", "line": "1", "title": "d: gone"}, "logs/d.jsonl is gone"
+            "warning", {"file": "ci/policies.toml", "line": "1", "title": "d: gone"}, SAMPLE_SENTENCES[2]
         ),
     ]
     assert as_annotations(plain()) == ""
@@ -117,9 +131,9 @@ def test_an_annotation_a_finding():
 @pytest.mark.parametrize(("count", "shown", "more"), [(10, 10, None), (11, 9, "2 more"), (25, 9, "16 more")])
 def test_of_many_the_last_says_how_many_more(count, shown, more):
     found = tuple(
-        Finding(level, "moved", f"run {number} moved")
+        other(f"run {number} moved", severity)
         for number in range(count)
-        for level in ("regression", "note")
+        for severity in (Severity.REGRESSION, Severity.NOTE)
     )
     said = commands(as_annotations(dataclasses.replace(plain(), findings=found)))
     for name in ("error", "notice"):
@@ -134,9 +148,13 @@ def test_hostile_names_make_no_commands(name):
     checked = named(name)
     said = commands(as_annotations(checked))
     assert len(said) == len(checked.all_findings)
-    assert {command.message.split("\n")[0] for command in said} == {printable(f"{name} was")}
+    assert {command.message.split("\n")[0] for command in said} == {
+        printable(text) for text in sentences_of(name)
+    }
     assert all(set(command.properties) == {"file", "line", "title"} for command in said)
-    assert all(command.properties["title"].startswith(printable(name).strip()) for command in said)
+    for command, (_, finding) in zip(said, expected(checked), strict=True):
+        begin = "replay check: " if finding.policy is None else printable(name).strip()
+        assert command.properties["title"].startswith(begin)
 
 
 @settings(deadline=None)
@@ -148,7 +166,7 @@ def test_any_text_gives_the_expected_commands_and_no_other(checked):
     assert len(said) == len(text.splitlines())
     for command, (name, finding) in zip(said, expected(checked), strict=True):
         assert command.name == name
-        assert command.message.split("\n")[0] == printable(finding.message)
+        assert command.message.split("\n")[0] == printable(sentence(finding))
         assert command.properties["file"] == printable(location(checked, finding)).strip()
         assert printable(finding.policy or "").strip() in command.properties["title"]
 
@@ -218,7 +236,7 @@ HARMLESS = {
 
 def test_the_summary_has_the_verdict_the_limits_the_changes_and_the_findings():
     text = job_summary(sample(), "replay-check.png")
-    kinds, said, (limits, change, moved) = parsed(text)
+    kinds, said, (limits, change, moves) = parsed(text)
     assert kinds <= HARMLESS
     assert text.startswith("## replay check: failed: a limit is broken, a stop moved\n")
     assert limits == [
@@ -232,8 +250,9 @@ def test_the_summary_has_the_verdict_the_limits_the_changes_and_the_findings():
         ["patient", "saved", "52% 49-55", "41% 38-44"],
         ["patient", "lost", "3.1% 0.1-6.1", "7.2% 4-10"],
     ]
-    assert moved[1] == ["patient", "b", "eval 7 (step 700), lost 1.1%", "eval 12 (step 1200), lost 4.2%"]
-    assert all(finding.message in said for finding in sample().all_findings)
+    why = "3 evals without improvement"
+    assert moves[1] == ["patient", "b", f"eval 7 (step 700): {why}", f"eval 12 (step 1200): {why}"]
+    assert all(text in said for text in SAMPLE_SENTENCES)
     assert "one log has no end" in said
     assert "replay-check.png" in text
     assert job_summary(sample()) == job_summary(sample())
@@ -253,12 +272,13 @@ def test_the_summary_of_a_check_without_a_lock_or_with_nothing_at_all():
 def test_it_says_that_no_stop_moved_only_where_all_are_compared():
     checked = dataclasses.replace(sample(), policies=sample().policies[1:], findings=())
     assert "No stop moved." in job_summary(checked)
-    changed = Finding("note", "changed-policy", "hasty has changed")
+    facts = {"state": "changed", "before": "patience=1", "after": "patience=2"}
+    changed = Finding(Kind.CHANGED_POLICY, Severity.NOTE, policy="hasty", facts=facts)
     assert "No stop moved." not in job_summary(dataclasses.replace(checked, findings=(changed,)))
 
 
 def test_the_summary_of_very_much_is_cut():
-    found = tuple(Finding("regression", "moved", "b moved", run=str(number)) for number in range(40_000))
+    found = tuple(moved("patient", stop(str(run), 7), stop(str(run), 8)) for run in range(40_000))
     policy = dataclasses.replace(sample().policies[0], findings=found)
     text = job_summary(dataclasses.replace(sample(), policies=(policy,)))
     assert "40000 stops moved" in text
@@ -271,7 +291,7 @@ def test_hostile_names_make_no_markup(name):
     kinds, said, tables = parsed(job_summary(named(name), name))
     assert kinds <= HARMLESS
     assert html.unescape(tables[0][1][0]) == html.unescape(printable(name).strip())
-    assert printable(f"{name} was").strip() in said
+    assert all(printable(text).strip() in said for text in sentences_of(name))
 
 
 @settings(deadline=None)
@@ -285,7 +305,7 @@ def test_any_text_gives_the_expected_markdown(checked):
         rows = [[policy.name, limit.name, limit.group or ""] for policy, limit in limits]
         shown = [[html.unescape(cell).strip() for cell in row[:3]] for row in tables[0][1:]]
         assert shown == [[html.unescape(printable(cell)).strip() for cell in row] for row in rows]
-    assert all(printable(finding.message).strip() in said for finding in checked.all_findings)
+    assert all(printable(sentence(finding)).strip() in said for finding in checked.all_findings)
     assert not any(line.lstrip().startswith("::") for line in text.splitlines())
 
 

@@ -8,10 +8,21 @@ import pytest
 import xmlschema
 from hypothesis import given, settings
 
-from replay.check.model import Finding, LimitResult
+from replay.data.finding import Severity
 from replay.errors import printable
 from replay.report.junit import as_junit
-from tests.report.checked import CHECKS, HOSTILE, named, plain, sample
+from replay.report.sentences import sentence
+from tests.report.checked import (
+    CHECKS,
+    HOSTILE,
+    SAMPLE_SENTENCES,
+    limit,
+    limit_finding,
+    named,
+    plain,
+    sample,
+    sentences_of,
+)
 
 SCHEMA = xmlschema.XMLSchema(Path(__file__).parent.parent / "schemas" / "junit-10.xsd")
 
@@ -53,27 +64,30 @@ def test_a_suite_a_policy_and_a_test_a_limit():
     assert {key: suite.get(key) for key in ("tests", "failures", "errors", "skipped")} == {
         "tests": "5", "failures": "3", "errors": "0", "skipped": "1",
     }  # fmt: skip
-    assert suite.find("system-out").text == "note: only 2 runs"
+    assert suite.find("system-out").text == f"note: {SAMPLE_SENTENCES[-1]}"
 
 
 def test_a_failure_says_what_was_and_what_is():
     found = cases(read(sample()))["patient", "run b: stop moved"].find("failure")
-    assert found.get("message") == "b stops at eval 12, in the lock at eval 7"
+    assert found.get("message") == SAMPLE_SENTENCES[1]
     assert found.get("type") == "moved"
     assert found.text.splitlines()[1:] == [
-        "before: eval 7 (step 700), lost 1.1%",
-        "now: eval 12 (step 1200), lost 4.2%",
+        "before: eval 7 (step 700): 3 evals without improvement",
+        "now: eval 12 (step 1200): 3 evals without improvement",
     ]
 
 
 def test_a_warning_of_a_test_leaves_it_passed():
     checked = sample()
-    limit = LimitResult("max_lost", "5%", 0.05, 0.06, 0.04, 0.08, "unsure", "lost is 6%")
-    warning = Finding("warning", "limit", "lost is 6%, within its uncertainty", limit="max_lost")
-    policy = dataclasses.replace(checked.policies[1], limits=(limit,), findings=(warning,))
+    unsure = limit("hasty", "max_lost", "5%", "lost", 0.05, 0.06, 0.04, 0.08, "unsure")
+    warning = limit_finding(unsure, Severity.WARNING)
+    policy = dataclasses.replace(checked.policies[1], limits=(unsure,), findings=(warning,))
     case = cases(read(dataclasses.replace(checked, policies=(policy,))))["hasty", "max_lost 5%"]
     assert outcome(case) == "passed"
-    assert "warning: lost is 6%, within its uncertainty" in case.find("system-out").text
+    assert case.find("system-out").text == (
+        "warning: hasty: lost 6% on average (4% to 8%), while max_lost is 5%; so few runs cannot tell"
+        " whether it is broken"
+    )
 
 
 @pytest.mark.parametrize(
@@ -82,11 +96,13 @@ def test_a_warning_of_a_test_leaves_it_passed():
 )
 def test_a_limit_of_which_nothing_was_found_goes_by_its_verdict(verdict, expected):
     checked = sample()
-    limit = LimitResult("max_lost", "5%", 0.05, None, None, None, verdict, "told")
-    policy = dataclasses.replace(checked.policies[1], limits=(limit,), findings=())
-    assert (
-        outcome(cases(read(dataclasses.replace(checked, policies=(policy,))))["hasty", "max_lost 5%"])
-        == expected
+    result = limit("hasty", "max_lost", "5%", "lost", 0.05, None, None, None, verdict)
+    policy = dataclasses.replace(checked.policies[1], limits=(result,), findings=())
+    case = cases(read(dataclasses.replace(checked, policies=(policy,))))["hasty", "max_lost 5%"]
+    assert outcome(case) == expected
+    said = "unknown on these runs" if verdict == "unknown" else "while max_lost is 5%"
+    assert said in (
+        case.find("system-out").text if expected == "passed" else case.find(expected).get("message")
     )
 
 
@@ -108,7 +124,11 @@ def test_it_is_the_same_each_time():
 def test_hostile_names_are_data(name):
     root = read(named(name))
     assert root.find("testsuite").get("name") == printable(name)
-    assert root.find("testsuite/testcase/failure").get("message") == printable(f"{name} was")
+    messages = {found.get("message") for tag in ("failure", "skipped") for found in root.iter(tag)}
+    assert messages <= {printable(text) for text in sentences_of(name)}
+    assert printable(f"{name} on group {name}: lost 7% on average, while {name} is {name}") in messages
+    said = "\n".join([*root.itertext(), *messages])
+    assert all(printable(text) in said for text in sentences_of(name))
     assert {element.tag for element in root.iter()} <= {
         "testsuites", "testsuite", "properties", "property", "testcase", "failure", "system-out", "skipped",
     }  # fmt: skip
@@ -123,6 +143,6 @@ def test_any_text_gives_valid_xml(checked):
     ]
     for suite, policy in zip(root, checked.policies, strict=False):
         said = "\n".join([*suite.itertext(), *(found.get("message", "") for found in suite.iter())])
-        assert all(printable(finding.message) in said for finding in policy.findings)
-    regressions = any(finding.level == "regression" for finding in checked.all_findings)
+        assert all(printable(sentence(finding)) in said for finding in policy.findings)
+    regressions = any(finding.severity is Severity.REGRESSION for finding in checked.all_findings)
     assert not regressions or int(root.get("failures")) > 0

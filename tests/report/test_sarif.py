@@ -10,12 +10,21 @@ import jsonschema
 import pytest
 from hypothesis import given, settings
 
-from replay.check.model import Finding
+from replay.data.finding import Severity
 from replay.errors import printable
 from replay.report.findings import location
 from replay.report.sarif import as_sarif
-from replay.report.sentences.check import CHECK_KINDS
-from tests.report.checked import CHECKS, HOSTILE, named, plain, sample
+from replay.report.sentences import sentence
+from replay.report.sentences.check_kinds import CHECK_KINDS
+from tests.report.checked import (
+    CHECKS,
+    HOSTILE,
+    changed_log,
+    named,
+    plain,
+    sample,
+    sentences_of,
+)
 
 SCHEMA = json.loads(
     (Path(__file__).parent.parent / "schemas" / "sarif-2.1.0-rtm.5.json").read_text(encoding="utf-8")
@@ -97,9 +106,7 @@ def test_a_result_is_at_the_log_that_it_is_about_or_at_the_policies():
     ],
 )
 def test_paths_are_uris_relative_to_the_root(file, log, expected):
-    checked = dataclasses.replace(
-        plain(), file=file, findings=(Finding("warning", "changed-log", "it changed", log=log),)
-    )
+    checked = dataclasses.replace(plain(), file=file, findings=(changed_log(log),))
     assert (
         read(checked)["results"][0]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == expected
     )
@@ -112,7 +119,9 @@ def test_fingerprints_do_not_follow_the_figures():
         ]
 
     before, now = sample(), sample()
-    first = dataclasses.replace(now.policies[0].findings[0], message="lost is 7.3%", level="undecided")
+    result = dataclasses.replace(now.policies[0].limits[0], value=0.073, verdict="unsure")
+    old = now.policies[0].findings[0]
+    first = dataclasses.replace(old, severity=Severity.UNDECIDED, facts={**old.facts, "result": result})
     policy = dataclasses.replace(now.policies[0], findings=(first, *now.policies[0].findings[1:]))
     now = dataclasses.replace(now, policies=(policy, *now.policies[1:]), version="0.2.0")
     assert sorted(fingerprints(before)) == sorted(fingerprints(now))
@@ -126,10 +135,12 @@ def test_it_is_the_same_each_time_and_has_no_time():
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_names_are_data(name):
-    for result in read(named(name))["results"]:
-        message = shown(result["message"]["text"]).split("\n")[0]
-        assert message.replace("] (", "](") == printable(f"{name} was").replace("] (", "](")
-        assert {entry["name"] for entry in result["locations"][0]["logicalLocations"]} == {printable(name)}
+    results = read(named(name))["results"]
+    messages = {shown(result["message"]["text"]).split("\n")[0].replace("] (", "](") for result in results}
+    assert messages == {printable(text).replace("] (", "](") for text in sentences_of(name)}
+    places = [result["locations"][0].get("logicalLocations", ()) for result in results]
+    assert {entry["name"] for place in places for entry in place} == {printable(name)}
+    assert {entry["kind"] for place in places for entry in place} == {"policy", "run", "limit", "group"}
 
 
 def fits(path, way):
@@ -148,7 +159,7 @@ def test_any_text_gives_a_valid_document(checked):
     assert len({result["partialFingerprints"]["replayFinding/v1"] for result in results}) == len(results)
     for result, finding in zip(results, checked.all_findings, strict=True):
         message = shown(result["message"]["text"]).split("\n")[0]
-        assert message.replace("] (", "](") == printable(finding.message).replace("] (", "](")
+        assert message.replace("] (", "](") == printable(sentence(finding)).replace("] (", "](")
         artifact = result["locations"][0]["physicalLocation"]["artifactLocation"]
         uri = urlsplit(artifact["uri"])
         assert (uri.scheme, uri.netloc, uri.query, uri.fragment) == (

@@ -3,9 +3,9 @@
 import json
 
 import numpy as np
-from replay.engine.simulation import replay_runs
 
 from replay import Run
+from replay.engine.scoring import simulate_policies
 from replay.report.render import render
 from replay.report.simulate import build
 from replay.stats.summary import summarise
@@ -21,7 +21,7 @@ def simulated(rates, policies=("patience=2", "patience=9")):
     for number, rate in enumerate(rates):
         values = [1.0, 0.8, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95]
         made.append(Run(str(number), {"step": np.arange(1, 9), "eval_loss": values, "learning_rate": rate}))
-    result = replay_runs(made, policies, baselines=True)
+    result = simulate_policies(made, policies, baselines=True)
     return build(result, summarise(result))
 
 

@@ -7,18 +7,20 @@ import math
 
 import numpy as np
 import pytest
-from replay.engine.simulation import Setup
 
 from replay import Run
+from replay.engine.question import Question
+from replay.engine.study import Study
 from replay.errors import InputError
 from replay.policies.grid import parse_grids
 from replay.policies.spec import parse_policy
 from replay.report.plots import sweep as plot
 from replay.report.render import render
+from replay.report.sentences import sentences
 from replay.report.sweep import build
 from replay.search.grid_sweep import sweep_grids
-from replay.search.sweep import FIGURES
-from replay.search.tolerance import parse_limit
+from replay.search.sweep import SWEPT
+from replay.search.tolerance import parse_tolerance
 
 
 def run(name, values, **columns):
@@ -37,9 +39,10 @@ RUNS = [
 def swept(*grids, runs=RUNS, singles=(), max_lost="10%", max_regret=None, optional=False, **how):
     parts = parse_grids(grids) if grids else []
     single = [parse_policy(spec) for spec in singles]
-    setup = Setup(runs, [*(policy for part in parts for policy, _ in part.points), *single], **how)
+    every = [*(policy for part in parts for policy, _ in part.points), *single]
+    study = Study(runs, every, Question(**how))
     return sweep_grids(
-        setup, parts, single, parse_limit(max_regret, None if max_regret else max_lost), optional=optional
+        study, parts, single, parse_tolerance(max_regret, None if max_regret else max_lost), optional=optional
     )
 
 
@@ -123,7 +126,7 @@ def test_single_policies_stand_beside_the_grid_and_count_once():
 def test_policies_that_lack_something_are_told_and_not_on_the_front():
     some = [*RUNS, run("c", [1.0, 0.9, 0.95, 0.5, 0.4], eval_generic_loss=[1.0, 1.0, 1.5, 1.5, 1.5])]
     found = swept("rule=patience,tutorial,pq", runs=some, optional=True)
-    warnings = found.sweep.setup.warnings
+    warnings = sentences(found.findings)
     assert any(text.startswith("tutorial:patience=1 is left out: no metric 'val_loss'") for text in warnings)
     assert any("policies could be tried on no run" in text for text in warnings)
     on_front = {found.sweep.policies[place].spec() for place in found.front}
@@ -155,7 +158,7 @@ def test_policies_of_fewer_runs_are_no_match_for_those_of_all():
     epoch = next(place for place, policy in enumerate(found.sweep.policies) if policy.name == "one-epoch")
     assert found.sweep.figures["runs"][epoch] == 1
     assert epoch not in found.front
-    assert any("were tried on fewer than 2 runs" in text for text in found.sweep.setup.warnings)
+    assert any("were tried on fewer than 2 runs" in text for text in sentences(found.findings))
     part = next(part for part in found.grids if part.grid.rule == "one-epoch")
     if part.region is not None:
         assert "(on 1 of 2 runs)" in flat(report(found, "markdown"))
@@ -184,7 +187,7 @@ def test_json_csv_and_markdown_hold_every_policy():
         policy.spec() for policy in found.sweep.policies
     ]
     for row in document["policies"]:
-        assert list(row) == ["policy", "rule", "parameters", *FIGURES, "on_front", "good"]
+        assert list(row) == ["policy", "rule", "parameters", *SWEPT, "on_front", "good"]
         assert parse_policy(row["policy"]) == parse_policy(
             "patience={patience},min_delta={min_delta},smooth={smooth}".format(**row["parameters"])
         )
@@ -204,7 +207,7 @@ def test_json_csv_and_markdown_hold_every_policy():
         "patience",
         "min_delta",
         "smooth",
-        *FIGURES,
+        *SWEPT,
         "on_front",
         "good",
     ]
