@@ -9,13 +9,27 @@ if TYPE_CHECKING:
     from replay.api import load, simulate, sweep
     from replay.data.run import Run
     from replay.errors import ReplayError, ReplayWarning
+    from replay.live.verify import verify
+    from replay.policies.base import Policy
     from replay.policies.spec import parse_policy
 
 __version__ = "0.1.0"
-__all__ = ["ReplayError", "ReplayWarning", "Run", "__version__", "load", "parse_policy", "simulate", "sweep"]
+__all__ = [
+    "Policy",
+    "ReplayError",
+    "ReplayWarning",
+    "Run",
+    "__version__",
+    "load",
+    "parse_policy",
+    "simulate",
+    "sweep",
+    "verify",
+]
 
 # Imported on first use, so that `replay --help` starts without numpy.
 _HOME = {
+    "Policy": "replay.policies.base",
     "ReplayError": "replay.errors",
     "ReplayWarning": "replay.errors",
     "Run": "replay.data.run",
@@ -23,6 +37,7 @@ _HOME = {
     "parse_policy": "replay.policies.spec",
     "simulate": "replay.api",
     "sweep": "replay.api",
+    "verify": "replay.live.verify",
 }
 
 

@@ -255,6 +255,6 @@ def test_sniff_tells_the_format_of_a_file(tmp_path):
 
 def test_importing_the_importers_imports_nothing_heavy():
     heavy = ("pandas", "tensorboard", "google.protobuf", "matplotlib", "torch")
-    code = f"import sys, replay.importers; print([name for name in {heavy} if name in sys.modules])"
+    code = f"import sys, replay.readers; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
