@@ -74,6 +74,11 @@ class Wanted:
     value: float
     text: str
 
+    @property
+    def is_minimum(self) -> bool:
+        """Whether the figure must be at least the value; else at most."""
+        return self.figure == "saved"
+
 
 @dataclass(frozen=True)
 class Expectation:

@@ -206,7 +206,7 @@ def _mean(
     """The result of a limit on a mean, and the severity of the finding that it makes, where it makes one."""
     value, low, high = figure
     wanted = rounded(limit.value)
-    least = limit.name.startswith("min_")
+    least = limit.is_minimum
     verdict: Verdict
     severity = None
     if undecidable:
@@ -315,6 +315,7 @@ def _worst(
         None,
         verdict,
         group,
+        worst=True,
         worst_run=worst,
     )
     return result, severity

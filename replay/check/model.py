@@ -69,6 +69,7 @@ class LimitResult:
     ``value``, ``low`` and ``high`` are in the limit's own terms (fractions for shares); None where they are
     not known. ``verdict``: kept, broken (beyond its uncertainty), unsure (broken, but not beyond it) or
     unknown. ``undecidable`` says whether there are too few runs, or too many censored ones, for any mean.
+    ``worst`` says whether the limit is on every run (else on the mean).
     """
 
     policy: str
@@ -82,6 +83,7 @@ class LimitResult:
     verdict: Verdict
     group: str | None = None
     undecidable: bool = False
+    worst: bool = False
     worst_run: WorstRun | None = None
 
 

@@ -11,7 +11,8 @@ from replay.data.finding import Finding, Kind
 from replay.data.names import TEST_WORDS, canonical, infer_mode, is_loss
 from replay.data.run import Run
 from replay.data.types import Mode
-from replay.errors import InputError, list_names, suggestion
+from replay.errors import InputError, did_you_mean, list_names
+from replay.policies import Policy
 
 __all__ = ["Metric", "ModeSource", "NameSource", "resolve_metric"]
 
@@ -63,10 +64,16 @@ class Metric:
 
 
 def resolve_metric(
-    runs: Sequence[Run], name: str | None, mode: Mode | None, *, monitored: bool = True
+    runs: Sequence[Run],
+    name: str | None,
+    mode: Mode | None,
+    *,
+    monitored: bool = True,
+    policies: Iterable[Policy] = (),
 ) -> tuple[Metric, list[Finding]]:
     """Find a metric and its mode in the runs; ``name`` None takes the default metric.
 
+    ``policies`` are those that insist on the metric: they say what its absence means to their tools.
     Raises InputError where no run has the metric, naming those there are, and where the mode cannot be known.
     """
     findings: list[Finding] = []
@@ -76,7 +83,7 @@ def resolve_metric(
         source = NameSource.GIVEN
         names = {run.id: spelling for run in runs if (spelling := run.find_metric(name)) is not None}
         if not names:
-            raise InputError(_absence(runs, name))
+            raise InputError(_absence(runs, name, policies))
     lacking = tuple(run.id for run in runs if run.id not in names)
     if lacking:
         facts = {"metric": name, "total": len(runs)}
@@ -90,17 +97,23 @@ def resolve_metric(
     return Metric(name, resolved, source, mode_source, names, len(runs), word), findings
 
 
-def _absence(runs: Sequence[Run], name: str) -> str:
+def _absence(runs: Sequence[Run], name: str, policies: Iterable[Policy]) -> str:
     """The error text of a metric that no run has, with the closest right name."""
+    note = next((note for policy in policies if (note := policy.absence_note()) is not None), None)
     have = sorted({metric for run in runs for metric in run.metrics})
     where = f"run {runs[0].id}" if len(runs) == 1 else f"any of the {len(runs)} runs"
     who = "it has" if len(runs) == 1 else "they have"
     if not have:
-        return f"no metric {name!r} in {where}; {who} no metric at all"
+        text = f"no metric {name!r} in {where}; {who} no metric at all"
+        return text if note is None else f"{text}; {note}"
     # the name that means the same elsewhere (val_loss in a log of transformers), if spelling suggests none
     tail = canonical(name).split("_")[-1]
     same_end = [metric for metric in have if canonical(metric).split("_")[-1] == tail]
-    return f"no metric {name!r} in {where}; {who} {suggestion(name, have, otherwise=same_end)}"
+    hint = did_you_mean(name, have, otherwise=same_end)
+    text = f"no metric {name!r} in {where}; {who} {list_names(have, 12)}{hint}"
+    if note is None:
+        return text
+    return f"{text} {note[0].upper()}{note[1:]}" if hint else f"{text}; {note}"
 
 
 def _validation_loss(run: Run) -> str | None:

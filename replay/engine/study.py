@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -57,9 +56,9 @@ class Study:
             findings.append(Finding(Kind.NO_EVALS, runs=idle, facts={"total": len(runs)}))
         if not usable:
             usable = list(runs)  # the error says what is there
-        name, mode = _asked(policies, question)
-        with explained(policies if question.monitor is None else ()):
-            self.monitor, about = resolve_metric(usable, name, mode)
+        name, mode = _common_monitor(policies, question)
+        insisting = policies if question.monitor is None else ()
+        self.monitor, about = resolve_metric(usable, name, mode, policies=insisting)
         findings += about
         self.runs = [run for run in usable if run.id in self.monitor.names]
         self.objective = self.monitor
@@ -105,10 +104,9 @@ class Study:
         """
         findings: list[Finding] = []
         metrics: dict[str | None, Metric] = {}
-        with explained([policy]):
-            for name, mode in policy.monitors().items():
-                metrics[name], about = self._metric(name, mode)
-                findings += about
+        for name, mode in policy.monitors().items():
+            metrics[name], about = self._metric(name, mode, policy)
+            findings += about
         primary = metrics[policy.monitor]
         several = len({metric.name for metric in metrics.values()}) > 1
         panel = self._panel(Monitoring(primary, tuple(metrics.items()) if several else ()))
@@ -126,18 +124,20 @@ class Study:
             self._panels[key] = Panel(self.runs, monitoring, self.objective, self.question)
         return self._panels[key]
 
-    def _metric(self, name: str | None, mode: Mode | None) -> tuple[Metric, tuple[Finding, ...]]:
+    def _metric(
+        self, name: str | None, mode: Mode | None, policy: Policy
+    ) -> tuple[Metric, tuple[Finding, ...]]:
         if name is None or canonical(name) == canonical(self.monitor.name):
             same = mode is None or mode == self.monitor.mode
             return (self.monitor if same or mode is None else self.monitor.with_mode(mode)), ()
         key = (name, mode)
         if key not in self._metrics:
-            metric, findings = resolve_metric(self.runs, name, mode)
+            metric, findings = resolve_metric(self.runs, name, mode, policies=[policy])
             self._metrics[key] = metric, tuple(findings)
         return self._metrics[key]
 
 
-def _asked(policies: Sequence[Policy], question: Question) -> tuple[str | None, Mode | None]:
+def _common_monitor(policies: Sequence[Policy], question: Question) -> tuple[str | None, Mode | None]:
     """The monitor and mode that the question asks for, or that all policies insist on."""
     if question.monitor is not None:
         return question.monitor, question.mode
@@ -147,17 +147,3 @@ def _asked(policies: Sequence[Policy], question: Question) -> tuple[str | None, 
     if mode is None and name is not None:
         mode = next((policy.mode for policy in policies if policy.monitor == name and policy.mode), None)
     return name, mode
-
-
-@contextlib.contextmanager
-def explained(policies: Iterable[Policy]) -> Iterator[None]:
-    """Add to an error about a metric what its absence means for the tool whose rule insists on it."""
-    try:
-        yield
-    except InputError as error:
-        for policy in policies:
-            if (note := policy.absence_note()) is not None:
-                # after "Did you mean …?" a new sentence begins
-                text = f" {note[0].upper()}{note[1:]}" if str(error)[-1:] == "?" else f"; {note}"
-                raise InputError(f"{error}{text}") from None
-        raise

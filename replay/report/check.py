@@ -237,7 +237,7 @@ def _figures(policy: PolicyResult) -> str:
 
 
 def _value(limit: LimitResult) -> str:
-    if "regret" in limit.name and not limit.text.endswith("%"):
+    if limit.figure == "regret":
         text = "?" if limit.value is None else number(limit.value)
         known = limit.low is not None and limit.high is not None and limit.low != limit.high
         return f"{text} {number(limit.low)}-{number(limit.high)}" if known else text

@@ -92,7 +92,7 @@ def limit_sentence(result: LimitResult) -> str:
     if result.verdict == "unknown" and not result.undecidable:
         return f"{who}: {noun} is unknown on these runs, so {result.name} cannot be decided"
     limit = f"while {result.name} is {result.text}"
-    if result.name.endswith("_worst"):
+    if result.worst:
         return f"{who}: {_worst(result, limit)}"
     text = f"{noun} {_figure(figure, result.value)}"
     text += " of the runs" if figure == "stopped_too_early" else " on average"
