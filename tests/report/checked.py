@@ -61,7 +61,10 @@ def stop(run, number, lost=0.02, reason="3 evals without improvement"):
 
 
 def limit(policy, name, text, figure, wanted, value, low, high, verdict, group=None, **more):
-    return LimitResult(policy, name, text, figure, wanted, value, low, high, verdict, group, **more)
+    worst = name.endswith("_worst")
+    return LimitResult(
+        policy, name, text, figure, wanted, value, low, high, verdict, group, worst=worst, **more
+    )
 
 
 def limit_finding(result, severity):
