@@ -5,8 +5,8 @@
 
 Each mutant is written into a copy of the repository in a temporary folder, never into the checkout. The tests
 that belong to its module run first, then all tests of the core. A test that fails, or that does not come to
-an end, has caught the mutant. What is given behind ``--`` goes to pytest. Mutants that behave like the original
-are listed in equivalent.txt, with the reason, and are not counted.
+an end, has caught the mutant. What is given behind ``--`` goes to pytest. Mutants that behave like the
+original are listed in equivalent.txt, with the reason, and are not counted.
 """
 
 from __future__ import annotations

@@ -194,15 +194,15 @@ def test_bounds_scale_with_the_values(scale, most, least, grouped):
         low, high = interval(values, groups, within=(least, most))
         assert low < values.mean() < high
         scaled = interval(values * scale, groups, within=(least * scale, most * scale))
-        assert scaled == pytest.approx((low * scale, high * scale), rel=1e-9)
+        assert scaled == pytest.approx((low * scale, high * scale), rel=1e-9, abs=0)
 
 
 def test_bounds_of_equal_values_scale_too():
     for scale in (1e-7, 1e-30, 1e12):
         low, high = interval(np.full(9, 0.1 * scale), names(9), within=(0, scale))
-        assert (low, high) == pytest.approx((0.1 * scale, 0.1 * scale), rel=1e-12)
+        assert (low, high) == pytest.approx((0.1 * scale, 0.1 * scale), rel=1e-12, abs=0)
         low, high = interval(np.zeros(20), names(20), within=(0, scale))
-        assert (low, high) == pytest.approx((0, scale * (1 - 0.025 ** (1 / 20))), rel=1e-12)
+        assert (low, high) == pytest.approx((0, scale * (1 - 0.025 ** (1 / 20))), rel=1e-12, abs=0)
 
 
 @settings(max_examples=100, deadline=None)
