@@ -1,31 +1,20 @@
 """The command line of replay: the group of commands and the entry point.
 
-Each command is a module of this package: it parses, calls and prints. What is heavy is imported inside the
-commands, so that ``--help`` starts fast.
+Each module of this package that has a ``command`` is a command: it parses, calls and prints. What is heavy is
+imported inside the commands, so that ``--help`` starts fast.
 """
 
 from __future__ import annotations
 
 import difflib
 import sys
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any
 
 import click
 
-from replay.cli import (
-    check,
-    choose,
-    diff,
-    explain,
-    export,
-    formats,
-    inspect,
-    policies,
-    simulate,
-    sweep,
-    verify,
-)
 from replay.cli.output import Failure, warnings_on_stderr
 from replay.errors import ReplayError
 
@@ -83,20 +72,10 @@ def cli() -> None:
     """
 
 
-for _module in (
-    check,
-    choose,
-    diff,
-    explain,
-    export,
-    formats,
-    inspect,
-    policies,
-    simulate,
-    sweep,
-    verify,
-):
-    cli.add_command(_module.command)
+for _entry in iter_modules(__path__):
+    _module = import_module(f"{__name__}.{_entry.name}")
+    if hasattr(_module, "command"):
+        cli.add_command(_module.command)
 
 
 def main() -> None:
