@@ -113,11 +113,11 @@ def test_every_policy_on_every_curve(real_logs):
                 by_metric.setdefault(metric, []).append(made)
     compared = 0
     for metric, runs in by_metric.items():
-        together = {
-            (row["run"], row["policy"]): row for row in simulate_policies(runs, rules, Question(monitor=metric)).rows()
-        }
+        question = Question(monitor=metric)
+        rows = simulate_policies(runs, rules, question).rows()
+        together = {(row["run"], row["policy"]): row for row in rows}
         for made in runs[:3]:
-            for row in simulate_policies([made], rules, Question(monitor=metric)).rows():
+            for row in simulate_policies([made], rules, question).rows():
                 assert repr(together[row["run"], row["policy"]]) == repr(row)
                 compared += 1
     assert compared > 100
