@@ -113,12 +113,11 @@ def test_every_policy_on_every_curve(real_logs):
                 by_metric.setdefault(metric, []).append(made)
     compared = 0
     for metric, runs in by_metric.items():
-        together = {
-            (row["run"], row["policy"]): row
-            for row in simulate_policies(runs, rules, Question(metric)).rows()
-        }
+        question = Question(monitor=metric)
+        rows = simulate_policies(runs, rules, question).rows()
+        together = {(row["run"], row["policy"]): row for row in rows}
         for made in runs[:3]:
-            for row in simulate_policies([made], rules, Question(metric)).rows():
+            for row in simulate_policies([made], rules, question).rows():
                 assert repr(together[row["run"], row["policy"]]) == repr(row)
                 compared += 1
     assert compared > 100
@@ -151,11 +150,9 @@ def test_frameworks_part_ways_on_real_curves(real_logs):
     """The same patience and threshold under two rules stop some real runs at different evals."""
     runs = [made for made in read([real_logs]).runs if len(made) >= 8]
     losses = [made for made in runs if any(name.endswith("loss") for name in made.metrics)]
-    outcomes = simulate_policies(
-        losses, ["patience=3,min_delta=0.01", "transformers:patience=3,threshold=0.01"]
-    )
+    frame = simulate_policies(losses, ["patience=3,min_delta=0.01", "transformers:patience=3,threshold=0.01"])
     stops: dict[str, list] = {}
-    for row in outcomes.rows():
+    for row in frame.rows():
         stops.setdefault(row["run"], []).append(row["stopped_eval"])
     assert sum(len(set(pair)) > 1 for pair in stops.values()) >= 3
     assert replay.__version__
