@@ -21,15 +21,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 
 from replay.data.curve import Curve
-from replay.data.types import Bools, Floats, Ints, Mode
+from replay.data.types import Floats, Ints, Mode
 
-__all__ = ["Rule", "bound", "corrected_regret", "optimism", "regret_bounds", "smoothed"]
+__all__ = ["Rule", "corrected_regret", "smooth_curve"]
 
 #: How the stop came about: by waiting in vain for a better eval, at an eval that was set beforehand, or by a
 #: function from drawn curves (draws × evals, NaN where the curve has no finite value) to the 0-based eval at
@@ -44,66 +44,6 @@ _GAMMA = 1.5
 _ENOUGH = 1 / 8  # share of the draws
 
 
-def smoothed(values: Sequence[float] | Floats, mode: Mode, noise: float | None = None) -> Floats:
-    """A smooth of the curve that neither follows its noise nor flattens its best; NaN at evals that are not
-    finite.
-
-    A running median of 3, then at each eval a straight line through the last evals up to it, and one through
-    the next ones (for a window of one eval, its own median). Each window grows as long as the intervals of
-    its estimate (± 1.5 standard errors) and of all shorter windows still have a point in common, so it is
-    short where the curve bends and long where it is straight. The two estimates are averaged with weights by
-    their variance. With no noise the curve is its own smooth; with unknown noise all is NaN.
-    """
-    oriented = _oriented(values, mode)
-    spread = _noise(oriented) if noise is None else noise
-    smooth = np.full(len(oriented), np.nan) if spread is None else _smooth(oriented, spread)
-    return smooth if mode == "min" else -smooth
-
-
-def optimism(
-    values: Sequence[float] | Floats,
-    mode: Mode,
-    noise: float | None = None,
-    draws: int = DRAWS,
-    evals: Sequence[int] | Ints | None = None,
-    *,
-    smooth: Sequence[float] | Floats | None = None,
-) -> Floats:
-    """How much better the best of the first k evals looks than it is, on average, for k = 1 to all, or for
-    the k in ``evals``.
-
-    That is E[m(i) − y(i)] for min (its negative for max), where i is the best of the first k evals of y = m +
-    noise: 0 or above but for the error of the draws. ``smooth`` stands for m (default: `smoothed`), ``noise``
-    is one standard deviation of an eval (default: that of `replay.data.curve.Curve.noise`). Evals that are
-    not finite are never best; where there is no finite one among the first k, the entry is NaN. Zero with no
-    noise, NaN with unknown noise (fewer than 5 finite values). The draws are seeded: the same curve gives the
-    same figures.
-
-    Examples
-    --------
-    >>> optimism([0.0] * 100, "min", noise=1.0, draws=4000, evals=[1, 10, 100]).round(1) + 0.0
-    array([0. , 1.5, 2.5])
-    """
-    oriented = _oriented(values, mode)
-    ends = np.arange(1, len(oriented) + 1) if evals is None else np.asarray(evals, dtype=np.int64)
-    spread = _noise(oriented) if noise is None else noise
-    if spread is None:
-        return np.full(len(ends), np.nan)
-    truth = _truth(oriented, mode, spread, smooth)
-    total = np.zeros(len(ends))
-    if spread > 0 and len(oriented) and len(ends):
-        for normals in _blocks(draws, len(oriented)):
-            drawn = truth + spread * normals
-            best = (
-                _best_so_far(drawn)
-                if evals is None
-                else np.stack([drawn[:, : max(end, 1)].argmin(axis=1) for end in ends], axis=1)
-            )
-            total -= spread * np.take_along_axis(normals, best, axis=1).sum(axis=0)
-    seen = np.append(0, np.cumsum(np.isfinite(truth)))[np.minimum(ends, len(oriented))]
-    return np.where(seen > 0, total / draws, np.nan)
-
-
 def corrected_regret(
     values: Sequence[float] | Floats,
     mode: Mode,
@@ -112,7 +52,6 @@ def corrected_regret(
     *,
     rule: Rule = "patience",
     chosen: bool = True,
-    eligible: Sequence[bool] | Bools | None = None,
     noise: float | None = None,
     draws: int = DRAWS,
     smooth: Sequence[float] | Floats | None = None,
@@ -142,10 +81,12 @@ def corrected_regret(
     chosen:
         Whether the kept eval was chosen as the best of this very curve. False where another metric chose it
         or where the last weights are kept: its value is then as likely too bad as too good.
-    eligible:
-        The evals that could be kept (those with a saved checkpoint); default all.
-    noise, draws, smooth:
-        As for `optimism`.
+    noise:
+        One standard deviation of an eval; default: that of `replay.data.curve.Curve.noise`.
+    draws:
+        Number of noisy curves that are drawn. They are seeded: the same curve gives the same figure.
+    smooth:
+        What stands for the true curve; default: `smooth_curve`.
 
     Examples
     --------
@@ -155,7 +96,7 @@ def corrected_regret(
     >>> round(corrected_regret(values, "min", kept_index=2, stop_index=5), 3)
     -0.01
     """
-    oriented = _oriented(values, mode)
+    oriented = _orient(values, mode)
     count = len(oriented)
     kept_value = oriented[kept_index]
     if not math.isfinite(kept_value):
@@ -169,7 +110,6 @@ def corrected_regret(
         return math.nan
     truth = _truth(oriented, mode, spread, smooth)
     stop = count - 1 if stop_index is None else stop_index
-    may_keep = None if eligible is None else np.asarray(eligible, dtype=bool)
     waited = stop - int(np.nanargmin(oriented[: stop + 1])) if np.isfinite(oriented[: stop + 1]).any() else 0
     if rule == "patience" and waited == 0:
         rule = "fixed"  # a stop right at a new best was no waiting in vain
@@ -185,14 +125,8 @@ def corrected_regret(
                 used += len(drawn)
                 continue
             stops = _stops(tried, drawn, so_far, stop, waited, mode)
-            kept = (so_far if may_keep is None else _best_so_far(np.where(may_keep, drawn, np.inf)))[
-                rows, stops
-            ]
-            differ = (
-                (kept != top)
-                & np.isfinite(drawn[rows, kept])
-                & (True if may_keep is None else may_keep[kept])
-            )
+            kept = so_far[rows, stops]
+            differ = (kept != top) & np.isfinite(drawn[rows, kept])
             excess -= spread * float((normals[rows, top] - normals[rows, kept])[differ].sum())
             used += int(differ.sum())
         # where the rule hardly ever stops a draw before its best, the few are extremes: look at where it did
@@ -202,61 +136,7 @@ def corrected_regret(
     return observed
 
 
-def regret_bounds(
-    values: Sequence[float] | Floats,
-    mode: Mode,
-    kept_index: int,
-    *,
-    chosen: bool = True,
-    noise: float | None = None,
-) -> tuple[float, float]:
-    """Bounds of the mean true regret that hold whatever the true curve is, for independent normal noise:
-    lower, upper.
-
-    The optimism of a best is between 0 and that of the best of as many evals of a constant curve, see
-    `bound`. So the observed regret less this bound is the least that the true one is on average. The most is
-    the observed regret plus the bound, or the observed regret itself where the kept eval was not chosen on
-    this curve. Both are zero where the kept eval is the best.
-    """
-    oriented = _oriented(values, mode)
-    spread = _noise(oriented) if noise is None else noise
-    if not math.isfinite(oriented[kept_index]) or spread is None:
-        return math.nan, math.nan
-    observed = float(oriented[kept_index] - np.nanmin(oriented))
-    most = bound(int(np.isfinite(oriented).sum()), spread) if observed else 0.0
-    return observed - most, observed + (most if chosen else 0.0)
-
-
-def bound(evals: int, noise: float) -> float:
-    """The most that the best of so many evals can be too good on average: noise · E[the largest of so many
-    standard normals].
-
-    It is reached where the true curve is constant; a curve with a trend has fewer evals that can be its best.
-
-    Examples
-    --------
-    >>> [round(bound(evals, 1.0), 4) for evals in (1, 2, 5, 10, 100)]
-    [0.0, 0.5642, 1.163, 1.5388, 2.5076]
-    """
-    return noise * _largest(evals)
-
-
-@cache
-def _largest(count: int) -> float:
-    """E[the largest of ``count`` standard normals], from the integral of x · count · density(x) ·
-    distribution(x)^(count − 1).
-    """
-    if count < 2:
-        return 0.0
-    step = 0.01
-    x = np.arange(-12, 12 + step / 2, step)
-    logarithm = np.log([math.erfc(-one / math.sqrt(2)) / 2 for one in x.tolist()])
-    return float(
-        np.sum(x * np.exp((count - 1) * logarithm - x * x / 2)) * step * count / math.sqrt(2 * math.pi)
-    )
-
-
-def _oriented(values: Sequence[float] | Floats, mode: Mode) -> Floats:
+def _orient(values: Sequence[float] | Floats, mode: Mode) -> Floats:
     """Values with the sign that makes lower better, NaN where not finite."""
     array = np.asarray(values, dtype=np.float64).reshape(-1)
     return np.where(np.isfinite(array), array if mode == "min" else -array, np.nan)
@@ -268,11 +148,20 @@ def _noise(oriented: Floats) -> float | None:
 
 def _truth(oriented: Floats, mode: Mode, noise: float, smooth: Sequence[float] | Floats | None) -> Floats:
     """What stands for the true curve, lower better; infinite at evals that can never be best."""
-    truth = _smooth(oriented, noise) if smooth is None else _oriented(smooth, mode)
+    truth = smooth_curve(oriented, noise) if smooth is None else _orient(smooth, mode)
     return np.where(np.isnan(oriented) | np.isnan(truth), np.inf, truth)
 
 
-def _smooth(oriented: Floats, noise: float) -> Floats:
+def smooth_curve(oriented: Floats, noise: float) -> Floats:
+    """A smooth of the curve (lower is better) that neither follows its noise nor flattens its best; NaN at
+    evals that are not finite.
+
+    A running median of 3, then at each eval a straight line through the last evals up to it, and one through
+    the next ones (for a window of one eval, its own median). Each window grows as long as the intervals of
+    its estimate (± 1.5 standard errors) and of all shorter windows still have a point in common, so it is
+    short where the curve bends and long where it is straight. The two estimates are averaged with weights by
+    their variance. With no noise the curve is its own smooth.
+    """
     known = np.isfinite(oriented)
     out = np.full(len(oriented), np.nan)
     values = oriented[known]
