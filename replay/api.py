@@ -41,7 +41,7 @@ _DETAILED = 20_000
 def read(
     paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
     progress: Callable[[Sequence[Any]], AbstractContextManager[Iterable[Any]]] = nullcontext,
-) -> readers.Found:
+) -> readers.ReadResult:
     """`replay.readers.read`, but the error for paths without any run says what could not be read."""
     try:
         return readers.read(paths, progress)
@@ -57,9 +57,9 @@ def load(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> li
     could not be read is reported as a ReplayWarning. Raises InputError where a path does not exist or where
     there is no run at all.
     """
-    found = read(paths)
-    _warn(found.findings)
-    return found.runs
+    logs_read = read(paths)
+    _warn(logs_read.findings)
+    return logs_read.runs
 
 
 def _warn(findings: Iterable[Finding]) -> None:

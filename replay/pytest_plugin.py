@@ -76,9 +76,9 @@ def pytest_collection_modifyitems(
     """Collect those that pytest did not come across: they lie elsewhere, or in a folder that it passes
     over.
     """
-    found = config.stash.get(_COLLECTED, set[Path]())
+    collected = config.stash.get(_COLLECTED, set[Path]())
     for path in _files(config):
-        if path not in found:
+        if path not in collected:
             items.extend(session.genitems(_File.from_parent(session, path=path)))
 
 

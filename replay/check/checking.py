@@ -22,7 +22,7 @@ from replay.engine.scoring import simulate_policies
 from replay.engine.study import Study
 from replay.errors import InputError, printable
 from replay.policies.companions import SettledModules
-from replay.readers import Found, read
+from replay.readers import ReadResult, read
 from replay.readers.step_signals import FILE_NAME
 from replay.stats.groups import groups_of
 from replay.stats.summary import KEYS, summarise
@@ -56,7 +56,7 @@ def check(
     *,
     lock: Path | str | None = None,
     require_lock: bool = False,
-    read: Callable[[Sequence[Path]], Found] = read,
+    read: Callable[[Sequence[Path]], ReadResult] = read,
 ) -> Checked:
     """Check a file of policies, as ``replay check`` does; nothing is written.
 
@@ -71,7 +71,7 @@ def check(
 
 def examine(
     config: Config,
-    found: Found,
+    logs_read: ReadResult,
     roots: Sequence[Path],
     lock_path: Path,
     *,
@@ -89,8 +89,8 @@ def examine(
     companions = any(
         isinstance(companion, SettledModules) for policy in policies for companion in policy.companions
     )
-    paths = {run.id: _sources(run, folder, companions) for run in found.runs}
-    runs, paths = _portable(found.runs, paths)
+    paths = {run.id: _sources(run, folder, companions) for run in logs_read.runs}
+    runs, paths = _portable(logs_read.runs, paths)
     outcomes = simulate_policies(runs, policies, config.question)
     study = outcomes.study
     labels = groups_of(study.panel.runs, config.group)
@@ -111,7 +111,7 @@ def examine(
             old,
             now,
             groups=groups,
-            locate=lambda path: _locate(folder / path, roots, found),
+            locate=lambda path: _locate(folder / path, roots, logs_read),
             shorten=lambda path: _relative(folder / path, beside),
             companions=companions,
         )
@@ -156,7 +156,7 @@ def examine(
         unit=study.question.unit,
         policies=tuple(results),
         findings=tuple(whole),
-        warnings=(*found.findings, *outcomes.findings),
+        warnings=(*logs_read.findings, *outcomes.findings),
     )
     return checked, now
 
@@ -225,9 +225,9 @@ def _sources(run: Run, folder: Path, companions: bool) -> list[str]:
         raise InputError(f"run {run.id} says no file that it was read from, so it cannot be checked")
     if companions and len(sources) == 1 and (beside := sources[0].with_name(FILE_NAME)).is_file():
         sources.append(beside)
-    found = list(dict.fromkeys(_relative(source, folder) for source in sources))
-    main = min(path for path in found if not is_companion(path) or len(found) == 1)
-    return [main, *(path for path in sorted(found) if path != main)]
+    relative = list(dict.fromkeys(_relative(source, folder) for source in sources))
+    main = min(path for path in relative if not is_companion(path) or len(relative) == 1)
+    return [main, *(path for path in sorted(relative) if path != main)]
 
 
 def _relative(path: Path, folder: Path) -> str:
@@ -253,25 +253,25 @@ def _portable(runs: Sequence[Run], paths: dict[str, list[str]]) -> tuple[list[Ru
     named: dict[str, list[str]] = {}
     renamed: list[Run] = []
     for run in runs:
-        own = paths[run.id]
-        number[own[0]] = number.get(own[0], 0) + 1
-        shown = printable(own[0])
+        files = paths[run.id]
+        number[files[0]] = number.get(files[0], 0) + 1
+        shown = printable(files[0])
         base, hashed, rest = run.id.partition("#")
         if not any(f"/{Path(part).as_posix()}/" in f"/{shown}/" for part in (run.id, base)):
             new = (
                 f"{shown}{hashed}{rest}"
                 if hashed
-                else shown + (f" ({number[own[0]]})" if number[own[0]] > 1 else "")
+                else shown + (f" ({number[files[0]]})" if number[files[0]] > 1 else "")
             )
             if new not in taken:
                 taken.add(new)
                 run = run.replace(id=new)
-        named[run.id] = own
+        named[run.id] = files
         renamed.append(run)
     return renamed, named
 
 
-def _locate(path: Path, roots: Sequence[Path], found: Found) -> Whereabouts:
+def _locate(path: Path, roots: Sequence[Path], logs_read: ReadResult) -> Whereabouts:
     """What became of a log of the lock that no run was read from."""
     if not path.exists():
         return "deleted"
@@ -280,4 +280,6 @@ def _locate(path: Path, roots: Sequence[Path], found: Found) -> Whereabouts:
     if not any(real == home or real.startswith(home.rstrip(os.sep) + os.sep) for home in homes):
         return "elsewhere"
     shown = "/" + printable(path)
-    return "duplicate" if any(shown.endswith("/" + name) for name, _ in found.duplicates) else "unreadable"
+    return (
+        "duplicate" if any(shown.endswith("/" + name) for name, _ in logs_read.duplicates) else "unreadable"
+    )

@@ -103,10 +103,10 @@ def _by_logs(lock: Lock, names: Mapping[str, str], both: set[str]) -> dict[froze
         if not is_companion(path) or names[path] in both:
             for run in log.runs:
                 logs.setdefault(run, set()).add(names[path])
-    found: dict[frozenset[str], list[str]] = {}
+    runs_of: dict[frozenset[str], list[str]] = {}
     for run, paths in logs.items():
-        found.setdefault(frozenset(paths), []).append(run)
-    return found
+        runs_of.setdefault(frozenset(paths), []).append(run)
+    return runs_of
 
 
 def compare(

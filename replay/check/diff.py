@@ -27,7 +27,7 @@ from replay.engine.study import Study
 from replay.errors import InputError, PolicyError
 from replay.policies import Policy
 from replay.policies.spec import parse_policy
-from replay.readers import Found
+from replay.readers import ReadResult
 from replay.stats.groups import groups_of
 from replay.stats.intervals import interval
 from replay.stats.summary import ENOUGH_RUNS
@@ -38,7 +38,7 @@ __all__ = ["Both", "Comparison", "Diff", "Difference", "Pair", "Side", "compare"
 Comparison = Literal["policy", "policies", "lock", "logs"]
 
 #: Reads logs, telling its progress.
-Read = Callable[[Sequence[Path]], Found]
+Read = Callable[[Sequence[Path]], ReadResult]
 
 _A = {"policy": "a policy", "policies": "a file of policies", "lock": "a lock", "logs": "logs"}
 _SEVERAL = {"policy": "policies", "policies": "files of policies", "lock": "locks"}
@@ -239,12 +239,12 @@ def _of_policies(
     if not paths:
         raise InputError(f"on which logs? Write replay diff '{before}' '{after}' LOGS")
     policies = parse_policies([before, after])
-    found = read(paths)
-    outcomes = simulate_policies(found.runs, policies, Question(**given))
+    logs_read = read(paths)
+    outcomes = simulate_policies(logs_read.runs, policies, Question(**given))
     sides = _sides(outcomes, policies)
     one, two = (policy.spec() for policy in policies)
     pair = compare(None, sides[one], sides[two])
-    findings = _both(found.findings, outcomes.findings)
+    findings = _both(logs_read.findings, outcomes.findings)
     return Diff("policy", one, two, (pair,), study=outcomes.study, findings=findings)
 
 
@@ -260,13 +260,13 @@ def _of_files(
     logs = list(paths) or next((list(config.logs) for config in reversed(configs) if config.logs), [])
     if not logs:
         raise InputError(f"on which logs? Neither file names any; write replay diff {before} {after} LOGS")
-    found = read(logs)
+    logs_read = read(logs)
     entries = [{entry.name: entry for entry in config.policies} for config in configs]
     both, only_before, only_after = paired(*entries)
     simulated, stops = [], []
     for config, of_config in zip(configs, entries, strict=True):
         policies = [entry.policy for entry in of_config.values()]
-        outcomes = simulate_policies(found.runs, policies, replace(config.question, **given))
+        outcomes = simulate_policies(logs_read.runs, policies, replace(config.question, **given))
         simulated.append(outcomes)
         stops.append(_sides(outcomes, policies, config.group))
     studies = [outcomes.study for outcomes in simulated]
@@ -296,7 +296,7 @@ def _of_files(
         tuple(only_before),
         tuple(only_after),
         studies[1],
-        _both(found.findings, simulated[0].findings, simulated[1].findings),
+        _both(logs_read.findings, simulated[0].findings, simulated[1].findings),
     )
 
 
@@ -354,12 +354,12 @@ def _of_logs(
     rules = parse_policies(policies)
     sides, findings, studies = [], list[Finding](), []
     for name in (before, after):
-        found = read([Path(name)])
-        outcomes = simulate_policies(found.runs, rules, Question(**given))
+        logs_read = read([Path(name)])
+        outcomes = simulate_policies(logs_read.runs, rules, Question(**given))
         sides.append(_sides(outcomes, rules))
         findings += [
             Finding(Kind.OF_LOGS, finding.severity, log=name, facts={"finding": finding})
-            for finding in (*found.findings, *outcomes.findings)
+            for finding in (*logs_read.findings, *outcomes.findings)
         ]
         studies.append(outcomes.study)
     one, two = (study.monitor for study in studies)

@@ -42,10 +42,10 @@ class Scores:
 
     def of(self, group: str) -> Scores:
         """The scores of the runs of one group."""
-        here = np.array([own == group for own in self.groups], dtype=bool)
+        here = np.array([name == group for name in self.groups], dtype=bool)
         return Scores(
             tuple(stop for stop, inside in zip(self.stops, here, strict=True) if inside),
-            tuple(own for own, inside in zip(self.groups, here, strict=True) if inside),
+            tuple(name for name, inside in zip(self.groups, here, strict=True) if inside),
             self.evals[here],
             self.censored[here],
             {name: values[here] for name, values in self.figures.items()},

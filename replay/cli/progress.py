@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from replay.readers import Found
+    from replay.readers import ReadResult
 
 __all__ = ["count_policies", "read_logs"]
 
@@ -19,7 +19,7 @@ _MANY_OUTCOMES = 200_000  # policies times runs that take about a second
 _MANY_LOGS = 50
 
 
-def read_logs(paths: Sequence[Path]) -> Found:
+def read_logs(paths: Sequence[Path]) -> ReadResult:
     """Read all logs below the paths."""
     from replay.api import read
 

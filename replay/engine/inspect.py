@@ -12,7 +12,7 @@ from replay.data.run import Run
 from replay.data.types import Mode
 from replay.engine.metrics import Metric, ModeSource, resolve_metric
 from replay.errors import ReplayError
-from replay.readers import Found
+from replay.readers import ReadResult
 
 __all__ = ["Inspection", "inspect"]
 
@@ -24,14 +24,14 @@ class Inspection(NamedTuple):
     is a `Censoring`, and the ``source`` of a metric's mode a `ModeSource`; each may be None.
     """
 
-    logs: Found
+    logs: ReadResult
     rows: list[dict[str, Any]]
     monitor: Metric | None
     trouble: ReplayError | None
     findings: tuple[Finding, ...]
 
 
-def inspect(logs: Found, monitor: str | None = None, mode: Mode | None = None) -> Inspection:
+def inspect(logs: ReadResult, monitor: str | None = None, mode: Mode | None = None) -> Inspection:
     """Look at every run.
 
     A monitor or mode that cannot be decided becomes ``trouble``; it is raised as an error only where

@@ -162,8 +162,8 @@ def _resolve_mode(
 ) -> tuple[Mode, ModeSource, str | None]:
     stated: dict[Mode, str] = {}  # the first run that states each mode
     for run in runs:
-        if run.id in names and (said := run.info.modes.get(names[run.id])) is not None:
-            stated.setdefault(said, run.id)
+        if run.id in names and (mode_stated := run.info.modes.get(names[run.id])) is not None:
+            stated.setdefault(mode_stated, run.id)
     implied = infer_mode(metric)
     if mode is not None:
         if mode not in ("min", "max"):

@@ -73,9 +73,9 @@ class Study:
         self._metrics: dict[tuple[str, Mode | None], tuple[Metric, tuple[Finding, ...]]] = {}
         self._panels: dict[tuple[str, ...], Panel] = {}
         self.panel = self._panel(Monitoring(self.monitor))
-        self.censored = self._censored()
+        self.censored = self._find_censored()
 
-    def _censored(self) -> dict[str, Censoring]:
+    def _find_censored(self) -> dict[str, Censoring]:
         panel = self.panel
         reasons = {}
         for run, curve, best, noise in zip(

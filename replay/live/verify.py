@@ -55,14 +55,14 @@ def verify(
     position = int(outcomes.position[0])
     stopped = None if position < 0 else position + 1
     curve = run.curve(watch.name, watch.mode)
-    found = []
+    results = []
     live: int | None = None
     for step in curve.steps.tolist():
         decision = Watcher(policy, monitor=watch.name, mode=watch.mode).decide(until(run, step))
         if decision.stop:
             live = decision.eval
             break
-    found.append(Verified(run.id, len(curve), stopped, live, "the log, cut off after each eval"))
+    results.append(Verified(run.id, len(curve), stopped, live, "the log, cut off after each eval"))
     state = next(
         (
             path
@@ -74,7 +74,7 @@ def verify(
     if state is not None:
         asked = _ask_transformers(state, policy, watch.name, watch.mode)
         if asked is not None:
-            found.append(
+            results.append(
                 Verified(
                     run.id,
                     len(curve),
@@ -83,7 +83,7 @@ def verify(
                     "transformers' StopCallback",
                 )
             )
-    return found
+    return results
 
 
 def until(run: Run, step: float) -> Run:

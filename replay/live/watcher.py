@@ -71,13 +71,13 @@ def numbers(values: Mapping[str, Any]) -> dict[str, float]:
     """The values that are single numbers, tensors and arrays of one element among them, as numbers of
     Python.
     """
-    found = {}
+    out = {}
     for name, value in values.items():
         try:
-            found[str(name)] = float(value)
+            out[str(name)] = float(value)
         except (TypeError, ValueError, RuntimeError):
             continue
-    return found
+    return out
 
 
 def run_of(rows: Sequence[Mapping[str, float]], *, step_unit: StepUnit = "step") -> Run:

@@ -218,7 +218,7 @@ class Policy(ABC):
 
     def continued_trace(self, batch: CurveBatch) -> Trace:
         """The trace of the batch with one more eval that the policy looks at behind each run."""
-        return self.trace(_continued(batch, max(self.thinning)))
+        return self.trace(_continue(batch, max(self.thinning)))
 
     def stop_eval(
         self,
@@ -281,7 +281,7 @@ class Policy(ABC):
         return CurveBatch.of([Curve.of(values, self.mode or mode, steps)], given)
 
 
-def _continued(batch: CurveBatch, evals: int) -> CurveBatch:
+def _continue(batch: CurveBatch, evals: int) -> CurveBatch:
     """The batch with some more evals of NaN at the end of each run, one step apart.
 
     Companions keep the value that they have at the last eval.

@@ -90,7 +90,7 @@ class _Combined(Policy):
             for part in self.parts
         ]
 
-    def _fired(self, batch: CurveBatch) -> tuple[tuple[Trace, ...], list[Bools]]:
+    def _find_fired(self, batch: CurveBatch) -> tuple[tuple[Trace, ...], list[Bools]]:
         readers = self._readers(batch)
         traces = tuple(reader.trace(batch) for reader in readers)
         fired = [
@@ -137,7 +137,7 @@ class AnyOf(_Combined):
     binds: ClassVar[int] = 3
 
     def trace(self, batch: CurveBatch) -> Trace:
-        traces, fired = self._fired(batch)
+        traces, fired = self._find_fired(batch)
         unknown = np.logical_or.reduce([np.isnan(trace.signal) for trace in traces])
         return Trace(
             batch, np.where(np.logical_or.reduce(fired), 1.0, np.where(unknown, np.nan, 0.0)), None, traces
@@ -165,7 +165,7 @@ class AllOf(_Combined):
     binds: ClassVar[int] = 1
 
     def trace(self, batch: CurveBatch) -> Trace:
-        traces, fired = self._fired(batch)
+        traces, fired = self._find_fired(batch)
         open_ = np.logical_and.reduce(
             [here | np.isnan(trace.signal) for here, trace in zip(fired, traces, strict=True)]
         )
@@ -198,8 +198,8 @@ class AllOnce(_Combined):
     binds: ClassVar[int] = 2
 
     def trace(self, batch: CurveBatch) -> Trace:
-        traces, fired = self._fired(batch)
-        ever, unknown = _latched(traces, fired)
+        traces, fired = self._find_fired(batch)
+        ever, unknown = _latch(traces, fired)
         open_ = np.logical_and.reduce([here | there for here, there in zip(ever, unknown, strict=True)])
         return Trace(
             batch, np.where(np.logical_and.reduce(ever), 1.0, np.where(open_, np.nan, 0.0)), None, traces
@@ -246,8 +246,8 @@ class Unless(_Combined):
         return f"{rule.spec()} unless " + (f"({veto.spec()})" if isinstance(veto, Unless) else veto.spec())
 
     def trace(self, batch: CurveBatch) -> Trace:
-        traces, fired = self._fired(batch)
-        (_, forbidden), (_, unsure) = _latched(traces, fired)
+        traces, fired = self._find_fired(batch)
+        (_, forbidden), (_, unsure) = _latch(traces, fired)
         stops = np.where(np.isnan(traces[0].signal), np.nan, fired[0].astype(np.float64))
         return Trace(
             batch, np.where(forbidden | (stops == 0), 0.0, np.where(unsure, np.nan, stops)), None, traces
@@ -269,7 +269,7 @@ def _threshold(policy: Policy, batch: CurveBatch) -> float:
     return policy.signal_threshold(policy.mode or batch.mode)
 
 
-def _latched(traces: Sequence[Trace], fired: Sequence[Bools]) -> tuple[list[Bools], list[Bools]]:
+def _latch(traces: Sequence[Trace], fired: Sequence[Bools]) -> tuple[list[Bools], list[Bools]]:
     """Whether each part has fired by each eval, and where that is unknown: not fired, but undefined once."""
     ever = [np.logical_or.accumulate(here, axis=1) for here in fired]
     return ever, [

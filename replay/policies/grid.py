@@ -314,12 +314,12 @@ def _too_many(plans: Sequence[_Plan], total: int) -> str:
         )
     over = f" over {len(plans)} rules" if len(plans) > 1 else ""
     return (
-        f"the grid has {_counted(total)} points{over}, more than the {MOST_POINTS:,} that one sweep takes;"
-        f" {largest.typed} alone has {_counted(largest.size)}: {hint}"
+        f"the grid has {_count_of(total)} points{over}, more than the {MOST_POINTS:,} that one sweep takes;"
+        f" {largest.typed} alone has {_count_of(largest.size)}: {hint}"
     )
 
 
-def _counted(number: int) -> str:
+def _count_of(number: int) -> str:
     return f"{number:,}" if number < 10**18 else "over 10^18"
 
 
@@ -343,7 +343,7 @@ def _build(plan: _Plan, readings: Sequence[Reading]) -> Grid:
     fields = [MODIFIERS[reading.axis.name][0] for reading in of_modifiers]
     changes = [
         (coordinates, texts, dict(zip(fields, values, strict=True)))
-        for coordinates, texts, values in _crossed(of_modifiers)
+        for coordinates, texts, values in _cross(of_modifiers)
     ]
     points: list[tuple[Policy, tuple[int, ...]]] = []
     refused = [
@@ -352,7 +352,7 @@ def _build(plan: _Plan, readings: Sequence[Reading]) -> Grid:
         for text, reason in reading.failed.items()
     ]
     names = [reading.axis.name for reading in readings]
-    for coordinates, texts, values in _crossed(of_parameters):
+    for coordinates, texts, values in _cross(of_parameters):
         try:
             policy = plan.policy_class(**dict(zip(plan.parameters, values, strict=True)))
         except PolicyError as error:
@@ -370,7 +370,7 @@ def _build(plan: _Plan, readings: Sequence[Reading]) -> Grid:
     )
 
 
-def _crossed(
+def _cross(
     readings: Sequence[Reading],
 ) -> Iterator[tuple[tuple[int, ...], tuple[str, ...], tuple[Any, ...]]]:
     """Every combination of values: their indices, texts and values; the last changes fastest."""

@@ -77,7 +77,7 @@ def keep_evals(batch: CurveBatch, keep: Bools) -> View:
         out[rows, order[rows, columns]] = inner[rows, columns]
         return out
 
-    return View(_moved(batch, lengths, forth), back)
+    return View(_move(batch, lengths, forth), back)
 
 
 def split_runs(batch: CurveBatch, begins: Bools) -> View:
@@ -100,10 +100,10 @@ def split_runs(batch: CurveBatch, begins: Bools) -> View:
         out[batch.mask] = inner[row[batch.mask], position[batch.mask]]
         return out
 
-    return View(_moved(batch, lengths, forth), back)
+    return View(_move(batch, lengths, forth), back)
 
 
-def _moved(batch: CurveBatch, lengths: Ints, forth: Callable[[Floats], Floats]) -> CurveBatch:
+def _move(batch: CurveBatch, lengths: Ints, forth: Callable[[Floats], Floats]) -> CurveBatch:
     """The batch with all its arrays moved by a function, which fills in NaN."""
     return CurveBatch(
         forth(batch.values),

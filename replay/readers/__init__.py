@@ -20,11 +20,11 @@ from replay.readers.naming import Group, named_runs, relative_name
 from replay.readers.registry import FORMATS, registry
 from replay.readers.step_signals import StepSignalsFile
 
-__all__ = ["FORMATS", "Format", "Found", "Loaded", "NothingFound", "UnusableLog", "read", "sniff"]
+__all__ = ["FORMATS", "Format", "Loaded", "NothingFound", "ReadResult", "UnusableLog", "read", "sniff"]
 
 
 @dataclass
-class Found:
+class ReadResult:
     """What was read below some paths.
 
     ``runs`` are in natural order of their ids, each counted once. ``findings`` are about what could not be
@@ -75,12 +75,12 @@ class _Recogniser:
                 if recognises(format):
                     return format
             except Exception as error:  # a format's defect must not hide the other logs
-                finding = _failed(format, str(path), error)
+                finding = _failure(format, str(path), error)
                 self.findings.setdefault(format.name, finding)
         return None
 
 
-def _failed(format: Format, name: str, error: Exception) -> Finding:
+def _failure(format: Format, name: str, error: Exception) -> Finding:
     facts = {"format": format.name, "error_type": type(error).__name__, "error": str(error)}
     return Finding(Kind.READER_FAILED, log=name, facts=facts)
 
@@ -88,7 +88,7 @@ def _failed(format: Format, name: str, error: Exception) -> Finding:
 def read(
     paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
     progress: Callable[[Sequence[Any]], AbstractContextManager[Iterable[Any]]] = nullcontext,
-) -> Found:
+) -> ReadResult:
     """Every run below the paths, with what was left out and why.
 
     One unreadable file never hides the others: it becomes a finding. ``progress`` is given what is to be
@@ -99,7 +99,7 @@ def read(
     recogniser = _Recogniser()
     rank_of = {format.name: rank for rank, format in enumerate(recogniser.formats)}
     walk = Walk(roots, recogniser.folder)
-    found = Found([])
+    result = ReadResult([])
     recognised: dict[tuple[int, Path], list[Path]] = {}
     groups: list[Group] = []
     for candidate in walk:
@@ -109,18 +109,18 @@ def read(
             continue
         format = recogniser.file(candidate.path, candidate.head)
         if format is None:
-            found.skipped.append(candidate.path)
-            finding = _unrecognised(candidate)
+            result.skipped.append(candidate.path)
+            finding = _find_unrecognised(candidate)
             if finding is not None:
-                found.findings.append(finding)
+                result.findings.append(finding)
         else:
             recognised.setdefault((rank_of[format.name], candidate.root), []).append(candidate.path)
-    found.files = walk.files
-    found.findings = [
+    result.files = walk.files
+    result.findings = [
         *registry().findings,
         *walk.findings,
         *recogniser.findings.values(),
-        *found.findings,
+        *result.findings,
     ]
     for (rank, root), files in recognised.items():
         format = recogniser.formats[rank]
@@ -133,19 +133,19 @@ def read(
     origin: list[Group] = []
     with progress(groups) as counted:
         for group in counted:
-            loaded = _load(group, found.findings)
+            loaded = _load(group, result.findings)
             entries += [Entry(run, group.folder, group.rank) for run in loaded]
             origin += [group] * len(loaded)
     kept, pairs = merge(entries)
     named = dict(zip(kept, named_runs(list(kept.values()), [origin[number] for number in kept]), strict=True))
-    found.runs = sorted(named.values(), key=lambda run: (natural(run.id), run.id))
-    found.duplicates = [
+    result.runs = sorted(named.values(), key=lambda run: (natural(run.id), run.id))
+    result.duplicates = [
         (relative_name(origin[number].files[0], origin[number].root), named[same].id)
         for number, same in pairs
     ]
-    if not found.runs:
-        raise NothingFound(_nothing(roots, found), found.findings)
-    return found
+    if not result.runs:
+        raise NothingFound(_nothing(roots, result), result.findings)
+    return result
 
 
 def _load(group: Group, findings: list[Finding]) -> list[Run]:
@@ -162,7 +162,7 @@ def _load(group: Group, findings: list[Finding]) -> list[Run]:
         findings.append(unreadable(error.filename or group.name, error))
         return []
     except Exception as error:  # a format's defect must not hide the other runs
-        findings.append(_failed(group.format, group.name, error))
+        findings.append(_failure(group.format, group.name, error))
         return []
     findings += more
     signals = None if group.file is None else StepSignalsFile.beside(group.file)
@@ -171,7 +171,7 @@ def _load(group: Group, findings: list[Finding]) -> list[Run]:
     return [run.replace(info=run.info.replace(step_signals=signals)) for run in runs]
 
 
-def _unrecognised(candidate: Candidate) -> Finding | None:
+def _find_unrecognised(candidate: Candidate) -> Finding | None:
     """What is wrong with a file that no format recognises; None unless it is named like a log or was given by
     name.
     """
@@ -192,10 +192,10 @@ def _unrecognised(candidate: Candidate) -> Finding | None:
     return None if kind is None else Finding(kind, log=str(path), facts=facts)
 
 
-def _nothing(roots: Sequence[Path], found: Found) -> str:
+def _nothing(roots: Sequence[Path], result: ReadResult) -> str:
     where = ", ".join(str(root) for root in roots[:3]) + (
         f" and {len(roots) - 3} more" if len(roots) > 3 else ""
     )
-    count = f"{found.files} file{'s' * (found.files != 1)} looked at"
+    count = f"{result.files} file{'s' * (result.files != 1)} looked at"
     formats = ", ".join(format.name for format in registry().formats)
     return f"no log found below {printable(where)} ({count}; replay reads: {formats})"

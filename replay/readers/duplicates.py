@@ -107,7 +107,7 @@ def merge(entries: Sequence[Entry]) -> tuple[dict[int, Run], list[tuple[int, int
     gone = {number for number, _ in pairs}
     runs = {number: entry.run for number, entry in enumerate(entries) if number not in gone}
     for number, kept in pairs:
-        runs[kept] = _completed(runs[kept], entries[number].run)
+        runs[kept] = _complete(runs[kept], entries[number].run)
     return runs, pairs
 
 
@@ -136,7 +136,7 @@ def _train_curves(run: Run, owner: int) -> list[_Curve]:
 
 def _curve(owner: int, name: str, series: Series, held_out: bool) -> _Curve:
     few = series.value[:: max(1, len(series.value) // 64)]
-    decimals, digits = _printed(few)
+    decimals, digits = _printed_digits(few)
     return _Curve(
         owner,
         name,
@@ -149,7 +149,7 @@ def _curve(owner: int, name: str, series: Series, held_out: bool) -> _Curve:
     )
 
 
-def _printed(values: npt.NDArray[np.float64]) -> tuple[int, int]:
+def _printed_digits(values: npt.NDArray[np.float64]) -> tuple[int, int]:
     """Decimals and significant digits of the shortest decimal text of the values, the most among them."""
     decimals = digits = 0
     for value in values.tolist():
@@ -178,7 +178,7 @@ def _inside(entries: Sequence[Entry], curves: Sequence[list[_Curve]]) -> list[se
     for curve in everything:
         by_owner[curve.owner].append(curve)
     index = _Index(everything, {_anchor(curve)[0] for series in curves for curve in series})
-    related = _related([_training_folder(entry.folder) for entry in entries])
+    related = _find_related([_training_folder(entry.folder) for entry in entries])
     for number, series in enumerate(curves):
         telling = [curve for curve in series if curve.distinct > 2]
         if telling:
@@ -281,7 +281,7 @@ def _training_folder(folder: Path) -> Path:
     return folder
 
 
-def _related(folders: Sequence[Path]) -> Callable[[int], set[int]]:
+def _find_related(folders: Sequence[Path]) -> Callable[[int], set[int]]:
     """A look-up of the runs in the same folder as a run, or in one above or below it."""
     home: dict[Path, set[int]] = {}
     for number, folder in enumerate(folders):
@@ -295,7 +295,7 @@ def _related(folders: Sequence[Path]) -> Callable[[int], set[int]]:
     return lambda number: near[folders[number]]
 
 
-def _completed(kept: Run, dropped: Run) -> Run:
+def _complete(kept: Run, dropped: Run) -> Run:
     """The run with what another log of it knows besides."""
     names = list(_STATIC)
     if dropped.trained_steps >= kept.trained_steps:

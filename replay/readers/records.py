@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from google_crc32c import value as crc32c
 
-__all__ = ["BLOCK", "Damage", "RecordReader", "framed", "masked"]
+__all__ = ["BLOCK", "Damage", "RecordReader", "first_record", "mask_crc"]
 
 _LENGTH = Struct("<Q")
 _CRC = Struct("<I")
@@ -30,17 +30,17 @@ class Damage(NamedTuple):
     facts: dict[str, Any]
 
 
-def masked(data: bytes) -> int:
+def mask_crc(data: bytes) -> int:
     """The CRC-32C of the data in the form in which a record stores it."""
     crc: int = crc32c(data)
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
-def framed(head: bytes) -> bytes | None:
+def first_record(head: bytes) -> bytes | None:
     """Data of the first record as far as it lies in ``head``, or None where ``head`` does not begin with
     a record.
     """
-    if len(head) < 12 or masked(head[:8]) != _CRC.unpack_from(head, 8)[0]:
+    if len(head) < 12 or mask_crc(head[:8]) != _CRC.unpack_from(head, 8)[0]:
         return None
     return head[12 : 12 + _LENGTH.unpack_from(head)[0]]
 
@@ -65,7 +65,7 @@ class RecordReader:
                 more = file.read(self.block)
                 block = rest + more if rest else more
                 starts, lengths, at = self._walk(block)
-                good = _verified(block, starts, lengths)
+                good = _count_verified(block, starts, lengths)
                 view = memoryview(block)
                 for start, length in zip(starts[:good], lengths[:good], strict=True):
                     yield view[start + 12 : start + 12 + length]
@@ -98,14 +98,14 @@ class RecordReader:
         return starts, lengths, at
 
 
-def _verified(block: bytes, starts: Sequence[int], lengths: Sequence[int]) -> int:
+def _count_verified(block: bytes, starts: Sequence[int], lengths: Sequence[int]) -> int:
     """How many of the records, from the first on, match their checksums."""
     unpack = _CRC.unpack_from
     for number, (start, length) in enumerate(zip(starts, lengths, strict=True)):
         data = start + 12
-        if masked(block[start : start + 8]) != unpack(block, start + 8)[0]:
+        if mask_crc(block[start : start + 8]) != unpack(block, start + 8)[0]:
             return number
-        if masked(block[data : data + length]) != unpack(block, data + length)[0]:
+        if mask_crc(block[data : data + length]) != unpack(block, data + length)[0]:
             return number
     return len(starts)
 
@@ -114,7 +114,7 @@ def _damage(rest: bytes, offset: int, size: int, *, whole: bool) -> Damage:
     """What is wrong with the record that begins at ``offset``; ``whole`` where all its bytes are there."""
     if not rest[:1024].strip(b"\0") and not rest.strip(b"\0"):
         return Damage(offset, True, {"byte": offset, "zeros": True})
-    if len(rest) >= 12 and masked(rest[:8]) != _CRC.unpack_from(rest, 8)[0]:
+    if len(rest) >= 12 and mask_crc(rest[:8]) != _CRC.unpack_from(rest, 8)[0]:
         return Damage(offset, False, {"byte": offset, "part": "length"})
     if whole:
         return Damage(offset, False, {"byte": offset, "part": "data"})

@@ -9,7 +9,7 @@ from typing import Any
 
 from replay.engine.inspect import Inspection
 from replay.engine.metrics import ModeSource
-from replay.readers import Found
+from replay.readers import ReadResult
 from replay.report.document import Block, Document, List, Paragraph, Records, Table
 from replay.report.format import number
 from replay.report.sentences import sentence, sentences
@@ -73,7 +73,7 @@ def _metric_data(metric: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def describe_logs(logs: Found, paths: Sequence[Path]) -> list[str]:
+def describe_logs(logs: ReadResult, paths: Sequence[Path]) -> list[str]:
     """One sentence on what was read: runs, formats, duplicates and problems."""
     counts = Counter(str(run.info.format or "?") for run in logs.runs)
     shown = ", ".join(f"{name} {count}" for name, count in counts.most_common())

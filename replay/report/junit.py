@@ -118,7 +118,7 @@ def _fill(
         if name in named:
             named[name].findings.append(finding)
         else:
-            out.append(_said(finding))
+            out.append(_sentence_of(finding))
     for case in every:
         _add(suite, case)
     outcomes = [case.outcome for case in every]
@@ -150,7 +150,7 @@ def _add(suite: ElementTree.Element, case: _Case) -> None:
             text, kind = case.reason or "", "nothing"
         result = _child(test, case.outcome, message=text, type=kind)
         result.text = "\n".join(line for finding in why for line in details(finding)) or printable(text)
-    rest = [_said(finding) for finding in case.findings if finding not in why]
+    rest = [_sentence_of(finding) for finding in case.findings if finding not in why]
     if (
         case.limit is not None
         and case.outcome is None
@@ -161,7 +161,7 @@ def _add(suite: ElementTree.Element, case: _Case) -> None:
         _child(test, "system-out").text = "\n".join(rest)
 
 
-def _said(finding: Finding) -> str:
+def _sentence_of(finding: Finding) -> str:
     return f"{finding.severity}: " + "\n".join(details(finding))
 
 

@@ -192,7 +192,7 @@ class _Scorer:
         losses = getattr(self._outcomes, self._tolerance.kind)[rows]
         known = losses[~np.isnan(losses)]
         summary = self._summarise([Rows(name, rows, runs)])[0]
-        corrected_regret = self._corrected(rows, [picks[run] for run in runs.tolist()]) if corrected else None
+        corrected_regret = self._correct(rows, [picks[run] for run in runs.tolist()]) if corrected else None
         kept = int((known <= self._tolerance.value).sum())
         return Line(name, summary, kept, len(known), self._beyond_budget(rows, runs), corrected_regret)
 
@@ -221,7 +221,7 @@ class _Scorer:
     def _summarise(self, sets: Sequence[Rows]) -> list[dict[str, Any]]:
         return records(summarise(self._outcomes, self._groups, self._confidence, sets))
 
-    def _corrected(self, rows: Ints, picks: Sequence[Policy | None]) -> float | None:
+    def _correct(self, rows: Ints, picks: Sequence[Policy | None]) -> float | None:
         """Mean over the runs of the regret without the optimism of a noisy curve's best; None: not known."""
         outcomes, study = self._outcomes, self._outcomes.study
         objective = study.objective

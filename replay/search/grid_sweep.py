@@ -180,11 +180,11 @@ def sweep_grids(
     outcomes = simulate_study(study, tried, baselines=True)
     summaries = {row["policy"]: row for row in records(summarise(outcomes))}
     # the sweep has reported what these policies lack
-    findings = (*sweep.findings, *_untried(figures["runs"], whole))
+    findings = (*sweep.findings, *_find_untried(figures["runs"], whole))
     return GridSweep(sweep, tolerance, results, alone, best, outcomes, summaries, findings)
 
 
-def _untried(runs: Floats, whole: Bools) -> list[Finding]:
+def _find_untried(runs: Floats, whole: Bools) -> list[Finding]:
     """Findings on policies that could be tried on no run, and on fewer runs than others."""
     idle, partial = int((runs == 0).sum()), int(((runs > 0) & ~whole).sum())
     findings = []

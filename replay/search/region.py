@@ -89,9 +89,9 @@ def region(
     ordered = [
         axis for axis, dimension in enumerate(grid.dimensions) if dimension.ordered and shape[axis] > 1
     ]
-    labels = _connected(dense.reshape(shape), ordered).ravel()[cells]
-    found, counts = np.unique(labels[good], return_counts=True)
-    largest = found[counts == counts.max()]
+    labels = _label_connected(dense.reshape(shape), ordered).ravel()[cells]
+    names, counts = np.unique(labels[good], return_counts=True)
+    largest = names[counts == counts.max()]
     chosen = labels[rank[np.isin(labels[rank], largest)][0]] if len(largest) > 1 else largest[0]
     points = np.flatnonzero(labels == chosen)
     known = np.zeros(len(dense), dtype=bool)
@@ -108,7 +108,7 @@ def region(
     return Region(np.flatnonzero(good), points, centre, best, spans)
 
 
-def _connected(good: Bools, ordered: list[int]) -> Ints:
+def _label_connected(good: Bools, ordered: list[int]) -> Ints:
     """A number for each cell, the same for good cells that are connected; -1 for the others."""
     size = good.size
     labels = np.where(good, np.arange(size).reshape(good.shape), size)
@@ -162,12 +162,12 @@ def _room(inside: Bools, axis: int, edges: bool) -> Floats:
 
 def _span(grid: Grid, centre: Ints, axis: int, kept: Bools, known: Bools) -> Span:
     line = (*centre[:axis], slice(None), *centre[axis + 1 :])
-    own, told, at = kept[line], known[line], int(centre[axis])
+    inside, tried, at = kept[line], known[line], int(centre[axis])
     low = at
-    while low > 0 and own[low - 1]:
+    while low > 0 and inside[low - 1]:
         low -= 1
     high = at
-    while high + 1 < len(own) and own[high + 1]:
+    while high + 1 < len(inside) and inside[high + 1]:
         high += 1
     values = grid.dimensions[axis].values
     return Span(
@@ -175,6 +175,6 @@ def _span(grid: Grid, centre: Ints, axis: int, kept: Bools, known: Bools) -> Spa
         values[at],
         values[low],
         values[high],
-        low_edge=low == 0 or not told[low - 1],
-        high_edge=high + 1 == len(own) or not told[high + 1],
+        low_edge=low == 0 or not tried[low - 1],
+        high_edge=high + 1 == len(inside) or not tried[high + 1],
     )

@@ -61,9 +61,9 @@ class FixedBudgets:
     def matching(self, saved: float) -> Budget:
         """The budget whose mean saving over the runs is ``saved`` (a fraction), or the nearest there is."""
         before, after, weight = (array[0] for array in self._between(np.array([saved])))
-        lost = self._mixed("lost", int(before), int(after), float(weight))
+        lost = self._mix("lost", int(before), int(after), float(weight))
         return Budget(
-            known_mean(self._mixed("regret", int(before), int(after), float(weight))), known_mean(lost), lost
+            known_mean(self._mix("regret", int(before), int(after), float(weight))), known_mean(lost), lost
         )
 
     def means(self, saved: Floats) -> dict[str, Floats]:
@@ -118,7 +118,7 @@ class FixedBudgets:
             weight = np.where(span > 0, np.clip((means[before] - saved) / span, 0.0, 1.0), 1.0)
         return before, after, weight
 
-    def _mixed(self, name: str, before: int, after: int, weight: float) -> Floats:
+    def _mix(self, name: str, before: int, after: int, weight: float) -> Floats:
         low, high = (
             np.array(
                 [

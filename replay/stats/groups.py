@@ -28,16 +28,16 @@ def groups_of(runs: Sequence[Run], by: str | None = None) -> list[str]:
         return [run.id for run in runs]
     if by == "folder":
         return [run.id.split("/")[0] if "/" in run.id else run.id for run in runs]
-    found = [_said(run).get(by) for run in runs]
-    if all(value is None for value in found):
-        have = {name for run in runs for name in _said(run)} | {"run", "folder"}
+    labels = [_labels(run).get(by) for run in runs]
+    if all(value is None for value in labels):
+        have = {name for run in runs for name in _labels(run)} | {"run", "folder"}
         raise InputError(
             f"no run says its {by!r}, so runs cannot be grouped by it; there are {suggestion(by, have)}"
         )
-    return [run.id if value is None else f"{by}={value}" for run, value in zip(runs, found, strict=True)]
+    return [run.id if value is None else f"{by}={value}" for run, value in zip(runs, labels, strict=True)]
 
 
-def _said(run: Run) -> dict[str, Any]:
+def _labels(run: Run) -> dict[str, Any]:
     """What a log says of a run as a whole, in one word or number each."""
     every = {**run.info.hyperparameters, **run.info.stated()}
     return {name: value for name, value in every.items() if isinstance(value, _PLAIN)}

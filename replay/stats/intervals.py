@@ -232,11 +232,11 @@ def _bounds(
     below, above = -t * error, t * error
     if groups > _MOST_DRAWN:
         skew = _sum(off**3) / np.maximum(_sum(off**2), 1e-300) ** 1.5
-        below = np.minimum(below, -error * _untransformed(t, skew))
-        above = np.maximum(above, -error * _untransformed(-t, skew))
+        below = np.minimum(below, -error * _invert_transform(t, skew))
+        above = np.maximum(above, -error * _invert_transform(-t, skew))
     elif groups >= _FEWEST_DRAWN:
         off = _grid(off, max(_samples(groups).digits, _spacings(groups).digits))
-        far_below, far_above = _studentised(off, error, units, tail)
+        far_below, far_above = _studentise(off, error, units, tail)
         each = off / sizes
         ends = (
             np.where(np.isfinite(least), least - mean, _BEYOND * each.min(axis=1)),
@@ -265,7 +265,7 @@ def _bounds(
     return low, high
 
 
-def _studentised(off: Floats, error: Floats, units: _Units, tail: float) -> tuple[Floats, Floats]:
+def _studentise(off: Floats, error: Floats, units: _Units, tail: float) -> tuple[Floats, Floats]:
     """How far the bootstrap-t interval reaches below and above each row's mean, from each group's total less
     its share of the mean.
     """
@@ -302,7 +302,7 @@ def _limits(off: Floats, ends: tuple[Floats, Floats], units: _Units, tail: float
     return below, above
 
 
-def _untransformed(t: float, skew: Floats) -> Floats:
+def _invert_transform(t: float, skew: Floats) -> Floats:
     """What Hall's transformation takes to ``t``, for each row's skewness over the root of the number of
     groups.
     """

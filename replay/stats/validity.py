@@ -24,7 +24,7 @@ from replay.policies.modify import Modified
 from replay.policies.param import parameters
 from replay.policies.rules.lora import Adapter
 
-__all__ = ["decays", "find_validity", "first_stop", "lowers_on_plateau", "resumed"]
+__all__ = ["decays", "find_validity", "first_stop", "is_resumed", "lowers_on_plateau"]
 
 #: A drop is a fall to this share or less; the steps of a smooth decay are smaller, but for its last ones.
 _DROP = 0.9
@@ -46,7 +46,7 @@ def find_validity(
     """
     plateau = {run.id: why for run in runs if (why := lowers_on_plateau(run, curves.get(run.id))) is not None}
     falling = [run for run in runs if run.id not in plateau and decays(run)]
-    interrupted = [run for run in runs if resumed(run)]
+    interrupted = [run for run in runs if is_resumed(run)]
     total = len(runs)
     findings = []
     if falling:
@@ -63,8 +63,8 @@ def find_validity(
     if interrupted:
         facts = {
             "total": total,
-            "steps": sum(_wasted(run) for run in interrupted),
-            "again": sum(1 for run in interrupted if not _wasted(run) and _replaced(run)),
+            "steps": sum(_wasted_steps(run) for run in interrupted),
+            "again": sum(1 for run in interrupted if not _wasted_steps(run) and _remade_evals(run)),
         }
         ids = tuple(run.id for run in interrupted)
         findings.append(Finding(Kind.RESUMED_RUNS, Severity.NOTE, ids, facts=facts))
@@ -96,7 +96,7 @@ def _few_evals(
         earliest = first_stop(policy)
         if earliest is None:
             continue
-        values = [seen for run in runs if (seen := _monitored(run, curves, policy)) is not None]
+        values = [seen for run in runs if (seen := _monitored_values(run, curves, policy)) is not None]
         held = sum(1 for some in values if 0 < len(some) <= earliest and bool(np.isfinite(some).all()))
         if held:
             short.append((held, earliest, policy))
@@ -110,7 +110,7 @@ def _few_evals(
     return Finding(Kind.FEW_EVALS, Severity.NOTE, policy=policy.spec(), facts=facts)
 
 
-def _monitored(run: Run, curves: Mapping[str, Curve], policy: Policy) -> Floats | None:
+def _monitored_values(run: Run, curves: Mapping[str, Curve], policy: Policy) -> Floats | None:
     """The values that a policy monitors in a run."""
     if policy.monitor is None:
         return curves[run.id].values if run.id in curves else None
@@ -169,21 +169,21 @@ def first_stop(policy: Policy) -> int | None:
     return max(int(getattr(policy, wait)) + (not counts_first), 1)
 
 
-def resumed(run: Run) -> bool:
+def is_resumed(run: Run) -> bool:
     """Whether a run shows that it was interrupted and resumed: in its segments, or by steps trained twice."""
     segment = run.columns.get("segment")
     if segment is not None and len(np.unique(segment.values[segment.present])) > 1:
         return True
-    return _wasted(run) > 0 or bool(run.info.resumes)
+    return _wasted_steps(run) > 0 or bool(run.info.resumes)
 
 
-def _wasted(run: Run) -> float:
+def _wasted_steps(run: Run) -> float:
     """Steps that are on record as trained twice."""
     steps = float(run.info.wasted.get("steps") or 0.0)
     return steps if 0 < steps < math.inf else 0.0
 
 
-def _replaced(run: Run) -> bool:
+def _remade_evals(run: Run) -> bool:
     """Whether evals from before a resume were made again after it."""
     return any(finding.kind is Kind.RESUMED and finding["replaced"] > 0 for finding in run.info.findings)
 

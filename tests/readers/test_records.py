@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from replay.readers.records import RecordReader, framed, masked
+from replay.readers.records import RecordReader, first_record, mask_crc
 
 
 def write(path, records):
@@ -27,7 +27,7 @@ def read(path):
 @pytest.mark.parametrize("size", [0, 1, 3, 4, 8, 63, 64, 65, 255, 256, 257, 511, 512, 513, 5000])
 def test_checksums_are_those_of_tensorboard(size):
     data = os.urandom(size)
-    assert masked(data) == masked_crc32c(data)
+    assert mask_crc(data) == masked_crc32c(data)
 
 
 @given(st.lists(st.binary(max_size=700), max_size=30))
@@ -102,7 +102,7 @@ def test_a_wrong_length_never_makes_it_wait_for_more_than_there_is(tmp_path):
 
 def test_the_first_record_of_a_head(tmp_path):
     data = write(tmp_path / "file", [b"first record", b"second"]).read_bytes()
-    assert framed(data) == b"first record"
-    assert framed(data[:15]) == b"fir"
-    assert framed(data[:11]) is None
-    assert framed(b"text that is longer than a header") is None
+    assert first_record(data) == b"first record"
+    assert first_record(data[:15]) == b"fir"
+    assert first_record(data[:11]) is None
+    assert first_record(b"text that is longer than a header") is None

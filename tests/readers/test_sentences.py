@@ -3,7 +3,7 @@
 import pytest
 
 from replay.data.finding import Finding, Kind
-from replay.report.sentences import sentence, texts
+from replay.report.sentences import sentence, sentences
 from replay.report.sentences.readers import SENTENCES
 
 LOG = "logs/a"
@@ -242,7 +242,7 @@ def test_findings_that_hold_others():
     both = Finding(Kind.UNUSABLE_LOG, facts={"findings": parts})
     assert sentence(both) == "a: a header, but no row under it; b: the file is empty"
     side = Finding(Kind.OF_LOGS, log="before", facts={"finding": parts[1]})
-    assert texts([side, "as it is"]) == ["before: b: the file is empty", "as it is"]
+    assert sentences([side]) == ["before: b: the file is empty"]
 
 
 def test_no_sentence_is_untested():

@@ -13,7 +13,7 @@ from replay.data.finding import Finding, Kind
 from replay.policies.combine import AllOf, AllOnce, AnyOf, Unless
 from replay.policies.spec import parse_policy
 from replay.report.sentences import sentences
-from replay.stats.validity import find_validity, first_stop, lowers_on_plateau, resumed
+from replay.stats.validity import find_validity, first_stop, is_resumed, lowers_on_plateau
 from tests.policies.curves import MODES, batch_of, modified_policies, plain_policies, runs
 
 PLATEAU = [1e-3] * 6 + [1e-4] * 3 + [1e-5] * 5
@@ -161,7 +161,7 @@ def test_headers_are_untrusted():
     for odd in (deep, ["scheduler"], "scheduler", 3, {"scheduler": [{"name": "plateau"}], "lr": None}):
         assert lowers_on_plateau(run(CONSTANT, hyperparameters=odd)) is None
     for steps in (math.nan, math.inf, -3.0, 0.0, None):
-        assert not resumed(run(wasted={"steps": steps}))
+        assert not is_resumed(run(wasted={"steps": steps}))
 
 
 def test_the_note_on_plateaus():
@@ -202,7 +202,7 @@ def test_resumed_runs():
     )
     tensorboard = run(id="d", resumes=[60], findings=[resume(60, 3)])
     clean = run(id="e", resumes=[60], findings=[resume(60, 0)])
-    assert [resumed(one) for one in (plain, parts, twice, tensorboard, clean)] == [
+    assert [is_resumed(one) for one in (plain, parts, twice, tensorboard, clean)] == [
         False,
         True,
         True,
@@ -320,7 +320,7 @@ def test_sample_logs():
     said = noted(*made, policies=["patience=3", "transformers:patience=3,threshold=0.001"])
     cosine = sum(1 for one in made if one.info.hyperparameters["lr_scheduler_type"] == "cosine")
     assert cosine == sum("-cosine-" in one.id for one in made) == 9
-    assert [one.id for one in made if resumed(one)] == ["minilm-films-r4-lr1e-3-constant-s0"]
+    assert [one.id for one in made if is_resumed(one)] == ["minilm-films-r4-lr1e-3-constant-s0"]
     assert [lowers_on_plateau(one, one.curve("eval_loss", "min")) for one in made] == [None] * len(made)
     assert len(said) == 2
     assert said[0].startswith(f"{cosine} of {len(made)} runs have a falling learning rate: ")

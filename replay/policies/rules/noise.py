@@ -217,14 +217,16 @@ class Slope(Policy):
             (count * (count - 1) * (2 * count + 5) - ties) / 18
         )
         with np.errstate(invalid="ignore", over="ignore"):
-            middle = (_ranked(slopes, (pairs + 1) // 2, pairs) + _ranked(slopes, pairs // 2 + 1, pairs)) / 2
+            middle = (_at_rank(slopes, (pairs + 1) // 2, pairs) + _at_rank(slopes, pairs // 2 + 1, pairs)) / 2
         return (
             middle,
             np.where(
-                count < 4, -np.inf, _ranked(slopes, np.floor((pairs - spread) / 2).astype(np.int64), pairs)
+                count < 4, -np.inf, _at_rank(slopes, np.floor((pairs - spread) / 2).astype(np.int64), pairs)
             ),
             np.where(
-                count < 4, np.inf, _ranked(slopes, np.ceil((pairs + spread) / 2).astype(np.int64) + 1, pairs)
+                count < 4,
+                np.inf,
+                _at_rank(slopes, np.ceil((pairs + spread) / 2).astype(np.int64) + 1, pairs),
             ),
         )
 
@@ -266,7 +268,7 @@ class Slope(Policy):
         )
 
 
-def _ranked(ordered: Floats, rank: npt.NDArray[np.int64], count: npt.NDArray[np.int64]) -> Floats:
+def _at_rank(ordered: Floats, rank: npt.NDArray[np.int64], count: npt.NDArray[np.int64]) -> Floats:
     """The value of a rank (from 1) in each ascending row of ``count`` values; −inf below them, inf above."""
     at = np.clip(rank - 1, 0, ordered.shape[1] - 1)
     value = np.take_along_axis(ordered, at[:, None], axis=1)[:, 0]

@@ -174,7 +174,7 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
         raise UnusableLog(*findings)
     points: dict[str, Points] = {}
     for path, table in tables:
-        for name, series in _renamed(path, table, several=len(tables) > 1).items():
+        for name, series in _rename(path, table, several=len(tables) > 1).items():
             points[name if name not in points else f"{path.stem}/{name}"] = series
     samples = [sample for _, table in tables if (sample := _sample(table)) is not None]
     first = tables[0][1]
@@ -203,7 +203,7 @@ def _sample(table: Table) -> Finding | None:
     return Finding(Kind.SAMPLED_EXPORT, Severity.NOTE, facts={"tool": tool, "rows": table.rows})
 
 
-def _renamed(path: Path, table: Table, *, several: bool) -> dict[str, Points]:
+def _rename(path: Path, table: Table, *, several: bool) -> dict[str, Points]:
     """The series under the names that they have in the run: those of a split's file get the split in
     front.
     """

@@ -26,7 +26,7 @@ from replay.readers.event_files import EventFile, Scalars, read_events
 from replay.readers.event_folders import group_events, home_of, tag_names
 from replay.readers.format import Format, Loaded, UnusableLog, unreadable
 from replay.readers.points import Points, round_interval
-from replay.readers.records import framed
+from replay.readers.records import first_record
 from replay.readers.series_names import companions_of, held_out_of, is_bookkeeping, per_batch, words
 
 __all__ = ["FORMAT"]
@@ -37,7 +37,7 @@ _TOKENS = ("train/num_input_tokens_seen", "train/num_tokens")
 
 
 def _sniff(path: Path, head: bytes) -> bool:
-    data = framed(head)
+    data = first_record(head)
     if data is None:
         # a damaged or empty file is worth a word where its name says what it was
         return "tfevents" in path.name and (not head or b"\0" in head[:64])
@@ -63,7 +63,7 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
     if not used:
         raise UnusableLog(*(findings or [_no_scalars(files, run_id, max(file.events for file in read))]))
     home = home_of(files)
-    series, starts = _merged(used, home)
+    series, starts = _merge(used, home)
     settings: dict[str, Any] = {}
     for file in read:
         for name, value in file.settings.items():
@@ -97,7 +97,7 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
         points["active time"] = Points(order[arrival], step[arrival], _active(read, wall[arrival]))
         counters["active time"] = "wall_seconds"
     if epoch is not None and facts.get("planned_epochs") and "planned_steps" not in facts:
-        facts["planned_steps"] = _planned(points[epoch], float(facts["planned_epochs"]))
+        facts["planned_steps"] = _planned_steps(points[epoch], float(facts["planned_epochs"]))
     if per_epoch:
         facts["step_unit"] = "epoch"
     runs = assemble(
@@ -140,7 +140,7 @@ class _Series:
         return self.points.value
 
 
-def _merged(files: Sequence[EventFile], home: Path) -> tuple[dict[str, _Series], list[int]]:
+def _merge(files: Sequence[EventFile], home: Path) -> tuple[dict[str, _Series], list[int]]:
     """The series of all files under their names, in one arrival order, and the positions in it where a
     further process begins.
 
@@ -253,7 +253,7 @@ def _from_begin(run: Run, files: Iterable[EventFile]) -> Run:
     return run.replace(columns={**run.columns, "wall_seconds": seconds})
 
 
-def _planned(epoch: Points, planned_epochs: float) -> int | None:
+def _planned_steps(epoch: Points, planned_epochs: float) -> int | None:
     """Planned steps from planned epochs, by the last epoch that was logged; old logs round it to two
     decimals.
     """

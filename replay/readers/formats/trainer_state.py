@@ -101,14 +101,14 @@ def runs_of(state: Mapping[str, Any], run_id: str, path: Path | None = None) -> 
         info=RunInfo.of(facts),
         hint=_hint,
     )
-    return [_completed(run, state, path) if len(run) else run for run in runs]
+    return [_complete(run, state, path) if len(run) else run for run in runs]
 
 
 def _hint(steps: float) -> dict[str, Any]:
     return {"tool": "transformers", "every": round_interval(steps)}
 
 
-def _completed(run: Run, state: Mapping[str, Any], path: Path | None) -> Run:
+def _complete(run: Run, state: Mapping[str, Any], path: Path | None) -> Run:
     """The run with its monitor and the checkpoints saved, where the state says which they are."""
     columns = dict(run.columns)
     saved = None if path is None else _saved(path, state, run.steps.tolist())
