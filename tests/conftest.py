@@ -6,8 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 from replay.readers.formats.eval_log import FORMAT_NAME, VERSION, encode
+
+# no test depends on how busy the machine is
+settings.register_profile("any-load", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any-load")
 
 
 def write_log(folder, values, *, seed=0, test=None, header=None, end=True, every=100, name="eval_log.jsonl"):

@@ -1,12 +1,9 @@
 """The live callback in a real fit of Keras: it stops where replay stops the whole history."""
 
-import os
-
 import numpy as np
 import pandas as pd
 import pytest
 
-os.environ.setdefault("KERAS_BACKEND", "torch")
 keras = pytest.importorskip("keras")
 
 import replay  # noqa: E402

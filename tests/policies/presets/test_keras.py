@@ -1,6 +1,5 @@
 """The preset against the real EarlyStopping of Keras, with its torch backend."""
 
-import os
 import warnings
 
 import pytest
@@ -11,7 +10,6 @@ from replay.policies.presets.keras import Keras
 from .sequences import FIELDS, NAN, check, known
 
 pytest.importorskip("torch")
-os.environ.setdefault("KERAS_BACKEND", "torch")
 keras = pytest.importorskip("keras")
 
 
