@@ -23,6 +23,7 @@ from replay.engine.question import Question
 from replay.engine.study import Study
 from replay.policies.modify import Modified
 from replay.policies.rules.patience import Patience
+from replay.policies.smoothing import smoother
 from replay.policies.stops import find_stops
 from replay.search.sweep import sweep_study
 
@@ -69,15 +70,15 @@ def tight_loop(values, patience, delta):
     return -1
 
 
-def smoothed(values):
+def smooth_all(values):
     """The values under each smoothing, as lists."""
     batch = CurveBatch.of([Curve.of(row, "min") for row in values])
-    return {smooth: Modified(Patience(1), smooth=smooth)._view(batch).values.tolist() for smooth in SMOOTHS}
+    return {smooth: smoother(smooth)(batch).tolist() for smooth in SMOOTHS}
 
 
 def loop(values):
     """Every policy of the grid on every run: policies x runs of stops."""
-    rows = smoothed(values)
+    rows = smooth_all(values)
     return [
         [tight_loop(row, patience, delta) for row in rows[smooth]]
         for smooth in SMOOTHS
