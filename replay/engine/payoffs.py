@@ -158,11 +158,6 @@ class Payoffs:
         """Ids of the runs."""
         return tuple(self.panel.runs[row].id for row in self.rows.tolist())
 
-    @cached_property
-    def censorable(self) -> Ints:
-        """Index of the entry of NEVER of each run."""
-        return self.begin + NEVER
-
     def known(self, figure: str) -> bool:
         """Whether a figure is known of every stop that is not REFUSED."""
         return self._known[figure]

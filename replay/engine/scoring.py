@@ -51,7 +51,7 @@ def simulate_study(study: Study, policies: Sequence[Policy], *, baselines: bool 
     """
     fixed = [parse_policy(spec) for spec in BASELINES] if baselines else []
     distinct = {rule.spec(): rule for rule in (*fixed, *policies)}
-    stops = Stops(study, list(distinct.values()), optional=lambda index: index < len(fixed))
+    stops = Stops.find(study, list(distinct.values()), optional=lambda index: index < len(fixed))
     return score(study, stops, oracle=baselines)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -189,25 +189,56 @@ class StopsFinder:
 class Stops:
     """Where each policy stops each run of a study, with the reason on demand.
 
-    ``positions`` (policies × runs) are 0-based evals, NEVER, REFUSED (the policy is not defined on what was
-    logged) or UNAVAILABLE (the run lacks what the policy needs). ``policies`` are those that could be tried
-    on some run, in the order given; ``findings`` what there is to report about them.
+    Parameters
+    ----------
+    study:
+        The runs, and what is monitored.
+    policies:
+        The policies, as they were given.
+    views:
+        For each policy, the same with the modes of its metrics filled in, and what it looks at.
+    positions:
+        Policies × runs of the study's panel: 0-based evals, NEVER, REFUSED (the policy is not defined on what
+        was logged) or UNAVAILABLE (the run lacks what the policy needs).
+    references:
+        What the next eval after the stop would be compared with, for each policy and row of its view; None
+        where the policy compares with no value.
+    findings:
+        What there is to report about the policies.
     """
 
     def __init__(
-        self, study: Study, policies: Sequence[Policy], *, optional: Callable[[int], bool] | bool = False
+        self,
+        study: Study,
+        policies: Sequence[Policy],
+        views: Sequence[tuple[Policy, View]],
+        positions: Ints,
+        references: Sequence[Floats | None],
+        findings: Iterable[Finding] = (),
     ) -> None:
-        self.study = study
+        self.study, self.positions, self.findings = study, positions, tuple(findings)
+        self.policies = list(policies)
+        self._views, self._references = list(views), list(references)
+        self._cache = _TraceCache()
+
+    @classmethod
+    def find(
+        cls, study: Study, policies: Sequence[Policy], *, optional: Callable[[int], bool] | bool = False
+    ) -> Stops:
+        """The stops of policies that look at each run by itself, in the order given.
+
+        Policies that no run can be tried with are left out where they are ``optional``, and an InputError
+        otherwise.
+        """
         finder = StopsFinder(study, policies, optional=optional, one_by_one=True)
         views: dict[int, tuple[Policy, View]] = {}
         positions = np.full((len(policies), len(study.panel.runs)), UNAVAILABLE, dtype=np.int64)
         errors: list[tuple[int, InputError]] = []
-        self._cache = _TraceCache()
         references: dict[int, Floats] = {}
         for batch in finder.views():
             for group in group_equal([(type(policy), policy.trace_shape()) for policy in batch.policies]):
                 some = [batch.policies[index] for index in group]
-                trace = self._cache.trace(some[0], batch.view)
+                trace = some[0].trace(batch.view.batch)
                 signal = np.where(batch.view.batch.mask, trace.signal, -np.inf)
                 thresholds = [policy.signal_threshold(batch.view.batch.mode) for policy in some]
                 stops = first_reached_each(signal, thresholds)
@@ -219,33 +250,20 @@ class Stops:
                     if ahead is not None:
                         references[member] = reference_after_stop(ahead, row, batch.view.batch.lengths)
                     if (row == REFUSED).any():
-                        error = self._report_refused(finder, member, policy, batch.view, trace)
+                        error = _report_refused(finder, member, policy, batch.view, trace)
                         errors += [(member, error)] if error is not None else []
         if errors:
             raise min(errors, key=lambda entry: entry[0])[1]
         order = sorted(views)
-        self.policies = [policies[member] for member in order]
-        self.positions = positions[order]
-        self._views = [views[member] for member in order]
-        self._references = [references.get(member) for member in order]
-        self._cache.clear()
-        self.findings = tuple(finding for _, finding in sorted(finder.findings, key=lambda entry: entry[0]))
-
-    def _report_refused(
-        self, finder: StopsFinder, member: int, policy: Policy, view: View, trace: Trace
-    ) -> InputError | None:
-        refusals = policy.refusals(trace)
-        row, reason = next(iter(refusals.items()))
-        run = view.panel.runs[int(view.rows[row])]
-        metric = view.panel.monitoring.primary.names[run.id]
-        spec, others = finder.policies[member].spec(), len(refusals) - 1
-        if len(refusals) == len(view.rows):
-            more = f" (and {others} more runs)" if others else ""
-            return InputError(f"{spec} cannot judge {metric} of {run.id}{more}: {reason}")
-        runs = tuple(view.panel.runs[int(view.rows[row])].id for row in refusals)
-        facts = {"metric": metric, "reason": reason}
-        finder.report(member, Finding(Kind.REFUSED, runs=runs, policy=spec, facts=facts))
-        return None
+        findings = [finding for _, finding in sorted(finder.findings, key=lambda entry: entry[0])]
+        return cls(
+            study,
+            [policies[member] for member in order],
+            [views[member] for member in order],
+            positions[order],
+            [references.get(member) for member in order],
+            findings,
+        )
 
     def view(self, policy: int) -> View:
         """What a policy, by its index, looks at."""
@@ -287,11 +305,26 @@ class _TraceCache:
     def __init__(self) -> None:
         self._last: tuple[object, Trace] | None = None
 
-    def clear(self) -> None:
-        self._last = None
-
     def trace(self, policy: Policy, view: View) -> Trace:
         key = (id(view), type(policy), policy.trace_shape())
         if self._last is None or self._last[0] != key:
             self._last = key, policy.trace(view.batch)
         return self._last[1]
+
+
+def _report_refused(
+    finder: StopsFinder, member: int, policy: Policy, view: View, trace: Trace
+) -> InputError | None:
+    """Report the runs that a policy cannot judge; the error where it can judge none."""
+    refusals = policy.refusals(trace)
+    row, reason = next(iter(refusals.items()))
+    run = view.panel.runs[int(view.rows[row])]
+    metric = view.panel.monitoring.primary.names[run.id]
+    spec, others = finder.policies[member].spec(), len(refusals) - 1
+    if len(refusals) == len(view.rows):
+        more = f" (and {others} more runs)" if others else ""
+        return InputError(f"{spec} cannot judge {metric} of {run.id}{more}: {reason}")
+    runs = tuple(view.panel.runs[int(view.rows[row])].id for row in refusals)
+    facts = {"metric": metric, "reason": reason}
+    finder.report(member, Finding(Kind.REFUSED, runs=runs, policy=spec, facts=facts))
+    return None
