@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import StrEnum
+from statistics import median
 
 import numpy as np
 
@@ -72,5 +73,6 @@ def _improving(oriented: Floats, spread: float) -> bool:
     last, before = oriented[-quarter:], oriented[-2 * quarter : -quarter]
     if not (np.isfinite(last).any() and np.isfinite(before).any()):
         return False
-    gain = float(np.median(before[np.isfinite(before)]) - np.median(last[np.isfinite(last)]))
+    # np.median is slow for so few values
+    gain: float = median(before[np.isfinite(before)].tolist()) - median(last[np.isfinite(last)].tolist())
     return gain > spread

@@ -88,11 +88,9 @@ def check_parameter(prefix: str, parameter: Field[Any], value: Any) -> None:
 
 def format_parameter(value: Any) -> str:
     """A parameter as a specification writes it, short and exact (``3``, ``0.001``)."""
-    if isinstance(value, bool):
-        return str(value).lower()
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
-    return str(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def format_value(value: float) -> str:

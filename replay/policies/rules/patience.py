@@ -6,6 +6,7 @@ never an improvement, and evals before the first improvement count too.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -112,24 +113,21 @@ class Patience(Policy):
         return Trace(batch, np.where(last >= 0, where - at_last, before), reference)
 
     def reason(self, trace: Trace, run: int, eval: int) -> str:
-        waited = float(trace.signal[run, eval])
         assert trace.reference is not None
-        reference = float(trace.reference[run, eval])
-        value = float(trace.batch.values[run, eval])
-        if waited == 0 and not np.isnan(value):
+        waited, reference = trace.signal.item(run, eval), trace.reference.item(run, eval)
+        value = trace.batch.values.item(run, eval)
+        if waited == 0 and not math.isnan(value):
             return (
                 "first value: the reference"
-                if np.isnan(reference)
+                if math.isnan(reference)
                 else f"better by {format_value(abs(value - reference))}"
             )
         wanted = f"gain > {format_parameter(self.min_delta)}" if self.min_delta else "gain"
         if waited >= self.patience:
-            over = "so far" if np.isnan(reference) else f"over {format_value(reference)}"
-            return (
-                f"no {wanted} {over} for {format_parameter(waited)}"
-                f" {self.unit if waited != 1 else self.unit[:-1]}"
-            )
-        what = "NaN: no gain" if np.isnan(value) else f"no {wanted}"
+            over = "so far" if math.isnan(reference) else f"over {format_value(reference)}"
+            unit = self.unit if waited != 1 else self.unit[:-1]
+            return f"no {wanted} {over} for {format_parameter(waited)} {unit}"
+        what = "NaN: no gain" if math.isnan(value) else f"no {wanted}"
         return f"{what} ({format_parameter(waited)} of {format_parameter(float(self.patience))})"
 
 
