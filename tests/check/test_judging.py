@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import beta
 
-from replay.check.config import Entry, Wanted
-from replay.check.judging import Scores, binomial_bounds, judge
+from replay.check.config import Entry, Expectation, Wanted
+from replay.check.judging import Scores, binomial_bounds, expectations, judge
 from replay.check.model import Stop
+from replay.errors import InputError
 from replay.policies.spec import parse_policy
 from replay.report.sentences import sentence
 
@@ -190,3 +191,71 @@ def test_a_figure_or_a_bound_that_is_exactly_the_limit(name, figure, value, low,
 def test_a_worst_run_that_is_exactly_at_the_limit_or_beyond_it_by_its_noise(lost, noise, verdict):
     (result,), _ = judge(entry(WORST), scores([0.0] * 8 + [lost], noise=noise), 0.95, {})
     assert (result.verdict, result.value) == (verdict, pytest.approx(lost))
+
+
+def expecting(*rows):
+    """An entry that expects runs, by a part of their ids, to stop at evals (None: not at all)."""
+    wanted = tuple(Expectation(run, eval, f"row {number}") for number, (run, eval) in enumerate(rows, 1))
+    return Entry(Path("p"), "fast", "patience=3", parse_policy("patience=3"), (), {}, wanted)
+
+
+EVALS = {f"run{number}": 20 for number in range(9)} | {"run10": 20}
+
+
+def test_an_expectation_that_is_met_is_no_finding_and_one_that_is_not_is_a_regression():
+    stops = scores([0.0] * 9)
+    assert expectations(expecting(("run3", 3), ("n7", 3)), stops, EVALS, []) == []
+    later, never = expectations(expecting(("run3", 4), ("n7", None), ("run5", 3)), stops, EVALS, [])
+    assert (later.kind, later.severity, later.runs, later.policy, later.log) == (
+        "expect",
+        "regression",
+        ("run3",),
+        "fast",
+        "run3.csv",
+    )
+    assert later.facts == {"expected": 4, "after": stops.stops[3]}
+    assert (never.severity, never.runs, never["expected"]) == ("regression", ("run7",), None)
+    silent = scores([0.0] * 9, stopped=False)
+    assert expectations(expecting(("run3", None)), silent, EVALS, []) == []
+    (stopped,) = expectations(expecting(("run3", 3)), silent, EVALS, [])
+    assert stopped["after"].stopped_eval is None
+
+
+def test_an_expectation_of_a_run_that_the_policy_cannot_judge_is_undecided():
+    (finding,) = expectations(expecting(("run10", 3)), scores([0.0] * 9), EVALS, [])
+    assert (finding.kind, finding.severity, finding.runs, finding.log) == (
+        "expect",
+        "undecided",
+        ("run10",),
+        None,
+    )
+    assert finding["after"] is None
+
+
+def test_the_run_of_an_expectation_is_its_id_or_a_part_that_no_other_has():
+    stops = scores([0.0] * 9)
+    (finding,) = expectations(expecting(("run1", 9)), stops, EVALS, [])
+    assert finding.runs == ("run1",), "run10 has it in its id, too"
+    with pytest.raises(InputError, match=r'row 1: run = "un1" fits 2 runs: run1, run10; give more of the id'):
+        expectations(expecting(("un1", 3)), stops, EVALS, [])
+    with pytest.raises(InputError, match=r'row 2: run = "rum3" is no run of these logs.*Did you mean run3\?'):
+        expectations(expecting(("run3", 3), ("rum3", 3)), stops, EVALS, ["other"])
+    assert expectations(expecting(("old", 9)), stops, EVALS, ["the/old/run"]) == [], "its log is gone"
+
+
+def test_an_expectation_of_an_eval_that_there_is_not():
+    stops = scores([0.0] * 9)
+    assert len(expectations(expecting(("run3", 20)), stops, EVALS, [])) == 1
+    with pytest.raises(InputError, match=r"row 1: eval = 21, but run3 has 20 evals"):
+        expectations(expecting(("run3", 21)), stops, EVALS, [])
+
+
+def test_limits_of_a_group_are_found_by_its_name_or_what_follows_the_sign():
+    own = replace(scores([0.0] * 8 + [1.0] * 8), groups=("dataset=films",) * 8 + ("dataset=news",) * 8)
+    for name, verdict in (("dataset=news", "broken"), ("news", "broken"), ("films", "kept")):
+        (result,), _ = judge(entry(**{name: (MEAN,)}), own, 0.95, {})
+        assert (result.group, result.verdict) == (name, verdict)
+    with pytest.raises(
+        InputError, match="no run that fast judges is of group 'new'; there are dataset=films, "
+    ):
+        judge(entry(new=(MEAN,)), own, 0.95, {})

@@ -122,3 +122,51 @@ def test_examples_work(kind):
 def test_rules_that_act_on_the_training_are_refused_with_the_reason(text, why):
     with pytest.raises(PolicyError, match=f"cannot be replayed from a log: .*{why}"):
         parse_policy(text)
+
+
+#: Rules that refuse a negative gain, as their tools do, with the name of the gain.
+GAINS = [
+    "patience=3,min_delta",
+    "extrapolate:min_delta",
+    "ignite:patience=3,threshold",
+    "optuna-patient:patience=3,min_delta",
+    "xgboost:rounds=3,min_delta",
+    "lightgbm:stopping_rounds=3,min_delta",
+    "sklearn-mlp:tol",
+    "sklearn-sgd:tol",
+    "sklearn-hgb:tol",
+]
+
+
+@pytest.mark.parametrize("gain", GAINS)
+def test_a_negative_gain_is_refused_and_none_is_allowed(gain):
+    assert parse_policy(f"{gain}=0")
+    for value in ("-1e-9", "-0.5", "-1"):
+        with pytest.raises(
+            PolicyError, match=f"{gain.rpartition(',')[2].rpartition(':')[2]} must be at least 0"
+        ):
+            parse_policy(f"{gain}={value}")
+
+
+@pytest.mark.parametrize(
+    ("bare", "full"),
+    [
+        ("patience=3", "patience=3,min_delta=0"),
+        ("transformers", "transformers:patience=1,threshold=0"),
+        ("transformers@4.46", "transformers@4.46:patience=1,threshold=0,save_every=1"),
+        ("keras", "keras:patience=0,min_delta=0"),
+        ("lightning", "lightning:patience=3,min_delta=0"),
+        ("tutorial", "tutorial:patience=3,min_delta=0"),
+        ("fastai", "fastai:patience=1,min_delta=0"),
+        ("ignite:patience=3", "ignite:patience=3,threshold=0"),
+        ("xgboost:rounds=3", "xgboost:rounds=3,min_delta=0"),
+        ("lightgbm:stopping_rounds=3", "lightgbm:stopping_rounds=3,min_delta=0"),
+        ("optuna-patient:patience=3", "optuna-patient:patience=3,min_delta=0"),
+        ("torch-plateau", "torch-plateau:patience=10,threshold=1e-4"),
+        ("sklearn-mlp", "sklearn-mlp:n_iter_no_change=10,tol=1e-4"),
+        ("sklearn-sgd", "sklearn-sgd:n_iter_no_change=5,tol=1e-3"),
+        ("sklearn-hgb", "sklearn-hgb:n_iter_no_change=10,tol=1e-7"),
+    ],
+)
+def test_what_is_left_out_is_as_the_tool_has_it(bare, full):
+    assert parse_policy(bare) == parse_policy(full)

@@ -68,6 +68,14 @@ def test_with_very_many_groups_it_is_what_the_draws_tend_to(monkeypatch):
     assert np.array(interval(values, names(900))) - values.mean() == pytest.approx(drawn, rel=0.06)
 
 
+@pytest.mark.parametrize("t", [-2.5, -1.96, 0.0, 0.7, 1.96])
+def test_the_transformation_for_skewed_values_is_halls(t):
+    """What it gives is what becomes t by x + g x² / 3 + g² x³ / 27 + g / 6 (Hall 1992)."""
+    skew = np.array([-0.6, -0.1, 0.0, 0.02, 0.3])
+    x = module._untransformed(t, skew)
+    assert x + skew * x**2 / 3 + skew**2 * x**3 / 27 + skew / 6 == pytest.approx(t, abs=1e-9)
+
+
 def test_groups_are_drawn_whole():
     values = losses(3, 14, 0.7)
     once = interval(values, names(14))
