@@ -21,6 +21,7 @@ __all__ = [
     "INDEX",
     "Table",
     "cell_number",
+    "csv_rows",
     "delimiter_of",
     "header_names",
     "read_table",
@@ -38,9 +39,21 @@ def delimiter_of(line: str) -> str:
     return max(",;\t", key=line.count)
 
 
+def csv_rows(lines: Iterable[str], delimiter: str) -> Iterator[list[str]]:
+    """The cells of each row, up to 16 MiB long; raises csv.Error.
+
+    The limit of the csv module holds for the whole process, so it is set back.
+    """
+    limit = csv.field_size_limit(1 << 24)
+    try:
+        yield from csv.reader(lines, delimiter=delimiter)
+    finally:
+        csv.field_size_limit(limit)
+
+
 def header_names(line: str) -> list[str]:
     """The cells of a header line."""
-    row = next(csv.reader([line], delimiter=delimiter_of(line)), [])
+    row = next(csv_rows([line], delimiter_of(line)), [])
     return [cell.strip() for cell in row]
 
 
@@ -183,7 +196,6 @@ class _Rows:
 
 def read_table(path: Path) -> Table:
     """The table that a file holds. Raises UnusableLog where it has no usable header or no row."""
-    csv.field_size_limit(1 << 24)
     findings: list[Finding] = []
     with open_text(path) as file:
         lines = _Lines(file)
@@ -199,7 +211,7 @@ def read_table(path: Path) -> Table:
             raise UnusableLog(Finding(Kind.NO_STEP, log=str(path), facts={"columns": tuple(rows.names[:12])}))
         by_epoch = rows.key[1]
         try:
-            for row in csv.reader(lines, delimiter=rows.delimiter):
+            for row in csv_rows(lines, rows.delimiter):
                 rows.take(row)
         except csv.Error as error:
             row_facts = {"row": rows.rows + 2, "error": str(error)}

@@ -1,5 +1,6 @@
 """Tables of metrics as their many writers leave them."""
 
+import csv
 import math
 
 import pytest
@@ -359,3 +360,16 @@ def test_a_header_of_more_than_the_head(tmp_path):
     assert sniff(path) is FORMAT
     (run,) = read(tmp_path).runs
     assert run.curve("val_loss", "min").values.tolist() == [1.0, 0.5, 1 / 3]
+
+
+def test_the_limit_of_the_csv_module_is_as_before(tmp_path):
+    """It holds for the whole process, and so for other code that reads CSV."""
+    limit = csv.field_size_limit()
+    log = tmp_path / "log.csv"
+    log.write_text("step,eval_loss,note\n" + f"1,0.5,{'x' * (limit + 1)}\n2,0.4,\n")
+    (run,) = read([log]).runs
+    assert run.columns["eval_loss"].values.tolist() == [0.5, 0.4]
+    assert csv.field_size_limit() == limit
+    log.write_text("step,eval_loss,note\n1,0.5,\n" + f"2,0.4,{'x' * ((1 << 24) + 1)}\n")
+    read([log])
+    assert csv.field_size_limit() == limit

@@ -23,6 +23,7 @@ from replay.readers.csv_table import (
     INDEX,
     Table,
     cell_number,
+    csv_rows,
     delimiter_of,
     header_names,
     read_table,
@@ -85,7 +86,7 @@ def _sniff(path: Path, head: bytes) -> bool:
         return False
     try:
         names = header_names(lines[0])
-        rows = list(csv.reader(lines[1:21], delimiter=delimiter_of(lines[0])))
+        rows = list(csv_rows(lines[1:21], delimiter_of(lines[0])))
     except csv.Error:
         return False
     key = step_column(names)
