@@ -10,11 +10,14 @@ BIN = $(VENV)/bin
 demo: $(VENV)/.core
 	$(BIN)/replay simulate sample_logs --policy patience=3 --policy transformers:patience=3,threshold=0.001
 
+# the tests of a file stay together, as they share what they trained
+PYTEST = $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
+
 test: $(VENV)/.test
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 slow: $(VENV)/.test
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) -m slow
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
