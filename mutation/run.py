@@ -144,9 +144,9 @@ def equivalent(path: Path) -> dict[str, str]:
     return {key.strip(): reason.strip() for key, reason in zip(lines[::2], lines[1::2], strict=True)}
 
 
-def draw(only: str | None, count: int, seed: int) -> list[Mutant]:
-    """Mutants of the core, or of one file or folder, drawn from a seed."""
-    folders = [ROOT / only] if only else [ROOT / "replay" / package for package in PACKAGES]
+def draw(only: list[str], count: int, seed: int) -> list[Mutant]:
+    """Mutants of the core, or of some files and folders, drawn from a seed."""
+    folders = [ROOT / path for path in only] or [ROOT / "replay" / package for package in PACKAGES]
     files = [path for folder in folders for path in ([folder] if folder.is_file() else folder.rglob("*.py"))]
     mutants = [mutant for path in sorted(files) for mutant in read(path, ROOT)]
     return random.Random(seed).sample(mutants, min(count, len(mutants)))
@@ -160,7 +160,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=0, help="what the mutants are drawn from (default 0)")
     parser.add_argument("--count", type=int, default=300, help="number of mutants (default 300)")
     parser.add_argument(
-        "--only", metavar="PATH", help="a file or folder below the root, such as replay/engine"
+        "--only",
+        metavar="PATH",
+        action="append",
+        default=[],
+        help="a file or folder below the root, such as replay/engine (repeatable)",
     )
     parser.add_argument("--jobs", type=int, default=1, help="mutants that are tested at once (default 1)")
     parser.add_argument("--list", action="store_true", help="show the mutants and run nothing")

@@ -10,9 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import beta
 
+from replay import Run
+from replay.check import judging
 from replay.check.config import Entry, Expectation, Wanted
 from replay.check.judging import Scores, binomial_bounds, expectations, judge
 from replay.check.model import Stop
+from replay.engine.question import Question
+from replay.engine.scoring import simulate_policies
 from replay.errors import InputError
 from replay.policies.spec import parse_policy
 from replay.report.sentences import sentence
@@ -259,3 +263,29 @@ def test_limits_of_a_group_are_found_by_its_name_or_what_follows_the_sign():
         InputError, match="no run that fast judges is of group 'new'; there are dataset=films, "
     ):
         judge(entry(new=(MEAN,)), own, 0.95, {})
+
+
+@pytest.mark.parametrize(
+    ("last", "early"),
+    [
+        (0.9, 0.0),  # only the eval that stops is better than the kept one, and it is no later one
+        (0.1, 1.0),
+        (0.5, 0.0),
+    ],
+)
+def test_stopped_too_early_looks_at_later_evals_only(last, early):
+    """The loss stops at eval 4 and keeps eval 2, whose error is 0.5."""
+    loss = [1.0, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1]
+    error = [0.9, 0.5, 0.6, 0.1, 0.9, 0.9, 0.9, last]
+    run = Run("r", {"step": range(1, 9), "eval_loss": loss, "eval_error": error})
+    question = Question(monitor="eval_loss", objective="eval_error")
+    outcomes = simulate_policies([run], ["patience=2"], question)
+    noise = float(outcomes.noise[0])
+    assert 0 < noise < 0.4
+    judged = judging.scores(outcomes, 0, {"r": "r"}, {"r": "r.csv"}, outcomes.reasons().tolist())
+    assert judged.early.tolist() == [early]
+    (stop,) = judged.stops
+    assert (stop.stopped_eval, stop.stopped_step, stop.log) == (4, 4, "r.csv")
+    assert judged.noise["regret"].tolist() == [noise]
+    assert judged.noise["relative_regret"] == pytest.approx([noise / 0.1])
+    assert judged.noise["lost"] == pytest.approx([noise / 0.8])
