@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from replay.data.curve import CurveBatch, pad
 from replay.policies import POLICIES
 from replay.policies.modify import Modified
-from replay.policies.param import parameters
+from replay.policies.param import parameters, type_of
 
 # few distinct values, so that ties and exact boundaries are common
 VALUES = st.one_of(
@@ -118,11 +118,11 @@ def _parameter(item):
         return st.sampled_from(choices)
     if item.default is None:
         return st.sampled_from([None, 0.0, 0.25, 0.5, 0.9])
-    if str(item.type) == "bool":
+    if type_of(item) == "bool":
         return st.booleans()
     if item.name == "monitor":
         return st.sampled_from(["val_loss", "eval_loss"])
-    if str(item.type) == "int":
+    if type_of(item) == "int":
         low = (
             1 if minimum is None else int(minimum)
         )  # a patience without a bound refuses 0 in words of its own, or is off there
