@@ -193,6 +193,8 @@ def test_files_of_policies_bring_their_logs_and_settings(logs, tmp_path):
         told(tmp_path / "one.toml", tmp_path / "two.toml", "--monitor", "eval_loss")["monitor"] == "eval_loss"
     )
     assert " 80 %" in run("diff", tmp_path / "one.toml", tmp_path / "two.toml").stdout
+    (tmp_path / "two.toml").write_text(own.replace("patience=2", "patience=3").replace("0.8", "0.9"))
+    assert told(tmp_path / "one.toml", tmp_path / "two.toml")["pairs"][0]["level"] == 0.9
     (tmp_path / "two.toml").write_text('unit = "tokens"\n' + own)
     assert "the unit of" in mistake(tmp_path / "one.toml", tmp_path / "two.toml")
     assert told(tmp_path / "one.toml", tmp_path / "two.toml", "--unit", "epochs")["unit"] == "epochs"
