@@ -123,3 +123,15 @@ def test_what_does_not_go_together(logs, tmp_path):
     assert pair.saved.verdict == "less"
     (same,) = compared(str(logs), str(logs)).pairs
     assert (same.name, same.saved.verdict, same.moved, same.changed) == ("patience=3", "same", [], [])
+
+
+def test_two_files_of_policies_are_compared_at_the_confidence_of_the_second(logs, tmp_path):
+    for name, confidence, spec in (("one", 0.6, "patience=2"), ("two", 0.9, "patience=9")):
+        text = f'logs = ["{logs}"]\nconfidence = {confidence}\n[policies.ours]\nspec = "{spec}"\n'
+        (tmp_path / f"{name}.toml").write_text(text)
+    files = [str(tmp_path / f"{name}.toml") for name in ("one", "two")]
+    (pair,) = diff(*files, [], (), read, defaults=()).pairs
+    assert (pair.name, pair.before, pair.after, pair.level) == ("ours", "patience=2", "patience=9", 0.9)
+    (turned,) = diff(*files[::-1], [], (), read, defaults=()).pairs
+    assert (turned.level, turned.saved.mean) == (0.6, pytest.approx(-pair.saved.mean))
+    assert turned.saved.high - turned.saved.low < pair.saved.high - pair.saved.low

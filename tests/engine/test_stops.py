@@ -8,9 +8,11 @@ import replay
 from replay.data.finding import Kind
 from replay.engine.question import Question
 from replay.engine.scoring import simulate_policies
+from replay.engine.study import Study
 from replay.errors import InputError, ReplayWarning
 from replay.policies.spec import parse_policy
 from replay.report.sentences import sentences
+from replay.search.sweep import sweep_study
 
 from .runs import run
 
@@ -71,3 +73,16 @@ def test_a_policy_or_another_that_is_logged_at_other_evals_stops_at_the_earlier_
     first, second, both, turned = (stops[parse_policy(spec).spec()] for spec in specs)
     known = [step for step in (first, second) if step is not None]
     assert both == turned == (min(known) if known else None)
+
+
+def test_a_simulation_names_each_policy_that_lacks_a_companion_and_a_sweep_the_first_of_them():
+    loss = [1.0, 0.9, 0.8, 0.7]
+    runs = [run("a", eval_loss=loss, train_loss=loss), run("b", eval_loss=loss)]
+    specs = ["pq=1", "pq=2", "pq=2,strip=2"]
+    found = simulate_policies(runs, specs).findings
+    assert [(finding.kind, finding.policy, finding.runs) for finding in found] == [
+        ("companion-missing", spec, ("b",)) for spec in ("pq=1", "pq=2", "pq=2,strip=2")
+    ]
+    rules = [parse_policy(spec) for spec in specs]
+    swept = sweep_study(Study(runs, rules, Question()), rules).findings
+    assert [(finding.kind, finding.policy) for finding in swept] == [("companion-missing", "pq=1")]
