@@ -12,6 +12,7 @@ import time
 import tracemalloc
 
 import numpy as np
+from simulate import plain_loop
 
 import replay
 
@@ -28,18 +29,6 @@ def make_runs(seed=0):
         replay.Run(f"run{number}", {"step": steps, "eval_loss": row}) for number, row in enumerate(values)
     ]
     return runs, values.tolist()
-
-
-def tight_loop(values, patience, min_delta):
-    best, waited = None, 0
-    for number, value in enumerate(values, 1):
-        if best is None or best - value > min_delta:
-            best, waited = value, 0
-        else:
-            waited += 1
-            if waited >= patience:
-                return number
-    return None
 
 
 def measure(function, repeats=5):
@@ -64,7 +53,7 @@ def main():
             return replay.simulate(runs, specs, monitor="eval_loss", mode="min")
 
         def loop(pairs=pairs):
-            return [[tight_loop(row, patience, delta) for row in rows] for patience, delta in pairs]
+            return [[plain_loop(row, patience, delta) for row in rows] for patience, delta in pairs]
 
         looped, expected = measure(loop)
         simulated, frame = measure(simulate)
