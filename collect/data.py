@@ -111,8 +111,9 @@ def load(config: Config, cache: Path) -> Texts:
 
 
 def load_generic(config: Config, cache: Path) -> list[str]:
-    """The texts of [generic], none where there is no such section; the same config gives the same texts in
-    the same order.
+    """The texts of [generic]: the same config gives the same texts in the same order.
+
+    The list is empty where the config has no such section.
 
     Raises InputError where the file or the column cannot be had, and where it has too few different texts.
     """

@@ -245,8 +245,10 @@ def _relative(path: Path, folder: Path) -> str:
 
 
 def _portable(runs: Sequence[Run], paths: dict[str, list[str]]) -> tuple[list[Run], dict[str, list[str]]]:
-    """Give runs ids that are the same wherever the files lie: one that is no part of the path becomes the
-    path. The runs, and their paths by id.
+    """Give each run an id that does not depend on where the files lie.
+
+    An id that is not a part of the run's path is replaced by the path. Returns the runs, and their paths by
+    id.
     """
     taken = {run.id for run in runs}
     number: dict[str, int] = {}

@@ -78,8 +78,9 @@ class Lock:
 
 
 def rounded(value: Any) -> Any:
-    """A number to 12 significant digits, beyond which machines may differ; None for NaN, what is no float as
-    it is.
+    """Round a float to 12 significant digits, beyond which machines may differ.
+
+    NaN becomes None. A value that is not a float is returned unchanged.
     """
     if isinstance(value, bool) or not isinstance(value, float):
         return value
