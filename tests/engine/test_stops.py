@@ -5,7 +5,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import replay
-from replay.data.finding import Kind
 from replay.engine.question import Question
 from replay.engine.scoring import simulate_policies
 from replay.engine.study import Study
@@ -31,17 +30,6 @@ def test_a_companion_that_is_lacking_is_refused_by_name():
     both = [run("a", eval_loss=[1.0, 0.5], epoch=[1, 2]), run("b", eval_loss=[1.0, 0.5])]
     with pytest.warns(ReplayWarning, match="1 runs lack: b"):
         assert list(replay.simulate(both, ["patience=1,unit=epochs"]).run) == ["a"]
-
-
-def test_each_policy_says_itself_which_runs_lack_its_companion():
-    runs = [run("a", eval_loss=[1.0, 0.5], epoch=[1, 2]), run("b", eval_loss=[1.0, 0.5])]
-    specs = ["patience=1,unit=epochs", "patience=2,unit=epochs"]
-    missing = [
-        finding
-        for finding in simulate_policies(runs, specs).findings
-        if finding.kind is Kind.COMPANION_MISSING
-    ]
-    assert [(finding.policy, finding.runs) for finding in missing] == [(spec, ("b",)) for spec in specs]
 
 
 def test_policies_that_differ_in_their_threshold_have_each_their_own_reference():
