@@ -71,10 +71,15 @@ def _epochs(run: Run, steps: Floats, price: float | None) -> Compute:
             False,
         )
     epochs = _column(run, "epoch", steps)
-    if not len(epochs) or not steps[-1] > 0:
-        raise _Lacking
-    full = float(epochs[-1]) * run.trained_steps / float(steps[-1])
+    full = _extended(run, steps, epochs)
     return Compute("epochs", epochs, np.zeros(len(epochs)), full, "epochs of the log", False)
+
+
+def _extended(run: Run, steps: Floats, used: Floats) -> float:
+    """What the whole training used, by what it had used at the last eval; an eval at step 0 tells nothing."""
+    if not len(steps) or not steps[-1] > 0:
+        raise _Lacking
+    return float(used[-1]) * run.trained_steps / float(steps[-1])
 
 
 def _counted(unit: str) -> Callable[[Run, Floats, float | None], Compute]:
@@ -92,7 +97,7 @@ def _counted(unit: str) -> Callable[[Run, Floats, float | None], Compute]:
             if not len(train) or not train[-1] > 0:
                 raise _Lacking
             end = getattr(run.info, f"trained_{unit}")
-            rest = float(end) if end else float(train[-1]) * run.trained_steps / float(steps[-1])
+            rest = float(end) if end else _extended(run, steps, train)
             return Compute(
                 unit,
                 train,
@@ -120,10 +125,9 @@ def _seconds(run: Run, steps: Floats, price: float | None) -> Compute:
     eval_column = run.at("eval_seconds", steps)
     evals = np.where(eval_column.present, eval_column.values, 0.0)
     counts = bool(eval_column.present.any())
-    beyond = run.trained_steps / float(steps[-1]) if steps[-1] > 0 else 1.0
     if "train_seconds" in run.columns:
         train = _column(run, "train_seconds", steps)
-        end = float(run.info.trained_seconds or train[-1] * beyond)
+        end = float(run.info.trained_seconds or _extended(run, steps, train))
         return Compute(
             "seconds",
             train,
@@ -151,7 +155,7 @@ def _seconds(run: Run, steps: Floats, price: float | None) -> Compute:
     if not wall[-1] > 0:
         raise _Lacking
     train = np.maximum(wall - np.cumsum(evals), 0.0)
-    full = float(wall[-1]) + float(train[-1]) * (beyond - 1)
+    full = float(wall[-1]) + _extended(run, steps, train) - float(train[-1])
     return Compute("seconds", train, evals, full, "time stamps of the log", counts)
 
 

@@ -123,3 +123,20 @@ def test_units_of():
         "cost",
     }
     assert "tokens" in UNITS
+
+
+@pytest.mark.parametrize(
+    ("unit", "columns", "info"),
+    [
+        ("epochs", {"epoch": [0.0]}, {}),
+        ("tokens", {"tokens": [4096]}, {}),
+        ("flops", {"flops": [1e9]}, {}),
+        ("seconds", {"train_seconds": [2.0]}, {}),
+        ("seconds", {"wall_seconds": [2.0]}, {"trained_steps": 7}),
+    ],
+)
+def test_an_eval_at_step_0_does_not_tell_what_the_training_used(unit, columns, info):
+    made = Run("r", {"step": [0], "eval_loss": [2.3], **columns}, info)
+    assert unit not in units_of(made)
+    with pytest.raises(InputError, match=rf"run r does not say what it used in {unit}"):
+        compute(made, made.steps, unit)
