@@ -3,10 +3,11 @@
     python mutation/run.py --count 300 --seed 1 --jobs 4
     python mutation/run.py --only replay/engine/stops.py --count 20 -- --ignore tests/check/test_diff.py
 
-Each mutant is written into a copy of the repository in a temporary folder, never into the checkout. The tests
-that belong to its module run first, then all tests of the core. A test that fails, or that does not come to
-an end, has caught the mutant. What is given behind ``--`` goes to pytest. Mutants that behave like the
-original are listed in equivalent.txt, with the reason, and are not counted.
+Each mutant is written into a copy of the repository in a temporary folder, never into the checkout. First all
+tests of the core run once, to find out which of them run which line (needs coverage.py). Then each mutant
+gets the tests that run its line, the shortest first. A test that fails, or that does not come to an end, has
+caught the mutant. What is given behind ``--`` goes to pytest. Mutants that behave like the original are
+listed in equivalent.txt, with the reason, and are not counted.
 """
 
 from __future__ import annotations
@@ -21,19 +22,19 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from mutation.covering import read_coverage  # noqa: E402
 from mutation.mutants import Mutant, read  # noqa: E402
 
 PACKAGES = ("engine", "policies", "stats", "search", "check")
-#: All tests of the core.
+#: All tests of the core, and the examples in its docstrings.
 CORE = (
+    *(f"replay/{package}" for package in PACKAGES),
     "tests/engine",
     "tests/stats",
     "tests/search",
@@ -41,16 +42,8 @@ CORE = (
     "tests/live/test_verify.py",
     "tests/policies",
 )
-_COPIED = ("replay", "collect", "tests", "pyproject.toml", "conftest.py")
+_COPIED = ("replay", "collect", "mutation", "tests", "pyproject.toml", "conftest.py")
 _LINKED = ("sample_logs", "examples", "README.md", "CONTRIBUTING.md", "docs", "benchmarks")
-
-
-def stages(module: str) -> list[tuple[str, ...]]:
-    """The tests to run on a mutant of a module, one set after the other, the likeliest first."""
-    package, name = Path(module).parts[1], Path(module).stem
-    folder = f"tests/{package}"
-    own = [str(path.relative_to(ROOT)) for path in sorted((ROOT / folder).rglob(f"test_{name}.py"))]
-    return [(module, *own), (folder,), CORE]
 
 
 class Checkout:
@@ -72,23 +65,26 @@ class Checkout:
         mode = py_compile.PycInvalidationMode.CHECKED_HASH
         compileall.compile_dir(folder, quiet=2, invalidation_mode=mode)
 
-    def run(self, tests: tuple[str, ...], arguments: list[str], timeout: float | None) -> bool:
+    def run(self, arguments: list[str], timeout: float | None, **environment: str) -> bool:
         """Whether the tests pass; those that take longer than the timeout (in seconds) do not."""
-        environment = {**os.environ, "PYTHONPATH": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1"}
-        command = [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-x",
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            "--hypothesis-seed=0",
-        ]
         process = subprocess.Popen(
-            [*command, *tests, *arguments],
+            [
+                sys.executable,
+                "-m",
+                "pytest",
+                "-q",
+                "-p",
+                "no:cacheprovider",
+                "--hypothesis-seed=0",
+                *arguments,
+            ],
             cwd=self.folder,
-            env=environment,
+            env={
+                **os.environ,
+                "PYTHONPATH": str(self.folder),
+                "PYTHONDONTWRITEBYTECODE": "1",
+                **environment,
+            },
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
@@ -103,37 +99,37 @@ class Checkout:
 
 
 class Runner:
-    """Runs mutants; knows how long each set of tests takes without a mutant."""
+    """Runs mutants; knows which tests run which line, and how long each takes without a mutant."""
 
-    def __init__(self, arguments: list[str]) -> None:
+    def __init__(self, checkout: Checkout, jobs: int, arguments: list[str]) -> None:
         self.arguments = arguments
-        self._seconds: dict[tuple[str, ...], float] = {}
-        self._lock = threading.Lock()
+        folder = checkout.folder.with_name("coverage")
+        folder.mkdir()
+        covering = ["-p", "mutation.covering", "-n", str(jobs), "--dist", "loadfile"]
+        if not checkout.run([*covering, *CORE, *arguments], None, MUTATION_COVERAGE=str(folder)):
+            raise SystemExit("without any mutant the tests fail")
+        self.seconds, self.lines = read_coverage(folder)
 
-    def timeout(self, checkout: Checkout, tests: tuple[str, ...]) -> float:
-        """Seconds that a set of tests may take: several times what it takes without a mutant."""
-        with self._lock:
-            if tests not in self._seconds:
-                begin = time.monotonic()
-                if not checkout.run(tests, self.arguments, None):
-                    raise SystemExit(f"without any mutant the tests fail: {' '.join(tests)}")
-                self._seconds[tests] = time.monotonic() - begin
-            return 60 + 5 * self._seconds[tests]
+    def tests(self, mutant: Mutant) -> list[str]:
+        """The tests that run the line of a mutant, or else its module; the shortest first."""
+        lines = self.lines.get(mutant.path, {})
+        tests = lines.get(mutant.line) or set().union(*lines.values())
+        return sorted(tests, key=lambda test: (self.seconds[test], test))
 
-    def catch(self, checkout: Checkout, mutant: Mutant) -> str | None:
-        """The tests that notice a mutant; None where none does."""
-        path = checkout.folder / mutant.path
+    def catches(self, checkout: Checkout, mutant: Mutant) -> bool:
+        """Whether a test notices a mutant."""
+        tests = self.tests(mutant)
+        if not tests:
+            return False
+        path, listed = checkout.folder / mutant.path, checkout.folder / "tests.txt"
+        listed.write_text("\n".join(tests), encoding="utf-8")
         original = path.read_bytes()
-        for tests in stages(mutant.path):
-            timeout = self.timeout(checkout, tests)
-            path.write_bytes(mutant.applied(original))
-            try:
-                passed = checkout.run(tests, self.arguments, timeout)
-            finally:
-                path.write_bytes(original)
-            if not passed:
-                return tests[-1] if len(tests) < 3 else "all"
-        return None
+        path.write_bytes(mutant.applied(original))
+        timeout = 60 + 5 * sum(self.seconds[test] for test in tests)
+        try:
+            return not checkout.run(["-x", f"@{listed}", *self.arguments], timeout)
+        finally:
+            path.write_bytes(original)
 
 
 def equivalent(path: Path) -> dict[str, str]:
@@ -176,28 +172,26 @@ def main(arguments: list[str]) -> int:
         for mutant in mutants:
             print(f"{mutant.path}:{mutant.line}: {mutant.before} → {mutant.after}")
         return 0
-    runner, counts = Runner(to_pytest), {"caught": 0, "survived": 0, "equivalent": 0}
+    counts = {"caught": 0, "survived": 0, "equivalent": 0}
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(asked.jobs) as pool:
+        checkouts = [Checkout(Path(folder) / str(number)) for number in range(asked.jobs)]
+        runner = Runner(checkouts[0], asked.jobs, to_pytest)
         free: queue.Queue[Checkout] = queue.Queue()
-        for number in range(asked.jobs):
-            free.put(Checkout(Path(folder) / str(number)))
+        for checkout in checkouts:
+            free.put(checkout)
 
-        def judge(mutant: Mutant) -> tuple[str, str]:
+        def judge(mutant: Mutant) -> str:
             if mutant.key in known:
-                return "equivalent", known[mutant.key]
+                return "equivalent"
             checkout = free.get()
             try:
-                by = runner.catch(checkout, mutant)
+                return "caught" if runner.catches(checkout, mutant) else "survived"
             finally:
                 free.put(checkout)
-            return ("survived", "") if by is None else ("caught", f"by {by}")
 
-        for mutant, (result, detail) in zip(mutants, pool.map(judge, mutants), strict=True):
+        for mutant, result in zip(mutants, pool.map(judge, mutants), strict=True):
             counts[result] += 1
-            print(
-                f"{result:10} {mutant.path}:{mutant.line}: {mutant.before} → {mutant.after}  {detail}",
-                flush=True,
-            )
+            print(f"{result:10} {mutant.path}:{mutant.line}: {mutant.before} → {mutant.after}", flush=True)
     counted = counts["caught"] + counts["survived"]
     share = counts["caught"] / counted if counted else 1.0
     print(
