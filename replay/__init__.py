@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from replay.api import load, simulate, sweep
+    from replay.api import Choice, choose_policy, load, plan, simulate, sweep
     from replay.data.run import Run
     from replay.errors import ReplayError, ReplayWarning
     from replay.live.verify import verify
@@ -15,13 +15,16 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "Choice",
     "Policy",
     "ReplayError",
     "ReplayWarning",
     "Run",
     "__version__",
+    "choose_policy",
     "load",
     "parse_policy",
+    "plan",
     "simulate",
     "sweep",
     "verify",
@@ -29,12 +32,15 @@ __all__ = [
 
 # Imported on first use, so that `replay --help` starts without numpy.
 _HOME = {
+    "Choice": "replay.api",
     "Policy": "replay.policies.base",
     "ReplayError": "replay.errors",
     "ReplayWarning": "replay.errors",
     "Run": "replay.data.run",
+    "choose_policy": "replay.api",
     "load": "replay.api",
     "parse_policy": "replay.policies.spec",
+    "plan": "replay.api",
     "simulate": "replay.api",
     "sweep": "replay.api",
     "verify": "replay.live.verify",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from warnings import warn
 
@@ -22,20 +23,52 @@ from replay.engine.scoring import parse_policies, simulate_study
 from replay.engine.study import Study
 from replay.errors import InputError, ReplayWarning
 from replay.policies import Policy
+from replay.policies.grid import DEFAULT_GRID, parse_grids
+from replay.report.choose import describe_status
 from replay.report.sentences import sentences
+from replay.search.choice import select_policy
+from replay.search.evidence import Weight
+from replay.search.ladders import default_policies
+from replay.search.plan import Plan
+from replay.search.plan import plan as plan_study
 from replay.search.sweep import sweep_study
+from replay.search.tolerance import Tolerance
+from replay.stats.groups import groups_of
 from replay.stats.summary import KEYS, summarise
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["load", "read", "simulate", "sweep"]
+__all__ = ["Choice", "choose_policy", "load", "plan", "read", "simulate", "sweep"]
 
 #: Findings that an error lists.
 _MOST = 20
 
 #: Outcomes (policies × runs) up to which a sweep gives everything about every policy unasked.
 _DETAILED = 20_000
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The policy to use, and how far it can be trusted; see `choose_policy`.
+
+    ``status`` is ``"guaranteed"``, ``"best guess"`` or ``"cannot tell"``, and ``reason`` says why in a
+    sentence. ``policy`` is a specification (None: the runs cannot tell). ``saved`` and ``lost`` are its means
+    over the ``runs``: in-sample for a guaranteed policy, cross-validated for a best guess. ``bound`` is the
+    mean loss that is guaranteed; of a best guess it is the upper end of the 95 % interval of the
+    cross-validated loss, which is not guaranteed. ``needed_runs`` is the least number of runs (with
+    ``group``: of groups) with which something could be guaranteed if they lose as much as these, None where
+    no number would do.
+    """
+
+    status: str
+    policy: str | None
+    saved: float | None
+    lost: float | None
+    bound: float | None
+    reason: str
+    runs: int
+    needed_runs: int | None
 
 
 def read(
@@ -133,3 +166,94 @@ def sweep(
     _warn(findings)
     frame = pd.DataFrame(table, columns=list(KEYS))
     return frame.astype(dict.fromkeys(("runs", "stopped", "censored"), np.int64))
+
+
+def choose_policy(
+    runs: Sequence[Run],
+    policies: Sequence[Policy | str] | None = None,
+    *,
+    max_lost: float = 0.05,
+    confidence: float | None = None,
+    group: str | None = None,
+    weight: Weight = "runs",
+    **question: Any,
+) -> Choice:
+    """Choose the policy to use, with a guarantee where the runs allow one.
+
+    ``policies`` default to a ladder of patiences for the guarantee, and to the default grid of ``replay
+    choose`` for the best guess. ``max_lost`` is the tolerance, a fraction of a run's improvement. The
+    guarantee holds on average over the next runs or, with ``confidence`` (a fraction, such as 0.9), for their
+    mean loss with that probability, if they come from the same population as these. With ``group``
+    (``"folder"``, or something that the logs state, such as ``"dataset"``) it is about a new group instead of
+    a new run. ``weight`` is ``"runs"`` or ``"compute"``: rank policies by the mean share saved per run, or by
+    the share of the total compute. ``question`` are the settings of `simulate`.
+
+    Raises InputError and PolicyError as `simulate` does, and for a tolerance or confidence out of range;
+    Undecidable where there are fewer than 3 groups. What is left out is reported by ReplayWarning.
+
+    Sources: conformal risk control, Angelopoulos, Bates, Fisch, Lei & Schuster, arXiv:2208.02814; Learn then
+    Test, Angelopoulos, Bates, Candès, Jordan & Lei, arXiv:2110.01052.
+    """
+    _check_guarantee(max_lost, confidence)
+    rules = _default_candidates() if policies is None else parse_policies(policies)
+    study = Study(runs, rules, Question(**question))
+    selection = select_policy(
+        study,
+        rules,
+        Tolerance("lost", float(max_lost), f"{100 * max_lost:g}%"),
+        ladder_policies=default_policies() if policies is None else None,
+        confidence=confidence,
+        group=group,
+        weight=weight,
+    )
+    _warn(selection.outcomes.findings)
+    summary, bound = selection.held_out[0].summary, selection.held_out[0].summary["lost_high"]
+    rung = None if selection.guarantee is None else selection.guarantee.rung
+    if selection.guaranteed is not None and rung is not None:
+        summary, bound = selection.guaranteed.summary, rung.bound
+    policy = selection.policy
+    return Choice(
+        status=str(selection.status),
+        policy=None if policy is None else policy.spec(),
+        saved=None if policy is None else summary["saved_mean"],
+        lost=None if policy is None else summary["lost_mean"],
+        bound=None if policy is None else bound,
+        reason=describe_status(selection),
+        runs=summary["runs"],
+        needed_runs=None if selection.guarantee is None else selection.guarantee.needed_units,
+    )
+
+
+def _default_candidates() -> list[Policy]:
+    return [policy for grid in parse_grids(DEFAULT_GRID) for policy, _ in grid.points]
+
+
+def _check_guarantee(max_lost: float, confidence: float | None) -> None:
+    if not 0 <= max_lost <= 1:
+        raise InputError(f"max_lost is a fraction from 0 to 1, not {max_lost!r}; 5 % is 0.05")
+    if confidence is not None and not 0.5 <= confidence < 1:
+        raise InputError(f"confidence is a fraction from 0.5 to below 1, not {confidence!r}; 90 % is 0.9")
+
+
+def plan(
+    runs: Sequence[Run],
+    policies: Sequence[Policy | str] | None = None,
+    *,
+    max_lost: float = 0.05,
+    confidence: float | None = None,
+    group: str | None = None,
+    weight: Weight = "runs",
+    **question: Any,
+) -> Plan:
+    """Say how many more runs a guarantee takes, and what the present runs guarantee.
+
+    Arguments and errors are those of `choose_policy`. The result takes the losses seen so far to be those of
+    further runs: runs that lose more need more.
+    """
+    _check_guarantee(max_lost, confidence)
+    rules = default_policies() if policies is None else parse_policies(policies)
+    study = Study(runs, rules, Question(**question))
+    groups = None if group is None else groups_of(study.panel.runs, group)
+    planned = plan_study(study, float(max_lost), rules, confidence=confidence, groups=groups, weight=weight)
+    _warn(planned.today.findings)
+    return planned

@@ -128,7 +128,13 @@ def examine(
     results = []
     for entry in config.policies:
         scores_here, locked = scores_of[entry.name], now.policies[entry.name]
-        limits, findings = judge(entry, scores_here, config.confidence, summary[entry.spec])
+        limits, findings = judge(
+            entry,
+            scores_here,
+            config.confidence,
+            summary[entry.spec],
+            by_group=config.group not in (None, "run"),
+        )
         findings += [*expectations(entry, scores_here, evals, gone), *by_policy[entry.name]]
         silent = all(stop.stopped_eval is None for stop in locked.stops.values())
         known = any(finding.kind is Kind.NEVER_FIRES for finding in findings)

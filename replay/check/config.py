@@ -19,8 +19,9 @@ from replay.engine.question import KEEPS, Keep, Question
 from replay.errors import InputError, PolicyError, did_you_mean, suggestion
 from replay.policies import Policy
 from replay.policies.spec import parse_policy
+from replay.search.tolerance import parse_confidence
 
-__all__ = ["LIMITS", "Config", "Entry", "Expectation", "Wanted", "read_config"]
+__all__ = ["GUARANTEE", "LIMITS", "Config", "Entry", "Expectation", "Wanted", "read_config"]
 
 
 _SHARE = "a percentage in quotes, as in "
@@ -36,6 +37,8 @@ LIMITS: dict[str, str] = {
     "min_saved": _SHARE + '"20%"',
     "max_stopped_too_early": _SHARE + '"10%"',
 }
+#: What the key ``guarantee`` takes.
+GUARANTEE = '"mean", or a confidence in quotes, as in "90%", for the mean loss to stay within max_lost'
 _TOP: dict[str, str] = {
     "logs": 'a list of paths relative to this file, as in ["logs"]',
     "monitor": 'the name of a metric, as in "eval_loss"',
@@ -52,6 +55,7 @@ _TOP: dict[str, str] = {
 _POLICY: dict[str, str] = {
     "spec": 'a policy, as in "patience=3"',
     **LIMITS,
+    "guarantee": GUARANTEE,
     "groups": "one table [policies.NAME.groups.GROUP] a group, with limits in it",
     "expect": "tables [[policies.NAME.expect]] with run and eval",
 }
@@ -66,6 +70,9 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 class Wanted:
     """One limit: its name, the figure of the outcomes that it limits (the mean, or of every run), its value
     and its text.
+
+    The limit named ``guarantee`` demands that the mean of ``lost`` is guaranteed to be at most the value: on
+    average over the next runs or, with ``confidence``, with that probability.
     """
 
     name: str
@@ -73,6 +80,7 @@ class Wanted:
     worst: bool
     value: float
     text: str
+    confidence: float | None = None
 
     @property
     def is_minimum(self) -> bool:
@@ -242,7 +250,7 @@ def _entry(path: Path, name: str, given: Any) -> Entry:
         name=name,
         spec=policy.spec(),
         policy=policy,
-        limits=_limits(table),
+        limits=(*_limits(table), *_guarantee(table)),
         groups={
             group: _limits(_Table(path, f"{at}.groups.{group}", own, LIMITS)) for group, own in groups.items()
         },
@@ -265,6 +273,23 @@ def _expectation(path: Path, at: str, number: int, row: Any) -> Expectation:
 
 def _limits(table: _Table) -> tuple[Wanted, ...]:
     return tuple(_limit(table, name, table.table[name]) for name in LIMITS if name in table.table)
+
+
+def _guarantee(table: _Table) -> tuple[Wanted, ...]:
+    """The guarantee that is demanded of a policy, as a limit; it is about the tolerance of ``max_lost``."""
+    text = table.text("guarantee")
+    if text is None:
+        return ()
+    if "max_lost" not in table.table:
+        table.fault(
+            "guarantee", text, 'it needs max_lost, the loss that is guaranteed, as in max_lost = "5%"'
+        )
+    try:
+        confidence = None if text.strip() == "mean" else parse_confidence(text)
+    except InputError:
+        table.fault("guarantee", text)
+    tolerance = _limit(table, "max_lost", table.table["max_lost"])
+    return (Wanted("guarantee", "lost", False, tolerance.value, text.strip(), confidence),)
 
 
 def _limit(table: _Table, name: str, given: Any) -> Wanted:

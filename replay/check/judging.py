@@ -18,7 +18,9 @@ from replay.data.types import Bools, Floats
 from replay.engine.outcomes import Outcomes
 from replay.errors import InputError, list_names, suggestion
 from replay.stats.intervals import ENOUGH_GROUPS, interval
+from replay.stats.risk_control import ConformalRiskControl, LearnThenTest
 from replay.stats.summary import ENOUGH_EVALS, ENOUGH_RUNS, RANGES
+from replay.stats.ties import at_most
 
 __all__ = ["Scores", "binomial_bounds", "expectations", "judge", "scores"]
 
@@ -124,11 +126,12 @@ _STOP_FIGURES = ("saved", "regret", "relative_regret", "lost")
 
 
 def judge(
-    entry: Entry, every: Scores, level: float, summary: Mapping[str, Any]
+    entry: Entry, every: Scores, level: float, summary: Mapping[str, Any], *, by_group: bool = False
 ) -> tuple[list[LimitResult], list[Finding]]:
     """Every limit of a policy, for all its runs and for those of groups, with what there is to say of them.
 
     ``summary`` are the figures of the policy over all its runs, as `summarise` gives them at the same level.
+    With ``by_group`` a guarantee is about new groups instead of new runs.
     """
     results: list[LimitResult] = []
     findings: list[Finding] = []
@@ -141,7 +144,9 @@ def judge(
         if undecidable is not None and (undecidable["limits"] or undecidable.kind is Kind.CENSORED):
             findings.append(undecidable)
         for limit in limits:
-            if limit.worst:
+            if limit.name == "guarantee":
+                result, severity = _guaranteed(entry, limit, part, by_group)
+            elif limit.worst:
                 result, severity = _worst(entry, limit, part, group)
             else:
                 figure = _figure(limit, part, level, entry, summary if group is None else {})
@@ -183,7 +188,7 @@ def _group(entry: Entry, name: str, every: Scores) -> str:
 def _undecidable(entry: Entry, part: Scores, group: str | None, limits: Sequence[Wanted]) -> Finding | None:
     """Why means of these runs tell nothing, and of which limits they are; None where they tell something."""
     count, censored = len(part.stops), int(part.censored.sum())
-    means = [limit.name for limit in limits if not limit.worst]
+    means = [limit.name for limit in limits if not limit.worst and limit.name != "guarantee"]
     facts: dict[str, Any] = {"group": group, "limits": means, "every": [limit.name for limit in limits]}
     if count < ENOUGH_RUNS:
         kind, facts = Kind.FEW_RUNS, {**facts, "count": count}
@@ -233,6 +238,37 @@ def _mean(
         undecidable,
     )
     return result, severity
+
+
+def _guaranteed(
+    entry: Entry, limit: Wanted, part: Scores, by_group: bool
+) -> tuple[LimitResult, Severity | None]:
+    """The result of the demand for a guarantee; see `_mean`.
+
+    The policy was fixed before these runs were seen, so all of them count.
+    """
+    lost = part.figures["lost"]
+    losses = np.where(part.censored, 1.0, lost)[~np.isnan(lost)]
+    if by_group:
+        groups = np.array(part.groups)[~np.isnan(lost)]
+        _, unit = np.unique(groups, return_inverse=True)
+        losses = np.bincount(unit, weights=losses) / np.bincount(unit)
+    control = ConformalRiskControl() if limit.confidence is None else LearnThenTest(limit.confidence)
+    bound = float(control.bounds(losses[:, None])[0])
+    kept = bool(at_most(bound, limit.value))
+    result = LimitResult(
+        entry.name,
+        limit.name,
+        f'"{limit.text}"',
+        limit.figure,
+        rounded(limit.value),
+        rounded(bound),
+        None,
+        None,
+        "kept" if kept else "unproven",
+        needed=None if kept else control.needed_units(losses[:, None], limit.value)[0],
+    )
+    return result, None if kept else Severity.UNDECIDED
 
 
 def _figure(

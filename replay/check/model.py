@@ -27,7 +27,7 @@ EXIT_CODES = {Severity.REGRESSION: 1, Severity.UNDECIDED: 3, Severity.WARNING: 0
 
 #: What a limit is about: a column of the outcomes, or the share of runs that are stopped too early.
 Figure = Literal["lost", "regret", "relative_regret", "saved", "stopped_too_early"]
-Verdict = Literal["kept", "broken", "unsure", "unknown"]
+Verdict = Literal["kept", "broken", "unsure", "unproven", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,12 @@ class LimitResult:
     it came out.
 
     ``value``, ``low`` and ``high`` are in the limit's own terms (fractions for shares); None where they are
-    not known. ``verdict``: kept, broken (beyond its uncertainty), unsure (broken, but not beyond it) or
-    unknown. ``undecidable`` says whether there are too few runs, or too many censored ones, for any mean.
-    ``worst`` says whether the limit is on every run (else on the mean).
+    not known. ``verdict``: kept, broken (beyond its uncertainty), unsure (broken, but not beyond it),
+    unproven (a guarantee that these runs do not give) or unknown. ``undecidable`` says whether there are too
+    few runs, or too many censored ones, for any mean. ``worst`` says whether the limit is on every run (else
+    on the mean). Of a guarantee, ``value`` is the smallest tolerance that these runs guarantee, ``low`` and
+    ``high`` are None, and ``needed`` is the number of runs (or groups) that would guarantee what is wanted,
+    given the losses so far (None: no number would).
     """
 
     policy: str
@@ -85,6 +88,7 @@ class LimitResult:
     undecidable: bool = False
     worst: bool = False
     worst_run: WorstRun | None = None
+    needed: int | None = None
 
 
 @dataclass(frozen=True)

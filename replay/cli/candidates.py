@@ -28,9 +28,6 @@ DEFAULT_POLICIES = (
     "transformers:patience=3",
 )
 
-#: Swept when neither a grid nor a policy is given.
-_DEFAULT_GRID = ("patience=1..10,15,20", "min_delta=0,1e-3,1e-2", "smooth=none,ema:0.3,mean:3")
-
 
 def read_specs(specs: Sequence[str], files: Sequence[Path]) -> list[str]:
     """The specifications given, then those of files of policies."""
@@ -49,13 +46,18 @@ class Candidates:
     max_lost: str | None
     max_regret: str | None
 
+    @property
+    def are_default(self) -> bool:
+        """Whether neither a grid nor a policy is given."""
+        return not (self.grids or self.specs or self.files)
+
     def parse(self) -> tuple[list[Grid], list[Policy]]:
         """The grids and the single policies; the default grid where there are neither."""
         from replay.engine.scoring import parse_policies
-        from replay.policies.grid import parse_grids
+        from replay.policies.grid import DEFAULT_GRID, parse_grids
 
         singles = parse_policies(read_specs(self.specs, self.files))
-        texts = self.grids or (() if singles else _DEFAULT_GRID)
+        texts = self.grids or (() if singles else DEFAULT_GRID)
         return parse_grids(texts) if texts else [], singles
 
     def words(self) -> list[str]:

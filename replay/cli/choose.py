@@ -9,12 +9,20 @@ from typing import TYPE_CHECKING
 import click
 
 from replay.cli.candidates import Candidates, candidate_options
-from replay.cli.options import output_options, paths_argument, question_options
+from replay.cli.options import (
+    guarantee_options,
+    output_options,
+    paths_argument,
+    question_options,
+    question_words,
+    weight_option,
+)
 from replay.cli.output import show, warn
 from replay.cli.progress import count_policies, read_logs
 
 if TYPE_CHECKING:
     from replay.engine.question import Question
+    from replay.search.evidence import Weight
 
 __all__ = ["command"]
 
@@ -22,52 +30,51 @@ __all__ = ["command"]
 @click.command("choose")
 @paths_argument
 @candidate_options
+@guarantee_options
+@weight_option
 @click.option(
-    "--confidence",
-    type=float,
-    default=0.95,
-    show_default=True,
-    metavar="SHARE",
-    help="Of the limit, the verdict and the intervals.",
+    "--require",
+    type=click.Choice(["guarantee"]),
+    help="Exit with code 3 unless a policy is guaranteed, also where there is a best guess.",
 )
-@click.option(
-    "--group",
-    metavar="NAME",
-    help="Hold out whole groups: folder, or dataset, model, learning_rate … as the log says.",
-)
-@click.option("--per-rule", is_flag=True, help="Choose within each rule of the grid, one row a rule.")
+@click.option("--per-rule", is_flag=True, help="Choose within each rule of the grid and compare the rules.")
 @question_options
 @output_options
 def command(
     paths: tuple[Path, ...],
     candidates: Candidates,
-    confidence: float,
+    confidence: float | None,
     group: str | None,
+    weight: Weight,
+    require: str | None,
     question: Question,
     per_rule: bool,
     style: str,
     out: Path | None,
 ) -> None:
-    """Which policy to use, with figures from runs that did not choose it.
+    """Choose the policy to use, and say how far it can be trusted.
 
-    The policy that saves most of those whose mean loss keeps the limit with confidence. Its figures are
-    cross-validated: each run is scored with the policy that was chosen without it (with --group, without its
-    group).
+    There are three results. Guaranteed: the loss of the policy is proven to stay within --max-lost, if the
+    next runs are like these. Best guess: the policy saves most among those within --max-lost, and
+    cross-validation confirms it, but nothing is proven. Cannot tell: the output says what is missing, and how
+    many runs would do.
 
     \b
-      replay choose logs/ --max-regret 0.5%
+      replay choose logs/ --max-lost 5%
+      replay choose logs/ --max-lost 10% --confidence 90%
       replay choose logs/ --grid patience=1..20 --grid smooth=none,mean:3 \\
         --max-lost 5% --group dataset --objective eval_accuracy
       replay choose logs/ --grid rule=all --per-rule
 
-    The exit code is 3 where there are too few runs to tell.
+    The exit code is 3 where the runs cannot tell, and with --require guarantee also for a best guess.
     """
     from replay.data.finding import Finding
     from replay.engine.study import Study
     from replay.report.choose import build
     from replay.report.inspect import describe_logs
-    from replay.search.choice import TOO_FEW, choose_policy_in
+    from replay.search.choice import Status, select_policy
     from replay.search.grid_sweep import refused_points
+    from replay.search.ladders import default_policies
     from replay.search.tolerance import parse_tolerance
 
     tolerance = parse_tolerance(candidates.max_regret, candidates.max_lost)
@@ -88,6 +95,7 @@ def command(
                 question,
                 confidence=confidence,
                 group=group,
+                weight=weight,
                 progress=progress,
             )
         warn(logs.findings)
@@ -96,20 +104,29 @@ def command(
     study = Study(logs.runs, policies, question)
     findings: list[Finding] = [*logs.findings, *refused_points(grids)]
     with count_policies(len(policies), len(study.runs)) as progress:
-        choice = choose_policy_in(
+        selection = select_policy(
             study,
             policies,
             tolerance,
+            ladder_policies=default_policies() if candidates.are_default else None,
             optional=len(grids) > 1,
             confidence=confidence,
             group=group,
+            weight=weight,
             progress=progress,
         )
-    warn([*findings, *choice.outcomes.findings])
+    warn([*findings, *selection.outcomes.findings])
     where = [str(path) for path in paths]
-    next_steps = [["replay", "sweep", *where, *candidates.words()]]
-    if choice.policy is not None:
-        next_steps.append(["replay", "simulate", *where, "--policy", choice.policy.spec(), "--per-run"])
-    show(build(choice, findings=findings, source=source, next_steps=next_steps), style, out)
-    if choice.verdict == TOO_FEW:
+    settings = question_words()
+    next_steps = []
+    if selection.policy is not None:
+        spec = selection.policy.spec()
+        next_steps.append(["replay", "simulate", *where, "--policy", spec, "--per-run", *settings])
+    if selection.status is not Status.GUARANTEED and tolerance.kind == "lost":
+        wanted = ["--max-lost", tolerance.text]
+        next_steps.append(["replay", "plan", *where, *wanted, *settings])
+    show(build(selection, findings=findings, source=source, next_steps=next_steps), style, out)
+    if selection.status is Status.CANNOT_TELL:
+        sys.exit(3)
+    if require == "guarantee" and selection.status is not Status.GUARANTEED:
         sys.exit(3)

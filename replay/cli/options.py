@@ -15,12 +15,15 @@ if TYPE_CHECKING:
 __all__ = [
     "file_option",
     "given_settings",
+    "guarantee_options",
     "output_options",
     "paths_argument",
     "policies_option",
     "policy_option",
     "question_options",
+    "question_words",
     "watch_options",
+    "weight_option",
 ]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -122,6 +125,52 @@ def given_settings(question: Question) -> dict[str, Any]:
         for name in _SETTINGS
         if source(name) is not click.core.ParameterSource.DEFAULT
     }
+
+
+def question_words() -> list[str]:
+    """The settings of the question that were typed, as the words of a command that asks the same."""
+    context = click.get_current_context()
+    return [
+        word
+        for name in _SETTINGS
+        if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
+        for word in (f"--{name.replace('_', '-')}", str(context.params[name]))
+    ]
+
+
+def _read_confidence(context: click.Context, parameter: click.Parameter, text: str | None) -> float | None:
+    from replay.search.tolerance import parse_confidence
+
+    return None if text is None else parse_confidence(text)
+
+
+guarantee_options = _group(
+    click.option(
+        "--confidence",
+        callback=_read_confidence,
+        metavar="PERCENT",
+        help=(
+            "Guarantee that the mean loss stays within --max-lost with this confidence, as in 90%"
+            "  [default: a guarantee on average]"
+        ),
+    ),
+    click.option(
+        "--group",
+        metavar="NAME",
+        help=(
+            "Answer for new groups instead of new runs, and hold out whole groups: folder, or dataset, model,"
+            " learning_rate … as the log says."
+        ),
+    ),
+)
+
+weight_option = click.option(
+    "--weight",
+    type=click.Choice(["runs", "compute"]),
+    default="runs",
+    show_default=True,
+    help="Rank policies by the mean share saved per run, or by the share saved of the total compute.",
+)
 
 
 def file_option(name: str, description: str) -> Callable[[_F], _F]:

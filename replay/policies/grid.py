@@ -26,7 +26,10 @@ from replay.policies.modify import MODIFIERS, modified
 from replay.policies.param import format_parameter, names_of, parameters, type_of
 from replay.policies.spec import describe_unknown, example, example_value, parse_policy
 
-__all__ = ["MOST_POINTS", "Dimension", "Grid", "count", "default_grid", "parse_grids"]
+__all__ = ["DEFAULT_GRID", "MOST_POINTS", "Dimension", "Grid", "count", "default_grid", "parse_grids"]
+
+#: Searched where neither a grid nor a policy is given.
+DEFAULT_GRID = ("patience=1..10,15,20", "min_delta=0,1e-3,1e-2", "smooth=none,ema:0.3,mean:3")
 
 #: The most points that the grids of one sweep may have together.
 MOST_POINTS = 200_000

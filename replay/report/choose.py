@@ -1,4 +1,4 @@
-"""The report of ``replay choose``: the policy to use, its cross-validated figures, and the lines to paste."""
+"""The report of ``replay choose``: the policy to use, how far it can be trusted, and the lines to paste."""
 
 from __future__ import annotations
 
@@ -13,20 +13,13 @@ from replay.policies import Policy
 from replay.report.document import Block, Code, Commands, Document, Paragraph, Records, Table, separate
 from replay.report.format import cell, number, percent
 from replay.report.sentences import sentences
-from replay.report.sentences.metric import say_shortage
+from replay.report.sentences.guarantee import say_guarantee, say_need, say_obstacle
 from replay.report.simulate import censored_data, describe_setting, describe_validity
-from replay.search.choice import BREAKS, NO_BETTER, NONE_KEEPS, TOO_FEW, USE, Choice, Line
+from replay.search.choice import Line, Selection, Status
 from replay.stats.intervals import ENOUGH_GROUPS, RELIABLE_OTHERS, RELIABLE_RUNS, reliable
-from replay.stats.summary import ENOUGH_EVALS, ENOUGH_RUNS, find_shortage
 
-__all__ = ["build"]
+__all__ = ["build", "describe_status"]
 
-#: How a table names a line of figures; a line that is held out by something else is named by that.
-_NAMES = {
-    "in sample": "the runs that chose it",
-    "held out by run": "held-out runs",
-    "without censored runs": "of them uncensored",
-}
 _COLUMNS = (
     "scored_on",
     "policy",
@@ -34,6 +27,7 @@ _COLUMNS = (
     "saved_mean",
     "saved_low",
     "saved_high",
+    "saved_total",
     "lost_mean",
     "lost_low",
     "lost_high",
@@ -54,7 +48,7 @@ _COLUMNS = (
 
 
 def build(
-    choice: Choice,
+    selection: Selection,
     *,
     findings: Sequence[Finding] = (),
     source: Sequence[str] = (),
@@ -66,25 +60,32 @@ def build(
     commands to run next.
     """
     return Document(
-        lambda: _blocks(choice, source, next_steps),
-        lambda: _data(choice, findings),
-        lambda: Records(_COLUMNS, _rows(choice)),
+        lambda: _blocks(selection, source, next_steps),
+        lambda: _data(selection, findings),
+        lambda: Records(_COLUMNS, _rows(selection)),
     )
 
 
-def _data(choice: Choice, findings: Sequence[Finding]) -> dict[str, Any]:
-    study = choice.outcomes.study
+def _data(selection: Selection, findings: Sequence[Finding]) -> dict[str, Any]:
+    study = selection.outcomes.study
     return {
-        "policy": _spec(choice.policy),
-        "verdict": choice.verdict,
+        "status": selection.status,
+        "policy": _spec(selection.policy),
+        "reason": describe_status(selection),
+        "guarantee": _guarantee_data(selection),
+        "best_guess": _spec(selection.guess),
+        "obstacle": selection.obstacle,
         "limit": {
-            "kind": choice.tolerance.kind,
-            "value": choice.tolerance.value,
-            "text": choice.tolerance.text,
+            "kind": selection.tolerance.kind,
+            "value": selection.tolerance.value,
+            "text": selection.tolerance.text,
         },
-        "confidence": choice.cross_validated.confidence,
-        "candidates": len(choice.cross_validated.policies) - choice.cross_validated.partial,
-        "lines": _rows(choice),
+        "candidates": len(selection.cross_validated.policies) - selection.cross_validated.partial,
+        "lines": _rows(selection),
+        "groups": [
+            {"group": one.group, "runs": one.runs, "saved": one.saved, "loss": one.loss}
+            for one in selection.by_group
+        ],
         "folds": [
             {
                 "by": held.by,
@@ -93,17 +94,40 @@ def _data(choice: Choice, findings: Sequence[Finding]) -> dict[str, Any]:
                     run.id: int(fold) for run, fold in zip(study.panel.runs, held.fold.tolist(), strict=True)
                 },
             }
-            for held in choice.cross_validated.held_out
+            for held in selection.cross_validated.held_out
         ],
         "monitor": {"metric": study.monitor.name, "mode": study.monitor.mode},
         "objective": {"metric": study.objective.name, "mode": study.objective.mode},
         "unit": study.question.unit,
         "keep": study.question.keep,
         "censored": censored_data(study),
-        "callback": _callback(choice.policy),
-        "check": _entry(choice),
-        "notes": _notes(choice),
-        "warnings": sentences([*findings, *choice.outcomes.findings]),
+        "callback": _callback(selection.policy),
+        "check": _entry(selection),
+        "notes": _notes(selection),
+        "warnings": sentences([*findings, *selection.outcomes.findings]),
+    }
+
+
+def _guarantee_data(selection: Selection) -> dict[str, Any] | None:
+    given = selection.guarantee
+    if given is None:
+        return None
+    rung = given.rung
+    return {
+        "policy": _spec(given.policy),
+        "tolerance": given.alpha,
+        "confidence": given.confidence,
+        "saved": None if rung is None else rung.saved,
+        "saved_total": None if rung is None else rung.saved_total,
+        "lost": None if rung is None else rung.lost,
+        "bound": None if rung is None else rung.bound,
+        "method": given.method,
+        "ladders": given.ladders,
+        "units": given.units,
+        "units_used": given.used_units,
+        "units_needed": given.needed_units,
+        "runs_left_out": list(given.left_out),
+        "runs_censored": list(given.censored),
     }
 
 
@@ -111,80 +135,110 @@ def _spec(policy: Policy | None) -> str | None:
     return None if policy is None else policy.spec()
 
 
-def _rows(choice: Choice) -> list[dict[str, Any]]:
+def _rows(selection: Selection) -> list[dict[str, Any]]:
     """One row per line of figures and per baseline, by _COLUMNS."""
     rows: list[dict[str, Any]] = []
-    for line in [choice.in_sample, *choice.held_out, *([choice.uncensored] if choice.uncensored else [])]:
-        rows.append(
-            {
-                **line.summary,
-                "scored_on": line.name,
-                "policy": _spec(choice.policy) if line is choice.in_sample else None,
-                "kept": line.kept,
-                "judged": line.judged,
-                "regret_corrected": line.corrected,
-                "compared": line.summary["verdict"],
-            }
-        )
-    for name, summary in choice.baselines.items():
+    lines = [
+        (selection.guaranteed, selection.policy),
+        (selection.in_sample, selection.guess),
+        *((line, None) for line in selection.held_out),
+    ]
+    for line, policy in lines:
+        if line is not None:
+            rows.append(
+                {
+                    **line.summary,
+                    "scored_on": line.name,
+                    "policy": _spec(policy),
+                    "kept": line.kept,
+                    "judged": line.judged,
+                    "regret_corrected": line.corrected,
+                    "compared": line.summary["verdict"],
+                }
+            )
+    for name, summary in selection.baselines.items():
         rows.append({**summary, "scored_on": "baseline", "policy": name, "compared": summary["verdict"]})
     return [{name: row.get(name) for name in _COLUMNS} for row in rows]
 
 
-def _blocks(choice: Choice, source: Sequence[str], next_steps: Sequence[Sequence[str]]) -> list[Block]:
-    setting = describe_setting(choice.outcomes.study)
+def _blocks(selection: Selection, source: Sequence[str], next_steps: Sequence[Sequence[str]]) -> list[Block]:
+    setting = describe_setting(selection.outcomes.study)
     out: list[Block] = [
         Paragraph([*source, *setting], hanging=2, medium="screen"),
         *separate(setting, medium="page"),
-        *separate(_chosen(choice)),
-        _table(choice),
+        *separate(_answer(selection)),
+        _table(selection),
         Paragraph((), medium="page"),  # pages have had two blank lines here
-        *separate([*_sentences(choice), *_notes(choice)]),
+        *separate([*_sentences(selection), *_notes(selection)]),
     ]
-    if choice.policy is not None and choice.verdict == USE:
+    if selection.policy is not None:
         out += [
-            Paragraph(("to stop a training by it:",), medium="screen"),
-            Code(_callback(choice.policy), indent=2, medium="screen", tight=True),
-            Paragraph(("to guard it in a file of policies:",), medium="screen", tight=True),
-            Code(_entry(choice), indent=2, medium="screen", tight=True),
+            Paragraph(("To stop a training by this policy:",), medium="screen"),
+            Code(_callback(selection.policy), indent=2, medium="screen", tight=True),
+            Paragraph(("To guard it in a policies file:",), medium="screen", tight=True),
+            Code(_entry(selection), indent=2, medium="screen", tight=True),
         ]
     if next_steps:
         out.append(Commands(next_steps, medium="screen"))
     return out
 
 
-def _chosen(choice: Choice) -> list[str]:
-    count = len(choice.cross_validated.policies)
-    tried = f"{count:,} polic{'ies' if count != 1 else 'y'} tried for {choice.tolerance.describe()}."
-    verdict = f"Verdict: {choice.verdict}."
-    if choice.policy is None:
-        return [tried, verdict]
-    return [tried, f"Chosen: {choice.policy.spec()}", verdict]
+def _answer(selection: Selection) -> list[str]:
+    """The result, and what it means."""
+    out = [f"Result: {selection.status}" + (f", {_spec(selection.policy)}" if selection.policy else "")]
+    return [*out, describe_status(selection)]
 
 
-def _table(choice: Choice) -> Table:
-    head = ["scored on", "saved", "lost", "worst", "shorter", "limit kept"]
-    if choice.tolerance.kind != "lost":
-        head.insert(2, "regret")
-    main, *others = choice.held_out
-    lines = [choice.in_sample, main, *([choice.uncensored] if choice.uncensored else []), *others]
-    names = {f"held out by {held.by}": f"held-out {held.by}s" for held in choice.cross_validated.held_out}
-    return Table(
-        head,
-        [
-            *(
-                [
-                    *_cells(choice, _NAMES.get(line.name) or names[line.name], line.summary),
-                    f"{line.kept}/{line.judged} runs",
-                ]
-                for line in lines
-            ),
-            *([*_cells(choice, name, summary), ""] for name, summary in choice.baselines.items()),
-        ],
+def describe_status(selection: Selection) -> str:
+    """What the result of a choice means, and what follows from it."""
+    if selection.guarantee is not None and selection.guaranteed is not None:
+        return say_guarantee(selection.guarantee, selection.unit)
+    text = _guess(selection) if selection.obstacle is None else say_obstacle(selection, _nearest(selection))
+    if selection.guarantee is None:
+        return f"{text} A guarantee needs a tolerance on lost (--max-lost): regret has no upper bound."
+    return f"{text} {say_need(selection.guarantee, selection.unit)}"
+
+
+def _guess(selection: Selection) -> str:
+    held = selection.held_out[0].summary
+    low, high = _interval(selection, held)
+    return (
+        f"Of {len(selection.cross_validated.policies):,} policies it saves most among those within"
+        f" {selection.tolerance.describe()}. Cross-validated it loses {_loss(selection, held)}, and its true"
+        f" loss may well be anywhere from {low} to {high}: nothing is guaranteed."
     )
 
 
-def _cells(choice: Choice, name: str, summary: Mapping[str, Any]) -> list[str]:
+def _interval(selection: Selection, summary: Mapping[str, Any]) -> tuple[str, str]:
+    """The ends of the interval of a line's loss, in the terms of the tolerance."""
+    kind = selection.tolerance.kind
+    if kind == "relative_regret":
+        return "?", "?"
+    shown = percent if kind == "lost" else number
+    return shown(summary[f"{kind}_low"]), shown(summary[f"{kind}_high"])
+
+
+def _table(selection: Selection) -> Table:
+    head = ["policy", "saved", "lost", "worst", "equal budget", "within"]
+    if selection.tolerance.kind != "lost":
+        head.insert(2, "regret")
+    rows, notes = [], {}
+    if selection.guaranteed is not None and selection.policy is not None:
+        rows.append(_line_cells(selection, _spec(selection.policy) or "", selection.guaranteed))
+    if selection.guess is not None:
+        notes[len(rows)] = f"best guess: {_spec(selection.guess)}"
+        rows.append(_line_cells(selection, "  in-sample", selection.in_sample))
+        for line, held in zip(selection.held_out, selection.cross_validated.held_out, strict=True):
+            rows.append(_line_cells(selection, f"  cross-validated by {held.by}", line))
+    rows += [[*_cells(selection, name, summary), ""] for name, summary in selection.baselines.items()]
+    return Table(head, rows, notes=notes)
+
+
+def _line_cells(selection: Selection, name: str, line: Line) -> list[str]:
+    return [*_cells(selection, name, line.summary), f"{line.kept}/{line.judged} runs"]
+
+
+def _cells(selection: Selection, name: str, summary: Mapping[str, Any]) -> list[str]:
     cells = [
         name,
         cell(summary["saved_mean"], summary["saved_low"], summary["saved_high"]),
@@ -192,63 +246,47 @@ def _cells(choice: Choice, name: str, summary: Mapping[str, Any]) -> list[str]:
         percent(summary["lost_worst"]),
         "" if name in ("never", ORACLE) else percent(summary["budget_lost"]),
     ]
-    if choice.tolerance.kind != "lost":
-        value = summary[choice.tolerance.key]
-        cells.insert(2, percent(value) if choice.tolerance.kind == "relative_regret" else number(value))
+    if selection.tolerance.kind != "lost":
+        value = summary[selection.tolerance.key]
+        shown = percent(value) if selection.tolerance.kind == "relative_regret" else number(value)
+        cells.insert(2, shown)
     return cells
 
 
-def _sentences(choice: Choice) -> list[str]:
-    """What the table means: the legend, the verdict, and what limits it."""
-    held = choice.held_out[0]
-    return [
-        "lost: share of a run's improvement (first eval to best) given away; shorter: lost by training"
-        " shorter by as much. The first row is too good: these runs chose the policy. Of the others, each"
-        " run was left out when the policy it is scored with was chosen. Ranges:"
-        f" {100 * choice.cross_validated.confidence:.4g} % intervals" + _source(choice),
-        *_verdict(choice, held),
-        *_elsewhere(choice),
-        *_noise(held),
-        *_reliability(choice),
-    ]
-
-
-def _verdict(choice: Choice, held: Line) -> list[str]:
-    if choice.verdict == TOO_FEW:
-        return [_too_few(choice)]
-    if choice.verdict == NONE_KEEPS:
-        return [f"No policy keeps {choice.tolerance.describe()} on these runs; {_nearest(choice)}"]
-    same, folds = choice.stable[0]
+def _sentences(selection: Selection) -> list[str]:
+    """What the table means, and what limits it."""
+    held = selection.held_out[0]
     out = [
-        (
-            "It saves most of those whose mean loss keeps the limit with a margin for chance (t at"
-            f" {choice.cross_validated.confidence:.4g}); {same} of {folds} folds choose the same. On the runs"
-            f" that chose it it loses {_loss(choice, choice.in_sample)}; held out, {_loss(choice, held)}."
-        )
+        "lost: share of a run's improvement given up. equal budget: the loss if every run had been given the"
+        " policy's average budget. within: runs that lose no more than the tolerance. Ranges: 95 % intervals"
+        + _source(selection)
     ]
-    if choice.verdict == BREAKS:
+    if selection.guess is not None:
+        same, folds = selection.stable[0]
         out.append(
-            f"That is more than {choice.tolerance.text}: the choice does not hold on runs that it has not"
-            " seen."
+            "The in-sample row is optimistic because the best guess was selected on these runs. In the"
+            " cross-validated rows, each run is scored with the policy selected without it;"
+            f" {same} of {folds} folds selected the same policy."
         )
-    if choice.verdict == NO_BETTER:
-        out.append(
-            "A shorter run (a fixed budget of the same mean compute) loses"
-            f" {percent(held.summary['budget_lost'])}."
-        )
-    return out
+    return [*out, *_groups_apart(selection), *_noise(held), *_reliability(selection)]
 
 
-def _elsewhere(choice: Choice) -> list[str]:
-    """Where the choice does not hold for groups of runs that it has not seen."""
-    out = []
-    for line, (same, folds) in zip(choice.held_out[1:], choice.stable[1:], strict=True):
-        loss = line.summary[choice.tolerance.key]
-        if loss is not None and loss > choice.tolerance.value:
+def _groups_apart(selection: Selection) -> list[str]:
+    """What the best guess loses in each group, and what policies lose that were chosen without the group."""
+    if selection.guess is None or len(selection.by_group) < 2:
+        return []
+    shown = number if selection.tolerance.kind == "regret" else percent
+    each = ", ".join(f"{shown(one.loss)} on {printable(one.group)}" for one in selection.by_group[:6])
+    more = f" and {len(selection.by_group) - 6} more groups" if len(selection.by_group) > 6 else ""
+    out = [f"By group, {_spec(selection.guess)} itself loses {each}{more} (in-sample)."]
+    for line, (same, folds), held in zip(
+        selection.held_out, selection.stable, selection.cross_validated.held_out, strict=True
+    ):
+        if held.by != "run":
             out.append(
-                f"It does not carry over: chosen without a whole group ({_groups(choice)}), it loses"
-                f" {_loss(choice, line)} there, and {same} of {folds} folds choose this same policy. On"
-                " other data or models, measure again."
+                f"When a whole group is left out, {folds - same} of {folds} folds select another policy, and"
+                f" what they select loses {_loss(selection, line.summary)} on the group left out. For a new"
+                " data set or model, measure again."
             )
     return out
 
@@ -259,82 +297,64 @@ def _noise(held: Line) -> list[str]:
         return []
     return [
         (
-            f"Noise: the held-out regret is {number(regret)} on average; {number(held.corrected)} without the"
-            f" luck of the best eval of a noisy curve. {held.summary['within_noise']} of"
-            f" {held.summary['runs']} runs lose no more than their own eval noise."
+            f"Regret: {number(regret)} on average, cross-validated; {number(held.corrected)} if the"
+            " eval-to-eval movements were independent measurement noise."
         )
     ]
 
 
-def _reliability(choice: Choice) -> list[str]:
+def _reliability(selection: Selection) -> list[str]:
     out = []
-    losses = choice.outcomes.lost[choice.held_out_rows]
-    if not reliable(losses, choice.groups):
+    losses = selection.outcomes.lost[selection.held_out_rows]
+    if not reliable(losses, selection.groups):
         lose = int((losses > 0).sum())
         out.append(
             f"Intervals are rough where there are fewer than {RELIABLE_RUNS} runs, or fewer than"
             f" {RELIABLE_OTHERS} that lose anything (here {lose} of {len(losses)} do)."
         )
-    if count := choice.cross_validated.partial:
-        out.append(
-            f"{count} polic{'ies' if count != 1 else 'y'} could not be tried on every run, and so not chosen."
-        )
+    if count := selection.cross_validated.partial:
+        some = "policy was" if count == 1 else "policies were"
+        out.append(f"{count} {some} skipped because some runs lack what they need.")
     return out
 
 
-def _loss(choice: Choice, line: Line) -> str:
-    """The loss of a line in the terms of the limit."""
-    value = line.summary[choice.tolerance.key]
-    if choice.tolerance.kind == "regret":
-        return f"{number(value)} in {choice.outcomes.study.objective.name}"
-    return percent(value) + (" of |best|" if choice.tolerance.kind == "relative_regret" else "")
+def _loss(selection: Selection, summary: Mapping[str, Any]) -> str:
+    """A loss in the terms of the tolerance."""
+    value = summary[selection.tolerance.key]
+    if selection.tolerance.kind == "regret":
+        return f"{number(value)} in {selection.outcomes.study.objective.name}"
+    return percent(value) + (" of |best|" if selection.tolerance.kind == "relative_regret" else "")
 
 
-def _source(choice: Choice) -> str:
+def _source(selection: Selection) -> str:
     """The end of the sentence on intervals: what they were drawn from."""
-    count = len(set(choice.groups))
-    if count == len(choice.groups):
+    count = len(set(selection.groups))
+    if count == len(selection.groups):
         return "."
     if count >= ENOUGH_GROUPS:
-        return f", drawing whole groups ({count})."
-    return f" over runs of {_groups(choice)}."
+        return f", by group ({count} groups)."
+    return f" over runs of {_groups(selection)}."
 
 
-def _groups(choice: Choice) -> str:
-    return ", ".join(printable(name) for name, _ in Counter(choice.groups).most_common(5))
+def _groups(selection: Selection) -> str:
+    return ", ".join(printable(name) for name, _ in Counter(selection.groups).most_common(5))
 
 
-def _too_few(choice: Choice) -> str:
-    shortage = find_shortage(choice.outcomes.study.panel.whole.lengths)
-    if shortage is not None:
-        why = say_shortage(shortage)
-        return (
-            f"{why[0].upper()}{why[1:]}: too few to tell (at least {ENOUGH_RUNS} runs of {ENOUGH_EVALS} evals"
-            " are needed)."
-        )
-    if choice.policy is None:
-        return f"Policies keep the limit on these runs, but none with a margin for chance: {_nearest(choice)}"
-    mean, high = choice.held_out[0].beyond_budget
+def _nearest(selection: Selection) -> str:
+    """The policy that loses least of those that save something."""
+    least = selection.cross_validated.least
+    if least is None:
+        return "None of them saves anything."
+    mean, bound = selection.cross_validated.loss_of(least)
+    shown = number if selection.tolerance.kind == "regret" else percent
     return (
-        f"Held out, it loses {percent(-mean)} of a run's improvement less than a shorter run, but that could"
-        f" be chance (at {choice.cross_validated.confidence:.4g} confidence, {percent(high)} more): too few"
-        " runs to tell."
+        f"{least.spec()} loses least, {shown(mean)} on these runs ({shown(bound)} with a margin for chance)."
     )
 
 
-def _nearest(choice: Choice) -> str:
-    """The policy that loses least of those that save something."""
-    least = choice.cross_validated.least
-    if least is None:
-        return "none saves anything."
-    mean, bound = choice.cross_validated.loss_of(least)
-    shown = number if choice.tolerance.kind == "regret" else percent
-    return f"{least.spec()} loses least, {shown(mean)} on these runs ({shown(bound)} with the margin)."
-
-
-def _notes(choice: Choice) -> list[str]:
-    policies = [] if choice.policy is None else [choice.policy]
-    return describe_validity(choice.outcomes.study, policies)
+def _notes(selection: Selection) -> list[str]:
+    policies = [] if selection.policy is None else [selection.policy]
+    return describe_validity(selection.outcomes.study, policies)
 
 
 def _callback(policy: Policy | None) -> str:
@@ -347,13 +367,17 @@ def _callback(policy: Policy | None) -> str:
     )
 
 
-def _entry(choice: Choice) -> str:
-    """The policy and its limit as an entry of a file of policies."""
-    if choice.policy is None:
+def _entry(selection: Selection) -> str:
+    """The policy, its limit and its guarantee as an entry of a policies file."""
+    if selection.policy is None:
         return ""
-    name = "max_lost" if choice.tolerance.kind == "lost" else "max_regret"
-    value = (
-        f"{choice.tolerance.value!r}" if choice.tolerance.kind == "regret" else f'"{choice.tolerance.text}"'
-    )
-    spec = choice.policy.spec().replace("\\", "\\\\").replace('"', '\\"')
-    return f'[policies.chosen]\nspec = "{spec}"\n{name} = {value}'
+    tolerance = selection.tolerance
+    name = "max_lost" if tolerance.kind == "lost" else "max_regret"
+    value = f"{tolerance.value!r}" if tolerance.kind == "regret" else f'"{tolerance.text}"'
+    spec = selection.policy.spec().replace("\\", "\\\\").replace('"', '\\"')
+    lines = ["[policies.chosen]", f'spec = "{spec}"', f"{name} = {value}"]
+    if selection.status is Status.GUARANTEED and selection.guarantee is not None:
+        confidence = selection.guarantee.confidence
+        kind = "mean" if confidence is None else f"{100 * confidence:g}%"
+        lines.append(f'guarantee = "{kind}"')
+    return "\n".join(lines)

@@ -18,6 +18,10 @@ __all__ = ["as_junit"]
 _LOCK = "the same as in the lock"
 
 
+#: What a limit that makes no finding is in JUnit's terms, by its verdict; without an entry it passes.
+_OUTCOMES = {"broken": "failure", "unsure": "skipped", "unproven": "skipped", "unknown": "skipped"}
+
+
 @dataclass
 class _Case:
     """One test; its outcome follows from its findings or, where there are none, from a limit's verdict."""
@@ -39,7 +43,9 @@ class _Case:
             return "skipped"
         if self.limit is None or any(finding.kind == Kind.LIMIT for finding in self.of(Severity.WARNING)):
             return None
-        return {"broken": "failure", "unsure": "skipped", "unknown": "skipped"}.get(self.limit.verdict)
+        return {"broken": "failure", "unsure": "skipped", "unproven": "skipped", "unknown": "skipped"}.get(
+            self.limit.verdict
+        )
 
 
 def as_junit(checked: Checked) -> str:

@@ -9,7 +9,7 @@ from replay.report.document import Block, Document, Paragraph, Records, Table, s
 from replay.report.format import cell, percent
 from replay.report.sentences import error_text
 from replay.report.simulate import describe_setting
-from replay.search.choice import BREAKS, NO_BETTER, NONE_KEEPS, TOO_FEW, USE
+from replay.search.choice import Line, Obstacle, Selection
 from replay.search.league import League
 
 __all__ = ["build"]
@@ -26,12 +26,13 @@ _FIGURES = (
     "regret_mean",
     "budget_lost",
 )
-_SHORT_VERDICTS = {
-    USE: "use it",
-    NO_BETTER: "no better",
-    BREAKS: "breaks the limit",
-    NONE_KEEPS: "none keeps it",
-    TOO_FEW: "too few",
+#: Why there is no best guess, in a few words.
+_OBSTACLES = {
+    Obstacle.TOO_FEW: "too few runs",
+    Obstacle.NONE_KEEPS: "none within",
+    Obstacle.NO_MARGIN: "no margin",
+    Obstacle.BREAKS: "not confirmed",
+    Obstacle.CENSORED: "censored",
 }
 
 
@@ -46,14 +47,20 @@ def _rows(league: League) -> list[dict[str, Any]]:
         {
             "rule": rule,
             "policy": None if choice.policy is None else choice.policy.spec(),
-            **{key: choice.held_out[0].summary[key] for key in _FIGURES},
-            "kept": choice.held_out[0].kept,
-            "judged": choice.held_out[0].judged,
-            "verdict": choice.verdict,
+            **{key: _line(choice).summary[key] for key in _FIGURES},
+            "kept": _line(choice).kept,
+            "judged": _line(choice).judged,
+            "status": choice.status,
+            "obstacle": choice.obstacle,
             "least": None if choice.cross_validated.least is None else choice.cross_validated.least.spec(),
         }
         for rule, choice in league.ranked
     ]
+
+
+def _line(choice: Selection) -> Line:
+    """The figures of a guaranteed policy, or the cross-validated ones of the best guess."""
+    return choice.guaranteed or choice.held_out[0]
 
 
 def _records(league: League) -> Records:
@@ -72,7 +79,6 @@ def _data(league: League) -> dict[str, Any]:
             "value": choice.tolerance.value,
             "text": choice.tolerance.text,
         },
-        "confidence": choice.cross_validated.confidence,
         "held_out_by": choice.cross_validated.held_out[0].by,
     }
 
@@ -92,7 +98,7 @@ def _table(league: League) -> Table:
         [names[0] + f" (+{len(names) - 1})" * (len(names) > 1), *cells]
         for cells, names in _names_by_cells(league).items()
     ]
-    return Table(["best of each rule", "saved", "lost", "shorter", "verdict"], rows, (0, 4))
+    return Table(["best of each rule", "saved", "lost", "equal budget", "result"], rows, (0, 4))
 
 
 def _names_by_cells(league: League) -> dict[tuple[str, ...], list[str]]:
@@ -105,13 +111,13 @@ def _names_by_cells(league: League) -> dict[tuple[str, ...], list[str]]:
 
 def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     if row["policy"] is None:
-        useless = row["verdict"] == NONE_KEEPS and row["least"] is None
-        return ("", "", "", "saves nothing" if useless else _SHORT_VERDICTS[row["verdict"]])
+        useless = row["obstacle"] == Obstacle.NONE_KEEPS and row["least"] is None
+        return ("", "", "", "saves nothing" if useless else _OBSTACLES[row["obstacle"]])
     return (
         cell(row["saved_mean"], row["saved_low"], row["saved_high"]),
         cell(row["lost_mean"], row["lost_low"], row["lost_high"]),
         percent(row["budget_lost"]),
-        _SHORT_VERDICTS[row["verdict"]],
+        row["status"],
     )
 
 
@@ -121,10 +127,10 @@ def _sentences(league: League) -> list[str]:
         _, first = league.choices[0]
         by = first.cross_validated.held_out[0].by
         out.append(
-            f"Of each rule the setting that saves most with {first.tolerance.describe()} on these runs, with"
-            f" a margin for chance. Its figures are held out ({by} by {by}): each run is scored with the"
-            " setting that was chosen without it. shorter: what a fixed budget of the same mean compute"
-            " loses."
+            f"Each row is the setting of its rule that saves most with {first.tolerance.describe()}. The"
+            " figures of a guaranteed setting are in-sample; those of a best guess are cross-validated"
+            f" ({by} by {by}). A guarantee is about one rule and does not hold for the best of many."
+            " equal budget: the loss if every run had been given the setting's average budget."
         )
     out += [
         f"(+{len(names) - 1}): {', '.join(names)} do the same here."

@@ -1,12 +1,11 @@
-"""The policy to use, with the figures that it has on the runs that chose it and on those that did not, and a
-verdict.
-"""
+"""The policy to use: one whose loss is guaranteed, else the best guess, else that the runs cannot tell."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from enum import StrEnum
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,75 +19,125 @@ from replay.engine.study import Study
 from replay.policies import Policy
 from replay.policies.rules.never import Never
 from replay.search.cross_validation import CrossValidated, cross_validate
+from replay.search.evidence import Weight
+from replay.search.guarantee import Guarantee, guarantee
 from replay.search.tolerance import Tolerance
-from replay.stats.budgets import FixedBudgets
+from replay.stats.budgets import known_mean
 from replay.stats.groups import groups_of
-from replay.stats.intervals import interval
 from replay.stats.optimism import Rule, corrected_regret
 from replay.stats.summary import Rows, find_shortage, summarise
+from replay.stats.ties import at_most
 
 __all__ = [
-    "BREAKS",
-    "NONE_KEEPS",
-    "NO_BETTER",
-    "TOO_FEW",
-    "USE",
-    "Choice",
+    "GroupFigures",
     "Line",
-    "choose",
-    "choose_policy_in",
+    "Obstacle",
+    "Selection",
+    "Status",
+    "select",
+    "select_policy",
 ]
 
-USE = "use it"
-NO_BETTER = "no better than a shorter run"
-BREAKS = "does not keep the limit on runs it was not chosen on"
-NONE_KEEPS = "no policy keeps the limit"
-TOO_FEW = "too few runs to tell"
+
+class Status(StrEnum):
+    """How far a choice can be trusted, from most to least."""
+
+    GUARANTEED = "guaranteed"
+    BEST_GUESS = "best guess"
+    CANNOT_TELL = "cannot tell"
+
+
+class Obstacle(StrEnum):
+    """Why there is no best guess."""
+
+    #: Fewer than 8 runs, or a median of fewer than 5 evals.
+    TOO_FEW = "too-few"
+    #: No policy keeps the tolerance on these runs.
+    NONE_KEEPS = "none-keeps"
+    #: Policies keep the tolerance on these runs, but none with a margin for chance.
+    NO_MARGIN = "no-margin"
+    #: The policy that was chosen loses more than the tolerance on runs that it was not chosen on.
+    BREAKS = "breaks"
+    #: With the worst that censored runs allow, it loses more than the tolerance.
+    CENSORED = "censored"
 
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """One way of scoring the choice: its summary, a dict of the keys of the summary, and what belongs to the
+    """One way of scoring policies: its summary, a dict of the keys of the summary, and what belongs to the
     tolerance.
 
-    ``name`` says which: in sample, held out by something, with or without censored runs. ``kept`` counts the
-    ``judged`` runs whose own loss keeps the tolerance. ``beyond_budget`` is the mean of what a run loses more
-    than under the equal budget (shares of its improvement), and the upper bound of that mean, one-sided at
-    the confidence asked for; NaN where not known. ``corrected`` is the mean regret with the optimism of the
-    best of a noisy curve taken off (None: not known).
+    ``name`` says which: in sample, held out by something. ``kept`` counts the ``judged`` runs whose own loss
+    keeps the tolerance. ``worst_mean`` is the mean loss if every censored run loses all that it can; NaN
+    where no loss is known. ``corrected`` is the mean regret with the optimism of the best of a noisy curve
+    taken off (None: not known).
     """
 
     name: str
     summary: dict[str, Any]
     kept: int
     judged: int
-    beyond_budget: tuple[float, float]
+    worst_mean: float
     corrected: float | None = None
 
 
+class GroupFigures(NamedTuple):
+    """What one policy saves and loses on average in a group of runs: fractions, NaN where not known (of a
+    tolerance on regret: in its terms).
+    """
+
+    group: str
+    runs: int
+    saved: float
+    loss: float
+
+
 @dataclass(frozen=True, eq=False)
-class Choice:
-    """The policy to use (None: none), the lines that judge it, in sample first, then held out, and the
-    verdict.
+class Selection:
+    """What to use, and how far that can be trusted.
+
+    ``guarantee`` is None where the tolerance is not on ``lost``: a regret has no upper bound, so that nothing
+    can be proven of its mean. ``guaranteed`` has the in-sample figures of the guaranteed policy, where there
+    is one. ``guess`` is the policy that cross-validation chose on all runs (None: none), and ``obstacle`` why
+    it is no best guess (None: it is one). ``in_sample`` and ``held_out`` are its figures, ``by_group`` its
+    in-sample figures in each group of runs.
 
     ``cross_validated`` holds what was chosen without some runs. ``outcomes`` are those of all policies that
     were chosen for anything, with the baselines; ``held_out_rows`` the index there of each run's outcome
     under the policy that was chosen without it. ``baselines`` are the summaries of never, one-epoch and the
-    oracle. ``stable`` says of each held-out line how many of the folds chose this same policy, and how many
-    there are. ``groups`` has one entry per run of the panel.
+    oracle. ``stable`` says of each held-out line how many of the folds chose the same policy as all runs, and
+    how many folds there are. ``groups`` has one entry per run of the panel. ``unit`` is what the guarantee is
+    about: ``"run"``, or what makes a group.
     """
 
+    guarantee: Guarantee | None
+    guaranteed: Line | None
+    guess: Policy | None
+    obstacle: Obstacle | None
     cross_validated: CrossValidated
-    policy: Policy | None
-    verdict: str
     in_sample: Line
     held_out: list[Line]
     held_out_rows: Ints
-    uncensored: Line | None
+    by_group: list[GroupFigures]
     baselines: dict[str, dict[str, Any]]
     stable: list[tuple[int, int]]
     groups: list[str]
+    unit: str
     outcomes: Outcomes
+
+    @property
+    def status(self) -> Status:
+        """How far the choice can be trusted."""
+        if self.guaranteed is not None:
+            return Status.GUARANTEED
+        return Status.CANNOT_TELL if self.obstacle is not None else Status.BEST_GUESS
+
+    @property
+    def policy(self) -> Policy | None:
+        """The policy to use; None where the runs cannot tell."""
+        if self.guaranteed is not None and self.guarantee is not None:
+            return self.guarantee.policy
+        return None if self.obstacle is not None else self.guess
 
     @property
     def tolerance(self) -> Tolerance:
@@ -96,66 +145,73 @@ class Choice:
         return self.cross_validated.tolerance
 
 
-def choose_policy_in(
+def select_policy(
     study: Study,
     policies: Sequence[Policy],
     tolerance: Tolerance,
     *,
-    confidence: float = 0.95,
+    ladder_policies: Sequence[Policy] | None = None,
+    confidence: float | None = None,
     group: str | None = None,
+    weight: Weight = "runs",
     optional: bool = False,
     progress: Callable[[int], None] | None = None,
-) -> Choice:
-    """Choose a policy on the runs of a study, and judge it; arguments and errors as for `cross_validate`.
+) -> Selection:
+    """Look for a policy whose loss is guaranteed, and for the best guess; errors as for `cross_validate`.
 
-    Intervals hold with probability ``confidence``; they draw whole groups, of ``group`` or, without it, those
-    that the logs state.
+    ``ladder_policies`` are those among which a guarantee is looked for (default: all of ``policies``). The
+    guarantee is on average over the next runs or, with ``confidence``, on their mean loss with that
+    probability. With ``group`` it is about new groups instead of new runs, and cross-validation holds out
+    whole groups. ``weight`` says what a policy must save most of: the mean share of the runs' compute, or the
+    share of their total compute.
 
-    The verdict is USE where the held-out mean loss keeps the tolerance and, run by run, is below that of the
-    equal budget with confidence; NO_BETTER where it keeps the tolerance but is not below on average either;
-    BREAKS where it does not keep it; NONE_KEEPS where no policy of those tried keeps the tolerance even on
-    the runs at hand; TOO_FEW else: with fewer than 8 runs or a median of fewer than 5 evals, where policies
-    keep the tolerance on these runs but none with a margin for chance, and where it is below the equal
-    budget's loss on average, but not with confidence.
+    The best guess is the policy that cross-validation chooses on all runs, provided that there are enough
+    runs and evals, that it saves something and that its cross-validated mean loss keeps the tolerance, also
+    where every censored run loses all that it can.
     """
     made = cross_validate(
-        study,
-        policies,
-        tolerance,
-        confidence=confidence,
-        group=group,
-        optional=optional,
-        progress=progress,
+        study, policies, tolerance, group=group, weight=weight, optional=optional, progress=progress
     )
-    outcomes = simulate_study(study, made.tried(), baselines=True)
+    proven = None
+    if tolerance.kind == "lost":
+        proven = guarantee(
+            study,
+            tolerance.value,
+            policies if ladder_policies is None else ladder_policies,
+            confidence=confidence,
+            groups=None if group is None else groups_of(study.panel.runs, group),
+            weight=weight,
+            optional=optional,
+        )
+    policy = None if proven is None else proven.policy
+    tried_policies = {one.spec(): one for one in (*([policy] if policy else []), *made.tried())}
+    outcomes = simulate_study(study, list(tried_policies.values()), baselines=True)
     outcomes = replace(outcomes, findings=tuple(dict.fromkeys((*made.findings, *outcomes.findings))))
     runs = study.panel.runs
     groups = groups_of(runs, group)
-    scorer = _Scorer(outcomes, groups, tolerance, confidence)
-    in_sample = scorer.line("in sample", [made.chosen] * len(runs))
+    scorer = _Scorer(outcomes, groups, tolerance)
     picks = [[one.policy(run) for run in range(len(runs))] for one in made.held_out]
     lines = [
         scorer.line(f"held out by {one.by}", some, corrected=True)
         for one, some in zip(made.held_out, picks, strict=True)
     ]
-    whole = np.array([run.id not in study.censored for run in runs], dtype=bool)
-    uncensored = None
-    if whole.any() and not whole.all():
-        uncensored = scorer.line("without censored runs", picks[0], whole)
-    return Choice(
+    return Selection(
+        guarantee=proven,
+        guaranteed=None if policy is None else scorer.line("guaranteed", [policy] * len(runs)),
+        guess=made.chosen,
+        obstacle=_find_obstacle(made, lines[0], study),
         cross_validated=made,
-        policy=made.chosen,
-        verdict=_verdict(made, lines[0], study),
-        in_sample=in_sample,
+        in_sample=scorer.line("in sample", [made.chosen] * len(runs)),
         held_out=lines,
         held_out_rows=scorer.rows(picks[0]),
-        uncensored=uncensored,
+        by_group=[] if made.chosen is None else scorer.by_group(made.chosen),
         baselines=scorer.baselines(),
         stable=[
             (sum(_same(policy, made.chosen) for policy in one.chosen), len(one.chosen))
             for one in made.held_out
         ],
         groups=groups,
+        unit=group or "run",
         outcomes=outcomes,
     )
 
@@ -164,15 +220,16 @@ def _same(one: Policy | None, other: Policy | None) -> bool:
     return (one and one.spec()) == (other and other.spec())
 
 
+def _worst_loss(tolerance: Tolerance) -> float:
+    """The most that a censored run can lose: all of its improvement; a regret has no upper bound."""
+    return 1.0 if tolerance.kind == "lost" else np.inf
+
+
 class _Scorer:
     """Puts the outcomes of policies together into lines, each run under a policy picked for it."""
 
-    def __init__(
-        self, outcomes: Outcomes, groups: Sequence[str], tolerance: Tolerance, confidence: float
-    ) -> None:
-        self._outcomes, self._groups = outcomes, list(groups)
-        self._tolerance, self._confidence = tolerance, confidence
-        self._noise = outcomes.noise
+    def __init__(self, outcomes: Outcomes, groups: Sequence[str], tolerance: Tolerance) -> None:
+        self._outcomes, self._groups, self._tolerance = outcomes, list(groups), tolerance
         self._policy = {name: index for index, name in enumerate(outcomes.policies)}
         # index of the outcome of each policy and run; −1 where there is none
         self._row = np.full((len(outcomes.policies), len(outcomes.study.panel.runs)), -1)
@@ -194,18 +251,25 @@ class _Scorer:
         summary = self._summarise([Rows(name, rows, runs)])[0]
         corrected_regret = self._correct(rows, [picks[run] for run in runs.tolist()]) if corrected else None
         kept = int((known <= self._tolerance.value).sum())
-        return Line(name, summary, kept, len(known), self._beyond_budget(rows, runs), corrected_regret)
-
-    def _beyond_budget(self, rows: Ints, runs: Ints) -> tuple[float, float]:
-        saved, lost = self._outcomes.saved[rows], self._outcomes.lost[rows]
-        beyond = (
-            lost - FixedBudgets.of(self._outcomes.study, runs).matching(float(np.mean(saved))).lost_by_run
+        worst = np.where(self._outcomes.censored[rows], _worst_loss(self._tolerance), losses)
+        return Line(
+            name=name,
+            summary=summary,
+            kept=kept,
+            judged=len(known),
+            worst_mean=float(np.nanmean(worst)) if len(known) else np.nan,
+            corrected=corrected_regret,
         )
-        if np.isnan(beyond).all():
-            return np.nan, np.nan
-        level = max(2 * self._confidence - 1, 1e-9)
-        _, high = interval(beyond, [self._groups[run] for run in runs.tolist()], level, within=(-1.0, 1.0))
-        return float(np.nanmean(beyond)), high
+
+    def by_group(self, policy: Policy) -> list[GroupFigures]:
+        """What a policy saves and loses in each group of runs, in the order in which groups appear."""
+        rows = self.rows([policy] * len(self._groups))
+        figures = []
+        for name in dict.fromkeys(self._groups):
+            here = rows[[number for number, group in enumerate(self._groups) if group == name]]
+            saved, loss = self._outcomes.saved[here], getattr(self._outcomes, self._tolerance.kind)[here]
+            figures.append(GroupFigures(name, len(here), known_mean(saved), known_mean(loss)))
+        return figures
 
     def baselines(self) -> dict[str, dict[str, Any]]:
         """The summaries of the baselines that there are."""
@@ -219,7 +283,7 @@ class _Scorer:
         return {row["policy"]: row for row in self._summarise(sets)}
 
     def _summarise(self, sets: Sequence[Rows]) -> list[dict[str, Any]]:
-        return records(summarise(self._outcomes, self._groups, self._confidence, sets))
+        return records(summarise(self._outcomes, self._groups, rows=sets))
 
     def _correct(self, rows: Ints, picks: Sequence[Policy | None]) -> float | None:
         """Mean over the runs of the regret without the optimism of a noisy curve's best; None: not known."""
@@ -265,31 +329,30 @@ def _rule(policy: Policy, curve: Curve) -> Rule:
     return stops
 
 
-def _verdict(made: CrossValidated, held_out: Line, study: Study) -> str:
+def _find_obstacle(made: CrossValidated, held_out: Line, study: Study) -> Obstacle | None:
+    """Why the policy that was chosen is no best guess; None where it is one."""
     if find_shortage(study.panel.whole.lengths):
-        return TOO_FEW
+        return Obstacle.TOO_FEW
     if made.chosen is None or not held_out.summary["saved_mean"] > 0:
-        some_keeps = made.least is not None and made.loss_of(made.least)[0] <= made.tolerance.value
-        return TOO_FEW if some_keeps else NONE_KEEPS
+        keeps = made.least is not None and at_most(made.loss_of(made.least)[0], made.tolerance.value)
+        return Obstacle.NO_MARGIN if keeps else Obstacle.NONE_KEEPS
     loss = held_out.summary[made.tolerance.key]
-    if loss is None or loss > made.tolerance.value:
-        return BREAKS
-    mean, high = held_out.beyond_budget
-    if high < 0:
-        return USE
-    return TOO_FEW if mean < 0 else NO_BETTER
+    if loss is None or not at_most(loss, made.tolerance.value):
+        return Obstacle.BREAKS
+    return None if at_most(held_out.worst_mean, made.tolerance.value) else Obstacle.CENSORED
 
 
-def choose(
+def select(
     runs: Sequence[Run],
     policies: Sequence[Policy | str],
     tolerance: Tolerance,
     *,
-    confidence: float = 0.95,
+    confidence: float | None = None,
     group: str | None = None,
+    weight: Weight = "runs",
     **settings: Any,
-) -> Choice:
-    """Choose a policy on runs; see `choose_policy_in`. ``settings`` are those of a `Question`."""
+) -> Selection:
+    """Choose a policy on runs; see `select_policy`. ``settings`` are those of a `Question`."""
     rules = parse_policies(policies)
     study = Study(runs, rules, Question(**settings))
-    return choose_policy_in(study, rules, tolerance, confidence=confidence, group=group)
+    return select_policy(study, rules, tolerance, confidence=confidence, group=group, weight=weight)

@@ -20,6 +20,7 @@ from replay.errors import InputError, Undecidable
 from replay.policies import Policy
 from replay.policies.quantiles import t_quantile
 from replay.policies.stops import REFUSED
+from replay.search.evidence import Weight
 from replay.search.sweep import values_of
 from replay.search.tolerance import Tolerance
 from replay.stats.groups import groups_of
@@ -91,6 +92,7 @@ def cross_validate(
     *,
     confidence: float = 0.95,
     group: str | None = None,
+    weight: Weight = "runs",
     optional: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> CrossValidated:
@@ -99,7 +101,8 @@ def cross_validate(
     Chosen is the policy that saves most on average among those whose mean loss keeps the tolerance with a
     margin for chance: mean + t · standard error, over what is held out together, with t the quantile of
     Student's distribution at ``confidence`` with one degree of freedom fewer than there are of these (at 0.5
-    there is no margin). Equal savings: the lower such bound, then the first.
+    there is no margin). Equal savings: the lower such bound, then the first. ``weight`` says what is saved on
+    average: the share of each run's compute, or that of the runs' total compute.
 
     The margin is no guarantee for the policy that is chosen by it: a few runs seldom show a rare loss. Of 144
     policies on simulated curves (tests/search), with a limit of 2 % and 0.95, the true mean loss of the
@@ -126,7 +129,8 @@ def cross_validate(
     stated = groups_of(runs)
     if group is None and FEWEST_GROUPS <= len(set(stated)) < len(runs):
         units["group"] = stated
-    schemes = {by: _Sums(len(policies), names) for by, names in units.items()}
+    worth = study.payoffs.full if weight == "compute" else np.ones(len(runs))
+    schemes = {by: _Sums(len(policies), names, worth) for by, names in units.items()}
     finder = StopsFinder(study, policies, optional=optional)
     done = 0
     for block in finder.blocks():
@@ -183,9 +187,12 @@ def _folds(units: int) -> Ints:
 
 
 class _Sums:
-    """Sums over units of runs, by policy and fold: all that means and standard errors without a fold take."""
+    """Sums over units of runs, by policy and fold: all that means and standard errors without a fold take.
 
-    def __init__(self, policies: int, units_of_runs: Sequence[str]) -> None:
+    ``worth`` is the weight of each run in the mean of what is saved.
+    """
+
+    def __init__(self, policies: int, units_of_runs: Sequence[str], worth: Floats) -> None:
         names, unit = np.unique(np.asarray(units_of_runs, dtype=str), return_inverse=True)
         folds = _folds(len(names))
         self.fold, self.folds = folds[unit], int(folds.max()) + 1
@@ -202,8 +209,9 @@ class _Sums:
         self._saved, self._loss, self._count, self._loss2, self._cross, self._count2 = (
             np.zeros(shape) for _ in range(6)
         )
-        self._runs_of_fold = np.add.reduceat(
-            np.add.reduceat(np.ones(len(unit)), self._unit_begins), self._fold_begins
+        self._worth = worth
+        self._worth_of_fold = np.add.reduceat(
+            np.add.reduceat(worth[self._runs], self._unit_begins), self._fold_begins
         )
 
     def add(self, members: list[int], saved: Floats, loss: Floats) -> None:
@@ -218,7 +226,7 @@ class _Sums:
         known = ~np.isnan(loss)
         lost, count = by_unit(np.where(known, loss, 0.0)), by_unit(known.astype(np.float64))
         self.whole[members] = True
-        self._saved[members] = by_fold(by_unit(saved))
+        self._saved[members] = by_fold(by_unit(saved * self._worth))
         self._loss[members], self._count[members] = by_fold(lost), by_fold(count)
         self._loss2[members], self._cross[members], self._count2[members] = (
             by_fold(lost * lost),
@@ -247,7 +255,7 @@ class _Sums:
                 )
             else:
                 bound = np.full(len(mean), np.inf)
-            return np.where(self.whole, saved / float(self._runs_of_fold[keep].sum()), np.nan), mean, bound
+            return np.where(self.whole, saved / float(self._worth_of_fold[keep].sum()), np.nan), mean, bound
 
 
 def _best(saved: Floats, bound: Floats, limit: float) -> int | None:

@@ -12,30 +12,30 @@ from replay.engine.study import Study
 from replay.errors import InputError
 from replay.policies import Policy
 from replay.policies.grid import Grid
-from replay.search.choice import BREAKS, NO_BETTER, USE, Choice, choose_policy_in
+from replay.search.choice import Selection, Status, select_policy
+from replay.search.evidence import Weight
 from replay.search.tolerance import Tolerance
 
 __all__ = ["League", "choose_by_rule"]
-
-_ORDER = {USE: 0, NO_BETTER: 1, BREAKS: 2}
 
 
 @dataclass(frozen=True, eq=False)
 class League:
     """The choice within each rule, and the skipped rules with the error, both in the order given."""
 
-    choices: tuple[tuple[str, Choice], ...]
+    choices: tuple[tuple[str, Selection], ...]
     skipped: tuple[tuple[str, InputError], ...]
 
     @property
-    def ranked(self) -> list[tuple[str, Choice]]:
-        """Best first: rules within the tolerance by what they save held out, then those that exceed it."""
+    def ranked(self) -> list[tuple[str, Selection]]:
+        """Best first: guaranteed ones, best guesses, the rest; each by what they save cross-validated."""
         return sorted(self.choices, key=lambda entry: _rank(entry[1]))
 
 
-def _rank(choice: Choice) -> tuple[Any, ...]:
-    summary = choice.held_out[0].summary
-    return (_ORDER.get(choice.verdict, 3), -summary["saved_mean"], summary["lost_mean"] or 0.0)
+def _rank(selection: Selection) -> tuple[Any, ...]:
+    line = selection.guaranteed or selection.held_out[0]
+    saved, lost = line.summary["saved_mean"], line.summary["lost_mean"]
+    return (list(Status).index(selection.status), -saved, lost or 0.0)
 
 
 def choose_by_rule(
@@ -45,16 +45,18 @@ def choose_by_rule(
     tolerance: Tolerance,
     question: Question,
     *,
-    confidence: float,
+    confidence: float | None,
     group: str | None,
+    weight: Weight = "runs",
     progress: Callable[[int], None] | None = None,
 ) -> League:
     """Choose within each grid and for each single policy.
 
-    ``confidence`` and ``group`` are as for `choose_policy_in`; ``progress`` is called with the number of
-    policies done. Raises InputError where no rule can be chosen.
+    ``confidence``, ``group`` and ``weight`` are as for `select_policy`. A guarantee is about one rule: it
+    does not hold for the best of many rules. ``progress`` is called with the number of policies done. Raises
+    InputError where no rule can be chosen.
     """
-    choices: list[tuple[str, Choice]] = []
+    choices: list[tuple[str, Selection]] = []
     skipped: list[tuple[str, InputError]] = []
     done = 0
     for name, rules in [
@@ -65,8 +67,8 @@ def choose_by_rule(
             if not rules:
                 raise InputError("no point of its grid is a policy")
             study = Study(runs, rules, question)
-            choice = choose_policy_in(
-                study, rules, tolerance, confidence=confidence, group=group, optional=True
+            choice = select_policy(
+                study, rules, tolerance, confidence=confidence, group=group, weight=weight, optional=True
             )
             choices.append((name, choice))
         except InputError as error:

@@ -10,7 +10,8 @@ from typing import Literal
 
 from replay.errors import InputError
 
-__all__ = ["Tolerance", "parse_tolerance"]
+__all__ = ["Tolerance", "parse_confidence", "parse_tolerance"]
+
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 
@@ -79,6 +80,25 @@ def parse_tolerance(
             f" {_TAKES['--max-lost']}"
         )
     return Tolerance("lost", value, _tidy(text))
+
+
+def parse_confidence(text: str) -> float:
+    """The confidence of a guarantee, as a fraction: ``90%`` or ``0.9``.
+
+    Raises InputError for what is not a number, and for less than 50 % and 100 % or more.
+
+    Examples
+    --------
+    >>> parse_confidence("90%"), parse_confidence("0.95")
+    (0.9, 0.95)
+    """
+    stripped = text.strip()
+    share = stripped.endswith("%")
+    number = stripped.removesuffix("%").strip()
+    value = float(number) / (100 if share else 1) if _NUMBER.fullmatch(number) else float("nan")
+    if not 0.5 <= value < 1:
+        raise InputError(f"--confidence {text}: it takes a share from 50% to below 100%, as in 90%")
+    return value
 
 
 def _tidy(text: str) -> str:

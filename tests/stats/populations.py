@@ -79,10 +79,19 @@ def group_sizes(seed: int, groups: int, least: int = 2, most: int = 6) -> Ints:
 
 
 def population(
-    seed: int, runs: int, groups: Sequence[int] | Ints | None = None, evals: int = EVALS
+    seed: int,
+    runs: int,
+    groups: Sequence[int] | Ints | None = None,
+    evals: int = EVALS,
+    *,
+    noise: float = 0.02,
+    late: float = 0.15,
 ) -> Population:
     """Draw the curves of some runs; ``groups`` has the number of each run's group (default: each run is its
     own).
+
+    ``noise`` is the typical standard deviation of an eval, ``late`` the share of runs that fall a second
+    time.
 
     One run of a group is distributed as one run without groups: what is true of the mean does not depend on
     the groups."""
@@ -103,9 +112,9 @@ def population(
     slope = np.where(rng.random(runs) < 0.75, 0.5 * np.exp(0.7 * own()), 0.0)[:, None]
     values += slope * np.maximum(time - turn, 0) / evals
     again = (evals * rng.uniform(0.4, 0.9, runs))[:, None]
-    depth = np.where(rng.random(runs) < 0.15, rng.uniform(0.05, 0.4, runs), 0.0)[:, None]
+    depth = np.where(rng.random(runs) < late, rng.uniform(0.05, 0.4, runs), 0.0)[:, None]
     values -= depth * -np.expm1(-np.maximum(time - again, 0) / (tau / 2))
-    sigma = (0.02 * np.exp(0.6 * noisy + 0.5 * own()))[:, None]
+    sigma = (noise * np.exp(0.6 * noisy + 0.5 * own()))[:, None]
     values += sigma * rng.standard_normal((runs, evals))
     values = rng.uniform(0.5, 2.0, runs)[:, None] + values * np.exp(0.3 * own())[:, None]
     lengths = rng.integers((evals + 1) // 2, evals + 1, runs)

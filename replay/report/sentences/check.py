@@ -91,6 +91,8 @@ def limit_sentence(result: LimitResult) -> str:
     noun, figure = _noun(result.figure), result.figure
     if result.verdict == "unknown" and not result.undecidable:
         return f"{who}: {noun} is unknown on these runs, so {result.name} cannot be decided"
+    if result.name == "guarantee":
+        return f"{who}: {_guarantee(result)}"
     limit = f"while {result.name} is {result.text}"
     if result.worst:
         return f"{who}: {_worst(result, limit)}"
@@ -102,6 +104,17 @@ def limit_sentence(result: LimitResult) -> str:
     if result.verdict == "unsure":
         text += "; so few runs cannot tell whether it is broken"
     return text
+
+
+def _guarantee(result: LimitResult) -> str:
+    kind = "on average" if result.text == '"mean"' else f"with {result.text.strip(chr(34))} confidence"
+    if result.verdict == "kept":
+        return f"a loss of at most {_figure('lost', result.wanted)} is guaranteed {kind}"
+    wanted, value = _figure("lost", result.wanted), _figure("lost", result.value)
+    text = f"a loss of at most {wanted} cannot be guaranteed {kind}; these runs guarantee {value}"
+    if result.needed is None:
+        return f"{text}, and more runs with such losses would not change that"
+    return f"{text}, and it takes {result.needed} runs with such losses"
 
 
 def _worst(result: LimitResult, limit: str) -> str:

@@ -1,0 +1,110 @@
+"""``replay plan``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from replay.cli.candidates import Candidates, candidate_options
+from replay.cli.options import (
+    guarantee_options,
+    output_options,
+    paths_argument,
+    question_options,
+    question_words,
+    weight_option,
+)
+from replay.cli.output import show, warn
+from replay.cli.progress import count_policies, read_logs
+
+if TYPE_CHECKING:
+    from replay.engine.question import Question
+    from replay.search.evidence import Weight
+
+__all__ = ["command"]
+
+
+@click.command("plan")
+@paths_argument
+@candidate_options
+@guarantee_options
+@weight_option
+@question_options
+@output_options
+def command(
+    paths: tuple[Path, ...],
+    candidates: Candidates,
+    confidence: float | None,
+    group: str | None,
+    weight: Weight,
+    question: Question,
+    style: str,
+    out: Path | None,
+) -> None:
+    """Say how many more runs a guarantee needs, and what these runs guarantee today.
+
+    A guarantee says that a policy loses at most --max-lost of a run's improvement, if the next runs are like
+    these: on average, or with --confidence 90% for their true mean. The answer takes the losses seen so far
+    to be those of further runs.
+
+    \b
+      replay plan logs/ --max-lost 5%
+      replay plan logs/ --max-lost 10% --confidence 90%
+      replay plan logs/ --max-lost 5% --group dataset
+
+    The exit code is 3 where nothing can be guaranteed today.
+    """
+    from replay.engine.study import Study
+    from replay.errors import InputError
+    from replay.report.inspect import describe_logs
+    from replay.report.plan import build
+    from replay.search.ladders import default_policies
+    from replay.search.plan import plan
+    from replay.search.tolerance import parse_tolerance
+    from replay.stats.groups import groups_of
+
+    tolerance = parse_tolerance(candidates.max_regret, candidates.max_lost)
+    if tolerance.kind != "lost":
+        raise InputError(
+            f"--max-regret {tolerance.text}: a regret has no upper bound, so nothing can be guaranteed about"
+            " it; give --max-lost, a share of a run's improvement, as in --max-lost 5%"
+        )
+    if candidates.are_default:
+        policies = default_policies()
+    else:
+        grids, singles = candidates.parse()
+        policies = [*(policy for grid in grids for policy, _ in grid.points), *singles]
+    logs = read_logs(paths)
+    study = Study(logs.runs, policies, question)
+    groups = None if group is None else groups_of(study.panel.runs, group)
+    with count_policies(len(policies), len(study.runs)) as progress:
+        planned = plan(
+            study,
+            tolerance.value,
+            policies,
+            confidence=confidence,
+            groups=groups,
+            weight=weight,
+            optional=True,
+            progress=progress,
+        )
+    warn([*logs.findings, *planned.today.findings])
+    where = [str(path) for path in paths]
+    words = [*candidates.words(), *question_words()]
+    if confidence is not None:
+        words += ["--confidence", f"{100 * confidence:g}%"]
+    if group is not None:
+        words += ["--group", group]
+    document = build(
+        planned,
+        study,
+        unit=group or "run",
+        source=describe_logs(logs, paths),
+        next_steps=[["replay", "choose", *where, *words]],
+    )
+    show(document, style, out)
+    if not planned.today.is_guaranteed:
+        sys.exit(3)

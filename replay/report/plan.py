@@ -1,0 +1,162 @@
+"""The report of ``replay plan``: what is guaranteed today, and what it takes to guarantee more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from replay.engine.study import Study
+from replay.report.document import Block, Commands, Document, Paragraph, Records, Table, separate
+from replay.report.format import percent
+from replay.report.sentences.guarantee import say_guarantee, say_need, say_tolerance, say_units
+from replay.report.simulate import describe_setting
+from replay.search.plan import Plan
+
+__all__ = ["build"]
+
+_COLUMNS = (
+    "policy",
+    "saved",
+    "saved_total",
+    "lost",
+    "lost_worst_case",
+    "bound",
+    "guaranteed",
+    "needed_units",
+)
+
+
+def build(
+    plan: Plan,
+    study: Study,
+    *,
+    unit: str = "run",
+    source: Sequence[str] = (),
+    next_steps: Sequence[Sequence[str]] = (),
+) -> Document:
+    """Report a plan.
+
+    ``unit`` is what the guarantee is about: ``"run"``, or what makes a group. ``source`` says what was read;
+    ``next_steps`` are the commands to run next.
+    """
+    return Document(
+        lambda: _blocks(plan, study, unit, source, next_steps),
+        lambda: _data(plan, unit),
+        lambda: Records(_COLUMNS, _rows(plan)),
+    )
+
+
+def _rows(plan: Plan) -> list[dict[str, Any]]:
+    """One row per policy of the ladder, the safest first."""
+    chosen = plan.today.chosen
+    return [
+        {
+            "policy": rung.policy.spec(),
+            "saved": rung.saved,
+            "saved_total": rung.saved_total,
+            "lost": rung.lost,
+            "lost_worst_case": rung.worst,
+            "bound": rung.bound,
+            "guaranteed": chosen is not None and index <= chosen,
+            "needed_units": rung.needed_units,
+        }
+        for index, rung in enumerate(plan.today.rungs)
+    ]
+
+
+def _data(plan: Plan, unit: str) -> dict[str, Any]:
+    today, supported = plan.today, plan.supported
+    return {
+        "tolerance": today.alpha,
+        "confidence": today.confidence,
+        "guaranteed": None if today.policy is None else today.policy.spec(),
+        "unit": unit,
+        "units": today.units,
+        "units_used": today.used_units,
+        "needed_units": plan.needed_units,
+        "more_units": plan.more_units,
+        "supported_tolerance": None if supported is None else supported.bound,
+        "supported_policy": None if supported is None else supported.policy.spec(),
+        "method": today.method,
+        "ladders": today.ladders,
+        "runs_left_out": list(today.left_out),
+        "runs_censored": list(today.censored),
+        "policies": _rows(plan),
+    }
+
+
+def _blocks(
+    plan: Plan, study: Study, unit: str, source: Sequence[str], next_steps: Sequence[Sequence[str]]
+) -> list[Block]:
+    setting = describe_setting(study)
+    out: list[Block] = [
+        Paragraph([*source, *setting], hanging=2, medium="screen"),
+        *separate(setting, medium="page"),
+        *separate(_answer(plan, unit)),
+        _table(plan, unit),
+        *separate(_notes(plan, unit)),
+    ]
+    if next_steps:
+        out.append(Commands(next_steps, medium="screen"))
+    return out
+
+
+def _answer(plan: Plan, unit: str) -> list[str]:
+    today = plan.today
+    if today.policy is not None:
+        return [f"Guaranteed today: {today.policy.spec()}", say_guarantee(today, unit)]
+    out = ["Guaranteed today: nothing", say_need(today, unit)]
+    if plan.more_units:
+        out.append(f"{say_units(plan.more_units, unit)} more would do.")
+    supported = plan.supported
+    if supported is not None:
+        out.append(
+            f"These {say_units(today.units, unit)} support a tolerance of {_up(supported.bound)}, with"
+            f" {supported.policy.spec()}. Decide on a tolerance before you look at the next runs."
+        )
+    return out
+
+
+def _up(share: float) -> str:
+    """A share as a percentage with one digit, rounded up, so that it is not below the share."""
+    return f"{-(-round(1000 * share, 6) // 1) / 10:g}%"
+
+
+def _table(plan: Plan, unit: str) -> Table:
+    units = "runs" if unit == "run" else "groups"
+    chosen = plan.today.chosen
+    rows = [
+        [
+            rung.policy.spec(),
+            percent(rung.saved),
+            percent(rung.lost),
+            _up(rung.bound),
+            "none" if rung.needed_units is None else f"{rung.needed_units:,}",
+            "guaranteed" if chosen is not None and index <= chosen else "",
+        ]
+        for index, rung in enumerate(plan.today.rungs)
+    ]
+    head = ["policy", "saved", "lost", "guarantees", f"{units} needed", ""]
+    return Table(head, rows, (0, 5))
+
+
+def _notes(plan: Plan, unit: str) -> list[str]:
+    today = plan.today
+    units = "runs" if unit == "run" else "groups"
+    legend = (
+        "guarantees: the smallest tolerance that these runs guarantee for the policy and all above it."
+        f" {units} needed: for {say_tolerance(today.alpha)}, if further {units} lose as much as these; none:"
+        " no number would do."
+    )
+    out = [legend]
+    if today.left_out:
+        out.append(
+            f"{len(today.left_out)} of {today.runs} runs are left out: they improve by less than twice their"
+            " eval noise, so a share of their improvement means nothing."
+        )
+    if today.censored:
+        out.append(
+            f"{len(today.censored)} of {today.runs} runs are censored and count as a loss of 100%: their logs"
+            " end before the planned end, so nobody knows what a policy would have lost."
+        )
+    return out

@@ -1,0 +1,88 @@
+"""Sentences of guarantees: what is guaranteed, what is missing, and why runs cannot tell."""
+
+from __future__ import annotations
+
+from replay.report.format import percent
+from replay.search.choice import Obstacle, Selection
+from replay.search.guarantee import Guarantee
+from replay.stats.summary import ENOUGH_EVALS, ENOUGH_RUNS
+
+__all__ = ["say_guarantee", "say_need", "say_obstacle", "say_tolerance", "say_units"]
+
+
+def say_units(count: int, unit: str) -> str:
+    """A number of runs or groups: ``26 runs``, ``19 groups by dataset``."""
+    if unit == "run":
+        return f"{count} run{'s' * (count != 1)}"
+    by = "" if unit == "group" else f" by {unit}"
+    return f"{count} group{'s' * (count != 1)}{by}"
+
+
+def say_tolerance(share: float) -> str:
+    """A tolerance as it is typed: ``5%``."""
+    return f"{100 * share:.6g}%"
+
+
+def say_guarantee(given: Guarantee, unit: str) -> str:
+    """What is guaranteed, for what, and by what; ``unit`` is ``"run"`` or what makes a group."""
+    sure = "On average" if given.confidence is None else f"With {100 * given.confidence:g} % confidence"
+    mean = "" if given.confidence is None else " on average"
+    who = "a further run loses" if unit == "run" else "the runs of a new group lose"
+    whose = "its" if unit == "run" else "their"
+    rung = given.rung
+    assert rung is not None
+    return (
+        f"{sure}, {who} at most {say_tolerance(given.alpha)} of {whose} improvement{mean}, if it is like these"
+        f" {say_units(given.units, unit)} (drawn from the same population). On these runs the policy saved"
+        f" {percent(rung.saved)} and lost {percent(rung.lost)}.{_how(given, unit)}"
+    )
+
+
+def _how(given: Guarantee, unit: str) -> str:
+    if given.method == "halves":
+        return (
+            f" One half of the {say_units(given.units, unit)} selected the parameters beside the threshold;"
+            " these figures and the guarantee come from the other half."
+        )
+    if given.method == "split":
+        return f" The error that is accepted is split over {given.ladders} ladders of policies."
+    return ""
+
+
+def say_need(given: Guarantee, unit: str) -> str:
+    """What it takes to guarantee something."""
+    if given.needed_units is None:
+        return (
+            f"No policy of those tried can be guaranteed to lose at most {say_tolerance(given.alpha)}: more runs"
+            " would not help if they lose as much as these."
+        )
+    sure = "on average" if given.confidence is None else f"with {100 * given.confidence:g} % confidence"
+    return (
+        f"A guarantee of {say_tolerance(given.alpha)} {sure} needs at least {say_units(given.needed_units, unit)}"
+        f" that lose as much as these; there are {given.units}."
+    )
+
+
+def say_obstacle(selection: Selection, nearest: str) -> str:
+    """Why there is no best guess; ``nearest`` is the sentence on the policy that loses least."""
+    limit = selection.tolerance.describe()
+    held = selection.held_out[0]
+    match selection.obstacle:
+        case Obstacle.TOO_FEW:
+            return f"A best guess takes at least {ENOUGH_RUNS} runs with {ENOUGH_EVALS} evals each."
+        case Obstacle.NONE_KEEPS:
+            return f"No policy keeps {limit} on these runs. {nearest}"
+        case Obstacle.NO_MARGIN:
+            return f"Some policies keep {limit} on these runs, but none with a margin for chance. {nearest}"
+        case Obstacle.BREAKS:
+            return (
+                "The policy selected on all runs does not keep the tolerance on runs that it was not selected"
+                f" on: cross-validated, it loses {percent(held.summary['lost_mean'])}."
+            )
+        case _:
+            count = held.summary["censored"]
+            return (
+                f"{count} of {held.summary['runs']} runs are censored: their logs end before the planned end,"
+                f" so a policy may lose more than these logs show. At worst it loses"
+                f" {percent(min(held.worst_mean, 1.0))}."
+            )
