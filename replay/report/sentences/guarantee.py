@@ -32,9 +32,9 @@ def say_guarantee(given: Guarantee, unit: str) -> str:
     rung = given.rung
     assert rung is not None
     return (
-        f"{sure}, {who} at most {say_tolerance(given.alpha)} of {whose} improvement{mean}, if it is like these"
-        f" {say_units(given.units, unit)} (drawn from the same population). On these runs the policy saved"
-        f" {percent(rung.saved)} and lost {percent(rung.lost)}.{_how(given, unit)}"
+        f"{sure}, {who} at most {say_tolerance(given.alpha)} of {whose} improvement{mean}, if it is like"
+        f" these {say_units(given.units, unit)} (drawn from the same population). On these runs the policy"
+        f" saved {percent(rung.saved)} and lost {percent(rung.lost)}.{_how(given, unit)}"
     )
 
 
@@ -53,13 +53,13 @@ def say_need(given: Guarantee, unit: str) -> str:
     """What it takes to guarantee something."""
     if given.needed_units is None:
         return (
-            f"No policy of those tried can be guaranteed to lose at most {say_tolerance(given.alpha)}: more runs"
-            " would not help if they lose as much as these."
+            f"No policy of those tried can be guaranteed to lose at most {say_tolerance(given.alpha)}: more"
+            " runs would not help if they lose as much as these."
         )
     sure = "on average" if given.confidence is None else f"with {100 * given.confidence:g} % confidence"
     return (
-        f"A guarantee of {say_tolerance(given.alpha)} {sure} needs at least {say_units(given.needed_units, unit)}"
-        f" that lose as much as these; there are {given.units}."
+        f"A guarantee of {say_tolerance(given.alpha)} {sure} needs at least"
+        f" {say_units(given.needed_units, unit)} that lose as much as these; there are {given.units}."
     )
 
 
