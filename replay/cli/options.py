@@ -21,6 +21,7 @@ __all__ = [
     "policy_option",
     "question_options",
     "watch_options",
+    "weight_option",
 ]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -122,6 +123,15 @@ def given_settings(question: Question) -> dict[str, Any]:
         for name in _SETTINGS
         if source(name) is not click.core.ParameterSource.DEFAULT
     }
+
+
+weight_option = click.option(
+    "--weight",
+    type=click.Choice(["runs", "compute"]),
+    default="runs",
+    show_default=True,
+    help="Rank policies by the mean share saved over runs, or by the share of the runs' total compute.",
+)
 
 
 def file_option(name: str, description: str) -> Callable[[_F], _F]:

@@ -40,17 +40,17 @@ def simulate_policies(
     """Simulate policies on runs: resolve the question, find the stops, score them; see `simulate_study`."""
     rules = parse_policies(policies)
     study = Study(runs, rules, question or Question())
-    return simulate_study(study, rules, baselines=baselines, typed=typed_specs(policies))
+    return simulate_study(study, rules, baselines=baselines, typed=typed_specs(policies, rules))
 
 
-def typed_specs(policies: Iterable[Policy | str]) -> dict[str, str]:
+def typed_specs(policies: Iterable[Policy | str], rules: Iterable[Policy]) -> dict[str, str]:
     """How the user wrote each policy, by its canonical specification; of two spellings the first.
 
-    A `Policy` is written as its specification. Raises PolicyError for what cannot be read.
+    ``rules`` are the same policies, parsed. A `Policy` object is written as its specification.
     """
     typed: dict[str, str] = {}
-    for policy in policies:
-        spec = (parse_policy(policy) if isinstance(policy, str) else policy).spec()
+    for policy, rule in zip(policies, rules, strict=True):
+        spec = rule.spec()
         typed.setdefault(spec, policy if isinstance(policy, str) else spec)
     return typed
 

@@ -138,9 +138,9 @@ def choose_policy_in(
         scorer.line(f"held out by {one.by}", some, corrected=True)
         for one, some in zip(made.held_out, picks, strict=True)
     ]
-    whole = np.array([run.id not in study.censored for run in runs], dtype=bool)
+    whole = np.array([run.id not in study.censored for run in runs], dtype=bool) & study.judged
     uncensored = None
-    if whole.any() and not whole.all():
+    if 0 < whole.sum() < study.judged.sum():
         uncensored = scorer.line("without censored runs", picks[0], whole)
     return Choice(
         cross_validated=made,
@@ -187,7 +187,8 @@ class _Scorer:
         self, name: str, picks: Sequence[Policy | None], keep: Bools | None = None, *, corrected: bool = False
     ) -> Line:
         """The runs (those to ``keep``), each under the policy picked for it."""
-        runs = np.arange(len(picks)) if keep is None else np.flatnonzero(keep)
+        judged = self._outcomes.study.judged
+        runs = np.flatnonzero(judged if keep is None else judged & keep)
         rows = self.rows(picks)[runs]
         losses = getattr(self._outcomes, self._tolerance.kind)[rows]
         known = losses[~np.isnan(losses)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -14,7 +14,18 @@ from replay.stats.budgets import Budget, FixedBudgets, known_mean
 from replay.stats.groups import groups_of
 from replay.stats.intervals import interval, intervals
 
-__all__ = ["ENOUGH_EVALS", "ENOUGH_RUNS", "KEYS", "RANGES", "Rows", "Shortage", "find_shortage", "summarise"]
+__all__ = [
+    "ENOUGH_EVALS",
+    "ENOUGH_RUNS",
+    "KEYS",
+    "RANGES",
+    "SAVED_KEYS",
+    "Rows",
+    "Shortage",
+    "Weight",
+    "find_shortage",
+    "summarise",
+]
 
 #: Fewer runs, or runs with fewer evals than this, are too few to rank policies by.
 ENOUGH_RUNS = 8
@@ -39,6 +50,12 @@ RANGES = {
 }
 
 _SUMMARISED = ("saved", "lost", "regret")
+
+#: What counts alike in the compute saved: every run, or every unit of compute.
+Weight = Literal["runs", "compute"]
+
+#: The key of the summary that has the compute saved, by what counts alike.
+SAVED_KEYS: dict[Weight, str] = {"runs": "saved_mean", "compute": "saved_total"}
 
 
 class Shortage(NamedTuple):

@@ -86,9 +86,11 @@ def _first_stretch(finding: Finding) -> str:
     )
     if finding["policies"]:
         policy, lost, later = finding["policies"][0]
-        only = f" of the {finding['later_runs']} runs that improve after it" if (
-            finding["later_runs"] < total
-        ) else ""
+        only = (
+            f" of the {finding['later_runs']} runs that improve after it"
+            if (finding["later_runs"] < total)
+            else ""
+        )
         text += (
             f": {policy} loses {percent(lost)}, and {percent(later)} measured from"
             f" {'the second eval' if end == 'the second' else end} on{only}"
