@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -54,10 +54,11 @@ class Source:
 class Outcomes:
     """Outcomes of policies on the runs of a study, as columns; the outcomes of a policy lie together.
 
-    ``policies`` are canonical specifications, ``typed`` the same as the user wrote them, ``bounds`` the index of each policy's first outcome and, at the end,
-    their number. ``run`` and ``policy`` are indices into ``study.panel.runs`` and ``policies``; ``position``
-    the 0-based eval of the stop (−1: never stopped) and ``entry`` the index of the stop in the payoffs of its
-    policy's source. The figures are NaN where they are not known.
+    ``policies`` are canonical specifications, ``typed`` the same as the user wrote them, ``bounds`` the index
+    of each policy's first outcome and, at the end, their number. ``run`` and ``policy`` are indices into
+    ``study.panel.runs`` and ``policies``; ``position`` the 0-based eval of the stop (−1: never stopped) and
+    ``entry`` the index of the stop in the payoffs of its policy's source. The figures are NaN where they are
+    not known.
     """
 
     study: Study
@@ -104,43 +105,42 @@ class Outcomes:
         """Whether the outcome is a bound: the run is censored and the policy never fired."""
         return self.study.is_censored[self.run] & ~self.stopped
 
-    def _of_source(self, values: Mapping[int, Floats]) -> Floats:
-        """A figure that each run has in a panel, at each outcome; ``values`` are by the panel's id."""
+    def _of_panels(self, values: Callable[[Panel], Floats]) -> Floats:
+        """A figure that each run has in a panel, at each outcome."""
+        panels = {id(source.payoffs.panel): source.payoffs.panel for source in self.sources}
+        of_panel = {key: values(panel) for key, panel in panels.items()}
         pieces = [
-            values[id(source.payoffs.panel)][source.payoffs.rows[source.rows]] for source in self.sources
+            of_panel[id(source.payoffs.panel)][source.payoffs.rows[source.rows]] for source in self.sources
         ]
         return np.concatenate(pieces) if pieces else np.empty(0)
 
     def _panel_figure(self, name: str) -> Floats:
-        return self._of_source({key: getattr(panel.objective, name) for key, panel in self._panels().items()})
-
-    def _panels(self) -> dict[int, Panel]:
-        """The panels of the sources, by id."""
-        return {id(source.payoffs.panel): source.payoffs.panel for source in self.sources}
+        return self._of_panels(lambda panel: getattr(panel.objective, name))
 
     @cached_property
     def judged(self) -> Bools:
         """Whether each outcome counts in summaries: its run can be judged as the policy monitors it."""
-        of_policy = self._of_source({key: panel.judged for key, panel in self._panels().items()})
-        return self.study.panel.judged[self.run] & of_policy.astype(bool)
+        of_policy = self._of_panels(lambda panel: panel.judged.astype(np.float64)) == 1
+        judged: Bools = self.study.panel.judged[self.run] & of_policy
+        return judged
 
     @cached_property
     def dominated(self) -> Bools:
         """Whether the first stretch is more than half of the run's improvement."""
-        panels = self._panels().items()
-        return self._of_source({key: panel.objective.scale.dominated for key, panel in panels}).astype(bool)
+        dominated: Bools = (
+            self._of_panels(lambda panel: panel.objective.scale.dominated.astype(np.float64)) == 1
+        )
+        return dominated
 
     @property
     def improvement(self) -> Floats:
         """By how much the run improved, the scale of ``lost``; NaN where the run has no scale."""
-        panels = self._panels().items()
-        return self._of_source({key: panel.objective.scale.improvement for key, panel in panels})
+        return self._of_panels(lambda panel: panel.objective.scale.improvement)
 
     @cached_property
     def lost_later(self) -> Floats:
         """The share lost, measured from the next eval after the one that the scale begins at."""
-        panels = self._panels().items()
-        later = self._of_source({key: panel.objective.scale.later for key, panel in panels})
+        later = self._of_panels(lambda panel: panel.objective.scale.later)
         return share_lost(self.regret, later, self.lost == 1)
 
     @property

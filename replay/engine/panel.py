@@ -165,14 +165,12 @@ class Panel:
     @cached_property
     def monitor_finite(self) -> Bools:
         """Whether each run's monitor has a finite value."""
-        finite: Bools = np.isfinite(self.whole.values).any(axis=1)
-        return finite
+        return np.asarray(np.isfinite(self.whole.values).any(axis=1), dtype=bool)
 
     @cached_property
     def objective_met(self) -> Bools:
         """Whether each run's objective is a number at one of the monitor's evals at least."""
-        met: Bools = (~np.isnan(self.objective.values)).any(axis=1)
-        return met
+        return np.asarray((~np.isnan(self.objective.values)).any(axis=1), dtype=bool)
 
     @cached_property
     def judged(self) -> Bools:

@@ -68,8 +68,8 @@ def build(
     """Report outcomes with their summary, one row per policy or, with ``per_run``, per run and policy.
 
     With the ``weight`` compute, policies are sorted by the share of the total compute that they save, and
-    sentences state that share. ``findings`` are those of the logs; ``source`` says what was read; ``next_steps`` are the commands to run
-    next.
+    sentences state that share. ``findings`` are those of the logs; ``source`` says what was read;
+    ``next_steps`` are the commands to run next.
     """
     rows = _sorted(records(summary), weight)
     return Document(

@@ -279,8 +279,8 @@ def _legend(sweep: GridSweep) -> str:
     if any(len(set(result.marked)) > 1 for result, _ in sweep.distinct):
         marks += ", ^ the corner that saves most"
     return (
-        "total: share of the total compute saved. lost: share of a run's improvement given away; shorter: lost"
-        " by training shorter by as much. Ranges: 95 % bootstrap over runs"
+        "total: share of the total compute saved. lost: share of a run's improvement given away; shorter:"
+        " lost by training shorter by as much. Ranges: 95 % bootstrap over runs"
         + describe_source(sweep.outcomes.study)
         + (f"{marks}." if marks else "")
     )

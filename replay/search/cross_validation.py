@@ -109,9 +109,10 @@ def cross_validate(
     chosen one was within the limit in 52 % of samples of 12 runs, 61 % of 24, 73 % of 60 and 87 % of 200;
     without the margin in 26 % of 12 and 25 % of 24. The held-out figures are true on average.
 
-    Only runs that can be judged take part. Held out together are single runs, or, with ``group``, runs alike in it (see `groups_of`). Of more than 20
-    units 20 lots are made, by a fixed seed. Raises InputError for a confidence that is not from 0.5 to below
-    1 and where no policy can be tried on every run, Undecidable where there are fewer than 3 groups.
+    Only runs that can be judged take part. Held out together are single runs, or, with ``group``, runs alike
+    in it (see `groups_of`). Of more than 20 units 20 lots are made, by a fixed seed. Raises InputError for a
+    confidence that is not from 0.5 to below 1 and where no policy can be tried on every run, Undecidable
+    where there are fewer than 3 groups.
 
     Source: cross-validation of the whole choice, Stone, J. R. Stat. Soc. B 36 (1974) 111; standard error of a
     ratio of sums over clusters, Cochran, Sampling Techniques (1977), chapter 6.

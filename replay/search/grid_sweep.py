@@ -169,8 +169,9 @@ def sweep_grids(
     """Sweep the points of grids and single policies over the runs of a study, and judge them.
 
     ``weight`` says by which compute saved policies are ranked, and ``typed`` how the user wrote policies, by
-    their canonical specification. With ``optional``, policies for which the runs lack something are skipped with a warning. ``progress`` is
-    called with the number of policies done. Raises InputError where no policy can be tried.
+    their canonical specification. With ``optional``, policies for which the runs lack something are skipped
+    with a warning. ``progress`` is called with the number of policies done. Raises InputError where no policy
+    can be tried.
     """
     points = [policy for grid in grids for policy, _ in grid.points]
     known = set(points)

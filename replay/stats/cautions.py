@@ -1,4 +1,4 @@
-"""Findings on figures that are right and easy to misread: the scale of ``lost``, and relative regret near 1."""
+"""Findings on figures that are easy to misread: the scale of ``lost``, and relative regret near 1."""
 
 from __future__ import annotations
 

@@ -132,7 +132,7 @@ class _Part(NamedTuple):
 
     policy: str
     typed: str
-    index: Ints
+    outcomes: Ints
     runs: Ints
     saved: Floats
     lost: Floats
@@ -181,7 +181,7 @@ def _row(
     number: int,
 ) -> dict[str, Any]:
     """One row of the summary, with NaN for what is not known."""
-    index, saved, lost, regret = part.index, part.saved, part.lost, part.regret
+    index, saved, lost, regret = part.outcomes, part.saved, part.lost, part.regret
     noise, evals = outcomes.noise[index], outcomes.evals[index]
     scaled = ~np.isnan(lost)
     known = lost[scaled]

@@ -84,11 +84,9 @@ def _scatter(axes: Axes, outcomes: Outcomes, summary: Mapping[str, Sequence[Any]
             axes.errorbar(
                 x,
                 y,
-                xerr=(
-                    [[x - 100 * row["saved_low"]], [100 * row["saved_high"] - x]]
-                    if weight == "runs"
-                    else None
-                ),
+                xerr=None  # the interval is that of the mean over runs
+                if weight == "compute"
+                else [[x - 100 * row["saved_low"]], [100 * row["saved_high"] - x]],
                 yerr=[[y - 100 * row["lost_low"]], [100 * row["lost_high"] - y]],
                 fmt="none",
                 ecolor=shade,

@@ -113,8 +113,9 @@ def _objective_unknown(finding: Finding) -> str:
 def _infinite_best(finding: Finding) -> str:
     verb = "has" if len(finding.runs) == 1 else "have"
     return (
-        f"{_runs_of(finding)} {verb} an infinite best value of {finding['metric']}, so the regret of any other"
-        f" checkpoint is infinite: {list_names(finding.runs)}. Check the log, or judge by another --objective"
+        f"{_runs_of(finding)} {verb} an infinite best value of {finding['metric']}, so the regret of any"
+        f" other checkpoint is infinite: {list_names(finding.runs)}. Check the log, or judge by another"
+        " --objective"
     )
 
 
