@@ -19,7 +19,7 @@ from replay.data.finding import Finding
 from replay.data.run import Run
 from replay.data.types import Mode
 from replay.engine.question import Keep, Question
-from replay.engine.scoring import parse_policies, simulate_study
+from replay.engine.scoring import parse_policies, simulate_study, typed_specs
 from replay.engine.study import Study
 from replay.errors import InputError, ReplayWarning
 from replay.policies import Policy
@@ -27,14 +27,14 @@ from replay.policies.grid import DEFAULT_GRID, parse_grids
 from replay.report.choose import describe_status
 from replay.report.sentences import sentences
 from replay.search.choice import select_policy
-from replay.search.evidence import Weight
 from replay.search.ladders import default_policies
 from replay.search.plan import Plan
 from replay.search.plan import plan as plan_study
 from replay.search.sweep import sweep_study
 from replay.search.tolerance import Tolerance
+from replay.stats.cautions import find_first_stretch
 from replay.stats.groups import groups_of
-from replay.stats.summary import KEYS, summarise
+from replay.stats.summary import KEYS, Weight, summarise
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -117,14 +117,15 @@ def simulate(
 
     ``monitor`` to ``keep`` are the settings of a `replay.engine.question.Question`. ``saved`` and ``lost``
     are fractions; ``stopped_eval`` (1-based) and ``stopped_step`` are null where the policy never fires;
-    ``regret`` is in the metric's own unit.
+    ``regret`` is in the metric's own unit. ``policy`` is the specification as typed, ``spec`` the canonical
+    one (of a `Policy` object both are the canonical one).
 
     Raises InputError for a metric that no run has, a mode that cannot be known and a unit that a log lacks;
     PolicyError for a specification that cannot be read. What is left out is reported by ReplayWarning.
     """
     question = Question(monitor, mode, objective, objective_mode, unit, price, keep)
     rules = parse_policies(policies)
-    outcomes = simulate_study(Study(runs, rules, question), rules)
+    outcomes = simulate_study(Study(runs, rules, question), rules, typed=typed_specs(policies, rules))
     _warn(outcomes.findings)
     return outcomes.frame()
 
@@ -145,27 +146,29 @@ def sweep(
     """Summary of policies over runs, as a DataFrame with one row per policy; see `simulate` for the rest.
 
     With ``intervals`` every key of the summary is given; without, those that need each run's outcome by
-    itself (intervals, median, 90th percentile, verdict, within_noise, eval_share) are missing, which is some
-    hundred times as fast. By default they are given where there are at most 20,000 outcomes (policies times
-    runs).
+    itself (intervals, median, 90th percentile, verdict, lost_later_mean, within_noise, beyond_noise,
+    eval_share) are missing, which is some hundred times as fast. By default they are given where there are
+    at most 20,000 outcomes (policies times runs).
     """
     import pandas as pd
 
     question = Question(monitor, mode, objective, objective_mode, unit, price, keep)
-    by_spec = {rule.spec(): rule for rule in parse_policies(policies)}
+    parsed = parse_policies(policies)
+    typed, by_spec = typed_specs(policies, parsed), {rule.spec(): rule for rule in parsed}
     rules = list(by_spec.values())
     study = Study(runs, rules, question)
     if intervals if intervals is not None else len(rules) * len(study.runs) <= _DETAILED:
-        outcomes = simulate_study(study, rules)
+        outcomes = simulate_study(study, rules, typed=typed)
         table: dict[str, Any] = dict(summarise(outcomes))
-        findings = outcomes.findings
+        findings = (*outcomes.findings, *find_first_stretch(outcomes, table))
     else:
         swept = sweep_study(study, rules)
-        table = {"policy": list(by_spec), **swept.figures, "verdict": None}
+        names = {"policy": [typed[spec] for spec in by_spec], "spec": list(by_spec)}
+        table = {**names, **swept.figures, "verdict": None}
         findings = swept.findings
     _warn(findings)
     frame = pd.DataFrame(table, columns=list(KEYS))
-    return frame.astype(dict.fromkeys(("runs", "stopped", "censored"), np.int64))
+    return frame.astype(dict.fromkeys(("runs", "stopped", "censored", "lost_runs"), np.int64))
 
 
 def choose_policy(

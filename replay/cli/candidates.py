@@ -60,6 +60,12 @@ class Candidates:
         texts = self.grids or (() if singles else DEFAULT_GRID)
         return parse_grids(texts) if texts else [], singles
 
+    def typed(self, singles: Sequence[Policy]) -> dict[str, str]:
+        """How the single policies were typed, by their canonical specification."""
+        from replay.engine.scoring import typed_specs
+
+        return typed_specs(read_specs(self.specs, self.files), singles)
+
     def words(self) -> list[str]:
         """The words of a command that asks for the same again."""
         options = [

@@ -22,7 +22,7 @@ from replay.cli.progress import count_policies, read_logs
 
 if TYPE_CHECKING:
     from replay.engine.question import Question
-    from replay.search.evidence import Weight
+    from replay.stats.summary import Weight
 
 __all__ = ["command"]
 

@@ -8,12 +8,20 @@ from typing import TYPE_CHECKING
 import click
 
 from replay.cli.candidates import DEFAULT_POLICIES, read_specs
-from replay.cli.options import file_option, output_options, paths_argument, policies_option, question_options
+from replay.cli.options import (
+    file_option,
+    output_options,
+    paths_argument,
+    policies_option,
+    question_options,
+    weight_option,
+)
 from replay.cli.output import show, warn
 from replay.cli.progress import read_logs
 
 if TYPE_CHECKING:
     from replay.engine.question import Question
+    from replay.stats.summary import Weight
 
 __all__ = ["command"]
 
@@ -29,6 +37,7 @@ __all__ = ["command"]
 )
 @policies_option
 @question_options
+@weight_option
 @click.option("--per-run", is_flag=True, help="One row a run and policy instead of one a policy.")
 @file_option("--plot", "Draw saved against lost, and the runs with their stops (png, svg, pdf).")
 @output_options
@@ -37,6 +46,7 @@ def command(
     specs: tuple[str, ...],
     files: tuple[Path, ...],
     question: Question,
+    weight: Weight,
     per_run: bool,
     plot: Path | None,
     style: str,
@@ -53,20 +63,22 @@ def command(
     from replay.engine.scoring import simulate_policies
     from replay.report.inspect import describe_logs
     from replay.report.simulate import build
+    from replay.stats.cautions import find_first_stretch
     from replay.stats.summary import summarise
 
     policies = read_specs(specs, files) or list(DEFAULT_POLICIES)
     logs = read_logs(paths)
     outcomes = simulate_policies(logs.runs, policies, question, baselines=True)
     summary = summarise(outcomes)
+    outcomes = outcomes.with_findings(find_first_stretch(outcomes, summary))
     warn([*logs.findings, *outcomes.findings])
     if plot is not None:
         from replay.report.plots.simulate import save
 
-        save(outcomes, summary, plot)
+        save(outcomes, summary, plot, weight=weight)
         click.echo(f"drew {plot}", err=True)
     where = [str(path) for path in paths]
-    first = next((spec for spec in policies if spec in outcomes.policies), policies[0])
+    first = next((spec for spec in policies if spec in outcomes.typed), policies[0])
     next_steps = [] if per_run else [["replay", "simulate", *where, "--per-run"]]
     next_steps.append(
         ["replay", "explain", *where, "--policy", first, "--run", outcomes.study.panel.runs[0].id]
@@ -76,6 +88,7 @@ def command(
         summary,
         findings=logs.findings,
         per_run=per_run,
+        weight=weight,
         source=describe_logs(logs, paths),
         next_steps=next_steps,
     )

@@ -8,12 +8,19 @@ from typing import TYPE_CHECKING
 import click
 
 from replay.cli.candidates import Candidates, candidate_options
-from replay.cli.options import file_option, output_options, paths_argument, question_options
+from replay.cli.options import (
+    file_option,
+    output_options,
+    paths_argument,
+    question_options,
+    weight_option,
+)
 from replay.cli.output import show, warn
 from replay.cli.progress import count_policies, read_logs
 
 if TYPE_CHECKING:
     from replay.engine.question import Question
+    from replay.stats.summary import Weight
 
 __all__ = ["command"]
 
@@ -22,12 +29,14 @@ __all__ = ["command"]
 @paths_argument
 @candidate_options
 @question_options
+@weight_option
 @file_option("--plot", "Draw saved against lost with the front, and heat maps of the grids (png, svg, pdf).")
 @output_options
 def command(
     paths: tuple[Path, ...],
     candidates: Candidates,
     question: Question,
+    weight: Weight,
     plot: Path | None,
     style: str,
     out: Path | None,
@@ -55,7 +64,16 @@ def command(
     logs = read_logs(paths)
     study = Study(logs.runs, policies, question)
     with count_policies(len(policies), len(study.runs)) as progress:
-        result = sweep_grids(study, grids, singles, tolerance, optional=len(grids) > 1, progress=progress)
+        result = sweep_grids(
+            study,
+            grids,
+            singles,
+            tolerance,
+            weight=weight,
+            typed=candidates.typed(singles),
+            optional=len(grids) > 1,
+            progress=progress,
+        )
     warn([*logs.findings, *result.findings])
     if plot is not None:
         from replay.report.plots.sweep import save

@@ -82,7 +82,12 @@ class Kind(StrEnum):
     COMPANION_MISSING = "companion-missing"
     REFUSED = "refused"
     CAUTION = "caution"
+    MONITOR_NOT_FINITE = "monitor-not-finite"
+    OBJECTIVE_NOT_LOGGED = "objective-not-logged"
+    OBJECTIVE_APART = "objective-apart"
     OBJECTIVE_UNKNOWN = "objective-unknown"
+    INFINITE_BEST = "infinite-best"
+    NO_SCALE = "no-scale"
     POLICY_SKIPPED = "policy-skipped"
     GRID_REFUSED = "grid-refused"
     UNTRIED = "untried"
@@ -93,6 +98,8 @@ class Kind(StrEnum):
     PLATEAU_RATE = "plateau-rate"
     RESUMED_RUNS = "resumed-runs"
     FEW_EVALS = "few-evals"
+    FIRST_STRETCH = "first-stretch"
+    NEAR_ONE = "near-one"
 
     # check
     LIMIT = "limit"

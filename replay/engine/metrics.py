@@ -85,7 +85,7 @@ def resolve_metric(
         if not names:
             raise InputError(_absence(runs, name, policies))
     lacking = tuple(run.id for run in runs if run.id not in names)
-    if lacking:
+    if lacking and monitored:  # of an objective, the study says which runs cannot be judged
         facts = {"metric": name, "total": len(runs)}
         findings.append(Finding(Kind.NO_METRIC, runs=lacking, facts=facts))
     resolved, mode_source, word = _resolve_mode(runs, names, name, mode, findings)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,9 @@ import numpy.typing as npt
 
 from replay.data.finding import Finding
 from replay.data.types import Bools, Floats, Ints
+from replay.engine.panel import Panel
 from replay.engine.payoffs import Payoffs
+from replay.engine.scale import share_lost
 from replay.engine.stops import Stops
 from replay.engine.study import Study
 
@@ -29,7 +31,7 @@ ORACLE = "oracle"
 COLUMNS = tuple(
     """
     run policy monitor mode objective evals stopped_eval stopped_step reason unit used used_full saved best
-    best_step kept kept_step last regret relative_regret lost censored eval_used noise own_best
+    best_step kept kept_step last regret relative_regret lost censored spec eval_used noise own_best
     """.split()
 )
 
@@ -52,14 +54,16 @@ class Source:
 class Outcomes:
     """Outcomes of policies on the runs of a study, as columns; the outcomes of a policy lie together.
 
-    ``policies`` are specifications, ``bounds`` the index of each policy's first outcome and, at the end,
-    their number. ``run`` and ``policy`` are indices into ``study.panel.runs`` and ``policies``; ``position``
-    the 0-based eval of the stop (−1: never stopped) and ``entry`` the index of the stop in the payoffs of its
-    policy's source. The figures are NaN where they are not known.
+    ``policies`` are canonical specifications, ``typed`` the same as the user wrote them, ``bounds`` the index
+    of each policy's first outcome and, at the end, their number. ``run`` and ``policy`` are indices into
+    ``study.panel.runs`` and ``policies``; ``position`` the 0-based eval of the stop (−1: never stopped) and
+    ``entry`` the index of the stop in the payoffs of its policy's source. The figures are NaN where they are
+    not known.
     """
 
     study: Study
     policies: tuple[str, ...]
+    typed: tuple[str, ...]
     stops: Stops
     sources: tuple[Source, ...]
     bounds: Ints
@@ -101,16 +105,43 @@ class Outcomes:
         """Whether the outcome is a bound: the run is censored and the policy never fired."""
         return self.study.is_censored[self.run] & ~self.stopped
 
-    def _of_source(self, values: Mapping[int, Floats]) -> Floats:
-        """A figure that each run has in a panel, at each outcome; ``values`` are by the panel's id."""
+    def _of_panels(self, values: Callable[[Panel], Floats]) -> Floats:
+        """A figure that each run has in a panel, at each outcome."""
+        panels = {id(source.payoffs.panel): source.payoffs.panel for source in self.sources}
+        of_panel = {key: values(panel) for key, panel in panels.items()}
         pieces = [
-            values[id(source.payoffs.panel)][source.payoffs.rows[source.rows]] for source in self.sources
+            of_panel[id(source.payoffs.panel)][source.payoffs.rows[source.rows]] for source in self.sources
         ]
         return np.concatenate(pieces) if pieces else np.empty(0)
 
     def _panel_figure(self, name: str) -> Floats:
-        panels = {id(source.payoffs.panel): source.payoffs.panel for source in self.sources}
-        return self._of_source({key: getattr(panel.objective, name) for key, panel in panels.items()})
+        return self._of_panels(lambda panel: getattr(panel.objective, name))
+
+    @cached_property
+    def judged(self) -> Bools:
+        """Whether each outcome counts in summaries: its run can be judged as the policy monitors it."""
+        of_policy = self._of_panels(lambda panel: panel.judged.astype(np.float64)) == 1
+        judged: Bools = self.study.panel.judged[self.run] & of_policy
+        return judged
+
+    @cached_property
+    def dominated(self) -> Bools:
+        """Whether the first stretch is more than half of the run's improvement."""
+        dominated: Bools = (
+            self._of_panels(lambda panel: panel.objective.scale.dominated.astype(np.float64)) == 1
+        )
+        return dominated
+
+    @property
+    def improvement(self) -> Floats:
+        """By how much the run improved, the scale of ``lost``; NaN where the run has no scale."""
+        return self._of_panels(lambda panel: panel.objective.scale.improvement)
+
+    @cached_property
+    def lost_later(self) -> Floats:
+        """The share lost, measured from the next eval after the one that the scale begins at."""
+        later = self._of_panels(lambda panel: panel.objective.scale.later)
+        return share_lost(self.regret, later, self.lost == 1)
 
     @property
     def best(self) -> Floats:
@@ -220,7 +251,8 @@ class Outcomes:
             modes[here] = panel.monitoring.primary.mode == "max"
         return {
             "run": ([run.id for run in runs], self.run),
-            "policy": (list(self.policies), self.policy),
+            "policy": (list(self.typed), self.policy),
+            "spec": (list(self.policies), self.policy),
             "monitor": (pairs, monitors),
             "mode": (["min", "max"], modes),
             "objective": ([self.study.objective.names.get(run.id) for run in runs], self.run),
@@ -258,7 +290,7 @@ class Outcomes:
         for name, (names, index) in self._names().items():
             table[name] = [names[number] for number in index.tolist()]
         for name in COLUMNS:
-            if name in ("reason", "run", "policy", "monitor", "mode", "objective", "unit"):
+            if name in ("reason", "run", "policy", "spec", "monitor", "mode", "objective", "unit"):
                 continue
             values = self._column(name).tolist()
             if name in ("stopped_step", "best_step", "kept_step"):

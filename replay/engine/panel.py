@@ -19,6 +19,7 @@ from replay.data.run import Run
 from replay.data.types import Bools, Floats, Ints
 from replay.engine.metrics import Metric
 from replay.engine.question import Question
+from replay.engine.scale import Scale, measure_scale
 from replay.errors import InputError
 from replay.policies.companions import Companion
 
@@ -42,8 +43,8 @@ class Objective:
 
     ``values`` and ``present`` (runs × evals) are the objective at each eval of the monitor, and whether it
     was logged there. The others have one entry per run, NaN where not known: the ``best`` value of the full
-    log and its ``best_step``, the ``first`` finite value and the eval ``noise``. ``names`` are the runs'
-    spellings of the objective (None: the run does not log it).
+    log and its ``best_step``, the ``first`` finite value and the eval ``noise``. ``scale`` says by how much
+    each run improved. ``names`` are the runs' spellings of the objective (None: the run does not log it).
     """
 
     values: Floats
@@ -52,6 +53,7 @@ class Objective:
     best_step: Floats
     first: Floats
     noise: Floats
+    scale: Scale
     names: tuple[str | None, ...]
 
 
@@ -147,15 +149,38 @@ class Panel:
         padded = batch.values if batch.shape[1] else np.full((len(rows), 1), np.nan)
         steps = batch.steps if batch.shape[1] else padded
         finite = np.isfinite(padded)
+        best_value = np.where(known, padded[rows, at_best], np.nan)
+        noise = np.where(known, self.monitor_noise if same else _noise(batch), np.nan)
         return Objective(
             values,
             present,
-            best=np.where(known, padded[rows, at_best], np.nan),
+            best=best_value,
             best_step=np.where(known, steps[rows, at_best], np.nan),
             first=np.where(finite.any(axis=1), padded[rows, finite.argmax(axis=1)], np.nan),
-            noise=np.where(known, self.monitor_noise if same else _noise(batch), np.nan),
+            noise=noise,
+            scale=measure_scale(self.runs, names, metric.mode, batch.values, best_value, noise),
             names=names,
         )
+
+    @cached_property
+    def monitor_finite(self) -> Bools:
+        """Whether each run's monitor has a finite value."""
+        return np.asarray(np.isfinite(self.whole.values).any(axis=1), dtype=bool)
+
+    @cached_property
+    def objective_met(self) -> Bools:
+        """Whether each run's objective is a number at one of the monitor's evals at least."""
+        return np.asarray((~np.isnan(self.objective.values)).any(axis=1), dtype=bool)
+
+    @cached_property
+    def judged(self) -> Bools:
+        """Whether each run can be judged, so that it counts in summaries.
+
+        Its objective has a best value, which the oracle can look for among the monitor's evals, and its
+        monitor has a finite value.
+        """
+        judged: Bools = ~np.isnan(self.objective.best) & self.objective_met & self.monitor_finite
+        return judged
 
     def gather(self, companions: Sequence[Companion]) -> Gathered:
         """The batch of the runs that have the companions; the last one is kept."""

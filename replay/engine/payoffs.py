@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from replay.data.types import Bools, Floats, Ints
 from replay.engine.panel import Panel
+from replay.engine.scale import share_lost
 from replay.policies.stops import NEVER, REFUSED
 
 __all__ = ["FIGURES", "Payoffs", "RunPayoff"]
@@ -127,6 +128,8 @@ class Payoffs:
         used = with_never(train + eval_used, rest + total)
         kept, last = positions(kept, never), positions(last)
         regret, relative, lost = _losses(panel, rows, kept)
+        if never is not None:  # the oracle: a run in which it finds no best eval has no loss
+            lost[never < 0] = np.nan
         with np.errstate(all="ignore"):
             share = np.where(full[:, None] > 0, used / full[:, None], 1.0)
         share[:, 0] = np.nan
@@ -167,6 +170,18 @@ class Payoffs:
         refused = self.begin + REFUSED
         return {name: not np.isnan(np.delete(getattr(self, name), refused)).any() for name in FIGURES}
 
+    def known_somewhere(self, figure: str) -> Bools:
+        """Whether a figure is known of any stop of each run."""
+        return self._known_somewhere[figure]
+
+    @cached_property
+    def _known_somewhere(self) -> dict[str, Bools]:
+        row_of_entry = np.repeat(np.arange(len(self.begin)), self.lengths + _HEAD)
+        return {
+            name: np.bincount(row_of_entry[~np.isnan(getattr(self, name))], minlength=len(self.begin)) > 0
+            for name in FIGURES
+        }
+
     def of_run(self, row: int) -> RunPayoff:
         """What stops of one run give, NEVER last; ``row`` is its index among ``rows``."""
         begin = int(self.begin[row])
@@ -196,17 +211,13 @@ def _losses(panel: Panel, rows: Ints, kept: Ints) -> tuple[Floats, Floats, Float
         logged = np.where(has, np.take_along_axis(present, at, axis=1), True)
     else:
         at_kept, logged = np.full(kept.shape, np.nan), np.ones(kept.shape, dtype=bool)
-    best, first = objective.best[rows][:, None], objective.first[rows][:, None]
+    best = objective.best[rows][:, None]
     judged = ~np.isnan(best)
     with np.errstate(all="ignore"):
         regret = np.where(at_kept == best, 0.0, np.abs(at_kept - best))
         relative = np.where(best != 0, regret / np.abs(best), np.where(regret == 0, 0.0, np.nan))
-        gained = np.abs(first - best)
-        lost = np.where(gained > 0, np.minimum(regret / gained, 1.0), 0.0)
-        # what was logged and is not a number has lost all that there was to lose
-        nothing = np.where(gained > 0, 1.0, 0.0)
-        lost = np.where(np.isnan(lost), np.where(logged, nothing, np.nan), lost)
-        lost = np.where(gained == 0, np.where(logged, 0.0, np.nan), lost)
+    # what was logged and is not a number has lost all that there was to lose
+    lost = share_lost(regret, objective.scale.improvement[rows][:, None], logged)
     unknown = np.full(kept.shape, np.nan)
     return (
         np.where(judged, regret, unknown),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from replay.errors import InputError
 from replay.policies import Policy
 from replay.policies.spec import parse_policy
 
-__all__ = ["parse_policies", "score", "simulate_policies", "simulate_study"]
+__all__ = ["parse_policies", "score", "simulate_policies", "simulate_study", "typed_specs"]
 
 
 def parse_policies(policies: Sequence[Policy | str]) -> list[Policy]:
@@ -39,24 +39,49 @@ def simulate_policies(
 ) -> Outcomes:
     """Simulate policies on runs: resolve the question, find the stops, score them; see `simulate_study`."""
     rules = parse_policies(policies)
-    return simulate_study(Study(runs, rules, question or Question()), rules, baselines=baselines)
+    study = Study(runs, rules, question or Question())
+    return simulate_study(study, rules, baselines=baselines, typed=typed_specs(policies, rules))
 
 
-def simulate_study(study: Study, policies: Sequence[Policy], *, baselines: bool = False) -> Outcomes:
+def typed_specs(policies: Iterable[Policy | str], rules: Iterable[Policy]) -> dict[str, str]:
+    """How the user wrote each policy, by its canonical specification; of two spellings the first.
+
+    ``rules`` are the same policies, parsed. A `Policy` object is written as its specification.
+    """
+    typed: dict[str, str] = {}
+    for policy, rule in zip(policies, rules, strict=True):
+        spec = rule.spec()
+        typed.setdefault(spec, policy if isinstance(policy, str) else spec)
+    return typed
+
+
+def simulate_study(
+    study: Study,
+    policies: Sequence[Policy],
+    *,
+    baselines: bool = False,
+    typed: Mapping[str, str] | None = None,
+) -> Outcomes:
     """Simulate policies on the runs of a study.
 
-    A policy that is given twice counts once. ``baselines`` adds never and one-epoch before the policies
+    A policy that is given twice counts once. ``typed`` says how the user wrote policies, by their canonical
+    specification. ``baselines`` adds never and one-epoch before the policies
     (where the runs have what they take), and the oracle behind them. Raises InputError where no run has what
     a policy needs.
     """
     fixed = [parse_policy(spec) for spec in BASELINES] if baselines else []
     distinct = {rule.spec(): rule for rule in (*fixed, *policies)}
     stops = Stops.find(study, list(distinct.values()), optional=lambda index: index < len(fixed))
-    return score(study, stops, oracle=baselines)
+    return score(study, stops, oracle=baselines, typed=typed)
 
 
-def score(study: Study, stops: Stops, *, oracle: bool = False) -> Outcomes:
-    """What stops save and lose; ``oracle`` adds the outcomes of stopping each run at its best eval."""
+def score(
+    study: Study, stops: Stops, *, oracle: bool = False, typed: Mapping[str, str] | None = None
+) -> Outcomes:
+    """What stops save and lose; ``oracle`` adds the outcomes of stopping each run at its best eval.
+
+    ``typed`` is as for `simulate_study`.
+    """
     sources, names, positions, references = [], [], [], []
     for index, policy in enumerate(stops.policies):
         view, rows = stops.view(index), stops.rows(index)
@@ -92,6 +117,7 @@ def score(study: Study, stops: Stops, *, oracle: bool = False) -> Outcomes:
     outcomes = Outcomes(
         study,
         tuple(names),
+        tuple((typed or {}).get(name, name) for name in names),
         stops,
         tuple(sources),
         bounds=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
@@ -110,17 +136,25 @@ def score(study: Study, stops: Stops, *, oracle: bool = False) -> Outcomes:
     )
     if study.objective is study.monitor:
         return outcomes
-    known = np.isnan(outcomes.kept) & (outcomes.policy < len(stops.policies))
-    return outcomes.with_findings(
-        [Finding(Kind.OBJECTIVE_UNKNOWN, facts={"metric": study.objective.name, "count": int(known.sum())})]
-        if known.any()
-        else []
-    )
+    of_policies = outcomes.judged & (outcomes.policy < len(stops.policies))
+    unknown = of_policies & np.isnan(outcomes.kept)
+    if not unknown.any():
+        return outcomes
+    facts = {
+        "metric": study.objective.name,
+        "count": int(unknown.sum()),
+        "total": int(of_policies.sum()),
+    }
+    return outcomes.with_findings([Finding(Kind.OBJECTIVE_UNKNOWN, facts=facts)])
 
 
 def _oracle_positions(study: Study) -> Ints:
-    """The position of each run's best objective among the evals of the monitor; −1 where it is not there."""
-    panel = study.panel
-    steps, best = panel.whole.steps, panel.objective.best_step
-    hit = (steps == best[:, None]) & panel.whole.mask
-    return np.where(hit.any(axis=1), hit.argmax(axis=1), -1) if steps.shape[1] else np.full(len(best), -1)
+    """The position of each run's best objective among the evals of the monitor; −1 where there is none."""
+    values = study.panel.objective.values
+    if not values.shape[1]:
+        return np.full(len(values), -1)
+    known = ~np.isnan(values)
+    keys = np.where(known, values if study.objective.mode == "min" else -values, np.inf)
+    best = np.where(known, keys, np.nan)
+    lowest = keys.min(axis=1, keepdims=True)
+    return np.where(known.any(axis=1), (best == lowest).argmax(axis=1), -1)

@@ -10,7 +10,7 @@ import numpy as np
 
 from replay.data.curve import CurveBatch
 from replay.data.finding import Finding, Kind
-from replay.data.types import Floats, Ints
+from replay.data.types import Bools, Floats, Ints
 from replay.engine.panel import Gathered, Panel
 from replay.engine.payoffs import Payoffs
 from replay.engine.study import Study
@@ -37,6 +37,11 @@ class View:
     rows: Ints
     runs: Ints
     payoffs: Payoffs
+
+    def judged(self, study: Study) -> Bools:
+        """Which of the rows can be judged, both as the study and as these policies monitor them."""
+        judged: Bools = study.panel.judged[self.runs] & self.panel.judged[self.rows]
+        return judged
 
 
 class Block(NamedTuple):
@@ -99,7 +104,7 @@ class StopsFinder:
                 spec = self.policies[first].spec()
                 self.report(first, Finding(Kind.POLICY_SKIPPED, policy=spec, facts={"error": error}))
                 continue
-            for finding in findings:
+            for finding in (*findings, *self.study.find_unjudged_by(panel, self.policies[first])):
                 self.report(first, finding)
             heads = [self._resolve(kin[group][0]) for group in same_monitors]
             for same_needs in group_equal([policy.companions for policy in heads]):

@@ -12,7 +12,8 @@ from replay.data.censoring import Censoring, censoring
 from replay.data.finding import Finding, Kind
 from replay.data.names import canonical
 from replay.data.run import Run
-from replay.data.types import Bools, Mode
+from replay.data.types import Bools, Ints, Mode
+from replay.engine.judging import find_unjudged, find_unscaled
 from replay.engine.metrics import Metric, resolve_metric
 from replay.engine.panel import Monitoring, Panel
 from replay.engine.payoffs import Payoffs
@@ -27,8 +28,9 @@ class Study:
     """Runs and a question, resolved: the metrics with the reasons for them, and each way of monitoring a run.
 
     ``runs`` are those that log the monitor; ``monitor`` and ``objective`` the resolved metrics; ``censored``
-    maps the ids of the runs that are censored to the reason; ``findings`` are about the runs left out and the
-    metrics taken. ``panel`` is the panel of the monitor alone.
+    maps the ids of the runs that are censored to the reason; ``findings`` are about the metrics taken, and
+    the runs that are left out, cannot be judged or have no scale. ``panel`` is the panel of the monitor
+    alone.
 
     Parameters
     ----------
@@ -74,6 +76,7 @@ class Study:
         self._panels: dict[tuple[str, ...], Panel] = {}
         self.panel = self._panel(Monitoring(self.monitor))
         self.censored = self._find_censored()
+        self.findings += (*find_unjudged(self.panel), *find_unscaled(self.panel))
 
     def _find_censored(self) -> dict[str, Censoring]:
         panel = self.panel
@@ -90,6 +93,27 @@ class Study:
     def is_censored(self) -> Bools:
         """Whether each run of the panel is censored."""
         return np.array([run.id in self.censored for run in self.panel.runs], dtype=bool)
+
+    @cached_property
+    def judged(self) -> Bools:
+        """Which runs of the panel the summaries are about: those that can be judged, all where none can."""
+        judged = self.panel.judged
+        return judged if judged.any() else np.ones(len(judged), dtype=bool)
+
+    @cached_property
+    def judged_runs(self) -> list[Run]:
+        """The runs that the summaries are about."""
+        return [self.panel.runs[row] for row in np.flatnonzero(self.judged).tolist()]
+
+    @cached_property
+    def compared_evals(self) -> Ints:
+        """The number of evals of each run that policies are compared on.
+
+        These are the judged runs whose losses have a scale, or all judged runs where none has one.
+        """
+        scaled = self.judged & ~np.isnan(self.panel.objective.scale.improvement)
+        lengths: Ints = self.panel.whole.lengths[scaled if scaled.any() else self.judged]
+        return lengths
 
     @cached_property
     def payoffs(self) -> Payoffs:
@@ -112,6 +136,14 @@ class Study:
         panel = self._panel(Monitoring(primary, tuple(metrics.items()) if several else ()))
         modes = {name: metric.mode for name, metric in metrics.items() if name is not None}
         return panel, policy.with_modes(modes), tuple(findings)
+
+    def find_unjudged_by(self, panel: Panel, policy: Policy) -> list[Finding]:
+        """Findings on the judged runs that cannot be judged as a policy monitors them, by its panel."""
+        if panel is self.panel:
+            return []
+        judged = {run.id for run in self.judged_runs}
+        among = np.array([run.id in judged for run in panel.runs], dtype=bool)
+        return find_unjudged(panel, among, policy.spec())
 
     def _panel(self, monitoring: Monitoring) -> Panel:
         primary, others = monitoring

@@ -23,7 +23,8 @@ def describe_loss(tolerance: Tolerance, value: float | None) -> str:
 def describe_figures(sweep: GridSweep, index: int) -> str:
     """What a policy saves and loses."""
     figures, tolerance = sweep.sweep.figures, sweep.tolerance
-    text = f"saves {percent(figures['saved_mean'][index])} and loses {percent(figures['lost_mean'][index])}"
+    of = "" if sweep.weight == "runs" else " of the total compute"
+    text = f"saves {percent(sweep.saved[index])}{of} and loses {percent(figures['lost_mean'][index])}"
     if tolerance.kind == "lost":
         return text
     return f"{text} ({tolerance.noun} {describe_loss(tolerance, float(sweep.loss[index]))})"
@@ -34,7 +35,7 @@ def describe_region(sweep: GridSweep, result: GridResult) -> str:
     region, tolerance = result.region, sweep.tolerance
     assert region is not None
     count, total = len(region.points), len(result.grid.points)
-    runs, most = int(sweep.sweep.figures["runs"][result.centre]), len(sweep.outcomes.study.panel.runs)
+    runs, most = int(sweep.sweep.figures["runs"][result.centre]), len(sweep.outcomes.study.judged_runs)
     on = f" (on {runs} of {most} runs)" if runs < most else ""
     centre, corner = result.spec(region.centre), result.spec(region.best)
     if total == 1:

@@ -25,7 +25,7 @@ from replay.report.sentences.metric import (
 from replay.report.sentences.summary import SHORT_VERDICTS, say_verdict
 from replay.stats.groups import groups_of
 from replay.stats.intervals import ENOUGH_GROUPS
-from replay.stats.summary import ENOUGH_EVALS, ENOUGH_RUNS, KEYS, find_shortage
+from replay.stats.summary import ENOUGH_EVALS, ENOUGH_RUNS, KEYS, SAVED_KEYS, Weight, find_shortage
 from replay.stats.validity import find_validity
 
 __all__ = [
@@ -49,9 +49,9 @@ _CHECKPOINTS = {
 }
 
 _LEGEND = (
-    "lost: share of a run's improvement (first eval to best) given away; shorter: lost by training shorter by"
-    " as much (a fixed budget of equal mean compute). cens: outcomes that are bounds, as the log ends too"
-    " soon. Ranges: 95 % bootstrap over runs"
+    "saved: mean over the runs; total: share of the runs' total compute. lost: share of a run's improvement"
+    " (from the base model, otherwise the first eval, to the best) given away; shorter: lost by training"
+    " shorter by as much (a fixed budget of equal mean compute). Ranges: 95 % bootstrap over runs"
 )
 
 
@@ -61,24 +61,37 @@ def build(
     *,
     findings: Sequence[Finding] = (),
     per_run: bool = False,
+    weight: Weight = "runs",
     source: Sequence[str] = (),
     next_steps: Sequence[Sequence[str]] = (),
 ) -> Document:
     """Report outcomes with their summary, one row per policy or, with ``per_run``, per run and policy.
 
-    ``findings`` are those of the logs; ``source`` says what was read; ``next_steps`` are the commands to run
-    next.
+    With the ``weight`` compute, policies are sorted by the share of the total compute that they save, and
+    sentences state that share. ``findings`` are those of the logs; ``source`` says what was read;
+    ``next_steps`` are the commands to run next.
     """
+    rows = _sorted(records(summary), weight)
     return Document(
-        lambda: _blocks(outcomes, records(summary), per_run, source, next_steps),
-        lambda: _data(outcomes, summary, findings),
-        lambda: Records(COLUMNS, outcomes.rows()) if per_run else Records(KEYS, records(summary)),
+        lambda: _blocks(outcomes, rows, per_run, weight, source, next_steps),
+        lambda: _data(outcomes, rows, findings),
+        lambda: Records(COLUMNS, outcomes.rows()) if per_run else Records(KEYS, rows),
     )
 
 
-def _data(outcomes: Outcomes, summary: Summary, findings: Sequence[Finding]) -> dict[str, Any]:
+def _sorted(rows: list[dict[str, Any]], weight: Weight) -> list[dict[str, Any]]:
+    """The rows as given, or with the weight compute from most to least saved between the baselines."""
+    if weight == "runs":
+        return rows
+    first = [row for row in rows if row["spec"] in BASELINES]
+    last = [row for row in rows if row["spec"] == ORACLE]
+    policies = [row for row in rows if row["spec"] not in (*BASELINES, ORACLE)]
+    return [*first, *sorted(policies, key=lambda row: -row["saved_total"]), *last]
+
+
+def _data(outcomes: Outcomes, rows: list[dict[str, Any]], findings: Sequence[Finding]) -> dict[str, Any]:
     return {
-        "summary": records(summary),
+        "summary": rows,
         "outcomes": outcomes.rows(),
         "warnings": sentences([*findings, *outcomes.findings]),
         "notes": _notes(outcomes),
@@ -121,6 +134,7 @@ def _blocks(
     outcomes: Outcomes,
     summary: list[dict[str, Any]],
     per_run: bool,
+    weight: Weight,
     source: Sequence[str],
     next_steps: Sequence[Sequence[str]],
 ) -> list[Block]:
@@ -128,7 +142,7 @@ def _blocks(
         Paragraph(source, hanging=2, medium="screen"),
         Paragraph(describe_setting(outcomes.study), hanging=2, tight=True),
         *(_outcome_tables(outcomes) if per_run else [_summary_table(summary)]),
-        Paragraph(_conclusions(outcomes, summary)),
+        Paragraph(_conclusions(outcomes, summary, weight)),
     ]
     if next_steps:
         out.append(Commands(next_steps, medium="screen"))
@@ -149,27 +163,28 @@ def describe_setting(study: Study) -> list[str]:
         )
     text += f". Compute in {question.unit} ({_basis(study)}); kept: {_CHECKPOINTS[question.keep]}."
     out = [text]
-    if study.censored:
-        kinds = Counter(COUNTED_CENSORING[reason.kind] for reason in study.censored.values())
+    total, every = len(study.judged_runs), len(study.panel.runs)
+    if total < every:
+        out.append(f"The figures are about the {total} of {every} runs that can be judged.")
+    censored = [study.censored[run.id] for run in study.judged_runs if run.id in study.censored]
+    if censored:
+        kinds = Counter(COUNTED_CENSORING[reason.kind] for reason in censored)
         shown = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
-        out.append(
-            f"{len(study.censored)} of {len(study.panel.runs)} runs are censored ({shown}): their losses"
-            " are lower bounds."
-        )
+        out.append(f"{len(censored)} of {total} runs are censored ({shown}): their losses are lower bounds.")
     return out
 
 
 def _summary_table(summary: Sequence[Mapping[str, Any]]) -> Table:
-    head = ["policy", "stopped", "cens", "saved", "lost", "worst", "shorter", "verdict"]
+    head = ["policy", "stopped", "saved", "total", "lost", "worst", "shorter", "verdict"]
     rows = [
         [
             row["policy"],
             f"{row['stopped']}/{row['runs']}",
-            str(row["censored"]),
             cell(row["saved_mean"], row["saved_low"], row["saved_high"]),
+            percent(row["saved_total"]),
             cell(row["lost_mean"], row["lost_low"], row["lost_high"]),
             percent(row["lost_worst"]),
-            "" if row["policy"] in ("never", ORACLE) else percent(row["budget_lost"]),
+            "" if row["spec"] in ("never", ORACLE) else percent(row["budget_lost"]),
             SHORT_VERDICTS.get(row["verdict"], row["verdict"]),
         ]
         for row in summary
@@ -182,7 +197,7 @@ def _outcome_tables(outcomes: Outcomes) -> list[Block]:
     head = ["run", "policy", "stop", "step", "saved", "kept", "best", "lost", ""]
     rows = [_outcome_cells(row) for row in outcomes.rows()]
     out: list[Block] = [Table(head, rows, (0, 1, 8), medium="page")]
-    for policy in outcomes.policies:
+    for policy in outcomes.typed:
         of_policy = [[row[0], *row[2:]] for row in rows if row[1] == policy]
         out += [
             Paragraph((f"{policy}:",), medium="screen"),
@@ -206,19 +221,19 @@ def _outcome_cells(row: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _conclusions(outcomes: Outcomes, summary: Sequence[Mapping[str, Any]]) -> list[str]:
+def _conclusions(outcomes: Outcomes, summary: Sequence[Mapping[str, Any]], weight: Weight) -> list[str]:
     """The legend, the verdict on the policies, and what bounds the meaning of the figures."""
     study = outcomes.study
-    rows = [row for row in summary if row["policy"] not in (*BASELINES, ORACLE)]
+    rows = [row for row in summary if row["spec"] not in (*BASELINES, ORACLE)]
     out = [_LEGEND + describe_source(study)]
-    shortage = find_shortage(study.panel.whole.lengths)
+    shortage = find_shortage(study.compared_evals)
     if shortage is not None:
         out.append(
             f"Verdict: {say_shortage(shortage)}: too few to rank policies (at least {ENOUGH_RUNS} runs of"
             f" {ENOUGH_EVALS} evals are needed)."
         )
     elif rows:
-        out.append(f"Verdict: {_verdicts(rows, study.objective.name)}")
+        out.append(f"Verdict: {_verdicts(rows, study.objective.name, weight)}")
     out += _notes(outcomes)
     dense = [row for row in rows if row["eval_share"] and row["eval_share"] > 0.005]
     if dense:
@@ -242,20 +257,20 @@ def _notes(outcomes: Outcomes) -> list[str]:
 def describe_validity(study: Study, policies: Sequence[Policy]) -> list[str]:
     """What bounds the meaning of the outcomes of policies on the runs of a study."""
     curves = dict(zip((run.id for run in study.panel.runs), study.panel.curves, strict=True))
-    return sentences(find_validity(study.panel.runs, curves, policies))
+    return sentences(find_validity(study.judged_runs, curves, policies))
 
 
 def describe_source(study: Study) -> str:
     """The end of the sentence on intervals: what they were drawn from."""
-    groups = Counter(groups_of(study.panel.runs))
-    if len(groups) == len(study.panel.runs):
+    groups = Counter(groups_of(study.judged_runs))
+    if len(groups) == len(study.judged_runs):
         return "."
     if len(groups) >= ENOUGH_GROUPS:
         return f", drawing whole groups ({len(groups)})."
     return f" of {', '.join(groups)}: they say nothing of other data or models."
 
 
-def _verdicts(rows: Sequence[Mapping[str, Any]], metric: str) -> str:
+def _verdicts(rows: Sequence[Mapping[str, Any]], metric: str, weight: Weight) -> str:
     """Which policies beat a shorter training, which lose to it, and one of them in figures."""
     by_verdict: dict[str, list[str]] = {}
     for row in rows:
@@ -264,10 +279,23 @@ def _verdicts(rows: Sequence[Mapping[str, Any]], metric: str) -> str:
     first = next((row for row in rows if row["stopped"]), None)
     if first is None:
         return text
+    saved = percent(first[SAVED_KEYS[weight]])
+    saves = f"{saved} and" if weight == "runs" else f"{saved} of the total compute and"
     return (
-        f"{text} {first['policy']} saves {percent(first['saved_mean'])} and loses"
+        f"{text} {first['policy']} saves {saves} loses"
         f" {percent(first['lost_mean'])} on average ({number(first['regret_mean'])} in {metric}, at worst"
-        f" {number(first['regret_worst'])}); a shorter training loses {percent(first['budget_lost'])}. In"
-        f" {first['runs'] - first['within_noise']} of {first['runs']} runs it loses more than the run's own"
-        " eval noise."
+        f" {number(first['regret_worst'])}); a shorter training loses {percent(first['budget_lost'])}."
+        f" {_against_noise(first)}"
     )
+
+
+def _against_noise(row: Mapping[str, Any]) -> str:
+    """In how many runs a policy loses more than the run's own eval noise, and how many cannot tell."""
+    told = row["within_noise"] + row["beyond_noise"]
+    unable = row["runs"] - told
+    if not told:
+        return "No run can tell whether that is more than its own eval noise."
+    text = f"In {row['beyond_noise']} of {told} runs it loses more than the run's own eval noise"
+    if not unable:
+        return f"{text}."
+    return f"{text}; the other {unable} run{'s' * (unable != 1)} cannot tell."

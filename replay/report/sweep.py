@@ -36,7 +36,7 @@ _SCREEN = 36  # lines, not counting the head of the table and the baselines
 _MOST_SENTENCES = 2  # regions in sentences; more regions are a table
 _MOST_REGIONS = 4
 _MOST_NAMES = 3
-_COUNTS = ("runs", "stopped", "censored")
+_COUNTS = ("runs", "stopped", "censored", "lost_runs")
 
 
 def build(
@@ -67,6 +67,7 @@ def _data(sweep: GridSweep, findings: Sequence[Finding]) -> dict[str, Any]:
         "regions": [_region_data(sweep, result) for result in sweep.grids],
         "baselines": [summaries[name] for name in (*BASELINES, ORACLE) if name in summaries],
         "policies": list(_policy_rows(sweep)),
+        "weight": sweep.weight,
         "limit": {
             "kind": tolerance.kind,
             "value": tolerance.value,
@@ -111,7 +112,7 @@ def _records(sweep: GridSweep) -> Records:
     names = list(
         dict.fromkeys(dimension.name for result in sweep.grids for dimension in result.grid.dimensions)
     )
-    columns = ["policy", "rule", *names, *SWEPT, "on_front", "good"]
+    columns = ["policy", "rule", *names, *SWEPT, "spec", "on_front", "good"]
     return Records(
         columns, ({name: _plain(value) for name, value in row.items()} for row in _flat(sweep, names))
     )
@@ -141,10 +142,11 @@ def _policy_rows(sweep: GridSweep) -> Iterator[dict[str, Any]]:
     }
     for index, (policy, (rule, parameters)) in enumerate(zip(policies, _origins(sweep), strict=True)):
         yield {
-            "policy": policy.spec(),
+            "policy": sweep.name(index),
             "rule": rule,
             "parameters": parameters,
             **{name: columns[name][index] for name in SWEPT},
+            "spec": policy.spec(),
             "on_front": bool(on_front[index]),
             "good": bool(good[index]),
         }
@@ -204,7 +206,7 @@ def _counts(sweep: GridSweep, shown: Sequence[int]) -> str:
         text += f" of {len(sweep.grids)} rules"
     if refused:
         text += f" ({len(refused):,} refused: {refused[0][0]}: {refused[0][1]})"
-    runs, total = int(sweep.sweep.figures["runs"].max()), len(sweep.outcomes.study.panel.runs)
+    runs, total = int(sweep.sweep.figures["runs"].max()), len(sweep.outcomes.study.judged_runs)
     if runs < total:
         text += f", tried on {runs} of {total} runs"
     here = len(set(shown) & set(sweep.front.tolist()))
@@ -226,7 +228,7 @@ def _shown(sweep: GridSweep, most_lines: int | None) -> list[int]:
     tolerable = sweep.tolerable[sweep.front]
     tried = sweep.sweep.figures["runs"]
     singles = [index for index in sweep.singles if tried[index]][:_MOST_SINGLES]
-    others = (1, 10, 12, 5, 7, 8, *([8] if sweep.tolerance.kind != "lost" else []))
+    others = (1, 10, 5, 12, 5, 7, 8, *([8] if sweep.tolerance.kind != "lost" else []))
     room = WIDTH - sum(size + 2 for size in others)
     shown: list[int] = []
     for most in range(_MOST_ROWS, 1, -1):
@@ -236,8 +238,7 @@ def _shown(sweep: GridSweep, most_lines: int | None) -> list[int]:
         lines = sum(1 + (len(spec) > room) for spec in _specs(sweep, shown))
         if most_lines is None or lines <= max(most_lines, _FEWEST_LINES):
             break
-    saved = sweep.sweep.figures["saved_mean"]
-    return sorted(shown, key=lambda index: -saved[index])
+    return sorted(shown, key=lambda index: -sweep.saved[index])
 
 
 def _table(sweep: GridSweep, shown: Sequence[int], medium: Medium) -> Table:
@@ -247,9 +248,9 @@ def _table(sweep: GridSweep, shown: Sequence[int], medium: Medium) -> Table:
         spec: "*" if index in centres else "^" if index in corners else ""
         for index, spec in zip(shown, _specs(sweep, shown), strict=True)
     }
-    head = ["policy", "", "saved", "lost", "worst", "shorter", "verdict"]
+    head = ["policy", "", "saved", "total", "lost", "worst", "shorter", "verdict"]
     if sweep.tolerance.kind != "lost":
-        head.insert(3, "regret")
+        head.insert(4, "regret")
     first = [name for name in BASELINES if name not in marks and name in summaries]
     last = [ORACLE] if ORACLE in summaries else []
     rows = [_cells(sweep, summaries[name], marks.get(name, "")) for name in (*first, *marks, *last)]
@@ -257,18 +258,19 @@ def _table(sweep: GridSweep, shown: Sequence[int], medium: Medium) -> Table:
 
 
 def _cells(sweep: GridSweep, summary: Mapping[str, Any], mark: str) -> list[str]:
-    name, tolerance = summary["policy"], sweep.tolerance
+    tolerance = sweep.tolerance
     cells = [
-        name,
+        summary["policy"],
         mark,
         cell(summary["saved_mean"], summary["saved_low"], summary["saved_high"]),
+        percent(summary["saved_total"]),
         cell(summary["lost_mean"], summary["lost_low"], summary["lost_high"]),
         percent(summary["lost_worst"]),
-        "" if name in ("never", ORACLE) else percent(summary["budget_lost"]),
+        "" if summary["spec"] in ("never", ORACLE) else percent(summary["budget_lost"]),
         SHORT_VERDICTS.get(summary["verdict"], summary["verdict"]),
     ]
     if tolerance.kind != "lost":
-        cells.insert(3, describe_loss(tolerance, summary[tolerance.key]))
+        cells.insert(4, describe_loss(tolerance, summary[tolerance.key]))
     return cells
 
 
@@ -277,8 +279,10 @@ def _legend(sweep: GridSweep) -> str:
     if any(len(set(result.marked)) > 1 for result, _ in sweep.distinct):
         marks += ", ^ the corner that saves most"
     return (
-        "lost: share of a run's improvement given away; shorter: lost by training shorter by as much. Ranges:"
-        " 95 % bootstrap over runs" + describe_source(sweep.outcomes.study) + (f"{marks}." if marks else "")
+        "total: share of the total compute saved. lost: share of a run's improvement given away; shorter:"
+        " lost by training shorter by as much. Ranges: 95 % bootstrap over runs"
+        + describe_source(sweep.outcomes.study)
+        + (f"{marks}." if marks else "")
     )
 
 
@@ -348,7 +352,7 @@ def _region_cells(sweep: GridSweep, result: GridResult, others: Sequence[GridRes
     return [
         result.spec(region.centre),
         f"{len(region.points)}/{len(result.grid.points)}",
-        percent(figures["saved_mean"][result.centre]),
+        percent(sweep.saved[result.centre]),
         percent(figures["lost_mean"][result.centre]),
         number(int(figures["runs"][result.centre])),
         f"+{len(others)}" if others else "",
@@ -364,7 +368,7 @@ def _closing(sweep: GridSweep) -> list[str]:
             " held-out ones."
         )
     ]
-    if find_shortage(sweep.outcomes.study.panel.whole.lengths):
+    if find_shortage(sweep.outcomes.study.compared_evals):
         out.append(
             f"Too few to rank policies: at least {ENOUGH_RUNS} runs of {ENOUGH_EVALS} evals are needed."
         )

@@ -19,13 +19,12 @@ from replay.engine.study import Study
 from replay.policies import Policy
 from replay.policies.rules.never import Never
 from replay.search.cross_validation import CrossValidated, cross_validate
-from replay.search.evidence import Weight
 from replay.search.guarantee import Guarantee, guarantee
 from replay.search.tolerance import Tolerance
 from replay.stats.budgets import known_mean
 from replay.stats.groups import groups_of
 from replay.stats.optimism import Rule, corrected_regret
-from replay.stats.summary import Rows, find_shortage, summarise
+from replay.stats.summary import Rows, Weight, find_shortage, summarise
 from replay.stats.ties import at_most
 
 __all__ = [
@@ -244,7 +243,8 @@ class _Scorer:
         self, name: str, picks: Sequence[Policy | None], keep: Bools | None = None, *, corrected: bool = False
     ) -> Line:
         """The runs (those to ``keep``), each under the policy picked for it."""
-        runs = np.arange(len(picks)) if keep is None else np.flatnonzero(keep)
+        judged = self._outcomes.study.judged
+        runs = np.flatnonzero(judged if keep is None else judged & keep)
         rows = self.rows(picks)[runs]
         losses = getattr(self._outcomes, self._tolerance.kind)[rows]
         known = losses[~np.isnan(losses)]
@@ -263,10 +263,11 @@ class _Scorer:
 
     def by_group(self, policy: Policy) -> list[GroupFigures]:
         """What a policy saves and loses in each group of runs, in the order in which groups appear."""
-        rows = self.rows([policy] * len(self._groups))
+        rows, judged = self.rows([policy] * len(self._groups)), self._outcomes.study.judged
+        groups = np.array(self._groups, dtype=str)
         figures = []
-        for name in dict.fromkeys(self._groups):
-            here = rows[[number for number, group in enumerate(self._groups) if group == name]]
+        for name in dict.fromkeys(groups[judged].tolist()):
+            here = rows[judged & (groups == name)]
             saved, loss = self._outcomes.saved[here], getattr(self._outcomes, self._tolerance.kind)[here]
             figures.append(GroupFigures(name, len(here), known_mean(saved), known_mean(loss)))
         return figures
@@ -331,7 +332,7 @@ def _rule(policy: Policy, curve: Curve) -> Rule:
 
 def _find_obstacle(made: CrossValidated, held_out: Line, study: Study) -> Obstacle | None:
     """Why the policy that was chosen is no best guess; None where it is one."""
-    if find_shortage(study.panel.whole.lengths):
+    if find_shortage(study.panel.whole.lengths[study.judged]):
         return Obstacle.TOO_FEW
     if made.chosen is None or not held_out.summary["saved_mean"] > 0:
         keeps = made.least is not None and at_most(made.loss_of(made.least)[0], made.tolerance.value)

@@ -14,16 +14,17 @@ import numpy as np
 
 from replay.data.finding import Finding
 from replay.data.types import Floats, Ints
-from replay.engine.stops import StopsFinder
+from replay.engine.stops import Block, StopsFinder
 from replay.engine.study import Study
 from replay.errors import InputError, Undecidable
 from replay.policies import Policy
 from replay.policies.quantiles import t_quantile
 from replay.policies.stops import REFUSED
-from replay.search.evidence import Weight
 from replay.search.sweep import values_of
 from replay.search.tolerance import Tolerance
+from replay.stats.cautions import find_near_one
 from replay.stats.groups import groups_of
+from replay.stats.summary import Weight
 
 __all__ = ["CrossValidated", "HeldOut", "cross_validate"]
 
@@ -38,8 +39,9 @@ _SEED = 20250101
 class HeldOut:
     """The choice made again without some runs, for each of some folds.
 
-    ``by`` says what is held out together. ``fold`` has the fold of each run, ``chosen`` the policy of each
-    fold (None: none keeps the limit with the margin, so that its runs are trained to their end).
+    ``by`` says what is held out together. ``fold`` has the fold of each run of the study's panel (−1: the run
+    cannot be judged, and takes no part), ``chosen`` the policy of each fold (None: none keeps the limit with
+    the margin, so that its runs are trained to their end).
     """
 
     by: str
@@ -48,7 +50,8 @@ class HeldOut:
 
     def policy(self, run: int) -> Policy | None:
         """The policy that was chosen without a run, by its place."""
-        return self.chosen[int(self.fold[run])]
+        fold = int(self.fold[run])
+        return None if fold < 0 else self.chosen[fold]
 
 
 @dataclass(eq=False)
@@ -109,16 +112,17 @@ def cross_validate(
     chosen one was within the limit in 52 % of samples of 12 runs, 61 % of 24, 73 % of 60 and 87 % of 200;
     without the margin in 26 % of 12 and 25 % of 24. The held-out figures are true on average.
 
-    Held out together are single runs, or, with ``group``, runs alike in it (see `groups_of`). Of more than 20
-    units 20 lots are made, by a fixed seed. Raises InputError for a confidence that is not from 0.5 to below
-    1 and where no policy can be tried on every run, Undecidable where there are fewer than 3 groups.
+    Only runs that can be judged take part. Held out together are single runs, or, with ``group``, runs alike
+    in it (see `groups_of`). Of more than 20 units 20 lots are made, by a fixed seed. Raises InputError for a
+    confidence that is not from 0.5 to below 1 and where no policy can be tried on every run, Undecidable
+    where there are fewer than 3 groups.
 
     Source: cross-validation of the whole choice, Stone, J. R. Stat. Soc. B 36 (1974) 111; standard error of a
     ratio of sums over clusters, Cochran, Sampling Techniques (1977), chapter 6.
     """
     if not 0.5 <= confidence < 1:
         raise InputError(f"confidence is from 0.5 to below 1, not {confidence:g}")
-    runs = study.panel.runs
+    runs = study.judged_runs
     units = {group or "run": groups_of(runs, group or "run")}
     if group is not None and len(set(units[group])) < FEWEST_GROUPS:
         count = len(set(units[group]))
@@ -129,20 +133,26 @@ def cross_validate(
     stated = groups_of(runs)
     if group is None and FEWEST_GROUPS <= len(set(stated)) < len(runs):
         units["group"] = stated
-    worth = study.payoffs.full if weight == "compute" else np.ones(len(runs))
+    worth = study.payoffs.full[study.judged] if weight == "compute" else np.ones(len(runs))
     schemes = {by: _Sums(len(policies), names, worth) for by, names in units.items()}
     finder = StopsFinder(study, policies, optional=optional)
     done = 0
     for block in finder.blocks():
-        if len(block.view.runs) == len(runs):
-            judged = np.flatnonzero((block.positions != REFUSED).all(axis=1))
-            saved, loss = values_of(block, "saved")[judged], values_of(block, tolerance.kind)[judged]
+        columns = _columns_of_judged(block, study)
+        if columns is not None:
+            able = np.flatnonzero((block.positions[:, columns] != REFUSED).all(axis=1))
+            here = np.ix_(able, columns)
+            saved, loss = values_of(block, "saved")[here], values_of(block, tolerance.kind)[here]
+            if not study.panel.judged.any():
+                loss = np.full(loss.shape, np.nan)
             for sums in schemes.values():
-                sums.add([block.members[index] for index in judged.tolist()], saved, loss)
+                sums.add([block.members[index] for index in able.tolist()], saved, loss)
         done += len(block.members)
         if progress is not None:
             progress(done)
-    findings = tuple(dict.fromkeys((*study.findings, *(finding for _, finding in finder.findings))))
+    shares = [tolerance.value] if tolerance.kind == "relative_regret" else []
+    tried = (finding for _, finding in finder.findings)
+    findings = tuple(dict.fromkeys((*study.findings, *tried, *find_near_one(study, shares))))
     main = schemes[group or "run"]
     if not main.whole.any():
         raise InputError(
@@ -168,12 +178,27 @@ def cross_validate(
         chosen=policy(_best(saved, bound, tolerance.value)),
         least=policy(_least(saved, loss)),
         held_out=[
-            HeldOut(by, sums.fold, [without(sums, fold) for fold in range(sums.folds)])
+            HeldOut(by, _of_panel(sums.fold, study), [without(sums, fold) for fold in range(sums.folds)])
             for by, sums in schemes.items()
         ],
         partial=len(policies) - int(main.whole.sum()),
         findings=findings,
     )
+
+
+def _columns_of_judged(block: Block, study: Study) -> Ints | None:
+    """The columns of a block that hold the judged runs of the study; None where some of them are missing."""
+    runs, judged = block.view.runs, study.judged
+    able = block.view.judged(study) if study.panel.judged.any() else np.ones(len(runs), dtype=bool)
+    columns = np.flatnonzero(able)
+    return columns if np.array_equal(runs[columns], np.flatnonzero(judged)) else None
+
+
+def _of_panel(fold: Ints, study: Study) -> Ints:
+    """The folds of the judged runs as those of all runs of the panel, −1 for the others."""
+    folds = np.full(len(study.panel.runs), -1)
+    folds[study.judged] = fold
+    return folds
 
 
 def _folds(units: int) -> Ints:

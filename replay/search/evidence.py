@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 
@@ -18,10 +17,9 @@ from replay.policies import Policy
 from replay.policies.stops import REFUSED
 from replay.search.ladders import Ladder, make_ladders, never_stops
 from replay.search.sweep import values_of
+from replay.stats.summary import Weight
 
-__all__ = ["Evidence", "Weight", "gather_evidence"]
-
-Weight = Literal["runs", "compute"]
+__all__ = ["Evidence", "gather_evidence"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,6 +131,7 @@ def gather_evidence(
     known = np.array(
         [bool((~np.isnan(payoffs.of_run(run).lost)).any()) for run in range(len(names))], dtype=bool
     )
+    known &= study.judged
     counted = np.flatnonzero(known)
     saved = np.full((len(policies), len(counted)), np.nan)
     lost = np.full_like(saved, np.nan)

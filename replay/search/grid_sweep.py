@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,8 @@ from replay.search.front import front, thin
 from replay.search.region import Region, region
 from replay.search.sweep import Sweep, sweep_study
 from replay.search.tolerance import Tolerance
-from replay.stats.summary import summarise
+from replay.stats.cautions import find_first_stretch, find_near_one
+from replay.stats.summary import SAVED_KEYS, Weight, summarise
 
 __all__ = ["GridResult", "GridSweep", "refused_points", "sweep_grids"]
 
@@ -77,7 +78,9 @@ class GridSweep:
     """A sweep of grids and single policies, with its front and the regions of the grids.
 
     ``front`` holds indices of policies that were tried on as many runs as any, from most saved to least;
-    ``singles`` the indices of the policies that are in no grid. ``summaries`` holds, by specification, the
+    ``singles`` the indices of the policies that are in no grid, ``typed`` how the user wrote these, by their
+    canonical specification. ``weight`` says by which compute saved the front, the regions and the rules are
+    ranked: the mean over runs, or the share of the total. ``summaries`` holds, by specification, the
     summary of the policies that a report shows: those on the front (a part of them where it is long), the
     centres and corners of the regions, the single policies, and the baselines. ``outcomes`` are
     those of the same policies. ``findings`` are those of the sweep.
@@ -85,8 +88,10 @@ class GridSweep:
 
     sweep: Sweep
     tolerance: Tolerance
+    weight: Weight
     grids: list[GridResult]
     singles: range
+    typed: Mapping[str, str]
     front: Ints
     outcomes: Outcomes
     summaries: dict[str, dict[str, Any]]
@@ -96,6 +101,16 @@ class GridSweep:
     def loss(self) -> Floats:
         """The figure that the tolerance bounds, per policy."""
         return self.sweep.figures[self.tolerance.key]
+
+    @property
+    def saved(self) -> Floats:
+        """The compute saved that policies are ranked by, per policy."""
+        return self.sweep.figures[SAVED_KEYS[self.weight]]
+
+    def name(self, index: int) -> str:
+        """A policy's specification as typed, by its index."""
+        spec = self.sweep.policies[index].spec()
+        return self.typed.get(spec, spec)
 
     @property
     def tolerable(self) -> Bools:
@@ -116,7 +131,7 @@ class GridSweep:
             (result for result in self.grids if result.region is not None),
             key=lambda result: (
                 -figures["runs"][result.centre],
-                -figures["saved_mean"][result.centre].round(9),
+                -self.saved[result.centre].round(9),
             ),
         )
 
@@ -128,14 +143,14 @@ class GridSweep:
         for result in self.ranked:
             key = tuple(
                 float(figures[name][result.centre].round(9))
-                for name in ("runs", "saved_mean", self.tolerance.key, "lost_worst")
+                for name in ("runs", SAVED_KEYS[self.weight], self.tolerance.key, "lost_worst")
             )
             groups.setdefault(key, []).append(result)
         return [(results[0], results[1:]) for results in groups.values()]
 
     def least_losing(self, result: GridResult) -> int | None:
         """The point of a grid that loses least of those that save something (ties: that saves more)."""
-        loss, saved = self.loss[result.indices], self.sweep.figures["saved_mean"][result.indices]
+        loss, saved = self.loss[result.indices], self.saved[result.indices]
         able = np.flatnonzero(~np.isnan(loss) & (saved > 0))
         return int(able[np.lexsort((-saved[able], loss[able]))[0]]) if len(able) else None
 
@@ -146,13 +161,17 @@ def sweep_grids(
     singles: Sequence[Policy],
     tolerance: Tolerance,
     *,
+    weight: Weight = "runs",
+    typed: Mapping[str, str] | None = None,
     optional: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> GridSweep:
     """Sweep the points of grids and single policies over the runs of a study, and judge them.
 
-    With ``optional``, policies for which the runs lack something are skipped with a warning. ``progress`` is
-    called with the number of policies done. Raises InputError where no policy can be tried.
+    ``weight`` says by which compute saved policies are ranked, and ``typed`` how the user wrote policies, by
+    their canonical specification. With ``optional``, policies for which the runs lack something are skipped
+    with a warning. ``progress`` is called with the number of policies done. Raises InputError where no policy
+    can be tried.
     """
     points = [policy for grid in grids for policy, _ in grid.points]
     known = set(points)
@@ -166,8 +185,9 @@ def sweep_grids(
             because=because,
         )
     whole = figures["runs"] == figures["runs"].max()
-    results = _results(grids, figures["saved_mean"], figures[tolerance.key], tolerance)
-    best = front(np.where(whole, figures["saved_mean"], np.nan), figures[tolerance.key])
+    saved = figures[SAVED_KEYS[weight]]
+    results = _results(grids, saved, figures[tolerance.key], tolerance)
+    best = front(np.where(whole, saved, np.nan), figures[tolerance.key])
     alone = range(len(points), len(policies))
     shown = dict.fromkeys(
         [
@@ -177,11 +197,27 @@ def sweep_grids(
         ]
     )
     tried = [policies[index] for index in shown if figures["runs"][index]]
-    outcomes = simulate_study(study, tried, baselines=True)
-    summaries = {row["policy"]: row for row in records(summarise(outcomes))}
+    outcomes = simulate_study(study, tried, baselines=True, typed=typed)
+    summary = summarise(outcomes)
     # the sweep has reported what these policies lack
-    findings = (*sweep.findings, *_find_untried(figures["runs"], whole))
-    return GridSweep(sweep, tolerance, results, alone, best, outcomes, summaries, findings)
+    findings = (
+        *sweep.findings,
+        *_find_untried(figures["runs"], whole),
+        *find_first_stretch(outcomes, summary),
+        *find_near_one(study, [tolerance.value] if tolerance.kind == "relative_regret" else []),
+    )
+    return GridSweep(
+        sweep,
+        tolerance,
+        weight,
+        results,
+        alone,
+        {} if typed is None else typed,
+        best,
+        outcomes,
+        {row["spec"]: row for row in records(summary)},
+        findings,
+    )
 
 
 def _find_untried(runs: Floats, whole: Bools) -> list[Finding]:

@@ -14,9 +14,10 @@ from replay.data.types import Ints
 from replay.engine.study import Study
 from replay.errors import InputError
 from replay.policies import Policy
-from replay.search.evidence import Evidence, Weight, gather_evidence
+from replay.search.evidence import Evidence, gather_evidence
 from replay.search.ladders import Ladder, default_policies
 from replay.stats.risk_control import TIE, ConformalRiskControl, LearnThenTest, RiskControl, resample
+from replay.stats.summary import Weight
 
 __all__ = ["Guarantee", "Method", "Rung", "guarantee", "guarantee_from"]
 

@@ -13,8 +13,8 @@ from replay.errors import InputError
 from replay.policies import Policy
 from replay.policies.grid import Grid
 from replay.search.choice import Selection, Status, select_policy
-from replay.search.evidence import Weight
 from replay.search.tolerance import Tolerance
+from replay.stats.summary import Weight
 
 __all__ = ["League", "choose_by_rule"]
 

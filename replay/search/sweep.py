@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from replay.data.finding import Finding
-from replay.data.types import Floats, Ints
+from replay.data.types import Bools, Floats, Ints
 from replay.engine.payoffs import FIGURES, Payoffs
 from replay.engine.stops import Block, StopsFinder
 from replay.engine.study import Study
@@ -27,8 +27,8 @@ __all__ = ["SWEPT", "Sweep", "Totals", "sweep_study", "total_up", "values_of"]
 #: One number per policy: the keys of the summary that a sweep gives to every policy.
 SWEPT = tuple(
     """
-    runs stopped censored saved_mean regret_mean regret_worst relative_regret_mean lost_mean lost_worst
-    budget_lost budget_regret
+    runs stopped censored saved_mean saved_total regret_mean regret_worst relative_regret_mean lost_mean
+    lost_worst lost_runs budget_lost budget_regret
     """.split()
 )
 
@@ -37,19 +37,24 @@ _WORST = ("regret", "lost")
 
 
 class Totals(NamedTuple):
-    """Sums over runs of each policy of a block.
+    """Sums over the judged runs of each policy of a block.
 
-    ``stopped`` counts the runs that the policy stops, ``censored`` the censored runs that it never stops and
-    ``refused`` the runs that it cannot judge. ``sums`` are by figure over the ``counts`` runs of which it is
-    known, ``worst`` the highest of these (NaN: of none).
+    ``runs`` counts the runs that are summed over, ``stopped`` those of them that the policy stops,
+    ``censored`` the censored ones that it never stops and ``refused`` the runs that it cannot judge.
+    ``saved_total`` is the share of all these runs' compute. ``sums`` are by figure over the ``counts`` runs
+    of which it is known, ``worst`` the highest of these (NaN: of none). ``gaps`` says, by figure, whether it
+    is unknown of some run of which it is known for another stop.
     """
 
+    runs: Ints
     stopped: Ints
     censored: Ints
     refused: Ints
+    saved_total: Floats
     sums: dict[str, Floats]
     counts: dict[str, Floats]
     worst: dict[str, Floats]
+    gaps: dict[str, Bools]
 
     def mean(self, figure: str) -> Floats:
         """Mean over the runs of which a figure is known; NaN where that is none."""
@@ -65,28 +70,80 @@ def values_of(block: Block, figure: str) -> Floats:
 
 
 def total_up(block: Block, study: Study) -> Totals:
-    """The sums of a block over its runs."""
-    payoffs, positions = block.view.payoffs, block.positions
+    """The sums of a block over its judged runs.
+
+    A policy with no judged run has those over all its runs, with unknown losses.
+    """
+    judged = block.view.judged(study)
+    if judged.all():
+        return _sum_up(block, study, None)
+    totals = _sum_up(block, study, np.flatnonzero(judged))
+    if totals.runs.all():
+        return totals
+    everywhere, without = _sum_up(block, study, None, unknown=True), totals.runs == 0
+
+    def chosen(one: Any, other: Any) -> Any:
+        if isinstance(one, dict):
+            return {name: np.where(without, other[name], one[name]) for name in one}
+        return np.where(without, other, one)
+
+    return Totals(*(chosen(one, other) for one, other in zip(totals, everywhere, strict=True)))
+
+
+def _sum_up(block: Block, study: Study, columns: Ints | None, *, unknown: bool = False) -> Totals:
+    """The sums over some columns of a block (None: all); with ``unknown`` losses count as not known."""
+    payoffs = block.view.payoffs
+    positions, begin, full, runs = block.positions, payoffs.begin, payoffs.full, block.view.runs
+    if columns is not None:
+        positions, begin, full, runs = positions[:, columns], begin[columns], full[columns], runs[columns]
     never, refused = positions == NEVER, positions == REFUSED
     some_refused = bool(refused.any())
-    entries = positions + payoffs.begin
-    sums, counts, worst = {}, {}, {}
+    entries = positions + begin
+    sums, counts, worst, gaps = {}, {}, {}, {}
+    saved_total = np.zeros(len(positions))
     for figure in FIGURES:
         values = np.take(getattr(payoffs, figure), entries)
-        if not some_refused and payoffs.known(figure):
+        if unknown and figure != "saved":
+            values = np.full(values.shape, np.nan)
+        if not some_refused and not unknown and payoffs.known(figure):
             sums[figure] = values.sum(axis=1)
             counts[figure] = np.full(len(values), float(values.shape[1]))
-            highest = values.max(axis=1) if figure in _WORST else None
+            highest = values.max(axis=1) if figure in _WORST and values.shape[1] else None
+            gaps[figure] = np.zeros(len(values), dtype=bool)
         else:
             known = ~np.isnan(values)
             sums[figure] = np.where(known, values, 0.0).sum(axis=1)
             counts[figure] = known.sum(axis=1).astype(np.float64)
-            highest = np.fmax.reduce(values, axis=1) if figure in _WORST else None
-        if highest is not None:
-            worst[figure] = highest
+            highest = np.fmax.reduce(values, axis=1) if figure in _WORST and values.shape[1] else None
+            somewhere = study.payoffs.known_somewhere(figure)[runs]
+            gaps[figure] = (somewhere & ~known & ~refused).any(axis=1)
+        if figure in _WORST:
+            worst[figure] = np.full(len(values), np.nan) if highest is None else highest
+        if figure == "saved":
+            saved_total = _share_of_total(values, full, refused if some_refused else None)
+    left = refused.sum(axis=1)
     stopped = positions.shape[1] - (never | refused).sum(axis=1)
-    marked = study.is_censored[block.view.runs]
-    return Totals(stopped, (never & marked).sum(axis=1), refused.sum(axis=1), sums, counts, worst)
+    marked = study.is_censored[runs]
+    return Totals(
+        positions.shape[1] - left,
+        stopped,
+        (never & marked).sum(axis=1),
+        left,
+        saved_total,
+        sums,
+        counts,
+        worst,
+        gaps,
+    )
+
+
+def _share_of_total(saved: Floats, full: Floats, refused: Bools | None) -> Floats:
+    """The share of the runs' total compute that each policy saves, without the runs that it refuses."""
+    amounts, totals = saved * full, full.sum()
+    if refused is not None:
+        amounts, totals = np.where(refused, 0.0, amounts), np.where(refused, 0.0, full).sum(axis=1)
+    with np.errstate(all="ignore"):
+        return np.where(totals > 0, amounts.sum(axis=1) / totals, 0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +174,7 @@ def sweep_study(
     """
     count = len(policies)
     figures = {name: np.full(count, np.nan) for name in SWEPT}
-    for name in ("runs", "stopped", "censored"):
+    for name in ("runs", "stopped", "censored", "lost_runs"):
         figures[name] = np.zeros(count)
     budgets: dict[Payoffs, FixedBudgets] = {}
     finder = StopsFinder(study, policies, optional=optional)
@@ -126,18 +183,22 @@ def sweep_study(
         totals = total_up(block, study)
         members = np.array(block.members)
         payoffs = block.view.payoffs
-        figures["runs"][members] = len(payoffs.rows) - totals.refused
+        figures["runs"][members], figures["saved_total"][members] = totals.runs, totals.saved_total
         figures["stopped"][members], figures["censored"][members] = totals.stopped, totals.censored
+        figures["lost_runs"][members] = totals.counts["lost"]
         for name in FIGURES:
             figures[f"{name}_mean"][members] = totals.mean(name)
         for name in _WORST:
             figures[f"{name}_worst"][members] = totals.worst[name]
-        if payoffs not in budgets:
-            budgets[payoffs] = FixedBudgets.of(study, block.view.runs)
-        equal = budgets[payoffs].means(figures["saved_mean"][members])
-        for name in ("regret", "lost"):
-            # where some runs were not judged there is no equal budget of the same runs
-            figures[f"budget_{name}"][members] = np.where(totals.refused > 0, np.nan, equal[name])
+        judged = block.view.runs[block.view.judged(study)]
+        if len(judged):
+            if payoffs not in budgets:
+                budgets[payoffs] = FixedBudgets.of(study, judged)
+            equal = budgets[payoffs].means(figures["saved_mean"][members])
+            for name in ("regret", "lost"):
+                # where some runs were not judged there is no equal budget of the same runs
+                apart = (totals.refused > 0) | totals.gaps[name]
+                figures[f"budget_{name}"][members] = np.where(apart, np.nan, equal[name])
         done += len(members)
         if progress is not None:
             progress(done)

@@ -20,12 +20,13 @@ _MOST_POSITIONS = 4_000_000
 
 class Budget(NamedTuple):
     """What an equal budget gives: mean regret and mean share lost over the runs, and each run's share
-    lost.
+    lost and regret.
     """
 
     regret: float
     lost: float
     lost_by_run: Floats
+    regret_by_run: Floats
 
 
 class FixedBudgets:
@@ -61,10 +62,10 @@ class FixedBudgets:
     def matching(self, saved: float) -> Budget:
         """The budget whose mean saving over the runs is ``saved`` (a fraction), or the nearest there is."""
         before, after, weight = (array[0] for array in self._between(np.array([saved])))
-        lost = self._mix("lost", int(before), int(after), float(weight))
-        return Budget(
-            known_mean(self._mix("regret", int(before), int(after), float(weight))), known_mean(lost), lost
+        lost, regret = (
+            self._mix(name, int(before), int(after), float(weight)) for name in ("lost", "regret")
         )
+        return Budget(known_mean(regret), known_mean(lost), lost, regret)
 
     def means(self, saved: Floats) -> dict[str, Floats]:
         """Mean regret and mean lost of the budgets with these mean savings, as `matching` gives them."""

@@ -10,6 +10,7 @@ from replay.data.curve import Curve
 from replay.engine.outcomes import BASELINES, ORACLE, Outcomes, records
 from replay.report.plots.style import COLORS, MARKERS, draw_budget_line, safe
 from replay.report.plots.style import save as save_figure
+from replay.stats.summary import SAVED_KEYS, Weight
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,13 +22,18 @@ _MOST_RUNS = 12
 _MOST_POLICIES = 6
 
 
-def save(outcomes: Outcomes, summary: Mapping[str, Sequence[Any]], path: Path) -> None:
+def save(
+    outcomes: Outcomes, summary: Mapping[str, Sequence[Any]], path: Path, *, weight: Weight = "runs"
+) -> None:
     """Draw to a file; errors as for `replay.report.plots.style.save`."""
-    save_figure(draw(outcomes, summary), path)
+    save_figure(draw(outcomes, summary, weight=weight), path)
 
 
-def draw(outcomes: Outcomes, summary: Mapping[str, Sequence[Any]]) -> Figure:
-    """Saved against best-metric loss for all policies, above the runs' curves with best and stops marked."""
+def draw(outcomes: Outcomes, summary: Mapping[str, Sequence[Any]], *, weight: Weight = "runs") -> Figure:
+    """Saved against best-metric loss for all policies, above the runs' curves with best and stops marked.
+
+    With the ``weight`` compute, saved is the share of the total compute.
+    """
     from matplotlib.figure import Figure
 
     panel = outcomes.study.panel
@@ -38,10 +44,10 @@ def draw(outcomes: Outcomes, summary: Mapping[str, Sequence[Any]]) -> Figure:
     rows = -(-len(shown) // columns)
     figure = Figure(figsize=(11, 5.2 + 2.3 * rows), layout="constrained")
     top, bottom = figure.subfigures(2, 1, height_ratios=[5.2, 2.3 * rows], squeeze=False).ravel()
-    _scatter(top.subplots(), outcomes, summary)
+    _scatter(top.subplots(), outcomes, summary, weight)
     grid = bottom.subplots(rows, columns, squeeze=False).ravel()
     marked = [policy for policy in outcomes.policies if policy not in (*BASELINES, ORACLE)][:_MOST_POLICIES]
-    stops = {(row["run"], row["policy"]): row for row in outcomes.rows()}
+    stops = {(row["run"], row["spec"]): row for row in outcomes.rows()}
     for axes, run in zip(grid, shown, strict=False):
         _curve(axes, run, curves[run], marked, stops)
     for axes in grid[len(shown) :]:
@@ -57,27 +63,30 @@ def draw(outcomes: Outcomes, summary: Mapping[str, Sequence[Any]]) -> Figure:
     return figure
 
 
-def _scatter(axes: Axes, outcomes: Outcomes, summary: Mapping[str, Sequence[Any]]) -> None:
+def _scatter(axes: Axes, outcomes: Outcomes, summary: Mapping[str, Sequence[Any]], weight: Weight) -> None:
     rows = [row for row in records(summary) if row["lost_mean"] is not None]
     color = dict(
         zip(
-            [row["policy"] for row in rows if row["policy"] not in (*BASELINES, ORACLE)],
+            [row["spec"] for row in rows if row["spec"] not in (*BASELINES, ORACLE)],
             _cycle(COLORS),
             strict=False,
         )
     )
     marker = dict(zip(color, _cycle(MARKERS), strict=False))
     study = outcomes.study
-    draw_budget_line(axes, study, "lost")
+    if weight == "runs":  # the equal budget is equal in the mean over runs
+        draw_budget_line(axes, study, "lost")
     taken: list[tuple[float, float]] = []
     for row in rows:
-        policy, x, y = row["policy"], 100 * row["saved_mean"], 100 * row["lost_mean"]
+        policy, x, y = row["spec"], 100 * row[SAVED_KEYS[weight]], 100 * row["lost_mean"]
         shade = color.get(policy, "0.35")
         if row["lost_low"] is not None and row["saved_low"] is not None:
             axes.errorbar(
                 x,
                 y,
-                xerr=[[x - 100 * row["saved_low"]], [100 * row["saved_high"] - x]],
+                xerr=None  # the interval is that of the mean over runs
+                if weight == "compute"
+                else [[x - 100 * row["saved_low"]], [100 * row["saved_high"] - x]],
                 yerr=[[y - 100 * row["lost_low"]], [100 * row["lost_high"] - y]],
                 fmt="none",
                 ecolor=shade,
@@ -88,7 +97,7 @@ def _scatter(axes: Axes, outcomes: Outcomes, summary: Mapping[str, Sequence[Any]
         level = sum(abs(x - other_x) < 9 and abs(y - other_y) < 4 for other_x, other_y in taken)
         taken.append((x, y))
         axes.annotate(
-            safe(policy),
+            safe(row["policy"]),
             (x, y),
             xytext=(8, 6 - 11 * level),
             textcoords="offset points",
@@ -96,9 +105,9 @@ def _scatter(axes: Axes, outcomes: Outcomes, summary: Mapping[str, Sequence[Any]
             color=shade,
             ha="left" if x < 70 else "right",
         )
-    axes.set_xlabel(f"compute saved, % of {study.question.unit}")
+    axes.set_xlabel(f"compute saved, % of {'' if weight == 'runs' else 'the total '}{study.question.unit}")
     axes.set_ylabel("best-metric loss,\n% of a run's improvement")
-    counted = len(study.panel.runs)
+    counted = len(study.judged_runs)
     axes.set_title(
         f"{counted} run{'s' * (counted != 1)}, judged by {safe(study.objective.name)}; mean and 95 %"
         " interval",

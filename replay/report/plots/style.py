@@ -43,7 +43,9 @@ def save(figure: Figure, path: Path) -> None:
 
 def draw_budget_line(axes: Axes, study: Study, figure: str) -> None:
     """Draw what the equal budget loses (``lost`` or ``regret``): the line below which a policy should lie."""
-    budgets = FixedBudgets.of(study, np.arange(len(study.panel.runs)))
+    if not study.panel.judged.any():
+        return  # the losses of these runs are unknown
+    budgets = FixedBudgets.of(study, np.flatnonzero(study.judged))
     saved = [share / 50 for share in range(50)]
     lost = [
         100 * budgets.matching(share).lost if figure == "lost" else budgets.matching(share).regret

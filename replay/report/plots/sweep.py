@@ -87,7 +87,7 @@ def _loss_label(sweep: GridSweep) -> str:
 
 def _all_policies(axes: Axes, sweep: GridSweep) -> None:
     saved, loss, tolerance = (
-        100 * sweep.sweep.figures["saved_mean"],
+        100 * sweep.saved,
         _scale(sweep) * sweep.loss,
         sweep.tolerance,
     )
@@ -118,7 +118,8 @@ def _all_policies(axes: Axes, sweep: GridSweep) -> None:
             rasterized=True,
             label=f"{len(saved):,} policies",
         )
-    if tolerance.kind != "relative_regret":
+    # the equal budget is equal in the mean over runs
+    if tolerance.kind != "relative_regret" and sweep.weight == "runs":
         draw_budget_line(axes, sweep.outcomes.study, tolerance.kind)
     few = len(sweep.front) <= 40
     axes.plot(
@@ -152,9 +153,10 @@ def _all_policies(axes: Axes, sweep: GridSweep) -> None:
             zorder=5,
             label=f"centre: {safe(sweep.sweep.policies[centre].spec())}",
         )
-    axes.set_xlabel(f"compute saved, % of {sweep.outcomes.study.question.unit}")
+    of = "" if sweep.weight == "runs" else "the total "
+    axes.set_xlabel(f"compute saved, % of {of}{sweep.outcomes.study.question.unit}")
     axes.set_ylabel(_loss_label(sweep))
-    counted = len(sweep.outcomes.study.panel.runs)
+    counted = len(sweep.outcomes.study.judged_runs)
     metric = safe(sweep.outcomes.study.objective.name)
     axes.set_title(f"{counted} run{'s' * (counted != 1)}, judged by {metric}; means, in-sample", fontsize=10)
     axes.set_xlim(-3, 103)
@@ -186,7 +188,7 @@ def _cut(
         if all(coordinates[axis] == at[axis] for axis in others):
             cell = tuple(coordinates[axis] for axis in axes)
             loss[cell] = _scale(sweep) * sweep.loss[result.start + index]
-            saved[cell] = 100 * sweep.sweep.figures["saved_mean"][result.start + index]
+            saved[cell] = 100 * sweep.saved[result.start + index]
     fixed = ", ".join(
         f"{result.grid.dimensions[axis].name}={result.grid.dimensions[axis].values[at[axis]]}"
         for axis in others

@@ -68,10 +68,68 @@ def _caution(finding: Finding) -> str:
     return str(finding["text"])
 
 
+def _left_out(finding: Finding) -> str:
+    """What follows for runs that cannot be judged, and which they are."""
+    count, total = len(finding.runs), finding["total"]
+    if finding["none_left"]:
+        return "no run can be judged, so the loss of every policy is unknown"
+    they = "it is" if count == 1 else "they are"
+    where = f"the figures of {finding.policy}" if finding.policy else "all figures"
+    left = f"{they} left out of {where}, which are about the other runs"
+    return left if total == count else f"{left}: {list_names(finding.runs)}"
+
+
+def _runs_of(finding: Finding) -> str:
+    """``6 of 26 runs``, ``the run``."""
+    count, total = len(finding.runs), finding["total"]
+    return "the run" if total == 1 else f"{count} of {total} runs"
+
+
+def _monitor_not_finite(finding: Finding) -> str:
+    verb = "has" if len(finding.runs) == 1 else "have"
+    return f"{_runs_of(finding)} {verb} no finite value of {finding['monitor']}; {_left_out(finding)}"
+
+
+def _objective_not_logged(finding: Finding) -> str:
+    verb = "does" if len(finding.runs) == 1 else "do"
+    return f"{_runs_of(finding)} {verb} not log {finding['objective']}; {_left_out(finding)}"
+
+
+def _objective_apart(finding: Finding) -> str:
+    verb = "logs" if len(finding.runs) == 1 else "log"
+    return (
+        f"{_runs_of(finding)} never {verb} {finding['objective']} at an eval of {finding['monitor']}, so no"
+        f" stop can be judged there; {_left_out(finding)}"
+    )
+
+
 def _objective_unknown(finding: Finding) -> str:
     return (
         f"{finding['metric']} was not logged at the kept eval of {finding['count']} outcomes: their"
         " best-metric loss is unknown and left out"
+    )
+
+
+def _infinite_best(finding: Finding) -> str:
+    verb = "has" if len(finding.runs) == 1 else "have"
+    return (
+        f"{_runs_of(finding)} {verb} an infinite best value of {finding['metric']}, so the regret of any"
+        f" other checkpoint is infinite: {list_names(finding.runs)}. Check the log, or judge by another"
+        " --objective"
+    )
+
+
+def _no_scale(finding: Finding) -> str:
+    count, worse = len(finding.runs), finding["worse_than_base"]
+    verb, they = ("improves", "it is") if count == 1 else ("improve", "they are")
+    rest = "" if finding["total"] == count else f": {list_names(finding.runs)}"
+    base = ""
+    if worse:
+        who = "" if worse == count else f" ({worse} of them)"
+        base = f", or the base model is better than every eval{who}"
+    return (
+        f"{_runs_of(finding)} {verb} by less than twice the eval noise of {finding['metric']}{base}, so the"
+        f" share of the improvement that is lost has no meaning; {they} left out of lost{rest}"
     )
 
 
@@ -109,7 +167,12 @@ SENTENCES = {
     Kind.COMPANION_MISSING: _companion_missing,
     Kind.REFUSED: _refused,
     Kind.CAUTION: _caution,
+    Kind.MONITOR_NOT_FINITE: _monitor_not_finite,
+    Kind.OBJECTIVE_NOT_LOGGED: _objective_not_logged,
+    Kind.OBJECTIVE_APART: _objective_apart,
     Kind.OBJECTIVE_UNKNOWN: _objective_unknown,
+    Kind.INFINITE_BEST: _infinite_best,
+    Kind.NO_SCALE: _no_scale,
     Kind.POLICY_SKIPPED: _policy_skipped,
     Kind.GRID_REFUSED: _grid_refused,
     Kind.UNTRIED: _untried,

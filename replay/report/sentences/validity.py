@@ -1,8 +1,9 @@
-"""Sentences on what the logs cannot tell (``replay.stats.validity``)."""
+"""Sentences on what the logs cannot tell (``replay.stats.validity``, ``replay.stats.cautions``)."""
 
 from __future__ import annotations
 
 from replay.data.finding import Finding, Kind
+from replay.report.format import number, percent
 
 __all__ = ["SENTENCES"]
 
@@ -74,7 +75,42 @@ def _few_evals(finding: Finding) -> str:
     return text
 
 
+def _first_stretch(finding: Finding) -> str:
+    count, total, base = len(finding.runs), finding["total"], finding["of_base"]
+    begin, end = ("the base model", "the first eval") if base == count else ("the first eval", "the second")
+    if 0 < base < count:
+        begin, end = "the base model or the first eval", "the eval after it"
+    text = (
+        f"{_count(count, total, 'makes', 'make')} more than half of the improvement in {finding['metric']}"
+        f" between {begin} and {end}, so any later stop seems to lose little"
+    )
+    if finding["policies"]:
+        policy, lost, later = finding["policies"][0]
+        only = (
+            f" of the {finding['later_runs']} runs that improve after it"
+            if (finding["later_runs"] < total)
+            else ""
+        )
+        text += (
+            f": {policy} loses {percent(lost)}, and {percent(later)} measured from"
+            f" {'the second eval' if end == 'the second' else end} on{only}"
+        )
+    return f"{text}. Compare policies by lost_later_mean (--format json), or by --max-regret"
+
+
+def _near_one(finding: Finding) -> str:
+    share, before, after = finding["limits"][0]
+    more = f", {number(after / before, 3)} times as much" if before > 0 else ""
+    return (
+        f"{finding['metric']} is near its best possible value (median best {number(finding['best'])}), so"
+        f" relative regret says little: {percent(share)} of it takes the error rate from {percent(before)} to"
+        f" {percent(after)}{more}. Give the limit in the metric's own unit instead, without a percent sign"
+    )
+
+
 SENTENCES = {
+    Kind.FIRST_STRETCH: _first_stretch,
+    Kind.NEAR_ONE: _near_one,
     Kind.FALLING_RATE: _falling_rate,
     Kind.PLATEAU_RATE: _plateau_rate,
     Kind.RESUMED_RUNS: _resumed_runs,
