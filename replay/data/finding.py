@@ -93,6 +93,7 @@ class Kind(StrEnum):
     PLATEAU_RATE = "plateau-rate"
     RESUMED_RUNS = "resumed-runs"
     FEW_EVALS = "few-evals"
+    ADAPTIVE_BUDGET = "adaptive-budget"
 
     # check
     LIMIT = "limit"

@@ -8,17 +8,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from replay.data.types import Floats, Ints
+from replay.data.types import Ints
 from replay.engine.outcomes import ORACLE, Outcomes
-from replay.stats.budgets import Budget, FixedBudgets, known_mean
+from replay.stats.budgets import FixedBudgets, known_mean
 from replay.stats.groups import groups_of
-from replay.stats.intervals import interval, intervals
+from replay.stats.intervals import intervals
+from replay.stats.plan import unfinished
+from replay.stats.shortage import ENOUGH_EVALS, ENOUGH_RUNS, Shortage, find_shortage
+from replay.stats.verdict import Evidence, find_verdict, within_noise
 
 __all__ = ["ENOUGH_EVALS", "ENOUGH_RUNS", "KEYS", "RANGES", "Rows", "Shortage", "find_shortage", "summarise"]
-
-#: Fewer runs, or runs with fewer evals than this, are too few to rank policies by.
-ENOUGH_RUNS = 8
-ENOUGH_EVALS = 5
 
 #: Keys of the summary, one row per policy. Those from ``budget_lost`` on belong to the equal budget.
 KEYS = tuple(
@@ -38,21 +37,6 @@ RANGES = {
 }
 
 _SUMMARISED = ("saved", "lost", "regret")
-
-
-class Shortage(NamedTuple):
-    """Why runs are too few to rank policies by: the number of ``runs``, or the median number of ``evals``."""
-
-    runs: int | None = None
-    evals: float | None = None
-
-
-def find_shortage(evals: Sequence[int] | Ints) -> Shortage | None:
-    """What there is too little of to rank policies by runs with these numbers of evals; None: enough."""
-    if len(evals) < ENOUGH_RUNS:
-        return Shortage(runs=len(evals))
-    middle = float(np.median(evals))
-    return Shortage(evals=middle) if middle < ENOUGH_EVALS else None
 
 
 class Rows(NamedTuple):
@@ -84,7 +68,8 @@ def summarise(
             for index, name in enumerate(outcomes.policies)
         ]
     table: dict[str, list[Any]] = {key: [] for key in KEYS}
-    noise, evals = outcomes.noise, outcomes.evals
+    evals, censored = outcomes.evals, unfinished(study)[outcomes.run]
+    noisy = within_noise(outcomes.regret, outcomes.noise, outcomes.best)
     budgets: dict[bytes, FixedBudgets] = {}
     bounds = _bounds(rows, outcomes, labels, level)
     for number, some in enumerate(rows):
@@ -94,25 +79,16 @@ def summarise(
         if key not in budgets:
             budgets[key] = FixedBudgets.of(study, some.runs)
         budget = budgets[key].matching(float(saved.mean()))
-        stopped = int(outcomes.stopped[index].sum())
         known = lost[~np.isnan(lost)]
         spent = float(outcomes.used[index].sum())
-        verdict = _verdict(
-            some.policy,
-            stopped,
-            evals[index],
-            saved,
-            lost,
-            budget,
-            [labels[run] for run in some.runs.tolist()],
-            regret,
-            noise[index],
-            level,
+        evidence = Evidence(evals[index], censored[index], outcomes.stopped[index], saved, lost, noisy[index])
+        verdict = find_verdict(
+            some.policy, evidence, budgets[key], [labels[run] for run in some.runs.tolist()], level
         )
         row = {
             "policy": some.policy,
             "runs": len(index),
-            "stopped": stopped,
+            "stopped": int(evidence.stopped.sum()),
             "censored": int(outcomes.censored[index].sum()),
             "saved_mean": known_mean(saved),
             **bounds[number, "saved"],
@@ -125,10 +101,10 @@ def summarise(
             "lost_median": float(np.median(known)) if len(known) else np.nan,
             "lost_p90": float(np.quantile(known, 0.9)) if len(known) else np.nan,
             "lost_worst": float(known.max()) if len(known) else np.nan,
-            "verdict": verdict,
+            "verdict": verdict.value,
             "budget_lost": budget.lost,
             "budget_regret": budget.regret,
-            "within_noise": int(np.sum(regret <= noise[index])),
+            "within_noise": int(noisy[index].sum()),
             "eval_share": float(outcomes.eval_used[index].sum()) / spent if spent > 0 else np.nan,
         }
         for name, value in row.items():
@@ -155,50 +131,3 @@ def _bounds(
         for number, least, most in zip(numbers, low.tolist(), high.tolist(), strict=True):
             bounds[number, name] = {f"{name}_low": least, f"{name}_high": most}
     return bounds
-
-
-def _verdict(
-    policy: str,
-    stopped: int,
-    evals: Ints,
-    saved: Floats,
-    lost: Floats,
-    budget: Budget,
-    groups: Sequence[str],
-    regret: Floats,
-    noise: Floats,
-    level: float,
-) -> str:
-    """One policy's verdict.
-
-    Against the equal budget by the paired bootstrap interval of the difference in ``lost``: better where the
-    interval is below zero, worse where it is above, and not told apart where it holds zero.
-    """
-    if policy == "never":
-        return "full log"
-    if policy == ORACLE:
-        return "upper bound"
-    if find_shortage(evals):
-        return "too few runs to rank"
-    if not stopped:
-        return "never fires"
-    if not float(saved.mean()) > 0:
-        return "saves nothing"
-    known = ~np.isnan(lost) & ~np.isnan(budget.lost_by_run)
-    if not known.any():
-        return "loss unknown"
-    if float(np.nanmax(lost)) == 0:
-        return "loses nothing"
-    low, high = interval(
-        np.where(known, lost - budget.lost_by_run, np.nan), groups, level, within=(-1.0, 1.0)
-    )
-    if high < 0:
-        return "better than training shorter"
-    if low > 0:
-        return "worse than training shorter"
-    within = ~np.isnan(regret) & ~np.isnan(noise)
-    if within.any() and bool((regret[within] <= noise[within]).all()) and within.sum() == known.sum():
-        return "within noise"
-    if low < 0 < high:
-        return "not told apart from training shorter"
-    return "no better than training shorter"

@@ -74,9 +74,19 @@ def _few_evals(finding: Finding) -> str:
     return text
 
 
+def _adaptive_budget(finding: Finding) -> str:
+    count, total = len(finding.runs), finding["total"]
+    where = "the run" if total == 1 else f"{count} of {total} runs"
+    return (
+        f"The equal budget is a share of each log's length, which a stop rule chose in {where}, so it is"
+        " adaptive too. Logs that state their planned steps give a plain one."
+    )
+
+
 SENTENCES = {
     Kind.FALLING_RATE: _falling_rate,
     Kind.PLATEAU_RATE: _plateau_rate,
     Kind.RESUMED_RUNS: _resumed_runs,
     Kind.FEW_EVALS: _few_evals,
+    Kind.ADAPTIVE_BUDGET: _adaptive_budget,
 }
