@@ -17,6 +17,7 @@ from replay.check.model import Stop
 from replay.data.finding import Finding, Kind, Severity
 from replay.stats.intervals import interval
 from replay.stats.summary import ENOUGH_RUNS
+from replay.stats.ties import above, below, tied
 
 __all__ = ["Matched", "Whereabouts", "accepted", "compare", "match"]
 
@@ -300,15 +301,16 @@ def _compare_figures(
     findings, changes = [], []
     for figure, sign in (("saved", -1), (limited, 1)):
         old, new = (np.array([_float(getattr(pair[side], figure)) for pair in pairs]) for side in (0, 1))
+        scale = 0.0 if figure == "regret" else 1.0  # see replay.stats.ties
         with np.errstate(invalid="ignore"):
             # an infinite loss both times is no change
-            change = np.where(old == new, 0.0, new - old)
+            change = np.where(tied(old, new, scale), 0.0, new - old)
         known = change[~np.isnan(change)]
         if not len(known) or not np.isfinite(known).all():
             continue
         low, high = interval(change, [groups[pair[1].run] for pair in pairs], level)
         facts = {"figure": figure, "mean": float(known.mean()), "low": low, "high": high, "count": len(known)}
-        if (high < 0) if sign < 0 else (low > 0):
+        if below(high, 0.0, scale) if sign < 0 else above(low, 0.0, scale):
             means = (float(np.nanmean(old)), float(np.nanmean(new)))
             worse = {**facts, "before": (figure, means[0]), "after": (figure, means[1])}
             findings.append(Finding(Kind.WORSE, Severity.REGRESSION, policy=entry.name, facts=worse))

@@ -31,6 +31,7 @@ from replay.readers import ReadResult
 from replay.stats.groups import groups_of
 from replay.stats.intervals import interval
 from replay.stats.summary import ENOUGH_RUNS
+from replay.stats.ties import above, below, tied
 
 __all__ = ["Both", "Comparison", "Diff", "Difference", "Pair", "Side", "compare", "diff", "kind_of", "paired"]
 
@@ -109,7 +110,7 @@ class Difference:
             return "same"
         if self.runs < ENOUGH_RUNS or self.low is None or self.high is None:
             return "too few"
-        return "more" if self.low > 0 else "less" if self.high < 0 else "unclear"
+        return "more" if above(self.low, 0.0) else "less" if below(self.high, 0.0) else "unclear"
 
 
 @dataclass(frozen=True)
@@ -426,7 +427,7 @@ def _difference(
     if not known:
         return Difference(0, None, None, None, None, None)
     before, after = (np.array([row[side] for row in known], dtype=np.float64) for side in (0, 1))
-    more = after - before
+    more = np.where(tied(before, after), 0.0, after - before)
     low, high = interval(more, [row[2] for row in known], level)
     bounds = (None, None) if math.isnan(low) else (low, high)
     return Difference(len(known), float(before.mean()), float(after.mean()), float(more.mean()), *bounds)

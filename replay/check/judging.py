@@ -20,7 +20,7 @@ from replay.errors import InputError, list_names, suggestion
 from replay.stats.intervals import ENOUGH_GROUPS, interval
 from replay.stats.risk_control import ConformalRiskControl, LearnThenTest
 from replay.stats.summary import ENOUGH_EVALS, ENOUGH_RUNS, RANGES
-from replay.stats.ties import at_most
+from replay.stats.ties import above, at_least, at_most, below
 
 __all__ = ["Scores", "binomial_bounds", "expectations", "judge", "scores"]
 
@@ -108,8 +108,8 @@ def scores(
         else:
             lower = study.objective.mode == "min"
             gain = float(kept[number] - later.min() if lower else later.max() - kept[number])
-            surely = rounded(gain) > rounded(float(raw[number])) if not math.isnan(gain) else True
-            early[number] = float(bool(surely))
+            surely = math.isnan(gain) or bool(above(gain, raw[number], abs(float(kept[number]))))
+            early[number] = float(surely)
     return Scores(
         stops=tuple(stops),
         groups=tuple(groups[run] for run in runs),
@@ -211,16 +211,16 @@ def _mean(
     """The result of a limit on a mean, and the severity of the finding that it makes, where it makes one."""
     value, low, high = figure
     wanted = rounded(limit.value)
-    least = limit.is_minimum
+    least, scale = limit.is_minimum, _scale(limit.figure)
     verdict: Verdict
     severity = None
     if undecidable:
         verdict = "unknown"
     elif value is None or low is None or high is None:
         verdict, severity = "unknown", Severity.UNDECIDED
-    elif value >= wanted if least else value <= wanted:
+    elif at_least(value, wanted, scale) if least else at_most(value, wanted, scale):
         verdict = "kept"
-    elif high < wanted if least else low > wanted:
+    elif below(high, wanted, scale) if least else above(low, wanted, scale):
         verdict, severity = "broken", Severity.REGRESSION
     else:
         verdict, severity = "unsure", Severity.WARNING
@@ -271,6 +271,11 @@ def _guaranteed(
     return result, None if kept else Severity.UNDECIDED
 
 
+def _scale(figure: str) -> float:
+    """The scale of a figure, for `replay.stats.ties`."""
+    return 0.0 if figure == "regret" else 1.0
+
+
 def _figure(
     limit: Wanted, part: Scores, level: float, entry: Entry, summary: Mapping[str, Any]
 ) -> tuple[float | None, float | None, float | None]:
@@ -310,18 +315,11 @@ def _worst(
     """The result of a limit that no run may break by more than its own noise; see `_mean`."""
     figure: Figure = limit.figure
     values, noise, wanted = part.figures[figure], part.noise[figure], rounded(limit.value)
-    over = [
-        number
-        for number, value in enumerate(values.tolist())
-        if not math.isnan(value) and rounded(value) > wanted
-    ]
+    scale = _scale(figure)
+    over = np.flatnonzero(above(values, limit.value, scale)).tolist()
     over.sort(key=lambda number: (-values[number], part.stops[number].run))
-    surely = [
-        number
-        for number in over
-        if not np.isnan(noise[number])
-        and rounded(float(values[number] - limit.value)) > rounded(float(noise[number]))
-    ]
+    beyond = above(values - limit.value, noise, scale)
+    surely = [number for number in over if beyond[number]]
     highest = rounded(float(np.nanmax(values))) if not np.isnan(values).all() else None
     verdict: Verdict = (
         "broken" if surely else "unsure" if over else "kept" if highest is not None else "unknown"

@@ -100,6 +100,7 @@ class Kind(StrEnum):
     FEW_EVALS = "few-evals"
     FIRST_STRETCH = "first-stretch"
     NEAR_ONE = "near-one"
+    ADAPTIVE_BUDGET = "adaptive-budget"
 
     # check
     LIMIT = "limit"

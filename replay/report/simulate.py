@@ -25,6 +25,7 @@ from replay.report.sentences.metric import (
 from replay.report.sentences.summary import SHORT_VERDICTS, say_verdict
 from replay.stats.groups import groups_of
 from replay.stats.intervals import ENOUGH_GROUPS
+from replay.stats.plan import find_adaptive
 from replay.stats.summary import ENOUGH_EVALS, ENOUGH_RUNS, KEYS, SAVED_KEYS, Weight, find_shortage
 from replay.stats.validity import find_validity
 
@@ -257,7 +258,7 @@ def _notes(outcomes: Outcomes) -> list[str]:
 def describe_validity(study: Study, policies: Sequence[Policy]) -> list[str]:
     """What bounds the meaning of the outcomes of policies on the runs of a study."""
     curves = dict(zip((run.id for run in study.panel.runs), study.panel.curves, strict=True))
-    return sentences(find_validity(study.judged_runs, curves, policies))
+    return sentences([*find_validity(study.judged_runs, curves, policies), *find_adaptive(study)])
 
 
 def describe_source(study: Study) -> str:

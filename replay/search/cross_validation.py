@@ -25,6 +25,7 @@ from replay.search.tolerance import Tolerance
 from replay.stats.cautions import find_near_one
 from replay.stats.groups import groups_of
 from replay.stats.summary import Weight
+from replay.stats.ties import above, tied
 
 __all__ = ["CrossValidated", "HeldOut", "cross_validate"]
 
@@ -166,7 +167,7 @@ def cross_validate(
 
     def without(sums: _Sums, fold: int) -> Policy | None:
         fold_saved, _, fold_bound = sums.figures(fold, confidence)
-        return policy(_best(fold_saved, fold_bound, tolerance.value))
+        return policy(_best(fold_saved, fold_bound, tolerance))
 
     return CrossValidated(
         policies=list(policies),
@@ -175,8 +176,8 @@ def cross_validate(
         saved=saved,
         loss=loss,
         bound=bound,
-        chosen=policy(_best(saved, bound, tolerance.value)),
-        least=policy(_least(saved, loss)),
+        chosen=policy(_best(saved, bound, tolerance)),
+        least=policy(_least(saved, loss, tolerance)),
         held_out=[
             HeldOut(by, _of_panel(sums.fold, study), [without(sums, fold) for fold in range(sums.folds)])
             for by, sums in schemes.items()
@@ -283,21 +284,23 @@ class _Sums:
             return np.where(self.whole, saved / float(self._worth_of_fold[keep].sum()), np.nan), mean, bound
 
 
-def _best(saved: Floats, bound: Floats, limit: float) -> int | None:
-    """The place of the policy that saves most among those whose bound keeps the limit."""
-    keeps = (bound <= limit) & (saved > 0)
+def _best(saved: Floats, bound: Floats, tolerance: Tolerance) -> int | None:
+    """The index of the policy that saves most among those whose bound keeps the tolerance; of equals the one
+    with the lowest bound, then the first. Figures that differ by rounding are equal.
+    """
+    keeps = tolerance.allows(bound) & above(saved, 0.0)
     if not keeps.any():
         return None
-    most = np.flatnonzero(keeps & (saved == saved[keeps].max()))
-    return int(most[np.argmin(bound[most])])
+    most = np.flatnonzero(keeps & tied(saved, saved[keeps].max()))
+    return int(most[np.argmax(tied(bound[most], bound[most].min(), tolerance.scale))])
 
 
-def _least(saved: Floats, loss: Floats) -> int | None:
-    """The place of the policy that loses least among those that save anything; of equals the one that saves
-    most.
+def _least(saved: Floats, loss: Floats, tolerance: Tolerance) -> int | None:
+    """The index of the policy that loses least among those that save anything; of equals the one that saves
+    most, then the first. Figures that differ by rounding are equal.
     """
-    known = (saved > 0) & ~np.isnan(loss)
+    known = above(saved, 0.0) & ~np.isnan(loss)
     if not known.any():
         return None
-    few = np.flatnonzero(known & (loss == loss[known].min()))
-    return int(few[np.argmax(saved[few])])
+    few = np.flatnonzero(known & tied(loss, loss[known].min(), tolerance.scale))
+    return int(few[np.argmax(tied(saved[few], saved[few].max()))])

@@ -5,15 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from replay.data.types import Floats, Ints
+from replay.stats.ties import levels
 
 __all__ = ["front", "thin"]
 
 
-def front(saved: Floats, loss: Floats) -> Ints:
+def front(saved: Floats, loss: Floats, scale: float = 1.0) -> Ints:
     """Places of the Pareto-optimal policies, from the one that saves most to the one that saves least.
 
     A policy is left out where another saves at least as much and loses less, or saves more and loses no more,
-    and where a figure is NaN; of equal ones the first is kept.
+    and where a figure is NaN; of equal ones the first is kept. Figures that differ by rounding are equal;
+    ``scale`` is the scale of the loss (see `replay.stats.ties`).
 
     Examples
     --------
@@ -21,8 +23,10 @@ def front(saved: Floats, loss: Floats) -> Ints:
     [0, 1]
     """
     known = np.flatnonzero(~(np.isnan(saved) | np.isnan(loss)))
-    order = known[np.lexsort((known, loss[known], -saved[known]))]
-    least = np.minimum.accumulate(loss[order])
+    gives, loses = levels(-saved[known]), levels(loss[known], scale)
+    ranks = np.lexsort((known, loses, gives))
+    order = known[ranks]
+    least = np.minimum.accumulate(loses[ranks])
     better = np.ones(len(order), dtype=bool)
     better[1:] = least[1:] < least[:-1]
     return order[better]

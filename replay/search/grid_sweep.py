@@ -22,6 +22,7 @@ from replay.search.sweep import Sweep, sweep_study
 from replay.search.tolerance import Tolerance
 from replay.stats.cautions import find_first_stretch, find_near_one
 from replay.stats.summary import SAVED_KEYS, Weight, summarise
+from replay.stats.ties import above, levels
 
 __all__ = ["GridResult", "GridSweep", "refused_points", "sweep_grids"]
 
@@ -115,8 +116,7 @@ class GridSweep:
     @property
     def tolerable(self) -> Bools:
         """Which policies lose no more than is tolerated."""
-        tolerable: Bools = self.loss <= self.tolerance.value
-        return tolerable
+        return self.tolerance.allows(self.loss)
 
     @property
     def short_front(self) -> Ints:
@@ -126,33 +126,42 @@ class GridSweep:
     @property
     def ranked(self) -> list[GridResult]:
         """The grids with a region: those tried on all runs first, then by what their centre saves."""
-        figures = self.sweep.figures
-        return sorted(
-            (result for result in self.grids if result.region is not None),
-            key=lambda result: (
-                -figures["runs"][result.centre],
-                -self.saved[result.centre].round(9),
-            ),
-        )
+        results = [result for result in self.grids if result.region is not None]
+        ranks = self._centre_levels(results)
+        keys = {id(result): (-runs, -saved) for result, (runs, saved, *_) in zip(results, ranks, strict=True)}
+        return sorted(results, key=lambda result: keys[id(result)])
 
     @property
     def distinct(self) -> list[tuple[GridResult, list[GridResult]]]:
         """The grids of ``ranked``, each with the later ones whose centre has the same figures."""
-        figures = self.sweep.figures
-        groups: dict[tuple[float, ...], list[GridResult]] = {}
-        for result in self.ranked:
-            key = tuple(
-                float(figures[name][result.centre].round(9))
-                for name in ("runs", SAVED_KEYS[self.weight], self.tolerance.key, "lost_worst")
-            )
+        groups: dict[tuple[int, ...], list[GridResult]] = {}
+        ranked = self.ranked
+        for result, key in zip(ranked, self._centre_levels(ranked), strict=True):
             groups.setdefault(key, []).append(result)
         return [(results[0], results[1:]) for results in groups.values()]
+
+    def _centre_levels(self, results: Sequence[GridResult]) -> list[tuple[int, ...]]:
+        """The ranks of the figures of the centres: runs, saved, the loss that the tolerance bounds, and the
+        worst loss; the same rank where figures are tied.
+        """
+        centres = [result.centre for result in results]
+        names = {
+            "runs": 1.0,
+            SAVED_KEYS[self.weight]: 1.0,
+            self.tolerance.key: self.tolerance.scale,
+            "lost_worst": 1.0,
+        }
+        ranks = [levels(self.sweep.figures[name][centres], scale) for name, scale in names.items()]
+        return [tuple(int(rank) for rank in row) for row in zip(*ranks, strict=True)]
 
     def least_losing(self, result: GridResult) -> int | None:
         """The point of a grid that loses least of those that save something (ties: that saves more)."""
         loss, saved = self.loss[result.indices], self.saved[result.indices]
-        able = np.flatnonzero(~np.isnan(loss) & (saved > 0))
-        return int(able[np.lexsort((-saved[able], loss[able]))[0]]) if len(able) else None
+        able = np.flatnonzero(~np.isnan(loss) & above(saved, 0.0))
+        if not len(able):
+            return None
+        losses = levels(loss[able], self.tolerance.scale)
+        return int(able[np.lexsort((-levels(saved[able]), losses))[0]])
 
 
 def sweep_grids(
@@ -187,7 +196,7 @@ def sweep_grids(
     whole = figures["runs"] == figures["runs"].max()
     saved = figures[SAVED_KEYS[weight]]
     results = _results(grids, saved, figures[tolerance.key], tolerance)
-    best = front(np.where(whole, saved, np.nan), figures[tolerance.key])
+    best = front(np.where(whole, saved, np.nan), figures[tolerance.key], tolerance.scale)
     alone = range(len(points), len(policies))
     shown = dict.fromkeys(
         [

@@ -11,6 +11,7 @@ import numpy as np
 from replay.data.types import Bools, Floats, Ints
 from replay.policies.grid import Grid
 from replay.search.tolerance import Tolerance
+from replay.stats.ties import above, at_least, levels
 
 __all__ = ["NEAR_BEST", "Region", "Span", "region"]
 
@@ -70,13 +71,14 @@ def region(
     go farther, in the same sense but without edges, before the loss passes the limit, since to save less is
     no harm; then the one that saves more, then loses less, then the first.
     """
-    acceptable = loss <= tolerance.value  # NaN is not
-    able = acceptable & (saved > 0)
+    acceptable = tolerance.allows(loss)
+    able = acceptable & above(saved, 0.0)
     if not able.any():
         return None
-    rank = np.lexsort((np.arange(len(saved)), loss, -saved))
+    losses, savings = levels(loss, tolerance.scale), levels(saved)
+    rank = np.lexsort((np.arange(len(saved)), losses, -savings))
     best = int(rank[acceptable[rank]][0])
-    good = able & (saved >= saved[best] - within)
+    good = able & at_least(saved, saved[best] - within)
     shape = tuple(len(dimension.values) for dimension in grid.dimensions)
     coordinates = np.array([place for _, place in grid.points], dtype=np.int64).reshape(
         len(grid.points), len(shape)
@@ -100,7 +102,7 @@ def region(
     kept[cells] = acceptable
     rooms = _rooms(dense.reshape(shape), ordered, cells[points], edges=True)
     ways = _rooms((kept | ~known).reshape(shape), ordered, cells[points], edges=False)
-    keys = [points, loss[points], -saved[points], *(-ways)[::-1], *(-rooms)[::-1]]
+    keys = [points, losses[points], -savings[points], *(-ways)[::-1], *(-rooms)[::-1]]
     centre = int(points[np.lexsort(keys)[0]])
     spans = tuple(
         _span(grid, coordinates[centre], axis, kept.reshape(shape), known.reshape(shape)) for axis in ordered

@@ -8,7 +8,9 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from replay.data.types import Bools, Floats
 from replay.errors import InputError
+from replay.stats.ties import at_most
 
 __all__ = ["Tolerance", "parse_confidence", "parse_tolerance"]
 
@@ -42,6 +44,15 @@ class Tolerance:
     def noun(self) -> str:
         """What is limited, in words."""
         return self.kind.replace("_", " ")
+
+    @property
+    def scale(self) -> float:
+        """The scale of the figure that is limited (see `replay.stats.ties`); 0 in the metric's unit."""
+        return 0.0 if self.kind == "regret" else 1.0
+
+    def allows(self, loss: Floats) -> Bools:
+        """Whether each loss is known and at most the tolerance, but for rounding."""
+        return at_most(loss, self.value, self.scale)
 
     def describe(self) -> str:
         """The tolerance as a condition: ``lost <= 5%``."""

@@ -22,6 +22,7 @@ __all__ = [
     "RELIABLE_GROUPS",
     "RELIABLE_OTHERS",
     "RELIABLE_RUNS",
+    "count_units",
     "interval",
     "intervals",
     "reliable",
@@ -107,6 +108,14 @@ def _units(groups: npt.NDArray[np.str_]) -> _Units:
     rank[np.argsort(first)] = np.arange(len(first))
     sizes = np.bincount(rank[member])
     return _Units(np.argsort(rank[member], kind="stable"), np.cumsum(sizes) - sizes, sizes.astype(np.float64))
+
+
+def count_units(groups: Sequence[str]) -> int:
+    """How many units an interval of runs of these groups draws: the groups, or the runs where there are fewer
+    than 5 groups.
+    """
+    names = len(set(groups))
+    return names if names >= ENOUGH_GROUPS else len(groups)
 
 
 def intervals(

@@ -12,7 +12,10 @@ from replay.data.types import Floats, Ints
 from replay.engine.outcomes import ORACLE, Outcomes
 from replay.stats.budgets import Budget, FixedBudgets, known_mean
 from replay.stats.groups import groups_of
-from replay.stats.intervals import interval, intervals
+from replay.stats.intervals import intervals
+from replay.stats.plan import unfinished
+from replay.stats.shortage import ENOUGH_EVALS, ENOUGH_RUNS, Shortage, find_shortage
+from replay.stats.verdict import Evidence, find_verdict, within_noise
 
 __all__ = [
     "ENOUGH_EVALS",
@@ -26,10 +29,6 @@ __all__ = [
     "find_shortage",
     "summarise",
 ]
-
-#: Fewer runs, or runs with fewer evals than this, are too few to rank policies by.
-ENOUGH_RUNS = 8
-ENOUGH_EVALS = 5
 
 #: Keys of the summary, one row per policy. ``policy`` is the specification as typed, ``spec`` the canonical
 #: one. ``budget_lost`` and ``budget_regret`` belong to the equal budget.
@@ -56,21 +55,6 @@ Weight = Literal["runs", "compute"]
 
 #: The key of the summary that has the compute saved, by what counts alike.
 SAVED_KEYS: dict[Weight, str] = {"runs": "saved_mean", "compute": "saved_total"}
-
-
-class Shortage(NamedTuple):
-    """Why runs are too few to rank policies by: the number of ``runs``, or the median number of ``evals``."""
-
-    runs: int | None = None
-    evals: float | None = None
-
-
-def find_shortage(evals: Sequence[int] | Ints) -> Shortage | None:
-    """What there is too little of to rank policies by runs with these numbers of evals; None: enough."""
-    if len(evals) < ENOUGH_RUNS:
-        return Shortage(runs=len(evals))
-    middle = float(np.median(evals))
-    return Shortage(evals=middle) if middle < ENOUGH_EVALS else None
 
 
 class Rows(NamedTuple):
@@ -122,7 +106,7 @@ def summarise(
         if key not in budgets:
             budgets[key] = FixedBudgets.of(study, part.runs)
         budget = _on_known_runs(budgets[key].matching(float(part.saved.mean())), part)
-        for name, value in _row(outcomes, part, budget, labels, level, bounds, number).items():
+        for name, value in _row(outcomes, part, budgets[key], budget, labels, level, bounds, number).items():
             table[name].append(None if isinstance(value, float) and np.isnan(value) else value)
     return table
 
@@ -174,6 +158,7 @@ def _on_known_runs(budget: Budget, part: _Part) -> Budget:
 def _row(
     outcomes: Outcomes,
     part: _Part,
+    budgets: FixedBudgets,
     budget: Budget,
     labels: Sequence[str],
     level: float,
@@ -182,29 +167,27 @@ def _row(
 ) -> dict[str, Any]:
     """One row of the summary, with NaN for what is not known."""
     index, saved, lost, regret = part.outcomes, part.saved, part.lost, part.regret
-    noise, evals = outcomes.noise[index], outcomes.evals[index]
-    scaled = ~np.isnan(lost)
+    evals, scaled = outcomes.evals[index], ~np.isnan(lost)
+    noise, best = outcomes.noise[index], outcomes.best[index]
+    noisy = scaled & (within_noise(regret, noise, best) | (regret == 0))
     known = lost[scaled]
     used, full = float(outcomes.used[index].sum()), float(outcomes.used_full[index].sum())
     later = np.where(scaled, part.lost_later, np.nan)
     dominated = bool((scaled & outcomes.dominated[index]).any())
-    stopped = int(outcomes.stopped[index].sum())
-    verdict = _verdict(
-        part.policy,
-        stopped,
-        evals[scaled] if scaled.any() else evals,
+    evidence = Evidence(
+        evals,
+        unfinished(outcomes.study)[part.runs],
+        outcomes.stopped[index],
         saved,
         lost,
-        budget,
-        [labels[run] for run in part.runs.tolist()],
-        regret,
-        np.where(scaled, noise, np.nan),
-        level,
+        noisy,
     )
+    names = [labels[run] for run in part.runs.tolist()]
+    verdict = find_verdict(part.policy, evidence, budgets, names, level)
     return {
         "policy": part.typed,
         "runs": len(index),
-        "stopped": stopped,
+        "stopped": int(evidence.stopped.sum()),
         "censored": int(outcomes.censored[index].sum()),
         "saved_mean": known_mean(saved),
         **bounds[number, "saved"],
@@ -218,15 +201,15 @@ def _row(
         "lost_median": float(np.median(known)) if len(known) else np.nan,
         "lost_p90": float(np.quantile(known, 0.9)) if len(known) else np.nan,
         "lost_worst": float(known.max()) if len(known) else np.nan,
-        "verdict": verdict,
+        "verdict": verdict.value,
         "spec": part.policy,
         "lost_runs": len(known),
         "lost_later_mean": known_mean(later) if dominated else np.nan,
         "budget_lost": budget.lost,
         "budget_regret": budget.regret,
-        "within_noise": int(np.sum(scaled & ((regret <= noise) | (regret == 0)))),
+        "within_noise": int(noisy.sum()),
         # a run of which nothing is kept has no regret, and has lost everything
-        "beyond_noise": int(np.sum(scaled & ((regret > noise) | (np.isnan(regret) & (lost > 0))))),
+        "beyond_noise": int(np.sum(scaled & ~noisy & ((regret > noise) | (np.isnan(regret) & (lost > 0))))),
         "eval_share": float(outcomes.eval_used[index].sum()) / used if used > 0 else np.nan,
     }
 
@@ -250,50 +233,3 @@ def _bounds(
         for number, least, most in zip(numbers, low.tolist(), high.tolist(), strict=True):
             bounds[number, name] = {f"{name}_low": least, f"{name}_high": most}
     return bounds
-
-
-def _verdict(
-    policy: str,
-    stopped: int,
-    evals: Ints,
-    saved: Floats,
-    lost: Floats,
-    budget: Budget,
-    groups: Sequence[str],
-    regret: Floats,
-    noise: Floats,
-    level: float,
-) -> str:
-    """One policy's verdict.
-
-    Against the equal budget by the paired bootstrap interval of the difference in ``lost``: better where the
-    interval is below zero, worse where it is above, and not told apart where it holds zero.
-    """
-    if policy == "never":
-        return "full log"
-    if policy == ORACLE:
-        return "upper bound"
-    if find_shortage(evals):
-        return "too few runs to rank"
-    if not stopped:
-        return "never fires"
-    if not float(saved.mean()) > 0:
-        return "saves nothing"
-    known = ~np.isnan(lost) & ~np.isnan(budget.lost_by_run)
-    if not known.any():
-        return "loss unknown"
-    if float(np.nanmax(lost)) == 0:
-        return "loses nothing"
-    low, high = interval(
-        np.where(known, lost - budget.lost_by_run, np.nan), groups, level, within=(-1.0, 1.0)
-    )
-    if high < 0:
-        return "better than training shorter"
-    if low > 0:
-        return "worse than training shorter"
-    within = ~np.isnan(regret) & ~np.isnan(noise)
-    if within.any() and bool((regret[within] <= noise[within]).all()) and within.sum() == known.sum():
-        return "within noise"
-    if low < 0 < high:
-        return "not told apart from training shorter"
-    return "no better than training shorter"

@@ -24,15 +24,17 @@ def side(*stops, groups=None):
     ("low", "mean", "high", "verdict"),
     [
         (0.0, 0.1, 0.3, "unclear"),
-        (1e-9, 0.1, 0.3, "more"),
+        (1e-9, 0.1, 0.3, "unclear"),
+        (2e-9, 0.1, 0.3, "more"),
         (-0.3, -0.1, 0.0, "unclear"),
-        (-0.3, -0.1, -1e-9, "less"),
+        (-0.3, -0.1, -1e-9, "unclear"),
+        (-0.3, -0.1, -2e-9, "less"),
         (0.0, 0.0, 0.0, "same"),
         (-0.1, 0.0, 0.0, "unclear"),
         (0.0, 0.0, 0.1, "unclear"),
     ],
 )
-def test_a_bound_of_exactly_zero_does_not_show_a_difference(low, mean, high, verdict):
+def test_a_bound_of_zero_but_for_rounding_does_not_show_a_difference(low, mean, high, verdict):
     assert Difference(8, 0.1, 0.1 + mean, mean, low, high).verdict == verdict
     assert Difference(7, 0.1, 0.1 + mean, mean, low, high).verdict == (
         "same" if verdict == "same" else "too few"

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+from replay.stats.verdict import Verdict
 
 __all__ = ["SHORT_VERDICTS", "say_verdict"]
 
 #: Verdicts that are too long for the column of a table, as the column shows them.
-SHORT_VERDICTS = {
-    "too few runs to rank": "too few",
-    "better than training shorter": "better",
-    "worse than training shorter": "worse",
-    "no better than training shorter": "no better",
-    "not told apart from training shorter": "unclear",
+SHORT_VERDICTS: Mapping[str, str] = {
+    Verdict.TOO_FEW: "too few",
+    Verdict.BETTER: "better",
+    Verdict.WORSE: "worse",
+    Verdict.NO_DIFFERENCE: "not signif.",
 }
 
+_UNFINISHED = (
+    "cannot be compared with a shorter training, because logs were ended before the training that was planned"
+)
 #: What a verdict says of one policy, and of several, where it is more than "is" or "are" and the verdict.
-_SAYS = {
-    "never fires": ("never fires on these logs", "never fire on these logs"),
-    "loses nothing": ("loses nothing", "lose nothing"),
-    "saves nothing": ("saves nothing", "save nothing"),
+_SAYS: Mapping[str, tuple[str, str]] = {
+    Verdict.NEVER_FIRES: ("never fires on these logs", "never fire on these logs"),
+    Verdict.LOSES_NOTHING: ("loses nothing", "lose nothing"),
+    Verdict.SAVES_NOTHING: ("saves nothing", "save nothing"),
+    Verdict.LOSS_UNKNOWN: ("has an unknown loss", "have unknown losses"),
+    Verdict.NO_DIFFERENCE: (
+        "shows no significant difference from training for the same shorter time",
+        "show no significant difference from training for the same shorter time",
+    ),
+    Verdict.CANNOT_TELL: (_UNFINISHED, _UNFINISHED),
 }
 _MOST_POLICIES = 4
 

@@ -108,6 +108,15 @@ def _near_one(finding: Finding) -> str:
     )
 
 
+def _adaptive_budget(finding: Finding) -> str:
+    count, total = len(finding.runs), finding["total"]
+    where = "the run" if total == 1 else f"{count} of {total} runs"
+    return (
+        f"The equal budget is a share of each log's length, which a stop rule chose in {where}, so it is"
+        " adaptive too. Logs that state their planned steps give a plain one."
+    )
+
+
 SENTENCES = {
     Kind.FIRST_STRETCH: _first_stretch,
     Kind.NEAR_ONE: _near_one,
@@ -115,4 +124,5 @@ SENTENCES = {
     Kind.PLATEAU_RATE: _plateau_rate,
     Kind.RESUMED_RUNS: _resumed_runs,
     Kind.FEW_EVALS: _few_evals,
+    Kind.ADAPTIVE_BUDGET: _adaptive_budget,
 }
