@@ -93,6 +93,9 @@ class Kind(StrEnum):
     PLATEAU_RATE = "plateau-rate"
     RESUMED_RUNS = "resumed-runs"
     FEW_EVALS = "few-evals"
+    CENSORED_RUNS = "censored-runs"
+    STILL_IMPROVING = "still-improving"
+    PLAN_UNKNOWN = "plan-unknown"
 
     # check
     LIMIT = "limit"

@@ -8,8 +8,9 @@ from functools import cached_property
 
 import numpy as np
 
-from replay.data.censoring import Censoring, censoring
+from replay.data.censoring import Censoring, censoring, find_endings
 from replay.data.finding import Finding, Kind
+from replay.data.improvement import Improvement, still_improving
 from replay.data.names import canonical
 from replay.data.run import Run
 from replay.data.types import Bools, Mode
@@ -27,7 +28,8 @@ class Study:
     """Runs and a question, resolved: the metrics with the reasons for them, and each way of monitoring a run.
 
     ``runs`` are those that log the monitor; ``monitor`` and ``objective`` the resolved metrics; ``censored``
-    maps the ids of the runs that are censored to the reason; ``findings`` are about the runs left out and the
+    maps the ids of the runs that are censored to the reason, and ``improving`` those of the runs whose
+    monitor was still improving at the end to how that shows; ``findings`` are about the runs left out and the
     metrics taken. ``panel`` is the panel of the monitor alone.
 
     Parameters
@@ -73,18 +75,26 @@ class Study:
         self._metrics: dict[tuple[str, Mode | None], tuple[Metric, tuple[Finding, ...]]] = {}
         self._panels: dict[tuple[str, ...], Panel] = {}
         self.panel = self._panel(Monitoring(self.monitor))
-        self.censored = self._find_censored()
+        reasons = ((run.id, censoring(run)) for run in self.panel.runs)
+        self.censored: dict[str, Censoring] = {run: reason for run, reason in reasons if reason is not None}
 
-    def _find_censored(self) -> dict[str, Censoring]:
+    @cached_property
+    def improving(self) -> dict[str, Improvement]:
+        """How the monitor shows that a run was still improving at its end, by the ids of those runs."""
         panel = self.panel
-        reasons = {}
+        improving = {}
         for run, curve, best, noise in zip(
             panel.runs, panel.curves, panel.monitor_best.tolist(), panel.monitor_noise.tolist(), strict=True
         ):
-            reason = censoring(curve, best=best, noise=noise)
-            if reason is not None:
-                reasons[run.id] = reason
-        return reasons
+            how = still_improving(curve, best=best, noise=noise)
+            if how is not None:
+                improving[run.id] = how
+        return improving
+
+    @cached_property
+    def endings(self) -> tuple[Finding, ...]:
+        """What to report on how the logs of the runs end; see `replay.data.censoring.find_endings`."""
+        return tuple(find_endings(self.panel.runs, self.censored, self.improving))
 
     @cached_property
     def is_censored(self) -> Bools:

@@ -14,7 +14,7 @@ from replay.report.document import Block, Code, Commands, Document, Paragraph, R
 from replay.report.format import cell, number, percent
 from replay.report.sentences import sentences
 from replay.report.sentences.metric import say_shortage
-from replay.report.simulate import censored_data, describe_setting, describe_validity
+from replay.report.simulate import describe_setting, describe_validity, ending_data
 from replay.search.choice import BREAKS, NO_BETTER, NONE_KEEPS, TOO_FEW, USE, Choice, Line
 from replay.stats.intervals import ENOUGH_GROUPS, RELIABLE_OTHERS, RELIABLE_RUNS, reliable
 from replay.stats.summary import ENOUGH_EVALS, ENOUGH_RUNS, find_shortage
@@ -99,7 +99,7 @@ def _data(choice: Choice, findings: Sequence[Finding]) -> dict[str, Any]:
         "objective": {"metric": study.objective.name, "mode": study.objective.mode},
         "unit": study.question.unit,
         "keep": study.question.keep,
-        "censored": censored_data(study),
+        **ending_data(study),
         "callback": _callback(choice.policy),
         "check": _entry(choice),
         "notes": _notes(choice),

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from replay.data.finding import Finding
+from replay.data.finding import Finding, Kind
 from replay.engine.metrics import Metric
 from replay.engine.outcomes import BASELINES, COLUMNS, ORACLE, Outcomes, records
 from replay.engine.study import Study
@@ -15,9 +15,9 @@ from replay.report.document import Block, Commands, Document, Paragraph, Records
 from replay.report.format import cell, number, percent
 from replay.report.sentences import sentences
 from replay.report.sentences.metric import (
-    COUNTED_CENSORING,
     say_better,
     say_censoring,
+    say_improvement,
     say_mode_reason,
     say_name_reason,
     say_shortage,
@@ -30,10 +30,10 @@ from replay.stats.validity import find_validity
 
 __all__ = [
     "build",
-    "censored_data",
     "describe_setting",
     "describe_source",
     "describe_validity",
+    "ending_data",
     "metric_data",
     "setting",
 ]
@@ -94,7 +94,7 @@ def setting(study: Study) -> dict[str, Any]:
         "unit": study.question.unit,
         "unit_basis": _basis(study),
         "keep": study.question.keep,
-        "censored": censored_data(study),
+        **ending_data(study),
     }
 
 
@@ -108,9 +108,13 @@ def metric_data(metric: Metric) -> dict[str, Any]:
     }
 
 
-def censored_data(study: Study) -> dict[str, str]:
-    """Why runs are censored, by run, as JSON has it."""
-    return {run: say_censoring(reason) for run, reason in study.censored.items()}
+def ending_data(study: Study) -> dict[str, dict[str, str]]:
+    """Which runs are censored and which were still improving at the end, with the reasons, as JSON has it."""
+    complete = {run: how for run, how in study.improving.items() if run not in study.censored}
+    return {
+        "censored": {run: say_censoring(reason) for run, reason in study.censored.items()},
+        "still_improving": {run: say_improvement(how) for run, how in complete.items()},
+    }
 
 
 def _basis(study: Study) -> str:
@@ -148,15 +152,7 @@ def describe_setting(study: Study) -> list[str]:
             f" ({say_mode_reason(objective)})"
         )
     text += f". Compute in {question.unit} ({_basis(study)}); kept: {_CHECKPOINTS[question.keep]}."
-    out = [text]
-    if study.censored:
-        kinds = Counter(COUNTED_CENSORING[reason.kind] for reason in study.censored.values())
-        shown = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
-        out.append(
-            f"{len(study.censored)} of {len(study.panel.runs)} runs are censored ({shown}): their losses"
-            " are lower bounds."
-        )
-    return out
+    return [text, *sentences(finding for finding in study.endings if finding.kind is Kind.CENSORED_RUNS)]
 
 
 def _summary_table(summary: Sequence[Mapping[str, Any]]) -> Table:
@@ -202,7 +198,7 @@ def _outcome_cells(row: Mapping[str, Any]) -> list[str]:
         number(row["kept"]),
         number(row["best"]),
         percent(row["lost"]),
-        "bound" if row["censored"] else "noise" if within else "",
+        "lower bound" if row["censored"] else "noise" if within else "",
     ]
 
 
@@ -240,9 +236,13 @@ def _notes(outcomes: Outcomes) -> list[str]:
 
 
 def describe_validity(study: Study, policies: Sequence[Policy]) -> list[str]:
-    """What bounds the meaning of the outcomes of policies on the runs of a study."""
+    """What bounds the meaning of the outcomes of policies on the runs of a study.
+
+    That runs are censored is not among it: `describe_setting` says so.
+    """
     curves = dict(zip((run.id for run in study.panel.runs), study.panel.curves, strict=True))
-    return sentences(find_validity(study.panel.runs, curves, policies))
+    endings = [finding for finding in study.endings if finding.kind is not Kind.CENSORED_RUNS]
+    return sentences([*endings, *find_validity(study.panel.runs, curves, policies)])
 
 
 def describe_source(study: Study) -> str:

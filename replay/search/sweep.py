@@ -19,6 +19,7 @@ from replay.engine.payoffs import FIGURES, Payoffs
 from replay.engine.stops import Block, StopsFinder
 from replay.engine.study import Study
 from replay.policies import Policy
+from replay.policies.rules.never import Never
 from replay.policies.stops import NEVER, REFUSED
 from replay.stats.budgets import FixedBudgets
 
@@ -39,9 +40,9 @@ _WORST = ("regret", "lost")
 class Totals(NamedTuple):
     """Sums over runs of each policy of a block.
 
-    ``stopped`` counts the runs that the policy stops, ``censored`` the censored runs that it never stops and
-    ``refused`` the runs that it cannot judge. ``sums`` are by figure over the ``counts`` runs of which it is
-    known, ``worst`` the highest of these (NaN: of none).
+    ``stopped`` counts the runs that the policy stops, ``censored`` the outcomes that are bounds (see
+    `Outcomes.censored`) and ``refused`` the runs that it cannot judge. ``sums`` are by figure over the
+    ``counts`` runs of which it is known, ``worst`` the highest of these (NaN: of none).
     """
 
     stopped: Ints
@@ -64,8 +65,8 @@ def values_of(block: Block, figure: str) -> Floats:
     return np.take(getattr(payoffs, figure), block.positions + payoffs.begin)
 
 
-def total_up(block: Block, study: Study) -> Totals:
-    """The sums of a block over its runs."""
+def total_up(block: Block, study: Study, policies: Sequence[Policy]) -> Totals:
+    """The sums of a block over its runs; ``policies`` are those that the block's members are indices of."""
     payoffs, positions = block.view.payoffs, block.positions
     never, refused = positions == NEVER, positions == REFUSED
     some_refused = bool(refused.any())
@@ -85,8 +86,11 @@ def total_up(block: Block, study: Study) -> Totals:
         if highest is not None:
             worst[figure] = highest
     stopped = positions.shape[1] - (never | refused).sum(axis=1)
-    marked = study.is_censored[block.view.runs]
-    return Totals(stopped, (never & marked).sum(axis=1), refused.sum(axis=1), sums, counts, worst)
+    bound = study.is_censored[block.view.runs] & ~refused
+    exact = [row for row, member in enumerate(block.members) if isinstance(policies[member], Never)]
+    if exact:
+        bound[exact] &= np.take(payoffs.regret, entries[exact]) > 0
+    return Totals(stopped, bound.sum(axis=1), refused.sum(axis=1), sums, counts, worst)
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +127,7 @@ def sweep_study(
     finder = StopsFinder(study, policies, optional=optional)
     done = 0
     for block in finder.blocks():
-        totals = total_up(block, study)
+        totals = total_up(block, study, policies)
         members = np.array(block.members)
         payoffs = block.view.payoffs
         figures["runs"][members] = len(payoffs.rows) - totals.refused
