@@ -1,78 +1,162 @@
-"""Censoring: whether a log shows what would have come after its last eval."""
+"""Censoring: whether a log shows the training as it was planned, and what to report where it does not."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from statistics import median
 
 import numpy as np
 
-from replay.data.curve import Curve
-from replay.data.types import Floats
+from replay.data.finding import Finding, Kind, Severity
+from replay.data.improvement import Improvement
+from replay.data.info import StepUnit
+from replay.data.run import Run
 
-__all__ = ["Censoring", "CensoringKind", "censoring"]
+__all__ = ["Censoring", "CensoringKind", "censoring", "find_endings", "least_share", "planned_steps"]
+
+#: What tools may count a complete training short, as a share, where the plan is known in epochs only:
+#: transformers 4.46 counts 2.96 epochs at the end of 3 when it accumulates gradients.
+_ROUNDING = 0.02
 
 
 class CensoringKind(StrEnum):
-    """Why a log does not show what would have come next."""
+    """Why a log does not show the training as it was planned."""
 
     STOPPED_EARLY = "stopped-early"
     CUT_SHORT = "cut-short"
-    BEST_IS_LAST = "best-is-last"
-    STILL_IMPROVING = "still-improving"
 
 
 @dataclass(frozen=True)
 class Censoring:
     """Why a log is censored, with its facts.
 
-    ``stopped_by`` names what stopped the training; ``step`` and ``planned`` are the last step trained and the
-    last one planned of a log that was cut short.
+    ``stopped_by`` names what stopped the training. Of a log that was cut short, ``reached`` is where it ends
+    and ``planned`` where it was planned to end (None: the log only says that it is incomplete), both in
+    ``unit``.
     """
 
     kind: CensoringKind
     stopped_by: str | None = None
-    step: float | None = None
+    reached: float | None = None
     planned: float | None = None
+    unit: StepUnit = "step"
 
 
-def censoring(curve: Curve, *, best: int | None = None, noise: float | None = None) -> Censoring | None:
-    """Why a curve's log does not show what would have come next, or None where it does.
+def censoring(run: Run) -> Censoring | None:
+    """Why a run's log does not show the training as it was planned; None where it does.
 
-    In this order: the log was itself stopped early; it ends before its planned steps; its best value is its
-    last; or it was still improving within noise (from 8 evals on: the last value is within one noise of the
-    best, and the median of the last quarter is better than that of the quarter before by more than one
-    noise). ``best`` and ``noise`` are those of the curve, where the caller knows them.
+    A log is censored where a rule stopped the training early, where it ends before the planned end, or where
+    its format records the end of a training and it has no such record. A log that does not state its plan is
+    taken as complete.
+
+    A log ends before the planned end only if one more log entry was due by then: a training of 1203 steps
+    that logs every 10 has its last entry at step 1200. Where the log records the step at which the training
+    ended, that step counts. One step is never missing, since tools that count from 0 call the last of 1000
+    steps 999; nor is, where the plan is known in epochs, what rounding to whole steps takes off an epoch.
     """
-    run = curve.run
-    if run is not None:
-        if run.info.stopped_by:
-            return Censoring(CensoringKind.STOPPED_EARLY, stopped_by=run.info.stopped_by)
-        planned = run.info.planned_steps
-        if planned and run.trained_steps < float(planned):
-            return Censoring(CensoringKind.CUT_SHORT, step=run.trained_steps, planned=float(planned))
-    best = curve.best() if best is None else best
-    if best is None or best < 0 or len(curve) < 2:
+    info = run.info
+    if info.stopped_by:
+        return Censoring(CensoringKind.STOPPED_EARLY, stopped_by=info.stopped_by)
+    reached, planned = run.trained_steps, planned_steps(run)
+    if planned is None:
+        if info.complete is False:
+            return Censoring(CensoringKind.CUT_SHORT, reached=reached, unit=info.step_unit)
         return None
-    if best == len(curve) - 1:
-        return Censoring(CensoringKind.BEST_IS_LAST)
-    spread = curve.noise if noise is None else noise
-    if len(curve) < 8 or spread is None or not math.isfinite(curve.values[-1]):
+    per_epoch = None if _number(info.planned_steps) else _steps_per_epoch(run)
+    missing = (planned if per_epoch is None else planned * least_share(per_epoch)) - reached
+    interval, first = _log_interval(run)
+    if missing <= 0 or (missing <= 1 and (interval > 1 or first == 0)):
         return None
-    oriented = curve.values if curve.mode == "min" else -curve.values
-    if oriented[-1] - oriented[best] <= spread and _improving(oriented, spread):
-        return Censoring(CensoringKind.STILL_IMPROVING)
-    return None
+    if info.complete is None and missing < interval:
+        return None
+    if per_epoch is None:
+        return Censoring(CensoringKind.CUT_SHORT, None, reached, planned, info.step_unit)
+    return Censoring(CensoringKind.CUT_SHORT, None, reached / per_epoch, planned / per_epoch, "epoch")
 
 
-def _improving(oriented: Floats, spread: float) -> bool:
-    """Whether the last quarter is better than the quarter before by more than the noise."""
-    quarter = max(2, len(oriented) // 4)
-    last, before = oriented[-quarter:], oriented[-2 * quarter : -quarter]
-    if not (np.isfinite(last).any() and np.isfinite(before).any()):
-        return False
-    # np.median is slow for so few values
-    gain: float = median(before[np.isfinite(before)].tolist()) - median(last[np.isfinite(last)].tolist())
-    return gain > spread
+def planned_steps(run: Run) -> float | None:
+    """The step at which a run was planned to end, None where its log does not tell.
+
+    Of a plan in epochs, the epochs that the log counts tell how many steps that is.
+    """
+    steps, epochs = _number(run.info.planned_steps), _number(run.info.planned_epochs)
+    if steps is not None or epochs is None:
+        return steps
+    per_epoch = _steps_per_epoch(run)
+    return None if per_epoch is None else epochs * per_epoch
+
+
+def _number(value: object) -> float | None:
+    """A planned length, None where it is none."""
+    usable = isinstance(value, int | float) and math.isfinite(value) and value > 0
+    return float(value) if usable else None  # type: ignore[arg-type]
+
+
+def _steps_per_epoch(run: Run) -> float | None:
+    """Steps per epoch by the last epoch that the log counts, None where it counts none."""
+    if run.info.step_unit == "epoch":
+        return 1.0
+    if "epoch" in run.columns:
+        values, present = run.columns["epoch"]
+        steps, epochs = run.steps[present], values[present]
+    elif "epoch" in run.train:
+        steps, epochs = run.train["epoch"]
+    else:
+        return None
+    if len(epochs) and epochs[0] == 0 and steps[0] > 0 and (epochs == np.floor(epochs)).all():
+        epochs = epochs + 1  # numbers of epochs from 0: all but the first were finished before
+    usable = np.isfinite(epochs) & (epochs > 0) & (steps > 0)
+    return float(steps[usable][-1] / epochs[usable][-1]) if usable.any() else None
+
+
+def least_share(per_epoch: float) -> float:
+    """The least share of its planned epochs that a complete training may count, by its steps per epoch.
+
+    Tools take an epoch for the whole steps in it: 5 batches of which 2 make a step are 2 steps, so that the
+    last step of 3 epochs ends epoch 2.4 of 3. On top come 2 %.
+    """
+    # logged epochs may be rounded to two decimals, so that 3 steps per epoch may look like 2.99
+    whole = math.floor(per_epoch * 1.01)
+    return (1 - _ROUNDING) * (min(whole / per_epoch, 1.0) if whole else 1.0)
+
+
+def _log_interval(run: Run) -> tuple[float, float]:
+    """The usual distance in steps of the log entries that are closest together (0 with one entry), and the
+    first step that has one.
+    """
+    every = [steps for steps in (run.steps, *(series.step for series in run.train.values())) if len(steps)]
+    gaps = [float(np.median(np.diff(steps))) for steps in every if len(steps) > 1]
+    return min(gaps, default=0.0), min((float(steps[0]) for steps in every), default=math.nan)
+
+
+def find_endings(
+    runs: Sequence[Run], censored: Mapping[str, Censoring], improving: Mapping[str, Improvement]
+) -> list[Finding]:
+    """What to report on how the logs of runs end, the same from every command.
+
+    At most one finding of each kind: CENSORED_RUNS (a warning, since it turns figures into bounds),
+    STILL_IMPROVING and PLAN_UNKNOWN (notes). Each names its runs. ``censored`` and ``improving`` map ids of
+    runs to the reason; a run that is censored is not reported as still improving, nor as without a plan.
+    """
+    total = len(runs)
+    findings = []
+    if censored:
+        kinds = [censored[run.id].kind for run in runs if run.id in censored]
+        facts: dict[str, object] = {
+            "total": total,
+            "stopped": kinds.count(CensoringKind.STOPPED_EARLY),
+            "cut": kinds.count(CensoringKind.CUT_SHORT),
+        }
+        findings.append(Finding(Kind.CENSORED_RUNS, Severity.WARNING, tuple(censored), facts=facts))
+    complete = [run for run in runs if run.id not in censored]
+    rising = [run.id for run in complete if run.id in improving]
+    if rising:
+        last = sum(improving[run] is Improvement.BEST_IS_LAST for run in rising)
+        facts = {"total": total, "last": last}
+        findings.append(Finding(Kind.STILL_IMPROVING, Severity.NOTE, tuple(rising), facts=facts))
+    unplanned = tuple(run.id for run in complete if planned_steps(run) is None)
+    if unplanned:
+        findings.append(Finding(Kind.PLAN_UNKNOWN, Severity.NOTE, unplanned, facts={"total": total}))
+    return findings

@@ -101,6 +101,9 @@ class Kind(StrEnum):
     FIRST_STRETCH = "first-stretch"
     NEAR_ONE = "near-one"
     ADAPTIVE_BUDGET = "adaptive-budget"
+    CENSORED_RUNS = "censored-runs"
+    STILL_IMPROVING = "still-improving"
+    PLAN_UNKNOWN = "plan-unknown"
 
     # check
     LIMIT = "limit"

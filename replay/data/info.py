@@ -71,7 +71,8 @@ class RunInfo:
     reference: Mapping[str, float] = field(default_factory=_nothing)
     #: Compute that was spent on steps that were trained again after an interruption, by counter.
     wasted: Mapping[str, float] = field(default_factory=_nothing)
-    #: Whether the training ended by itself, where the format records that.
+    #: Whether the training ended by itself, where the format records that; ``trained_steps`` then is the step
+    #: at which it ended.
     complete: bool | None = None
     #: First steps of the segments that follow a resume.
     resumes: tuple[float, ...] = ()

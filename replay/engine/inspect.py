@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from replay.data.censoring import censoring
+from replay.data.censoring import censoring, find_endings, planned_steps
 from replay.data.compute import units_of
 from replay.data.finding import Finding
+from replay.data.improvement import still_improving
 from replay.data.names import infer_mode
 from replay.data.run import Run
 from replay.data.types import Mode
@@ -21,7 +22,9 @@ class Inspection(NamedTuple):
     """One row per run, what was dropped, and the monitor of a simulation.
 
     ``trouble`` is the error where there is none. In a row, ``notes`` and ``hint`` are findings, ``censored``
-    is a `Censoring`, and the ``source`` of a metric's mode a `ModeSource`; each may be None.
+    is a `Censoring`, ``still_improving`` an `Improvement` (of runs that are not censored), and the ``source``
+    of a metric's mode a `ModeSource`; each may be None. ``plan_known`` says whether the log tells where
+    the run was planned to end. ``endings`` are the findings on how the logs end.
     """
 
     logs: ReadResult
@@ -29,6 +32,7 @@ class Inspection(NamedTuple):
     monitor: Metric | None
     trouble: ReplayError | None
     findings: tuple[Finding, ...]
+    endings: tuple[Finding, ...]
 
 
 def inspect(logs: ReadResult, monitor: str | None = None, mode: Mode | None = None) -> Inspection:
@@ -47,7 +51,13 @@ def inspect(logs: ReadResult, monitor: str | None = None, mode: Mode | None = No
             raise
         trouble = error
     rows = [_row(run, metric) for run in logs.runs]
-    return Inspection(logs, rows, metric, trouble, tuple(findings))
+    by_run = {row["run"]: row for row in rows if row["evals"]}
+    endings = find_endings(
+        [run for run in logs.runs if run.id in by_run],
+        {run: row["censored"] for run, row in by_run.items() if row["censored"] is not None},
+        {run: row["still_improving"] for run, row in by_run.items() if row["still_improving"] is not None},
+    )
+    return Inspection(logs, rows, metric, trouble, tuple(findings), tuple(endings))
 
 
 def _row(run: Run, metric: Metric | None) -> dict[str, Any]:
@@ -60,6 +70,8 @@ def _row(run: Run, metric: Metric | None) -> dict[str, Any]:
         "trained_steps": run.trained_steps,
         "step_unit": info.step_unit,
         "planned_steps": info.planned_steps,
+        "planned_epochs": info.planned_epochs,
+        "plan_known": planned_steps(run) is not None,
         "metrics": {name: _metric(run, name) for name in run.metrics},
         "train_series": sorted(run.train),
         "units": units_of(run),
@@ -67,7 +79,8 @@ def _row(run: Run, metric: Metric | None) -> dict[str, Any]:
         "stopped_by": info.stopped_by,
         "notes": info.findings,
         "hint": info.eval_hint if not len(run) else None,
-        **dict.fromkeys(("monitor", "mode", "best", "best_step", "noise", "censored")),
+        "censored": censoring(run) if len(run) else None,
+        **dict.fromkeys(("monitor", "mode", "best", "best_step", "noise", "still_improving")),
     }
     if metric is not None and run.id in metric.names:
         curve = run.curve(metric.names[run.id], metric.mode)
@@ -78,7 +91,7 @@ def _row(run: Run, metric: Metric | None) -> dict[str, Any]:
             "best": None if best is None else float(curve.values[best]),
             "best_step": None if best is None else float(curve.steps[best]),
             "noise": curve.noise,
-            "censored": censoring(curve),
+            "still_improving": None if row["censored"] else still_improving(curve),
         }
     return row
 

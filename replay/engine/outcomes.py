@@ -102,8 +102,14 @@ class Outcomes:
 
     @cached_property
     def censored(self) -> Bools:
-        """Whether the outcome is a bound: the run is censored and the policy never fired."""
-        return self.study.is_censored[self.run] & ~self.stopped
+        """Whether the outcome is a bound: the run is censored, and the policy is not never.
+
+        A stop is a bound as well: the training as planned might have found a better checkpoint after it. Only
+        never is exact, since it saves and loses nothing, however the training went on. Where it loses
+        something, because the last checkpoint is kept or another metric is the objective, it is a bound too.
+        """
+        never = np.array([name == BASELINES[0] for name in self.policies], dtype=bool)
+        return self.study.is_censored[self.run] & ~(never[self.policy] & ~(self.regret > 0))
 
     def _of_panels(self, values: Callable[[Panel], Floats]) -> Floats:
         """A figure that each run has in a panel, at each outcome."""

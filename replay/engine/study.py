@@ -8,8 +8,9 @@ from functools import cached_property
 
 import numpy as np
 
-from replay.data.censoring import Censoring, censoring
+from replay.data.censoring import Censoring, censoring, find_endings
 from replay.data.finding import Finding, Kind
+from replay.data.improvement import Improvement, still_improving
 from replay.data.names import canonical
 from replay.data.run import Run
 from replay.data.types import Bools, Ints, Mode
@@ -28,7 +29,8 @@ class Study:
     """Runs and a question, resolved: the metrics with the reasons for them, and each way of monitoring a run.
 
     ``runs`` are those that log the monitor; ``monitor`` and ``objective`` the resolved metrics; ``censored``
-    maps the ids of the runs that are censored to the reason; ``findings`` are about the metrics taken, and
+    maps the ids of the runs that are censored to the reason, and ``improving`` those of the runs whose
+    monitor was still improving at the end to how that shows; ``findings`` are about the metrics taken, and
     the runs that are left out, cannot be judged or have no scale. ``panel`` is the panel of the monitor
     alone.
 
@@ -75,19 +77,27 @@ class Study:
         self._metrics: dict[tuple[str, Mode | None], tuple[Metric, tuple[Finding, ...]]] = {}
         self._panels: dict[tuple[str, ...], Panel] = {}
         self.panel = self._panel(Monitoring(self.monitor))
-        self.censored = self._find_censored()
+        reasons = ((run.id, censoring(run)) for run in self.panel.runs)
+        self.censored: dict[str, Censoring] = {run: reason for run, reason in reasons if reason is not None}
         self.findings += (*find_unjudged(self.panel), *find_unscaled(self.panel))
 
-    def _find_censored(self) -> dict[str, Censoring]:
+    @cached_property
+    def improving(self) -> dict[str, Improvement]:
+        """How the monitor shows that a run was still improving at its end, by the ids of those runs."""
         panel = self.panel
-        reasons = {}
+        improving = {}
         for run, curve, best, noise in zip(
             panel.runs, panel.curves, panel.monitor_best.tolist(), panel.monitor_noise.tolist(), strict=True
         ):
-            reason = censoring(curve, best=best, noise=noise)
-            if reason is not None:
-                reasons[run.id] = reason
-        return reasons
+            how = still_improving(curve, best=best, noise=noise)
+            if how is not None:
+                improving[run.id] = how
+        return improving
+
+    @cached_property
+    def endings(self) -> tuple[Finding, ...]:
+        """What to report on how the logs of the runs end; see `replay.data.censoring.find_endings`."""
+        return tuple(find_endings(self.judged_runs, self.censored, self.improving))
 
     @cached_property
     def is_censored(self) -> Bools:

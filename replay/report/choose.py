@@ -14,7 +14,7 @@ from replay.report.document import Block, Code, Commands, Document, Paragraph, R
 from replay.report.format import cell, number, percent
 from replay.report.sentences import sentences
 from replay.report.sentences.guarantee import say_guarantee, say_need, say_obstacle
-from replay.report.simulate import censored_data, describe_setting, describe_validity
+from replay.report.simulate import describe_setting, describe_validity, ending_data
 from replay.search.choice import Line, Selection, Status
 from replay.stats.intervals import ENOUGH_GROUPS, RELIABLE_OTHERS, RELIABLE_RUNS, reliable
 
@@ -100,7 +100,7 @@ def _data(selection: Selection, findings: Sequence[Finding]) -> dict[str, Any]:
         "objective": {"metric": study.objective.name, "mode": study.objective.mode},
         "unit": study.question.unit,
         "keep": study.question.keep,
-        "censored": censored_data(study),
+        **ending_data(study),
         "callback": _callback(selection.policy),
         "check": _entry(selection),
         "notes": _notes(selection),

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from replay.data.finding import Kind
 from replay.engine.explain import COLUMNS, Explanation
 from replay.report.document import Block, Document, Paragraph, Records, Table, separate
 from replay.report.format import number, percent
-from replay.report.sentences import sentences
+from replay.report.sentences import sentence, sentences
 from replay.report.sentences.metric import say_better, say_censoring, say_mode_reason
+from replay.report.simulate import ending_data
 
 __all__ = ["build"]
 
@@ -21,6 +23,7 @@ def build(explanation: Explanation) -> Document:
         lambda: {
             "evals": explanation.rows,
             "outcome": explanation.outcome,
+            **ending_data(explanation.outcomes.study),
             "warnings": sentences(explanation.outcomes.findings),
         },
         lambda: Records(COLUMNS, explanation.rows),
@@ -68,16 +71,20 @@ def _cells(row: Mapping[str, Any], best_step: float | None, counts: bool) -> lis
 
 def _ending(explanation: Explanation) -> list[str]:
     """The best of the log, where the policy stopped, and what that saved and lost."""
-    outcome, censored = explanation.outcome, explanation.outcomes.study.censored
+    outcome, study = explanation.outcome, explanation.outcomes.study
     out = [
         f"* the best of the whole log: {number(outcome['best'], 6)} at step {outcome['best_step']}.",
         _stop(outcome) + _checkpoint(outcome),
     ]
-    if outcome["run"] in censored:
-        out.append(
-            f"The log is censored ({say_censoring(censored[outcome['run']])}): what came next is not known,"
-            " so the loss is a lower bound."
-        )
+    for finding in study.endings:
+        if finding.kind is not Kind.CENSORED_RUNS:
+            out.append(sentence(finding))
+        elif outcome["censored"]:
+            reason = say_censoring(study.censored[outcome["run"]])
+            out.append(
+                f"The run is censored ({reason}): its log ends before the planned end, so the loss is a lower"
+                " bound."
+            )
     return out
 
 

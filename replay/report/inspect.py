@@ -13,7 +13,13 @@ from replay.readers import ReadResult
 from replay.report.document import Block, Document, List, Paragraph, Records, Table
 from replay.report.format import number
 from replay.report.sentences import sentence, sentences
-from replay.report.sentences.metric import say_better, say_censoring, say_mode_reason, say_name_reason
+from replay.report.sentences.metric import (
+    say_better,
+    say_censoring,
+    say_improvement,
+    say_mode_reason,
+    say_name_reason,
+)
 from replay.report.simulate import metric_data
 
 __all__ = ["build", "describe_logs"]
@@ -30,6 +36,7 @@ _COLUMNS = (
     "best_step",
     "noise",
     "censored",
+    "still_improving",
     "group",
 )
 _MOST_NAMES = 3
@@ -53,6 +60,9 @@ def _rows(inspection: Inspection) -> list[dict[str, Any]]:
             "notes": sentences(row["notes"]),
             "hint": None if row["hint"] is None else sentence(row["hint"]),
             "censored": None if row["censored"] is None else say_censoring(row["censored"]),
+            "still_improving": (
+                None if row["still_improving"] is None else say_improvement(row["still_improving"])
+            ),
         }
         for row in inspection.rows
     ]
@@ -100,6 +110,7 @@ def _data(inspection: Inspection) -> dict[str, Any]:
         "duplicates": [{"run": dropped, "same_as": kept} for dropped, kept in logs.duplicates],
         "monitor": None if monitor is None else metric_data(monitor),
         "trouble": None if inspection.trouble is None else str(inspection.trouble),
+        "notes": sentences(inspection.endings),
         "warnings": sentences(inspection.findings),
     }
 
@@ -110,13 +121,13 @@ def _blocks(inspection: Inspection, paths: Sequence[Path]) -> list[Block]:
         Paragraph(describe_logs(inspection.logs, paths), hanging=2, medium="screen"),
         Paragraph((_monitor(inspection),), hanging=2, tight=True),
         Table(
-            ["run", "evals", "steps", "best", "at step", "noise", "censored"],
+            ["run", "evals", "steps", "best", "at step", "noise", "end"],
             [_cells(row) for row in rows],
             (0, 6),
         ),
     ]
     metrics = _metrics(rows)
-    others = [*_units(rows), *_notes(rows), *_files(inspection)]
+    others = [*sentences(inspection.endings), *_units(rows), *_notes(rows), *_files(inspection)]
     titled = ["metrics:", *metrics] if metrics else []
     if metrics:
         out += [
@@ -137,8 +148,16 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
         number(row["best"]),
         number(row["best_step"]),
         number(row["noise"], 2),
-        (row["censored"] or "no") if row["evals"] else "",
+        _end(row) if row["evals"] else "",
     ]
+
+
+def _end(row: Mapping[str, Any]) -> str:
+    """How the log of a run ends, in a few words."""
+    if row["censored"]:
+        return str(row["censored"])
+    end = "as planned" if row["plan_known"] else "plan unknown"
+    return f"{end}, still improving" if row["still_improving"] else end
 
 
 def _monitor(inspection: Inspection) -> str:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from replay.data.finding import Finding
+from replay.data.finding import Finding, Kind
 from replay.engine.metrics import Metric
 from replay.engine.outcomes import BASELINES, COLUMNS, ORACLE, Outcomes, records
 from replay.engine.study import Study
@@ -15,9 +15,9 @@ from replay.report.document import Block, Commands, Document, Paragraph, Records
 from replay.report.format import cell, number, percent
 from replay.report.sentences import sentences
 from replay.report.sentences.metric import (
-    COUNTED_CENSORING,
     say_better,
     say_censoring,
+    say_improvement,
     say_mode_reason,
     say_name_reason,
     say_shortage,
@@ -25,16 +25,16 @@ from replay.report.sentences.metric import (
 from replay.report.sentences.summary import SHORT_VERDICTS, say_verdict
 from replay.stats.groups import groups_of
 from replay.stats.intervals import ENOUGH_GROUPS
-from replay.stats.plan import find_adaptive
+from replay.stats.planned import find_adaptive
 from replay.stats.summary import ENOUGH_EVALS, ENOUGH_RUNS, KEYS, SAVED_KEYS, Weight, find_shortage
 from replay.stats.validity import find_validity
 
 __all__ = [
     "build",
-    "censored_data",
     "describe_setting",
     "describe_source",
     "describe_validity",
+    "ending_data",
     "metric_data",
     "setting",
 ]
@@ -108,7 +108,7 @@ def setting(study: Study) -> dict[str, Any]:
         "unit": study.question.unit,
         "unit_basis": _basis(study),
         "keep": study.question.keep,
-        "censored": censored_data(study),
+        **ending_data(study),
     }
 
 
@@ -122,9 +122,13 @@ def metric_data(metric: Metric) -> dict[str, Any]:
     }
 
 
-def censored_data(study: Study) -> dict[str, str]:
-    """Why runs are censored, by run, as JSON has it."""
-    return {run: say_censoring(reason) for run, reason in study.censored.items()}
+def ending_data(study: Study) -> dict[str, dict[str, str]]:
+    """Which runs are censored and which were still improving at the end, with the reasons, as JSON has it."""
+    complete = {run: how for run, how in study.improving.items() if run not in study.censored}
+    return {
+        "censored": {run: say_censoring(reason) for run, reason in study.censored.items()},
+        "still_improving": {run: say_improvement(how) for run, how in complete.items()},
+    }
 
 
 def _basis(study: Study) -> str:
@@ -167,12 +171,7 @@ def describe_setting(study: Study) -> list[str]:
     total, every = len(study.judged_runs), len(study.panel.runs)
     if total < every:
         out.append(f"The figures are about the {total} of {every} runs that can be judged.")
-    censored = [study.censored[run.id] for run in study.judged_runs if run.id in study.censored]
-    if censored:
-        kinds = Counter(COUNTED_CENSORING[reason.kind] for reason in censored)
-        shown = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
-        out.append(f"{len(censored)} of {total} runs are censored ({shown}): their losses are lower bounds.")
-    return out
+    return [*out, *sentences(finding for finding in study.endings if finding.kind is Kind.CENSORED_RUNS)]
 
 
 def _summary_table(summary: Sequence[Mapping[str, Any]]) -> Table:
@@ -218,7 +217,7 @@ def _outcome_cells(row: Mapping[str, Any]) -> list[str]:
         number(row["kept"]),
         number(row["best"]),
         percent(row["lost"]),
-        "bound" if row["censored"] else "noise" if within else "",
+        "lower bound" if row["censored"] else "noise" if within else "",
     ]
 
 
@@ -256,9 +255,14 @@ def _notes(outcomes: Outcomes) -> list[str]:
 
 
 def describe_validity(study: Study, policies: Sequence[Policy]) -> list[str]:
-    """What bounds the meaning of the outcomes of policies on the runs of a study."""
+    """What bounds the meaning of the outcomes of policies on the runs of a study.
+
+    That runs are censored is not among it: `describe_setting` says so.
+    """
     curves = dict(zip((run.id for run in study.panel.runs), study.panel.curves, strict=True))
-    return sentences([*find_validity(study.judged_runs, curves, policies), *find_adaptive(study)])
+    endings = [finding for finding in study.endings if finding.kind is not Kind.CENSORED_RUNS]
+    rest = [*find_validity(study.judged_runs, curves, policies), *find_adaptive(study)]
+    return sentences([*endings, *rest])
 
 
 def describe_source(study: Study) -> str:

@@ -16,8 +16,9 @@ from replay.errors import InputError
 from replay.policies import Policy
 from replay.search.evidence import Evidence, gather_evidence
 from replay.search.ladders import Ladder, default_policies
-from replay.stats.risk_control import TIE, ConformalRiskControl, LearnThenTest, RiskControl, resample
+from replay.stats.risk_control import ConformalRiskControl, LearnThenTest, RiskControl, resample
 from replay.stats.summary import Weight
+from replay.stats.ties import TIE
 
 __all__ = ["Guarantee", "Method", "Rung", "guarantee", "guarantee_from"]
 

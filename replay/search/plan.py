@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from replay.engine.study import Study
 from replay.policies import Policy
 from replay.search.guarantee import Guarantee, Rung, guarantee
-from replay.stats.risk_control import TIE
 from replay.stats.summary import Weight
+from replay.stats.ties import TIE
 
 __all__ = ["Plan", "plan", "plan_from"]
 

@@ -19,6 +19,7 @@ from replay.engine.payoffs import FIGURES, Payoffs
 from replay.engine.stops import Block, StopsFinder
 from replay.engine.study import Study
 from replay.policies import Policy
+from replay.policies.rules.never import Never
 from replay.policies.stops import NEVER, REFUSED
 from replay.stats.budgets import FixedBudgets
 
@@ -40,10 +41,10 @@ class Totals(NamedTuple):
     """Sums over the judged runs of each policy of a block.
 
     ``runs`` counts the runs that are summed over, ``stopped`` those of them that the policy stops,
-    ``censored`` the censored ones that it never stops and ``refused`` the runs that it cannot judge.
-    ``saved_total`` is the share of all these runs' compute. ``sums`` are by figure over the ``counts`` runs
-    of which it is known, ``worst`` the highest of these (NaN: of none). ``gaps`` says, by figure, whether it
-    is unknown of some run of which it is known for another stop.
+    ``censored`` the outcomes that are bounds (see `Outcomes.censored`) and ``refused`` the runs that it
+    cannot judge. ``saved_total`` is the share of all these runs' compute. ``sums`` are by figure over the
+    ``counts`` runs of which it is known, ``worst`` the highest of these (NaN: of none). ``gaps`` says, by
+    figure, whether it is unknown of some run of which it is known for another stop.
     """
 
     runs: Ints
@@ -69,18 +70,18 @@ def values_of(block: Block, figure: str) -> Floats:
     return np.take(getattr(payoffs, figure), block.positions + payoffs.begin)
 
 
-def total_up(block: Block, study: Study) -> Totals:
-    """The sums of a block over its judged runs.
+def total_up(block: Block, study: Study, policies: Sequence[Policy]) -> Totals:
+    """The sums of a block over its judged runs; ``policies`` are those that its members are indices of.
 
     A policy with no judged run has those over all its runs, with unknown losses.
     """
     judged = block.view.judged(study)
     if judged.all():
-        return _sum_up(block, study, None)
-    totals = _sum_up(block, study, np.flatnonzero(judged))
+        return _sum_up(block, study, policies, None)
+    totals = _sum_up(block, study, policies, np.flatnonzero(judged))
     if totals.runs.all():
         return totals
-    everywhere, without = _sum_up(block, study, None, unknown=True), totals.runs == 0
+    everywhere, without = _sum_up(block, study, policies, None, unknown=True), totals.runs == 0
 
     def chosen(one: Any, other: Any) -> Any:
         if isinstance(one, dict):
@@ -90,7 +91,9 @@ def total_up(block: Block, study: Study) -> Totals:
     return Totals(*(chosen(one, other) for one, other in zip(totals, everywhere, strict=True)))
 
 
-def _sum_up(block: Block, study: Study, columns: Ints | None, *, unknown: bool = False) -> Totals:
+def _sum_up(
+    block: Block, study: Study, policies: Sequence[Policy], columns: Ints | None, *, unknown: bool = False
+) -> Totals:
     """The sums over some columns of a block (None: all); with ``unknown`` losses count as not known."""
     payoffs = block.view.payoffs
     positions, begin, full, runs = block.positions, payoffs.begin, payoffs.full, block.view.runs
@@ -123,11 +126,14 @@ def _sum_up(block: Block, study: Study, columns: Ints | None, *, unknown: bool =
             saved_total = _share_of_total(values, full, refused if some_refused else None)
     left = refused.sum(axis=1)
     stopped = positions.shape[1] - (never | refused).sum(axis=1)
-    marked = study.is_censored[runs]
+    bound = study.is_censored[runs] & ~refused
+    exact = [row for row, member in enumerate(block.members) if isinstance(policies[member], Never)]
+    if exact:
+        bound[exact] &= np.take(payoffs.regret, entries[exact]) > 0
     return Totals(
         positions.shape[1] - left,
         stopped,
-        (never & marked).sum(axis=1),
+        bound.sum(axis=1),
         left,
         saved_total,
         sums,
@@ -180,7 +186,7 @@ def sweep_study(
     finder = StopsFinder(study, policies, optional=optional)
     done = 0
     for block in finder.blocks():
-        totals = total_up(block, study)
+        totals = total_up(block, study, policies)
         members = np.array(block.members)
         payoffs = block.view.payoffs
         figures["runs"][members], figures["saved_total"][members] = totals.runs, totals.saved_total

@@ -12,7 +12,7 @@ from replay.data.types import Bools, Floats, Ints
 from replay.engine.payoffs import RunPayoff
 from replay.engine.study import Study
 from replay.stats.intervals import count_units, interval
-from replay.stats.plan import trained_shares
+from replay.stats.planned import trained_shares
 from replay.stats.ties import TIE, snap, tied
 
 __all__ = ["Budget", "FixedBudgets", "difference_interval", "known_mean"]

@@ -16,11 +16,9 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from replay.data.types import Bools, Floats, Ints
+from replay.stats.ties import TIE
 
-__all__ = ["TIE", "ConformalRiskControl", "LearnThenTest", "RiskControl", "resample"]
-
-#: Bounds that exceed a tolerance by no more than this keep it: (0 + 1) / (19 + 1) is 5 %.
-TIE = 1e-9
+__all__ = ["ConformalRiskControl", "LearnThenTest", "RiskControl", "resample"]
 
 #: With more units than this, needed units are not searched for.
 MOST_UNITS = 100_000

@@ -13,7 +13,6 @@ from replay.engine.outcomes import ORACLE, Outcomes
 from replay.stats.budgets import Budget, FixedBudgets, known_mean
 from replay.stats.groups import groups_of
 from replay.stats.intervals import intervals
-from replay.stats.plan import unfinished
 from replay.stats.shortage import ENOUGH_EVALS, ENOUGH_RUNS, Shortage, find_shortage
 from replay.stats.verdict import Evidence, find_verdict, within_noise
 
@@ -176,7 +175,7 @@ def _row(
     dominated = bool((scaled & outcomes.dominated[index]).any())
     evidence = Evidence(
         evals,
-        unfinished(outcomes.study)[part.runs],
+        outcomes.study.is_censored[part.runs],
         outcomes.stopped[index],
         saved,
         lost,

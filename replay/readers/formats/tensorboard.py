@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from replay.data.censoring import least_share
 from replay.data.finding import Finding, Kind, Severity
 from replay.data.info import RunInfo
 from replay.data.run import Run
@@ -254,8 +255,8 @@ def _from_begin(run: Run, files: Iterable[EventFile]) -> Run:
 
 
 def _planned_steps(epoch: Points, planned_epochs: float) -> int | None:
-    """Planned steps from planned epochs, by the last epoch that was logged; old logs round it to two
-    decimals.
+    """Planned steps from planned epochs, by the last epoch that was logged: its step where that is the end of
+    the plan, up to what tools round off (see `replay.data.censoring.least_share`).
     """
     usable = np.flatnonzero((epoch.value > 0) & (epoch.step > 0))
     if not len(usable):
@@ -265,7 +266,8 @@ def _planned_steps(epoch: Points, planned_epochs: float) -> int | None:
     planned = step / done * planned_epochs
     if not math.isfinite(planned):
         return None
-    return int(step) if abs(planned - step) <= 0.01 * step else round(planned)
+    at_end = least_share(step / done) * planned <= step <= 1.01 * planned
+    return int(step) if at_end else round(planned)
 
 
 def _settings(settings: Mapping[str, Any]) -> dict[str, Any]:

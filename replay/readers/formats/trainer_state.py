@@ -256,6 +256,8 @@ def _facts(state: Mapping[str, Any], summary: Mapping[str, float]) -> dict[str, 
         facts["hyperparameters"] = settings
     if stopped_by:
         facts["stopped_by"] = stopped_by
+    if "planned_steps" in facts and "trained_steps" in facts:
+        facts["complete"] = facts["trained_steps"] >= facts["planned_steps"]
     return facts
 
 

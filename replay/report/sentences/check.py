@@ -143,8 +143,8 @@ def _undecided(finding: Finding) -> str:
         why = f"{count} run{'s are' if count != 1 else ' is'} too few ({ENOUGH_RUNS} are needed)"
     else:
         why = (
-            f"{finding['count']} of {finding['total']} runs are neither stopped nor long enough to show what"
-            " would have come next"
+            f"{finding['count']} of {finding['total']} runs are censored (their logs end before the planned"
+            " end, so their losses are lower bounds)"
         )
     limits = ", ".join(finding["limits"] or finding["every"])
     return f"{finding.policy}{_of_group(finding)}: {why}, so {limits} cannot be decided"

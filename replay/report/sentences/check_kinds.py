@@ -127,8 +127,8 @@ CHECK_KINDS: dict[str, KindText] = {
     ),
     Kind.CENSORED: KindText(
         "runs ended early",
-        "Runs ended before a policy stopped them, so that what it would have done is known in part. Add logs"
-        " of complete runs.",
+        "The logs of more than half of the runs end before the planned end, so that their losses are lower"
+        " bounds. Add logs of complete runs.",
         counted=("too many runs are censored", "too many runs are censored"),
     ),
     Kind.NO_LOCK: KindText(

@@ -1,16 +1,18 @@
-"""Why a metric and its mode were taken, and why a run is censored, in words."""
+"""Why a metric and its mode were taken, and how the log of a run ends, in words."""
 
 from __future__ import annotations
 
 from replay.data.censoring import Censoring, CensoringKind
+from replay.data.improvement import Improvement
 from replay.engine.metrics import Metric, ModeSource, NameSource
 from replay.errors import list_names
+from replay.report.format import number
 from replay.stats.summary import Shortage
 
 __all__ = [
-    "COUNTED_CENSORING",
     "say_better",
     "say_censoring",
+    "say_improvement",
     "say_mode_reason",
     "say_name_reason",
     "say_shortage",
@@ -28,14 +30,6 @@ _MODE_REASONS = {
     ModeSource.GIVEN: "as given",
     ModeSource.POLICY: "as given by the policy",
     ModeSource.STATED: "stated by the log",
-}
-
-#: How a headline counts runs that are censored for a reason.
-COUNTED_CENSORING = {
-    CensoringKind.STOPPED_EARLY: "stopped early",
-    CensoringKind.CUT_SHORT: "cut short",
-    CensoringKind.BEST_IS_LAST: "best at the last eval",
-    CensoringKind.STILL_IMPROVING: "still improving within noise",
 }
 
 
@@ -60,12 +54,16 @@ def say_better(mode: str) -> str:
 
 
 def say_censoring(censoring: Censoring) -> str:
-    """Why a log does not show what would have come next."""
+    """Why a log does not show the training as it was planned."""
     if censoring.kind is CensoringKind.STOPPED_EARLY:
         return f"stopped early by {censoring.stopped_by}"
-    if censoring.kind is CensoringKind.CUT_SHORT:
-        return f"cut short at step {censoring.step:g} of {censoring.planned:g}"
-    if censoring.kind is CensoringKind.BEST_IS_LAST:
+    end = f"cut short at {censoring.unit} {number(censoring.reached)}"
+    return end if censoring.planned is None else f"{end} of {number(censoring.planned)}"
+
+
+def say_improvement(improvement: Improvement) -> str:
+    """How a curve shows that it was still improving at its end."""
+    if improvement is Improvement.BEST_IS_LAST:
         return "its best eval is its last"
     return "still improving within noise"
 

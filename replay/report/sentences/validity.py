@@ -1,4 +1,6 @@
-"""Sentences on what the logs cannot tell (``replay.stats.validity``, ``replay.stats.cautions``)."""
+"""Sentences on what the logs cannot tell (``replay.stats.validity``, ``.cautions``,
+``replay.data.censoring``).
+"""
 
 from __future__ import annotations
 
@@ -117,6 +119,45 @@ def _adaptive_budget(finding: Finding) -> str:
     )
 
 
+def _censored_runs(finding: Finding) -> str:
+    total, one = finding["total"], len(finding.runs) == 1
+    counts = {"stopped early": finding["stopped"], "cut short": finding["cut"]}
+    shown = ", ".join(f"{count} {how}" if total > 1 else how for how, count in counts.items() if count)
+    return (
+        f"{_count(len(finding.runs), total, 'is', 'are')} censored ({shown}):"
+        f" {'its log ends' if one else 'their logs end'} before the planned end, so"
+        f" {'its loss is a lower bound' if one else 'their losses are lower bounds'}."
+    )
+
+
+def _still_improving(finding: Finding) -> str:
+    count, total, last = len(finding.runs), finding["total"], finding["last"]
+    text = _count(count, total, "was", "were")
+    if total == 1:
+        how = "its last eval is its best" if last else "within its eval noise"
+    elif last == count:
+        how = "its best eval is its last" if count == 1 else "their best eval is their last"
+    elif not last:
+        how = "within eval noise"
+    else:
+        how = f"{last} with the best eval last, {count - last} within eval noise"
+    return f"{text} still improving at the end ({how}): training longer might pay."
+
+
+def _plan_unknown(finding: Finding) -> str:
+    count, total = len(finding.runs), finding["total"]
+    if total == 1:
+        return "The log does not state how long the training was planned to be; it is taken as complete."
+    if count == total:
+        return (
+            "The logs do not state how long the trainings were planned to be; each log is taken as complete."
+        )
+    return (
+        f"{_count(count, total, 'does', 'do')} not state how long the training was planned to be;"
+        f" {'its log is' if count == 1 else 'their logs are'} taken as complete."
+    )
+
+
 SENTENCES = {
     Kind.FIRST_STRETCH: _first_stretch,
     Kind.NEAR_ONE: _near_one,
@@ -125,4 +166,7 @@ SENTENCES = {
     Kind.RESUMED_RUNS: _resumed_runs,
     Kind.FEW_EVALS: _few_evals,
     Kind.ADAPTIVE_BUDGET: _adaptive_budget,
+    Kind.CENSORED_RUNS: _censored_runs,
+    Kind.STILL_IMPROVING: _still_improving,
+    Kind.PLAN_UNKNOWN: _plan_unknown,
 }
