@@ -209,7 +209,7 @@ def choose_policy(
         group=group,
         weight=weight,
     )
-    _warn(selection.outcomes.findings)
+    _warn(selection.cross_validated.findings)
     summary, bound = selection.held_out[0].summary, selection.held_out[0].summary["lost_high"]
     rung = None if selection.guarantee is None else selection.guarantee.rung
     if selection.guaranteed is not None and rung is not None:

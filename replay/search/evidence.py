@@ -26,15 +26,15 @@ __all__ = ["Evidence", "gather_evidence"]
 class Evidence:
     """What policies save and lose on some runs, which are grouped into units.
 
-    ``ladders`` order the ``policies`` that could be tried on every run and can stop one. ``saved`` and
-    ``lost`` are policies × runs, and known everywhere: a run without a scale for its loss is ``left_out``,
-    and where the loss of one stop is not known (its checkpoint has no value of the objective) it counts as 1.
-    ``worst`` is ``lost`` with 1 for every run that is censored: whatever a policy does on such a run, the
-    training as planned could have gone on to gain arbitrarily more.
+    ``ladders`` order the ``policies`` that could be tried on every run and can stop one. ``lost`` is policies
+    × runs, and known everywhere: a run without a scale for its loss is ``left_out``, and where the loss of
+    one stop is not known (its checkpoint has no value of the objective) it counts as 1. ``worst`` is ``lost``
+    with 1 for every run that is censored: whatever a policy does on such a run, the training as planned could
+    have gone on to gain arbitrarily more. ``saved`` and ``full``, the compute of each full run, are about
+    every judged run, also about those left out of ``lost``.
 
-    ``full`` is the compute of each full run, ``unit`` the index of each run's unit, ``censored`` says which
-    runs are; ``left_out`` has the ids of the runs that do not count, and ``partial`` the number of policies
-    that could not be tried on every run.
+    ``unit`` is the index of each run's unit, ``censored`` says which runs are; ``left_out`` has the ids of
+    the runs that do not count, and ``partial`` the number of policies that could not be tried on every run.
     """
 
     policies: list[Policy]
@@ -67,8 +67,8 @@ class Evidence:
             [self.runs[run] for run in keep.tolist()],
             number[self.unit[keep]],
             len(units),
-            self.full[keep],
-            self.saved[:, keep],
+            self.full,
+            self.saved,
             self.lost[:, keep],
             self.worst[:, keep],
             self.is_censored[keep],
@@ -92,7 +92,7 @@ class Evidence:
     @cached_property
     def mean_saved(self) -> Floats:
         """The mean share saved over the runs, by each policy; NaN where there are no runs."""
-        return self._mean(np.ones(len(self.runs)))
+        return self._mean(np.ones(len(self.full)))
 
     @cached_property
     def total_saved(self) -> Floats:
@@ -105,7 +105,7 @@ class Evidence:
 
     def _mean(self, weights: Floats) -> Floats:
         total = float(weights.sum())
-        if not len(self.runs):
+        if not len(self.full):
             return np.full(len(self.policies), np.nan)
         weighted = np.sort(self.saved * weights, axis=1).sum(axis=1)
         return weighted / total if total > 0 else np.zeros(len(self.policies))
@@ -132,22 +132,22 @@ def gather_evidence(
         [bool((~np.isnan(payoffs.of_run(run).lost)).any()) for run in range(len(names))], dtype=bool
     )
     known &= study.judged
-    counted = np.flatnonzero(known)
-    saved = np.full((len(policies), len(counted)), np.nan)
-    lost = np.full_like(saved, np.nan)
+    counted, judged = np.flatnonzero(known), np.flatnonzero(study.judged)
+    saved = np.full((len(policies), len(judged)), np.nan)
+    lost = np.full((len(policies), len(counted)), np.nan)
     tried = np.zeros(len(policies), dtype=bool)
     finder = StopsFinder(study, policies, optional=optional)
     done = 0
     for block in finder.blocks():
         column = np.full(len(names), -1)
         column[block.view.runs] = np.arange(len(block.view.runs))
-        columns = column[counted]
-        if (columns >= 0).all():
-            judged = np.flatnonzero((block.positions[:, columns] != REFUSED).all(axis=1))
-            members = np.array(block.members)[judged]
+        here, there = column[counted], column[judged]
+        if (there >= 0).all():
+            rows = np.flatnonzero((block.positions[:, there] != REFUSED).all(axis=1))
+            members = np.array(block.members)[rows]
             tried[members] = True
-            saved[members] = values_of(block, "saved")[np.ix_(judged, columns)]
-            lost[members] = values_of(block, "lost")[np.ix_(judged, columns)]
+            saved[members] = values_of(block, "saved")[np.ix_(rows, there)]
+            lost[members] = values_of(block, "lost")[np.ix_(rows, here)]
         done += len(block.members)
         if progress is not None:
             progress(done)
@@ -169,12 +169,12 @@ def gather_evidence(
         runs=[study.panel.runs[run].id for run in counted.tolist()],
         unit=unit.astype(np.int64),
         units=len(labels),
-        full=payoffs.full[counted],
+        full=payoffs.full[judged],
         saved=saved[able],
         lost=lost,
         worst=np.where(censored, 1.0, lost),
         is_censored=censored,
-        left_out=tuple(study.panel.runs[run].id for run in np.flatnonzero(~known).tolist()),
+        left_out=tuple(study.panel.runs[run].id for run in judged.tolist() if not known[run]),
         partial=len(policies) - int(tried.sum()),
         findings=findings,
     )

@@ -31,9 +31,9 @@ _SEED = 20250101
 class Rung:
     """One policy of a ladder, with what the runs say of it.
 
-    ``saved`` is the mean over the runs, ``saved_total`` the share of their compute; ``lost`` the mean loss
-    over the units as logged, ``worst`` the same with a loss of 1 for every censored run. ``bound`` is the
-    smallest tolerance that it is guaranteed to keep, and ``needed_units`` the least number of units with
+    ``saved`` is the mean over all judged runs, ``saved_total`` the share of their compute; ``lost`` the mean
+    loss over the units as logged, ``worst`` the same with a loss of 1 for every censored run. ``bound`` is
+    the smallest tolerance that it is guaranteed to keep, and ``needed_units`` the least number of units with
     losses like these that it takes to keep the tolerance asked for (None: no number would do).
     """
 

@@ -130,7 +130,7 @@ def test_a_limit_that_is_kept_by_luck_breaks_on_the_runs_that_did_not_select():
     run short."""
     runs = [falling_to(f"r{turn}", turn, evals=30) for turn in range(5, 15)]
     found = select(runs, [f"budget={steps}" for steps in range(2, 31)], NONE)
-    assert found.policy.spec() == "budget=15"
+    assert found.guess.spec() == "budget=15"
     assert found.in_sample.summary["lost_mean"] == 0
     assert found.in_sample.kept == found.in_sample.judged == 10
     assert [row["policy"] for row in held_out_rows(found)] == ["budget=15"] * 9 + ["budget=14"]
@@ -148,7 +148,7 @@ def test_a_held_out_loss_that_is_exactly_the_tolerance_keeps_it():
     assert line.summary["regret_mean"] == choice.tolerance.value == 0.125
     assert (choice.status, line.kept, line.judged) == (Status.BEST_GUESS, 10, 10)
     # of equal runs a budget loses the same
-    assert line.summary["verdict"] == "no significant difference"
+    assert line.summary["budget_regret"] == 0.125
 
 
 def test_no_policy_keeps_the_limit():

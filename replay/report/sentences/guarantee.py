@@ -33,7 +33,7 @@ def say_guarantee(given: Guarantee, unit: str) -> str:
     assert rung is not None
     return (
         f"{sure}, {who} at most {say_tolerance(given.alpha)} of {whose} improvement{mean}, if it is like"
-        f" these {say_units(given.units, unit)} (drawn from the same population). On these runs the policy"
+        f" these {say_units(given.units, unit)} (drawn from the same population). In these logs it"
         f" saved {percent(rung.saved)} and lost {percent(rung.lost)}.{_how(given, unit)}"
     )
 
