@@ -53,7 +53,9 @@ class Truth(dict[str, float]):
         self._runs = runs
 
     def __missing__(self, spec: str) -> float:
-        lost = replay.simulate(self._runs, [spec])["lost"].to_numpy(dtype=float)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ReplayWarning)
+            lost = replay.simulate(self._runs, [spec])["lost"].to_numpy(dtype=float)
         self[spec] = float(np.nanmean(lost))
         return self[spec]
 
