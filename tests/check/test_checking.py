@@ -99,6 +99,18 @@ def test_links_to_logs_stay_below_the_folder(tmp_path):
     assert min(lock.logs) == "logs/run0/eval_log.jsonl"
 
 
+def test_logs_elsewhere_keep_the_name_that_they_were_given_by(tmp_path):
+    project(tmp_path / "store")
+    home = tmp_path / "home"
+    home.mkdir()
+    (tmp_path / "current").symlink_to(tmp_path / "store" / "logs")
+    (home / "policies.toml").write_text('logs = ["../current"]\n[policies.fast]\nspec = "patience=2"\n')
+    config = read_config(home / "policies.toml")
+    roots = logs_of(config, [])
+    _, made = examine(config, read(roots), roots, home / "replay.lock")
+    assert min(made.logs) == "../current/run0/eval_log.jsonl"
+
+
 def kinds(findings):
     return [(finding.severity, finding.kind, finding.get("state")) for finding in findings]
 
@@ -148,3 +160,45 @@ def test_a_locked_policy_that_refuses_some_runs_of_real_files(tmp_path):
     assert kinds(checked.findings) == [("warning", "changed-log", "changed")]
     assert kinds(checked.policies[0].findings) == []
     assert len(checked.policies[0].stops) == 5
+
+
+def test_what_became_of_a_log_that_no_run_was_read_from(tmp_path):
+    file = locked_project(tmp_path, "patience=2", [curve(number) for number in range(9)])
+    logs = tmp_path / "logs"
+
+    def states():
+        checked = check(file)
+        return [
+            (finding.kind, finding["state"], *finding["of"])
+            for finding in checked.findings
+            if finding.kind != "new-log"
+        ]
+
+    assert states() == []
+    text = (logs / "run3" / "eval_log.jsonl").read_text()
+    (logs / "run3" / "eval_log.jsonl").write_text("")
+    assert states() == [("changed-log", "unreadable", "run3")]
+    # the same where other logs are read twice
+    shutil.copytree(logs / "run5", logs / "run5-again")
+    assert ("changed-log", "unreadable", "run3") in states()
+    (logs / "run3" / "eval_log.jsonl").unlink()
+    assert ("vanished", "deleted", "run3") in states()
+    shutil.rmtree(logs / "run5-again")
+    (logs / "run3" / "eval_log.jsonl").write_text(text)
+    assert states() == []
+    # other logs that come first by name have the same evals
+    for number in (3, 5):
+        shutil.copytree(logs / f"run{number}", logs / f"a{number}")
+        (logs / f"a{number}" / "eval_log.jsonl").write_text(
+            (logs / f"run{number}" / "eval_log.jsonl").read_text() + "\n"
+        )
+    assert states() == [("changed-log", "duplicate", "run3"), ("changed-log", "duplicate", "run5")]
+
+
+def test_a_log_of_another_folder_than_those_that_are_read(tmp_path):
+    file = locked_project(tmp_path, "patience=2", [curve(number) for number in range(9)])
+    config = read_config(file)
+    roots = [tmp_path / "logs" / f"run{number}" for number in range(8)]
+    checked, _ = examine(config, read(roots), roots, tmp_path / "replay.lock")
+    (gone,) = checked.findings
+    assert (gone.kind, gone["state"], gone["of"]) == ("vanished", "elsewhere", ("run8",))

@@ -289,3 +289,26 @@ def test_stopped_too_early_looks_at_later_evals_only(last, early):
     assert judged.noise["regret"].tolist() == [noise]
     assert judged.noise["relative_regret"] == pytest.approx([noise / 0.1])
     assert judged.noise["lost"] == pytest.approx([noise / 0.8])
+
+
+def test_a_later_eval_that_is_as_good_as_the_kept_one_is_not_better():
+    """Without any noise the smallest gain counts, but none is not a gain."""
+    loss = [1.0, 0.5, 0.6, 0.7, *[0.8] * 8]
+    for last, early in ((0.5, 0.0), (0.4990234375, 1.0)):
+        error = [0.75, 0.5, *[0.75] * 9, last]
+        run = Run("r", {"step": range(1, 13), "eval_loss": loss, "eval_error": error})
+        outcomes = simulate_policies(
+            [run], ["patience=2"], Question(monitor="eval_loss", objective="eval_error")
+        )
+        assert outcomes.noise.tolist() == [0.0]
+        judged = judging.scores(outcomes, 0, {"r": "r"}, {"r": "r.csv"}, outcomes.reasons().tolist())
+        assert judged.early.tolist() == [early]
+
+
+def test_a_stop_at_the_first_eval_has_its_step():
+    run = Run("r", {"step": [50, 100], "eval_loss": [0.5, 0.25]})
+    outcomes = simulate_policies([run], ["target=0.5", "never"])
+    for policy, stopped in ((0, (1, 50)), (1, (None, None))):
+        judged = judging.scores(outcomes, policy, {"r": "r"}, {"r": "r.csv"}, outcomes.reasons().tolist())
+        (stop,) = judged.stops
+        assert (stop.stopped_eval, stop.stopped_step) == stopped

@@ -7,9 +7,11 @@ from hypothesis import strategies as st
 import replay
 from replay.engine.question import Question
 from replay.engine.scoring import simulate_policies
+from replay.engine.stops import UNAVAILABLE, Stops
 from replay.engine.study import Study
 from replay.errors import InputError, ReplayWarning
 from replay.policies.spec import parse_policy
+from replay.policies.stops import NEVER, REFUSED
 from replay.report.sentences import sentences
 from replay.search.sweep import sweep_study
 
@@ -74,3 +76,12 @@ def test_a_simulation_names_each_policy_that_lacks_a_companion_and_a_sweep_the_f
     rules = [parse_policy(spec) for spec in specs]
     swept = sweep_study(Study(runs, rules, Question()), rules).findings
     assert [(finding.kind, finding.policy) for finding in swept] == [("companion-missing", "pq=1")]
+
+
+def test_a_run_that_lacks_what_a_policy_needs_is_marked_as_such():
+    runs = [run("a", eval_loss=[1.0, 2.0], epoch=[1, 2]), run("b", eval_loss=[1.0, 2.0])]
+    policies = [parse_policy("patience=1,unit=epochs"), parse_policy("patience=9")]
+    stops = Stops.find(Study(runs, policies, Question()), policies)
+    assert stops.positions.tolist() == [[1, UNAVAILABLE], [NEVER, NEVER]]
+    assert UNAVAILABLE < 0
+    assert len({UNAVAILABLE, NEVER, REFUSED}) == 3

@@ -91,6 +91,14 @@ def test_a_range_by_a_factor_ends_where_it_should(first, tenths, steps):
     assert count([f"target={first}..{last}*{factor}"]) == steps + 1
 
 
+@pytest.mark.parametrize("steps", [*range(1, 40), 300])
+def test_a_range_by_a_factor_may_pass_its_end_by_a_millionth_whatever_its_length(steps):
+    for first in ("1.000001", "3.000003"):
+        last = int(first[0]) * 2**steps
+        assert count([f"target={first}..{last}*2"]) == steps + 1
+        assert count([f"target={first[:-1]}{int(first[-1]) + 1}..{last}*2"]) == steps
+
+
 def test_dimensions_are_ordered_where_all_values_are_numbers():
     (grid,) = parse_grids(["patience=3,1", "start=0,lr_warmup", "every=1,2"])
     assert [dimension.ordered for dimension in grid.dimensions] == [True, False, True]

@@ -88,6 +88,7 @@ def test_falling_rates_are_counted():
         ([1e-3] * 6 + [1e-4] * 3 + [5e-5] * 5, True),  # the least rate holds the last drop up
         ([1e-3] * 8 + [9.5e-4] * 6, False),  # too small a drop
         ([1e-3] * 6 + [1e-4] * 3 + [1e-6] * 5, False),  # two factors, neither held up
+        ([1e-3] * 4 + [5e-4] * 2 + [2.45e-4] * 5 + [1.225e-4] * 3, False),  # 0.5, 0.49, 0.5
         ([1e-3] * 2 + [1e-4] * 12, False),
         ([1e-3] * 5 + [5e-4] * 5 + [2.5e-4] * 4, False),  # at equal distances: planned
         ([1e-3] * 8 + [5e-4, 2.5e-4, 1.25e-4, 6e-5, 3e-5, 1e-5], False),  # a decay at the end
@@ -115,6 +116,11 @@ def test_a_drop_right_after_a_gain_or_at_a_resume_answers_nothing():
     assert lowers_on_plateau(one, run(PLATEAU).curve("eval_loss", "min")) == "rate"
     assert lowers_on_plateau(run([1e-3] * 8 + [1e-4] * 6, segment=[0] * 8 + [1] * 6)) is None
     assert lowers_on_plateau(run([1e-3] * 8 + [1e-4] * 6, segment=[0] * 5 + [1] * 9)) == "rate"
+    # a gain is large or small beside the best so far, whatever the first value was
+    steep = [100.0, 0.8, 0.75, 0.75, 0.76, 0.7, *FLAT[6:]]
+    assert lowers_on_plateau(run(PLATEAU), run(PLATEAU, steep).curve("eval_loss", "min")) is None
+    small = [100.0, 0.8, 0.75, 0.75, 0.76, 0.7495, *FLAT[6:]]
+    assert lowers_on_plateau(run(PLATEAU), run(PLATEAU, small).curve("eval_loss", "min")) == "rate"
     rising = run(PLATEAU, [1 - value for value in FLAT])
     assert lowers_on_plateau(rising, rising.curve("eval_loss", "max")) == "rate"
 
