@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from replay import Run
 from replay.check.checking import check, examine, lock_beside, logs_of
 from replay.check.config import Config, read_config
 from replay.check.lock import write_lock
 from replay.errors import InputError
-from replay.readers import read
+from replay.readers import ReadResult, read
 from replay.report.sentences import sentences
 
 from ..conftest import curve, write_log
@@ -202,3 +203,31 @@ def test_a_log_of_another_folder_than_those_that_are_read(tmp_path):
     checked, _ = examine(config, read(roots), roots, tmp_path / "replay.lock")
     (gone,) = checked.findings
     assert (gone.kind, gone["state"], gone["of"]) == ("vanished", "elsewhere", ("run8",))
+
+
+def test_an_expectation_of_a_run_whose_log_is_gone_is_not_a_mistake_of_the_file(tmp_path):
+    file = locked_project(tmp_path, "patience=2", [curve(number) for number in range(9)])
+    expected = '[[policies.ours.expect]]\nrun = "run3"\neval = 1\n'
+    file.write_text(file.read_text() + expected)
+    assert [finding.kind for finding in check(file).policies[0].findings] == ["expect"]
+    shutil.rmtree(tmp_path / "logs" / "run3")
+    checked = check(file)
+    assert kinds(checked.findings) == [("regression", "vanished", "deleted")]
+    assert kinds(checked.policies[0].findings) == []
+    file.write_text(file.read_text().replace('"run3"', '"other"'))
+    with pytest.raises(InputError, match='run = "other" is no run of these logs'):
+        check(file)
+
+
+def test_runs_whose_ids_are_no_part_of_their_path_are_named_by_it(tmp_path):
+    """Ids such as those that the reader makes of absolute paths would differ from machine to machine."""
+    config = read_config(project(tmp_path))
+    file = tmp_path / "logs" / "run0" / "eval_log.jsonl"
+    values = {"step": [1, 2, 3], "eval_loss": [1.0, 0.5, 0.6]}
+    ids = ["mine", "yours", "run0", "far/away#2"]
+    runs = [Run(name, values, {"sources": [str(file)]}) for name in ids]
+    checked, lock = examine(config, ReadResult(runs), [tmp_path / "logs"], tmp_path / "replay.lock")
+    path = "logs/run0/eval_log.jsonl"
+    named = [path, f"{path} (2)", "run0", f"{path}#2"]
+    assert [stop.run for stop in checked.policies[0].stops] == named
+    assert lock.logs[path].runs == tuple(named)

@@ -81,7 +81,7 @@ def test_what_is_written_is_read_again(tmp_path):
 
 def test_a_run_of_several_logs_is_shown_by_the_first_of_them():
     made = example()
-    logs = {path: made.logs["logs/run1.jsonl"] for path in ("logs/b.csv", "logs/a.csv", "logs/c.csv")}
+    logs = dict.fromkeys(("logs/b.csv", "logs/a.csv", "logs/c.csv"), made.logs["logs/run1.jsonl"])
     policy = LockedPolicy("patience=3", {}, {"run1": stop("run1", log="logs/a.csv")})
     again = from_text(as_text(Lock("0.1.0", {}, logs, {"fast": policy})).encode(), "replay.lock")
     assert again.logs == logs

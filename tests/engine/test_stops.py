@@ -85,3 +85,19 @@ def test_a_run_that_lacks_what_a_policy_needs_is_marked_as_such():
     assert stops.positions.tolist() == [[1, UNAVAILABLE], [NEVER, NEVER]]
     assert UNAVAILABLE < 0
     assert len({UNAVAILABLE, NEVER, REFUSED}) == 3
+
+
+def test_a_sweep_names_the_policy_that_cannot_judge_most_runs_and_counts_the_others():
+    runs = [
+        run("a", eval_loss=[1.0, 0.5, 0.6, 0.9]),
+        run("b", eval_loss=[1.0, 1.2, 0.9, -0.1]),
+        run("c", eval_loss=[1.0, 1.1, -0.1, 0.5]),
+    ]
+    # gl=15 stops b at its eval 2, gl=5 c as well, each before the loss falls below 0
+    rules = [parse_policy(spec) for spec in ("gl=5", "gl=15", "gl=30", "gl=40")]
+    (finding,) = sweep_study(Study(runs, rules, Question()), rules).findings
+    assert (finding.kind, finding.policy) == ("refused", "gl=30")
+    assert finding.facts == {"count": 2, "total": 3, "others": 2}
+    alone = [parse_policy("gl=30")]
+    (finding,) = sweep_study(Study(runs, alone, Question()), alone).findings
+    assert finding["others"] == 0

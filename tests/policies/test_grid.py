@@ -447,6 +447,14 @@ TWENTY = ",".join(map(str, range(1, 21)))
             ),
         ),
         (
+            ["target=1..2e18"],
+            2 * 10**18,
+            (
+                "the grid has over 10^18 points, more than the 200,000 that one sweep takes; target alone has"
+                " over 10^18: give a step, as in target=1..2e+18..1e+17"
+            ),
+        ),
+        (
             ["rule=all", "patience=1e-300..1e300..1e-300", "min_delta=1e-300..1e300..1e-300"],
             None,
             (

@@ -1,3 +1,5 @@
+from dataclasses import dataclass
+
 import pytest
 
 from replay import parse_policy
@@ -5,8 +7,8 @@ from replay.errors import PolicyError
 from replay.policies import POLICIES
 from replay.policies.grid import parse_grids
 from replay.policies.modify import Modified
-from replay.policies.param import parameters, type_of
-from replay.policies.spec import example
+from replay.policies.param import param, parameters, type_of
+from replay.policies.spec import example, example_value
 
 
 @pytest.mark.parametrize(
@@ -112,6 +114,14 @@ def test_an_example_names_the_policy_once():
     assert example(POLICIES["up"]) == "up"
     assert example(POLICIES["transformers"]) == "transformers:patience=3"
     assert example(POLICIES["never"]) == "never"
+
+
+def test_an_example_takes_the_first_choice_of_a_parameter_without_a_default():
+    @dataclass
+    class Chooser:
+        side: str = param("a side", choices=("left", "right"))
+
+    assert example_value(parameters(Chooser)[0]) == "left"
 
 
 #: A count below 0 switches the rule off there.

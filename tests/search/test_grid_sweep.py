@@ -111,9 +111,7 @@ def test_grids_are_ranked_by_the_runs_that_they_could_be_tried_on_then_by_what_t
 
 def test_grids_whose_centres_do_the_same_are_put_together_under_the_first():
     found = swept("rule=patience,fastai,budget,fairseq", "patience=1..6", "budget=3,4")
-    groups = [
-        (first.grid.rule, [result.grid.rule for result in others]) for first, others in found.distinct
-    ]
+    groups = [(first.grid.rule, [result.grid.rule for result in others]) for first, others in found.distinct]
     assert ("patience", ["fastai", "fairseq"]) in groups
     assert sorted(rule for first, others in groups for rule in (first, *others)) == sorted(
         result.grid.rule for result in found.ranked
