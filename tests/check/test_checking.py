@@ -16,6 +16,8 @@ from replay.report.sentences import sentences
 
 from ..conftest import curve, write_log
 
+ROOT = Path(__file__).parents[2]
+
 
 def project(folder, text='logs = ["logs"]\n[policies.fast]\nspec = "patience=2"\n', runs=8):
     for number in range(runs):
@@ -231,3 +233,16 @@ def test_runs_whose_ids_are_no_part_of_their_path_are_named_by_it(tmp_path):
     named = [path, f"{path} (2)", "run0", f"{path}#2"]
     assert [stop.run for stop in checked.policies[0].stops] == named
     assert lock.logs[path].runs == tuple(named)
+
+
+def test_what_lies_beside_a_log_is_locked_where_a_policy_reads_it(tmp_path):
+    shutil.copytree(ROOT / "sample_logs", tmp_path / "logs")
+    for spec, beside in (("patience=2", False), ("patience=2 | grades=0.5", True)):
+        file = tmp_path / "policies.toml"
+        file.write_text(f'logs = ["logs"]\n[policies.ours]\nspec = "{spec}"\n')
+        config = read_config(file)
+        _, made = examine(config, read(config.logs), config.logs, tmp_path / "replay.lock")
+        signals = [path for path in made.logs if path.endswith("step_signals.bin")]
+        assert bool(signals) == beside
+        for path in signals:
+            assert made.logs[path].runs == made.logs[str(Path(path).with_name("eval_log.jsonl"))].runs

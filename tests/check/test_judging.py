@@ -334,6 +334,14 @@ def test_a_later_eval_that_is_as_good_as_the_kept_one_is_not_better():
         assert judged.early.tolist() == [early]
 
 
+def test_a_stop_at_the_first_eval_may_be_too_early():
+    for loss, early in (([0.5, 0.4, 0.3, 0.2, 0.1], 1.0), ([0.5, 0.6, 0.7, 0.8, 0.9], 0.0)):
+        run = Run("r", {"step": range(1, 6), "eval_loss": loss})
+        outcomes = simulate_policies([run], ["target=0.5"])
+        judged = judging.scores(outcomes, 0, {"r": "r"}, {"r": "r.csv"}, outcomes.reasons().tolist())
+        assert judged.early.tolist() == [early]
+
+
 def test_a_stop_at_the_first_eval_has_its_step():
     run = Run("r", {"step": [50, 100], "eval_loss": [0.5, 0.25]})
     outcomes = simulate_policies([run], ["target=0.5", "never"])

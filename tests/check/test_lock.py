@@ -104,6 +104,49 @@ def test_it_is_ordered_plain_and_one_run_a_line():
     assert sum(a != b for a, b in zip(one, other, strict=True)) == 2, "one line, and the checksum"
 
 
+LAYOUT = """\
+{
+ "format": "replay lock",
+ "version": 1,
+ "tool": "0.1.0",
+ "settings": {
+  "confidence": 0.95,
+  "monitor": "eval_loss",
+  "price": null
+ },
+ "logs": {
+  "logs/run1.jsonl": {"runs": ["run1"], "sha256": "01"},
+  "logs/run2.jsonl": {"runs": ["run2"], "sha256": "02"}
+ },
+ "policies": {
+  "fast": {
+   "spec": "patience=3",
+   "stops": {
+    "run1": [3, 300, "no gain for 3 evals", 0.25, 0.125, 0.5, 0.0]
+   },
+   "summary": {
+    "runs": 3,
+    "saved_mean": 0.25
+   }
+  },
+  "idle": {
+   "spec": "never",
+   "stops": {},
+   "summary": {}
+  }
+ },
+ "checksum": """
+
+
+def test_a_change_of_one_thing_is_a_change_of_one_line():
+    """People review a lock as a difference, and git merges it by lines."""
+    fast = LockedPolicy("patience=3", {"saved_mean": 0.25, "runs": 3}, {"run1": stop("run1")})
+    logs = {f"logs/run{number}.jsonl": Log(f"0{number}", (f"run{number}",)) for number in (2, 1)}
+    settings = {"price": None, "monitor": "eval_loss", "confidence": 0.95}
+    lock = Lock("0.1.0", settings, logs, {"idle": LockedPolicy("never", {}, {}), "fast": fast})
+    assert as_text(lock).startswith(LAYOUT)
+
+
 @given(st.data())
 def test_any_byte_flipped_is_refused_or_changes_nothing(data):
     text = as_text(example()).encode()

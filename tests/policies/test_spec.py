@@ -112,6 +112,9 @@ def test_examples_work(kind):
 def test_an_example_names_the_policy_once():
     assert example(POLICIES["adapter"]) == "adapter=0.01,patience=3"
     assert example(POLICIES["up"]) == "up"
+    assert example(POLICIES["target"]) == "target=0.5"
+    assert example(POLICIES["budget"]) == "budget=500"
+    assert example(POLICIES["patience"]) == "patience=3"
     assert example(POLICIES["transformers"]) == "transformers:patience=3"
     assert example(POLICIES["never"]) == "never"
 
