@@ -5,9 +5,9 @@
 
 Each mutant is written into a copy of the repository in a temporary folder, never into the checkout. First all
 tests of the core run once, to find out which of them run which line (needs coverage.py). Then each mutant
-gets the tests that run its line, the shortest first. A test that fails, or that does not come to an end, has
-caught the mutant. What is given behind ``--`` goes to pytest. Mutants that behave like the original are
-listed in equivalent.txt, with the reason, and are not counted.
+gets the tests that run its line, the shortest first; where there is none, those of its package. A test that
+fails, or that does not come to an end, has caught the mutant. What is given behind ``--`` goes to pytest.
+Mutants that behave like the original are listed in equivalent.txt, with the reason, and are not counted.
 """
 
 from __future__ import annotations
@@ -111,9 +111,17 @@ class Runner:
         self.seconds, self.lines = read_coverage(folder)
 
     def tests(self, mutant: Mutant) -> list[str]:
-        """The tests that run the line of a mutant, or else its module; the shortest first."""
+        """The tests that run the line of a mutant, the shortest first.
+
+        A line that no test runs may be run as the module is imported, such as the default of a parameter, or
+        by a process that a test starts. Such a mutant gets all tests of its package, and those of other
+        packages that run its module.
+        """
         lines = self.lines.get(mutant.path, {})
-        tests = lines.get(mutant.line) or set().union(*lines.values())
+        tests = lines.get(mutant.line)
+        if not tests:
+            own = f"tests/{mutant.path.split('/')[1]}/"
+            tests = {test for test in self.seconds if test.startswith(own)}.union(*lines.values())
         return sorted(tests, key=lambda test: (self.seconds[test], test))
 
     def catches(self, checkout: Checkout, mutant: Mutant) -> bool:

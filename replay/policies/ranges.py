@@ -19,6 +19,8 @@ __all__ = ["Range", "parse_values"]
 #: Wide enough for sums and quotients of any two floats written out, so that they are exact.
 _EXACT = Context(prec=700)
 _NEAR = Context(prec=50)  # for logarithms, of which only whole quotients count
+#: Far above what rounding makes of such a quotient: a range that reaches its end exactly has it.
+_HAIR = Decimal("1e-30")
 #: How far above its end, relative to it, a geometric range may come and still be said to end there.
 _ROUNDING = Decimal("1e-6")
 #: About how many values a range has with the step that a message proposes.
@@ -38,7 +40,8 @@ class Range(NamedTuple):
         if not self.geometric:
             return int(_EXACT.divide_int(_EXACT.subtract(self.last, self.first), self.by)) + 1
         end = _EXACT.multiply(self.last, _EXACT.add(Decimal(1), self._slack))
-        return int(_NEAR.divide(_NEAR.subtract(_NEAR.ln(end), _NEAR.ln(self.first)), _NEAR.ln(self.by))) + 1
+        steps = _NEAR.divide(_NEAR.subtract(_NEAR.ln(end), _NEAR.ln(self.first)), _NEAR.ln(self.by))
+        return int(_NEAR.add(steps, _HAIR)) + 1
 
     @property
     def _slack(self) -> Decimal:

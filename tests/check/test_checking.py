@@ -6,14 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from replay import Run
 from replay.check.checking import check, examine, lock_beside, logs_of
 from replay.check.config import Config, read_config
 from replay.check.lock import write_lock
 from replay.errors import InputError
-from replay.readers import read
+from replay.readers import ReadResult, read
 from replay.report.sentences import sentences
 
 from ..conftest import curve, write_log
+
+ROOT = Path(__file__).parents[2]
 
 
 def project(folder, text='logs = ["logs"]\n[policies.fast]\nspec = "patience=2"\n', runs=8):
@@ -99,6 +102,18 @@ def test_links_to_logs_stay_below_the_folder(tmp_path):
     assert min(lock.logs) == "logs/run0/eval_log.jsonl"
 
 
+def test_logs_elsewhere_keep_the_name_that_they_were_given_by(tmp_path):
+    project(tmp_path / "store")
+    home = tmp_path / "home"
+    home.mkdir()
+    (tmp_path / "current").symlink_to(tmp_path / "store" / "logs")
+    (home / "policies.toml").write_text('logs = ["../current"]\n[policies.fast]\nspec = "patience=2"\n')
+    config = read_config(home / "policies.toml")
+    roots = logs_of(config, [])
+    _, made = examine(config, read(roots), roots, home / "replay.lock")
+    assert min(made.logs) == "../current/run0/eval_log.jsonl"
+
+
 def kinds(findings):
     return [(finding.severity, finding.kind, finding.get("state")) for finding in findings]
 
@@ -148,3 +163,86 @@ def test_a_locked_policy_that_refuses_some_runs_of_real_files(tmp_path):
     assert kinds(checked.findings) == [("warning", "changed-log", "changed")]
     assert kinds(checked.policies[0].findings) == []
     assert len(checked.policies[0].stops) == 5
+
+
+def test_what_became_of_a_log_that_no_run_was_read_from(tmp_path):
+    file = locked_project(tmp_path, "patience=2", [curve(number) for number in range(9)])
+    logs = tmp_path / "logs"
+
+    def states():
+        checked = check(file)
+        return [
+            (finding.kind, finding["state"], *finding["of"])
+            for finding in checked.findings
+            if finding.kind != "new-log"
+        ]
+
+    assert states() == []
+    text = (logs / "run3" / "eval_log.jsonl").read_text()
+    (logs / "run3" / "eval_log.jsonl").write_text("")
+    assert states() == [("changed-log", "unreadable", "run3")]
+    # the same where other logs are read twice
+    shutil.copytree(logs / "run5", logs / "run5-again")
+    assert ("changed-log", "unreadable", "run3") in states()
+    (logs / "run3" / "eval_log.jsonl").unlink()
+    assert ("vanished", "deleted", "run3") in states()
+    shutil.rmtree(logs / "run5-again")
+    (logs / "run3" / "eval_log.jsonl").write_text(text)
+    assert states() == []
+    # other logs that come first by name have the same evals
+    for number in (3, 5):
+        shutil.copytree(logs / f"run{number}", logs / f"a{number}")
+        (logs / f"a{number}" / "eval_log.jsonl").write_text(
+            (logs / f"run{number}" / "eval_log.jsonl").read_text() + "\n"
+        )
+    assert states() == [("changed-log", "duplicate", "run3"), ("changed-log", "duplicate", "run5")]
+
+
+def test_a_log_of_another_folder_than_those_that_are_read(tmp_path):
+    file = locked_project(tmp_path, "patience=2", [curve(number) for number in range(9)])
+    config = read_config(file)
+    roots = [tmp_path / "logs" / f"run{number}" for number in range(8)]
+    checked, _ = examine(config, read(roots), roots, tmp_path / "replay.lock")
+    (gone,) = checked.findings
+    assert (gone.kind, gone["state"], gone["of"]) == ("vanished", "elsewhere", ("run8",))
+
+
+def test_an_expectation_of_a_run_whose_log_is_gone_is_not_a_mistake_of_the_file(tmp_path):
+    file = locked_project(tmp_path, "patience=2", [curve(number) for number in range(9)])
+    expected = '[[policies.ours.expect]]\nrun = "run3"\neval = 1\n'
+    file.write_text(file.read_text() + expected)
+    assert [finding.kind for finding in check(file).policies[0].findings] == ["expect"]
+    shutil.rmtree(tmp_path / "logs" / "run3")
+    checked = check(file)
+    assert kinds(checked.findings) == [("regression", "vanished", "deleted")]
+    assert kinds(checked.policies[0].findings) == []
+    file.write_text(file.read_text().replace('"run3"', '"other"'))
+    with pytest.raises(InputError, match='run = "other" is no run of these logs'):
+        check(file)
+
+
+def test_runs_whose_ids_are_no_part_of_their_path_are_named_by_it(tmp_path):
+    """Ids such as those that the reader makes of absolute paths would differ from machine to machine."""
+    config = read_config(project(tmp_path))
+    file = tmp_path / "logs" / "run0" / "eval_log.jsonl"
+    values = {"step": [1, 2, 3], "eval_loss": [1.0, 0.5, 0.6]}
+    ids = ["mine", "yours", "run0", "far/away#2"]
+    runs = [Run(name, values, {"sources": [str(file)]}) for name in ids]
+    checked, lock = examine(config, ReadResult(runs), [tmp_path / "logs"], tmp_path / "replay.lock")
+    path = "logs/run0/eval_log.jsonl"
+    named = [path, f"{path} (2)", "run0", f"{path}#2"]
+    assert [stop.run for stop in checked.policies[0].stops] == named
+    assert lock.logs[path].runs == tuple(named)
+
+
+def test_what_lies_beside_a_log_is_locked_where_a_policy_reads_it(tmp_path):
+    shutil.copytree(ROOT / "sample_logs", tmp_path / "logs")
+    for spec, beside in (("patience=2", False), ("patience=2 | grades=0.5", True)):
+        file = tmp_path / "policies.toml"
+        file.write_text(f'logs = ["logs"]\n[policies.ours]\nspec = "{spec}"\n')
+        config = read_config(file)
+        _, made = examine(config, read(config.logs), config.logs, tmp_path / "replay.lock")
+        signals = [path for path in made.logs if path.endswith("step_signals.bin")]
+        assert bool(signals) == beside
+        for path in signals:
+            assert made.logs[path].runs == made.logs[str(Path(path).with_name("eval_log.jsonl"))].runs

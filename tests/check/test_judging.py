@@ -157,6 +157,35 @@ def test_runs_that_are_early_together_are_one_event():
     assert result.high == pytest.approx(1 - 0.025 ** (1 / 10), abs=1e-5), "10 groups without one"
 
 
+def test_the_share_of_runs_stopped_too_early_has_exact_bounds():
+    wanted = limit("max_stopped_too_early", "stopped_too_early", 0.05)
+    ten = replace(
+        scores(np.zeros(11), early=[1.0] * 3 + [0.0] * 7 + [np.nan]),
+        groups=tuple(f"run{n}" for n in range(11)),
+    )
+    (result,), _ = judge(entry(wanted), ten, 0.95, {})
+    # the table of Clopper and Pearson: 3 of 10 at 95 %
+    assert (result.value, result.low, result.high) == pytest.approx((0.3, 0.0667, 0.6525), abs=1e-4)
+    assert result.verdict == "broken"
+    five = replace(scores(np.zeros(10), early=[1.0] * 2 + [0.0] * 8), groups=tuple("aabbccddee"))
+    (result,), _ = judge(entry(wanted), five, 0.95, {})
+    low, high = binomial_bounds(2, 10, 0.025)
+    assert result.low < low - 0.01, "5 groups are enough to draw from"
+    assert result.high > high + 0.1
+
+
+def test_the_worst_run_is_shown_with_the_number_of_others():
+    (result,), _ = judge(entry(WORST), scores([0.4, 0.2, 0.6, 0.5, *[0.0] * 5]), 0.95, {})
+    assert (result.worst_run.stop.run, result.worst_run.value, result.worst_run.others) == ("run2", 0.6, 2)
+    (result,), _ = judge(entry(WORST), scores([0.0] * 8 + [0.4]), 0.95, {})
+    assert (result.worst_run.stop.run, result.worst_run.others) == ("run8", 0)
+    # of runs that are surely beyond it those that may be by chance are not counted
+    some = scores([0.4, 0.5, *[0.0] * 7])
+    some.noise["lost"][0] = 0.2
+    (result,), _ = judge(entry(WORST), some, 0.95, {})
+    assert (result.worst_run.stop.run, result.worst_run.others) == ("run1", 0)
+
+
 @pytest.mark.parametrize(
     ("name", "figure", "value", "low", "high", "verdict"),
     [
@@ -289,3 +318,34 @@ def test_stopped_too_early_looks_at_later_evals_only(last, early):
     assert judged.noise["regret"].tolist() == [noise]
     assert judged.noise["relative_regret"] == pytest.approx([noise / 0.1])
     assert judged.noise["lost"] == pytest.approx([noise / 0.8])
+
+
+def test_a_later_eval_that_is_as_good_as_the_kept_one_is_not_better():
+    """Without any noise the smallest gain counts, but none is not a gain."""
+    loss = [1.0, 0.5, 0.6, 0.7, *[0.8] * 8]
+    for last, early in ((0.5, 0.0), (0.4990234375, 1.0)):
+        error = [0.75, 0.5, *[0.75] * 9, last]
+        run = Run("r", {"step": range(1, 13), "eval_loss": loss, "eval_error": error})
+        outcomes = simulate_policies(
+            [run], ["patience=2"], Question(monitor="eval_loss", objective="eval_error")
+        )
+        assert outcomes.noise.tolist() == [0.0]
+        judged = judging.scores(outcomes, 0, {"r": "r"}, {"r": "r.csv"}, outcomes.reasons().tolist())
+        assert judged.early.tolist() == [early]
+
+
+def test_a_stop_at_the_first_eval_may_be_too_early():
+    for loss, early in (([0.5, 0.4, 0.3, 0.2, 0.1], 1.0), ([0.5, 0.6, 0.7, 0.8, 0.9], 0.0)):
+        run = Run("r", {"step": range(1, 6), "eval_loss": loss})
+        outcomes = simulate_policies([run], ["target=0.5"])
+        judged = judging.scores(outcomes, 0, {"r": "r"}, {"r": "r.csv"}, outcomes.reasons().tolist())
+        assert judged.early.tolist() == [early]
+
+
+def test_a_stop_at_the_first_eval_has_its_step():
+    run = Run("r", {"step": [50, 100], "eval_loss": [0.5, 0.25]})
+    outcomes = simulate_policies([run], ["target=0.5", "never"])
+    for policy, stopped in ((0, (1, 50)), (1, (None, None))):
+        judged = judging.scores(outcomes, policy, {"r": "r"}, {"r": "r.csv"}, outcomes.reasons().tolist())
+        (stop,) = judged.stops
+        assert (stop.stopped_eval, stop.stopped_step) == stopped

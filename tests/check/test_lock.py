@@ -79,6 +79,15 @@ def test_what_is_written_is_read_again(tmp_path):
     assert read_lock(tmp_path / "none.lock") is None
 
 
+def test_a_run_of_several_logs_is_shown_by_the_first_of_them():
+    made = example()
+    logs = dict.fromkeys(("logs/b.csv", "logs/a.csv", "logs/c.csv"), made.logs["logs/run1.jsonl"])
+    policy = LockedPolicy("patience=3", {}, {"run1": stop("run1", log="logs/a.csv")})
+    again = from_text(as_text(Lock("0.1.0", {}, logs, {"fast": policy})).encode(), "replay.lock")
+    assert again.logs == logs
+    assert again.policies == {"fast": policy}
+
+
 def test_it_is_ordered_plain_and_one_run_a_line():
     text = as_text(example())
     assert text.isascii(), "untrusted names are escapes"
@@ -93,6 +102,49 @@ def test_it_is_ordered_plain_and_one_run_a_line():
     assert as_text(swapped) == text
     one, other = text.splitlines(), as_text(dataclasses.replace(example(), tool="0.2.0")).splitlines()
     assert sum(a != b for a, b in zip(one, other, strict=True)) == 2, "one line, and the checksum"
+
+
+LAYOUT = """\
+{
+ "format": "replay lock",
+ "version": 1,
+ "tool": "0.1.0",
+ "settings": {
+  "confidence": 0.95,
+  "monitor": "eval_loss",
+  "price": null
+ },
+ "logs": {
+  "logs/run1.jsonl": {"runs": ["run1"], "sha256": "01"},
+  "logs/run2.jsonl": {"runs": ["run2"], "sha256": "02"}
+ },
+ "policies": {
+  "fast": {
+   "spec": "patience=3",
+   "stops": {
+    "run1": [3, 300, "no gain for 3 evals", 0.25, 0.125, 0.5, 0.0]
+   },
+   "summary": {
+    "runs": 3,
+    "saved_mean": 0.25
+   }
+  },
+  "idle": {
+   "spec": "never",
+   "stops": {},
+   "summary": {}
+  }
+ },
+ "checksum": """
+
+
+def test_a_change_of_one_thing_is_a_change_of_one_line():
+    """People review a lock as a difference, and git merges it by lines."""
+    fast = LockedPolicy("patience=3", {"saved_mean": 0.25, "runs": 3}, {"run1": stop("run1")})
+    logs = {f"logs/run{number}.jsonl": Log(f"0{number}", (f"run{number}",)) for number in (2, 1)}
+    settings = {"price": None, "monitor": "eval_loss", "confidence": 0.95}
+    lock = Lock("0.1.0", settings, logs, {"idle": LockedPolicy("never", {}, {}), "fast": fast})
+    assert as_text(lock).startswith(LAYOUT)
 
 
 @given(st.data())

@@ -2,7 +2,8 @@
 
 import pytest
 
-from replay.engine.outcomes import ORACLE
+import replay
+from replay.engine.outcomes import COLUMNS, ORACLE
 from replay.engine.scoring import simulate_policies
 
 from .runs import outcome_of, run
@@ -59,3 +60,9 @@ def test_baselines_first_and_last():
     assert outcomes.policies == ("never", "one-epoch", "patience=1", ORACLE)
     oracle = outcomes.rows()[-1]
     assert (oracle["stopped_eval"], oracle["regret"], oracle["used"]) == (2, 0, 200)
+
+
+def test_no_policies_have_no_outcomes():
+    frame = replay.simulate([run(eval_loss=[1.0, 0.5])], [])
+    assert list(frame.columns) == list(COLUMNS)
+    assert frame.empty

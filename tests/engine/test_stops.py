@@ -7,9 +7,11 @@ from hypothesis import strategies as st
 import replay
 from replay.engine.question import Question
 from replay.engine.scoring import simulate_policies
+from replay.engine.stops import UNAVAILABLE, Stops
 from replay.engine.study import Study
 from replay.errors import InputError, ReplayWarning
 from replay.policies.spec import parse_policy
+from replay.policies.stops import NEVER, REFUSED
 from replay.report.sentences import sentences
 from replay.search.sweep import sweep_study
 
@@ -74,3 +76,28 @@ def test_a_simulation_names_each_policy_that_lacks_a_companion_and_a_sweep_the_f
     rules = [parse_policy(spec) for spec in specs]
     swept = sweep_study(Study(runs, rules, Question()), rules).findings
     assert [(finding.kind, finding.policy) for finding in swept] == [("companion-missing", "pq=1")]
+
+
+def test_a_run_that_lacks_what_a_policy_needs_is_marked_as_such():
+    runs = [run("a", eval_loss=[1.0, 2.0], epoch=[1, 2]), run("b", eval_loss=[1.0, 2.0])]
+    policies = [parse_policy("patience=1,unit=epochs"), parse_policy("patience=9")]
+    stops = Stops.find(Study(runs, policies, Question()), policies)
+    assert stops.positions.tolist() == [[1, UNAVAILABLE], [NEVER, NEVER]]
+    assert UNAVAILABLE < 0
+    assert len({UNAVAILABLE, NEVER, REFUSED}) == 3
+
+
+def test_a_sweep_names_the_policy_that_cannot_judge_most_runs_and_counts_the_others():
+    runs = [
+        run("a", eval_loss=[1.0, 0.5, 0.6, 0.9]),
+        run("b", eval_loss=[1.0, 1.2, 0.9, -0.1]),
+        run("c", eval_loss=[1.0, 1.1, -0.1, 0.5]),
+    ]
+    # gl=15 stops b at its eval 2, gl=5 c as well, each before the loss falls below 0
+    rules = [parse_policy(spec) for spec in ("gl=5", "gl=15", "gl=30", "gl=40")]
+    (finding,) = sweep_study(Study(runs, rules, Question()), rules).findings
+    assert (finding.kind, finding.policy) == ("refused", "gl=30")
+    assert finding.facts == {"count": 2, "total": 3, "others": 2}
+    alone = [parse_policy("gl=30")]
+    (finding,) = sweep_study(Study(runs, alone, Question()), alone).findings
+    assert finding["others"] == 0

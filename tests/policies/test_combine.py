@@ -288,3 +288,14 @@ def test_the_learning_rate_is_asked_for_by_name():
     assert row.policy == "patience=1,start=lr_warmup,reset_on=lr_drop"
     with pytest.raises(replay.ReplayError, match="needs learning_rate, which no run logs"):
         replay.simulate([_run(eval_loss=[1.0, 2.0])], ["patience=1,reset_on=lr_drop"])
+
+
+def test_a_combination_cautions_as_its_parts_do_each_in_its_own_mode():
+    plain = parse_policy("patience=3 | transformers:patience=3")
+    assert plain.caution("eval_loss", "min") is None
+    assert plain.caution("eval_wer", "min") == parse_policy("transformers:patience=3").caution(
+        "eval_wer", "min"
+    )
+    assert "this simulates mode min" in plain.caution("eval_wer", "min")
+    other = parse_policy("patience=3 | transformers:patience=3,monitor=eval_wer,mode=min")
+    assert "eval_wer unless greater_is_better=False" in other.caution("eval_accuracy", "max")

@@ -8,14 +8,14 @@ from dataclasses import MISSING
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
 from replay.data.curve import Curve, CurveBatch
 from replay.errors import PolicyError
 from replay.policies import POLICIES, kernels
 from replay.policies.combine import AllOf, AllOnce, AnyOf, Unless
-from replay.policies.param import parameters
+from replay.policies.param import parameters, signal_fields, type_of
 from replay.policies.spec import parse_policy
 from replay.policies.stops import REFUSED, find_stops
 
@@ -292,6 +292,35 @@ def test_stops_of_many_policies_of_a_kind_are_those_of_each(kind, data):
     np.testing.assert_array_equal(
         _all_at_once(policies, batch), [_one_by_one(policy, batch) for policy in policies]
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (kind, item.name)
+        for kind in KINDS
+        for item in parameters(kind)
+        if item.name in signal_fields(kind)
+        and type_of(item) in ("int", "float")
+        and item.name not in ("alpha", "share")  # they are in the name of the companion
+    ],
+    ids=lambda value: value if isinstance(value, str) else value.name,
+)
+def test_a_number_that_moves_no_signal_is_marked_as_one(kind, name):
+    """A sweep computes the signal once for all values of such a parameter, so each of them has to say so."""
+
+    @st.composite
+    def pairs(draw):
+        one, other = draw(plain_policies([kind])), draw(plain_policies([kind]))
+        return one, dataclasses.replace(one, **{name: getattr(other, name)})
+
+    def differ(drawn):
+        (one, other), made, mode = drawn
+        batch = batch_of(made, mode)
+        return not np.array_equal(one.signal(batch), other.signal(batch), equal_nan=True)
+
+    enough = settings(max_examples=2000, deadline=None, phases=[Phase.generate], database=None)
+    find(st.tuples(pairs(), runs(most=1), MODES), differ, settings=enough)
 
 
 @given(policies=st.lists(st.one_of(ANY_POLICY, COMBINED), min_size=1, max_size=12), made=runs(), mode=MODES)

@@ -193,3 +193,15 @@ def test_reasons_tell_the_promise():
 def test_parameters_that_cannot_be(spec, says):
     with pytest.raises(PolicyError, match=says):
         parse_policy(spec)
+
+
+@pytest.mark.parametrize(
+    ("exponent", "tried"), [(0.0625, 0.125), (0.125, 0.125), (1.5, 1.5), (2.0, 2.0), (2.25, 2.0), (3.0, 2.0)]
+)
+def test_exponents_from_an_eighth_to_2_are_tried_and_no_others(exponent, tried):
+    steps = [1.0, 2.0, 4.0, 8.0, 16.0]
+    curve = Curve.of([1 + step**-exponent for step in steps], "min", steps)
+    figures = Extrapolate(horizon=256).trace(CurveBatch.of([curve])).figures
+    assert figures["exponent"][0, 4] == tried
+    if exponent == tried:
+        assert figures["predicted"][0, 4] == pytest.approx(1 + 256**-exponent, rel=1e-9)

@@ -91,6 +91,14 @@ def test_a_range_by_a_factor_ends_where_it_should(first, tenths, steps):
     assert count([f"target={first}..{last}*{factor}"]) == steps + 1
 
 
+@pytest.mark.parametrize("steps", [*range(1, 40), 300])
+def test_a_range_by_a_factor_may_pass_its_end_by_a_millionth_whatever_its_length(steps):
+    for first in ("1.000001", "3.000003"):
+        last = int(first[0]) * 2**steps
+        assert count([f"target={first}..{last}*2"]) == steps + 1
+        assert count([f"target={first[:-1]}{int(first[-1]) + 1}..{last}*2"]) == steps
+
+
 def test_dimensions_are_ordered_where_all_values_are_numbers():
     (grid,) = parse_grids(["patience=3,1", "start=0,lr_warmup", "every=1,2"])
     assert [dimension.ordered for dimension in grid.dimensions] == [True, False, True]
@@ -436,6 +444,14 @@ TWENTY = ",".join(map(str, range(1, 21)))
             (
                 "the grid has 320,000 points, more than the 200,000 that one sweep takes; patience alone has"
                 " 20: give fewer of them"
+            ),
+        ),
+        (
+            ["target=1..2e18"],
+            2 * 10**18,
+            (
+                "the grid has over 10^18 points, more than the 200,000 that one sweep takes; target alone has"
+                " over 10^18: give a step, as in target=1..2e+18..1e+17"
             ),
         ),
         (

@@ -175,6 +175,18 @@ def test_bounds_of_theil_sen_by_hand():
     assert figures["high"][0, 5] == -slopes[2]  # rank floor(3.12) = 3
 
 
+def test_bounds_of_theil_sen_of_eleven_values_by_hand():
+    """55 slopes, V = 11*10*27/18 = 165, C = 1.645 * 12.845 = 21.129."""
+    values = [9.0, 7.73, 7.11, 5.2, 5.9, 4.4, 3.02, 3.6, 1.5, 1.97, 0.2]
+    slopes = sorted((values[j] - values[i]) / (j - i) for i in range(11) for j in range(i + 1, 11))
+    assert slopes[14] < slopes[15] < slopes[16]
+    assert slopes[38] < slopes[39] < slopes[40]
+    figures = Slope(0.5, window=11).trace(CurveBatch.of([Curve.of(values, "min")])).figures
+    assert figures["improvement"][0, 10] == -slopes[27]
+    assert figures["low"][0, 10] == -slopes[39]  # rank ceil(38.06) + 1 = 40
+    assert figures["high"][0, 10] == -slopes[15]  # rank floor(16.94) = 16
+
+
 def test_bounds_of_least_squares_by_hand():
     figures = (
         Slope(0.5, window=4, method="least-squares")

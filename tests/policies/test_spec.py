@@ -1,3 +1,5 @@
+from dataclasses import dataclass
+
 import pytest
 
 from replay import parse_policy
@@ -5,7 +7,8 @@ from replay.errors import PolicyError
 from replay.policies import POLICIES
 from replay.policies.grid import parse_grids
 from replay.policies.modify import Modified
-from replay.policies.spec import example
+from replay.policies.param import param, parameters, type_of
+from replay.policies.spec import example, example_value
 
 
 @pytest.mark.parametrize(
@@ -106,6 +109,42 @@ def test_examples_work(kind):
     assert isinstance(parsed, kind)
 
 
+def test_an_example_names_the_policy_once():
+    assert example(POLICIES["adapter"]) == "adapter=0.01,patience=3"
+    assert example(POLICIES["up"]) == "up"
+    assert example(POLICIES["target"]) == "target=0.5"
+    assert example(POLICIES["budget"]) == "budget=500"
+    assert example(POLICIES["patience"]) == "patience=3"
+    assert example(POLICIES["transformers"]) == "transformers:patience=3"
+    assert example(POLICIES["never"]) == "never"
+
+
+def test_an_example_takes_the_first_choice_of_a_parameter_without_a_default():
+    @dataclass
+    class Chooser:
+        side: str = param("a side", choices=("left", "right"))
+
+    assert example_value(parameters(Chooser)[0]) == "left"
+
+
+#: A count below 0 switches the rule off there.
+OFF_BELOW_ZERO = {("fairseq", "patience"), ("lightgbm", "stopping_rounds")}
+
+
+@pytest.mark.parametrize(
+    ("name", "parameter"),
+    [
+        (kind.name, item.name)
+        for kind in POLICIES.values()
+        for item in parameters(kind)
+        if type_of(item) == "int" and (kind.name, item.name) not in OFF_BELOW_ZERO
+    ],
+)
+def test_a_negative_count_is_refused(name, parameter):
+    with pytest.raises(PolicyError, match=rf"{parameter}\b.*-1"):
+        parse_policy(f"{name}:{parameter}=-1")
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [
@@ -170,3 +209,4 @@ def test_a_negative_gain_is_refused_and_none_is_allowed(gain):
 )
 def test_what_is_left_out_is_as_the_tool_has_it(bare, full):
     assert parse_policy(bare) == parse_policy(full)
+    assert parse_policy(bare).spec() == bare

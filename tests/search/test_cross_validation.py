@@ -530,3 +530,14 @@ def test_the_held_out_figure_is_true_of_what_is_chosen_and_that_of_the_runs_that
     assert abs(beyond(6, 7)) < 3.5
     if confidence == 0.95:
         assert keeps > 0.45
+
+
+@pytest.mark.parametrize("count", [6, 7, 12])
+def test_losses_that_are_all_the_same_are_their_own_bound(count):
+    """Whatever rounding makes of their spread: 0.3 and 0.7 have no end in binary digits."""
+    for kept, lost in ((0.7, 0.3), (0.3, 0.7)):
+        runs = [tiny(str(place), 1.0, 1.0 - kept, 1.0, 0.0) for place in range(count)]
+        found = chosen_on(runs, parse_policies(["budget=2"]), parse_tolerance(max_lost="100%"))
+        assert found.loss[0] == pytest.approx(lost)
+        assert found.bound[0] == pytest.approx(lost, abs=1e-6)
+        assert found.chosen is not None

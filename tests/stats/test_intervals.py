@@ -328,3 +328,23 @@ def test_intervals_hold_the_truth_as_often_as_they_say(count, grouped):
         assert least <= share <= most, (
             f"{policy}, {figure}: {share:.2%} of samples of {runs} runs, of which {others:.1f} differ"
         )
+
+
+def test_of_an_infinite_value_there_is_no_interval():
+    values = losses(3, 9)
+    for infinite in (np.full(9, math.inf), np.append(values[:8], -math.inf)):
+        assert all(math.isnan(bound) for bound in interval(infinite, names(9)))
+        low, high = intervals(np.stack([infinite, values]), names(9))
+        assert math.isnan(low[0])
+        assert math.isnan(high[0])
+        assert (low[1], high[1]) == interval(values, names(9)), "the other rows stay as they are"
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_a_share_and_what_is_left_of_it_have_mirrored_intervals(grouped):
+    """Of what is kept in place of what is lost: also where the range bounds what was not seen."""
+    for seed, few in ((1, 0.1), (2, 0.5), (4, 0.9)):
+        values = losses(seed, 24, few)
+        groups = [f"g{number // 3}" for number in range(24)] if grouped else names(24)
+        low, high = interval(values, groups, within=(0, 1))
+        assert interval(1 - values, groups, within=(0, 1)) == pytest.approx((1 - high, 1 - low), abs=1e-9)

@@ -88,10 +88,13 @@ def test_falling_rates_are_counted():
         ([1e-3] * 6 + [1e-4] * 3 + [5e-5] * 5, True),  # the least rate holds the last drop up
         ([1e-3] * 8 + [9.5e-4] * 6, False),  # too small a drop
         ([1e-3] * 6 + [1e-4] * 3 + [1e-6] * 5, False),  # two factors, neither held up
+        ([1e-3] * 4 + [5e-4] * 2 + [2.45e-4] * 5 + [1.225e-4] * 3, False),  # 0.5, 0.49, 0.5
         ([1e-3] * 2 + [1e-4] * 12, False),
         ([1e-3] * 5 + [5e-4] * 5 + [2.5e-4] * 4, False),  # at equal distances: planned
         ([1e-3] * 8 + [5e-4, 2.5e-4, 1.25e-4, 6e-5, 3e-5, 1e-5], False),  # a decay at the end
         ([1e-3] * 8 + [5e-4] * 3 + [1e-3] * 3, False),  # it rises again
+        ([1e-3] * 8 + [5e-4] * 3 + [8e-4] * 3, False),
+        ([1e-3] * 3 + [5e-4], False),  # four evals are too few to tell
         ([1e-3] * 10 + [0.0] * 4, False),
         (COSINE, False),
         (LINEAR, False),
@@ -108,6 +111,11 @@ def test_drops_are_told_from_a_decay(rate, shown):
     assert any("falling" in text for text in said) == (not shown and rate[-1] < 0.9 * max(rate))
 
 
+def test_five_evals_are_enough_to_show_a_drop():
+    assert lowers_on_plateau(run([1e-3] * 3 + [5e-4] * 2, FLAT[:5])) == "rate"
+    assert lowers_on_plateau(run([1e-3] * 3 + [5e-4], FLAT[:4])) is None
+
+
 def test_a_drop_right_after_a_gain_or_at_a_resume_answers_nothing():
     gaining = [1 / (1 + place) for place in range(14)]
     one = run(PLATEAU, gaining)
@@ -115,6 +123,15 @@ def test_a_drop_right_after_a_gain_or_at_a_resume_answers_nothing():
     assert lowers_on_plateau(one, run(PLATEAU).curve("eval_loss", "min")) == "rate"
     assert lowers_on_plateau(run([1e-3] * 8 + [1e-4] * 6, segment=[0] * 8 + [1] * 6)) is None
     assert lowers_on_plateau(run([1e-3] * 8 + [1e-4] * 6, segment=[0] * 5 + [1] * 9)) == "rate"
+    # one of two drops was made by hand
+    assert lowers_on_plateau(run(PLATEAU, segment=[0] * 6 + [1] * 8)) is None
+    assert lowers_on_plateau(run(PLATEAU, segment=[0] * 9 + [1] * 5)) is None
+    assert lowers_on_plateau(run(PLATEAU, segment=[0] * 7 + [1] * 7)) == "rate"
+    # a gain is large or small beside the best so far, whatever the first value was
+    steep = [100.0, 0.8, 0.75, 0.75, 0.76, 0.7, *FLAT[6:]]
+    assert lowers_on_plateau(run(PLATEAU), run(PLATEAU, steep).curve("eval_loss", "min")) is None
+    small = [100.0, 0.8, 0.75, 0.75, 0.76, 0.7495, *FLAT[6:]]
+    assert lowers_on_plateau(run(PLATEAU), run(PLATEAU, small).curve("eval_loss", "min")) == "rate"
     rising = run(PLATEAU, [1 - value for value in FLAT])
     assert lowers_on_plateau(rising, rising.curve("eval_loss", "max")) == "rate"
 

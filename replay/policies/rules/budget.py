@@ -68,5 +68,5 @@ class OneEpoch(Budget):
 
     name: ClassVar[str] = "one-epoch"
 
-    budget: float = param("epochs to train", 1.0, minimum=0, aliases=("epochs",))
+    budget: float = param("epochs to train", 1.0, minimum=0, aliases=("epochs",), sets_threshold=True)
     unit: str = param("what is counted", "epochs", choices=("epochs",))

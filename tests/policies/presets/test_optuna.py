@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from replay import parse_policy
+from replay.data.curve import Curve, CurveBatch
 from replay.policies.presets.optuna import OptunaPatient
 
 from .sequences import FIELDS, NAN, check, known
@@ -93,3 +94,11 @@ def test_reasons():
     assert decide([1.0, 1.05, 1.3]).reason == "the best of the last 2, 1.05, is not worse than 1 by > 0.1"
     assert decide([NAN, 1.0, 1.0]).reason == "nothing but NaN to compare with"
     assert decide([1.0, NAN, NAN]).reason == "the best of the last 2 is NaN"
+
+
+def test_reasons_show_the_metrics_own_values_where_higher_is_better():
+    rule = OptunaPatient(1)
+    batch = CurveBatch.of([Curve.of([1.0, 0.75, 0.5, 1.5], "max")])
+    trace = rule.trace(batch)
+    assert rule.reason(trace, 0, 2) == "the best of the last 2, 0.75, is worse than 1"
+    assert rule.reason(trace, 0, 3) == "the best of the last 2, 1.5, is not worse than 1"

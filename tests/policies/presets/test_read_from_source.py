@@ -161,3 +161,17 @@ def test_reasons():
     )
     assert decide([0.6, 0.2, 0.6, 0.4]).reason == "standard deviation of the last 4 is 0.16583, not < 0.1"
     assert parse_policy("fastai:patience=2").decide([1.0, 2.0]).reason == "no gain (1 of 2)"
+
+
+def test_reasons_of_ray():
+    decide = parse_policy("ray-plateau:std=0.5,num_results=2,grace_period=3,metric_threshold=1").decide
+    assert decide([2.0, 2.0]).reason == "2 of the 3 evals that it needs"
+    assert decide([2.0, 2.0, 4.0]).reason == "standard deviation of the last 2 is 1, not < 0.5"
+    assert decide([2.0, 2.0, 2.0]) == (
+        3,
+        False,
+        "standard deviation of the last 2 is 0, < 0.5, but metric_threshold is not reached",
+    )
+    assert decide([2.0, 1.0, 1.0]) == (3, True, "standard deviation of the last 2 is 0, < 0.5")
+    late = parse_policy("ray-plateau:num_results=4,grace_period=0").decide
+    assert late([2.0] * 3).reason == "3 of the 4 evals that it needs"
