@@ -63,4 +63,7 @@ def random_run(id, chance, *, lacks=()):
         "stopped_by": chance.choice([None, None, None, "x"]),
     }
     meta["planned_steps"] = chance.choice([None, last, last + 100])
+    names = ("eval_loss", "eval/error", "Eval-Score")  # as another writer may have spelled them
+    if chance.random() < 0.4:
+        meta["reference"] = {name: chance.choice([*_ODD, 1.5, "x", None, True]) for name in names}
     return Run(id, {name: values for name, values in columns.items() if name not in lacks}, meta)
