@@ -133,7 +133,8 @@ def base_value(run, name):
 
     known = dict(run.info.reference)
     same = [value for other, value in known.items() if plain(other) == plain(name)]
-    return next((value for value in [*([known[name]] if name in known else []), *same] if finite(value)), None)
+    stated = [known[name], *same] if name in known else same
+    return next((value for value in stated if finite(value)), None)
 
 
 def finite(value):
@@ -260,9 +261,8 @@ def outcome(run, policy, question):
     best = best_position(scores, objective_mode)
     best_score = None if best is None else scores[best]
     noise = noise_of(scores, objective_mode)
-    start, later_start = starts(run, objective, scores)
+    start, _ = starts(run, objective, scores)
     scale = improvement(start, best_score, noise, objective_mode)
-    later = improvement(later_start, best_score, noise, objective_mode)
     at_kept = math.nan if kept is None else at.get(steps[kept], math.nan)
     was_logged = kept is None or steps[kept] in at
     regret, relative, lost = losses(at_kept, was_logged, best_score, scale)

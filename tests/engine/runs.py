@@ -37,6 +37,8 @@ def random_run(id, chance, *, lacks=()):
     odd = chance.random() < 0.5
 
     def metric(absent=0.0):
+        if chance.random() < 0.06:
+            return [math.nan] * count
         values = [chance.choice(_ODD if odd else _NUMBERS) for _ in range(count)]
         if any(value != value for value in values) and not any(abs(value) < math.inf for value in values):
             values = [0.5 if value != value else value for value in values]  # of NaN and inf none is the best
