@@ -24,6 +24,7 @@ from replay.errors import InputError, printable
 from replay.policies.companions import SettledModules
 from replay.readers import ReadResult, read
 from replay.readers.step_signals import FILE_NAME
+from replay.stats.cautions import find_first_stretch, find_near_one
 from replay.stats.groups import groups_of
 from replay.stats.summary import KEYS, summarise
 
@@ -95,7 +96,8 @@ def examine(
     study = outcomes.study
     labels = groups_of(study.panel.runs, config.group)
     groups = dict(zip((run.id for run in study.panel.runs), labels, strict=True))
-    summary = {row["policy"]: row for row in records(summarise(outcomes, labels, config.confidence))}
+    table = summarise(outcomes, labels, config.confidence)
+    summary = {row["spec"]: row for row in records(table)}
     beside = Path(os.path.abspath(config.path.parent))  # noqa: PTH100
     shown = {run: _relative(folder / files[0], beside) for run, files in paths.items()}
     by_spec = _scores(outcomes, groups, shown)
@@ -162,9 +164,25 @@ def examine(
         unit=study.question.unit,
         policies=tuple(results),
         findings=tuple(whole),
-        warnings=(*logs_read.findings, *outcomes.findings),
+        warnings=(
+            *logs_read.findings,
+            *outcomes.findings,
+            *find_first_stretch(outcomes, table),
+            *find_near_one(study, _relative_limits(config)),
+        ),
     )
     return checked, now
+
+
+def _relative_limits(config: Config) -> list[float]:
+    """The limits of a file that are on relative regret."""
+    limits = [
+        limit
+        for entry in config.policies
+        for some in (entry.limits, *entry.groups.values())
+        for limit in some
+    ]
+    return [limit.value for limit in limits if limit.figure == "relative_regret"]
 
 
 def _old(path: Path, update: bool) -> tuple[Lock | None, list[Finding]]:
@@ -214,7 +232,7 @@ def _locked(
         {
             entry.name: LockedPolicy(
                 entry.spec,
-                {key: rounded(summary[entry.spec][key]) for key in KEYS if key != "policy"},
+                {key: rounded(summary[entry.spec][key]) for key in KEYS if key not in ("policy", "spec")},
                 {stop.run: stop for stop in scores_of[entry.name].stops},
             )
             for entry in config.policies

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -31,7 +31,8 @@ class Scores:
     unknown.
 
     ``noise`` holds each run's eval noise in the terms of each figure; ``early`` whether the run was stopped
-    before an eval that is better than what was kept by more than the run's noise.
+    before an eval that is better than what was kept by more than the run's noise; ``judged`` whether the run
+    can be judged.
     """
 
     stops: tuple[Stop, ...]
@@ -41,10 +42,22 @@ class Scores:
     figures: dict[str, Floats]
     noise: dict[str, Floats]
     early: Floats
+    judged: Bools
 
     def of(self, group: str) -> Scores:
         """The scores of the runs of one group."""
-        here = np.array([name == group for name in self.groups], dtype=bool)
+        return self._select(np.array([name == group for name in self.groups], dtype=bool))
+
+    def of_judged(self) -> Scores:
+        """The scores of the runs that the limits are about, which are those of the summary: the judged ones,
+        or all with unknown losses where none can be judged.
+        """
+        if self.judged.any():
+            return self._select(self.judged)
+        unknown = {name: np.full(len(self.stops), np.nan) for name in self.figures if name != "saved"}
+        return replace(self, figures=self.figures | unknown)
+
+    def _select(self, here: Bools) -> Scores:
         return Scores(
             tuple(stop for stop, inside in zip(self.stops, here, strict=True) if inside),
             tuple(name for name, inside in zip(self.groups, here, strict=True) if inside),
@@ -53,6 +66,7 @@ class Scores:
             {name: values[here] for name, values in self.figures.items()},
             {name: values[here] for name, values in self.noise.items()},
             self.early[here],
+            self.judged[here],
         )
 
 
@@ -71,12 +85,12 @@ def scores(
     study = outcomes.study
     figures = {name: getattr(outcomes, name)[here] for name in RANGES}
     raw, best, first = outcomes.noise[here], outcomes.best[here], outcomes.first[here]
-    gained = np.abs(first - best)
+    improvement = outcomes.improvement[here]
     with np.errstate(all="ignore"):
         noise = {
             "regret": raw,
             "relative_regret": np.where(np.abs(best) > 0, raw / np.abs(best), np.nan),
-            "lost": np.where(gained > 0, np.minimum(raw / gained, 1.0), np.nan),
+            "lost": np.where(improvement > 0, np.minimum(raw / improvement, 1.0), np.nan),
         }
     position, steps, kept = outcomes.position[here], outcomes.stopped_step[here], outcomes.kept[here]
     source = outcomes.sources[policy]
@@ -118,6 +132,7 @@ def scores(
         figures=figures,
         noise=noise,
         early=early,
+        judged=outcomes.judged[here],
     )
 
 
@@ -135,6 +150,7 @@ def judge(
     """
     results: list[LimitResult] = []
     findings: list[Finding] = []
+    every = every.of_judged()
     parts: list[tuple[str | None, Scores, tuple[Wanted, ...]]] = [(None, every, entry.limits)]
     parts += [(name, every.of(_group(entry, name, every)), limits) for name, limits in entry.groups.items()]
     for group, part, limits in parts:
@@ -143,6 +159,9 @@ def judge(
         undecidable = _undecidable(entry, part, group, limits)
         if undecidable is not None and (undecidable["limits"] or undecidable.kind is Kind.CENSORED):
             findings.append(undecidable)
+        unscaled = None if undecidable is not None else _unscaled(entry, part, group, limits)
+        if unscaled is not None:
+            findings.append(unscaled)
         for limit in limits:
             if limit.name == "guarantee":
                 result, severity = _guaranteed(entry, limit, part, by_group)
@@ -150,7 +169,8 @@ def judge(
                 result, severity = _worst(entry, limit, part, group)
             else:
                 figure = _figure(limit, part, level, entry, summary if group is None else {})
-                result, severity = _mean(entry, limit, group, undecidable is not None, figure)
+                few = undecidable is not None or (unscaled is not None and limit.name in unscaled["limits"])
+                result, severity = _mean(entry, limit, group, few, figure)
             results.append(result)
             if severity is not None:
                 findings.append(_limit_finding(result, severity))
@@ -200,6 +220,16 @@ def _undecidable(entry: Entry, part: Scores, group: str | None, limits: Sequence
     else:
         return None
     return Finding(kind, Severity.UNDECIDED, policy=entry.name, facts=facts)
+
+
+def _unscaled(entry: Entry, part: Scores, group: str | None, limits: Sequence[Wanted]) -> Finding | None:
+    """The finding that too few of these runs have a scale for a limit on the mean share lost; often none."""
+    means = [limit.name for limit in limits if limit.figure == "lost" and not limit.worst]
+    known, regrets = (int((~np.isnan(part.figures[name])).sum()) for name in ("lost", "regret"))
+    if not means or known >= ENOUGH_RUNS or known == regrets:
+        return None
+    facts = {"group": group, "limits": means, "every": means, "count": known, "scaled": True}
+    return Finding(Kind.FEW_RUNS, Severity.UNDECIDED, policy=entry.name, facts=facts)
 
 
 def _mean(

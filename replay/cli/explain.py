@@ -45,9 +45,9 @@ def command(
     from replay.policies.spec import parse_policy
     from replay.report.explain import build
 
-    policy = parse_policy(spec)
+    parse_policy(spec)  # an error in it comes before the logs are read
     logs = read_logs(paths)
     run = pick_run(logs.runs, run_id)
-    explanation = explain(run, policy, question)
+    explanation = explain(run, spec, question)
     warn([*logs.findings, *explanation.outcomes.findings])
     show(build(explanation), style, out)

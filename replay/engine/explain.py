@@ -32,8 +32,8 @@ class Explanation:
     outcome: dict[str, Any]
 
 
-def explain(run: Run, policy: Policy, question: Question) -> Explanation:
-    """Explain a run under a policy; errors as for `simulate_policies`."""
+def explain(run: Run, policy: Policy | str, question: Question) -> Explanation:
+    """Explain a run under a policy, which may be a specification; errors as for `simulate_policies`."""
     outcomes = simulate_policies([run], [policy], question)
     stops = outcomes.stops
     rule, trace = stops.resolved(0), stops.trace(0)

@@ -110,7 +110,7 @@ def _checkpoint(outcome: Mapping[str, Any]) -> str:
         return text + ", the best of the whole log."
     within = outcome["noise"] is not None and outcome["regret"] <= outcome["noise"]
     noise = f" (within its eval noise of {number(outcome['noise'])})" if within else ""
-    return (
-        f"{text}: {number(outcome['regret'])} worse than the best of the whole log,"
-        f" {percent(outcome['lost'])} of the run's improvement{noise}."
-    )
+    text += f": {number(outcome['regret'])} worse than the best of the whole log"
+    if outcome["lost"] is None:
+        return f"{text}{noise}. The run improves too little to say which share of its improvement that is."
+    return f"{text}, {percent(outcome['lost'])} of the run's improvement{noise}."

@@ -144,12 +144,17 @@ def _sum_up(
 
 
 def _share_of_total(saved: Floats, full: Floats, refused: Bools | None) -> Floats:
-    """The share of the runs' total compute that each policy saves, without the runs that it refuses."""
-    amounts, totals = saved * full, full.sum()
+    """The share of the runs' total compute that each policy saves, without the runs that it refuses; NaN
+    where it refuses all.
+    """
+    amounts, totals = saved * full, np.asarray(full.sum())
+    some: Bools = np.full(len(saved), saved.shape[1] > 0)
     if refused is not None:
         amounts, totals = np.where(refused, 0.0, amounts), np.where(refused, 0.0, full).sum(axis=1)
+        some = np.asarray((~refused).any(axis=1), dtype=bool)
     with np.errstate(all="ignore"):
-        return np.where(totals > 0, amounts.sum(axis=1) / totals, 0.0)
+        share = np.where(totals > 0, amounts.sum(axis=1) / totals, 0.0)
+    return np.where(some, share, np.nan)
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,15 +201,19 @@ def sweep_study(
             figures[f"{name}_mean"][members] = totals.mean(name)
         for name in _WORST:
             figures[f"{name}_worst"][members] = totals.worst[name]
-        judged = block.view.runs[block.view.judged(study)]
-        if len(judged):
+        judged = block.view.judged(study)
+        if judged.any():
             if payoffs not in budgets:
-                budgets[payoffs] = FixedBudgets.of(study, judged)
-            equal = budgets[payoffs].means(figures["saved_mean"][members])
+                budgets[payoffs] = FixedBudgets.of(study, block.view.runs[judged])
+            saved = figures["saved_mean"][members]
+            equal = budgets[payoffs].means(saved)
             for name in ("regret", "lost"):
-                # where some runs were not judged there is no equal budget of the same runs
-                apart = (totals.refused > 0) | totals.gaps[name]
-                figures[f"budget_{name}"][members] = np.where(apart, np.nan, equal[name])
+                figure, gaps = equal[name], np.flatnonzero(totals.gaps[name])
+                if len(gaps):  # over the runs of which the policy's own figure is known
+                    known = ~np.isnan(values_of(block, name)[np.ix_(gaps, np.flatnonzero(judged))])
+                    figure[gaps] = budgets[payoffs].mean_over(name, saved[gaps], known)
+                # where the policy refuses some runs there is no equal budget of the same runs
+                figures[f"budget_{name}"][members] = np.where(totals.refused > 0, np.nan, figure)
         done += len(members)
         if progress is not None:
             progress(done)

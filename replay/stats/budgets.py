@@ -144,6 +144,27 @@ class FixedBudgets:
                 )
         return means
 
+    def mean_over(self, name: str, saved: Floats, known: Bools) -> Floats:
+        """Mean regret or mean lost of the budgets with these mean savings, each over some of the runs only.
+
+        ``name`` is ``regret`` or ``lost``, and ``known`` (budgets × runs) says which runs; those of which the
+        budget's own figure is not known are left out.
+        """
+        before, after, weight = (array[:, None] for array in self._between(saved))
+        columns = [
+            [getattr(payoff, name)[positions[at[:, 0]]] for at in (before, after)]
+            for payoff, positions in zip(self._payoffs, self._positions, strict=True)
+        ]
+        low, high = (np.stack([column[side] for column in columns], axis=1) for side in (0, 1))
+        with np.errstate(invalid="ignore"):  # infinite regrets
+            mixed = np.where(
+                weight == 1, high, np.where(weight == 0, low, (1 - weight) * low + weight * high)
+            )
+        known = known & ~np.isnan(mixed)
+        count = known.sum(axis=1)
+        mean: Floats = np.where(known, mixed, 0.0).sum(axis=1) / np.where(count, count, np.nan)
+        return mean
+
     @cached_property
     def _curves(self) -> dict[str, tuple[Floats, Floats]]:
         """Mean regret and mean lost at each share, over the runs of which they are known.

@@ -13,6 +13,8 @@ from replay.engine.study import Study
 
 __all__ = ["find_first_stretch", "find_near_one"]
 
+#: By how much more a policy has to lose at least for the finding on the first stretch.
+_POINT = 0.01
 #: From which median best on relative regret says little of a metric that is at most 1.
 _NEAR_ONE = 0.8
 
@@ -22,9 +24,11 @@ def find_first_stretch(outcomes: Outcomes, summary: Mapping[str, Sequence[Any]])
 
     That is so where, in at least half of the runs that have a scale, more than half of the improvement lies
     between the value that it is measured from (the base model's, otherwise that of the first eval) and the
-    next eval. ``summary`` is that of the outcomes. The fact ``policies`` has the specification as typed, the
-    mean lost and the mean lost measured from that next eval on, for each policy but the baselines;
-    ``later_runs`` is the number of runs that have a scale when measured from there.
+    next eval, and where a policy loses more than twice as much when that is measured from the next eval on
+    (and one point more at least). ``summary`` is that of the outcomes. The fact ``policies`` has the
+    specification as typed, the mean lost and the mean lost measured from that next eval on, for each policy
+    but the baselines, with the largest difference first; ``later_runs`` is the number of runs that have a
+    scale when measured from there.
     """
     study = outcomes.study
     scale = study.panel.objective.scale
@@ -32,17 +36,23 @@ def find_first_stretch(outcomes: Outcomes, summary: Mapping[str, Sequence[Any]])
     here = scaled & scale.dominated
     if not here.any() or 2 * here.sum() < scaled.sum():
         return []
-    policies = tuple(
-        (row["policy"], row["lost_mean"], row["lost_later_mean"])
-        for row in records(summary)
-        if row["spec"] not in (*BASELINES, ORACLE) and row["lost_later_mean"] is not None
+    policies = sorted(
+        (
+            (row["policy"], row["lost_mean"], row["lost_later_mean"])
+            for row in records(summary)
+            if row["spec"] not in (*BASELINES, ORACLE) and row["lost_later_mean"] is not None
+        ),
+        key=lambda entry: entry[1] - entry[2],
     )
+    flattered = [(lost, later) for _, lost, later in policies if later > max(2 * lost, lost + _POINT)]
+    if not flattered:
+        return []
     facts = {
         "metric": study.objective.name,
         "total": int(scaled.sum()),
         "of_base": int((here & scale.of_base).sum()),
         "later_runs": int((scaled & ~np.isnan(scale.later)).sum()),
-        "policies": policies,
+        "policies": tuple(policies),
     }
     runs = tuple(study.panel.runs[row].id for row in np.flatnonzero(here).tolist())
     return [Finding(Kind.FIRST_STRETCH, runs=runs, facts=facts)]

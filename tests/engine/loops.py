@@ -5,6 +5,7 @@ positions are 0-based evals, None where there is none; figures are None where th
 """
 
 import math
+import re
 import statistics
 
 from replay.errors import PolicyError
@@ -124,21 +125,58 @@ def kept_position(values, mode, made, saved, keep, upto):
     return kept
 
 
-def losses(at_kept, was_logged, best, first):
+def base_value(run, name):
+    """The base model's value of a metric: under the log's own name, or under one that means the same."""
+
+    def plain(text):
+        return "_".join(re.findall("[a-z0-9]+", text.lower()))
+
+    known = dict(run.info.reference)
+    same = [value for other, value in known.items() if plain(other) == plain(name)]
+    stated = [known[name], *same] if name in known else same
+    return next((value for value in stated if finite(value)), None)
+
+
+def finite(value):
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def improvement(start, best, noise, mode):
+    """What lost is a share of: from the start to the best; None where the run has no scale."""
+    if start is None or best is None:
+        return None
+    gain = start - best if mode == "min" else best - start
+    if not gain >= 0 or (noise is not None and gain < 2 * noise):
+        return None
+    return gain
+
+
+def starts(run, name, scores):
+    """The values that the improvement is measured from: the first one, and that of the next eval after it."""
+    values = [score for score in scores if finite(score)]
+    base = base_value(run, name)
+    values = values if base is None else [base, *values]
+    return [*values, None, None][:2]
+
+
+def share(regret, scale, total):
+    """Regret as a share of the improvement; ``total`` says what a regret that is not a number stands for."""
+    if scale is None:
+        return math.nan
+    if scale == 0:
+        return 0.0 if regret == 0 else math.nan
+    if math.isnan(regret / scale):
+        return 1.0 if total else math.nan
+    return min(regret / scale, 1.0)
+
+
+def losses(at_kept, was_logged, best, scale):
     """Regret, relative regret and share lost, from the objective at the checkpoint kept (NaN: unknown)."""
     if best is None:
         return None, None, None
     regret = 0.0 if at_kept == best else abs(at_kept - best)
     relative = (regret / abs(best)) if best != 0 else 0.0 if regret == 0 else math.nan
-    gained = abs(first - best)
-    if gained == 0:
-        lost = 0.0 if was_logged else math.nan
-    elif math.isnan(gained):  # no finite value: there was nothing to lose
-        lost = 0.0
-    else:
-        lost = (
-            min(regret / gained, 1.0) if not math.isnan(regret / gained) else 1.0 if was_logged else math.nan
-        )
+    lost = share(regret, scale, was_logged)
     return tuple(None if math.isnan(figure) else figure for figure in (regret, relative, lost))
 
 
@@ -187,15 +225,21 @@ def policy_stop(policy, run, monitored, mode):
     return stop - 1, decision.reason
 
 
+def objective_of(question):
+    """The metric that outcomes are judged by, and its mode."""
+    objective = question.objective or question.monitor
+    given = question.mode or MODES[question.monitor]
+    return objective, question.objective_mode or (
+        given if objective == question.monitor else MODES[objective]
+    )
+
+
 def outcome(run, policy, question):
     """The row of a policy on a run; None where it has none."""
     monitor = policy.monitor or question.monitor
     given = question.mode or MODES[question.monitor]
     mode = policy.mode or (given if monitor == question.monitor else MODES[monitor])
-    objective = question.objective or question.monitor
-    objective_mode = question.objective_mode
-    if objective_mode is None:
-        objective_mode = given if objective == question.monitor else MODES[objective]
+    objective, objective_mode = objective_of(question)
     monitored = logged(run, monitor)
     if monitor not in run.columns:
         return None
@@ -215,15 +259,19 @@ def outcome(run, policy, question):
     at = dict(judged)
     scores = [score for _, score in judged]
     best = best_position(scores, objective_mode)
-    first = next((score for score in scores if math.isfinite(score)), math.nan)
+    best_score = None if best is None else scores[best]
+    noise = noise_of(scores, objective_mode)
+    start, _ = starts(run, objective, scores)
+    scale = improvement(start, best_score, noise, objective_mode)
     at_kept = math.nan if kept is None else at.get(steps[kept], math.nan)
     was_logged = kept is None or steps[kept] in at
-    regret, relative, lost = losses(at_kept, was_logged, None if best is None else scores[best], first)
+    regret, relative, lost = losses(at_kept, was_logged, best_score, scale)
     spent = at_end if position is None else used[position]
     own = [value for _, value in logged(run, question.monitor)]
     row = {
         "run": run.id,
         "policy": policy.spec(),
+        "spec": policy.spec(),
         "monitor": monitor,
         "mode": mode,
         "objective": objective if objective in run.columns else None,
@@ -245,6 +293,82 @@ def outcome(run, policy, question):
         "lost": lost,
         "censored": position is None and is_censored(run, own, given),
         "eval_used": (eval_used[-1] if eval_used else 0.0) if position is None else eval_used[position],
-        "noise": noise_of(scores, objective_mode),
+        "noise": noise,
     }
     return {name: None if value != value else value for name, value in row.items()}
+
+
+def judges(run, policy, question):
+    """Whether a run counts in summaries, as the question and as the policy monitor it.
+
+    The monitor has a finite value, and the objective is a number somewhere, also at one of the monitor's
+    evals at least.
+    """
+    objective = dict(logged(run, question.objective or question.monitor))
+    at_all = any(not math.isnan(value) for value in objective.values())
+    for monitor in {question.monitor, policy.monitor or question.monitor}:
+        monitored = logged(run, monitor)
+        there = any(not math.isnan(objective.get(step, math.nan)) for step, _ in monitored)
+        if not (at_all and there and any(math.isfinite(value) for _, value in monitored)):
+            return False
+    return True
+
+
+def later_scales(run, question):
+    """The improvement from the next eval on, and whether the move to it is more than half of it all."""
+    objective, mode = objective_of(question)
+    scores = [value for _, value in logged(run, objective)]
+    best, noise = best_position(scores, mode), noise_of(scores, mode)
+    if best is None:
+        return None, False
+    start, following = starts(run, objective, scores)
+    whole, later = (improvement(one, scores[best], noise, mode) for one in (start, following))
+    if whole is None or following is None or whole == 0:
+        return later, False
+    return later, (start - following if mode == "min" else following - start) > whole / 2
+
+
+def mean(values):
+    known = [value for value in values if value is not None and not math.isnan(value)]
+    return sum(known) / len(known) if known else None
+
+
+def summary(runs, policy, question):
+    """The row of a policy's summary, but for what an interval or the equal budget takes."""
+    pairs = [(run, row) for run in runs if (row := outcome(run, policy, question)) is not None]
+    judged = [(run, row) for run, row in pairs if judges(run, policy, question)]
+    if not judged:  # losses of runs that cannot be judged are unknown
+        judged = [(run, {**row, "regret": None, "relative_regret": None, "lost": None}) for run, row in pairs]
+    rows = [row for _, row in judged]
+    scaled = [(run, row) for run, row in judged if row["lost"] is not None]
+    later, dominated = [], False
+    for run, row in scaled:
+        scale, first_dominates = later_scales(run, question)
+        regret = math.nan if row["regret"] is None else row["regret"]
+        later.append(share(regret, scale, row["lost"] == 1))
+        dominated |= first_dominates
+    full = sum(row["used_full"] for row in rows)
+    within = [
+        row["regret"] is not None
+        and (row["regret"] == 0 or (row["noise"] is not None and row["regret"] <= row["noise"]))
+        for _, row in scaled
+    ]
+    unknown = [row["regret"] is not None and row["regret"] > 0 and row["noise"] is None for _, row in scaled]
+    lost = [row["lost"] for _, row in scaled]
+    regrets = [row["regret"] for row in rows if row["regret"] is not None]
+    return {
+        "runs": len(rows),
+        "stopped": sum(row["stopped_eval"] is not None for row in rows),
+        "censored": sum(row["censored"] for row in rows),
+        "saved_mean": mean([row["saved"] for row in rows]),
+        "saved_total": 1 - sum(row["used"] for row in rows) / full if full > 0 else 0.0,
+        "regret_mean": mean(regrets),
+        "regret_worst": max(regrets, default=None),
+        "relative_regret_mean": mean([row["relative_regret"] for row in rows]),
+        "lost_mean": mean(lost),
+        "lost_worst": max(lost, default=None),
+        "lost_runs": len(scaled),
+        "lost_later_mean": mean(later) if dominated else None,
+        "within_noise": sum(within),
+        "beyond_noise": len(scaled) - sum(within) - sum(unknown),
+    }

@@ -37,6 +37,8 @@ def random_run(id, chance, *, lacks=()):
     odd = chance.random() < 0.5
 
     def metric(absent=0.0):
+        if chance.random() < 0.06:
+            return [math.nan] * count
         values = [chance.choice(_ODD if odd else _NUMBERS) for _ in range(count)]
         if any(value != value for value in values) and not any(abs(value) < math.inf for value in values):
             values = [0.5 if value != value else value for value in values]  # of NaN and inf none is the best
@@ -63,4 +65,7 @@ def random_run(id, chance, *, lacks=()):
         "stopped_by": chance.choice([None, None, None, "x"]),
     }
     meta["planned_steps"] = chance.choice([None, last, last + 100])
+    names = ("eval_loss", "eval/error", "Eval-Score")  # as another writer may have spelled them
+    if chance.random() < 0.4:
+        meta["reference"] = {name: chance.choice([*_ODD, 1.5, "x", None, True]) for name in names}
     return Run(id, {name: values for name, values in columns.items() if name not in lacks}, meta)

@@ -71,7 +71,8 @@ def test_thinned_evals_pay_for_what_they_make():
 
 
 def test_everything_nan_is_no_regret_but_no_crash():
-    row = outcome_of(run(eval_loss=[NAN, NAN, NAN]), "patience=1")
+    with pytest.warns(ReplayWarning, match="no finite value of eval_loss; no run can be judged"):
+        row = outcome_of(run(eval_loss=[NAN, NAN, NAN]), "patience=1")
     assert row.stopped_eval == 1
     assert row.isna().best
     assert row.isna().regret

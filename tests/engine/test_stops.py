@@ -59,7 +59,7 @@ def test_a_policy_or_another_that_is_logged_at_other_evals_stops_at_the_earlier_
     made = run(eval_loss=loss, eval_acc=accuracy)
     question = Question(monitor="eval_loss")
     specs = [one, other, f"{one} | {other}", f"{other} | {one}"]
-    stops = {row["policy"]: row["stopped_step"] for row in simulate_policies([made], specs, question).rows()}
+    stops = {row["spec"]: row["stopped_step"] for row in simulate_policies([made], specs, question).rows()}
     first, second, both, turned = (stops[parse_policy(spec).spec()] for spec in specs)
     known = [step for step in (first, second) if step is not None]
     assert both == turned == (min(known) if known else None)

@@ -6,7 +6,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from replay import Run
@@ -235,6 +235,7 @@ CURVES = st.lists(
 def test_what_a_held_out_run_is_like_never_moves_the_choice_of_its_fold(
     grouped, seed, place, values, confidence, data
 ):
+    assume(any(math.isfinite(value) for value in values))  # a run that cannot be judged is in no fold
     tolerance = data.draw(st.sampled_from(TOLERANCES))
     runs = made(seed, 9, [0, 0, 0, 1, 1, 2, 2, 3, 4])
     changed = list(runs)

@@ -2,12 +2,16 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
 
 import replay
 from replay import Run
+from replay.engine.outcomes import records
 from replay.engine.scoring import simulate_policies
 from replay.stats.intervals import interval
 from replay.stats.summary import KEYS, Shortage, find_shortage, summarise
+from tests.engine import loops
+from tests.engine.test_scoring import some_can_be_tried, studies
 
 
 def runs(count=10, evals=20, seed=0, group=None):
@@ -26,6 +30,23 @@ def runs(count=10, evals=20, seed=0, group=None):
             )
         )
     return made
+
+
+@given(studies())
+@settings(max_examples=200, deadline=None)
+def test_a_summary_is_that_of_a_plain_loop_over_the_judged_runs(study):
+    runs, policies, question = study
+    tried = [policy for policy in policies if some_can_be_tried(runs, policy, question)]
+    if not tried:
+        return
+    table = records(summarise(simulate_policies(runs, tried, question)))
+    for row, policy in zip(table, tried, strict=True):
+        assert row["spec"] == row["policy"] == policy.spec()
+        for name, value in loops.summary(runs, policy, question).items():
+            assert row[name] == (value if value is None else pytest.approx(value, rel=1e-12, abs=1e-12)), (
+                policy.spec(),
+                name,
+            )
 
 
 def test_summary_by_hand():

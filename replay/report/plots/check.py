@@ -57,8 +57,9 @@ def draw(checked: Checked) -> Figure:
     more = (
         f" ({len(shown)} of {len(checked.policies)} policies)" if len(shown) < len(checked.policies) else ""
     )
+    runs = max((policy.summary["runs"] for policy in shown), default=checked.runs)
     axes.set_title(
-        f"{checked.runs} run{'s' * (checked.runs != 1)}, judged by {_label(checked.objective)}{more}",
+        f"{runs} run{'s' * (runs != 1)}, judged by {_label(checked.objective)}{more}",
         fontsize=10,
     )
     return figure

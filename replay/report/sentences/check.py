@@ -141,6 +141,12 @@ def _undecided(finding: Finding) -> str:
     elif finding.kind is Kind.FEW_RUNS:
         count = finding["count"]
         why = f"{count} run{'s are' if count != 1 else ' is'} too few ({ENOUGH_RUNS} are needed)"
+        if finding.get("scaled"):
+            verb = "are" if count != 1 else "is"
+            why = (
+                f"{count} run{'s' * (count != 1)} of which the share lost is known {verb} too few"
+                f" ({ENOUGH_RUNS} are needed; see the warnings on the other runs)"
+            )
     else:
         why = (
             f"{finding['count']} of {finding['total']} runs are censored (their logs end before the planned"

@@ -79,25 +79,21 @@ def _few_evals(finding: Finding) -> str:
 
 def _first_stretch(finding: Finding) -> str:
     count, total, base = len(finding.runs), finding["total"], finding["of_base"]
-    begin, end = ("the base model", "the first eval") if base == count else ("the first eval", "the second")
-    if 0 < base < count:
-        begin, end = "the base model or the first eval", "the eval after it"
-    text = (
+    if base == count:
+        begin, end = "the base model", "the first eval"
+    elif base == 0:
+        begin, end = "the first eval", "the second eval"
+    else:
+        begin, end = "the base model or the first eval", "the next eval"
+    policy, lost, later = finding["policies"][0]
+    some = finding["later_runs"]
+    only = f", over the {some} runs that improve by more than their noise after it" if some < total else ""
+    return (
         f"{_count(count, total, 'makes', 'make')} more than half of the improvement in {finding['metric']}"
-        f" between {begin} and {end}, so any later stop seems to lose little"
+        f" between {begin} and {end}, so every later stop seems to lose little: {policy} loses"
+        f" {percent(lost)}, but {percent(later)} measured from {end} on{only}. Compare policies by"
+        " lost_later_mean (--format json) or by regret"
     )
-    if finding["policies"]:
-        policy, lost, later = finding["policies"][0]
-        only = (
-            f" of the {finding['later_runs']} runs that improve after it"
-            if (finding["later_runs"] < total)
-            else ""
-        )
-        text += (
-            f": {policy} loses {percent(lost)}, and {percent(later)} measured from"
-            f" {'the second eval' if end == 'the second' else end} on{only}"
-        )
-    return f"{text}. Compare policies by lost_later_mean (--format json), or by --max-regret"
 
 
 def _near_one(finding: Finding) -> str:
