@@ -96,7 +96,10 @@ def test_a_censored_run_whose_log_ends_before_the_budget_may_be_off_by_everythin
 
 
 def test_what_a_single_censored_run_leaves_open():
-    for given in (evidence(np.zeros(COUNT), 0.0005, censored=1), evidence(spread(0.5), noisy=True, censored=1)):
+    for given in (
+        evidence(np.zeros(COUNT), 0.0005, censored=1),
+        evidence(spread(0.5), noisy=True, censored=1),
+    ):
         assert verdict(given) is Verdict.CANNOT_TELL
     assert verdict(evidence(np.zeros(COUNT), censored=1)) is Verdict.BETTER, "which also holds at worst"
     assert verdict(evidence(spread(0.0)), policy="oracle") is Verdict.UPPER_BOUND
