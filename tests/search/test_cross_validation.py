@@ -533,7 +533,7 @@ def test_the_held_out_figure_is_true_of_what_is_chosen_and_that_of_the_runs_that
 
 
 def test_rounding_chooses_no_policy():
-    """Of policies that save as much but for rounding the one with the lower bound is chosen, then the first."""
+    """Of equal savings, rounding apart, the policy with the lower bound is chosen, then the first."""
     up = 1e-15
     saved = np.array([0.3, 0.3 + up, 0.3, 0.2, 0.4])
     bound = np.array([0.05 + up, 0.04, 0.04 - up, 0.0, 0.0501])
