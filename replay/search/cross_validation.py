@@ -34,6 +34,8 @@ FEWEST_GROUPS = 3
 #: With more units than this, folds hold several.
 _MOST_FOLDS = 20
 _SEED = 20250101
+# squares of losses that cancel leave less than this share of them
+_ROUNDING = 1e-13
 
 
 @dataclass(eq=False)
@@ -274,7 +276,9 @@ class _Sums:
         )
         with np.errstate(all="ignore"):
             mean = np.where(self.whole, loss / count, np.nan)
-            spread = np.maximum(loss2 - 2 * mean * cross + mean * mean * count2, 0.0)
+            spread = loss2 - 2 * mean * cross + mean * mean * count2
+            # losses that are all alike have none, of which rounding would leave something
+            spread = np.where(spread <= _ROUNDING * loss2, 0.0, spread)
             if units > 1:
                 bound = (
                     mean + t_quantile(confidence, units - 1) * np.sqrt(spread * units / (units - 1)) / count

@@ -381,6 +381,19 @@ def test_a_changed_policy_that_loses_more_or_saves_less_regresses_and_one_that_d
     assert [(change["low"], change["mean"], change["high"]) for change in same["changes"]] == [(0, 0, 0)] * 2
 
 
+def test_a_changed_policy_whose_figures_differ_by_rounding_is_no_regression():
+    (same,) = changed_figures(
+        lambda number: {"saved": 0.1 + 0.2, "lost": 0.3}, lambda number: {"saved": 0.3, "lost": 0.1 + 0.2}
+    )
+    assert [(change["low"], change["mean"], change["high"]) for change in same["changes"]] == [(0, 0, 0)] * 2
+    # regrets have no scale but their own size
+    regret = Wanted("max_regret", "regret", False, 0.1, "0.1")
+    worse, _ = changed_figures(
+        lambda number: {"regret": 1e-12}, lambda number: {"regret": 3e-12}, regret, count=20
+    )
+    assert (worse["figure"], worse["mean"]) == ("regret", pytest.approx(2e-12))
+
+
 def test_a_changed_policy_is_compared_by_the_figure_that_the_file_limits():
     regret = Wanted("max_regret", "regret", False, 0.1, "0.1")
     saved = Wanted("min_saved", "saved", False, 0.1, "10%")

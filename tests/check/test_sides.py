@@ -61,6 +61,14 @@ def test_sides_are_paired_by_run():
     assert (pair.lost.mean, pair.lost.low, pair.lost.high) == (0, 0, 0)
 
 
+def test_figures_that_differ_by_rounding_are_the_same():
+    names = "abcdefgh"
+    before = side(*(stop(name, saved=0.3) for name in names))
+    after = side(*(stop(name, saved=0.1 + 0.2) for name in names))
+    assert compare(None, before, after).saved.verdict == "same"
+    assert compare(None, before, side(*(stop(name, saved=0.31) for name in names))).saved.verdict == "more"
+
+
 def test_another_step_of_the_same_eval_is_another_stop():
     one, other = stop("a"), Stop("a", "", 4, 401, "because", 0.5, 0.2, 0.2, 0.1)
     assert Both(one, other).moved

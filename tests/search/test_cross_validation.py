@@ -16,7 +16,7 @@ from replay.engine.study import Study
 from replay.errors import InputError, Undecidable
 from replay.policies.grid import parse_grids
 from replay.policies.stops import find_stops
-from replay.search.cross_validation import cross_validate
+from replay.search.cross_validation import _best, _least, cross_validate
 from replay.search.tolerance import parse_tolerance
 from replay.stats.groups import groups_of
 from tests.stats.populations import group_sizes, population
@@ -542,3 +542,28 @@ def test_losses_that_are_all_the_same_are_their_own_bound(count):
         assert found.loss[0] == pytest.approx(lost)
         assert found.bound[0] == pytest.approx(lost, abs=1e-6)
         assert found.chosen is not None
+
+
+def test_rounding_chooses_no_policy():
+    """Of equal savings, rounding apart, the policy with the lower bound is chosen, then the first."""
+    up = 1e-15
+    saved = np.array([0.3, 0.3 + up, 0.3, 0.2, 0.4])
+    bound = np.array([0.05 + up, 0.04, 0.04 - up, 0.0, 0.0501])
+    assert _best(saved, bound, FIVE) == 1
+    assert _best(saved[:1], bound[:1], FIVE) == 0, "at the tolerance"
+    assert _best(np.array([up]), np.array([0.0]), FIVE) is None, "saves nothing"
+    loss = np.array([0.04, 0.03 + up, 0.03, 0.03, np.nan])
+    assert _least(saved, loss, FIVE) == 1
+    assert _least(np.array([up, 0.1]), np.array([0.0, 0.9]), FIVE) == 1
+    assert _least(np.array([up]), np.array([0.0]), FIVE) is None
+
+
+def test_losses_that_are_all_alike_have_no_margin():
+    """All runs lose a tenth: the standard error is zero, of which rounding must not leave 1e-9."""
+    runs = [tiny(f"r{number}", 1.0, 0.4 - 0.01 * number, 0.5, 0.3 - 0.01 * number) for number in range(13)]
+    policies = parse_policies(["patience=1"])
+    found = chosen_on(runs, policies, parse_tolerance("0.1"))
+    assert found.loss.tolist() == [pytest.approx(0.1)]
+    assert found.bound[0] == pytest.approx(found.loss[0], rel=1e-12)
+    assert found.chosen == policies[0]
+    assert {one.policy(0) for one in found.held_out} == {policies[0]}

@@ -32,6 +32,21 @@ def test_by_hand():
     assert front(np.array([]), np.array([])).tolist() == []
 
 
+@given(
+    st.lists(st.tuples(*[st.integers(0, 3)] * 2), max_size=10),
+    st.sampled_from([0.0, 1.0]),
+    st.randoms(use_true_random=False),
+)
+def test_rounding_puts_nothing_on_the_front(points, scale, random):
+    """Policies of equal figures are one, whatever the last digits; in a metric's unit these are relative."""
+    figures = np.array(points, dtype=np.float64).reshape(-1, 2)
+    saved, loss = figures[:, 0] / 10, figures[:, 1] * (0.1 if scale else 1e-10)
+    moved = [
+        values * np.array([1 + random.uniform(-1e-12, 1e-12) for _ in values]) for values in (saved, loss)
+    ]
+    assert front(*moved, scale).tolist() == front(saved, loss, scale).tolist()
+
+
 def test_thin_keeps_the_ends_and_the_order():
     places = np.arange(10, 110)
     assert thin(places, 200) is places

@@ -49,6 +49,24 @@ def test_a_line_by_hand():
     )
 
 
+def test_rounding_changes_no_region():
+    """Neither at the limit, nor at what is near the best, nor between policies that are equal."""
+    grid = grid_of("patience=1..9")
+    saved = np.array([0.9, 0.6, 0.5, 0.5, 0.5, 0.5, 0.45, 0.3, 0.0])
+    loss = np.array([0.5, 0.2, 0.05, 0.04, 0.03, 0.03, 0.01, 0.0, 0.0])
+    exact = on(grid, saved, loss)
+    assert exact.points.tolist() == [2, 3, 4, 5, 6]
+    rng = np.random.default_rng(5)
+    for _ in range(50):
+        by = rng.uniform(-1e-13, 1e-13, (2, 9))
+        found = on(grid, saved + by[0], loss + by[1])
+        assert (found.points.tolist(), found.centre, found.best) == (
+            exact.points.tolist(),
+            exact.centre,
+            exact.best,
+        )
+
+
 def test_of_equal_centres_the_one_farther_from_the_loss_is_taken():
     grid = grid_of("patience=1..6")
     found = on(grid, [0.9, 0.5, 0.49, 0.3, 0.2, 0.1], [0.5, 0.04, 0.03, 0.02, 0.01, 0])

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from replay.errors import InputError
@@ -70,3 +71,21 @@ def test_mistakes(regret, lost, says):
     with pytest.raises(InputError) as caught:
         parse_tolerance(regret, lost)
     assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "loss", "allowed"),
+    [
+        (Tolerance("lost", 0.3, "30%"), 0.1 + 0.2, True),
+        (Tolerance("lost", 0.3, "30%"), 0.3 + 2e-9, False),
+        (Tolerance("lost", 0.0, "0%"), 1e-12, True),
+        (Tolerance("lost", 0.3, "30%"), np.nan, False),
+        (Tolerance("relative_regret", 0.3, "30%"), 0.1 + 0.2, True),
+        (Tolerance("regret", 3e-10, "3e-10"), 3.1e-10, False),
+        (Tolerance("regret", 3e-10, "3e-10"), 3e-10 * (1 + 1e-12), True),
+        (Tolerance("regret", 0.0, "0"), 1e-12, False),
+        (Tolerance("regret", 0.5, "0.5"), np.inf, False),
+    ],
+)
+def test_a_loss_that_passes_the_tolerance_by_rounding_is_allowed(tolerance, loss, allowed):
+    assert tolerance.allows(np.array([loss])).tolist() == [allowed]

@@ -16,10 +16,11 @@ import numpy as np
 from replay.data.curve import CurveBatch
 from replay.data.run import Run
 from replay.data.types import Floats, Ints
+from replay.engine.payoffs import RunPayoff
 from replay.policies import Policy
 from replay.policies.spec import parse_policy
 
-__all__ = ["EVALS", "Population", "group_sizes", "population", "true_means"]
+__all__ = ["EVALS", "Population", "group_sizes", "population", "true_differences", "true_means"]
 
 #: Most evals of a run; the shortest runs have half as many.
 EVALS = 30
@@ -71,6 +72,17 @@ class Population:
         with np.errstate(invalid="ignore", divide="ignore"):
             lost = np.where(gained > 0, np.minimum((best[rows, stops] - full) / gained, 1), 0.0)
         return 1 - (stops + 1) / self.lengths, lost
+
+    def payoffs(self) -> list[RunPayoff]:
+        """What a stop at each eval of each run gives, and, as the last entry, what never stopping gives."""
+        made = []
+        for values, length in zip(self.values, self.lengths.tolist(), strict=True):
+            best = np.fmin.accumulate(values[:length])
+            gained = best[0] - best[-1]
+            lost = np.minimum((best - best[-1]) / gained, 1) if gained > 0 else np.zeros(length)
+            share, lost = np.append(np.arange(1, length + 1), length) / length, np.append(lost, 0.0)
+            made.append(RunPayoff(share, 1 - share, lost, lost, lost))
+        return made
 
 
 def group_sizes(seed: int, groups: int, least: int = 2, most: int = 6) -> Ints:
@@ -134,3 +146,25 @@ def true_means(
         for policy in policies:
             totals[policy] += [figure.mean() for figure in drawn.outcomes(policy)]
     return {policy: total / -(-runs // batch) for policy, total in totals.items()}
+
+
+def true_differences(
+    policies: Sequence[str], *, runs: int = 200_000, seed: int = 987_654_321, evals: int = EVALS
+) -> dict[str, float]:
+    """What each policy loses more than the equal budget in the mean over the population.
+
+    The budget stops each run at the same share of its length, and saves as much in the mean over the
+    population as the policy does.
+    """
+    batch = 20_000
+    lengths = range((evals + 1) // 2, evals + 1)
+    shares = np.unique(np.concatenate([np.arange(1, length + 1) / length for length in lengths]))
+    baseline = np.zeros((2, len(shares)))
+    for part in range(-(-runs // batch)):
+        drawn = population(seed + part, batch, evals=evals)
+        for number, share in enumerate(shares.tolist()):
+            stops = np.maximum(np.floor(share * drawn.lengths + 1e-9).astype(np.int64) - 1, 0)
+            baseline[:, number] += [figure.mean() for figure in drawn.given(stops)]
+    saved, lost = baseline[:, ::-1] / -(-runs // batch)
+    means = true_means(policies, runs=runs, seed=seed, evals=evals)
+    return {policy: float(mean[1] - np.interp(mean[0], saved, lost)) for policy, mean in means.items()}

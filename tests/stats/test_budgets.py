@@ -11,7 +11,8 @@ from replay.engine.payoffs import RunPayoff
 from replay.engine.question import Question
 from replay.engine.scoring import simulate_policies
 from replay.stats import budgets as module
-from replay.stats.budgets import FixedBudgets
+from replay.stats.budgets import FixedBudgets, difference_interval
+from replay.stats.intervals import interval
 from tests.stats.test_summary import runs
 
 
@@ -104,3 +105,72 @@ def test_thinned_budgets_are_nearly_all_budgets(monkeypatch):
         assert few.means(wanted)[name] == pytest.approx(every.means(wanted)[name], abs=0.02)
     for saved in wanted.tolist():
         assert few.matching(saved).lost == pytest.approx(every.matching(saved).lost, abs=0.02)
+
+
+def kinked(count, fall, lowest):
+    """A run whose loss falls with the share used, at first by ``fall`` per eval, to ``lowest`` evals."""
+    share = np.append(np.arange(1, count + 1), count) / count
+    lost = np.clip(1 - fall * np.arange(count), 0, 1)
+    lost[lowest:] = 0.0
+    lost = np.append(lost, 0.0)
+    return RunPayoff(share, 1 - share, lost, lost, lost)
+
+
+def test_differences_to_the_matched_budget_by_hand():
+    """One run of 10 evals loses 0.1 less from eval to eval, and nothing after 9; the other 0.2, and 5.
+
+    The policy saves 0.4 and 0.8: the budget with the same mean, 0.6, stops both at eval 4. Its mean loss at
+    savings of 0.57 and 0.63 is mixed from evals 4 and 5, and 3 and 4.
+    """
+    budgets = FixedBudgets([kinked(10, 0.1, 9), kinked(10, 0.2, 5)])
+    at_3, at_4, at_5 = (0.8 + 0.6) / 2, (0.7 + 0.4) / 2, (0.6 + 0.2) / 2
+    slope = ((0.7 * at_4 + 0.3 * at_3) - (0.7 * at_4 + 0.3 * at_5)) / 0.06
+    saved, lost = np.array([0.4, 0.8]), np.array([0.25, 0.9])
+    wanted = [0.25 - 0.7 - slope * (0.4 - 0.6), 0.9 - 0.4 - slope * (0.8 - 0.6)]
+    assert budgets.difference(saved, lost) == pytest.approx(np.array(wanted))
+    assert slope == pytest.approx(1.5)
+
+
+def test_the_mean_difference_is_that_to_the_budget_with_the_same_mean_saving():
+    rng = np.random.default_rng(4)
+    budgets = FixedBudgets([kinked(12, *pair) for pair in ((0.1, 9), (0.2, 7), (0.05, 12))])
+    for _ in range(50):
+        saved = rng.uniform(0, 11 / 12, 3)
+        lost = rng.uniform(0, 1, 3)
+        matched = budgets.matching(float(saved.mean()))
+        assert budgets.difference(saved, lost).mean() == pytest.approx(lost.mean() - matched.lost)
+
+
+def test_the_slope_is_taken_inside_the_savings_that_there_are():
+    budgets = FixedBudgets([straight(10)] * 2)
+    for saved in (0.0, 0.01, 0.5, 0.89, 0.9, 0.97):
+        assert budgets._slope(saved) == pytest.approx(1.0)
+    alone = FixedBudgets([straight(1)])
+    assert alone.difference(np.array([0.0]), np.array([0.3])).tolist() == [pytest.approx(0.3)]
+
+
+def test_unknown_losses_stay_unknown():
+    budgets = FixedBudgets([straight(10)] * 3)
+    found = budgets.difference(np.array([0.5, 0.5, 0.5]), np.array([np.nan, 0.5, 0.9]))
+    np.testing.assert_allclose(found, [np.nan, 0.0, 0.4])
+    assert found[1] == 0
+
+
+def test_shares_that_differ_by_rounding_are_one_budget():
+    exact = straight(10)
+    moved = exact._replace(share=exact.share * (1 + 1e-15))
+    assert len(FixedBudgets([exact, moved, exact._replace(share=exact.share * (1 - 1e-15))])._saved) == 10
+
+
+def test_an_interval_of_differences_is_that_of_entries_moved_apart():
+    """By 1 + 2 / units: with the mean kept, the interval is as much wider."""
+    difference = np.array([0.1, -0.2, 0.3, 0.0, np.nan, 0.15, 0.05, -0.1, 0.2, 0.4, 0.1])
+    runs_alone = [f"r{run}" for run in range(11)]
+    mean = np.nanmean(difference)
+    moved = mean + 1.2 * (difference - mean)
+    assert difference_interval(difference, runs_alone, 0.9) == pytest.approx(interval(moved, runs_alone, 0.9))
+    groups = list("aabbccddeee")
+    moved = mean + 1.4 * (difference - mean)
+    assert difference_interval(difference, groups, 0.95) == pytest.approx(interval(moved, groups, 0.95))
+    assert difference_interval(np.zeros(9), runs_alone[:9], 0.95) == (0.0, 0.0)
+    assert np.isnan(difference_interval(np.array([0.1, np.nan]), ["a", "b"], 0.95)).all()
