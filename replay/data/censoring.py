@@ -59,15 +59,17 @@ def censoring(run: Run) -> Censoring | None:
     info = run.info
     if info.stopped_by:
         return Censoring(CensoringKind.STOPPED_EARLY, stopped_by=info.stopped_by)
-    reached, planned = run.trained_steps, planned_steps(run)
+    first, last, interval = _log_entries(run)
+    reached, planned = max(run.trained_steps, last), planned_steps(run)
     if planned is None:
         if info.complete is False:
             return Censoring(CensoringKind.CUT_SHORT, reached=reached, unit=info.step_unit)
         return None
     per_epoch = None if _number(info.planned_steps) else _steps_per_epoch(run)
-    missing = (planned if per_epoch is None else planned * least_share(per_epoch)) - reached
-    interval, first = _log_interval(run)
-    if missing <= 0 or (missing <= 1 and (interval > 1 or first == 0)):
+    missing = planned - reached
+    if missing <= 0 or (per_epoch is not None and reached >= planned * least_share(per_epoch)):
+        return None
+    if missing <= 1 and (interval > 1 or first == 0):
         return None
     if info.complete is None and missing < interval:
         return None
@@ -122,13 +124,14 @@ def least_share(per_epoch: float) -> float:
     return (1 - _ROUNDING) * (min(whole / per_epoch, 1.0) if whole else 1.0)
 
 
-def _log_interval(run: Run) -> tuple[float, float]:
-    """The usual distance in steps of the log entries that are closest together (0 with one entry), and the
-    first step that has one.
+def _log_entries(run: Run) -> tuple[float, float, float]:
+    """The first and the last step that has a log entry (0 without any), and the usual distance in steps of
+    the entries that are closest together (0 with one entry).
     """
     every = [steps for steps in (run.steps, *(series.step for series in run.train.values())) if len(steps)]
     gaps = [float(np.median(np.diff(steps))) for steps in every if len(steps) > 1]
-    return min(gaps, default=0.0), min((float(steps[0]) for steps in every), default=math.nan)
+    first = min((float(steps[0]) for steps in every), default=0.0)
+    return first, max((float(steps[-1]) for steps in every), default=0.0), min(gaps, default=0.0)
 
 
 def find_endings(

@@ -50,9 +50,10 @@ _CHECKPOINTS = {
 
 _LEGEND = (
     "lost: share of a run's improvement (first eval to best) given away; shorter: lost by training shorter by"
-    " as much (a fixed budget of equal mean compute). cens: outcomes that are bounds, as the log ends too"
-    " soon. Ranges: 95 % bootstrap over runs"
+    " as much (a fixed budget of equal mean compute)."
 )
+_CENSORED = " censored: the log ends before the planned end, so the loss is a lower bound."
+_RANGES = " Ranges: 95 % bootstrap over runs"
 
 
 def build(
@@ -156,12 +157,13 @@ def describe_setting(study: Study) -> list[str]:
 
 
 def _summary_table(summary: Sequence[Mapping[str, Any]]) -> Table:
-    head = ["policy", "stopped", "cens", "saved", "lost", "worst", "shorter", "verdict"]
+    censored = any(row["censored"] for row in summary)
+    head = ["policy", "stopped", "saved", "lost", "worst", "shorter", "verdict"]
     rows = [
         [
             row["policy"],
             f"{row['stopped']}/{row['runs']}",
-            str(row["censored"]),
+            *([str(row["censored"])] if censored else []),
             cell(row["saved_mean"], row["saved_low"], row["saved_high"]),
             cell(row["lost_mean"], row["lost_low"], row["lost_high"]),
             percent(row["lost_worst"]),
@@ -170,7 +172,9 @@ def _summary_table(summary: Sequence[Mapping[str, Any]]) -> Table:
         ]
         for row in summary
     ]
-    return Table(head, rows, (0, 7))
+    if censored:
+        head.insert(2, "censored")
+    return Table(head, rows, (0, len(head) - 1))
 
 
 def _outcome_tables(outcomes: Outcomes) -> list[Block]:
@@ -206,7 +210,8 @@ def _conclusions(outcomes: Outcomes, summary: Sequence[Mapping[str, Any]]) -> li
     """The legend, the verdict on the policies, and what bounds the meaning of the figures."""
     study = outcomes.study
     rows = [row for row in summary if row["policy"] not in (*BASELINES, ORACLE)]
-    out = [_LEGEND + describe_source(study)]
+    censored = _CENSORED if any(row["censored"] for row in summary) else ""
+    out = [_LEGEND + censored + _RANGES + describe_source(study)]
     shortage = find_shortage(study.panel.whole.lengths)
     if shortage is not None:
         out.append(

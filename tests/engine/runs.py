@@ -62,5 +62,5 @@ def random_run(id, chance, *, lacks=()):
         "trained_steps": last + chance.choice([0, 7]),
         "stopped_by": chance.choice([None, None, None, "x"]),
     }
-    meta["planned_steps"] = chance.choice([None, last, last + 100])
+    meta["planned_steps"] = chance.choice([None, last, last + 1, last + 9, last + 100])
     return Run(id, {name: values for name, values in columns.items() if name not in lacks}, meta)

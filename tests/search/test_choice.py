@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from replay import Run
+from replay.data.info import RunInfo
 from replay.engine.question import Question
 from replay.engine.scoring import parse_policies, simulate_policies
 from replay.engine.study import Study
@@ -270,7 +271,8 @@ def test_copies_of_a_run_do_not_make_a_choice_more_certain_where_they_are_groupe
 
 def test_without_censored_runs_only_those_are_scored_that_show_their_end():
     whole = [falling_to(f"whole{number}", 8 + number, evals=30) for number in range(9)]
-    cut = [falling_to(f"cut{number}", 40, evals=20) for number in range(3)]
+    planned = RunInfo(planned_steps=50)
+    cut = [falling_to(f"cut{number}", 40, evals=20).replace(info=planned) for number in range(3)]
     policies = ["patience=1", "patience=2"]
     found = choose(whole + cut, policies, FIVE)
     assert found.held_out[0].summary["runs"] == 12
