@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from replay.data.finding import Finding, Kind
 from replay.engine.metrics import Metric
 from replay.engine.outcomes import BASELINES, COLUMNS, ORACLE, Outcomes, records
@@ -25,6 +27,7 @@ from replay.report.sentences.metric import (
 from replay.report.sentences.summary import SHORT_VERDICTS, say_verdict
 from replay.stats.groups import groups_of
 from replay.stats.intervals import ENOUGH_GROUPS
+from replay.stats.second_metric import find_second, mean_second_regret, movement_correlation
 from replay.stats.summary import ENOUGH_EVALS, ENOUGH_RUNS, KEYS, find_shortage
 from replay.stats.validity import find_validity
 
@@ -79,12 +82,34 @@ def build(
 
 def _data(outcomes: Outcomes, summary: Summary, findings: Sequence[Finding]) -> dict[str, Any]:
     return {
-        "summary": records(summary),
+        "summary": _with_second(outcomes, records(summary)),
         "outcomes": outcomes.rows(),
         "warnings": sentences([*findings, *outcomes.findings]),
         "notes": _notes(outcomes),
         **setting(outcomes.study),
+        "second_metric": _second_data(outcomes.study),
     }
+
+
+def _with_second(outcomes: Outcomes, summary: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of the summary with the regret on the second metric, None where there is none."""
+    rows = []
+    for policy, row in enumerate(summary):
+        found = mean_second_regret(outcomes, np.arange(*outcomes.rows_of(policy).indices(len(outcomes))))
+        figures = (None, None, None) if found is None else (found.mean, found.low, found.high)
+        names = ("second_regret_mean", "second_regret_low", "second_regret_high")
+        rows.append({**row, **{name: _known(value) for name, value in zip(names, figures, strict=True)}})
+    return rows
+
+
+def _known(value: float | None) -> float | None:
+    return None if value is None or np.isnan(value) else value
+
+
+def _second_data(study: Study) -> dict[str, Any] | None:
+    """The second held-out metric and how its movements follow the objective's, as JSON has it."""
+    name = find_second(study)
+    return None if name is None else {"metric": name, "movement_correlation": movement_correlation(study)}
 
 
 def setting(study: Study) -> dict[str, Any]:
