@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from numbers import Real
+from typing import Any
 
 import numpy as np
 
@@ -59,15 +61,20 @@ def censoring(run: Run) -> Censoring | None:
     info = run.info
     if info.stopped_by:
         return Censoring(CensoringKind.STOPPED_EARLY, stopped_by=info.stopped_by)
-    reached, planned = run.trained_steps, planned_steps(run)
+    logged = [steps for steps in (run.steps, *(series.step for series in run.train.values())) if len(steps)]
+    reached = max([run.trained_steps, *(float(steps[-1]) for steps in logged)])
+    planned = planned_steps(run)
     if planned is None:
         if info.complete is False:
             return Censoring(CensoringKind.CUT_SHORT, reached=reached, unit=info.step_unit)
         return None
     per_epoch = None if _number(info.planned_steps) else _steps_per_epoch(run)
-    missing = (planned if per_epoch is None else planned * least_share(per_epoch)) - reached
-    interval, first = _log_interval(run)
-    if missing <= 0 or (missing <= 1 and (interval > 1 or first == 0)):
+    missing = planned - reached
+    if missing <= 0 or (per_epoch is not None and reached >= planned * least_share(per_epoch)):
+        return None
+    # the usual distance of the entries that are closest together
+    interval = min((float(np.median(np.diff(steps))) for steps in logged if len(steps) > 1), default=0.0)
+    if missing <= 1 and (interval > 1 or any(steps[0] == 0 for steps in logged)):
         return None
     if info.complete is None and missing < interval:
         return None
@@ -88,10 +95,10 @@ def planned_steps(run: Run) -> float | None:
     return None if per_epoch is None else epochs * per_epoch
 
 
-def _number(value: object) -> float | None:
+def _number(value: Any) -> float | None:
     """A planned length, None where it is none."""
-    usable = isinstance(value, int | float) and math.isfinite(value) and value > 0
-    return float(value) if usable else None  # type: ignore[arg-type]
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    return float(value) if is_number and 0 < value < math.inf else None
 
 
 def _steps_per_epoch(run: Run) -> float | None:
@@ -120,15 +127,6 @@ def least_share(per_epoch: float) -> float:
     # logged epochs may be rounded to two decimals, so that 3 steps per epoch may look like 2.99
     whole = math.floor(per_epoch * 1.01)
     return (1 - _ROUNDING) * (min(whole / per_epoch, 1.0) if whole else 1.0)
-
-
-def _log_interval(run: Run) -> tuple[float, float]:
-    """The usual distance in steps of the log entries that are closest together (0 with one entry), and the
-    first step that has one.
-    """
-    every = [steps for steps in (run.steps, *(series.step for series in run.train.values())) if len(steps)]
-    gaps = [float(np.median(np.diff(steps))) for steps in every if len(steps) > 1]
-    return min(gaps, default=0.0), min((float(steps[0]) for steps in every), default=math.nan)
 
 
 def find_endings(

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from replay.data.types import Mode
 
-__all__ = ["HELD_OUT_WORDS", "TEST_WORDS", "InferredMode", "canonical", "infer_mode", "is_loss"]
+__all__ = [
+    "HELD_OUT_WORDS",
+    "TEST_WORDS",
+    "HeldOutName",
+    "InferredMode",
+    "canonical",
+    "held_out_name",
+    "infer_mode",
+    "is_loss",
+]
 
 #: Words of a name that say: measured on data that was held out.
 HELD_OUT_WORDS = frozenset("eval evaluation val valid validation dev test testing heldout holdout".split())
 
 #: Words of a name that say: measured on the test set.
 TEST_WORDS = frozenset({"test", "testing"})
+
+#: Words of a name that say: measured on held-out data that is not the validation set.
+_SECOND_WORDS = TEST_WORDS | {"heldout", "holdout"}
 
 #: Words of metrics that are better when lower, and of those that are better when higher.
 _MIN = frozenset(
@@ -40,6 +53,13 @@ class InferredMode(NamedTuple):
     word: str
 
 
+class HeldOutName(NamedTuple):
+    """A metric's name taken apart: which held-out set it was measured on, and its other words."""
+
+    split: Literal["validation", "test"]
+    words: tuple[str, ...]
+
+
 def canonical(name: str) -> str:
     """A metric's name without its writer's habits: ``eval/loss`` and ``eval_loss`` are the same."""
     return re.sub(r"[^a-z0-9]+", "_", name.strip().lower()).strip("_")
@@ -63,6 +83,23 @@ def infer_mode(name: str) -> InferredMode | None:
     if {"exact", "match"} <= set(words):
         return InferredMode("max", "exact match")
     return None
+
+
+@lru_cache(maxsize=4096)
+def held_out_name(name: str) -> HeldOutName | None:
+    """The held-out set that a metric's name states, and the other words of the name; None where it states
+    none.
+
+    ``test`` where any word says so (test, heldout, holdout), since tools put ``eval`` before the names of all
+    sets: ``eval_test_loss``, ``test/loss`` and ``held_out_loss`` are the loss on the test set, ``val_loss``
+    and ``eval/loss`` that on the validation set.
+    """
+    words = re.sub(r"(^|_)(held|hold)_out(?=_|$)", r"\1\2out", canonical(name)).split("_")
+    sets = {word for word in words if word in HELD_OUT_WORDS}
+    if not sets:
+        return None
+    others = tuple(word for word in words if word not in HELD_OUT_WORDS)
+    return HeldOutName("test" if sets & _SECOND_WORDS else "validation", others)
 
 
 def is_loss(name: str) -> bool:

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from replay.data.finding import Finding, Kind
 from replay.engine.metrics import Metric
 from replay.engine.outcomes import BASELINES, COLUMNS, ORACLE, Outcomes, records
@@ -26,6 +28,7 @@ from replay.report.sentences.summary import SHORT_VERDICTS, say_verdict
 from replay.stats.groups import groups_of
 from replay.stats.intervals import ENOUGH_GROUPS
 from replay.stats.planned import find_adaptive
+from replay.stats.second_metric import find_second, mean_second_regret, movement_correlation
 from replay.stats.summary import ENOUGH_EVALS, ENOUGH_RUNS, KEYS, SAVED_KEYS, Weight, find_shortage
 from replay.stats.validity import find_validity
 
@@ -52,8 +55,10 @@ _CHECKPOINTS = {
 _LEGEND = (
     "saved: mean over the runs; total: share of the runs' total compute. lost: share of a run's improvement"
     " (from the base model, otherwise the first eval, to the best) given away; shorter: lost by training"
-    " shorter by as much (a fixed budget of equal mean compute). Ranges: 95 % bootstrap over runs"
+    " shorter by as much (a fixed budget of equal mean compute)."
 )
+_CENSORED = " censored: the log ends before the planned end, so the loss is a lower bound."
+_RANGES = " Ranges: 95 % bootstrap over runs"
 
 
 def build(
@@ -92,12 +97,34 @@ def _sorted(rows: list[dict[str, Any]], weight: Weight) -> list[dict[str, Any]]:
 
 def _data(outcomes: Outcomes, rows: list[dict[str, Any]], findings: Sequence[Finding]) -> dict[str, Any]:
     return {
-        "summary": rows,
+        "summary": _with_second(outcomes, rows),
         "outcomes": outcomes.rows(),
         "warnings": sentences([*findings, *outcomes.findings]),
         "notes": _notes(outcomes),
         **setting(outcomes.study),
+        "second_metric": _second_data(outcomes.study),
     }
+
+
+def _with_second(outcomes: Outcomes, summary: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of the summary with the regret on the second metric, None where there is none."""
+    rows = []
+    for policy, row in enumerate(summary):
+        found = mean_second_regret(outcomes, np.arange(*outcomes.rows_of(policy).indices(len(outcomes))))
+        figures = (None, None, None) if found is None else (found.mean, found.low, found.high)
+        names = ("second_regret_mean", "second_regret_low", "second_regret_high")
+        rows.append({**row, **{name: _known(value) for name, value in zip(names, figures, strict=True)}})
+    return rows
+
+
+def _known(value: float | None) -> float | None:
+    return None if value is None or np.isnan(value) else value
+
+
+def _second_data(study: Study) -> dict[str, Any] | None:
+    """The second held-out metric and how its movements follow the objective's, as JSON has it."""
+    name = find_second(study)
+    return None if name is None else {"metric": name, "movement_correlation": movement_correlation(study)}
 
 
 def setting(study: Study) -> dict[str, Any]:
@@ -175,11 +202,23 @@ def describe_setting(study: Study) -> list[str]:
 
 
 def _summary_table(summary: Sequence[Mapping[str, Any]]) -> Table:
-    head = ["policy", "stopped", "saved", "total", "lost", "worst", "shorter", "verdict"]
+    censored = any(row["censored"] for row in summary)
+    head = [
+        "policy",
+        "stopped",
+        *(["censored"] if censored else []),
+        "saved",
+        "total",
+        "lost",
+        "worst",
+        "shorter",
+        "verdict",
+    ]
     rows = [
         [
             row["policy"],
             f"{row['stopped']}/{row['runs']}",
+            *([str(row["censored"])] if censored else []),
             cell(row["saved_mean"], row["saved_low"], row["saved_high"]),
             percent(row["saved_total"]),
             cell(row["lost_mean"], row["lost_low"], row["lost_high"]),
@@ -189,7 +228,9 @@ def _summary_table(summary: Sequence[Mapping[str, Any]]) -> Table:
         ]
         for row in summary
     ]
-    return Table(head, rows, (0, 7))
+    if censored:
+        head.insert(2, "censored")
+    return Table(head, rows, (0, len(head) - 1))
 
 
 def _outcome_tables(outcomes: Outcomes) -> list[Block]:
@@ -225,7 +266,8 @@ def _conclusions(outcomes: Outcomes, summary: Sequence[Mapping[str, Any]], weigh
     """The legend, the verdict on the policies, and what bounds the meaning of the figures."""
     study = outcomes.study
     rows = [row for row in summary if row["spec"] not in (*BASELINES, ORACLE)]
-    out = [_LEGEND + describe_source(study)]
+    censored = _CENSORED if any(row["censored"] for row in summary) else ""
+    out = [_LEGEND + censored + _RANGES + describe_source(study)]
     shortage = find_shortage(study.compared_evals)
     if shortage is not None:
         out.append(

@@ -1,15 +1,25 @@
 """Optimism of the best of a noisy curve, and regret corrected for it.
 
-The best value of a noisy curve looks better than the checkpoint behind it is: of many noisy values the best
-one is as a rule a lucky one (the winner's curse). A full log has had more draws than the part of it up to an
-early stop, so the observed regret of the stop, the kept value against the best of the full log, overstates on
-average what was lost. Here this is estimated for each curve by a parametric bootstrap: a smooth of the curve
-stands for the truth, normal noise of the curve's own size (`replay.data.noise.noise`) is drawn anew, and each
-draw shows by how much its best value flatters the eval it belongs to.
+**The correction assumes** that the movements of a curve from eval to eval are noise of the measurement, and
+that this noise is independent between evals: that evaluating the same checkpoint once more, on other data of
+the same kind, would give another value. Where the movements are differences between the checkpoints, there is
+nothing to correct, and the corrected regret is too low. It is an estimate under this assumption, no better
+figure than the observed regret. A second held-out metric tells whether the assumption holds
+(`replay.stats.second_metric`): if its movements follow those of the objective, it does not.
+
+Under the assumption, the best value of a curve looks better than the checkpoint behind it is: of many noisy
+values the best one is as a rule a lucky one (the winner's curse). A full log has had more draws than the part
+of it up to an early stop, so the observed regret of the stop, the kept value against the best of the full
+log, overstates on average what was lost. This is estimated for each curve by a parametric bootstrap: a smooth
+of the curve stands for the curve without noise, normal noise of the curve's own size
+(`replay.data.noise.noise`) is drawn anew, and each draw shows by how much its best value flatters the eval it
+belongs to.
 
 On simulated curves with independent normal noise this takes away nearly all of the excess of patience's mean
 regret; where the noise has heavy tails or is correlated from eval to eval, its size is underestimated and
-about half of the excess remains.
+about half of the excess remains. On curves whose movements are real it takes away regret that is real: on
+logs of 26 LoRA fine-tunings, whose losses on the validation and the test set move together (a rank
+correlation of 0.93), a mean regret of 0.0020 became −0.0076, while on the test set it was 0.0031.
 
 Source: bootstrap estimate of bias: B. Efron & R. J. Tibshirani, An Introduction to the Bootstrap (1993),
 chapter 10; the bias of a curve's minimum: R. J. Tibshirani & R. Tibshirani, "A bias correction for the
@@ -56,15 +66,18 @@ def corrected_regret(
     draws: int = DRAWS,
     smooth: Sequence[float] | Floats | None = None,
 ) -> float:
-    """Regret of the kept eval, corrected for the full log's best being the more optimistic one; in the
-    metric's unit.
+    """Regret of the kept eval, corrected for the full log's best being the more optimistic one, on the
+    assumption that the curve moves from eval to eval by independent measurement noise; in the metric's unit.
+
+    Where the movements are real differences between checkpoints, the result is too low (see this module's
+    introduction).
 
     The observed regret less the mean over draws of what the noise adds to it: the optimism of the draw's best
-    minus that of its kept eval. Only draws whose kept eval is not their best are counted, as the regret of
-    the others is zero, observed and true; for the same reason the result is exactly zero where the kept eval
-    is the best of the curve. It can be below zero: the kept checkpoint then is, within noise, as good as the
-    best of the full log or better. Right on average over runs, not for each. NaN where the kept value is not
-    finite or the noise is not known.
+    minus that of its kept eval. Only draws whose kept eval is not their best are counted, as the others have
+    no regret, with noise or without; for the same reason the result is exactly zero where the kept eval is
+    the best of the curve. Under the assumption it is right on average over runs, not for each, and a value
+    below zero says that the kept checkpoint is, within noise, as good as the best of the full log or better.
+    NaN where the kept value is not finite or the noise is not known.
 
     Parameters
     ----------
@@ -86,7 +99,7 @@ def corrected_regret(
     draws:
         Number of noisy curves that are drawn. They are seeded: the same curve gives the same figure.
     smooth:
-        What stands for the true curve; default: `smooth_curve`.
+        What stands for the curve without noise; default: `smooth_curve`.
 
     Examples
     --------
@@ -108,7 +121,7 @@ def corrected_regret(
         return observed
     if spread is None:
         return math.nan
-    truth = _truth(oriented, mode, spread, smooth)
+    noiseless = _without_noise(oriented, mode, spread, smooth)
     stop = count - 1 if stop_index is None else stop_index
     waited = stop - int(np.nanargmin(oriented[: stop + 1])) if np.isfinite(oriented[: stop + 1]).any() else 0
     if rule == "patience" and waited == 0:
@@ -116,7 +129,7 @@ def corrected_regret(
     for tried in (rule,) if rule == "fixed" else (rule, "fixed"):
         excess, used = 0.0, 0
         for normals in _blocks(draws, count):
-            drawn = truth + spread * normals
+            drawn = noiseless + spread * normals
             so_far = _best_so_far(drawn)
             top = so_far[:, -1]
             rows = np.arange(len(drawn))
@@ -146,10 +159,12 @@ def _noise(oriented: Floats) -> float | None:
     return Curve.of(oriented, "min").noise
 
 
-def _truth(oriented: Floats, mode: Mode, noise: float, smooth: Sequence[float] | Floats | None) -> Floats:
-    """What stands for the true curve, lower better; infinite at evals that can never be best."""
-    truth = smooth_curve(oriented, noise) if smooth is None else _orient(smooth, mode)
-    return np.where(np.isnan(oriented) | np.isnan(truth), np.inf, truth)
+def _without_noise(
+    oriented: Floats, mode: Mode, noise: float, smooth: Sequence[float] | Floats | None
+) -> Floats:
+    """What stands for the curve without noise, lower better; infinite at evals that can never be best."""
+    noiseless = smooth_curve(oriented, noise) if smooth is None else _orient(smooth, mode)
+    return np.where(np.isnan(oriented) | np.isnan(noiseless), np.inf, noiseless)
 
 
 def smooth_curve(oriented: Floats, noise: float) -> Floats:

@@ -37,13 +37,14 @@ class Project:
         self.file = folder / "policies.toml"
         self.lock = folder / "replay.lock"
 
-    def logs(self, *kinds, first=0):
+    def logs(self, *kinds, first=0, header=None):
         """Logs run0, run1, …, each a hair different, as equal ones would count once."""
         for number, values in enumerate(kinds, first):
             write_log(
                 self.folder / "logs" / f"run{number}",
                 [value + number * 2**-30 for value in values],
                 seed=number,
+                header=header,
             )
         return self
 
@@ -167,7 +168,7 @@ def test_a_broken_limit_is_told_with_its_figures(project):
 
 
 def test_a_policy_that_fires_nowhere_saves_nothing_however_few_the_runs(project):
-    project.logs(*[FALLS] * 8).one(
+    project.logs(*[FALLS] * 8, header={"planned_steps": 2000}).one(
         'min_saved = "20%"', spec="patience=8", head='logs = ["logs"]\nobjective = "eval_accuracy"\n'
     )
     told = project.told(code=3)
@@ -224,13 +225,15 @@ def test_too_few_evals_are_undecided(project):
 
 
 def test_censored_beyond_use_is_undecided(project):
-    project.logs(*[FALLS] * 6, *[ONCE] * 5).one('max_lost = "5%"')
+    """Whether the policy stops a run of them, as it does here, or never fires."""
+    project.logs(*[ONCE] * 6, header={"planned_steps": 2000}).logs(*[ONCE] * 5, first=6)
+    project.one('max_lost = "5%"')
     told = project.told(code=3)
     assert (told["findings"][0]["kind"], told["verdict"]) == (
         "censored",
         "undecided: too many runs are censored",
     )
-    assert "6 of 11 runs are neither stopped nor long enough" in told["findings"][0]["message"]
+    assert "6 of 11 runs are censored (their logs end before" in told["findings"][0]["message"]
     shutil.rmtree(project.folder / "logs" / "run0")
     project.check()
 

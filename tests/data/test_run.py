@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replay import Run
-from replay.data.censoring import Censoring, CensoringKind, censoring
 from replay.data.curve import Curve, CurveBatch
 from replay.data.finding import Kind
 from replay.data.info import RunInfo
@@ -18,7 +17,6 @@ from replay.data.names import canonical, infer_mode, is_loss
 from replay.data.noise import noise
 from replay.data.run import Series
 from replay.errors import InputError
-from replay.report.sentences.metric import say_censoring
 
 NAN, INF = math.nan, math.inf
 
@@ -212,41 +210,6 @@ def test_noise_of_known_noise():
     assert noise(trend + 0.1 * rng.standard_normal(4000)) == pytest.approx(0.1, rel=0.06)
     assert noise(trend) == pytest.approx(0, abs=1e-12)
     assert noise(np.array([1.0, 2.0, NAN, 3.0, 4.0])) is None
-
-
-FALLS = [1.0, 0.9, 0.8, 0.7, 0.6, 0.5]
-TURNS = [1.0, 0.6, 0.5, 0.6, 0.7, 0.8]
-
-
-@pytest.mark.parametrize(
-    ("values", "meta", "why"),
-    [
-        (TURNS, {}, None),
-        (FALLS, {}, "its best eval is its last"),
-        (TURNS, {"planned_steps": 6}, None),
-        (TURNS, {"planned_steps": 10}, "cut short at step 6 of 10"),
-        (TURNS, {"planned_steps": 10, "trained_steps": 10}, None),
-        (
-            TURNS,
-            {"planned_steps": 10, "stopped_by": "EarlyStoppingCallback"},
-            "stopped early by EarlyStoppingCallback",
-        ),
-        ([NAN, NAN], {}, None),
-        ([1.0], {}, None),
-    ],
-)
-def test_censoring(values, meta, why):
-    found = censoring(run(values, meta=meta).curve("eval_loss", "min"))
-    assert (found and say_censoring(found)) == why
-
-
-def test_still_improving_within_noise():
-    rng = np.random.default_rng(1)
-    values = np.linspace(2, 1, 40) + 0.02 * rng.standard_normal(40)
-    values[-2] = values[-1] - 0.001  # the best is not the last, by less than the noise
-    found = censoring(run(values.tolist()).curve("eval_loss", "min"))
-    assert found == Censoring(CensoringKind.STILL_IMPROVING)
-    assert say_censoring(found) == "still improving within noise"
 
 
 def test_at_takes_the_last_value_before():

@@ -7,6 +7,7 @@ positions are 0-based evals, None where there is none; figures are None where th
 import math
 import re
 import statistics
+from itertools import pairwise
 
 from replay.errors import PolicyError
 
@@ -180,28 +181,24 @@ def losses(at_kept, was_logged, best, scale):
     return tuple(None if math.isnan(figure) else figure for figure in (regret, relative, lost))
 
 
-def is_censored(run, values, mode):
-    """Whether the log does not show what would have come next."""
-    planned = run.info.planned_steps
-    if run.info.stopped_by or (planned and run.trained_steps < planned):
+def is_censored(run):
+    """Whether the log does not show the training as it was planned: a rule stopped it, or it ends too soon.
+
+    The random runs state their plan in steps, and they log at irregular steps: a further log entry is due
+    where the rest of the plan is at least the median distance of their evals.
+    """
+    if run.info.stopped_by:
         return True
-    best = best_position(values, mode)
-    if best is None or len(values) < 2:
+    planned, steps = run.info.planned_steps, run.steps.tolist()
+    if planned is None:
         return False
-    if best == len(values) - 1:
-        return True
-    noise = noise_of(values, mode)
-    if len(values) < 8 or noise is None or not math.isfinite(values[-1]):
+    missing = planned - run.trained_steps
+    gaps = [later - earlier for earlier, later in pairwise(steps)]
+    usual = statistics.median(gaps) if gaps else 0
+    counts_from_zero = steps[:1] == [0]
+    if missing <= 1 and (usual > 1 or counts_from_zero):
         return False
-    oriented = [value if mode == "min" else -value for value in values]
-    quarter = max(2, len(values) // 4)
-    last, before = (
-        [value for value in part if math.isfinite(value)]
-        for part in (oriented[-quarter:], oriented[-2 * quarter : -quarter])
-    )
-    if oriented[-1] - oriented[best] > noise or not last or not before:
-        return False
-    return statistics.median(before) - statistics.median(last) > noise
+    return missing > 0 and missing >= usual
 
 
 def policy_stop(policy, run, monitored, mode):
@@ -267,7 +264,6 @@ def outcome(run, policy, question):
     was_logged = kept is None or steps[kept] in at
     regret, relative, lost = losses(at_kept, was_logged, best_score, scale)
     spent = at_end if position is None else used[position]
-    own = [value for _, value in logged(run, question.monitor)]
     row = {
         "run": run.id,
         "policy": policy.spec(),
@@ -291,7 +287,7 @@ def outcome(run, policy, question):
         "regret": regret,
         "relative_regret": relative,
         "lost": lost,
-        "censored": position is None and is_censored(run, own, given),
+        "censored": is_censored(run) and not (policy.spec() == "never" and regret in (0, None)),
         "eval_used": (eval_used[-1] if eval_used else 0.0) if position is None else eval_used[position],
         "noise": noise,
     }

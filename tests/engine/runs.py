@@ -64,7 +64,7 @@ def random_run(id, chance, *, lacks=()):
         "trained_steps": last + chance.choice([0, 7]),
         "stopped_by": chance.choice([None, None, None, "x"]),
     }
-    meta["planned_steps"] = chance.choice([None, last, last + 100])
+    meta["planned_steps"] = chance.choice([None, last, last + 1, last + 9, last + 100])
     names = ("eval_loss", "eval/error", "Eval-Score")  # as another writer may have spelled them
     if chance.random() < 0.4:
         meta["reference"] = {name: chance.choice([*_ODD, 1.5, "x", None, True]) for name in names}

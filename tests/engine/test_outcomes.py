@@ -1,10 +1,14 @@
 """Outcomes as rows, columns and a DataFrame."""
 
+import numpy as np
 import pytest
 
 import replay
+from replay.data.finding import Kind, Severity
 from replay.engine.outcomes import COLUMNS, ORACLE
 from replay.engine.scoring import simulate_policies
+from replay.policies.spec import parse_policy
+from replay.stats.summary import summarise
 
 from .runs import outcome_of, run
 
@@ -39,19 +43,76 @@ def test_a_policy_that_never_fires():
     assert row.regret == 0
 
 
+#: The first stops at an eval, the second at none.
+BOUNDS = ["budget=100", "patience=9"]
+
+
 @pytest.mark.parametrize(
     ("meta", "values", "censored"),
     [
         ({"planned_steps": 900}, [1.0, 0.5, 0.6], True),
-        ({}, [1.0, 0.9, 0.8], True),
-        ({}, [1.0, 0.5, 0.6], False),
         ({"stopped_by": "a rule", "planned_steps": 900}, [1.0, 0.5, 0.6], True),
+        ({"stopped_by": "a rule"}, [1.0, 0.5, 0.6], True),
+        ({}, [1.0, 0.9, 0.8], False),
+        ({"planned_steps": 300}, [1.0, 0.9, 0.8], False),
+        ({}, [1.0, 0.5, 0.6], False),
     ],
 )
-def test_censored_only_where_the_policy_never_fires(meta, values, censored):
-    made = run(meta=meta, eval_loss=values)
-    assert bool(outcome_of(made, "never").censored) is censored
-    assert not outcome_of(made, "budget=100").censored
+def test_on_a_censored_run_all_outcomes_but_that_of_never_are_bounds(meta, values, censored):
+    outcomes = simulate_policies([run(meta=meta, eval_loss=values)], BOUNDS, baselines=True)
+    found = {row["policy"]: row["censored"] for row in outcomes.rows()}
+    assert found.pop("never") is False
+    assert found == dict.fromkeys([*BOUNDS, ORACLE], censored)
+    assert outcomes.frame().censored.tolist() == [False, *[censored] * len(found)]
+
+
+def test_never_is_a_bound_where_it_loses_something():
+    """The last checkpoint of a log that was cut short is not the last one of the training."""
+    made = run(meta={"planned_steps": 900}, eval_loss=[1.0, 0.5, 0.6])
+    for keep, censored in (("best", False), ("last", True)):
+        row = outcome_of(made, "never", keep=keep)
+        assert (row.lost > 0, row.censored) == (censored, censored)
+
+
+def stopped_by_patience(evals, patience=8, count=30, sigma=0.02):
+    """Runs of which each ends where patience stopped it, beside the same runs to their planned end."""
+    rng = np.random.default_rng(5)
+    policy = parse_policy(f"patience={patience}")
+    stopped, whole = [], []
+    for number in range(count):
+        turn = rng.integers(10, 30)
+        values = np.abs(np.arange(evals) - turn) / turn + sigma * rng.standard_normal(evals)
+        end = policy.stop_eval(values.tolist(), "min")
+        assert end is not None, "the curve turns"
+        meta = {"planned_steps": 100 * evals}
+        whole.append(run(f"w{number}", meta, eval_loss=values.tolist()))
+        meta |= {"stopped_by": f"EarlyStoppingCallback (patience {patience})"}
+        stopped.append(run(f"s{number}", meta, eval_loss=values[:end].tolist()))
+    return stopped, whole
+
+
+def test_all_outcomes_of_a_shorter_patience_are_bounds_where_a_real_rule_ended_the_logs():
+    stopped, whole = stopped_by_patience(60)
+    for policy in ("patience=1", "patience=8", "patience=20"):
+        outcomes = simulate_policies(stopped, [policy])
+        assert outcomes.censored.tolist() == [True] * 30
+        assert not simulate_policies(whole, [policy]).censored.any()
+    assert simulate_policies(stopped, ["patience=1"]).stopped.all(), "bounds, though each of them stopped"
+    summary = summarise(simulate_policies(stopped, ["patience=1"], baselines=True))
+    found = dict(zip(summary["policy"], summary["censored"], strict=True))
+    assert found == {"never": 0, "patience=1": 30, ORACLE: 30}
+
+
+def test_outcomes_of_completed_runs_whose_best_eval_is_the_last_are_exact():
+    falls = [
+        run(f"r{number}", {"planned_steps": 2000}, eval_loss=np.linspace(1, 0.1 + number / 90, 20))
+        for number in range(30)
+    ]
+    outcomes = simulate_policies(falls, ["patience=1", "budget=900"], baselines=True)
+    assert not outcomes.censored.any()
+    assert outcomes.study.censored == {}
+    (ending,) = outcomes.study.endings
+    assert (ending.kind, ending.severity, len(ending.runs)) == (Kind.STILL_IMPROVING, Severity.NOTE, 30)
 
 
 def test_baselines_first_and_last():

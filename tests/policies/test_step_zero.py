@@ -60,11 +60,11 @@ def test_they_save_everything_and_keep_the_checkpoint_of_step_0():
         assert set(rows[name]) == {value}, name
 
 
-def test_no_outcome_is_censored_where_the_log_was_cut_short():
-    """A run that is cut short leaves open what a policy that never fires would give, and nothing else."""
+def test_a_stop_at_step_0_of_a_log_that_was_cut_short_is_a_bound():
+    """The training as planned would have used more steps and might have got better."""
     run = replay.Run("r", {"step": [0, 100], "eval_loss": [1.5, 1.0]}, meta={"planned_steps": 300})
     rows = replay.simulate([run], ["budget=0", "never"]).set_index("policy")
-    assert rows.censored.to_dict() == {"budget=0": False, "never": True}
+    assert rows.censored.to_dict() == {"budget=0": True, "never": False}
 
 
 def test_a_sweep_counts_them_as_stopped():

@@ -4,8 +4,10 @@ import json
 
 import pytest
 
+from replay.data.censoring import censoring
 from replay.readers.formats import eval_log
 from replay.report.sentences import sentences
+from replay.report.sentences.metric import say_censoring
 from tests.readers.reading import refusal
 
 HEADER = {
@@ -33,6 +35,29 @@ def evaluation(step, loss, **more):
 
 def checkpoint(step, kept=True):
     return {"kind": "checkpoint", "step": step, "kept": kept}
+
+
+END = {"kind": "end", "step": 40, "reason": "all planned steps are done"}
+UNPLANNED = {name: value for name, value in HEADER.items() if name != "planned_steps"}
+
+
+@pytest.mark.parametrize(
+    ("header", "records", "why"),
+    [
+        (HEADER, [evaluation(40, 0.5), END], None),
+        (HEADER, [evaluation(40, 0.5)], None),  # killed after its last planned step
+        (HEADER, [evaluation(30, 0.5), END], None),
+        (HEADER, [evaluation(30, 0.5), END | {"step": 30}], "cut short at step 30 of 40"),
+        (HEADER, [evaluation(30, 0.5)], "cut short at step 30 of 40"),
+        (UNPLANNED, [evaluation(30, 0.5)], "cut short at step 30"),
+        (UNPLANNED, [evaluation(30, 0.5), END], None),
+        (UNPLANNED | {"planned_epochs": 2}, [evaluation(30, 0.5, epoch=1.5)], "cut short at epoch 1.5 of 2"),
+        (UNPLANNED | {"planned_epochs": 2}, [evaluation(30, 0.5, epoch=1.5), END], None),
+    ],
+)
+def test_a_log_that_ends_before_the_planned_end_is_censored(tmp_path, header, records, why):
+    found = censoring(load(tmp_path, evaluation(15, 0.9, epoch=0.75), *records, header=header))
+    assert (found and say_censoring(found)) == why
 
 
 def test_further_data_sets_of_one_evaluation_are_one_row(tmp_path):

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+from replay.data.censoring import censoring
 from replay.readers import FORMATS, NothingFound, read, sniff
 from replay.report.sentences import sentences
 
@@ -273,3 +274,22 @@ def test_a_real_log_that_is_cut_off_keeps_its_good_part(real_logs, tmp_path, sha
                     for step, value in points(run, metric).items():
                         # of a folder with two formats the other may be kept, which has fewer digits
                         assert several or value == pytest.approx(known[metric, step], rel=1e-6, nan_ok=True)
+
+
+def test_which_real_runs_are_cut_short(real_logs):
+    """Three checkpoints in the middle of a training are, and nothing else: the log of rameyjm7 ends at step
+    6565 of 6566, and most logs state no plan.
+    """
+    cut = {
+        run.id.rsplit("/", 1)[-1]: (found.reached, found.planned)
+        for kind in KINDS
+        for run in read(real_logs / kind).runs
+        if (found := censoring(run)) is not None
+    }
+    assert cut == {
+        "MRROBOT401__DyT-NoNorm-LLMs-REWILD__ckpt3000": (3000, 18991),
+        "SecurityLab-UCD__UniTSyn__ckpt3500": (3500, 176652),
+        "lgc-FINANCE__DeepClima-R1__root": (400, 438),
+    }
+    (run,) = (run for run in read(real_logs / "llamafactory-jsonl").runs if "rameyjm7" in run.id)
+    assert (run.trained_steps, run.info.planned_steps) == (6565, 6566)

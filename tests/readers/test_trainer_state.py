@@ -5,6 +5,7 @@ import math
 
 import pytest
 
+from replay.data.censoring import CensoringKind, censoring
 from replay.readers.formats.trainer_state import FORMAT
 from replay.report.sentences import sentence, sentences
 from tests.readers.reading import refusal
@@ -96,6 +97,32 @@ def test_what_transformers_writes(tmp_path):
     assert run.info.total_flos == 1e12
     assert run.info.trained_tokens == 6000
     assert run.info.hyperparameters["train_batch_size"] == 8
+
+
+@pytest.mark.parametrize(
+    ("fields", "complete", "is_censored"),
+    [
+        ({"max_steps": 60}, True, False),
+        ({"max_steps": 62}, False, True),  # no entry is missing, but the file says that training goes on
+        ({"max_steps": 61}, False, False),
+        ({"max_steps": 0}, None, True),  # 3 of 5 epochs
+        ({"max_steps": 0, "num_train_epochs": 3}, None, False),
+        ({"max_steps": 0, "num_train_epochs": 0}, None, False),
+    ],
+)
+def test_how_far_a_training_came(tmp_path, fields, complete, is_censored):
+    run, _ = load(tmp_path, state(**fields))
+    assert run.info.complete is complete
+    assert (censoring(run) is not None) is is_censored
+
+
+def test_a_file_that_is_cut_off_does_not_show_the_whole_training(tmp_path):
+    whole = json.dumps(state(max_steps=60), indent=2, sort_keys=True)
+    run, problems = load(tmp_path, whole[: whole.index('"step": 50')])
+    assert len(problems) == 1
+    assert len(run) < 6
+    assert censoring(run).kind is CensoringKind.CUT_SHORT
+    assert censoring(load(tmp_path, whole)[0]) is None
 
 
 def test_columns_and_companions(tmp_path):

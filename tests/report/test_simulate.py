@@ -20,7 +20,8 @@ def simulated(rates, policies=("patience=2", "patience=9")):
     made = []
     for number, rate in enumerate(rates):
         values = [1.0, 0.8, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95]
-        made.append(Run(str(number), {"step": np.arange(1, 9), "eval_loss": values, "learning_rate": rate}))
+        columns = {"step": np.arange(1, 9), "eval_loss": values, "learning_rate": rate}
+        made.append(Run(str(number), columns, {"planned_steps": 8}))
     result = simulate_policies(made, policies, baselines=True)
     return build(result, summarise(result))
 

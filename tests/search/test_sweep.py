@@ -241,16 +241,16 @@ def test_every_example_on_runs_that_lack_companions():
 def test_figures_by_hand():
     two = [
         Run("a", {"step": [1, 2, 3, 4], "eval_loss": [1.0, 0.5, 0.6, 0.7]}),
-        Run("b", {"step": [1, 2, 3, 4], "eval_loss": [1.0, 1.1, 0.6, 0.5]}),
+        Run("b", {"step": [1, 2, 3, 4], "eval_loss": [1.0, 1.1, 0.6, 0.5]}, {"planned_steps": 8}),
     ]
     rules = parse_policies(["patience=1", "never", "target=0.6"])
     figures = sweep_study(Study(two, rules, Question()), rules).figures
     # patience=1 stops a at 3, with 0.5 kept, and b at 2, with 1.0 kept; target=0.6 stops a at 2 and b at 3; b
-    # ends at its best
+    # ends at its best, and b was planned to be twice as long
     expected = {
         "runs": [2, 2, 2],
         "stopped": [2, 0, 2],
-        "censored": [0, 1, 0],
+        "censored": [1, 0, 1],
         "saved_mean": [3 / 8, 0, 3 / 8],
         "saved_total": [3 / 8, 0, 3 / 8],
         "lost_runs": [2, 2, 2],

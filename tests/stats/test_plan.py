@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from replay.stats.plan import find_adaptive, trained_shares, unfinished
 
 import replay
 from replay import Run
@@ -10,7 +11,6 @@ from replay.engine.scoring import simulate_policies
 from replay.report.sentences import sentence
 from replay.report.simulate import describe_validity
 from replay.stats.budgets import FixedBudgets
-from replay.stats.plan import find_adaptive, trained_shares, unfinished
 
 STOPPED = {"stopped_by": "EarlyStoppingCallback(8)"}
 

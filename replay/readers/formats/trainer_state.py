@@ -70,6 +70,8 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
     runs = runs_of(state, run_id, path)
     if not runs:
         raise UnusableLog(*(findings or [_no_history(path, empty=True)]))
+    if findings:  # the history goes on beyond the part that could be read
+        runs = [run.replace(info=run.info.replace(complete=False)) for run in runs]
     return Loaded(runs, findings)
 
 

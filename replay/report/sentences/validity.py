@@ -116,13 +116,12 @@ def _adaptive_budget(finding: Finding) -> str:
 
 
 def _censored_runs(finding: Finding) -> str:
-    total, one = finding["total"], len(finding.runs) == 1
+    count, total = len(finding.runs), finding["total"]
     counts = {"stopped early": finding["stopped"], "cut short": finding["cut"]}
     shown = ", ".join(f"{count} {how}" if total > 1 else how for how, count in counts.items() if count)
     return (
-        f"{_count(len(finding.runs), total, 'is', 'are')} censored ({shown}):"
-        f" {'its log ends' if one else 'their logs end'} before the planned end, so"
-        f" {'its loss is a lower bound' if one else 'their losses are lower bounds'}."
+        f"{_count(count, total, 'is', 'are')} censored ({shown}):"
+        f" {'its loss is a lower bound' if count == 1 else 'their losses are lower bounds'}."
     )
 
 
