@@ -203,17 +203,7 @@ def describe_setting(study: Study) -> list[str]:
 
 def _summary_table(summary: Sequence[Mapping[str, Any]]) -> Table:
     censored = any(row["censored"] for row in summary)
-    head = [
-        "policy",
-        "stopped",
-        *(["censored"] if censored else []),
-        "saved",
-        "total",
-        "lost",
-        "worst",
-        "shorter",
-        "verdict",
-    ]
+    head = ["policy", "stopped", "saved", "total", "lost", "worst", "shorter", "verdict"]
     rows = [
         [
             row["policy"],
