@@ -72,7 +72,7 @@ def simulate(kind, units, alpha, confidence, samples, ladders=1):
 @pytest.mark.parametrize(("alpha", "ladders"), [(0.05, 1), (0.1, 1), (0.1, 3)])
 def test_the_mean_true_loss_keeps_the_tolerance(kind, alpha, ladders):
     for units in SIZES:
-        lost, saved = simulate(kind, units, alpha, None, 200, ladders)
+        lost, saved = simulate(kind, units, alpha, None, 100, ladders)
         each = np.nan_to_num(lost)  # training to the end loses nothing
         assert each.mean() <= alpha + 3 * each.std() / np.sqrt(len(each))
     assert np.isfinite(lost).mean() > 0.9
@@ -86,7 +86,7 @@ def test_a_confident_guarantee_is_seldom_broken(kind, alpha, ladders, monkeypatc
     # how many units it takes is not the question here, and takes long to find out
     monkeypatch.setattr(LearnThenTest, "needed_units", lambda self, losses, alpha: [None] * losses.shape[1])
     for units in SIZES:
-        lost, saved = simulate(kind, units, alpha, 0.9, 100, ladders)
+        lost, saved = simulate(kind, units, alpha, 0.9, 50, ladders)
         broken = np.nan_to_num(lost) > alpha
         assert broken.mean() <= 0.1 + 3 * np.sqrt(0.1 * 0.9 / len(broken))
     assert np.isfinite(lost).mean() > 0.9
