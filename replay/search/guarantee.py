@@ -128,7 +128,9 @@ def guarantee(
 
     ``alpha`` is the share of a run's improvement that may be lost, from 0 to 1. Without a ``confidence`` the
     mean loss of the next unit is limited, over samples of units; with one, such as 0.9, the true mean loss of
-    the policy, in at least that share of samples. Either holds if the next units are exchangeable with these.
+    the policy, in at least that share of samples. The first holds if the next units are exchangeable with
+    these, the second if all are drawn independently from one population.
+
     A unit is a run, or, with ``groups`` (one label per run of the study's panel, see `groups_of`), a group,
     whose loss is the mean over its runs: the guarantee then is about a new group.
 

@@ -240,7 +240,7 @@ class _Bets(NamedTuple):
         low, high = np.zeros(rungs), np.ones(rungs)
         if not self.losses.shape[1]:
             return high
-        for _ in range(50):
+        for _ in range(40):
             middle = (low + high) / 2
             passes = self.log_wealth(middle) >= -math.log(delta)
             low, high = np.where(passes, low, middle), np.where(passes, middle, high)
