@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,6 +18,7 @@ from replay.report.sentences.guarantee import say_guarantee, say_need, say_obsta
 from replay.report.simulate import describe_setting, describe_validity, ending_data
 from replay.search.choice import Line, Selection, Status
 from replay.stats.intervals import ENOUGH_GROUPS, RELIABLE_OTHERS, RELIABLE_RUNS, reliable
+from replay.stats.second_metric import SecondRegret
 
 __all__ = ["build", "describe_status"]
 
@@ -37,6 +39,7 @@ _COLUMNS = (
     "regret_high",
     "relative_regret_mean",
     "regret_corrected",
+    "second_regret_mean",
     "budget_lost",
     "budget_regret",
     "kept",
@@ -153,12 +156,17 @@ def _rows(selection: Selection) -> list[dict[str, Any]]:
                     "kept": line.kept,
                     "judged": line.judged,
                     "regret_corrected": line.corrected,
+                    "second_regret_mean": _known(line.second),
                     "compared": line.summary["verdict"],
                 }
             )
     for name, summary in selection.baselines.items():
         rows.append({**summary, "scored_on": "baseline", "policy": name, "compared": summary["verdict"]})
     return [{name: row.get(name) for name in _COLUMNS} for row in rows]
+
+
+def _known(second: SecondRegret | None) -> float | None:
+    return None if second is None or math.isnan(second.mean) else second.mean
 
 
 def _blocks(selection: Selection, source: Sequence[str], next_steps: Sequence[Sequence[str]]) -> list[Block]:
@@ -192,11 +200,26 @@ def _answer(selection: Selection) -> list[str]:
 def describe_status(selection: Selection) -> str:
     """What the result of a choice means, and what follows from it."""
     if selection.guarantee is not None and selection.guaranteed is not None:
-        return say_guarantee(selection.guarantee, selection.unit)
-    text = _guess(selection) if selection.obstacle is None else say_obstacle(selection, _nearest(selection))
+        return say_guarantee(selection.guarantee, selection.unit) + _new_groups(selection)
+    held = selection.held_out[0].summary
+    if selection.obstacle is None:
+        text = _guess(selection)
+    else:
+        text = say_obstacle(selection, _nearest(selection), _loss(selection, held))
     if selection.guarantee is None:
         return f"{text} A guarantee needs a tolerance on lost (--max-lost): regret has no upper bound."
     return f"{text} {say_need(selection.guarantee, selection.unit)}"
+
+
+def _new_groups(selection: Selection) -> str:
+    """What a guarantee about a new group would take, where the guarantee is about a new run."""
+    count = len(set(selection.groups))
+    if selection.unit != "run" or count == len(selection.groups) or selection.least_groups is None:
+        return ""
+    return (
+        f" It says nothing about a new data set: that takes at least {selection.least_groups} groups of runs,"
+        f" and there are {count}."
+    )
 
 
 def _guess(selection: Selection) -> str:
@@ -255,7 +278,6 @@ def _cells(selection: Selection, name: str, summary: Mapping[str, Any]) -> list[
 
 def _sentences(selection: Selection) -> list[str]:
     """What the table means, and what limits it."""
-    held = selection.held_out[0]
     out = [
         "lost: share of a run's improvement given up. equal budget: the loss if every run had been given the"
         " policy's average budget. within: runs that lose no more than the tolerance. Ranges: 95 % intervals"
@@ -268,7 +290,7 @@ def _sentences(selection: Selection) -> list[str]:
             " cross-validated rows, each run is scored with the policy selected without it;"
             f" {same} of {folds} folds selected the same policy."
         )
-    return [*out, *_groups_apart(selection), *_noise(held), *_reliability(selection)]
+    return [*out, *_groups_apart(selection), *_regrets(selection), *_reliability(selection)]
 
 
 def _groups_apart(selection: Selection) -> list[str]:
@@ -291,16 +313,23 @@ def _groups_apart(selection: Selection) -> list[str]:
     return out
 
 
-def _noise(held: Line) -> list[str]:
-    regret = held.summary["regret_mean"]
-    if held.corrected is None or not regret:
+def _regrets(selection: Selection) -> list[str]:
+    """The regret of the best guess: on the objective, on a second held-out metric, and without noise."""
+    held, study = selection.held_out[0], selection.outcomes.study
+    regret, second = held.summary["regret_mean"], held.second
+    if not regret:
         return []
-    return [
-        (
-            f"Regret: {number(regret)} on average, cross-validated; {number(held.corrected)} if the"
-            " eval-to-eval movements were independent measurement noise."
-        )
-    ]
+    text = f"Regret, cross-validated: {number(regret)} in {study.objective.name}"
+    if second is not None and not math.isnan(second.mean):
+        selected = "which selected none of them"
+        return [f"{text}; between the same checkpoints {number(second.mean)} in {second.metric}, {selected}."]
+    if held.corrected is None:
+        return [f"{text}."]
+    text += (
+        f"; {number(held.corrected)} if the movements from eval to eval are independent measurement noise,"
+        " which these logs cannot show: no second held-out metric is logged."
+    )
+    return [text]
 
 
 def _reliability(selection: Selection) -> list[str]:

@@ -19,11 +19,12 @@ from replay.engine.study import Study
 from replay.policies import Policy
 from replay.policies.rules.never import Never
 from replay.search.cross_validation import CrossValidated, cross_validate
-from replay.search.guarantee import Guarantee, guarantee
+from replay.search.guarantee import Guarantee, guarantee, least_units
 from replay.search.tolerance import Tolerance
 from replay.stats.budgets import known_mean
 from replay.stats.groups import groups_of
 from replay.stats.optimism import Rule, corrected_regret
+from replay.stats.second_metric import SecondRegret, mean_second_regret
 from replay.stats.summary import Rows, Weight, find_shortage, summarise
 from replay.stats.ties import at_most
 
@@ -66,10 +67,11 @@ class Line:
     """One way of scoring policies: its summary, a dict of the keys of the summary, and what belongs to the
     tolerance.
 
-    ``name`` says which: in sample, held out by something. ``kept`` counts the ``judged`` runs whose own loss
-    keeps the tolerance. ``worst_mean`` is the mean loss if every censored run loses all that it can; NaN
-    where no loss is known. ``corrected`` is the mean regret with the optimism of the best of a noisy curve
-    taken off (None: not known).
+    ``name`` says which: guaranteed, in sample, held out by something. ``kept`` counts the ``judged`` runs
+    whose own loss keeps the tolerance. ``worst_mean`` is the mean loss if every censored run loses all that
+    it can; NaN where no loss is known. ``corrected`` is the mean regret with the optimism of the best of a
+    noisy curve taken off (None: not known), ``second`` the regret on a second held-out metric (None: there is
+    none).
     """
 
     name: str
@@ -77,7 +79,8 @@ class Line:
     kept: int
     judged: int
     worst_mean: float
-    corrected: float | None = None
+    corrected: float | None
+    second: SecondRegret | None
 
 
 class GroupFigures(NamedTuple):
@@ -122,6 +125,7 @@ class Selection:
     stable: list[tuple[int, int]]
     groups: list[str]
     unit: str
+    least_groups: int | None
     outcomes: Outcomes
 
     @property
@@ -211,6 +215,7 @@ def select_policy(
         ],
         groups=groups,
         unit=group or "run",
+        least_groups=None if proven is None else least_units(tolerance.value, confidence),
         outcomes=outcomes,
     )
 
@@ -259,6 +264,7 @@ class _Scorer:
             judged=len(known),
             worst_mean=float(np.nanmean(worst)) if len(known) else np.nan,
             corrected=corrected_regret,
+            second=mean_second_regret(self._outcomes, rows),
         )
 
     def by_group(self, policy: Policy) -> list[GroupFigures]:

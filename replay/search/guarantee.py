@@ -20,7 +20,7 @@ from replay.stats.risk_control import ConformalRiskControl, LearnThenTest, RiskC
 from replay.stats.summary import Weight
 from replay.stats.ties import TIE
 
-__all__ = ["Guarantee", "Method", "Rung", "guarantee", "guarantee_from"]
+__all__ = ["Guarantee", "Method", "Rung", "guarantee", "guarantee_from", "least_units"]
 
 Method = Literal["all", "halves", "split"]
 
@@ -192,6 +192,17 @@ def guarantee_from(
         needed_units=_least_units(evidence, alpha, confidence, weight),
         findings=evidence.findings,
     )
+
+
+def least_units(alpha: float, confidence: float | None = None) -> int | None:
+    """The number of units that a guarantee takes even if none of them loses anything; None: none would do.
+
+    Examples
+    --------
+    >>> least_units(0.05), least_units(0.05, 0.9), least_units(0.0)
+    (19, 48, None)
+    """
+    return _control(confidence, 1).needed_units(np.zeros((1, 1)), alpha)[0]
 
 
 def _check(alpha: float, confidence: float | None, weight: str) -> None:

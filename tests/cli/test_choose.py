@@ -5,12 +5,15 @@ import io
 import json
 import os
 import tomllib
+import warnings
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 import replay
 from replay.cli import cli
+from replay.errors import ReplayWarning
 from tests.cli.test_cli import fits, run
 from tests.conftest import write_log
 from tests.readme import ROOT
@@ -26,28 +29,65 @@ def test_first_screen_on_the_sample_logs(monkeypatch):
     monkeypatch.chdir(ROOT)
     out = run("choose", "sample_logs", "--max-lost", "5%").stdout
     fits(out)
-    assert "Chosen: patience=3,smooth=mean:3\nVerdict: use it." in out
-    assert [line.split("  ")[0] for line in out.splitlines() if "runs" in line and "%" in line][:2] == [
-        "the runs that chose it",
-        "held-out runs",
+    assert "Result: guaranteed, patience=4\n" in out
+    told = " ".join(out.split())
+    assert (
+        "On average, a further run loses at most 5% of its improvement, if it is like these 23 runs" in told
+    )
+    rows = [line.strip().split("  ")[0] for line in out.splitlines() if line.endswith("runs") and "%" in line]
+    assert rows[:3] == ["patience=4", "in-sample", "cross-validated by run"]
+    assert "By group, patience=2 itself loses" in told
+    assert "trainer.add_callback(StopCallback('patience=4'))" in out
+
+
+def test_every_sentence_on_groups_is_about_the_policy_that_it_names():
+    """Recomputed from the outcomes of the policy alone, and of those that the folds chose."""
+    found = told(SAMPLE, "--max-lost", "5%")
+    runs = replay.load(SAMPLE)
+    warnings.simplefilter("ignore", ReplayWarning)
+    lost = replay.simulate(runs, [found["best_guess"]]).set_index("run")["lost"]
+    group = {run.id: run.info.group for run in runs}
+    for one in found["groups"]:
+        here = [lost[run] for run, name in group.items() if name == one["group"]]
+        assert one["runs"] == len(here)
+        assert one["loss"] == pytest.approx(float(np.nanmean(here)))
+    (fold,) = [fold for fold in found["folds"] if fold["by"] == "group"]
+    (line,) = [line for line in found["lines"] if line["scored_on"] == "held out by group"]
+    apart = [
+        replay.simulate([run], [fold["policies"][fold["runs"][run.id]] or "never"])["lost"][0] for run in runs
     ]
-    assert "It does not carry over" in " ".join(out.split())
-    assert "trainer.add_callback(StopCallback('patience=3,smooth=mean:3'))" in out
+    assert line["lost_mean"] == pytest.approx(float(np.nanmean(apart)))
 
 
 def test_the_lines_to_paste_work(tmp_path):
     found = told(SAMPLE, "--max-lost", "5%")
     entry = tomllib.loads(found["check"])["policies"]["chosen"]
-    assert entry == {"spec": found["policy"], "max_lost": "5%"}
+    assert entry == {"spec": found["policy"], "max_lost": "5%", "guarantee": "mean"}
     (tmp_path / "policies.toml").write_text(found["check"])
-    assert (
-        "patience=3,smooth=mean:3" in run("simulate", SAMPLE, "--policies", tmp_path / "policies.toml").stdout
-    )
+    assert found["policy"] in run("simulate", SAMPLE, "--policies", tmp_path / "policies.toml").stdout
+    checked = run("check", tmp_path / "policies.toml", SAMPLE).stdout
+    assert "guarantee" in checked
     code = found["callback"].replace("trainer.add_callback", "made.append")
     transformers = pytest.importorskip("transformers")
     made = []
     exec(code, {"made": made})
     assert isinstance(made[0], transformers.TrainerCallback)
+
+
+def test_a_best_guess_is_exit_code_3_where_a_guarantee_is_required():
+    found = told(SAMPLE, "--max-lost", "10%", "--confidence", "90%")
+    assert found["status"] == "best guess"
+    assert "nothing is guaranteed" in found["reason"]
+    assert found["guarantee"]["units_needed"] == 24
+    run("choose", SAMPLE, "--max-lost", "10%", "--confidence", "90%", "--require", "guarantee", code=3)
+    run("choose", SAMPLE, "--max-lost", "10%", "--require", "guarantee")
+
+
+def test_a_guarantee_for_a_new_data_set_needs_nineteen_of_them():
+    found = told(SAMPLE, "--max-lost", "5%", "--group", "group", "--policy", "patience=6", code=0)
+    assert found["guarantee"]["policy"] is None
+    assert (found["guarantee"]["units"], found["guarantee"]["units_needed"]) == (4, 19)
+    assert "needs at least 19 groups that lose as much as these; there are 4" in found["reason"]
 
 
 def test_json_holds_every_fold_and_its_policy():
@@ -57,9 +97,12 @@ def test_json_holds_every_fold_and_its_policy():
     assert sorted(by["run"]["runs"]) == sorted(run.id for run in replay.load(SAMPLE))
     assert set(by["group"]["runs"].values()) == {0, 1, 2, 3}
     assert all(policy is None or policy.startswith("patience=") for policy in by["run"]["policies"])
-    line = found["lines"][0]
-    assert (line["scored_on"], line["policy"]) == ("in sample", found["policy"])
+    guaranteed, line = found["lines"][:2]
+    assert (guaranteed["scored_on"], guaranteed["policy"]) == ("guaranteed", found["policy"])
+    assert (line["scored_on"], line["policy"]) == ("in sample", found["best_guess"])
     assert found["limit"] == {"kind": "lost", "value": 0.1, "text": "10%"}
+    assert found["guarantee"]["policy"] == found["policy"]
+    assert found["guarantee"]["bound"] <= 0.1
 
 
 @pytest.mark.parametrize("style", ["csv", "markdown", "json"])
@@ -68,7 +111,7 @@ def test_formats_and_files(tmp_path, style):
     text = (tmp_path / "out").read_text()
     if style == "csv":
         rows = list(csv.DictReader(io.StringIO(text)))
-        assert [row["scored_on"] for row in rows][:2] == ["in sample", "held out by run"]
+        assert [row["scored_on"] for row in rows][:3] == ["guaranteed", "in sample", "held out by run"]
         assert {row["policy"] for row in rows if row["scored_on"] == "baseline"} == {
             "never",
             "one-epoch",
@@ -80,15 +123,15 @@ def test_formats_and_files(tmp_path, style):
 
 
 def test_limits_in_the_metrics_unit_and_of_the_best():
-    found = told(SAMPLE, "--max-regret", "0.02")
+    found = told(SAMPLE, "--max-regret", "0.05")
     assert found["limit"]["kind"] == "regret"
-    assert tomllib.loads(found["check"])["policies"]["chosen"]["max_regret"] == 0.02
+    assert tomllib.loads(found["check"])["policies"]["chosen"]["max_regret"] == 0.05
     found = told(SAMPLE, "--max-regret", "5%")
     assert found["limit"]["kind"] == "relative_regret"
     assert found["lines"][1]["relative_regret_mean"] <= 0.05
-    out = run("choose", SAMPLE, "--max-regret", "0.02").stdout
+    out = run("choose", SAMPLE, "--max-regret", "0.05").stdout
     fits(out)
-    assert "regret" in next(line for line in out.splitlines() if line.startswith("scored on"))
+    assert "regret" in next(line for line in out.splitlines() if line.startswith("policy"))
 
 
 def test_by_group_and_another_objective():
@@ -101,8 +144,7 @@ def test_by_group_and_another_objective():
         "--max-lost",
         "40%",
         "--confidence",
-        "0.8",
-        code=3,
+        "80%",
     )
     assert [fold["by"] for fold in found["folds"]] == ["dataset"]
     assert set(found["folds"][0]["runs"].values()) == set(range(len(found["folds"][0]["policies"])))
@@ -129,7 +171,7 @@ def test_league_of_rules(monkeypatch):
     assert {row["rule"] for row in found["rules"]} == {"patience", "transformers", "keras", "gl"}
     assert set(found["left_out"]) == {"tutorial", "drift"}
     for row in csv.DictReader(io.StringIO(run(*args, "--format", "csv").stdout)):
-        assert row["verdict"]
+        assert row["status"]
     assert run(*args, "--format", "markdown").stdout.startswith("| best of each rule |")
 
 
@@ -137,10 +179,17 @@ def test_too_few_runs_is_exit_code_3(tmp_path):
     for number in range(3):
         write_log(tmp_path / f"r{number}", [1, 0.8, 0.7, 0.75, 0.9, 1.0, 1.1 + number])
     result = run("choose", tmp_path, code=3)
-    assert "Verdict: too few runs to tell." in result.stdout
-    assert "3 runs: too few to tell (at least 8 runs of 5 evals are needed)." in result.stdout
+    assert "Result: cannot tell" in result.stdout
+    words = " ".join(result.stdout.split())
+    assert "A best guess takes at least 8 runs with 5 evals each." in words
+    assert (
+        "A guarantee of 5% on average needs at least 19 runs that lose as much as these; there are 3."
+        in words
+    )
     assert "StopCallback" not in result.stdout
-    assert told(tmp_path, code=3)["verdict"] == "too few runs to tell"
+    assert "replay plan" in result.stdout
+    found = told(tmp_path, code=3)
+    assert (found["status"], found["policy"], found["obstacle"]) == ("cannot tell", None, "too-few")
     assert "too few to hold any out" in run("choose", tmp_path, "--group", "format", code=3).stderr
 
 
@@ -151,7 +200,7 @@ def test_too_few_runs_is_exit_code_3(tmp_path):
         (["--max-regret", "5 kg"], "'kg' is no unit of it"),
         (["--max-lost", "5%", "--max-regret", "1%"], "give one of the two"),
         (["--group", "colour"], "no run says its 'colour'"),
-        (["--confidence", "95"], "confidence is from 0.5 to below 1, not 95"),
+        (["--confidence", "95"], "--confidence 95: it takes a share from 50% to below 100%"),
         (["--grid", "patience=20..1"], "20..1"),
         (["--grid", "patients=1..3"], "patients"),
         (["--grid", "patience=0"], "no point of the grid is a policy"),

@@ -63,8 +63,11 @@ def say_need(given: Guarantee, unit: str) -> str:
     )
 
 
-def say_obstacle(selection: Selection, nearest: str) -> str:
-    """Why there is no best guess; ``nearest`` is the sentence on the policy that loses least."""
+def say_obstacle(selection: Selection, nearest: str, loss: str) -> str:
+    """Why there is no best guess.
+
+    ``nearest`` is the sentence on the policy that loses least, ``loss`` the cross-validated loss.
+    """
     limit = selection.tolerance.describe()
     held = selection.held_out[0]
     match selection.obstacle:
@@ -77,12 +80,14 @@ def say_obstacle(selection: Selection, nearest: str) -> str:
         case Obstacle.BREAKS:
             return (
                 "The policy selected on all runs does not keep the tolerance on runs that it was not selected"
-                f" on: cross-validated, it loses {percent(held.summary['lost_mean'])}."
+                f" on: cross-validated, it loses {loss}."
             )
         case _:
             count = held.summary["censored"]
-            return (
+            text = (
                 f"{count} of {held.summary['runs']} runs are censored: their logs end before the planned end,"
-                f" so a policy may lose more than these logs show. At worst it loses"
-                f" {percent(min(held.worst_mean, 1.0))}."
+                " so a policy may lose more than these logs show"
             )
+            if selection.tolerance.kind != "lost":
+                return f"{text}."
+            return f"{text}, up to {percent(min(held.worst_mean, 1.0))} on average."
