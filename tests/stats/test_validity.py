@@ -89,6 +89,7 @@ def test_falling_rates_are_counted():
         ([1e-3] * 8 + [9.5e-4] * 6, False),  # too small a drop
         ([1e-3] * 6 + [1e-4] * 3 + [1e-6] * 5, False),  # two factors, neither held up
         ([1e-3] * 4 + [5e-4] * 2 + [2.45e-4] * 5 + [1.225e-4] * 3, False),  # 0.5, 0.49, 0.5
+        ([1.0] * 4 + [0.494] * 2 + [0.24159564] * 5 + [0.12] * 3, True),  # 0.494 and 1 % less are alike
         ([1e-3] * 2 + [1e-4] * 12, False),
         ([1e-3] * 5 + [5e-4] * 5 + [2.5e-4] * 4, False),  # at equal distances: planned
         ([1e-3] * 8 + [5e-4, 2.5e-4, 1.25e-4, 6e-5, 3e-5, 1e-5], False),  # a decay at the end
