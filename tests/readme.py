@@ -16,9 +16,9 @@ def _out(text):
     cog.outl(text)
 
 
-def console(command):
+def console(command, code=0):
     """Print a command and its output as a fenced block."""
-    said = _invoked(command.replace("\\\n", " "))
+    said = _invoked(command.replace("\\\n", " "), codes=(code,))
     _out(f"```console\n$ {command}\n{said.rstrip()}\n```")
 
 
@@ -39,26 +39,35 @@ def _invoked(command, codes=(0,)):
 
 
 def league():
-    """Print the league of all rules on the sample logs, each with the setting that was chosen without the run
-    it is scored on."""
+    """Print the league of all rules on the sample logs."""
     _out(_invoked("replay choose sample_logs --grid rule=all --per-rule --format markdown").rstrip())
 
 
 def gap():
-    """Print what choices within several limits lose on the runs that chose them, and on those that did
-    not."""
+    """Print what is guaranteed for several tolerances, and what the best guess loses in-sample and
+    cross-validated."""
     from replay.report.format import percent
 
-    _out("| limit | chosen | saved | lost, in sample | held out by run | held out by data set | verdict |")
-    _out("| --: | :-- | --: | --: | --: | --: | :-- |")
-    for limit in ("0.5%", "1%", "2%", "5%", "10%", "20%"):
+    head = ("tolerance", "guaranteed", "saved", "best guess", "saved", "lost in-sample", "by run", "by data set")
+    _out(f"| {' | '.join(head)} |")
+    _out("| --: | :-- | --: | :-- | --: | --: | --: | --: |")
+    for limit in ("2%", "5%", "10%", "20%"):
         told = _json(f"replay choose sample_logs --max-lost {limit}")
         line = {row["scored_on"]: row for row in told["lines"]}
+        proven, saved = told["guarantee"]["policy"], told["guarantee"]["saved"]
         lost = [
             percent(line[name]["lost_mean"]) for name in ("in sample", "held out by run", "held out by group")
         ]
-        saved = percent(line["held out by run"]["saved_mean"])
-        _out(f"| {limit} | {told['policy'] or 'none'} | {saved} | {' | '.join(lost)} | {told['verdict']} |")
+        guess = told["best_guess"] if told["obstacle"] is None else f"{told['best_guess']} (not confirmed)"
+        cells = [
+            limit,
+            proven or f"none ({told['guarantee']['units_needed']} runs needed)",
+            percent(saved) if proven else "",
+            guess,
+            percent(line["held out by run"]["saved_mean"]),
+            *lost,
+        ]
+        _out(f"| {' | '.join(cells)} |")
 
 
 def table(of):
