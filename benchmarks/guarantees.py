@@ -2,6 +2,8 @@
 
     python benchmarks/guarantees.py [repeats]
 
+Three tables: guarantees and best guesses, the coverage of 95 % intervals, and the verdicts on plain budgets.
+
 For each population and number of runs, samples are drawn and a policy is chosen on each, with the tolerance
 of 10 % of a run's improvement, on average and with a confidence of 90 %. The true mean loss of each policy
 comes from many more runs of the same population. A guarantee on average holds where the true loss of the
@@ -14,6 +16,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -25,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import replay
 from replay.errors import ReplayWarning
+from tests.stats import test_difference, test_intervals
 from tests.stats.populations import Population, group_sizes, population
 
 __all__ = ["KINDS", "SIZES", "Truth", "sample", "tally", "truth"]
@@ -155,6 +159,45 @@ def _share(count: int, total: int) -> str:
     return "–" if not total else f"{count / total:.0%}"
 
 
+def _coverage() -> Iterator[str]:
+    """How often intervals hold the truth: the lowest and the highest share over several policies."""
+    yield "| sample | saved | lost | difference to the matched equal budget |"
+    yield "| :-- | --: | --: | --: |"
+    for count, grouped in ((20, False), (26, False), (60, False), (200, False), (8, True), (20, True)):
+        means = test_intervals.held(count, grouped)
+        shares = {
+            figure: [
+                share for (_, name), (share, others, _) in means.items() if name == figure and others >= 5
+            ]
+            for figure in ("saved", "lost")
+        }
+        shares["difference"] = [
+            float(test_difference.held(count, grouped, 1000, policy)[0])
+            for policy in test_difference.POLICIES
+        ]
+        cells = [f"{min(values):.1%} – {max(values):.1%}" for values in shares.values()]
+        yield f"| {count} {'groups of 2–6 runs' if grouped else 'runs'} | {' | '.join(cells)} |"
+
+
+def _budgets(repeats: int) -> Iterator[str]:
+    """The verdicts on plain budgets on runs of equal length, which tie with the equal budget."""
+    verdicts: Counter[str] = Counter()
+    budgets = [f"budget={steps}" for steps in range(2, 24, 2)]
+    for seed in range(repeats):
+        drawn = population(seed, 30)
+        runs = [run for run in drawn.runs() if len(run) >= 24][:20]
+        same = [replay.Run(run.id, run.evals.iloc[:24]) for run in runs]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ReplayWarning)
+            verdicts.update(replay.sweep(same, budgets)["verdict"])
+    yield "| verdict on a plain budget | samples |"
+    yield "| :-- | --: |"
+    yield from (f"| {verdict} | {count} |" for verdict, count in verdicts.most_common())
+
+
 if __name__ == "__main__":
-    for row in _rows(int(sys.argv[1]) if len(sys.argv) > 1 else 200):
-        print(row, flush=True)
+    repeats = int(sys.argv[1]) if len(sys.argv) > 1 else 200
+    for table in (_rows(repeats), _coverage(), _budgets(repeats)):
+        for row in table:
+            print(row, flush=True)
+        print()
