@@ -1,4 +1,4 @@
-"""How reports speak of the ends of logs: runs that are censored or still improving, and logs without a plan."""
+"""How reports speak of the ends of logs: censored runs, runs still improving at the end, unknown plans."""
 
 import csv
 import io
