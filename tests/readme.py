@@ -48,7 +48,16 @@ def gap():
     cross-validated."""
     from replay.report.format import percent
 
-    head = ("tolerance", "guaranteed", "saved", "best guess", "saved", "lost in-sample", "by run", "by data set")
+    head = (
+        "tolerance",
+        "guaranteed",
+        "saved",
+        "best guess",
+        "saved",
+        "lost in-sample",
+        "by run",
+        "by data set",
+    )
     _out(f"| {' | '.join(head)} |")
     _out("| --: | :-- | --: | :-- | --: | --: | --: | --: |")
     for limit in ("2%", "5%", "10%", "20%"):

@@ -97,34 +97,38 @@ def _sorted(rows: list[dict[str, Any]], weight: Weight) -> list[dict[str, Any]]:
 
 def _data(outcomes: Outcomes, rows: list[dict[str, Any]], findings: Sequence[Finding]) -> dict[str, Any]:
     return {
-        "summary": _with_second(outcomes, rows),
+        "summary": rows,
         "outcomes": outcomes.rows(),
         "warnings": sentences([*findings, *outcomes.findings]),
         "notes": _notes(outcomes),
         **setting(outcomes.study),
-        "second_metric": _second_data(outcomes.study),
+        "second_metric": _second_data(outcomes),
     }
 
 
-def _with_second(outcomes: Outcomes, summary: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows of the summary with the regret on the second metric, None where there is none."""
+def _second_data(outcomes: Outcomes) -> dict[str, Any] | None:
+    """The objective on a second held-out set, as JSON has it: its name, how its movements from eval to eval
+    follow the objective's, and the mean regret on it of each policy.
+    """
+    name = find_second(outcomes.study)
+    if name is None:
+        return None
     rows = []
-    for policy, row in enumerate(summary):
-        found = mean_second_regret(outcomes, np.arange(*outcomes.rows_of(policy).indices(len(outcomes))))
-        figures = (None, None, None) if found is None else (found.mean, found.low, found.high)
-        names = ("second_regret_mean", "second_regret_low", "second_regret_high")
-        rows.append({**row, **{name: _known(value) for name, value in zip(names, figures, strict=True)}})
-    return rows
-
-
-def _known(value: float | None) -> float | None:
-    return None if value is None or np.isnan(value) else value
-
-
-def _second_data(study: Study) -> dict[str, Any] | None:
-    """The second held-out metric and how its movements follow the objective's, as JSON has it."""
-    name = find_second(study)
-    return None if name is None else {"metric": name, "movement_correlation": movement_correlation(study)}
+    for index, policy in enumerate(outcomes.policies):
+        found = mean_second_regret(outcomes, np.arange(*outcomes.rows_of(index).indices(len(outcomes))))
+        figures = (np.nan, np.nan, np.nan) if found is None else (found.mean, found.low, found.high)
+        mean, low, high = (None if np.isnan(figure) else figure for figure in figures)
+        rows.append(
+            {
+                "policy": policy,
+                "runs": 0 if found is None else found.runs,
+                "second_regret_mean": mean,
+                "second_regret_low": low,
+                "second_regret_high": high,
+            }
+        )
+    correlation = movement_correlation(outcomes.study)
+    return {"metric": name, "movement_correlation": correlation, "policies": rows}
 
 
 def setting(study: Study) -> dict[str, Any]:

@@ -185,14 +185,19 @@ def test_the_json_of_simulate_has_it():
         return json.loads(render(build(outcomes, summarise(outcomes)), "json"))
 
     found = data(*(run(name, eval_loss=LOSS, test_loss=test) for name in "ab"))
-    assert found["second_metric"] == {"metric": "test_loss", "movement_correlation": None}
-    rows = {row["policy"]: row for row in found["summary"]}
+    assert found["second_metric"]["metric"] == "test_loss"
+    assert found["second_metric"]["movement_correlation"] is None
+    rows = {row["policy"]: row for row in found["second_metric"]["policies"]}
+    assert set(rows) == {row["policy"] for row in found["summary"]}
+    assert {row["runs"] for row in rows.values()} == {2}
     assert rows["never"]["second_regret_mean"] == 0
     assert rows["patience=1"]["second_regret_mean"] == pytest.approx(0.3)
     assert rows["patience=1"]["second_regret_low"] == pytest.approx(0.3)
-    without = data(run("a", eval_loss=LOSS))
-    assert without["second_metric"] is None
-    assert {row["second_regret_mean"] for row in without["summary"]} == {None}
+    assert data(run("a", eval_loss=LOSS))["second_metric"] is None
+    unknown = data(run("a", eval_loss=LOSS, test_loss=[None, *test[1:5], None]))["second_metric"]["policies"]
+    assert [(row["runs"], row["second_regret_mean"], row["second_regret_low"]) for row in unknown] == [
+        (0, None, None)
+    ] * 3
 
 
 # ---------------------------------------------------------------- movements

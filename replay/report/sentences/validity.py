@@ -118,7 +118,8 @@ def _adaptive_budget(finding: Finding) -> str:
 def _censored_runs(finding: Finding) -> str:
     count, total = len(finding.runs), finding["total"]
     counts = {"stopped early": finding["stopped"], "cut short": finding["cut"]}
-    shown = ", ".join(f"{count} {how}" if total > 1 else how for how, count in counts.items() if count)
+    kinds = [(how, number) for how, number in counts.items() if number]
+    shown = ", ".join(f"{number} {how}" if len(kinds) > 1 else how for how, number in kinds)
     return (
         f"{_count(count, total, 'is', 'are')} censored ({shown}):"
         f" {'its loss is a lower bound' if count == 1 else 'their losses are lower bounds'}."
