@@ -47,6 +47,7 @@ def scores(lost, *, noise=0.0, evals=20, censored=0, early=None, stopped=True):
         {"lost": array, "regret": array, "relative_regret": array, "saved": np.full(count, 0.5)},
         {name: np.full(count, noise, dtype=float) for name in ("lost", "regret", "relative_regret")},
         np.zeros(count) if early is None else np.array(early, dtype=float),
+        np.ones(count, dtype=bool),
     )
 
 

@@ -26,13 +26,13 @@ def test_first_screen_on_the_sample_logs(monkeypatch):
     monkeypatch.chdir(ROOT)
     out = run("choose", "sample_logs", "--max-lost", "5%").stdout
     fits(out)
-    assert "Chosen: patience=3,smooth=mean:3\nVerdict: use it." in out
+    assert "Chosen: patience=2\nVerdict: use it." in out
     assert [line.split("  ")[0] for line in out.splitlines() if "runs" in line and "%" in line][:2] == [
         "the runs that chose it",
         "held-out runs",
     ]
     assert "It does not carry over" in " ".join(out.split())
-    assert "trainer.add_callback(StopCallback('patience=3,smooth=mean:3'))" in out
+    assert "trainer.add_callback(StopCallback('patience=2'))" in out
 
 
 def test_the_lines_to_paste_work(tmp_path):
@@ -40,9 +40,7 @@ def test_the_lines_to_paste_work(tmp_path):
     entry = tomllib.loads(found["check"])["policies"]["chosen"]
     assert entry == {"spec": found["policy"], "max_lost": "5%"}
     (tmp_path / "policies.toml").write_text(found["check"])
-    assert (
-        "patience=3,smooth=mean:3" in run("simulate", SAMPLE, "--policies", tmp_path / "policies.toml").stdout
-    )
+    assert "patience=2" in run("simulate", SAMPLE, "--policies", tmp_path / "policies.toml").stdout
     code = found["callback"].replace("trainer.add_callback", "made.append")
     transformers = pytest.importorskip("transformers")
     made = []
@@ -122,8 +120,8 @@ def test_league_of_rules(monkeypatch):
     ]
     out = run(*args).stdout
     fits(out)
-    assert "transformers:patience=4 (+1)" in out
-    assert "keras:patience=4 do the same here" in " ".join(out.split())
+    assert "patience=2 (+2)" in out
+    assert "keras:patience=2 do the same here" in " ".join(out.split())
     assert "Left out: tutorial: no metric 'val_loss'" in out
     found = json.loads(run(*args, "--format", "json").stdout)
     assert {row["rule"] for row in found["rules"]} == {"patience", "transformers", "keras", "gl"}
