@@ -290,3 +290,33 @@ def test_stopped_too_early_looks_at_later_evals_only(last, early):
     assert judged.noise["regret"].tolist() == [noise]
     assert judged.noise["relative_regret"] == pytest.approx([noise / 0.1])
     assert judged.noise["lost"] == pytest.approx([noise / 0.8])
+
+
+def test_limits_are_about_the_runs_that_can_be_judged():
+    """Nine runs lose nothing; ten that cannot be judged would lose everything and save nothing."""
+    every = scores([0.0] * 9 + [1.0] * 10)
+    every.figures["saved"][9:] = 0.0
+    some = replace(every, judged=np.arange(19) < 9)
+    saved = limit("min_saved", "saved", 0.4, "40%")
+    assert verdicts(every, MEAN, saved)[0] == ["broken", "broken"]
+    assert verdicts(some, MEAN, saved, WORST) == (["kept", "kept", "kept"], [])
+    nothing = replace(every, judged=np.zeros(19, dtype=bool))
+    (result,), findings = judge(entry(MEAN), nothing, 0.95, {})
+    assert (result.verdict, result.value) == ("unknown", None)
+    assert [finding.severity for finding in findings] == ["undecided"]
+
+
+def test_too_few_runs_with_a_scale_leave_a_limit_on_lost_undecided():
+    few = scores([0.0] * 7 + [math.nan] * 10)
+    few.figures["regret"] = np.zeros(17)
+    saved = limit("min_saved", "saved", 0.4, "40%")
+    found, findings = judge(entry(MEAN, saved), few, 0.95, {})
+    assert [result.verdict for result in found] == ["unknown", "kept"]
+    (finding,) = findings
+    assert (finding.kind, finding.severity) == ("few-runs", "undecided")
+    text = "7 runs of which the share lost is known are too few (8 are needed; see the warnings on the other"
+    assert text in sentence(finding)
+    assert sentence(finding).endswith("so max_lost cannot be decided")
+    enough = scores([0.0] * 8 + [math.nan] * 10)
+    enough.figures["regret"] = np.zeros(18)
+    assert verdicts(enough, MEAN, saved) == (["kept", "kept"], [])
