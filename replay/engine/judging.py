@@ -8,7 +8,19 @@ from replay.data.finding import Finding, Kind
 from replay.data.types import Bools
 from replay.engine.panel import Panel
 
-__all__ = ["find_unjudged", "find_unscaled"]
+__all__ = ["OF_FIGURES", "find_unjudged", "find_unscaled"]
+
+#: Kinds of findings on what a simulation saves and loses, which say nothing about where it stops.
+OF_FIGURES = frozenset(
+    {
+        Kind.MONITOR_NOT_FINITE,
+        Kind.OBJECTIVE_NOT_LOGGED,
+        Kind.OBJECTIVE_APART,
+        Kind.OBJECTIVE_UNKNOWN,
+        Kind.INFINITE_BEST,
+        Kind.NO_SCALE,
+    }
+)
 
 
 def find_unjudged(panel: Panel, among: Bools | None = None, policy: str | None = None) -> list[Finding]:

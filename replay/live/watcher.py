@@ -16,6 +16,7 @@ from replay.data.finding import Finding
 from replay.data.info import RunInfo, StepUnit
 from replay.data.run import Run
 from replay.data.types import Mode
+from replay.engine.judging import OF_FIGURES
 from replay.engine.question import Question
 from replay.engine.scoring import simulate_policies
 from replay.errors import InputError, ReplayWarning
@@ -55,7 +56,8 @@ class Watcher:
         """
         outcomes = simulate_policies([run], [self.policy], Question(self.monitor, self.mode))
         for finding in outcomes.findings:
-            if finding not in self._reported:
+            # a training that goes on has no figures yet
+            if finding.kind not in OF_FIGURES and finding not in self._reported:
                 self._reported.append(finding)
                 warnings.warn(sentence(finding), ReplayWarning, stacklevel=4)
         position = int(outcomes.position[0])

@@ -228,7 +228,7 @@ def _shown(sweep: GridSweep, most_lines: int | None) -> list[int]:
     tolerable = sweep.tolerable[sweep.front]
     tried = sweep.sweep.figures["runs"]
     singles = [index for index in sweep.singles if tried[index]][:_MOST_SINGLES]
-    others = (1, 10, 5, 12, 5, 7, 8, *([8] if sweep.tolerance.kind != "lost" else []))
+    others = (1, 10, 5, 12, 8 if sweep.tolerance.kind != "lost" else 5, 7, 8)
     room = WIDTH - sum(size + 2 for size in others)
     shown: list[int] = []
     for most in range(_MOST_ROWS, 1, -1):
@@ -249,7 +249,8 @@ def _table(sweep: GridSweep, shown: Sequence[int], medium: Medium) -> Table:
         for index, spec in zip(shown, _specs(sweep, shown), strict=True)
     }
     head = ["policy", "", "saved", "total", "lost", "worst", "shorter", "verdict"]
-    if sweep.tolerance.kind != "lost":
+    if sweep.tolerance.kind != "lost":  # the worst share lost is not what is limited
+        head = [name for name in head if name != "worst"]
         head.insert(4, "regret")
     first = [name for name in BASELINES if name not in marks and name in summaries]
     last = [ORACLE] if ORACLE in summaries else []
@@ -270,6 +271,7 @@ def _cells(sweep: GridSweep, summary: Mapping[str, Any], mark: str) -> list[str]
         SHORT_VERDICTS.get(summary["verdict"], summary["verdict"]),
     ]
     if tolerance.kind != "lost":
+        del cells[5]
         cells.insert(4, describe_loss(tolerance, summary[tolerance.key]))
     return cells
 
@@ -279,8 +281,8 @@ def _legend(sweep: GridSweep) -> str:
     if any(len(set(result.marked)) > 1 for result, _ in sweep.distinct):
         marks += ", ^ the corner that saves most"
     return (
-        "total: share of the total compute saved. lost: share of a run's improvement given away; shorter:"
-        " lost by training shorter by as much. Ranges: 95 % bootstrap over runs"
+        "total: saved of all compute. lost: share of a run's improvement; shorter: lost by training shorter"
+        " by as much. Ranges: 95 % bootstrap over runs"
         + describe_source(sweep.outcomes.study)
         + (f"{marks}." if marks else "")
     )

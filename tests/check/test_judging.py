@@ -48,6 +48,7 @@ def scores(lost, *, noise=0.0, evals=20, censored=0, early=None, stopped=True):
         {"lost": array, "regret": array, "relative_regret": array, "saved": np.full(count, 0.5)},
         {name: np.full(count, noise, dtype=float) for name in ("lost", "regret", "relative_regret")},
         np.zeros(count) if early is None else np.array(early, dtype=float),
+        np.ones(count, dtype=bool),
     )
 
 
@@ -356,3 +357,33 @@ def test_a_stop_at_the_first_eval_has_its_step():
         judged = judging.scores(outcomes, policy, {"r": "r"}, {"r": "r.csv"}, outcomes.reasons().tolist())
         (stop,) = judged.stops
         assert (stop.stopped_eval, stop.stopped_step) == stopped
+
+
+def test_limits_are_about_the_runs_that_can_be_judged():
+    """Nine runs lose nothing; ten that cannot be judged would lose everything and save nothing."""
+    every = scores([0.0] * 9 + [1.0] * 10)
+    every.figures["saved"][9:] = 0.0
+    some = replace(every, judged=np.arange(19) < 9)
+    saved = limit("min_saved", "saved", 0.4, "40%")
+    assert verdicts(every, MEAN, saved)[0] == ["broken", "broken"]
+    assert verdicts(some, MEAN, saved, WORST) == (["kept", "kept", "kept"], [])
+    nothing = replace(every, judged=np.zeros(19, dtype=bool))
+    (result,), findings = judge(entry(MEAN), nothing, 0.95, {})
+    assert (result.verdict, result.value) == ("unknown", None)
+    assert [finding.severity for finding in findings] == ["undecided"]
+
+
+def test_too_few_runs_with_a_scale_leave_a_limit_on_lost_undecided():
+    few = scores([0.0] * 7 + [math.nan] * 10)
+    few.figures["regret"] = np.zeros(17)
+    saved = limit("min_saved", "saved", 0.4, "40%")
+    found, findings = judge(entry(MEAN, saved), few, 0.95, {})
+    assert [result.verdict for result in found] == ["unknown", "kept"]
+    (finding,) = findings
+    assert (finding.kind, finding.severity) == ("few-runs", "undecided")
+    text = "7 runs of which the share lost is known are too few (8 are needed; see the warnings on the other"
+    assert text in sentence(finding)
+    assert sentence(finding).endswith("so max_lost cannot be decided")
+    enough = scores([0.0] * 8 + [math.nan] * 10)
+    enough.figures["regret"] = np.zeros(18)
+    assert verdicts(enough, MEAN, saved) == (["kept", "kept"], [])

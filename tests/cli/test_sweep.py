@@ -81,7 +81,7 @@ def test_formats_agree(logs):
     document = json.loads(run(*args, "--format", "json").stdout, parse_constant=pytest.fail)
     rows = list(csv.DictReader(io.StringIO(run(*args, "--format", "csv").stdout)))
     assert [row["policy"] for row in rows] == [row["policy"] for row in document["policies"]]
-    assert list(rows[0]) == ["policy", "rule", "patience", "every", *SWEPT, "on_front", "good"]
+    assert list(rows[0]) == ["policy", "rule", "patience", "every", *SWEPT, "spec", "on_front", "good"]
     assert len(rows) == 12
     assert {
         "front",

@@ -123,6 +123,7 @@ def test_a_stopped_log_is_read_back_with_its_reason(tmp_path):
     assert json.loads((tmp_path / "trainer_state.json").read_text())["log_history"][-2]["stop_reason"]
 
 
+@pytest.mark.filterwarnings("ignore:.*twice the eval noise")
 @pytest.mark.parametrize(
     "scores", [[0.1, 0.2, 0.6, 0.5, 0.4, 0.4], [0.1, 0.6, 0.5, 0.5, 0.5, 0.5], [0.6, 0.5, 0.4, 0.3, 0.2, 0.1]]
 )

@@ -187,7 +187,7 @@ def test_json_csv_and_markdown_hold_every_policy():
         policy.spec() for policy in found.sweep.policies
     ]
     for row in document["policies"]:
-        assert list(row) == ["policy", "rule", "parameters", *SWEPT, "on_front", "good"]
+        assert list(row) == ["policy", "rule", "parameters", *SWEPT, "spec", "on_front", "good"]
         assert parse_policy(row["policy"]) == parse_policy(
             "patience={patience},min_delta={min_delta},smooth={smooth}".format(**row["parameters"])
         )
@@ -208,6 +208,7 @@ def test_json_csv_and_markdown_hold_every_policy():
         "min_delta",
         "smooth",
         *SWEPT,
+        "spec",
         "on_front",
         "good",
     ]

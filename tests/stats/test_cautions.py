@@ -25,9 +25,8 @@ TAIL = [1.0, 0.8, 0.9, 0.8, 0.7, 0.6, 0.7, 0.8]
 def stretched(runs, policies=("patience=1",)):
     outcomes = simulate_policies(runs, policies, baselines=True)
     summary = summarise(outcomes)
-    return find_first_stretch(outcomes, summary), {
-        spec: row for spec, row in zip(summary["spec"], summary["lost_later_mean"], strict=True)
-    }
+    later = dict(zip(summary["spec"], summary["lost_later_mean"], strict=True))
+    return find_first_stretch(outcomes, summary), later
 
 
 def test_an_eval_before_the_training_does_not_hide_what_is_lost_after_it():
@@ -74,7 +73,7 @@ def test_it_takes_half_of_the_runs_and_a_policy_that_loses_twice_as_much():
 def test_sweep_warns_of_it_once():
     early = [run(str(number), [20.6, *TAIL]) for number in range(9)]
     with pytest.warns(replay.ReplayWarning, match="measured from the second eval on") as warned:
-        frame = replay.sweep(early, ["patience=1", "patience=2"])
+        frame = replay.sweep(early, ["patience=1", "patience=9"])
     assert len(warned) == 1
     assert frame.lost_later_mean.tolist() == pytest.approx([0.5, 0.0])
 

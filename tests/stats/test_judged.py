@@ -145,7 +145,7 @@ def test_within_noise_is_counted_over_the_runs_whose_loss_has_a_scale():
 
 
 def test_the_equal_budget_loses_on_the_same_runs():
-    """A flat run, which has no scale, changes what an equal budget saves and not which runs it is judged on."""
+    """A flat run, which has no scale, changes what an equal budget saves, not the runs it is judged on."""
     rng = np.random.default_rng(8)
     fall = np.exp(-np.arange(20) / 3) + 0.001 * rng.standard_normal((9, 20))
     steep = [run(f"s{number}", values) for number, values in enumerate(fall)]

@@ -57,7 +57,7 @@ def draw(checked: Checked) -> Figure:
     more = (
         f" ({len(shown)} of {len(checked.policies)} policies)" if len(shown) < len(checked.policies) else ""
     )
-    runs = max((policy.summary["runs"] for policy in shown), default=checked.runs)
+    runs = max((policy.summary.get("runs", checked.runs) for policy in shown), default=checked.runs)
     axes.set_title(
         f"{runs} run{'s' * (runs != 1)}, judged by {_label(checked.objective)}{more}",
         fontsize=10,
