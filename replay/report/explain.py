@@ -10,6 +10,7 @@ from replay.report.document import Block, Document, Paragraph, Records, Table, s
 from replay.report.format import number, percent
 from replay.report.sentences import sentences
 from replay.report.sentences.metric import say_better, say_censoring, say_mode_reason
+from replay.stats.ties import at_most
 
 __all__ = ["build"]
 
@@ -101,8 +102,9 @@ def _checkpoint(outcome: Mapping[str, Any]) -> str:
     text = f" The checkpoint kept is that of step {outcome['kept_step']} ({number(outcome['kept'], 6)})"
     if outcome["regret"] == 0:
         return text + ", the best of the whole log."
-    within = outcome["noise"] is not None and outcome["regret"] <= outcome["noise"]
-    noise = f" (within its eval noise of {number(outcome['noise'])})" if within else ""
+    spread = outcome["noise"]
+    within = spread is not None and bool(at_most(outcome["regret"], spread, abs(outcome["best"])))
+    noise = f" (within its eval noise of {number(spread)})" if within else ""
     return (
         f"{text}: {number(outcome['regret'])} worse than the best of the whole log,"
         f" {percent(outcome['lost'])} of the run's improvement{noise}."

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+
+import numpy as np
 
 from replay.data.run import Run
 from replay.engine.question import Question
@@ -14,6 +15,7 @@ from replay.policies import Policy
 from replay.policies.grid import Grid
 from replay.search.choice import BREAKS, NO_BETTER, USE, Choice, choose_policy_in
 from replay.search.tolerance import Tolerance
+from replay.stats.ties import levels
 
 __all__ = ["League", "choose_by_rule"]
 
@@ -30,12 +32,11 @@ class League:
     @property
     def ranked(self) -> list[tuple[str, Choice]]:
         """Best first: rules within the tolerance by what they save held out, then those that exceed it."""
-        return sorted(self.choices, key=lambda entry: _rank(entry[1]))
-
-
-def _rank(choice: Choice) -> tuple[Any, ...]:
-    summary = choice.held_out[0].summary
-    return (_ORDER.get(choice.verdict, 3), -summary["saved_mean"], summary["lost_mean"] or 0.0)
+        summaries = [choice.held_out[0].summary for _, choice in self.choices]
+        saved = levels(np.array([-summary["saved_mean"] for summary in summaries]))
+        lost = levels(np.array([summary["lost_mean"] or 0.0 for summary in summaries]))
+        order = np.array([_ORDER.get(choice.verdict, 3) for _, choice in self.choices])
+        return [self.choices[index] for index in np.lexsort((lost, saved, order)).tolist()]
 
 
 def choose_by_rule(
