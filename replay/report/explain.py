@@ -12,6 +12,7 @@ from replay.report.format import number, percent
 from replay.report.sentences import sentence, sentences
 from replay.report.sentences.metric import say_better, say_censoring, say_mode_reason
 from replay.report.simulate import ending_data
+from replay.stats.ties import at_most
 
 __all__ = ["build"]
 
@@ -108,8 +109,9 @@ def _checkpoint(outcome: Mapping[str, Any]) -> str:
     text = f" The checkpoint kept is that of step {outcome['kept_step']} ({number(outcome['kept'], 6)})"
     if outcome["regret"] == 0:
         return text + ", the best of the whole log."
-    within = outcome["noise"] is not None and outcome["regret"] <= outcome["noise"]
-    noise = f" (within its eval noise of {number(outcome['noise'])})" if within else ""
+    spread = outcome["noise"]
+    within = spread is not None and bool(at_most(outcome["regret"], spread, abs(outcome["best"])))
+    noise = f" (within its eval noise of {number(spread)})" if within else ""
     text += f": {number(outcome['regret'])} worse than the best of the whole log"
     if outcome["lost"] is None:
         return f"{text}{noise}. The run improves too little to say which share of its improvement that is."

@@ -30,6 +30,7 @@ from replay.stats.intervals import ENOUGH_GROUPS
 from replay.stats.planned import find_adaptive
 from replay.stats.second_metric import find_second, mean_second_regret, movement_correlation
 from replay.stats.summary import ENOUGH_EVALS, ENOUGH_RUNS, KEYS, SAVED_KEYS, Weight, find_shortage
+from replay.stats.ties import at_most
 from replay.stats.validity import find_validity
 
 __all__ = [
@@ -242,7 +243,8 @@ def _outcome_tables(outcomes: Outcomes) -> list[Block]:
 
 
 def _outcome_cells(row: Mapping[str, Any]) -> list[str]:
-    within = row["regret"] is not None and row["noise"] is not None and 0 < row["regret"] <= row["noise"]
+    regret, noise = row["regret"], row["noise"]
+    within = bool(regret) and noise is not None and bool(at_most(regret, noise, abs(row["best"])))
     return [
         row["run"],
         row["policy"],

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+
+import numpy as np
 
 from replay.data.run import Run
 from replay.engine.question import Question
@@ -15,6 +16,7 @@ from replay.policies.grid import Grid
 from replay.search.choice import Selection, Status, select_policy
 from replay.search.tolerance import Tolerance
 from replay.stats.summary import Weight
+from replay.stats.ties import levels
 
 __all__ = ["League", "choose_by_rule"]
 
@@ -29,13 +31,11 @@ class League:
     @property
     def ranked(self) -> list[tuple[str, Selection]]:
         """Best first: guaranteed ones, best guesses, the rest; each by what they save cross-validated."""
-        return sorted(self.choices, key=lambda entry: _rank(entry[1]))
-
-
-def _rank(selection: Selection) -> tuple[Any, ...]:
-    line = selection.guaranteed or selection.held_out[0]
-    saved, lost = line.summary["saved_mean"], line.summary["lost_mean"]
-    return (list(Status).index(selection.status), -saved, lost or 0.0)
+        lines = [(choice.guaranteed or choice.held_out[0]).summary for _, choice in self.choices]
+        saved = levels(np.array([-line["saved_mean"] for line in lines]))
+        lost = levels(np.array([line["lost_mean"] or 0.0 for line in lines]))
+        order = np.array([list(Status).index(choice.status) for _, choice in self.choices])
+        return [self.choices[index] for index in np.lexsort((lost, saved, order)).tolist()]
 
 
 def choose_by_rule(

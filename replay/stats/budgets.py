@@ -60,6 +60,9 @@ class FixedBudgets:
                 for payoff in self._payoffs
             ]
         ).astype(np.int32)
+        lengths = np.array([len(payoff.share) for payoff in self._payoffs])
+        self._begins = np.cumsum(lengths) - lengths
+        self._flat: dict[str, Floats] = {}
         self._saved = np.mean(
             [payoff.saved[position] for payoff, position in zip(self._payoffs, self._positions, strict=True)],
             axis=0,
@@ -206,16 +209,15 @@ class FixedBudgets:
         return before, after, np.where(np.abs(means[after] - saved) <= TIE, 1.0, weight)
 
     def _mix(self, name: str, before: int, after: int, weight: float) -> Floats:
-        low, high = (
-            np.array(
-                [
-                    getattr(payoff, name)[positions[at]]
-                    for payoff, positions in zip(self._payoffs, self._positions, strict=True)
-                ]
-            )
-            for at in (before, after)
-        )
-        return high if weight == 1 else low if weight == 0 else (1 - weight) * low + weight * high
+        """A figure of each run under the mix of two budgets."""
+        if name not in self._flat:
+            self._flat[name] = np.concatenate([getattr(payoff, name) for payoff in self._payoffs])
+        flat = self._flat[name]
+        low: Floats = flat[self._begins + self._positions[:, before]]
+        high: Floats = flat[self._begins + self._positions[:, after]]
+        if weight in (0, 1):
+            return high if weight == 1 else low
+        return (1 - weight) * low + weight * high
 
 
 def difference_interval(difference: Floats, groups: Sequence[str], level: float) -> tuple[float, float]:

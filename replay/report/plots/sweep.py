@@ -218,7 +218,7 @@ def _map(axes: Axes, sweep: GridSweep, result: GridResult) -> None:
     bar = axes.figure.colorbar(image, ax=axes, pad=0.02)
     bar.set_label(_loss_label(sweep).replace("\n", " "), fontsize=8)
     bar.ax.tick_params(labelsize=7)
-    _outline(axes, loss <= tolerance)
+    _outline(axes, sweep.tolerance.allows(loss / _scale(sweep)))
     if loss.size <= _MOST_NUMBERS:
         for (row, column), value in np.ndenumerate(loss):
             if not np.isnan(value):
