@@ -14,7 +14,7 @@ from replay.stats.budgets import Budget, FixedBudgets, known_mean
 from replay.stats.groups import groups_of
 from replay.stats.intervals import intervals
 from replay.stats.shortage import ENOUGH_EVALS, ENOUGH_RUNS, Shortage, find_shortage
-from replay.stats.verdict import Evidence, find_verdict, within_noise
+from replay.stats.verdict import PolicyEffects, find_verdict, within_noise
 
 __all__ = [
     "ENOUGH_EVALS",
@@ -173,7 +173,7 @@ def _row(
     used, full = float(outcomes.used[index].sum()), float(outcomes.used_full[index].sum())
     later = np.where(scaled, part.lost_later, np.nan)
     dominated = bool((scaled & outcomes.dominated[index]).any())
-    evidence = Evidence(
+    effects = PolicyEffects(
         evals,
         outcomes.study.is_censored[part.runs],
         outcomes.stopped[index],
@@ -182,11 +182,11 @@ def _row(
         noisy,
     )
     names = [labels[run] for run in part.runs.tolist()]
-    verdict = find_verdict(part.policy, evidence, budgets, names, level)
+    verdict = find_verdict(part.policy, effects, budgets, names, level)
     return {
         "policy": part.typed,
         "runs": len(index),
-        "stopped": int(evidence.stopped.sum()),
+        "stopped": int(effects.stopped.sum()),
         "censored": int(outcomes.censored[index].sum()),
         "saved_mean": known_mean(saved),
         **bounds[number, "saved"],

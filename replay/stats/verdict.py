@@ -14,7 +14,7 @@ from replay.stats.budgets import FixedBudgets, difference_interval
 from replay.stats.shortage import find_shortage
 from replay.stats.ties import above, at_most, below
 
-__all__ = ["Evidence", "Verdict", "find_verdict", "within_noise"]
+__all__ = ["PolicyEffects", "Verdict", "find_verdict", "within_noise"]
 
 
 class Verdict(StrEnum):
@@ -35,7 +35,7 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, eq=False)
-class Evidence:
+class PolicyEffects:
     """What one policy does to some runs; the arrays have one entry per run.
 
     ``evals`` counts the evals that the policy could look at. ``censored`` says that the log does not show the
@@ -58,7 +58,7 @@ def within_noise(regret: Floats, noise: Floats, best: Floats) -> Bools:
 
 
 def find_verdict(
-    policy: str, evidence: Evidence, budgets: FixedBudgets, groups: Sequence[str], level: float = 0.95
+    policy: str, effects: PolicyEffects, budgets: FixedBudgets, groups: Sequence[str], level: float = 0.95
 ) -> Verdict:
     """The verdict on a policy, by what it does to some runs and the equal budgets of the same runs.
 
@@ -76,48 +76,48 @@ def find_verdict(
     - NO_DIFFERENCE takes as many runs that are not censored as a ranking does. Fewer would show no difference
       whatever the policy does.
     """
-    plain = _find_plain(policy, evidence)
+    plain = _find_plain(policy, effects)
     if plain is not None:
         return plain
-    difference = budgets.difference(evidence.saved, evidence.lost)
+    difference = budgets.difference(effects.saved, effects.lost)
     known = ~np.isnan(difference)
     if not known.any():
         return Verdict.LOSS_UNKNOWN
-    bound = known & evidence.censored
+    bound = known & effects.censored
     compared = _compare(difference, groups, level)
-    harmless = _find_harmless(evidence, known)
+    harmless = _find_harmless(effects, known)
     if not bound.any():
         better_said = harmless is Verdict.LOSES_NOTHING or compared is Verdict.NO_DIFFERENCE
         return harmless if harmless is not None and better_said else compared
     if compared is Verdict.NO_DIFFERENCE:
-        enough = find_shortage(evidence.evals[known & ~bound]) is None
+        enough = find_shortage(effects.evals[known & ~bound]) is None
         return compared if enough and harmless is None else Verdict.CANNOT_TELL
-    inside = evidence.stopped & ~budgets.beyond(float(np.mean(evidence.saved)))
+    inside = effects.stopped & ~budgets.beyond(float(np.mean(effects.saved)))
     worst = np.where(bound, _worst(difference, inside, compared), difference)
     return compared if _compare(worst, groups, level) is compared else Verdict.CANNOT_TELL
 
 
-def _find_plain(policy: str, evidence: Evidence) -> Verdict | None:
+def _find_plain(policy: str, effects: PolicyEffects) -> Verdict | None:
     """The verdict that follows without a look at the losses; None where there is none."""
     if policy == "never":
         return Verdict.FULL_LOG
     if policy == ORACLE:
-        return Verdict.CANNOT_TELL if evidence.censored.any() else Verdict.UPPER_BOUND
-    known = ~np.isnan(evidence.lost)
-    if find_shortage(evidence.evals[known] if known.any() else evidence.evals) is not None:
+        return Verdict.CANNOT_TELL if effects.censored.any() else Verdict.UPPER_BOUND
+    known = ~np.isnan(effects.lost)
+    if find_shortage(effects.evals[known] if known.any() else effects.evals) is not None:
         return Verdict.TOO_FEW
-    if not evidence.stopped.any():
+    if not effects.stopped.any():
         return Verdict.NEVER_FIRES
-    if not above(evidence.saved.mean(), 0.0):
+    if not above(effects.saved.mean(), 0.0):
         return Verdict.SAVES_NOTHING
     return None
 
 
-def _find_harmless(evidence: Evidence, known: Bools) -> Verdict | None:
+def _find_harmless(effects: PolicyEffects, known: Bools) -> Verdict | None:
     """Whether the policy loses nothing, or no more than noise, on all runs of which the loss is known."""
-    if at_most(evidence.lost[known].max(), 0.0):
+    if at_most(effects.lost[known].max(), 0.0):
         return Verdict.LOSES_NOTHING
-    return Verdict.WITHIN_NOISE if evidence.within_noise[known].all() else None
+    return Verdict.WITHIN_NOISE if effects.within_noise[known].all() else None
 
 
 def _compare(difference: Floats, groups: Sequence[str], level: float) -> Verdict:

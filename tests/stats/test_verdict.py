@@ -13,7 +13,7 @@ from replay.engine.scoring import simulate_policies
 from replay.report.sentences.summary import SHORT_VERDICTS, say_verdict
 from replay.stats.budgets import FixedBudgets
 from replay.stats.summary import summarise
-from replay.stats.verdict import Evidence, Verdict, find_verdict, within_noise
+from replay.stats.verdict import PolicyEffects, Verdict, find_verdict, within_noise
 from tests.stats.populations import population
 from tests.stats.test_summary import runs, slow_and_quick
 
@@ -26,10 +26,10 @@ def straight(share=1.0):
     return RunPayoff(used * share, 1 - used, 1 - used, 1 - used, 1 - used)
 
 
-def evidence(lost, saved=0.5, *, censored=0, stopped=None, noisy=False):
+def effects(lost, saved=0.5, *, censored=0, stopped=None, noisy=False):
     """A policy on 20 runs of which the first ``censored`` were ended early, and ``stopped`` stopped."""
     mask = np.arange(COUNT) < censored
-    return Evidence(
+    return PolicyEffects(
         evals=np.full(COUNT, 10),
         censored=mask,
         stopped=np.full(COUNT, True) if stopped is None else np.asarray(stopped),
@@ -50,36 +50,36 @@ def spread(mean, by=0.05):
 
 
 def test_the_verdicts_of_complete_logs():
-    assert verdict(evidence(spread(0.3))) is Verdict.BETTER
-    assert verdict(evidence(spread(0.7))) is Verdict.WORSE
-    assert verdict(evidence(spread(0.5))) is Verdict.NO_DIFFERENCE
-    assert verdict(evidence(np.full(COUNT, 0.5))) is Verdict.NO_DIFFERENCE, "a tie"
-    assert verdict(evidence(np.zeros(COUNT))) is Verdict.LOSES_NOTHING
-    assert verdict(evidence(np.full(COUNT, 1e-12))) is Verdict.LOSES_NOTHING, "rounding is no loss"
-    assert verdict(evidence(spread(0.5), noisy=True)) is Verdict.WITHIN_NOISE
-    assert verdict(evidence(spread(0.3), noisy=True)) is Verdict.BETTER
-    assert verdict(evidence(spread(0.7), noisy=True)) is Verdict.WORSE
-    assert verdict(evidence(np.full(COUNT, np.nan))) is Verdict.LOSS_UNKNOWN
-    assert verdict(evidence(spread(0.3), saved=1e-12)) is Verdict.SAVES_NOTHING
-    assert verdict(evidence(spread(0.3), stopped=[False] * COUNT)) is Verdict.NEVER_FIRES
-    assert verdict(evidence(spread(0.3)), policy="never") is Verdict.FULL_LOG
-    assert verdict(evidence(spread(0.0)), policy="oracle") is Verdict.UPPER_BOUND
+    assert verdict(effects(spread(0.3))) is Verdict.BETTER
+    assert verdict(effects(spread(0.7))) is Verdict.WORSE
+    assert verdict(effects(spread(0.5))) is Verdict.NO_DIFFERENCE
+    assert verdict(effects(np.full(COUNT, 0.5))) is Verdict.NO_DIFFERENCE, "a tie"
+    assert verdict(effects(np.zeros(COUNT))) is Verdict.LOSES_NOTHING
+    assert verdict(effects(np.full(COUNT, 1e-12))) is Verdict.LOSES_NOTHING, "rounding is no loss"
+    assert verdict(effects(spread(0.5), noisy=True)) is Verdict.WITHIN_NOISE
+    assert verdict(effects(spread(0.3), noisy=True)) is Verdict.BETTER
+    assert verdict(effects(spread(0.7), noisy=True)) is Verdict.WORSE
+    assert verdict(effects(np.full(COUNT, np.nan))) is Verdict.LOSS_UNKNOWN
+    assert verdict(effects(spread(0.3), saved=1e-12)) is Verdict.SAVES_NOTHING
+    assert verdict(effects(spread(0.3), stopped=[False] * COUNT)) is Verdict.NEVER_FIRES
+    assert verdict(effects(spread(0.3)), policy="never") is Verdict.FULL_LOG
+    assert verdict(effects(spread(0.0)), policy="oracle") is Verdict.UPPER_BOUND
 
 
 @pytest.mark.parametrize(("mean", "clear"), [(0.3, Verdict.BETTER), (0.7, Verdict.WORSE)])
 @pytest.mark.parametrize(("censored", "holds"), [(0, True), (3, True), (10, True), (19, False), (20, False)])
 def test_a_censored_run_that_both_stop_early_enough_counts_as_a_tie_at_worst(mean, clear, censored, holds):
-    found = verdict(evidence(spread(mean), censored=censored))
+    found = verdict(effects(spread(mean), censored=censored))
     assert found is (clear if holds else Verdict.CANNOT_TELL)
 
 
 @pytest.mark.parametrize(("mean", "clear"), [(0.3, Verdict.BETTER), (0.7, Verdict.WORSE)])
 def test_a_censored_run_that_the_policy_did_not_stop_may_be_off_by_everything(mean, clear):
     stopped = np.arange(COUNT) >= 3
-    assert verdict(evidence(spread(mean), stopped=stopped)) is clear
-    assert verdict(evidence(spread(mean), stopped=stopped, censored=3)) is Verdict.CANNOT_TELL
+    assert verdict(effects(spread(mean), stopped=stopped)) is clear
+    assert verdict(effects(spread(mean), stopped=stopped, censored=3)) is Verdict.CANNOT_TELL
     # the same number of censored runs leaves a verdict where the policy stopped them
-    assert verdict(evidence(spread(mean), stopped=stopped[::-1], censored=3)) is clear
+    assert verdict(effects(spread(mean), stopped=stopped[::-1], censored=3)) is clear
 
 
 @pytest.mark.parametrize(("mean", "clear"), [(0.3, Verdict.BETTER), (0.7, Verdict.WORSE)])
@@ -89,7 +89,7 @@ def test_a_censored_run_whose_log_ends_before_the_budget_may_be_off_by_everythin
 ):
     """Of half of their plan, the whole log of runs that were trained for a fifth of it is taken."""
     budgets = FixedBudgets([straight(trained)] * 3 + [straight()] * (COUNT - 3))
-    given = evidence(spread(mean), censored=3)
+    given = effects(spread(mean), censored=3)
     assert budgets.beyond(0.5).tolist() == [not holds] * 3 + [False] * (COUNT - 3)
     assert verdict(given, budgets) is (clear if holds else Verdict.CANNOT_TELL)
     assert verdict(replace(given, censored=np.zeros(COUNT, dtype=bool)), budgets) is clear
@@ -97,24 +97,24 @@ def test_a_censored_run_whose_log_ends_before_the_budget_may_be_off_by_everythin
 
 def test_what_a_single_censored_run_leaves_open():
     for given in (
-        evidence(np.zeros(COUNT), 0.0005, censored=1),
-        evidence(spread(0.5), noisy=True, censored=1),
+        effects(np.zeros(COUNT), 0.0005, censored=1),
+        effects(spread(0.5), noisy=True, censored=1),
     ):
         assert verdict(given) is Verdict.CANNOT_TELL
-    assert verdict(evidence(np.zeros(COUNT), censored=1)) is Verdict.BETTER, "which also holds at worst"
-    assert verdict(evidence(spread(0.0)), policy="oracle") is Verdict.UPPER_BOUND
-    assert verdict(evidence(spread(0.0), censored=1), policy="oracle") is Verdict.CANNOT_TELL
-    assert verdict(evidence(spread(0.0), censored=1), policy="never") is Verdict.FULL_LOG
+    assert verdict(effects(np.zeros(COUNT), censored=1)) is Verdict.BETTER, "which also holds at worst"
+    assert verdict(effects(spread(0.0)), policy="oracle") is Verdict.UPPER_BOUND
+    assert verdict(effects(spread(0.0), censored=1), policy="oracle") is Verdict.CANNOT_TELL
+    assert verdict(effects(spread(0.0), censored=1), policy="never") is Verdict.FULL_LOG
 
 
 def test_no_difference_takes_enough_runs_that_were_trained_as_planned():
-    assert verdict(evidence(spread(0.5), censored=12)) is Verdict.NO_DIFFERENCE
-    assert verdict(evidence(spread(0.5), censored=13)) is Verdict.CANNOT_TELL
+    assert verdict(effects(spread(0.5), censored=12)) is Verdict.NO_DIFFERENCE
+    assert verdict(effects(spread(0.5), censored=13)) is Verdict.CANNOT_TELL
 
 
 def test_a_censored_run_of_unknown_loss_leaves_nothing_open():
     lost = np.append([np.nan], np.zeros(COUNT - 1))
-    assert verdict(evidence(lost, censored=1)) is Verdict.LOSES_NOTHING
+    assert verdict(effects(lost, censored=1)) is Verdict.LOSES_NOTHING
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_a_censored_run_of_unknown_loss_leaves_nothing_open():
 )
 def test_a_verdict_needs_an_interval_beyond_zero(monkeypatch, low, high, wanted):
     monkeypatch.setattr("replay.stats.verdict.difference_interval", lambda *given: (low, high))
-    assert verdict(evidence(spread(0.4))) is wanted
+    assert verdict(effects(spread(0.4))) is wanted
     assert replay.sweep(slow_and_quick(), ["patience=1"]).iloc[0].verdict == wanted.value
 
 

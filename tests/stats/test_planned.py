@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from replay.stats.plan import find_adaptive, trained_shares, unfinished
 
 import replay
 from replay import Run
@@ -11,6 +10,7 @@ from replay.engine.scoring import simulate_policies
 from replay.report.sentences import sentence
 from replay.report.simulate import describe_validity
 from replay.stats.budgets import FixedBudgets
+from replay.stats.planned import find_adaptive, trained_shares
 
 STOPPED = {"stopped_by": "EarlyStoppingCallback(8)"}
 
@@ -50,7 +50,7 @@ def test_the_share_of_its_plan_that_a_run_was_trained_for(run, share):
 def test_a_run_that_was_trained_as_planned_is_complete():
     rising = Run("rising", {"step": [1, 2, 3, 4], "eval_loss": [4.0, 3.0, 2.0, 1.0]}, {"planned_steps": 4})
     made = [rising, log("ended", 5, STOPPED), log("cut", 5, {"planned_steps": 60}), log("whole", 5)]
-    assert unfinished(study(*made)).tolist() == [False, True, True, False]
+    assert study(*made).is_censored.tolist() == [False, True, True, False]
 
 
 def test_a_budget_is_a_share_of_the_planned_compute():
