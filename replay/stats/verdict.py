@@ -87,8 +87,9 @@ def find_verdict(
     compared = _compare(difference, groups, level)
     harmless = _find_harmless(effects, known)
     if not bound.any():
-        better_said = harmless is Verdict.LOSES_NOTHING or compared is Verdict.NO_DIFFERENCE
-        return harmless if harmless is not None and better_said else compared
+        if harmless is Verdict.LOSES_NOTHING or (harmless and compared is Verdict.NO_DIFFERENCE):
+            return harmless
+        return compared
     if compared is Verdict.NO_DIFFERENCE:
         enough = find_shortage(effects.evals[known & ~bound]) is None
         return compared if enough and harmless is None else Verdict.CANNOT_TELL
