@@ -40,6 +40,7 @@ def flat(text):
     return " ".join(text.split())
 
 
+@pytest.mark.filterwarnings("ignore:3 of 26 runs improve by less than twice the eval noise")
 def test_a_framework_upgrade(monkeypatch):
     monkeypatch.chdir(ROOT)
     out = run("diff", OLD, NEW, "sample_logs").stdout
@@ -83,8 +84,8 @@ def test_a_difference_beyond_its_interval_is_said_plainly():
     assert pair["saved"]["high"] < 0
     out = flat(run("diff", "patience=1", "patience=4", FILMS).stdout)
     assert (
-        "10 of 10 runs moved. B saves 39% less of the compute (31.6 to 46.6) and loses 35% less of the"
-        " improvement (24.0 to 43.4)." in out
+        "10 of 10 runs moved. B saves 39% less of the compute (31.6 to 46.6) and loses 25% less of the"
+        " improvement (19.5 to 30.7)." in out
     )
     swapped = told("patience=4", "patience=1", FILMS)["pairs"][0]
     assert swapped["saved"]["difference"] == pytest.approx(-pair["saved"]["difference"])
