@@ -338,7 +338,7 @@ def _rule(policy: Policy, curve: Curve) -> Rule:
 
 def _find_obstacle(made: CrossValidated, held_out: Line, study: Study) -> Obstacle | None:
     """Why the policy that was chosen is no best guess; None where it is one."""
-    if find_shortage(study.panel.whole.lengths[study.judged]):
+    if find_shortage(study.compared_evals):
         return Obstacle.TOO_FEW
     if made.chosen is None or not held_out.summary["saved_mean"] > 0:
         keeps = made.least is not None and at_most(made.loss_of(made.least)[0], made.tolerance.value)

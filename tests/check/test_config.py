@@ -94,7 +94,7 @@ POLICY = '[policies.fast]\nspec = "patience=3"\n'
         ("[policies.fast]\nspec = 3", "[policies.fast] spec = 3: spec takes a policy"),
         (
             POLICY + 'max_loss = "5%"',
-            "[policies.fast] has no key 'max_loss'; there are expect, groups, max_lost",
+            "[policies.fast] has no key 'max_loss'; there are expect, groups, guarantee, max_lost",
         ),
         (POLICY + 'max_loss = "5%"', "Did you mean max_lost?"),
         ("moniter = 'x'\n" + POLICY, "has no key 'moniter'; there are confidence, "),

@@ -164,8 +164,8 @@ def test_league_of_rules(monkeypatch):
     ]
     out = run(*args).stdout
     fits(out)
-    assert "patience=2 (+2)" in out
-    assert "keras:patience=2 do the same here" in " ".join(out.split())
+    assert "transformers:patience=4 (+1)" in out
+    assert "keras:patience=4 do the same here" in " ".join(out.split())
     assert "Left out: tutorial: no metric 'val_loss'" in out
     found = json.loads(run(*args, "--format", "json").stdout)
     assert {row["rule"] for row in found["rules"]} == {"patience", "transformers", "keras", "gl"}

@@ -144,7 +144,8 @@ def test_runs_of_another_order_give_the_same():
                 )
 
 
-def test_runs_without_a_known_loss_are_left_out_for_all_policies():
+def test_runs_that_cannot_be_judged_change_nothing():
+    """They are named by a finding of the study, and take part in nothing."""
     runs = finished(7, 24)
     scored = [
         Run(
@@ -161,11 +162,29 @@ def test_runs_without_a_known_loss_are_left_out_for_all_policies():
     question = Question(monitor="eval_loss", objective="eval_f1", objective_mode="max")
     got = guarantee(study_of([*mute[:2], *scored, mute[2]], question=question), 0.2, LADDER)
     alone = guarantee(study_of(scored, question=question), 0.2, LADDER)
-    assert got.left_out == ("mute0", "mute1", "mute2")
-    assert (got.runs, got.used_runs, got.units) == (27, 24, 24)
+    assert {run for finding in got.findings for run in finding.runs} == {"mute0", "mute1", "mute2"}
+    assert got.left_out == ()
+    assert (got.runs, got.used_runs, got.units) == (24, 24, 24)
     assert got.rungs == alone.rungs
     assert alone.left_out == ()
     assert got.chosen == alone.chosen is not None
+
+
+def test_runs_without_a_scale_count_for_what_is_saved_but_not_for_what_is_lost():
+    """Two runs go up and down by more than they improve: of their improvement no share can be lost."""
+    runs = finished(7, 24)
+    flat = [
+        Run(f"flat{number}", {"step": range(1, 25), "eval_loss": [1.05, *[1.0, 1.1] * 11, 1.1 + number]}, {})
+        for number in range(2)
+    ]
+    got, alone = guarantee(study_of([*runs, *flat]), 0.2, LADDER), guarantee(study_of(runs), 0.2, LADDER)
+    assert got.left_out == ("flat0", "flat1")
+    assert (got.runs, got.used_runs, got.units) == (26, 24, 24)
+    assert [rung.lost for rung in got.rungs] == [rung.lost for rung in alone.rungs]
+    assert [rung.bound for rung in got.rungs] == [rung.bound for rung in alone.rungs]
+    outcomes = simulate_policies([*runs, *flat], [rung.policy for rung in got.rungs])
+    for policy, rung in enumerate(got.rungs):
+        assert rung.saved == pytest.approx(outcomes.saved[outcomes.rows_of(policy)].mean())
 
 
 def test_a_loss_that_one_stop_leaves_unknown_counts_as_one():
