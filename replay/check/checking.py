@@ -12,9 +12,10 @@ from typing import Any
 from replay import __version__
 from replay.check.comparing import Whereabouts, accepted, compare
 from replay.check.config import Config, read_config
-from replay.check.judging import Scores, expectations, judge, scores
+from replay.check.judging import expectations, judge
 from replay.check.lock import BrokenLock, Lock, LockedPolicy, Log, digest, is_companion, read_lock, rounded
 from replay.check.model import Checked, PolicyResult
+from replay.check.scores import Scores, scores
 from replay.data.finding import Finding, Kind, Severity
 from replay.data.run import Run
 from replay.engine.outcomes import Outcomes, records

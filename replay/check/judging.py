@@ -4,140 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from replay.check.config import Entry, Expectation, Wanted
 from replay.check.lock import rounded
-from replay.check.model import Figure, LimitResult, Stop, Verdict, WorstRun
+from replay.check.model import Figure, LimitResult, Verdict, WorstRun
+from replay.check.proof import is_hidden, judge_guarantee, scale_of
+from replay.check.scores import Scores
 from replay.data.finding import Finding, Kind, Severity
-from replay.data.types import Bools, Floats
-from replay.engine.outcomes import Outcomes
 from replay.errors import InputError, list_names, suggestion
+from replay.stats.binomial import binomial_bounds
 from replay.stats.intervals import ENOUGH_GROUPS, interval
-from replay.stats.risk_control import ConformalRiskControl, LearnThenTest
 from replay.stats.summary import ENOUGH_EVALS, ENOUGH_RUNS, RANGES
 from replay.stats.ties import above, at_least, at_most, below
 
-__all__ = ["Scores", "binomial_bounds", "expectations", "judge", "scores"]
-
-
-@dataclass(frozen=True, eq=False)
-class Scores:
-    """What one policy does to each run that it can judge; arrays have one entry a run, NaN where a figure is
-    unknown.
-
-    ``noise`` holds each run's eval noise in the terms of each figure; ``early`` whether the run was stopped
-    before an eval that is better than what was kept by more than the run's noise; ``judged`` whether the run
-    can be judged.
-    """
-
-    stops: tuple[Stop, ...]
-    groups: tuple[str, ...]
-    evals: Floats
-    censored: Bools
-    figures: dict[str, Floats]
-    noise: dict[str, Floats]
-    early: Floats
-    judged: Bools
-
-    def of(self, group: str) -> Scores:
-        """The scores of the runs of one group."""
-        return self._select(np.array([name == group for name in self.groups], dtype=bool))
-
-    def of_judged(self) -> Scores:
-        """The scores of the runs that the limits are about, which are those of the summary: the judged ones,
-        or all with unknown losses where none can be judged.
-        """
-        if self.judged.any():
-            return self._select(self.judged)
-        unknown = {name: np.full(len(self.stops), np.nan) for name in self.figures if name != "saved"}
-        return replace(self, figures=self.figures | unknown)
-
-    def _select(self, here: Bools) -> Scores:
-        return Scores(
-            tuple(stop for stop, inside in zip(self.stops, here, strict=True) if inside),
-            tuple(name for name, inside in zip(self.groups, here, strict=True) if inside),
-            self.evals[here],
-            self.censored[here],
-            {name: values[here] for name, values in self.figures.items()},
-            {name: values[here] for name, values in self.noise.items()},
-            self.early[here],
-            self.judged[here],
-        )
-
-
-def scores(
-    outcomes: Outcomes,
-    policy: int,
-    groups: Mapping[str, str],
-    logs: Mapping[str, str],
-    reasons: Sequence[str],
-) -> Scores:
-    """The scores of one policy, by its index; ``groups`` and ``logs`` are each run's.
-
-    ``reasons`` are those of all outcomes.
-    """
-    here = outcomes.rows_of(policy)
-    study = outcomes.study
-    figures = {name: getattr(outcomes, name)[here] for name in RANGES}
-    raw, best, first = outcomes.noise[here], outcomes.best[here], outcomes.first[here]
-    improvement = outcomes.improvement[here]
-    with np.errstate(all="ignore"):
-        noise = {
-            "regret": raw,
-            "relative_regret": np.where(np.abs(best) > 0, raw / np.abs(best), np.nan),
-            "lost": np.where(improvement > 0, np.minimum(raw / improvement, 1.0), np.nan),
-        }
-    position, steps, kept = outcomes.position[here], outcomes.stopped_step[here], outcomes.kept[here]
-    source = outcomes.sources[policy]
-    values = source.payoffs.panel.objective.values[source.payoffs.rows[source.rows]]
-    lengths = source.payoffs.lengths[source.rows]
-    stops = []
-    early = np.full(len(position), np.nan)
-    runs = [study.panel.runs[run].id for run in outcomes.runs_of(policy).tolist()]
-    for number, (run, at) in enumerate(zip(runs, position.tolist(), strict=True)):
-        step = None if at < 0 else float(steps[number])
-        stops.append(
-            Stop(
-                run,
-                logs[run],
-                None if at < 0 else at + 1,
-                int(step) if step is not None and step.is_integer() else rounded(step),
-                reasons[here.start + number],
-                *(rounded(float(figures[name][number])) for name in _STOP_FIGURES),
-            )
-        )
-        if math.isnan(raw[number]):
-            continue
-        later = values[number, at + 1 : lengths[number]] if at >= 0 else values[number, :0]
-        later = later[np.isfinite(later)]
-        if at < 0 or not len(later):
-            early[number] = 0.0
-        elif math.isnan(kept[number]):
-            early[number] = 1.0 if math.isfinite(first[number]) else np.nan
-        else:
-            lower = study.objective.mode == "min"
-            gain = float(kept[number] - later.min() if lower else later.max() - kept[number])
-            surely = math.isnan(gain) or bool(above(gain, raw[number], abs(float(kept[number]))))
-            early[number] = float(surely)
-    return Scores(
-        stops=tuple(stops),
-        groups=tuple(groups[run] for run in runs),
-        evals=outcomes.evals[here].astype(np.float64),
-        censored=outcomes.censored[here],
-        figures=figures,
-        noise=noise,
-        early=early,
-        judged=outcomes.judged[here],
-    )
-
-
-#: The figures of a `Stop`, in its order.
-_STOP_FIGURES = ("saved", "regret", "relative_regret", "lost")
+__all__ = ["expectations", "judge"]
 
 
 def judge(
@@ -157,25 +41,33 @@ def judge(
         if not limits:
             continue
         undecidable = _undecidable(entry, part, group, limits)
-        if undecidable is not None and (undecidable["limits"] or undecidable.kind is Kind.CENSORED):
+        if undecidable is not None and undecidable["limits"]:
             findings.append(undecidable)
         unscaled = None if undecidable is not None else _unscaled(entry, part, group, limits)
         if unscaled is not None:
             findings.append(unscaled)
+        hidden = []
         for limit in limits:
             if limit.name == "guarantee":
-                result, severity = _guaranteed(entry, limit, part, by_group)
+                result, severity = judge_guarantee(entry, limit, part, by_group)
             elif limit.worst:
                 result, severity = _worst(entry, limit, part, group)
             else:
                 figure = _figure(limit, part, level, entry, summary if group is None else {})
                 few = undecidable is not None or (unscaled is not None and limit.name in unscaled["limits"])
                 result, severity = _mean(entry, limit, group, few, figure)
+            if is_hidden(limit, part, result):
+                result, severity = replace(result, verdict="unknown", undecidable=True), None
+                hidden.append(limit.name)
             results.append(result)
             if severity is not None:
                 findings.append(_limit_finding(result, severity))
             if limit.name != "guarantee":
                 findings += _noisy(entry, limit, part, group)
+        if hidden:
+            count, total = int(part.censored.sum()), len(part.stops)
+            facts = {"group": group, "limits": hidden, "every": hidden, "count": count, "total": total}
+            findings.append(Finding(Kind.CENSORED, Severity.UNDECIDED, policy=entry.name, facts=facts))
     return results, findings
 
 
@@ -208,15 +100,13 @@ def _group(entry: Entry, name: str, every: Scores) -> str:
 
 def _undecidable(entry: Entry, part: Scores, group: str | None, limits: Sequence[Wanted]) -> Finding | None:
     """Why means of these runs tell nothing, and of which limits they are; None where they tell something."""
-    count, censored = len(part.stops), int(part.censored.sum())
+    count = len(part.stops)
     means = [limit.name for limit in limits if not limit.worst and limit.name != "guarantee"]
     facts: dict[str, Any] = {"group": group, "limits": means, "every": [limit.name for limit in limits]}
     if count < ENOUGH_RUNS:
         kind, facts = Kind.FEW_RUNS, {**facts, "count": count}
     elif float(np.median(part.evals)) < ENOUGH_EVALS:
         kind, facts = Kind.FEW_RUNS, {**facts, "evals": float(np.median(part.evals))}
-    elif 2 * censored > count:
-        kind, facts = Kind.CENSORED, {**facts, "count": censored, "total": count}
     else:
         return None
     return Finding(kind, Severity.UNDECIDED, policy=entry.name, facts=facts)
@@ -242,7 +132,7 @@ def _mean(
     """The result of a limit on a mean, and the severity of the finding that it makes, where it makes one."""
     value, low, high = figure
     wanted = rounded(limit.value)
-    least, scale = limit.is_minimum, _scale(limit.figure)
+    least, scale = limit.is_minimum, scale_of(limit.figure)
     verdict: Verdict
     severity = None
     if undecidable:
@@ -269,42 +159,6 @@ def _mean(
         undecidable,
     )
     return result, severity
-
-
-def _guaranteed(
-    entry: Entry, limit: Wanted, part: Scores, by_group: bool
-) -> tuple[LimitResult, Severity | None]:
-    """The result of the demand for a guarantee; see `_mean`.
-
-    The policy was fixed before these runs were seen, so all of them count.
-    """
-    lost = part.figures["lost"]
-    losses = np.where(part.censored, 1.0, lost)[~np.isnan(lost)]
-    if by_group:
-        groups = np.array(part.groups)[~np.isnan(lost)]
-        _, unit = np.unique(groups, return_inverse=True)
-        losses = np.bincount(unit, weights=losses) / np.bincount(unit)
-    control = ConformalRiskControl() if limit.confidence is None else LearnThenTest(limit.confidence)
-    bound = float(control.bounds(losses[:, None])[0])
-    kept = bool(at_most(bound, limit.value))
-    result = LimitResult(
-        entry.name,
-        limit.name,
-        f'"{limit.text}"',
-        limit.figure,
-        rounded(limit.value),
-        rounded(bound),
-        None,
-        None,
-        "kept" if kept else "unproven",
-        needed=None if kept else control.needed_units(losses[:, None], limit.value)[0],
-    )
-    return result, None if kept else Severity.UNDECIDED
-
-
-def _scale(figure: str) -> float:
-    """The scale of a figure, for `replay.stats.ties`."""
-    return 0.0 if figure == "regret" else 1.0
 
 
 def _figure(
@@ -346,7 +200,7 @@ def _worst(
     """The result of a limit that no run may break by more than its own noise; see `_mean`."""
     figure: Figure = limit.figure
     values, noise, wanted = part.figures[figure], part.noise[figure], rounded(limit.value)
-    scale = _scale(figure)
+    scale = scale_of(figure)
     over = np.flatnonzero(above(values, limit.value, scale)).tolist()
     over.sort(key=lambda number: (-values[number], part.stops[number].run))
     beyond = above(values - limit.value, noise, scale)
@@ -409,38 +263,6 @@ def _up(value: float) -> float:
     """A number rounded up to two significant digits."""
     unit = 10.0 ** (math.floor(math.log10(value)) - 1)
     return math.ceil(round(value / unit, 6)) * unit
-
-
-def binomial_bounds(count: int, total: int, tail: float) -> tuple[float, float]:
-    """The exact (Clopper–Pearson) bounds of a probability by which ``count`` of ``total`` came about,
-    ``tail`` beyond each.
-
-    Source: Clopper & Pearson, Biometrika 26 (1934) 404.
-
-    Examples
-    --------
-    >>> [round(bound, 4) for bound in binomial_bounds(3, 10, 0.025)]
-    [0.0667, 0.6525]
-    """
-    low = 0.0 if count == 0 else _bisected(count, total, tail)
-    high = 1.0 if count == total else 1 - _bisected(total - count, total, tail)
-    return low, high
-
-
-@lru_cache(maxsize=1024)
-def _bisected(count: int, total: int, tail: float) -> float:
-    """The probability at which ``count`` or more of ``total`` come about with probability ``tail``."""
-    ways = [
-        math.lgamma(total + 1) - math.lgamma(k + 1) - math.lgamma(total - k + 1)
-        for k in range(count, total + 1)
-    ]
-    low, high = 0.0, 1.0
-    for _ in range(50):
-        middle = (low + high) / 2
-        log, rest = math.log(middle), math.log1p(-middle)
-        reached = math.fsum(math.exp(way + k * log + (total - k) * rest) for k, way in enumerate(ways, count))
-        low, high = (middle, high) if reached < tail else (low, middle)
-    return (low + high) / 2
 
 
 def expectations(entry: Entry, every: Scores, evals: Mapping[str, int], gone: Sequence[str]) -> list[Finding]:

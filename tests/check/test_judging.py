@@ -11,15 +11,17 @@ from hypothesis import strategies as st
 from scipy.stats import beta
 
 from replay import Run
-from replay.check import judging
+from replay.check import scores as scoring
 from replay.check.config import Entry, Expectation, Wanted
-from replay.check.judging import Scores, binomial_bounds, expectations, judge
+from replay.check.judging import expectations, judge
 from replay.check.model import Stop
+from replay.check.scores import Scores
 from replay.engine.question import Question
 from replay.engine.scoring import simulate_policies
 from replay.errors import InputError
 from replay.policies.spec import parse_policy
 from replay.report.sentences import sentence
+from replay.stats.binomial import binomial_bounds
 from replay.stats.ties import TIE
 
 
@@ -93,11 +95,28 @@ def test_eight_runs_are_enough(count):
     )
 
 
-def test_five_evals_and_half_of_the_runs_uncensored_are_enough():
+def test_five_evals_are_enough():
     assert verdicts(scores([0.0] * 9, evals=4), MEAN)[1] == [("undecided", "few-runs")]
     assert verdicts(scores([0.0] * 9, evals=5), MEAN)[1] == []
-    assert verdicts(scores([0.0] * 10, censored=5), MEAN)[1] == []
-    assert verdicts(scores([0.0] * 10, censored=6), MEAN)[1] == [("undecided", "censored")]
+
+
+def test_what_censored_runs_leave_open_is_undecided():
+    """The training as planned may have lost any amount more, and saved more."""
+    undecided = (["unknown"], [("undecided", "censored")])
+    assert verdicts(scores([0.0] * 10, censored=1), MEAN) == undecided
+    assert verdicts(scores([0.0] * 10, censored=1), WORST) == undecided
+    # one of 21 runs loses everything at worst, which a tolerance of 5 % allows
+    assert verdicts(scores([0.0] * 21, censored=1), MEAN) == (["kept"], [])
+    # a loss that is too large already can only be larger
+    assert verdicts(scores([0.2] * 10, censored=5), MEAN) == (["broken"], [("regression", "limit")])
+    saved = scores([0.0] * 10, censored=5)
+    assert verdicts(saved, limit("min_saved", "saved", 0.4, "40%")) == (["kept"], [])
+    assert verdicts(saved, limit("min_saved", "saved", 0.9, "90%")) == undecided
+    regret = limit("max_regret", "regret", 1e9, "1e9")
+    assert verdicts(scores([0.0] * 21, censored=1), regret) == undecided
+    early = limit("max_stopped_too_early", "stopped_too_early", 0.05, "5%")
+    assert verdicts(scores([0.0] * 21, early=[0.0] * 21, censored=1), early) == (["kept"], [])
+    assert verdicts(scores([0.0] * 10, early=[0.0] * 10, censored=1), early) == undecided
 
 
 def test_the_worst_run_is_judged_by_its_own_noise():
@@ -319,7 +338,7 @@ def test_stopped_too_early_looks_at_later_evals_only(last, early):
     outcomes = simulate_policies([run], ["patience=2"], question)
     noise = float(outcomes.noise[0])
     assert 0 < noise < 0.4
-    judged = judging.scores(outcomes, 0, {"r": "r"}, {"r": "r.csv"}, outcomes.reasons().tolist())
+    judged = scoring.scores(outcomes, 0, {"r": "r"}, {"r": "r.csv"}, outcomes.reasons().tolist())
     assert judged.early.tolist() == [early]
     (stop,) = judged.stops
     assert (stop.stopped_eval, stop.stopped_step, stop.log) == (4, 4, "r.csv")
@@ -338,7 +357,7 @@ def test_a_later_eval_that_is_as_good_as_the_kept_one_is_not_better():
             [run], ["patience=2"], Question(monitor="eval_loss", objective="eval_error")
         )
         assert outcomes.noise.tolist() == [0.0]
-        judged = judging.scores(outcomes, 0, {"r": "r"}, {"r": "r.csv"}, outcomes.reasons().tolist())
+        judged = scoring.scores(outcomes, 0, {"r": "r"}, {"r": "r.csv"}, outcomes.reasons().tolist())
         assert judged.early.tolist() == [early]
 
 
@@ -346,7 +365,7 @@ def test_a_stop_at_the_first_eval_may_be_too_early():
     for loss, early in (([0.5, 0.4, 0.3, 0.2, 0.1], 1.0), ([0.5, 0.6, 0.7, 0.8, 0.9], 0.0)):
         run = Run("r", {"step": range(1, 6), "eval_loss": loss})
         outcomes = simulate_policies([run], ["target=0.5"])
-        judged = judging.scores(outcomes, 0, {"r": "r"}, {"r": "r.csv"}, outcomes.reasons().tolist())
+        judged = scoring.scores(outcomes, 0, {"r": "r"}, {"r": "r.csv"}, outcomes.reasons().tolist())
         assert judged.early.tolist() == [early]
 
 
@@ -354,7 +373,7 @@ def test_a_stop_at_the_first_eval_has_its_step():
     run = Run("r", {"step": [50, 100], "eval_loss": [0.5, 0.25]})
     outcomes = simulate_policies([run], ["target=0.5", "never"])
     for policy, stopped in ((0, (1, 50)), (1, (None, None))):
-        judged = judging.scores(outcomes, policy, {"r": "r"}, {"r": "r.csv"}, outcomes.reasons().tolist())
+        judged = scoring.scores(outcomes, policy, {"r": "r"}, {"r": "r.csv"}, outcomes.reasons().tolist())
         (stop,) = judged.stops
         assert (stop.stopped_eval, stop.stopped_step) == stopped
 

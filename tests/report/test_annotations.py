@@ -164,6 +164,8 @@ def test_any_text_gives_the_expected_commands_and_no_other(checked):
     said = commands(text)
     assert all(line.startswith("::") for line in text.splitlines())
     assert len(said) == len(text.splitlines())
+    # of more than ten findings the last command says how many more there are
+    said = [command for command in said if not command.message.endswith("in the job's summary and log.")]
     for command, (name, finding) in zip(said, expected(checked), strict=True):
         assert command.name == name
         assert command.message.split("\n")[0] == printable(sentence(finding))
