@@ -31,7 +31,17 @@ from replay.errors import ReplayWarning
 from tests.stats import test_difference, test_intervals
 from tests.stats.populations import Population, group_sizes, population
 
-__all__ = ["KINDS", "SIZES", "Truth", "sample", "tally", "truth"]
+__all__ = [
+    "CONFIDENCE",
+    "KINDS",
+    "SIZES",
+    "TOLERANCE",
+    "Truth",
+    "budget_verdicts",
+    "sample",
+    "tally",
+    "truth",
+]
 
 SIZES = (8, 12, 26, 60, 200)
 TOLERANCE = 0.10
@@ -179,8 +189,8 @@ def _coverage() -> Iterator[str]:
         yield f"| {count} {'groups of 2–6 runs' if grouped else 'runs'} | {' | '.join(cells)} |"
 
 
-def _budgets(repeats: int) -> Iterator[str]:
-    """The verdicts on plain budgets on runs of equal length, which tie with the equal budget."""
+def budget_verdicts(repeats: int) -> Counter[str]:
+    """Count the verdicts on plain budgets on runs of equal length, which tie with the equal budget."""
     verdicts: Counter[str] = Counter()
     budgets = [f"budget={steps}" for steps in range(2, 24, 2)]
     for seed in range(repeats):
@@ -190,6 +200,11 @@ def _budgets(repeats: int) -> Iterator[str]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ReplayWarning)
             verdicts.update(replay.sweep(same, budgets)["verdict"])
+    return verdicts
+
+
+def _budgets(repeats: int) -> Iterator[str]:
+    verdicts = budget_verdicts(repeats)
     yield "| verdict on a plain budget | samples |"
     yield "| :-- | --: |"
     yield from (f"| {verdict} | {count} |" for verdict, count in verdicts.most_common())

@@ -236,7 +236,9 @@ def test_censored_beyond_use_is_undecided(project):
     assert "6 of 11 runs are censored (their logs end before" in told["findings"][0]["message"]
     for number in range(3):
         shutil.rmtree(project.folder / "logs" / f"run{number}")
-    assert "3 of 8 runs are censored" in project.told(code=3)["findings"][0]["message"], "they may lose it all"
+    assert "3 of 8 runs are censored" in project.told(code=3)["findings"][0]["message"], (
+        "they may lose it all"
+    )
     project.one('max_lost = "40%"')
     project.check()
 
