@@ -249,7 +249,8 @@ def _table(selection: Selection) -> Table:
     if selection.guaranteed is not None and selection.policy is not None:
         rows.append(_line_cells(selection, _spec(selection.policy) or "", selection.guaranteed))
     if selection.guess is not None:
-        notes[len(rows)] = f"best guess: {_spec(selection.guess)}"
+        name = "best guess" if selection.obstacle is None else "not confirmed"
+        notes[len(rows)] = f"{name}: {_spec(selection.guess)}"
         rows.append(_line_cells(selection, "  in-sample", selection.in_sample))
         for line, held in zip(selection.held_out, selection.cross_validated.held_out, strict=True):
             rows.append(_line_cells(selection, f"  cross-validated by {held.by}", line))
@@ -286,8 +287,8 @@ def _sentences(selection: Selection) -> list[str]:
     if selection.guess is not None:
         same, folds = selection.stable[0]
         out.append(
-            "The in-sample row is optimistic because the best guess was selected on these runs. In the"
-            " cross-validated rows, each run is scored with the policy selected without it;"
+            f"The in-sample row is optimistic because {_spec(selection.guess)} was selected on these runs. In"
+            " the cross-validated rows, each run is scored with the policy selected without it;"
             f" {same} of {folds} folds selected the same policy."
         )
     return [*out, *_groups_apart(selection), *_regrets(selection), *_reliability(selection)]
@@ -295,7 +296,7 @@ def _sentences(selection: Selection) -> list[str]:
 
 def _groups_apart(selection: Selection) -> list[str]:
     """What the best guess loses in each group, and what policies lose that were chosen without the group."""
-    if selection.guess is None or len(selection.by_group) < 2:
+    if selection.guess is None or not 1 < len(selection.by_group) < len(selection.groups):
         return []
     shown = number if selection.tolerance.kind == "regret" else percent
     each = ", ".join(f"{shown(one.loss)} on {printable(one.group)}" for one in selection.by_group[:6])

@@ -107,7 +107,8 @@ def _answer(plan: Plan, unit: str) -> list[str]:
         return [f"Guaranteed today: {today.policy.spec()}", say_guarantee(today, unit)]
     out = ["Guaranteed today: nothing", say_need(today, unit)]
     if plan.more_units:
-        out.append(f"{say_units(plan.more_units, unit)} more would do.")
+        more = "runs" if unit == "run" else "groups"
+        out[-1] += f" That is {plan.more_units:,} more {more if plan.more_units > 1 else more[:-1]}."
     supported = plan.supported
     if supported is not None:
         out.append(

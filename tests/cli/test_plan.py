@@ -44,7 +44,7 @@ def test_eight_runs_that_lose_nothing(tmp_path):
     assert (
         "A guarantee of 5% on average needs at least 19 runs that lose as much as these; there are 8." in out
     )
-    assert "11 runs more would do." in out
+    assert "That is 11 more runs." in out
     assert "support a tolerance of 11.2%" in out, "rounded up: 1 / 9 is more than 11.1 %"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from replay.report.format import percent
 from replay.search.choice import Obstacle, Selection
-from replay.search.guarantee import Guarantee
+from replay.search.guarantee import Guarantee, least_units
 from replay.stats.summary import ENOUGH_EVALS, ENOUGH_RUNS
 
 __all__ = ["say_guarantee", "say_need", "say_obstacle", "say_tolerance", "say_units"]
@@ -51,6 +51,13 @@ def _how(given: Guarantee, unit: str) -> str:
 
 def say_need(given: Guarantee, unit: str) -> str:
     """What it takes to guarantee something."""
+    least = least_units(given.alpha, given.confidence)
+    if given.censored and given.needed_units is None and least is not None:
+        return (
+            f"Censored runs count as a loss of 100%, so nothing can be guaranteed. A guarantee of"
+            f" {say_tolerance(given.alpha)} needs at least {say_units(least, unit)} whose logs reach the"
+            " planned end."
+        )
     if given.needed_units is None:
         return (
             f"No policy of those tried can be guaranteed to lose at most {say_tolerance(given.alpha)}: more"
