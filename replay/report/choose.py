@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from replay.data.finding import Finding
 from replay.engine.outcomes import ORACLE
 from replay.errors import printable
@@ -17,7 +19,7 @@ from replay.report.sentences import sentences
 from replay.report.sentences.guarantee import say_guarantee, say_need, say_obstacle
 from replay.report.simulate import describe_setting, describe_validity, ending_data
 from replay.search.choice import Line, Selection, Status
-from replay.stats.intervals import ENOUGH_GROUPS, RELIABLE_OTHERS, RELIABLE_RUNS, reliable
+from replay.stats.intervals import ENOUGH_GROUPS, RELIABLE_OTHERS, RELIABLE_RUNS
 from replay.stats.second_metric import SecondRegret
 
 __all__ = ["build", "describe_status"]
@@ -86,7 +88,13 @@ def _data(selection: Selection, findings: Sequence[Finding]) -> dict[str, Any]:
         "candidates": len(selection.cross_validated.policies) - selection.cross_validated.partial,
         "lines": _rows(selection),
         "groups": [
-            {"group": one.group, "runs": one.runs, "saved": one.saved, "loss": one.loss}
+            {
+                "policy": _spec(selection.policy or selection.guess),
+                "group": one.group,
+                "runs": one.runs,
+                "saved": one.saved,
+                "loss": one.loss,
+            }
             for one in selection.by_group
         ],
         "folds": [
@@ -217,8 +225,8 @@ def _new_groups(selection: Selection) -> str:
     if selection.unit != "run" or count == len(selection.groups) or selection.least_groups is None:
         return ""
     return (
-        f" It says nothing about a new data set: that takes at least {selection.least_groups} groups of runs,"
-        f" and there are {count}."
+        f" It does not cover new data sets: that needs at least {selection.least_groups} groups of runs, and"
+        f" these logs have {count}."
     )
 
 
@@ -227,8 +235,8 @@ def _guess(selection: Selection) -> str:
     low, high = _interval(selection, held)
     return (
         f"Of {len(selection.cross_validated.policies):,} policies it saves most among those within"
-        f" {selection.tolerance.describe()}. Cross-validated it loses {_loss(selection, held)}, and its true"
-        f" loss may well be anywhere from {low} to {high}: nothing is guaranteed."
+        f" {selection.tolerance.describe()}. Cross-validated it loses {_loss(selection, held)}"
+        f" (95% interval: {low} to {high}). Nothing is guaranteed."
     )
 
 
@@ -295,21 +303,23 @@ def _sentences(selection: Selection) -> list[str]:
 
 
 def _groups_apart(selection: Selection) -> list[str]:
-    """What the best guess loses in each group, and what policies lose that were chosen without the group."""
-    if selection.guess is None or not 1 < len(selection.by_group) < len(selection.groups):
+    """What the policy loses in each group, and what policies lose that were selected without the group."""
+    policy = selection.policy or selection.guess
+    if policy is None or not 1 < len(selection.by_group) < len(selection.groups):
         return []
     shown = number if selection.tolerance.kind == "regret" else percent
     each = ", ".join(f"{shown(one.loss)} on {printable(one.group)}" for one in selection.by_group[:6])
     more = f" and {len(selection.by_group) - 6} more groups" if len(selection.by_group) > 6 else ""
-    out = [f"By group, {_spec(selection.guess)} itself loses {each}{more} (in-sample)."]
+    out = [f"By group, {policy.spec()} loses {each}{more} (in-sample)."]
     for line, (same, folds), held in zip(
         selection.held_out, selection.stable, selection.cross_validated.held_out, strict=True
     ):
-        if held.by != "run":
+        if held.by != "run" and selection.guess is not None:
+            loss = _loss(selection, line.summary)
             out.append(
-                f"When a whole group is left out, {folds - same} of {folds} folds select another policy, and"
-                f" what they select loses {_loss(selection, line.summary)} on the group left out. For a new"
-                " data set or model, measure again."
+                f"When a whole group is left out, {folds - same} of {folds} folds select another policy"
+                f" than {_spec(selection.guess)}, and what they select loses {loss} on the group left out."
+                " For a new data set or model, measure again."
             )
     return out
 
@@ -320,27 +330,29 @@ def _regrets(selection: Selection) -> list[str]:
     regret, second = held.summary["regret_mean"], held.second
     if not regret:
         return []
-    text = f"Regret, cross-validated: {number(regret)} in {study.objective.name}"
+    worse = f"{number(regret)} worse in {study.objective.name}"
+    text = f"Cross-validated, the checkpoint kept is {worse} than the best one of its run"
     if second is not None and not math.isnan(second.mean):
-        selected = "which selected none of them"
-        return [f"{text}; between the same checkpoints {number(second.mean)} in {second.metric}, {selected}."]
+        than = "worse" if second.mean >= 0 else "better"
+        return [f"{text}, and {number(abs(second.mean))} {than} in {second.metric}, which selected neither."]
     if held.corrected is None:
         return [f"{text}."]
-    text += (
-        f"; {number(held.corrected)} if the movements from eval to eval are independent measurement noise,"
-        " which these logs cannot show: no second held-out metric is logged."
-    )
-    return [text]
+    return [
+        text + f". If the movements from eval to eval were independent measurement noise, it would be"
+        f" {number(held.corrected)}; no second held-out metric is logged that could show it."
+    ]
 
 
 def _reliability(selection: Selection) -> list[str]:
     out = []
     losses = selection.outcomes.lost[selection.held_out_rows]
-    if not reliable(losses, selection.groups):
-        lose = int((losses > 0).sum())
+    losses = losses[~np.isnan(losses)]
+    if len(losses) < RELIABLE_RUNS:
+        out.append(f"Intervals are rough with fewer than {RELIABLE_RUNS} runs (here {len(losses)}).")
+    elif (lose := int((losses > 0).sum())) < RELIABLE_OTHERS:
         out.append(
-            f"Intervals are rough where there are fewer than {RELIABLE_RUNS} runs, or fewer than"
-            f" {RELIABLE_OTHERS} that lose anything (here {lose} of {len(losses)} do)."
+            f"Intervals are rough where fewer than {RELIABLE_OTHERS} runs lose anything (cross-validated,"
+            f" {lose} of {len(losses)} do)."
         )
     if count := selection.cross_validated.partial:
         some = "policy was" if count == 1 else "policies were"

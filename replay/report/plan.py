@@ -8,8 +8,9 @@ from typing import Any
 from replay.engine.study import Study
 from replay.report.document import Block, Commands, Document, Paragraph, Records, Table, separate
 from replay.report.format import percent
-from replay.report.sentences.guarantee import say_guarantee, say_need, say_tolerance, say_units
+from replay.report.sentences.guarantee import say_guarantee, say_kind, say_need, say_tolerance, say_units
 from replay.report.simulate import describe_setting
+from replay.search.guarantee import Rung
 from replay.search.plan import Plan
 
 __all__ = ["build"]
@@ -104,8 +105,8 @@ def _blocks(
 def _answer(plan: Plan, unit: str) -> list[str]:
     today = plan.today
     if today.policy is not None:
-        return [f"Guaranteed today: {today.policy.spec()}", say_guarantee(today, unit)]
-    out = ["Guaranteed today: nothing", say_need(today, unit)]
+        return [f"Result: guaranteed {say_kind(today)}, {today.policy.spec()}", say_guarantee(today, unit)]
+    out = [f"Result: nothing is guaranteed {say_kind(today)}", say_need(today, unit)]
     if plan.more_units:
         more = "runs" if unit == "run" else "groups"
         out[-1] += f" That is {plan.more_units:,} more {more if plan.more_units > 1 else more[:-1]}."
@@ -113,7 +114,8 @@ def _answer(plan: Plan, unit: str) -> list[str]:
     if supported is not None:
         out.append(
             f"These {say_units(today.units, unit)} support a tolerance of {_up(supported.bound)}, with"
-            f" {supported.policy.spec()}. Decide on a tolerance before you look at the next runs."
+            f" {supported.policy.spec()}. A tolerance that is chosen after looking at the losses is not"
+            " guaranteed: use it for the next runs."
         )
     return out
 
@@ -135,19 +137,31 @@ def _table(plan: Plan, unit: str) -> Table:
             "none" if rung.needed_units is None else f"{rung.needed_units:,}",
             "guaranteed" if chosen is not None and index <= chosen else "",
         ]
-        for index, rung in enumerate(plan.today.rungs)
+        for index, rung in _shown(plan)
     ]
     head = ["policy", "saved", "lost", "guarantees", f"{units} needed", ""]
     return Table(head, rows, (0, 5))
+
+
+def _shown(plan: Plan) -> list[tuple[int, Rung]]:
+    """The rungs that differ: of those with equal losses and bounds the one that saves most."""
+    groups: dict[tuple[Any, ...], tuple[int, Rung]] = {}
+    chosen = plan.today.chosen
+    for index, rung in enumerate(plan.today.rungs):
+        proven = chosen is not None and index <= chosen
+        key = (percent(rung.lost), _up(rung.bound), rung.needed_units, proven)
+        if key not in groups or rung.saved >= groups[key][1].saved:
+            groups[key] = (index, rung)
+    return list(groups.values())
 
 
 def _notes(plan: Plan, unit: str) -> list[str]:
     today = plan.today
     units = "runs" if unit == "run" else "groups"
     legend = (
-        "guarantees: the smallest tolerance that these runs guarantee for the policy and all above it."
-        f" {units} needed: for {say_tolerance(today.alpha)}, if further {units} lose as much as these; none:"
-        " no number would do."
+        "guarantees: the smallest tolerance that is guaranteed for the policy. Of policies with equal losses"
+        f" the one that saves most is shown. {units} needed: for {say_tolerance(today.alpha)}, if further"
+        f" {units} lose no more than these; none: no number would do."
     )
     out = [legend]
     if today.left_out:

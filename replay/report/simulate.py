@@ -341,4 +341,5 @@ def _against_noise(row: Mapping[str, Any]) -> str:
     text = f"In {row['beyond_noise']} of {told} runs it loses more than the run's own eval noise"
     if not unable:
         return f"{text}."
-    return f"{text}; the other {unable} run{'s' * (unable != 1)} cannot tell."
+    verb = "s improve" if unable != 1 else " improves"
+    return f"{text}; {unable} more run{verb} too little to tell."

@@ -101,8 +101,8 @@ class Selection:
     ``guarantee`` is None where the tolerance is not on ``lost``: a regret has no upper bound, so that nothing
     can be proven of its mean. ``guaranteed`` has the in-sample figures of the guaranteed policy, where there
     is one. ``guess`` is the policy that cross-validation chose on all runs (None: none), and ``obstacle`` why
-    it is no best guess (None: it is one). ``in_sample`` and ``held_out`` are its figures, ``by_group`` its
-    in-sample figures in each group of runs.
+    it is no best guess (None: it is one). ``in_sample`` and ``held_out`` are its figures. ``by_group`` has
+    the in-sample figures, in each group of runs, of the guaranteed policy or else of the guess.
 
     ``cross_validated`` holds what was chosen without some runs. ``outcomes`` are those of all policies that
     were chosen for anything, with the baselines; ``held_out_rows`` the index there of each run's outcome
@@ -207,7 +207,7 @@ def select_policy(
         in_sample=scorer.line("in sample", [made.chosen] * len(runs)),
         held_out=lines,
         held_out_rows=scorer.rows(picks[0]),
-        by_group=[] if made.chosen is None else scorer.by_group(made.chosen),
+        by_group=_by_group(scorer, policy or made.chosen),
         baselines=scorer.baselines(),
         stable=[
             (sum(_same(policy, made.chosen) for policy in one.chosen), len(one.chosen))
@@ -218,6 +218,10 @@ def select_policy(
         least_groups=None if proven is None else least_units(tolerance.value, confidence),
         outcomes=outcomes,
     )
+
+
+def _by_group(scorer: _Scorer, policy: Policy | None) -> list[GroupFigures]:
+    return [] if policy is None else scorer.by_group(policy)
 
 
 def _same(one: Policy | None, other: Policy | None) -> bool:

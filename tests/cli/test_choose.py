@@ -32,11 +32,11 @@ def test_first_screen_on_the_sample_logs(monkeypatch):
     assert "Result: guaranteed, patience=4\n" in out
     told = " ".join(out.split())
     assert (
-        "On average, a further run loses at most 5% of its improvement, if it is like these 23 runs" in told
+        "Guaranteed on average: the expected loss of a further run is at most 5% of its improvement" in told
     )
     rows = [line.strip().split("  ")[0] for line in out.splitlines() if line.endswith("runs") and "%" in line]
     assert rows[:3] == ["patience=4", "in-sample", "cross-validated by run"]
-    assert "By group, patience=2 itself loses" in told
+    assert "By group, patience=4 loses" in told
     assert "trainer.add_callback(StopCallback('patience=4'))" in out
 
 
@@ -45,7 +45,7 @@ def test_every_sentence_on_groups_is_about_the_policy_that_it_names():
     found = told(SAMPLE, "--max-lost", "5%")
     runs = replay.load(SAMPLE)
     warnings.simplefilter("ignore", ReplayWarning)
-    lost = replay.simulate(runs, [found["best_guess"]]).set_index("run")["lost"]
+    lost = replay.simulate(runs, [found["policy"]]).set_index("run")["lost"]
     group = {run.id: run.info.group for run in runs}
     for one in found["groups"]:
         here = [lost[run] for run, name in group.items() if name == one["group"]]
@@ -77,7 +77,7 @@ def test_the_lines_to_paste_work(tmp_path):
 def test_a_best_guess_is_exit_code_3_where_a_guarantee_is_required():
     found = told(SAMPLE, "--max-lost", "10%", "--confidence", "90%")
     assert found["status"] == "best guess"
-    assert "nothing is guaranteed" in found["reason"]
+    assert "Nothing is guaranteed" in found["reason"]
     assert found["guarantee"]["units_needed"] == 24
     run("choose", SAMPLE, "--max-lost", "10%", "--confidence", "90%", "--require", "guarantee", code=3)
     run("choose", SAMPLE, "--max-lost", "10%", "--require", "guarantee")
@@ -87,7 +87,7 @@ def test_a_guarantee_for_a_new_data_set_needs_nineteen_of_them():
     found = told(SAMPLE, "--max-lost", "5%", "--group", "group", "--policy", "patience=6", code=0)
     assert found["guarantee"]["policy"] is None
     assert (found["guarantee"]["units"], found["guarantee"]["units_needed"]) == (4, 19)
-    assert "needs at least 19 groups that lose as much as these; there are 4" in found["reason"]
+    assert "needs at least 19 groups that lose no more than these; there are 4" in found["reason"]
 
 
 def test_json_holds_every_fold_and_its_policy():
@@ -183,7 +183,7 @@ def test_too_few_runs_is_exit_code_3(tmp_path):
     words = " ".join(result.stdout.split())
     assert "A best guess takes at least 8 runs with 5 evals each." in words
     assert (
-        "A guarantee of 5% on average needs at least 19 runs that lose as much as these; there are 3."
+        "A guarantee of 5% on average needs at least 19 runs that lose no more than these; there are 3."
         in words
     )
     assert "StopCallback" not in result.stdout

@@ -31,7 +31,7 @@ def test_first_screen_on_the_sample_logs(monkeypatch):
     monkeypatch.chdir(ROOT)
     out = run("plan", "sample_logs", "--max-lost", "10%").stdout
     fits(out)
-    assert "Guaranteed today: patience=" in out
+    assert "Result: guaranteed on average, patience=" in out
     assert "guarantees" in out
 
 
@@ -42,7 +42,8 @@ def test_eight_runs_that_lose_nothing(tmp_path):
     assert (found["guaranteed"], found["supported_policy"]) == (None, "patience=1")
     out = " ".join(run("plan", tmp_path, "--policy", "patience=1", code=3).stdout.split())
     assert (
-        "A guarantee of 5% on average needs at least 19 runs that lose as much as these; there are 8." in out
+        "A guarantee of 5% on average needs at least 19 runs that lose no more than these; there are 8."
+        in out
     )
     assert "That is 11 more runs." in out
     assert "support a tolerance of 11.2%" in out, "rounded up: 1 / 9 is more than 11.1 %"

@@ -7,7 +7,7 @@ from replay.search.choice import Obstacle, Selection
 from replay.search.guarantee import Guarantee, least_units
 from replay.stats.summary import ENOUGH_EVALS, ENOUGH_RUNS
 
-__all__ = ["say_guarantee", "say_need", "say_obstacle", "say_tolerance", "say_units"]
+__all__ = ["say_guarantee", "say_kind", "say_need", "say_obstacle", "say_tolerance", "say_units"]
 
 
 def say_units(count: int, unit: str) -> str:
@@ -23,18 +23,27 @@ def say_tolerance(share: float) -> str:
     return f"{100 * share:.6g}%"
 
 
+def say_kind(given: Guarantee) -> str:
+    """Which kind of guarantee it is: ``on average``, ``with 90% confidence``."""
+    return "on average" if given.confidence is None else f"with {100 * given.confidence:g}% confidence"
+
+
 def say_guarantee(given: Guarantee, unit: str) -> str:
     """What is guaranteed, for what, and by what; ``unit`` is ``"run"`` or what makes a group."""
-    sure = "On average" if given.confidence is None else f"With {100 * given.confidence:g} % confidence"
-    mean = "" if given.confidence is None else " on average"
-    who = "a further run loses" if unit == "run" else "the runs of a new group lose"
-    whose = "its" if unit == "run" else "their"
     rung = given.rung
     assert rung is not None
+    who = "a further run" if unit == "run" else "a new group of runs"
+    limit, these = say_tolerance(given.alpha), say_units(given.units, unit)
+    if given.confidence is None:
+        loss, its, it = f"the expected loss of {who}", "its", "it comes"
+    else:
+        loss = "the policy's mean loss over " + ("further runs" if unit == "run" else "new groups of runs")
+        its, it = "their", "they come"
+    one = "A single run" if unit == "run" else "A single group"
     return (
-        f"{sure}, {who} at most {say_tolerance(given.alpha)} of {whose} improvement{mean}, if it is like"
-        f" these {say_units(given.units, unit)} (drawn from the same population). In these logs it"
-        f" saved {percent(rung.saved)} and lost {percent(rung.lost)}.{_how(given, unit)}"
+        f"Guaranteed {say_kind(given)}: {loss} is at most {limit} of {its} improvement, if {it} from the same"
+        f" population as these {these}. {one} may lose more. In these logs the policy saved"
+        f" {percent(rung.saved)} and lost {percent(rung.lost)}.{_how(given, unit)}"
     )
 
 
@@ -63,10 +72,9 @@ def say_need(given: Guarantee, unit: str) -> str:
             f"No policy of those tried can be guaranteed to lose at most {say_tolerance(given.alpha)}: more"
             " runs would not help if they lose as much as these."
         )
-    sure = "on average" if given.confidence is None else f"with {100 * given.confidence:g} % confidence"
     return (
-        f"A guarantee of {say_tolerance(given.alpha)} {sure} needs at least"
-        f" {say_units(given.needed_units, unit)} that lose as much as these; there are {given.units}."
+        f"A guarantee of {say_tolerance(given.alpha)} {say_kind(given)} needs at least"
+        f" {say_units(given.needed_units, unit)} that lose no more than these; there are {given.units}."
     )
 
 
