@@ -191,8 +191,8 @@ def choose_policy(
     a new run. ``weight`` is ``"runs"`` or ``"compute"``: rank policies by the mean share saved per run, or by
     the share of the total compute. ``question`` are the settings of `simulate`.
 
-    Raises InputError and PolicyError as `simulate` does, and for a tolerance or confidence out of range;
-    Undecidable where there are fewer than 3 groups. What is left out is reported by ReplayWarning.
+    Raises InputError and PolicyError as `simulate` does, and for a tolerance or confidence out of range. What
+    is left out is reported by ReplayWarning.
 
     Sources: conformal risk control, Angelopoulos, Bates, Fisch, Lei & Schuster, arXiv:2208.02814; Learn then
     Test, Angelopoulos, Bates, Candès, Jordan & Lei, arXiv:2110.01052.

@@ -29,6 +29,7 @@ _FIGURES = (
 #: Why there is no best guess, in a few words.
 _OBSTACLES = {
     Obstacle.TOO_FEW: "too few runs",
+    Obstacle.TOO_FEW_GROUPS: "too few groups",
     Obstacle.NONE_KEEPS: "none within",
     Obstacle.NO_MARGIN: "no margin",
     Obstacle.BREAKS: "not confirmed",

@@ -18,7 +18,7 @@ from replay.engine.scoring import parse_policies, simulate_study
 from replay.engine.study import Study
 from replay.policies import Policy
 from replay.policies.rules.never import Never
-from replay.search.cross_validation import CrossValidated, cross_validate
+from replay.search.cross_validation import FEWEST_GROUPS, CrossValidated, cross_validate
 from replay.search.guarantee import Guarantee, guarantee, least_units
 from replay.search.tolerance import Tolerance
 from replay.stats.budgets import known_mean
@@ -52,6 +52,8 @@ class Obstacle(StrEnum):
 
     #: Fewer than 8 runs, or a median of fewer than 5 evals.
     TOO_FEW = "too-few"
+    #: Too few groups to leave one out.
+    TOO_FEW_GROUPS = "too-few-groups"
     #: No policy keeps the tolerance on these runs.
     NONE_KEEPS = "none-keeps"
     #: Policies keep the tolerance on these runs, but none with a margin for chance.
@@ -170,10 +172,18 @@ def select_policy(
 
     The best guess is the policy that cross-validation chooses on all runs, provided that there are enough
     runs and evals, that it saves something and that its cross-validated mean loss keeps the tolerance, also
-    where every censored run loses all that it can.
+    where every censored run loses all that it can. With ``group`` it takes at least 3 groups; with fewer, the
+    cross-validated figures hold out single runs.
     """
+    few = group is not None and len(set(groups_of(study.judged_runs, group))) < FEWEST_GROUPS
     made = cross_validate(
-        study, policies, tolerance, group=group, weight=weight, optional=optional, progress=progress
+        study,
+        policies,
+        tolerance,
+        group=None if few else group,
+        weight=weight,
+        optional=optional,
+        progress=progress,
     )
     proven = None
     if tolerance.kind == "lost":
@@ -202,7 +212,7 @@ def select_policy(
         guarantee=proven,
         guaranteed=None if policy is None else scorer.line("guaranteed", [policy] * len(runs)),
         guess=made.chosen,
-        obstacle=_find_obstacle(made, lines[0], study),
+        obstacle=Obstacle.TOO_FEW_GROUPS if few else _find_obstacle(made, lines[0], study),
         cross_validated=made,
         in_sample=scorer.line("in sample", [made.chosen] * len(runs)),
         held_out=lines,

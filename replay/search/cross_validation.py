@@ -27,7 +27,7 @@ from replay.stats.groups import groups_of
 from replay.stats.summary import Weight
 from replay.stats.ties import above, tied
 
-__all__ = ["CrossValidated", "HeldOut", "cross_validate"]
+__all__ = ["FEWEST_GROUPS", "CrossValidated", "HeldOut", "cross_validate"]
 
 #: With fewer groups than this none can be held out.
 FEWEST_GROUPS = 3

@@ -7,7 +7,7 @@ from replay import Run
 from replay.engine.question import Question
 from replay.engine.scoring import parse_policies, simulate_policies
 from replay.engine.study import Study
-from replay.errors import InputError, Undecidable
+from replay.errors import InputError
 from replay.search.choice import Obstacle, Status, select, select_policy
 from replay.search.tolerance import parse_tolerance
 from replay.stats.budgets import FixedBudgets
@@ -288,8 +288,10 @@ def test_groups_make_a_second_line_where_logs_state_them_and_the_only_one_where_
     assert [line.name for line in select(unstated, policies, tolerance).held_out] == ["held out by run"]
     two = [Run(made.id, made.evals, {"group": "ab"[number % 2]}) for number, made in enumerate(runs)]
     assert [line.name for line in select(two, policies, tolerance).held_out] == ["held out by run"]
-    with pytest.raises(Undecidable):
-        select(two, policies, tolerance, group="group")
+    few = select(two, policies, tolerance, group="group")
+    assert (few.obstacle, few.status, few.policy) == (Obstacle.TOO_FEW_GROUPS, Status.CANNOT_TELL, None)
+    assert (few.guarantee.units, few.unit) == (2, "group")
+    assert [line.name for line in few.held_out] == ["held out by run"]
 
 
 def test_copies_of_a_run_do_not_make_a_choice_more_certain_where_they_are_grouped():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from replay.report.format import percent
 from replay.search.choice import Obstacle, Selection
+from replay.search.cross_validation import FEWEST_GROUPS
 from replay.search.guarantee import Guarantee, least_units
 from replay.stats.summary import ENOUGH_EVALS, ENOUGH_RUNS
 
@@ -78,6 +79,10 @@ def say_need(given: Guarantee, unit: str) -> str:
     )
 
 
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
+
+
 def say_obstacle(selection: Selection, nearest: str, loss: str) -> str:
     """Why there is no best guess.
 
@@ -88,6 +93,12 @@ def say_obstacle(selection: Selection, nearest: str, loss: str) -> str:
     match selection.obstacle:
         case Obstacle.TOO_FEW:
             return f"A best guess takes at least {ENOUGH_RUNS} runs with {ENOUGH_EVALS} evals each."
+        case Obstacle.TOO_FEW_GROUPS:
+            count = len(set(selection.groups))
+            return (
+                f"A best guess for new groups takes at least {FEWEST_GROUPS} groups; there {_are(count)}"
+                f" {count}. The cross-validated figures leave out single runs."
+            )
         case Obstacle.NONE_KEEPS:
             return f"No policy keeps {limit} on these runs. {nearest}"
         case Obstacle.NO_MARGIN:
