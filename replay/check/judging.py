@@ -75,7 +75,8 @@ def _limit_finding(result: LimitResult, severity: Severity) -> Finding:
     worst = result.worst_run
     facts: dict[str, Any] = {"limit": result.name, "group": result.group, "result": result}
     if worst is None:
-        return Finding(Kind.LIMIT, severity, policy=result.policy, facts=facts)
+        kind = Kind.GUARANTEE if result.name == "guarantee" else Kind.LIMIT
+        return Finding(kind, severity, policy=result.policy, facts=facts)
     return Finding(
         Kind.LIMIT,
         severity,

@@ -107,6 +107,7 @@ class Kind(StrEnum):
 
     # check
     LIMIT = "limit"
+    GUARANTEE = "guarantee"
     EXPECT = "expect"
     MOVED = "moved"
     WORSE = "worse"

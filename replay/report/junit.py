@@ -106,7 +106,7 @@ def _fill(
     for finding in findings:
         matters = is_decisive(finding)
         about = limits.get((finding.get("limit") or "", finding.get("group")))
-        if about is not None and (finding.kind == Kind.LIMIT or not matters):
+        if about is not None and (finding.kind in (Kind.LIMIT, Kind.GUARANTEE) or not matters):
             about.findings.append(finding)
             continue
         name = _LOCK if is_of_lock(finding) else title(finding)

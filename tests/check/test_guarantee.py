@@ -51,7 +51,7 @@ def test_eighteen_do_not_and_that_is_undecided(tmp_path):
     file = project(tmp_path, 'max_lost = "5%"\nguarantee = "mean"', fine=18)
     limit, (finding,) = result(file)
     assert (limit.verdict, limit.value, limit.needed) == ("unproven", pytest.approx(1 / 19), 19)
-    assert (finding.kind, finding.severity) == (Kind.LIMIT, Severity.UNDECIDED)
+    assert (finding.kind, finding.severity) == (Kind.GUARANTEE, Severity.UNDECIDED)
     assert sentence(finding) == (
         "fast: a loss of at most 5% cannot be guaranteed on average; these runs guarantee 5.26%, and it takes"
         " 19 runs with such losses"

@@ -72,7 +72,8 @@ def limit_finding(result, severity):
     facts = {"limit": result.name, "group": result.group, "result": result}
     worst = result.worst_run
     if worst is None:
-        return Finding(Kind.LIMIT, severity, policy=result.policy, facts=facts)
+        kind = Kind.GUARANTEE if result.name == "guarantee" else Kind.LIMIT
+        return Finding(kind, severity, policy=result.policy, facts=facts)
     runs, log = (worst.stop.run,), worst.stop.log
     return Finding(Kind.LIMIT, severity, runs, result.policy, log, {**facts, "after": worst.stop})
 
@@ -283,6 +284,23 @@ _VALUES = st.tuples(_MAYBE | _SHARES, _MAYBE | _SHARES)
 #: Findings of each kind, with the facts that its sentence needs.
 OF_KIND = {
     Kind.LIMIT: st.builds(limit_finding, LIMITS, _SEVERITIES),
+    Kind.GUARANTEE: st.builds(
+        limit_finding,
+        st.builds(
+            LimitResult,
+            policy=TEXTS,
+            name=st.just("guarantee"),
+            text=TEXTS,
+            figure=st.just("lost"),
+            wanted=_SHARES,
+            value=_NUMBERS,
+            low=st.none(),
+            high=st.none(),
+            verdict=st.sampled_from(["kept", "unproven"]),
+            needed=st.none() | _COUNTS,
+        ),
+        _SEVERITIES,
+    ),
     Kind.EXPECT: _findings(
         Kind.EXPECT, _facts(expected=st.none() | _COUNTS, after=st.none() | STOPS), runs=_RUN, log=_MAYBE
     ),

@@ -201,6 +201,19 @@ def test_a_tolerance_that_is_kept_on_average_but_not_with_a_margin_is_no_best_gu
     assert (found.status, found.obstacle) == (Status.CANNOT_TELL, Obstacle.NO_MARGIN)
 
 
+def test_the_total_compute_ranks_another_policy_first():
+    """patience=1 saves 70 % of ten short runs, the budget half of a long one, which is most of the compute."""
+    short = [run(f"r{number}", 1.0, 0.5, *np.linspace(0.6, 1.0, 8)) for number in range(10)]
+    long = run("long", *np.linspace(1.0, 0.0, 1000))
+    policies = ["patience=1", "budget=500"]
+    by_run = select([*short, long], policies, ANY)
+    assert (by_run.guess.spec(), by_run.policy.spec()) == ("patience=1", "patience=1")
+    by_total = select([*short, long], policies, ANY, weight="compute")
+    assert (by_total.guess.spec(), by_total.policy.spec()) == ("budget=500", "budget=500")
+    assert by_total.in_sample.summary["saved_total"] == pytest.approx(500 / 1100)
+    assert by_run.in_sample.summary["saved_mean"] == pytest.approx(0.7 * 10 / 11)
+
+
 def test_censored_runs_count_with_the_worst_that_they_allow():
     """Of 20 runs that lose nothing one was cut short: whatever it would have lost is not known."""
     runs = apart()

@@ -313,6 +313,7 @@ def _no_groups(finding: Finding) -> str:
 
 SENTENCES = {
     Kind.LIMIT: _limit,
+    Kind.GUARANTEE: _limit,
     Kind.FEW_RUNS: _undecided,
     Kind.CENSORED: _undecided,
     Kind.NOISE: _noise,

@@ -45,6 +45,13 @@ CHECK_KINDS: dict[str, KindText] = {
         ("a limit is broken", "limits are broken"),
         undecided="limit not decided",
     ),
+    Kind.GUARANTEE: KindText(
+        "not guaranteed",
+        "The policies file demands that a policy's loss is proven to stay within max_lost, and these runs do"
+        " not prove it. Add logs of more runs, use a policy that loses less, or accept a larger loss.",
+        Severity.UNDECIDED,
+        ("a loss is not guaranteed", "losses are not guaranteed"),
+    ),
     Kind.EXPECT: KindText(
         "not as expected",
         "A policy does not stop a run where the file of policies says that it should. Change the policy, or"
