@@ -402,6 +402,8 @@ def compare(name: str | None, before: Side, after: Side, level: float = 0.95) ->
     runs = tuple(Both(stop, after.stops[run]) for run, stop in before.stops.items() if run in after.stops)
     # as a check has them: draws go by the order of runs
     ordered = sorted(runs, key=lambda both: (both.after.log, both.run))
+    # what is saved is compared on the runs of which a loss is known, as in a summary; on all where none is
+    ordered = [both for both in ordered if None not in (both.before.regret, both.after.regret)] or ordered
     groups = [after.groups.get(both.run, before.groups.get(both.run, both.run)) for both in ordered]
     return Pair(
         name,

@@ -6,14 +6,19 @@ import json
 import shutil
 import statistics
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 import replay
+from replay import Run
+from replay.check import diff
 from replay.check.diff import Difference, kind_of, paired
 from replay.check.lock import Lock, LockedPolicy, Log, write_lock
 from replay.check.model import Stop
 from replay.cli import cli
+from replay.engine.question import Question
+from replay.engine.scoring import parse_policies, simulate_policies
 from replay.report.diff import COLUMNS
 from replay.stats.intervals import interval
 from tests.cli.test_cli import fits, run
@@ -345,3 +350,31 @@ def test_paired_intervals_are_narrower_than_unpaired_ones(logs):
     each = [row["saved_b"] for row in pair["outcomes"]]
     width = pair["saved"]["high"] - pair["saved"]["low"]
     assert width < 2 * statistics.stdev(each)
+
+
+def test_saved_and_lost_are_about_the_runs_that_log_the_objective():
+    """Ten runs without it would be stopped much earlier."""
+    with_f1 = [
+        Run(
+            f"f1-{number}",
+            {
+                "step": range(1, 11),
+                "eval_loss": [*np.linspace(1, 0.5, 6), 0.6, 0.7, 0.8, 0.9],
+                "eval_f1": [*np.linspace(0.1, 0.6, 6), 0.5, 0.5, 0.5, 0.5],
+            },
+            {},
+        )
+        for number in range(8)
+    ]
+    without = [
+        Run(f"no-{number}", {"step": range(1, 11), "eval_loss": [0.5, *np.linspace(0.6, 0.9, 9)]}, {})
+        for number in range(10)
+    ]
+    question = Question(monitor="eval_loss", objective="eval_f1")
+    policies = parse_policies(["patience=1", "patience=3"])
+    outcomes = simulate_policies([*with_f1, *without], policies, question)
+    sides = diff._sides(outcomes, policies)
+    pair = diff.compare(None, *sides.values())
+    assert len(pair.runs) == 18
+    assert (pair.saved.runs, pair.lost.runs) == (8, 8)
+    assert (pair.saved.before, pair.saved.after) == (pytest.approx(0.3), pytest.approx(0.1))

@@ -202,7 +202,7 @@ def test_a_tolerance_that_is_kept_on_average_but_not_with_a_margin_is_no_best_gu
 
 
 def test_the_total_compute_ranks_another_policy_first():
-    """patience=1 saves 70 % of ten short runs, the budget half of a long one, which is most of the compute."""
+    """patience=1 saves 70 % of ten short runs, the budget half of a long one, most of the compute."""
     short = [run(f"r{number}", 1.0, 0.5, *np.linspace(0.6, 1.0, 8)) for number in range(10)]
     long = run("long", *np.linspace(1.0, 0.0, 1000))
     policies = ["patience=1", "budget=500"]
