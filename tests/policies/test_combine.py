@@ -285,7 +285,8 @@ def test_the_learning_rate_is_asked_for_by_name():
     run = _run(eval_loss=[1.0, 2.0, 3.0, 4.0], learning_rate=[1.0, 1.0, 0.5, 0.5])
     row = replay.simulate([run], ["patience=1,reset_on=lr_drop,start=lr_warmup"]).iloc[0]
     assert row.stopped_eval == 4
-    assert row.policy == "patience=1,start=lr_warmup,reset_on=lr_drop"
+    assert row.policy == "patience=1,reset_on=lr_drop,start=lr_warmup"
+    assert row.spec == "patience=1,start=lr_warmup,reset_on=lr_drop"
     with pytest.raises(replay.ReplayError, match="needs learning_rate, which no run logs"):
         replay.simulate([_run(eval_loss=[1.0, 2.0])], ["patience=1,reset_on=lr_drop"])
 
