@@ -49,10 +49,10 @@ CONFIDENCE = 0.90
 
 #: The populations: arguments of `tests.stats.populations.population`, and whether the runs form groups.
 KINDS: dict[str, tuple[dict[str, float], bool]] = {
-    "common losses": ({}, False),
-    "rare losses": ({"noise": 0.001, "late": 0.1}, False),
-    "noisy": ({"noise": 0.06}, False),
-    "groups": ({}, True),
+    "common losses": ({"late": 0.8, "depth": 0.8}, False),
+    "rare losses": ({"noise": 0.001, "late": 0.25, "depth": 8.0}, False),
+    "noisy": ({"noise": 0.06, "late": 0.5}, False),
+    "groups": ({"late": 0.5, "depth": 0.8}, True),
 }
 
 _RUNS = 4_000

@@ -98,12 +98,13 @@ def population(
     *,
     noise: float = 0.02,
     late: float = 0.15,
+    depth: float = 0.4,
 ) -> Population:
     """Draw the curves of some runs; ``groups`` has the number of each run's group (default: each run is its
     own).
 
     ``noise`` is the typical standard deviation of an eval, ``late`` the share of runs that fall a second
-    time.
+    time, ``depth`` the most that they fall then (about 1 is the first fall).
 
     One run of a group is distributed as one run without groups: what is true of the mean does not depend on
     the groups."""
@@ -124,8 +125,8 @@ def population(
     slope = np.where(rng.random(runs) < 0.75, 0.5 * np.exp(0.7 * own()), 0.0)[:, None]
     values += slope * np.maximum(time - turn, 0) / evals
     again = (evals * rng.uniform(0.4, 0.9, runs))[:, None]
-    depth = np.where(rng.random(runs) < late, rng.uniform(0.05, 0.4, runs), 0.0)[:, None]
-    values -= depth * -np.expm1(-np.maximum(time - again, 0) / (tau / 2))
+    fall = np.where(rng.random(runs) < late, rng.uniform(0.05, depth, runs), 0.0)[:, None]
+    values -= fall * -np.expm1(-np.maximum(time - again, 0) / (tau / 2))
     sigma = (noise * np.exp(0.6 * noisy + 0.5 * own()))[:, None]
     values += sigma * rng.standard_normal((runs, evals))
     values = rng.uniform(0.5, 2.0, runs)[:, None] + values * np.exp(0.3 * own())[:, None]
