@@ -67,7 +67,8 @@ def cli() -> None:
       replay inspect logs/                      what was found, and how it is read
       replay explain logs/ --policy patience=3  one run, one line an eval
       replay sweep logs/ --grid patience=1..20  a grid of policies, and its best
-      replay choose logs/ --max-lost 5%         the policy to use, held out
+      replay choose logs/ --max-lost 5%         the policy to use, guaranteed
+      replay plan logs/ --max-lost 5%           runs that a guarantee needs
       replay check policies.toml logs/          in CI: limits kept, stops the same
     """
 
