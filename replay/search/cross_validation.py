@@ -111,9 +111,9 @@ def cross_validate(
     average: the share of each run's compute, or that of the runs' total compute.
 
     The margin is no guarantee for the policy that is chosen by it: a few runs seldom show a rare loss. Of 144
-    policies on simulated curves (tests/search), with a limit of 2 % and 0.95, the true mean loss of the
-    chosen one was within the limit in 52 % of samples of 12 runs, 61 % of 24, 73 % of 60 and 87 % of 200;
-    without the margin in 26 % of 12 and 25 % of 24. The held-out figures are true on average.
+    policies on simulated curves (tests/search), with a tolerance of 2 % and 0.95, the true mean loss of the
+    chosen one was within the tolerance in 56 % of samples of 12 runs and 63 % of 24; without the margin in
+    24 % and 27 %. The held-out figures are true on average. See `replay.search.guarantee` for guarantees.
 
     Only runs that can be judged take part. Held out together are single runs, or, with ``group``, runs alike
     in it (see `groups_of`). Of more than 20 units 20 lots are made, by a fixed seed. Raises InputError for a

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from replay.data.curve import CurveBatch
+from replay.data.noise import noise_of_rows
 from replay.data.run import Run
 from replay.data.types import Floats, Ints
 from replay.engine.payoffs import RunPayoff
@@ -45,6 +46,16 @@ class Population:
     def groups(self) -> list[str]:
         """Name of each run's group."""
         return [f"g{member}" for member in self.members]
+
+    def scaled(self, count: int | None = None) -> Population:
+        """The first ``count`` runs (default: all) that improve by at least twice their noise, as ``lost``
+        needs it."""
+        rows = np.arange(len(self.lengths))
+        best = np.nanargmin(self.values, axis=1)
+        noise = noise_of_rows(self.values, np.minimum(np.maximum(best + 3, 7), self.lengths))
+        keep = np.flatnonzero(self.values[:, 0] - self.values[rows, best] >= 2 * noise)[:count]
+        assert count is None or len(keep) == count, "draw more runs"
+        return Population(self.values[keep], self.lengths[keep], self.members[keep])
 
     def runs(self) -> list[Run]:
         """The curves as runs, each with its group."""
