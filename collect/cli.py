@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from replay.errors import InputError, ReplayError
+from replay.errors import InputError, ReplayError, printable
 
 if TYPE_CHECKING:
     from collect.config import Config
@@ -217,7 +217,13 @@ def _fit(config: Config, folder: Path, cache: Path) -> None:
 
     train.require(config)
     try:
-        fit = train.fit(config, folder, cache, progress=sys.stderr.isatty())
+        fit = train.fit(
+            config,
+            folder,
+            cache,
+            progress=sys.stderr.isatty(),
+            say=lambda line: click.echo(f"{config.name}: {printable(line)}", err=True),
+        )
     except train.Busy as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(BUSY)

@@ -119,9 +119,11 @@ class Data(_Section):
     the rows whose columns have these values. ``text``, ``label``, ``prompt`` and ``answer`` name a column, or
     are a template over columns (``"{passage} {question}"``; ``{passage:50}`` is its first 50 words): text and
     label for classification, prompt (may be empty) and answer for a causal model, whose loss counts the
-    answer only. A size says how many examples to take; training takes the rest if it has none. Examples of
-    the same text count once; rows where a column of the template is empty are an error, unless ``drop_empty``
-    leaves them out. ``max_length`` is in tokens.
+    answer only. A size says how many examples to take; training takes the rest if it has none. Examples that
+    are equal in all of their text count once. Examples of one prompt (or text to classify) with different
+    answers go into the same split, so that nothing leaks into validation or test; ``allow_overlap`` deals
+    them out one by one, and lets files of their own share prompts. Rows where a column of the template is
+    empty or missing are an error, unless ``drop_empty`` leaves them out. ``max_length`` is in tokens.
     """
 
     file: str | None = None
