@@ -18,7 +18,7 @@ from collect.config import Config, Data, Generic
 from collect.packages import fetch, read_member
 from collect.splits import Counts, Example, split, take
 from collect.tables import Row, parse
-from collect.templates import Template, is_empty, shorten
+from collect.templates import ALLOWED, Template, describe_type, is_empty, is_writable, shorten
 from replay.errors import InputError, list_names, suggestion
 
 __all__ = ["Example", "Texts", "is_local", "load", "load_generic"]
@@ -211,6 +211,14 @@ def _usable(
                 )
             missing = set(empty)
             kept = [(number, row) for number, row in kept if number not in missing]
+        for number, row in kept:
+            if not is_writable(value := row[column]):
+                raise InputError(
+                    f"{origin}: column {column!r} holds {describe_type(value)} in row {number}, such as"
+                    f" {shorten(value)}; {setting} takes columns of {ALLOWED} only. Write the text to"
+                    " train on into a column of its own. Conversations can be trained by TRL's SFTTrainer with"
+                    " collect.EvalLog"
+                )
     return kept
 
 

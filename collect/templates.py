@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import datetime
+import decimal
 import math
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-__all__ = ["Field", "Template", "is_empty", "shorten"]
+__all__ = ["ALLOWED", "Field", "Template", "describe_type", "is_empty", "is_writable", "shorten"]
 
+#: What the columns of a template may hold, in words.
+ALLOWED = "text, numbers, booleans and dates"
+_WRITABLE = (str, bool, int, float, decimal.Decimal, datetime.date, datetime.time)
 #: A brace that is written twice, or a column in braces and how many words of it.
 _PART = re.compile(r"(\{\{|\}\})|\{([^{}]+?)(?::(\d+))?\}")
+_TYPES = {list: "a list", tuple: "a list", dict: "a table of keys and values", bytes: "binary data"}
 
 
 class Field(NamedTuple):
@@ -64,6 +70,19 @@ class Template:
 def is_empty(value: Any) -> bool:
     """Whether a value is missing: null, NaN, or white space."""
     return value is None or (isinstance(value, float) and math.isnan(value)) or not str(value).strip()
+
+
+def is_writable(value: Any) -> bool:
+    """Whether a value can be written as text: text as it is, a number or a date as Python writes it, a
+    boolean as ``True`` or ``False``.
+    """
+    return isinstance(value, _WRITABLE)
+
+
+def describe_type(value: Any) -> str:
+    """The type of a value that cannot be written, in words."""
+    words = (words for kind, words in _TYPES.items() if isinstance(value, kind))
+    return next(words, f"a value of type {type(value).__name__}")
 
 
 def shorten(value: Any, most: int = 60) -> str:

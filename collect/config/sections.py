@@ -116,14 +116,16 @@ class Data(_Section):
     Files are JSONL, JSON (a list of objects), CSV, TSV or Parquet, also compressed (.gz, .bz2, .xz); with
     ``package`` they are members of that package's wheel. With ``hub`` (a data set's name on the hub, or a
     local folder of one; ``hub_config`` picks its configuration) they are names of its splits. ``where`` keeps
-    the rows whose columns have these values. ``text``, ``label``, ``prompt`` and ``answer`` name a column, or
-    are a template over columns (``"{passage} {question}"``; ``{passage:50}`` is its first 50 words): text and
-    label for classification, prompt (may be empty) and answer for a causal model, whose loss counts the
-    answer only. A size says how many examples to take; training takes the rest if it has none. Examples that
-    are equal in all of their text count once. Examples of one prompt (or text to classify) with different
-    answers go into the same split, so that nothing leaks into validation or test; ``allow_overlap`` deals
-    them out one by one, and lets files of their own share prompts. Rows where a column of the template is
-    empty or missing are an error, unless ``drop_empty`` leaves them out. ``max_length`` is in tokens.
+    the rows whose columns have these values. ``text``, ``label``, ``prompt`` and ``answer`` name a
+    column, or are a template over columns (``"{passage} {question}"``; ``{passage:50}`` is its first 50
+    words): text and label for classification, prompt (may be empty) and answer for a causal model, whose
+    loss counts the answer only. A column holds text, numbers or dates (written as Python writes them: 3,
+    0.5, 2026-05-01) or booleans (True and False); lists and other values are refused. A size says how
+    many examples to take; training takes the rest if it has none. Examples that are equal in all of their
+    text count once. Examples of one prompt (or text to classify) with different answers go into the same
+    split, so that nothing leaks into validation or test; ``allow_overlap`` deals them out one by one, and
+    lets files of their own share prompts. Rows where a column of the template is empty or missing are an
+    error, unless ``drop_empty`` leaves them out. ``max_length`` is in tokens.
     """
 
     file: str | None = None

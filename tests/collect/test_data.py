@@ -184,6 +184,71 @@ def test_the_rows_of_each_file_are_accounted_for(tmp_path):
     assert str(train) == "train.jsonl: 43 rows read; 40 train; left out: 3 duplicates"
 
 
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (
+            [{"role": "user", "content": "What is the capital of the country that lies north of Spain?"}],
+            r"holds a list in row 2, such as \[\{'role': 'user', 'content': 'What is the capital of the co…; data",
+        ),
+        (
+            {"text": "4"},
+            r"holds a table of keys and values in row 2, such as \{'text': '4'\}; data.answer takes",
+        ),
+    ],
+)
+def test_a_column_that_is_not_text_is_refused(value, message, tmp_path):
+    content = several_answers(70, 1)
+    content[1]["sum"] = value
+    write(tmp_path, content, "sums.jsonl")
+    for answer in ("sum", "is {sum}", "{sum:3}"):
+        with pytest.raises(InputError, match=rf"sums.jsonl: column 'sum' {message}"):
+            data.load(config_of(of_sums(answer=answer), tmp_path), tmp_path)
+    # a column that nothing asks for may hold anything
+    assert data.load(config_of(of_sums(answer="left"), tmp_path), tmp_path).counts[0].rows == 70
+
+
+def test_numbers_and_booleans_are_written_as_python_writes_them(tmp_path):
+    content = [
+        {"text": f"text {number}", "label": number % 2 == 0, "rank": number / 2} for number in range(98)
+    ]
+    write(tmp_path, content)
+    texts = data.load(config_of(changed(CLASSIFIER, data={"text": "{text} {rank}"}), tmp_path), tmp_path)
+    assert texts.labels == ("False", "True")
+    assert ("text 7 3.5", "False") in texts.train + texts.validation + texts.test
+
+
+def test_a_number_that_is_missing_is_empty(tmp_path):
+    content = [*rows(100), {"text": "text of no label", "label": float("nan")}]
+    write(tmp_path, content)
+    with pytest.raises(InputError, match=r"column 'label' is empty in one row \(row 101\)"):
+        data.load(config_of(CLASSIFIER, tmp_path), tmp_path)
+    (counts,) = data.load(
+        config_of(changed(CLASSIFIER, data={"drop_empty": True}), tmp_path), tmp_path
+    ).counts
+    assert (counts.rows, counts.empty) == (101, 1)
+
+
+def test_types_of_parquet(tmp_path):
+    """Whole numbers beside a missing one stay whole, and lists are refused there too."""
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    content = [
+        {"text": f"text {number}", "label": None if number == 5 else number % 3, "ids": [number]}
+        for number in range(99)
+    ]
+    parquet.write_table(pa.Table.from_pylist(content), tmp_path / "reviews.parquet")
+    keys = {"file": "reviews.parquet", "drop_empty": True}
+    texts = data.load(config_of(changed(CLASSIFIER, data=keys), tmp_path), tmp_path)
+    assert texts.labels == ("0", "1", "2")
+    assert texts.counts[0].empty == 1
+    with pytest.raises(
+        InputError, match=r"column 'ids' holds a list in row 1, such as \[0\]; data.text takes"
+    ):
+        data.load(config_of(changed(CLASSIFIER, data={**keys, "text": "{ids}"}), tmp_path), tmp_path)
+
+
 def test_templates_fill_in_columns_once(tmp_path):
     write(tmp_path, [{"left": 1, "right": "{left}", "sum": 3}], "train.jsonl")
     write(tmp_path, [{"left": 5, "right": 6, "sum": 11}], "validation.jsonl")
