@@ -216,8 +216,8 @@ def _usable(
                 raise InputError(
                     f"{origin}: column {column!r} holds {describe_type(value)} in row {number}, such as"
                     f" {shorten(value)}; {setting} takes columns of {ALLOWED} only. Write the text to"
-                    " train on into a column of its own. Conversations can be trained by TRL's SFTTrainer with"
-                    " collect.EvalLog"
+                    " train on into a column of its own. Conversations can be trained by TRL's SFTTrainer"
+                    " with collect.EvalLog"
                 )
     return kept
 

@@ -189,7 +189,7 @@ def test_the_rows_of_each_file_are_accounted_for(tmp_path):
     [
         (
             [{"role": "user", "content": "What is the capital of the country that lies north of Spain?"}],
-            r"holds a list in row 2, such as \[\{'role': 'user', 'content': 'What is the capital of the co…; data",
+            r"holds a list in row 2, such as \[\{'role': 'user', 'content': 'What is the capital of the co…",
         ),
         (
             {"text": "4"},
