@@ -44,6 +44,8 @@ def _silent(line: str) -> None:
 class Busy(ReplayError):
     """Another process trains this run."""
 
+    exit_code = 75
+
 
 def fit(
     config: Config, folder: Path, cache: Path, *, progress: bool = False, say: Callable[[str], None] = _silent
@@ -180,6 +182,12 @@ def train(
         trainer.remove_callback(callback)
     for counts in texts.counts:
         say(str(counts))
+    if config.train.eval_every > (steps := trainer.planned_steps()):
+        say(
+            f"train.eval_every = {config.train.eval_every} is more than the {steps} steps of this training,"
+            " which is evaluated only at its last step. No stop policy can be replayed on a single eval; give"
+            " a smaller number"
+        )
     if progress:
         from collect.progress import Progress
 

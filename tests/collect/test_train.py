@@ -415,6 +415,43 @@ def test_what_cannot_be_resumed(make, message, tmp_path):
     assert message in result.stderr
 
 
+def test_a_run_that_fails_does_not_stop_the_others(workplace, tmp_path):
+    """Whether its config cannot be read, or its texts."""
+    few = changed(CLASSIFIER, train={"max_steps": 2, "eval_every": 1})
+    paths = [workplace / f"{name}.toml" for name in ("unreadable", "wrong", "first", "last")]
+    paths[0].write_text("task = ")
+    for path, config in zip(paths[1:], (changed(few, data={"label": "lable"}), few, few), strict=True):
+        path.write_text(toml(config))
+    result = CliRunner().invoke(cli, ["run", *map(str, paths), "--out", str(tmp_path)])
+    assert result.exit_code == 2
+    errors = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+    assert len(errors) == 2
+    assert f"{paths[0]}: not a TOML file" in errors[0]
+    assert "has no column 'lable'" in errors[1]
+    # what cannot be read is reported before anything is trained
+    assert result.stderr.startswith(errors[0])
+    for name in ("first", "last"):
+        assert records(tmp_path / name)[-1]["kind"] == "end"
+    result = CliRunner().invoke(
+        cli, ["resume", str(tmp_path / "none"), str(tmp_path / "last"), "--root", str(workplace)]
+    )
+    assert result.exit_code == 2
+    assert "none holds no eval_log.jsonl" in result.stderr
+    assert "last: finished already" in result.stderr
+
+
+def test_a_single_eval_is_noticed(collect_run, tmp_path):
+    result, _ = collect_run(changed(CLASSIFIER, train={"max_steps": 3, "eval_every": 7}), "noticed", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert "noticed: train.eval_every = 7 is more than the 3 steps of this training" in result.stderr
+    epochs = changed(LANGUAGE, train={"epochs": 1, "eval_every": 13, "log_every": 13})
+    result, _ = collect_run(epochs, "epochs", tmp_path)
+    assert "epochs: train.eval_every = 13 is more than the 12 steps" in result.stderr
+    result, _ = collect_run(changed(epochs, train={"eval_every": 12, "log_every": 12}), "exact", tmp_path)
+    assert result.exit_code == 0
+    assert "train.eval_every" not in result.stderr
+
+
 def test_two_processes_do_not_train_the_same_run(workplace, collect_run, tmp_path):
     (workplace / "busy.toml").write_text(toml(CLASSIFIER))
     waits = at_record("eval", 1, 'print("trains", flush=True); sys.stdin.readline()')
