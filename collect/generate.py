@@ -26,7 +26,7 @@ def make_prompts(examples: Sequence[Example], tokenizer: Any, room: int) -> list
     prompts = []
     begin = find_beginning(tokenizer)
     for example in examples:
-        ids = encode_prompt(example.source, tokenizer, room, begin)
+        ids, _ = encode_prompt(example.source, tokenizer, room, begin)
         first = next(
             (token for token in (tokenizer.bos_token_id, tokenizer.eos_token_id) if token is not None), 0
         )

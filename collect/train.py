@@ -129,6 +129,7 @@ def train(
 
     from collect.checkpoints import Checkpoints
     from collect.events import EventFile, Events
+    from collect.progress import EvalLines, Progress, describe_training
     from collect.trainer import Sets
 
     silence_libraries()
@@ -180,18 +181,10 @@ def train(
     )
     for callback in (transformers.PrinterCallback, transformers.ProgressCallback):
         trainer.remove_callback(callback)
-    for counts in texts.counts:
-        say(str(counts))
-    if config.train.eval_every > (steps := trainer.planned_steps()):
-        say(
-            f"train.eval_every = {config.train.eval_every} is more than the {steps} steps of this training,"
-            " which is evaluated only at its last step. No stop policy can be replayed on a single eval; give"
-            " a smaller number"
-        )
-    if progress:
-        from collect.progress import Progress
-
-        trainer.add_callback(Progress(config.name, trainer.planned_evals()))
+    steps, evals = trainer.planned_steps(), trainer.planned_evals()
+    for line in (*map(str, texts.counts), *describe_training(splits, adapted, config, steps, evals)):
+        say(line)
+    trainer.add_callback(Progress(config.name, evals) if progress else EvalLines(say, evals))
     try:
         with _out_of_memory(config):
             if torch.cuda.is_available() and config.train.device != "cpu":
