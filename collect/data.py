@@ -93,7 +93,7 @@ def load(config: Config, cache: Path) -> Texts:
             test, third = take("test", *examples(data.test_file), data.test_size, data.seed)
             every.append(third)
         if not data.allow_overlap:
-            _check_disjoint(train, validation, test)
+            _check_disjoint(train, validation, test, "text" if config.task == "classification" else "prompt")
     labels = _labels(train, validation, test, target) if config.task == "classification" else ()
     generic, others = _load_generic(config, cache)
     return Texts(train, validation, test, labels, generic, every + others)
@@ -253,14 +253,14 @@ def _hub_rows(config: Config, source: Data | Generic, split: str) -> list[Row]:
     return rows
 
 
-def _check_disjoint(train: list[Example], validation: list[Example], test: list[Example]) -> None:
+def _check_disjoint(train: list[Example], validation: list[Example], test: list[Example], noun: str) -> None:
     splits = {
         name: {example.prompt for example in examples}
         for name, examples in (("train", train), ("validation", validation), ("test", test))
     }
     for first, second in (("train", "validation"), ("train", "test"), ("validation", "test")):
         if shared := splits[first] & splits[second]:
-            count = "one prompt is" if len(shared) == 1 else f"{len(shared)} prompts are"
+            count = f"one {noun} is" if len(shared) == 1 else f"{len(shared)} {noun}s are"
             raise InputError(
                 f"{count} in both {first} and {second}, such as {shorten(min(shared))}; remove such examples"
                 " from one of the two, or set data.allow_overlap = true"

@@ -249,6 +249,23 @@ def test_types_of_parquet(tmp_path):
         data.load(config_of(changed(CLASSIFIER, data={**keys, "text": "{ids}"}), tmp_path), tmp_path)
 
 
+def test_a_text_to_classify_is_in_one_file_only(tmp_path):
+    """Even where it has another label there."""
+    write(tmp_path, rows(40), "train.jsonl")
+    write(tmp_path, [{"text": "text 7", "label": "even"}, *rows(50)[45:]], "validation.jsonl")
+    raw = changed(CLASSIFIER)
+    raw["data"] = {
+        "train_file": "train.jsonl",
+        "validation_file": "validation.jsonl",
+        "text": "text",
+        "label": "label",
+    }
+    with pytest.raises(
+        InputError, match="one text is in both train and validation, such as 'text 7'; remove"
+    ):
+        data.load(config_of(raw, tmp_path), tmp_path)
+
+
 def test_templates_fill_in_columns_once(tmp_path):
     write(tmp_path, [{"left": 1, "right": "{left}", "sum": 3}], "train.jsonl")
     write(tmp_path, [{"left": 5, "right": 6, "sum": 11}], "validation.jsonl")

@@ -332,7 +332,7 @@ def test_no_network_is_used_when_all_is_local(workplace, tmp_path):
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
     )
     assert done.stdout == ""
-    first, last = done.stderr.splitlines()
+    first, *_, last = done.stderr.splitlines()
     assert first.startswith(
         "offline: reviews.jsonl: 120 rows read; 48 train, 30 validation, 20 test; left out:"
     )
