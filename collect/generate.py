@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from collect.data import Example
+from collect.examples import encode_prompt, find_beginning
 from collect.machine import gather, processes, rank
 
 __all__ = ["Prompt", "generate_answers", "make_prompts", "score_answers"]
@@ -19,16 +20,17 @@ class Prompt(NamedTuple):
 
 
 def make_prompts(examples: Sequence[Example], tokenizer: Any, room: int) -> list[Prompt]:
-    """Prompts of at most ``room`` tokens, cut at their beginning; an empty one is the token that begins a
-    text.
+    """Prompts of at most ``room`` tokens, cut at their beginning, as `collect.examples.encode` cuts them.
+    Where an empty one has no token at all, it becomes the token that begins a text.
     """
     prompts = []
+    begin = find_beginning(tokenizer)
     for example in examples:
-        ids = tokenizer(example.source)["input_ids"] if example.source else []
-        begin = next(
+        ids, _ = encode_prompt(example.source, tokenizer, room, begin)
+        first = next(
             (token for token in (tokenizer.bos_token_id, tokenizer.eos_token_id) if token is not None), 0
         )
-        prompts.append(Prompt(ids[-room:] or [begin], example.target))
+        prompts.append(Prompt(ids or [first], example.target))
     return prompts
 
 

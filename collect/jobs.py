@@ -10,7 +10,6 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -29,7 +28,7 @@ from replay.errors import InputError, printable
 
 __all__ = ["BUSY", "list_states", "train_all"]
 
-#: Exit code of a run whose folder another process holds.
+#: Exit code of a run whose folder another process holds, as `collect.train.Busy` has it.
 BUSY = 75
 _POLL_SECONDS = 0.1
 #: How much of the end of a run's messages is looked at for the line to show.
@@ -72,11 +71,15 @@ def _is_finished(config: Config, folder: Path) -> bool:
 
 @dataclass
 class _Child:
-    """The process of one run; ``messages`` holds what it writes, None where it writes to our stderr."""
+    """The process of one run; ``messages`` is the file that it writes to, None where it writes to our stderr.
+
+    ``before`` is how long the file was when the process began.
+    """
 
     name: str
     process: subprocess.Popen[bytes]
     messages: IO[bytes] | None
+    before: int = 0
 
 
 @dataclass
@@ -94,7 +97,7 @@ class _Tally:
 
     def end(self, child: _Child) -> None:
         code = child.process.returncode
-        lines = _read_tail(child.messages)
+        lines = _read_tail(child)
         if code == 0:
             self.finished += 1
             report = _last(lines, f"{child.name}: ") or f"{child.name}: done"
@@ -108,6 +111,8 @@ class _Tally:
                 f"{child.name}: failed:"
                 f" {how if code < 0 else _last(lines, 'Error: ').removeprefix('Error: ') or how}"
             )
+            if lines and child.messages is not None:
+                report += f" (all it wrote is in {printable(child.messages.name)})"
         if child.messages is not None:
             child.messages.close()
         if code or child.messages is not None:  # otherwise its report is on our stderr already
@@ -152,8 +157,10 @@ def train_all(
     """Train the configs of a grid file, each in a process of its own, ``jobs`` at once; returns the exit code
     of the command.
 
-    A crash of one run does not touch the others. Progress is reported on stderr. Raises InputError where the
-    libraries for training are not installed.
+    A crash of one run does not touch the others. Progress is reported on stderr; with several jobs, what a
+    run itself writes is added to ``collect_console.log`` in its folder. The exit code is 2 if a run failed,
+    otherwise `BUSY` if another process holds one. Raises InputError where the libraries for training are not
+    installed.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InputError(
@@ -192,7 +199,7 @@ def train_all(
     _report(str(tally))
     if tally.failed:
         _report(f"failed: {', '.join(tally.failed)}")
-    return 2 if tally.failed else 0
+    return 2 if tally.failed else BUSY if tally.busy else 0
 
 
 def _start(
@@ -228,7 +235,8 @@ def _start(
         environment.setdefault("OMP_NUM_THREADS", str(max(1, cpus // jobs)))
     if device is not None:
         environment["CUDA_VISIBLE_DEVICES"] = device
-    messages = tempfile.TemporaryFile() if jobs > 1 else None  # closed when the run has ended  # noqa: SIM115
+    messages = _open_console(out / config.name) if jobs > 1 else None  # closed when the run has ended
+    before = 0 if messages is None else messages.tell()
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -238,7 +246,15 @@ def _start(
         # in a group of its own it gets a Ctrl-C from us, and once
         process_group=0 if os.name == "posix" else None,
     )
-    return _Child(config.name, process, messages)
+    return _Child(config.name, process, messages, before)
+
+
+def _open_console(folder: Path) -> IO[bytes]:
+    """The file for what a run writes, at its end. A process that writes to it always appends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = (folder / "collect_console.log").open("a+b")
+    file.seek(0, os.SEEK_END)
+    return file
 
 
 def _stop(children: Sequence[_Child], received: list[int]) -> None:
@@ -276,11 +292,11 @@ def _devices() -> list[str]:
     return [str(number) for number in range(torch.cuda.device_count())]
 
 
-def _read_tail(messages: IO[bytes] | None) -> list[str]:
-    if messages is None:
+def _read_tail(child: _Child) -> list[str]:
+    if child.messages is None:
         return []
-    messages.seek(max(0, messages.seek(0, os.SEEK_END) - _TAIL_BYTES))
-    text = messages.read().decode(errors="replace")
+    child.messages.seek(max(child.before, child.messages.seek(0, os.SEEK_END) - _TAIL_BYTES))
+    text = child.messages.read().decode(errors="replace")
     return [line.strip() for line in re.split(r"[\r\n]+", text) if line.strip()]
 
 

@@ -1,24 +1,27 @@
-"""One line on a terminal: where the training is, how good it is, and how long it takes."""
+"""What a training says: what is about to be trained, and then where it is, how good it is and how long it
+takes, in one line on a terminal or one line per eval elsewhere.
+"""
 
 from __future__ import annotations
 
 import math
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import click
 from transformers import TrainerCallback
 
-__all__ = ["Progress"]
+from collect.config import Config
+
+__all__ = ["EvalLines", "Progress", "describe_training"]
 
 
-class Progress(TrainerCallback):  # type: ignore[misc, unused-ignore]
-    """Rewrites one line of stderr after each step; it fits the terminal, or it could not be rewritten."""
+class _Follower(TrainerCallback):  # type: ignore[misc, unused-ignore]
+    """Remembers where a training is; ``evals`` is how many are planned."""
 
-    def __init__(self, name: str, evals: int) -> None:
-        self._name = name
+    def __init__(self, evals: int) -> None:
         self._planned = evals
         self._began = 0.0
         self._first = 0
@@ -46,18 +49,13 @@ class Progress(TrainerCallback):  # type: ignore[misc, unused-ignore]
             self._evaluated(loss, state.global_step)
             self._show(state)
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._show(state)
-
-    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        click.echo(err=True)
-
     def _evaluated(self, loss: float, step: int) -> None:
         self._evals += 1
         self._loss = loss
         self._best = min(self._best, (loss, step))
 
-    def _show(self, state: Any) -> None:
+    def _parts(self, state: Any) -> list[str]:
+        """Where the training is, the most important first."""
         done = state.global_step - self._first
         seconds = (time.monotonic() - self._began) / max(done, 1) * (state.max_steps - state.global_step)
         parts = [f"step {state.global_step}/{state.max_steps}", _span(seconds) + " left"]
@@ -70,10 +68,70 @@ class Progress(TrainerCallback):  # type: ignore[misc, unused-ignore]
             ]
         if math.isfinite(self._train):
             parts.append(f"train {self._train:.4g}")
-        click.echo(
-            "\r\x1b[K" + _fitted(self._name, parts, shutil.get_terminal_size().columns - 1),
-            nl=False,
-            err=True,
+        return parts
+
+    def _show(self, state: Any) -> None:
+        raise NotImplementedError
+
+
+class EvalLines(_Follower):
+    """One line per eval, for a file or a batch job."""
+
+    def __init__(self, say: Callable[[str], None], evals: int) -> None:
+        super().__init__(evals)
+        self._say = say
+
+    def _show(self, state: Any) -> None:
+        self._say(", ".join(self._parts(state)))
+
+
+class Progress(_Follower):
+    """Rewrites one line of stderr after each step; it fits the terminal, or it could not be rewritten."""
+
+    def __init__(self, name: str, evals: int) -> None:
+        super().__init__(evals)
+        self._name = name
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._show(state)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        click.echo(err=True)
+
+    def _show(self, state: Any) -> None:
+        line = _fitted(self._name, self._parts(state), shutil.get_terminal_size().columns - 1)
+        click.echo("\r\x1b[K" + line, nl=False, err=True)
+
+
+def describe_training(
+    splits: Mapping[str, Sequence[Mapping[str, Any]]], model: Any, config: Config, steps: int, evals: int
+) -> Iterator[str]:
+    """What is about to be trained, in lines: the encoded examples, the parameters, the steps and evals."""
+    names = {"train": "train", "eval": "validation", "test": "test", "generic": "generic"}
+    present = {names[split]: examples for split, examples in splits.items() if examples}
+    tokens = {
+        name: sum(len(example["input_ids"]) for example in examples) for name, examples in present.items()
+    }
+    yield "tokens: " + ", ".join(f"{count:,} {name}" for name, count in tokens.items())
+    cut = {name: sum(example["cut"] for example in examples) for name, examples in present.items()}
+    for section, limit, parts in (
+        ("data", config.data.max_length, ("train", "validation", "test")),
+        ("generic", 0 if config.generic is None else config.generic.max_length, ("generic",)),
+    ):
+        if counts := ", ".join(
+            f"{cut[part]:,} of {len(present[part]):,} {part}" for part in parts if cut.get(part)
+        ):
+            yield f"texts cut to {section}.max_length = {limit} tokens: {counts}"
+    trained, every = model.get_nb_trainable_parameters()
+    yield (
+        f"{trained:,} of {every:,} parameters are trained ({trained / every:.2%}); {steps:,} steps,"
+        f" {evals:,} evals"
+    )
+    if config.train.eval_every > steps:
+        yield (
+            f"train.eval_every = {config.train.eval_every} is more than the {steps} steps of this training,"
+            " which is evaluated only at its last step. No stop policy can be replayed on a single eval; give"
+            " a smaller number"
         )
 
 

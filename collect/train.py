@@ -37,13 +37,21 @@ class Fit(NamedTuple):
     metrics: dict[str, Any]
 
 
+def _silent(line: str) -> None:
+    """Write nothing."""
+
+
 class Busy(ReplayError):
     """Another process trains this run."""
 
+    exit_code = 75
 
-def fit(config: Config, folder: Path, cache: Path, *, progress: bool = False) -> Fit:
+
+def fit(
+    config: Config, folder: Path, cache: Path, *, progress: bool = False, say: Callable[[str], None] = _silent
+) -> Fit:
     """Train a run to its end, from its beginning or from where it was cut short. A finished run stays as it
-    is.
+    is. ``say`` gets the lines that the first process has for the user.
 
     Raises InputError where the folder holds another run, and what `train` raises; Busy where another process
     trains it.
@@ -66,7 +74,10 @@ def fit(config: Config, folder: Path, cache: Path, *, progress: bool = False) ->
         assert plan is not None
         metrics = {}
         if not plan.finished:
-            metrics = train(config, folder, cache, plan, progress=progress and rank() == 0)
+            first = rank() == 0
+            metrics = train(
+                config, folder, cache, plan, progress=progress and first, say=say if first else _silent
+            )
         log = read_existing_log(folder)
         assert log is not None
         return Fit(not plan.finished, log.evals, log.step, metrics)
@@ -98,7 +109,15 @@ def _alone(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def train(config: Config, folder: Path, cache: Path, plan: Plan, *, progress: bool = False) -> dict[str, Any]:
+def train(
+    config: Config,
+    folder: Path,
+    cache: Path,
+    plan: Plan,
+    *,
+    progress: bool = False,
+    say: Callable[[str], None] = _silent,
+) -> dict[str, Any]:
     """Fine-tune, and write ``eval_log.jsonl``, ``step_signals.bin``, ``trainer_state.json`` and TensorBoard
     events into ``folder``.
 
@@ -110,6 +129,7 @@ def train(config: Config, folder: Path, cache: Path, plan: Plan, *, progress: bo
 
     from collect.checkpoints import Checkpoints
     from collect.events import EventFile, Events
+    from collect.progress import EvalLines, Progress, describe_training
     from collect.trainer import Sets
 
     silence_libraries()
@@ -161,10 +181,10 @@ def train(config: Config, folder: Path, cache: Path, plan: Plan, *, progress: bo
     )
     for callback in (transformers.PrinterCallback, transformers.ProgressCallback):
         trainer.remove_callback(callback)
-    if progress:
-        from collect.progress import Progress
-
-        trainer.add_callback(Progress(config.name, trainer.planned_evals()))
+    steps, evals = trainer.planned_steps(), trainer.planned_evals()
+    for line in (*map(str, texts.counts), *describe_training(splits, adapted, config, steps, evals)):
+        say(line)
+    trainer.add_callback(Progress(config.name, evals) if progress else EvalLines(say, evals))
     try:
         with _out_of_memory(config):
             if torch.cuda.is_available() and config.train.device != "cpu":
@@ -221,6 +241,7 @@ def make_header(config: Config, texts: data.Texts) -> dict[str, Any]:
         "dataset": dataset,
         "group": config.group or f"{model_name} on {dataset}",
         "data": texts.record(),
+        "rows": [counts.record() for counts in texts.counts],
         "config": config.record(),
     }
 

@@ -120,15 +120,19 @@ class Sets(_Trainer):  # type: ignore[misc]
             }
         return output
 
+    def planned_steps(self) -> int:
+        """How many steps the whole training takes."""
+        train = self.config.train
+        if train.max_steps is not None:
+            return train.max_steps
+        assert train.epochs is not None
+        per_epoch = math.ceil(len(self.get_train_dataloader()) / train.gradient_accumulation)
+        return math.ceil(train.epochs * per_epoch)
+
     def planned_evals(self) -> int:
         """How many evals the whole training makes."""
         train = self.config.train
-        steps = train.max_steps
-        if steps is None:
-            assert train.epochs is not None
-            per_epoch = math.ceil(len(self.get_train_dataloader()) / train.gradient_accumulation)
-            steps = math.ceil(train.epochs * per_epoch)
-        return math.ceil(steps / train.eval_every) + train.eval_at_start
+        return math.ceil(self.planned_steps() / train.eval_every) + train.eval_at_start
 
     def generates(self) -> bool:
         """Whether answers are generated at this step's eval."""

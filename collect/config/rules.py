@@ -45,6 +45,11 @@ def _source_refusals(section: str, source: Data | Generic) -> Iterator[str]:
         )
     if source.hub_config is not None and source.hub is None:
         yield f"{section}.hub_config = {source.hub_config!r}; it needs {section}.hub"
+    if source.hub is not None and source.columns:
+        yield (
+            f"{section}.columns = {list(source.columns)!r}; it names the columns of a CSV or TSV file, and"
+            f" those of {section}.hub have names"
+        )
 
 
 def _train_refusals(train: Train) -> Iterator[str]:

@@ -86,6 +86,13 @@ _Modules = Annotated[
     ),
 ]
 _Metrics = Annotated[tuple[str, ...], AfterValidator(_check_metrics)]
+_Columns = Annotated[
+    tuple[str, ...],
+    _rule(
+        "it must name each column, in the order of the file, and each by another name",
+        lambda value: all(value) and len(set(value)) == len(value),
+    ),
+]
 
 
 class _Section:
@@ -111,17 +118,23 @@ class Model(_Section):
 
 @dataclass(frozen=True)
 class Data(_Section):
-    """The texts. Either one ``file`` that is split by the three sizes, or one file a split.
+    """The texts. Either one ``file`` that is split by the three sizes, or one file per split.
 
-    Files are JSONL, JSON (a list of objects), CSV, TSV or Parquet, also compressed (.gz, .bz2, .xz); with
-    ``package`` they are members of that package's wheel. With ``hub`` (a data set's name on the hub, or a
-    local folder of one; ``hub_config`` picks its configuration) they are names of its splits. ``where`` keeps
-    the rows whose columns have these values. ``text``, ``label``, ``prompt`` and ``answer`` name a column, or
-    are a template over columns (``"{passage} {question}"``; ``{passage:50}`` is its first 50 words): text and
-    label for classification, prompt (may be empty) and answer for a causal model, whose loss counts the
-    answer only. A size says how many examples to take; training takes the rest if it has none. Examples of
-    the same text count once; rows where a column of the template is empty are an error, unless ``drop_empty``
-    leaves them out. ``max_length`` is in tokens.
+    Files are JSONL, JSON (a list of objects), CSV, TSV, Orange's .tab or Parquet, also compressed (.gz,
+    .bz2, .xz); ``columns`` names the columns of a CSV or TSV file without a header. With ``package`` they
+    are members of that package's wheel. With ``hub`` (a data set's name on the hub, or a local folder of
+    one; ``hub_config`` picks its configuration) they are names of its splits. ``where`` keeps the rows
+    whose columns have these values. ``text``, ``label``, ``prompt`` and ``answer`` name a column, or are
+    a template over columns (``"{passage} {question}"``; ``{passage:50}`` is its first 50 words, and a
+    brace that is text is written twice): text and label for classification, prompt (may be empty) and
+    answer for a causal model, whose loss counts the answer only. A column holds text, numbers or dates
+    (written as Python writes them: 3, 0.5, 2026-05-01) or booleans (True and False); lists and other
+    values are refused. A size says how many examples to take; training takes the rest if it has none.
+    Examples that are equal in all of their text count once. Examples of one prompt (or text to classify)
+    with different answers go into the same split, so that nothing leaks into validation or test;
+    ``allow_overlap`` deals them out one by one, and allows that the train, validation and test files
+    share prompts. Rows where a column of the template is empty or missing are an error, unless
+    ``drop_empty`` leaves them out. ``max_length`` is in tokens.
     """
 
     file: str | None = None
@@ -131,6 +144,7 @@ class Data(_Section):
     package: _Package | None = None
     hub: _Hub | None = None
     hub_config: str | None = None
+    columns: _Columns = ()
     where: dict[str, str] = dataclasses.field(default_factory=dict)
     text: str | None = None
     label: str | None = None
@@ -211,8 +225,8 @@ class Generation(_Section):
 class Generic(_Section):
     """A fixed set of texts unlike the task's, whose loss tells what the adapter makes the model forget.
 
-    ``file``, ``package``, ``hub``, ``hub_config``, ``where``, ``drop_empty`` and ``text`` are as in [data];
-    ``size`` texts are drawn.
+    ``file``, ``package``, ``hub``, ``hub_config``, ``columns``, ``where``, ``drop_empty`` and ``text`` are as
+    in [data]; ``size`` texts are drawn.
     """
 
     file: str
@@ -220,6 +234,7 @@ class Generic(_Section):
     package: _Package | None = None
     hub: _Hub | None = None
     hub_config: str | None = None
+    columns: _Columns = ()
     where: dict[str, str] = dataclasses.field(default_factory=dict)
     drop_empty: _Bool = False
     size: _AtLeast1 = 64
@@ -253,6 +268,9 @@ class Config(_Section):
         for section in ("generation", "generic"):
             if plain[section] is None:
                 del plain[section]
+        for section in ("data", "generic"):  # logs of runs without it stay the logs of their configs
+            if section in plain and not plain[section]["columns"]:
+                del plain[section]["columns"]
         return {key: _plain(value) for key, value in plain.items()}
 
 

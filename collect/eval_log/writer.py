@@ -39,6 +39,7 @@ _HEADER = (
     "versions",
     "hardware",
     "data",
+    "rows",
     "config",
     "devices",
     "lora",

@@ -58,7 +58,7 @@ def assemble(
     if resumes is not None:
         segments = [
             Segment(0, None),
-            *(Segment(place, float(np.nextafter(at, np.inf))) for place, at in resumes),
+            *(Segment(place, float(np.nextafter(at, np.inf)), float(at)) for place, at in resumes),
         ]
     else:
         derived = {
@@ -127,7 +127,11 @@ def _one(
         if name in held_out:
             repeated, overlapped = repeated + again, overlapped + replaced
     findings = list(info.findings)
-    resumes = tuple(segment.resumed_at for segment in segments[1:] if segment.resumed_at is not None)
+    resumes = tuple(
+        segment.resumed_at if segment.resumed_from is None else segment.resumed_from
+        for segment in segments[1:]
+        if segment.resumed_at is not None
+    )
     if repeated:
         findings.append(_note(Kind.REPEATED_VALUES, count=repeated))
     if len(segments) > 1:

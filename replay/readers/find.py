@@ -22,6 +22,8 @@ from replay.readers.format import Format, unreadable
 __all__ = ["HEAD", "Candidate", "Walk", "natural"]
 
 HEAD = 64 * 1024
+#: What `collect grid` writes beside a log for people to read.
+_FILES = {"collect_console.log"}
 _FOLDERS = {"node_modules", "__pycache__", "site-packages", "venv"}
 #: Model weights, data and archives: never opened when they are met on the way.
 _OTHERS = {
@@ -187,7 +189,7 @@ class Walk:
             folders = []
             for entry in listed:
                 path = Path(entry.path)
-                if entry.name.startswith(".") or entry.name in _FOLDERS:
+                if entry.name.startswith(".") or entry.name in _FOLDERS | _FILES:
                     continue
                 if entry.is_symlink():
                     links.append(path)

@@ -27,11 +27,13 @@ class Segment(NamedTuple):
     """One process of a training: the points from ``start`` on, up to the next segment.
 
     ``start`` is an index in the arrival order; ``resumed_at`` is the first step of the segment, or None where
-    it is a training from the beginning.
+    it is a training from the beginning. ``resumed_from`` is the step of the checkpoint, where the log states
+    it; the segment begins right after it then.
     """
 
     start: int
     resumed_at: float | None
+    resumed_from: float | None = None
 
 
 def find_segments(points: Mapping[str, Points], starts: Sequence[int]) -> list[Segment]:

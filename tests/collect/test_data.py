@@ -77,6 +77,195 @@ def test_the_same_text_counts_once(tmp_path):
         data.load(config_of(changed(CLASSIFIER, data={"train_size": 51}), tmp_path), tmp_path)
 
 
+def several_answers(prompts, answers):
+    """Some prompts, each with several answers."""
+    return [
+        {"left": number, "right": 1, "sum": f"{number + 1}{'!' * times}"}
+        for times in range(answers)
+        for number in range(prompts)
+    ]
+
+
+def of_sums(**keys):
+    raw = changed(LANGUAGE)
+    raw["data"] = {
+        "file": "sums.jsonl",
+        "prompt": "{left} plus {right} equals",
+        "answer": "sum",
+        "validation_size": 25,
+        "test_size": 12,
+        **keys,
+    }
+    return raw
+
+
+def prompts_of(split):
+    return {example.source for example in split}
+
+
+def test_answers_of_one_prompt_all_count_and_stay_in_one_split(tmp_path):
+    write(tmp_path, several_answers(70, 4), "sums.jsonl")
+    texts = data.load(config_of(of_sums(), tmp_path), tmp_path)
+    # 6 prompts and one answer of a 7th, whose 3 others are in no split; 3 prompts
+    assert [len(split) for split in (texts.train, texts.validation, texts.test)] == [
+        280 - 25 - 3 - 12,
+        25,
+        12,
+    ]
+    train, validation, test = map(prompts_of, (texts.train, texts.validation, texts.test))
+    assert len(train | validation | test) == len(train) + len(validation) + len(test)
+    assert (len(validation), len(test), len(train)) == (7, 3, 60)
+    assert len({*texts.train, *texts.validation, *texts.test}) == 277
+
+
+def test_answers_of_one_prompt_can_be_dealt_out(tmp_path):
+    write(tmp_path, several_answers(70, 4), "sums.jsonl")
+    texts = data.load(config_of(of_sums(allow_overlap=True), tmp_path), tmp_path)
+    assert [len(split) for split in (texts.train, texts.validation, texts.test)] == [243, 25, 12]
+    assert prompts_of(texts.train) & prompts_of(texts.validation)
+
+
+def test_a_prompt_of_too_many_answers_is_for_training(tmp_path):
+    many = [{"left": 0, "right": 0, "sum": str(number)} for number in range(90)]
+    write(tmp_path, several_answers(50, 1) + many, "sums.jsonl")
+    texts = data.load(config_of(of_sums(), tmp_path), tmp_path)
+    assert (len(texts.train), len(texts.validation), len(texts.test)) == (103, 25, 12)
+    assert "0 plus 0 equals" in prompts_of(texts.train)
+    assert "0 plus 0 equals" not in prompts_of(texts.validation + texts.test)
+
+
+def test_too_few_prompts_are_an_error_that_says_so(tmp_path):
+    write(tmp_path, [{"left": 0, "right": 0, "sum": str(number)} for number in range(90)], "sums.jsonl")
+    with pytest.raises(
+        InputError,
+        match=r"sums.jsonl has 90 different examples; train \(the rest\), validation 25 and test 12 do not"
+        " fit into it. They have 1 different prompts, .* unless data.allow_overlap = true",
+    ):
+        data.load(config_of(of_sums(), tmp_path), tmp_path)
+
+
+def test_each_row_is_accounted_for(tmp_path):
+    content = several_answers(70, 4)
+    content += content[:9] + [{"left": "", "right": 1, "sum": 2}] * 5
+    write(tmp_path, [{"kind": "a", **row} for row in content] + [{"kind": "b"}] * 8, "sums.jsonl")
+    raw = of_sums(where={"kind": "a"}, drop_empty=True, train_size=100)
+    (counts,) = data.load(config_of(raw, tmp_path), tmp_path).counts
+    assert counts.record() == {
+        "source": "sums.jsonl",
+        "rows": 302,
+        "filtered": 8,
+        "empty": 5,
+        "duplicates": 9,
+        "separated": 3,
+        "unused": 140,
+        "splits": {"train": 100, "validation": 25, "test": 12},
+    }
+    assert 302 == 8 + 5 + 9 + 3 + 140 + 100 + 25 + 12
+    assert str(counts) == (
+        "sums.jsonl: 302 rows read; 100 train, 25 validation, 12 test; left out: 8 filtered out by"
+        " where, 5 with an empty column, 9 duplicates, 3 with a prompt of another split, 140 not needed"
+    )
+
+
+def test_the_rows_of_each_file_are_accounted_for(tmp_path):
+    write(tmp_path, rows(40) + rows(3), "train.jsonl")
+    write(tmp_path, rows(70)[40:], "validation.jsonl")
+    raw = changed(CLASSIFIER)
+    raw["data"] = {
+        "train_file": "train.jsonl",
+        "validation_file": "validation.jsonl",
+        "validation_size": 20,
+        "text": "text",
+        "label": "label",
+    }
+    train, validation = data.load(config_of(raw, tmp_path), tmp_path).counts
+    assert (train.rows, train.duplicates, train.splits) == (43, 3, {"train": 40})
+    assert (validation.rows, validation.unused, validation.splits) == (30, 10, {"validation": 20})
+    assert str(train) == "train.jsonl: 43 rows read; 40 train; left out: 3 duplicates"
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (
+            [{"role": "user", "content": "What is the capital of the country that lies north of Spain?"}],
+            r"holds a list in row 2, such as \[\{'role': 'user', 'content': 'What is the capital of the co…",
+        ),
+        (
+            {"text": "4"},
+            r"holds a table of keys and values in row 2, such as \{'text': '4'\}; data.answer takes",
+        ),
+    ],
+)
+def test_a_column_that_is_not_text_is_refused(value, message, tmp_path):
+    content = several_answers(70, 1)
+    content[1]["sum"] = value
+    write(tmp_path, content, "sums.jsonl")
+    for answer in ("sum", "is {sum}", "{sum:3}"):
+        with pytest.raises(InputError, match=rf"sums.jsonl: column 'sum' {message}"):
+            data.load(config_of(of_sums(answer=answer), tmp_path), tmp_path)
+    # a column that nothing asks for may hold anything
+    assert data.load(config_of(of_sums(answer="left"), tmp_path), tmp_path).counts[0].rows == 70
+
+
+def test_numbers_and_booleans_are_written_as_python_writes_them(tmp_path):
+    content = [
+        {"text": f"text {number}", "label": number % 2 == 0, "rank": number / 2} for number in range(98)
+    ]
+    write(tmp_path, content)
+    texts = data.load(config_of(changed(CLASSIFIER, data={"text": "{text} {rank}"}), tmp_path), tmp_path)
+    assert texts.labels == ("False", "True")
+    assert ("text 7 3.5", "False") in texts.train + texts.validation + texts.test
+
+
+def test_a_number_that_is_missing_is_empty(tmp_path):
+    content = [*rows(100), {"text": "text of no label", "label": float("nan")}]
+    write(tmp_path, content)
+    with pytest.raises(InputError, match=r"column 'label' is empty in one row \(row 101\)"):
+        data.load(config_of(CLASSIFIER, tmp_path), tmp_path)
+    (counts,) = data.load(
+        config_of(changed(CLASSIFIER, data={"drop_empty": True}), tmp_path), tmp_path
+    ).counts
+    assert (counts.rows, counts.empty) == (101, 1)
+
+
+def test_types_of_parquet(tmp_path):
+    """Whole numbers beside a missing one stay whole, and lists are refused there too."""
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    content = [
+        {"text": f"text {number}", "label": None if number == 5 else number % 3, "ids": [number]}
+        for number in range(99)
+    ]
+    parquet.write_table(pa.Table.from_pylist(content), tmp_path / "reviews.parquet")
+    keys = {"file": "reviews.parquet", "drop_empty": True}
+    texts = data.load(config_of(changed(CLASSIFIER, data=keys), tmp_path), tmp_path)
+    assert texts.labels == ("0", "1", "2")
+    assert texts.counts[0].empty == 1
+    with pytest.raises(
+        InputError, match=r"column 'ids' holds a list in row 1, such as \[0\]; data.text takes"
+    ):
+        data.load(config_of(changed(CLASSIFIER, data={**keys, "text": "{ids}"}), tmp_path), tmp_path)
+
+
+def test_a_text_to_classify_is_in_one_file_only(tmp_path):
+    """Even where it has another label there."""
+    write(tmp_path, rows(40), "train.jsonl")
+    write(tmp_path, [{"text": "text 7", "label": "even"}, *rows(50)[45:]], "validation.jsonl")
+    raw = changed(CLASSIFIER)
+    raw["data"] = {
+        "train_file": "train.jsonl",
+        "validation_file": "validation.jsonl",
+        "text": "text",
+        "label": "label",
+    }
+    with pytest.raises(
+        InputError, match="one text is in both train and validation, such as 'text 7'; remove"
+    ):
+        data.load(config_of(raw, tmp_path), tmp_path)
+
+
 def test_templates_fill_in_columns_once(tmp_path):
     write(tmp_path, [{"left": 1, "right": "{left}", "sum": 3}], "train.jsonl")
     write(tmp_path, [{"left": 5, "right": 6, "sum": 11}], "validation.jsonl")
@@ -93,7 +282,9 @@ def test_templates_fill_in_columns_once(tmp_path):
 def test_files_that_share_examples_are_refused_unless_allowed(tmp_path):
     for name in ("train", "validation", "test"):
         (tmp_path / f"{name}.csv").write_text("left,right,sum\n1,2,3\n" + f"7,8,{name}\n")
-    with pytest.raises(InputError, match="1 examples are in both train and validation"):
+    with pytest.raises(
+        InputError, match="2 prompts are in both train and validation, such as '1 plus 2 equals'"
+    ):
         data.load(config_of(LANGUAGE, tmp_path), tmp_path)
     assert (
         len(data.load(config_of(changed(LANGUAGE, data={"allow_overlap": True}), tmp_path), tmp_path).train)
@@ -112,7 +303,7 @@ def test_files_that_share_examples_are_refused_unless_allowed(tmp_path):
         (
             "reviews.txt",
             "x",
-            "the format is unknown; it must end in .jsonl, .json, .csv, .tsv or .parquet, or",
+            "the format is unknown; it must end in .jsonl, .json, .csv, .tsv, .tab or .parquet, or",
         ),
         ("reviews.txt.gz", gzip.compress(b"x", mtime=0), "reviews.txt.gz: the format is unknown"),
         ("reviews.jsonl.gz", b"no gzip", "not readable as gz"),
@@ -125,7 +316,7 @@ def test_files_that_share_examples_are_refused_unless_allowed(tmp_path):
         (
             "reviews.json",
             '{"text": "x", "label": "y"}',
-            r"not readable as json \(it must be a list of JSON objects; one object a line is .jsonl",
+            r"not readable as json \(it must be a list of JSON objects; one object per line is .jsonl",
         ),
         ("reviews.json", "[1]", "it must be a list of JSON objects"),
         ("reviews.json", "[{", "not readable as json"),

@@ -289,7 +289,7 @@ def test_each_end_of_a_run_is_reported(actor, write, tmp_path):
     assert [line.split("] ")[0] for line in reports] == ["[2/6", "[3/6", "[4/6", "[5/6", "[6/6"]
     assert sorted(line.split("] ")[1] for line in reports) == [
         "g-r2: done (eval_loss 0.5)",
-        "g-r3: failed: too much",
+        f"g-r3: failed: too much (all it wrote is in {tmp_path / 'logs' / 'g-r3' / 'collect_console.log'})",
         "g-r4: failed: exit code 1",
         "g-r75: busy: another process trains it",
         "g-r9: failed: killed by SIGKILL",
@@ -316,9 +316,37 @@ def test_a_single_job_writes_its_own_messages(actor, write, tmp_path, capfd):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the stand-in is a shell script")
-def test_a_busy_run_is_no_failure(actor, write, tmp_path):
-    result = invoke(write('[grid]\n"lora.r" = [75]'), tmp_path / "logs", "--jobs", "2")
-    assert (result.exit_code, result.stderr.splitlines()[-1]) == (0, "1 run: 0 finished, 1 busy")
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_busy_run_is_neither_finished_nor_failed(jobs, actor, write, tmp_path):
+    result = invoke(write('[grid]\n"lora.r" = [2, 75]'), tmp_path / "logs", "--jobs", jobs)
+    assert (result.exit_code, result.stderr.splitlines()[-1]) == (75, "2 runs: 1 finished, 1 busy")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the stand-in is a shell script")
+def test_what_a_run_writes_stays_in_its_folder(actor, write, tmp_path):
+    """Also what it wrote before; the report tells of the last attempt."""
+    path = write('[grid]\n"lora.r" = [2, 3, 4]')
+    for attempt in (1, 2):
+        result = invoke(path, tmp_path / "logs", "--jobs", "2")
+        assert "g-r3: failed: too much (" in result.stderr
+        assert "g-r4: failed: exit code 1\n" in result.stderr
+        console = {
+            name: tmp_path / "logs" / name / "collect_console.log" for name in ("g-r2", "g-r3", "g-r4")
+        }
+        assert console["g-r3"].read_text() == "Error: too much\nand more\n" * attempt
+        assert console["g-r2"].read_text() == "a warning\ng-r2: done (eval_loss 0.5)\n" * attempt
+        assert console["g-r4"].read_text() == ""
+        console["g-r4"].write_text("")
+
+
+def test_what_ended_a_real_run_stays_in_its_folder(place, tmp_path):
+    path = place("crash", '[grid]\n"train.seed" = [0, 1]')
+    (tmp_path / "crash-s1" / "step_signals.bin").mkdir(parents=True)
+    result = invoke(path, tmp_path, "--jobs", "2")
+    assert result.exit_code == 2, result.output
+    assert "crash-s0: done" in result.stderr
+    assert "crash-s1: failed: " in result.stderr
+    assert "step_signals.bin" in (tmp_path / "crash-s1" / "collect_console.log").read_text()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the stand-in is a shell script")

@@ -1,5 +1,6 @@
 """The line on a terminal."""
 
+import json
 import os
 import pty
 import re
@@ -8,8 +9,9 @@ import sys
 
 import pytest
 
-from collect import progress
-from tests.collect.conftest import CLASSIFIER, changed, toml
+from collect import config as settings
+from collect import data, progress
+from tests.collect.conftest import CLASSIFIER, LANGUAGE, changed, toml
 
 
 @pytest.mark.parametrize("width", [20, 40, 79, 200])
@@ -27,6 +29,80 @@ def test_the_line_fits(width):
 )
 def test_spans(seconds, text):
     assert progress._span(seconds) == text
+
+
+def lines_of(result, name):
+    return [line.removeprefix(f"{name}: ") for line in result.stderr.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def batch(collect_run, tmp_path_factory):
+    """The lines of a classification run without a terminal, and its folder."""
+    config = changed(CLASSIFIER, data={"max_length": 9}, train={"max_steps": 12, "eval_every": 4})
+    result, folder = collect_run(config, "batch", tmp_path_factory.mktemp("batch"))
+    assert result.exit_code == 0, result.output
+    return lines_of(result, "batch"), folder
+
+
+def test_a_batch_job_says_what_it_trains(batch, workplace):
+    """Tokens and cut texts are counted again, by the tokenizer alone."""
+    from transformers import AutoTokenizer
+
+    config = settings.load(workplace / "batch.toml")
+    texts = data.load(config, workplace)
+    tokenizer = AutoTokenizer.from_pretrained(workplace / "bert")
+    lengths = {
+        name: [len(tokenizer(example.source)["input_ids"]) for example in split]
+        for name, split in (("train", texts.train), ("validation", texts.validation), ("test", texts.test))
+    }
+    rows, tokens, cut, parameters, *_ = batch[0]
+    assert rows.startswith("reviews.jsonl: 120 rows read; 48 train, 30 validation, 20 test; left out: 22 not")
+    counts = [f"{sum(min(length, 9) for length in some)} {name}" for name, some in lengths.items()]
+    assert tokens == f"tokens: {', '.join(counts)}"
+    longer = [f"{sum(n > 9 for n in some)} of {len(some)} {name}" for name, some in lengths.items()]
+    assert all(not part.startswith("0 ") for part in longer)
+    assert cut == f"texts cut to data.max_length = 9 tokens: {', '.join(longer)}"
+    # rank 2 on 6 linear modules of each of 2 layers and the pooler, and the head
+    head = 32 * 2 + 2
+    modules = 2 * (4 * (32 + 32) + 2 * (32 + 64)) + (32 + 32)
+    assert parameters.startswith(f"{2 * modules + head:,} of ")
+    assert parameters.endswith("; 12 steps, 3 evals")
+
+
+def test_a_batch_job_says_each_eval(batch):
+    lines, folder = batch
+    *evals, done = lines[4:]
+    records = [json.loads(line) for line in (folder / "eval_log.jsonl").read_text().splitlines()]
+    logged = [record for record in records if record.get("kind") == "eval"]
+    assert len(evals) == len(logged) == 3
+    for number, (line, record) in enumerate(zip(evals, logged, strict=True), 1):
+        losses = [(row["metrics"]["eval_loss"], row["step"]) for row in logged[:number]]
+        best, step = min(losses)
+        loss, train = losses[-1][0], record["train"]["loss"]
+        assert re.fullmatch(
+            rf"step {4 * number}/12, \d+ min left, eval {number}/3: {loss:.4g}, best {best:.4g} at {step},"
+            rf" train {train:.4g}",
+            line,
+        )
+    assert done.startswith("done (eval_loss ")
+
+
+def test_cut_prompts_and_generic_texts_are_counted(collect_run, tmp_path):
+    config = changed(
+        LANGUAGE,
+        data={"max_length": 5},
+        train={"epochs": 1, "eval_every": 12},
+        generic={"file": "reviews.jsonl", "text": "text", "size": 10, "max_length": 3},
+    )
+    result, _ = collect_run(config, "cut-prompts", tmp_path)
+    assert result.exit_code == 0, result.output
+    lines = lines_of(result, "cut-prompts")
+    # "1 plus 2 equals" has 4 tokens, the answer and the end 2
+    assert (
+        "texts cut to data.max_length = 5 tokens: 96 of 96 train, 30 of 30 validation, 24 of 24 test" in lines
+    )
+    assert "texts cut to generic.max_length = 3 tokens: 10 of 10 generic" in lines
+    assert "tokens: 480 train, 150 validation, 120 test, 30 generic" in lines
 
 
 def test_on_a_terminal_it_is_rewritten_and_ends_with_the_result(workplace, tmp_path):

@@ -59,6 +59,9 @@ def test_the_header_says_what_was_run(classifier_run):
         "test": 20,
     }
     assert all(re.fullmatch("[0-9a-f]{64}", split["sha256"]) for split in header["data"].values())
+    (counts,) = header["rows"]
+    assert (counts["source"], counts["rows"], counts["unused"]) == ("reviews.jsonl", 120, 22)
+    assert counts["splits"] == {"train": 48, "validation": 30, "test": 20}
     assert header["hyperparameters"]["r"] == 2
     assert header["hyperparameters"]["learning_rate"] == 5e-3
     assert (header["planned_steps"], header["planned_epochs"], header["seed"], header["model"]) == (
@@ -329,7 +332,11 @@ def test_no_network_is_used_when_all_is_local(workplace, tmp_path):
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
     )
     assert done.stdout == ""
-    assert re.fullmatch(r"offline: done \(eval_loss .*\)\n", done.stderr)
+    first, *_, last = done.stderr.splitlines()
+    assert first.startswith(
+        "offline: reviews.jsonl: 120 rows read; 48 train, 30 validation, 20 test; left out:"
+    )
+    assert re.fullmatch(r"offline: done \(eval_loss .*\)", last)
 
 
 @pytest.fixture(scope="module")
@@ -363,7 +370,7 @@ def test_a_full_disk_is_one_sentence_and_what_was_written_stays(cut_short, colle
     done, folder = cut_short
     assert done.returncode == 2
     assert re.fullmatch(
-        r"Error: .*(eval_log.jsonl|step_signals.bin|writing).*: file too large\n", done.stderr
+        r"Error: .*(eval_log.jsonl|step_signals.bin|writing).*: file too large", done.stderr.splitlines()[-1]
     )
     (run,) = eval_log.FORMAT.load([folder / "eval_log.jsonl"], "cut").runs
     before = run.curve("eval_loss", "min").values.tolist()
@@ -384,7 +391,7 @@ def test_a_run_is_resumed_from_its_folder_alone(cut_short, workplace):
     _, folder = cut_short
     result = CliRunner().invoke(cli, ["resume", str(folder), "--root", str(workplace)])
     assert result.exit_code == 0, result.output
-    assert re.fullmatch(r"cut: done \(eval_loss .*\)\n", result.stderr)
+    assert re.fullmatch(r"cut: done \(eval_loss .*\)", result.stderr.splitlines()[-1])
     (run,) = eval_log.FORMAT.load([folder / "eval_log.jsonl"], "cut").runs
     assert run.info.complete
     result = CliRunner().invoke(cli, ["resume", str(folder), "--root", str(workplace)])
@@ -406,6 +413,43 @@ def test_what_cannot_be_resumed(make, message, tmp_path):
     result = CliRunner().invoke(cli, ["resume", str(tmp_path)])
     assert result.exit_code == 2
     assert message in result.stderr
+
+
+def test_a_run_that_fails_does_not_stop_the_others(workplace, tmp_path):
+    """Whether its config cannot be read, or its texts."""
+    few = changed(CLASSIFIER, train={"max_steps": 2, "eval_every": 1})
+    paths = [workplace / f"{name}.toml" for name in ("unreadable", "wrong", "first", "last")]
+    paths[0].write_text("task = ")
+    for path, config in zip(paths[1:], (changed(few, data={"label": "lable"}), few, few), strict=True):
+        path.write_text(toml(config))
+    result = CliRunner().invoke(cli, ["run", *map(str, paths), "--out", str(tmp_path)])
+    assert result.exit_code == 2
+    errors = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+    assert len(errors) == 2
+    assert f"{paths[0]}: not a TOML file" in errors[0]
+    assert "has no column 'lable'" in errors[1]
+    # what cannot be read is reported before anything is trained
+    assert result.stderr.startswith(errors[0])
+    for name in ("first", "last"):
+        assert records(tmp_path / name)[-1]["kind"] == "end"
+    result = CliRunner().invoke(
+        cli, ["resume", str(tmp_path / "none"), str(tmp_path / "last"), "--root", str(workplace)]
+    )
+    assert result.exit_code == 2
+    assert "none holds no eval_log.jsonl" in result.stderr
+    assert "last: finished already" in result.stderr
+
+
+def test_a_single_eval_is_noticed(collect_run, tmp_path):
+    result, _ = collect_run(changed(CLASSIFIER, train={"max_steps": 3, "eval_every": 7}), "noticed", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert "noticed: train.eval_every = 7 is more than the 3 steps of this training" in result.stderr
+    epochs = changed(LANGUAGE, train={"epochs": 1, "eval_every": 13, "log_every": 13})
+    result, _ = collect_run(epochs, "epochs", tmp_path)
+    assert "epochs: train.eval_every = 13 is more than the 12 steps" in result.stderr
+    result, _ = collect_run(changed(epochs, train={"eval_every": 12, "log_every": 12}), "exact", tmp_path)
+    assert result.exit_code == 0
+    assert "train.eval_every" not in result.stderr
 
 
 def test_two_processes_do_not_train_the_same_run(workplace, collect_run, tmp_path):
@@ -430,7 +474,8 @@ def test_an_interrupt_is_one_sentence(workplace, tmp_path):
     listen = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     done = subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=listen)
     assert done.returncode == 130
-    assert done.stderr == "\nstopped: interrupted; the same command goes on\n"
+    assert done.stderr.endswith("\nstopped: interrupted; the same command goes on\n")
+    assert "Traceback" not in done.stderr
 
 
 def test_a_rate_that_is_reduced_on_a_plateau_is_marked_as_such(collect_run):
@@ -516,9 +561,9 @@ def test_memory_that_does_not_suffice_is_one_sentence(collect_run, monkeypatch):
     assert result.exit_code == 2
     assert (
         "the GPU's memory is too small for train.batch_size = 8, train.eval_batch_size = 7 and"
-        " data.max_length = 16" in result.stderr
+        " data.max_length = 16" in result.stderr.splitlines()[-1]
     )
-    assert len(result.stderr.splitlines()) == 1
+    assert "Traceback" not in result.stderr
 
 
 @pytest.mark.parametrize("missing", ["peft", "pydantic"])

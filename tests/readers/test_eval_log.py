@@ -5,6 +5,7 @@ import json
 import pytest
 
 from replay.data.censoring import censoring
+from replay.data.finding import Kind
 from replay.readers.formats import eval_log
 from replay.report.sentences import sentences
 from replay.report.sentences.metric import say_censoring
@@ -124,6 +125,19 @@ def test_a_run_begun_again_is_one_run(tmp_path):
         *(evaluation(5, 1.0), evaluation(10, 0.5)),
     )
     assert run.curve("eval_loss", "min").values.tolist() == [1.0, 0.5]
+
+
+@pytest.mark.parametrize("step", [0, 5, 3e5])
+def test_the_step_of_a_resume_is_the_one_that_the_log_states(step, tmp_path):
+    run = load(
+        tmp_path,
+        evaluation(5, 9.0),
+        {"kind": "segment", "segment": 1, "resumed_from": step},
+        *(evaluation(step + 5, 1.0), evaluation(step + 10, 0.5)),
+    )
+    (finding,) = (finding for finding in run.info.findings if finding.kind is Kind.RESUMED)
+    assert finding["steps"] == (step,)
+    assert f"resumed at step {step:g};" in sentences(run.info.findings)[0]
 
 
 def test_the_base_model_is_in_the_meta(tmp_path):

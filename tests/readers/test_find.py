@@ -51,6 +51,7 @@ def test_hidden_and_tool_folders_are_left_out_unless_named(tmp_path):
         ".git/log",
         ".venv/log",
         "node_modules/log",
+        "run/collect_console.log",
         "__pycache__/log",
         "site-packages/log",
         ".hidden",

@@ -12,6 +12,7 @@ The first line is the header; the others have a ``kind``:
     ``modes``: the mode of every metric as the task states it. Further keys, all optional: ``monitor`` (the
     metric meant for choosing), ``planned_steps``, ``planned_epochs``, ``model``, ``dataset``, ``group`` (runs
     that are alike), ``hyperparameters``, ``seed``, ``versions``, ``hardware``, ``data`` (digests and sizes),
+    ``rows`` (for each file: how many rows were read, left out for which reason, and used in which split),
     ``config``, ``devices``, ``lora`` (the adapted modules: lists ``modules``, ``rank``, ``scale``,
     ``parameters`` and ``weight_norm``, the Frobenius norm of the weight beneath).
 ``{"kind": "reference", "metrics": {…}}``
