@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["Adapter", "EvalSignals", "StepMeter"]
 
 Floats = npt.NDArray[np.float64]
+#: How many squares are added up in float32 before float64 goes on.
+_STRETCH = 4096
 
 
 class _Layer(NamedTuple):
@@ -89,8 +91,6 @@ class Adapter:
     @cached_property
     def weight_norms(self) -> Floats:
         """Frobenius norm of the frozen weight beneath each module; NaN where it cannot be had."""
-        import torch
-
         norms = []
         for layer in self.layers:
             base = layer.module.get_base_layer() if hasattr(layer.module, "get_base_layer") else layer.module
@@ -105,7 +105,7 @@ class Adapter:
             if weight is None or weight.numel() == 0:
                 norms.append(math.nan)
             else:
-                norms.append(float(torch.linalg.vector_norm(weight.detach().float()).item()))
+                norms.append(float(_norm(weight.detach().float())))
         return np.array(norms)
 
 
@@ -225,10 +225,7 @@ class StepMeter:
         with torch.no_grad():
             norms = [row.before(self._known) for row in self._lined_up()]
             if others := [weight.grad for weight in self._others if weight.grad is not None]:
-                whole = [
-                    gradient if gradient.dtype == torch.float32 else gradient.float() for gradient in others
-                ]
-                norms += torch._foreach_norm(whole, 2)
+                norms += [_norm(gradient.float()) for gradient in others]
             any_gradient = bool(others) or any(weight.grad is not None for weight in self._weights)
             together = torch.stack([norm.to(norms[0].device) for norm in norms])
             self._norm = torch.linalg.vector_norm(together) if any_gradient else None
@@ -305,8 +302,7 @@ class _Row:
         self._sums = [size, torch.full_like(size, math.nan) if change is None else change]
         self._gradients, self._spare = now, past
         self._lay(self._weights, self._old)
-        norm: torch.Tensor = torch.linalg.vector_norm(now)
-        return norm
+        return _norm(now)
 
     def after(self) -> npt.NDArray[np.float32]:
         """Columns x weights: L1 norms of the gradients, of their change, and of what the step has changed in
@@ -345,6 +341,25 @@ def _double(tensor: torch.Tensor) -> torch.Tensor:
     return (
         tensor.cpu().double() if tensor.device.type == "mps" else tensor.double()
     )  # Apple's GPUs have no float64
+
+
+def _norm(tensor: torch.Tensor) -> torch.Tensor:
+    """The L2 norm in float32 and, on a CPU, from the norms of short stretches.
+
+    There torch adds up one square after the other in float32 (2.13), which loses 0.4 % of the norm at 50
+    million elements.
+    """
+    import torch
+
+    row = tensor.reshape(-1)
+    if row.device.type != "cpu":
+        norm: torch.Tensor = torch.linalg.vector_norm(row)
+        return norm
+    cut = len(row) - len(row) % _STRETCH
+    parts = torch.linalg.vector_norm(row[:cut].view(-1, _STRETCH), dim=1)
+    rest = torch.linalg.vector_norm(row[cut:])
+    norm = torch.linalg.vector_norm(torch.cat([parts, rest[None]]).double()).float()
+    return norm
 
 
 def _largest(grams: list[tuple[torch.Tensor, torch.Tensor]]) -> Floats:
