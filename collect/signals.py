@@ -302,7 +302,8 @@ class _Row:
         self._sums = [size, torch.full_like(size, math.nan) if change is None else change]
         self._gradients, self._spare = now, past
         self._lay(self._weights, self._old)
-        return _norm(now)
+        norm: torch.Tensor = _norm(now)
+        return norm
 
     def after(self) -> npt.NDArray[np.float32]:
         """Columns x weights: L1 norms of the gradients, of their change, and of what the step has changed in
@@ -343,7 +344,7 @@ def _double(tensor: torch.Tensor) -> torch.Tensor:
     )  # Apple's GPUs have no float64
 
 
-def _norm(tensor: torch.Tensor) -> torch.Tensor:
+def _norm(tensor: torch.Tensor) -> Any:
     """The L2 norm in float32 and, on a CPU, from the norms of short stretches.
 
     There torch adds up one square after the other in float32 (2.13), which loses 0.4 % of the norm at 50
@@ -353,13 +354,11 @@ def _norm(tensor: torch.Tensor) -> torch.Tensor:
 
     row = tensor.reshape(-1)
     if row.device.type != "cpu":
-        norm: torch.Tensor = torch.linalg.vector_norm(row)
-        return norm
+        return torch.linalg.vector_norm(row)
     cut = len(row) - len(row) % _STRETCH
     parts = torch.linalg.vector_norm(row[:cut].view(-1, _STRETCH), dim=1)
     rest = torch.linalg.vector_norm(row[cut:])
-    norm = torch.linalg.vector_norm(torch.cat([parts, rest[None]]).double()).float()
-    return norm
+    return torch.linalg.vector_norm(torch.cat([parts, rest[None]]).double()).float()
 
 
 def _largest(grams: list[tuple[torch.Tensor, torch.Tensor]]) -> Floats:

@@ -16,6 +16,7 @@ from collect import generate
 from collect.config import Config
 from collect.eval_log import NOT_METRICS, EvalLog
 from collect.flops import Meter
+from collect.random_state import random_state_aside
 
 __all__ = ["Sets"]
 
@@ -97,8 +98,9 @@ class Sets(_Trainer):  # type: ignore[misc]
         self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
         metrics: dict[str, float] = {}
-        for name, examples in self.sets.items():
-            metrics |= super().evaluate(examples, ignore_keys, name)
+        with random_state_aside(self.args.device):
+            for name, examples in self.sets.items():
+                metrics |= super().evaluate(examples, ignore_keys, name)
         self.last_metrics = metrics
         return metrics
 
@@ -126,7 +128,9 @@ class Sets(_Trainer):  # type: ignore[misc]
         steps = train.max_steps
         if steps is None:
             assert train.epochs is not None
-            per_epoch = math.ceil(len(self.get_train_dataloader()) / train.gradient_accumulation)
+            with random_state_aside(self.args.device):
+                batches = len(self.get_train_dataloader())
+            per_epoch = math.ceil(batches / train.gradient_accumulation)
             steps = math.ceil(train.epochs * per_epoch)
         return math.ceil(steps / train.eval_every) + train.eval_at_start
 
@@ -158,14 +162,12 @@ class Sets(_Trainer):  # type: ignore[misc]
         return generate.score_answers(written, [prompt.answer for prompt in wanted], settings.metrics)
 
     def ask_base_model(self) -> None:
-        """Metrics of the eval sets with the adapter switched off; the random numbers of the training are as
-        without it.
-        """
+        """Metrics of the eval sets with the adapter switched off."""
         began = time.perf_counter()
         metrics: dict[str, float] = {}
         unwrapped = self.accelerator.unwrap_model(self.model)
         self.kind = _BASE  # without the adapter, a batch of the same shape takes fewer operations
-        with self._random_aside(), unwrapped.disable_adapter():
+        with random_state_aside(self.args.device), unwrapped.disable_adapter():
             for name, examples in self.sets.items():
                 output = self.evaluation_loop(
                     self.get_eval_dataloader(examples), _BASE, metric_key_prefix=name
@@ -180,10 +182,6 @@ class Sets(_Trainer):  # type: ignore[misc]
         else:
             self.eval_log.discard_eval()
 
-    def _random_aside(self) -> Any:
-        """A context that restores the random generators at its end."""
-        return torch.random.fork_rng([self.args.device] if self.args.device.type == "cuda" else [])
-
     def try_memory(self) -> None:
         """One training step's and one evaluation's memory with the longest examples, without any effect on
         the training.
@@ -194,7 +192,7 @@ class Sets(_Trainer):  # type: ignore[misc]
         )
         if self.args.gradient_checkpointing:
             self.model.gradient_checkpointing_enable(self.args.gradient_checkpointing_kwargs)
-        with self._random_aside():
+        with random_state_aside(self.args.device):
             for examples, count, trains in sizes:
                 longest = sorted(examples, key=lambda example: len(example["input_ids"]))[-count:]
                 inputs = self._prepare_inputs(self.data_collator(longest))
