@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Sequence
@@ -217,7 +218,13 @@ def _fit(config: Config, folder: Path, cache: Path) -> None:
 
     train.require(config)
     try:
-        fit = train.fit(config, folder, cache, progress=sys.stderr.isatty())
+        fit = train.fit(
+            config,
+            folder,
+            cache,
+            progress=sys.stderr.isatty(),
+            report=lambda note: click.echo(note, err=True),
+        )
     except train.Busy as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(BUSY)

@@ -41,9 +41,22 @@ class Busy(ReplayError):
     """Another process trains this run."""
 
 
-def fit(config: Config, folder: Path, cache: Path, *, progress: bool = False) -> Fit:
+def _ignore(note: str) -> None:
+    return None
+
+
+def fit(
+    config: Config,
+    folder: Path,
+    cache: Path,
+    *,
+    progress: bool = False,
+    report: Callable[[str], None] = _ignore,
+) -> Fit:
     """Train a run to its end, from its beginning or from where it was cut short. A finished run stays as it
     is.
+
+    ``report`` is called with each sentence that the user should read before the training.
 
     Raises InputError where the folder holds another run, and what `train` raises; Busy where another process
     trains it.
@@ -66,7 +79,9 @@ def fit(config: Config, folder: Path, cache: Path, *, progress: bool = False) ->
         assert plan is not None
         metrics = {}
         if not plan.finished:
-            metrics = train(config, folder, cache, plan, progress=progress and rank() == 0)
+            if rank() > 0:
+                progress, report = False, _ignore
+            metrics = train(config, folder, cache, plan, progress=progress, report=report)
         log = read_existing_log(folder)
         assert log is not None
         return Fit(not plan.finished, log.evals, log.step, metrics)
@@ -98,7 +113,15 @@ def _alone(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def train(config: Config, folder: Path, cache: Path, plan: Plan, *, progress: bool = False) -> dict[str, Any]:
+def train(
+    config: Config,
+    folder: Path,
+    cache: Path,
+    plan: Plan,
+    *,
+    progress: bool = False,
+    report: Callable[[str], None] = _ignore,
+) -> dict[str, Any]:
     """Fine-tune, and write ``eval_log.jsonl``, ``step_signals.bin``, ``trainer_state.json`` and TensorBoard
     events into ``folder``.
 
@@ -118,6 +141,11 @@ def train(config: Config, folder: Path, cache: Path, plan: Plan, *, progress: bo
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
     arguments = make_arguments(config, folder)
+    if (gpus := use_one_gpu(arguments)) > 1:
+        report(
+            f"{config.name}: {gpus} GPUs are visible, and this run uses the first one; to train on all of"
+            f" them: accelerate launch --num_processes {gpus} -m collect run CONFIG.toml --out DIR"
+        )
     with arguments.main_process_first(
         desc="texts and models"
     ):  # fetched and converted once, by the first process
@@ -173,6 +201,19 @@ def train(config: Config, folder: Path, cache: Path, plan: Plan, *, progress: bo
     finally:
         log.close()
     return dict(trainer.last_metrics)
+
+
+def use_one_gpu(arguments: Any) -> int:
+    """Have the Trainer use one GPU per process; returns how many it would have used.
+
+    Where one process sees several GPUs, transformers wraps the model in torch's DataParallel (5.24). That
+    multiplies the batch by their number, which the config does not say, and runs the model in threads whose
+    operations are not counted.
+    """
+    gpus = int(arguments.n_gpu)
+    if gpus > 1:
+        arguments._n_gpu = 1
+    return gpus
 
 
 def require(config: Config) -> None:
