@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from collect.disk import FULL
 from replay.errors import InputError, ReplayError
 
 if TYPE_CHECKING:
@@ -37,9 +38,9 @@ class _Collect(click.Group):
                 raise
             raise _Failure(f"{error.name} is not installed; pip install 'stop-replay[collect]'") from None
         except OSError as error:  # a full disk, a read-only folder
-            raise _Failure(
-                f"{error.filename or 'writing'}: {(error.strerror or str(error)).lower()}"
-            ) from error
+            reason = f"{error.filename or 'writing'}: {(error.strerror or str(error)).lower()}"
+            advice = "; once there is space, the same command goes on" if error.errno in FULL else ""
+            raise _Failure(reason + advice) from error
 
 
 @click.group(
@@ -223,7 +224,7 @@ def _fit(config: Config, folder: Path, cache: Path) -> None:
             folder,
             cache,
             progress=sys.stderr.isatty(),
-            report=lambda note: click.echo(note, err=True),
+            report=functools.partial(click.echo, err=True),
         )
     except train.Busy as error:
         click.echo(f"Error: {error}", err=True)

@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 from typing import IO
 
+from collect.disk import named, whole_or_gone
 from collect.signals import Adapter, StepMeter
 from replay.errors import InputError
 from replay.readers.step_signals import COLUMNS, FILE_NAME, TOTALS, encode_header, encode_record, record_size
@@ -54,11 +55,13 @@ class StepLog:
         """Call when the optimizer has made this step."""
         totals, values = self._meter.after(learning_rate)
         self.grad_norm = float(totals[1])
-        self._file.write(encode_record(self._segment, step, totals, values))
+        with named(self._path):
+            self._file.write(encode_record(self._segment, step, totals, values))
 
     def sync(self) -> None:
         """Have all that was written on disk."""
-        os.fsync(self._file.fileno())
+        with named(self._path):
+            os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Close the file."""
@@ -69,9 +72,9 @@ class StepLog:
         if (gradients := self._meter.gradients) and checkpoint.is_dir():
             from safetensors.torch import save_file
 
-            save_file(
-                {name: gradient.contiguous() for name, gradient in gradients.items()}, checkpoint / GRADIENTS
-            )
+            whole = {name: gradient.contiguous() for name, gradient in gradients.items()}
+            with whole_or_gone(checkpoint):
+                save_file(whole, checkpoint / GRADIENTS)
 
     def restore(self, checkpoint: Path) -> None:
         """Go on from the gradients that a checkpoint holds, if it does."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 import gc
 import math
 import time
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from transformers import Trainer, TrainerCallback
 
 from collect import generate
 from collect.config import Config
+from collect.disk import named, whole_or_gone
 from collect.eval_log import NOT_METRICS, EvalLog
 from collect.flops import Meter
 from collect.random_state import random_state_aside
@@ -40,7 +42,8 @@ class State(TrainerCallback):  # type: ignore[misc, unused-ignore]
         self.trainer = trainer
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.trainer.save_state()
+        with named(Path(args.output_dir) / "trainer_state.json"):
+            self.trainer.save_state()
 
 
 class Reference(State):
@@ -206,6 +209,10 @@ class Sets(_Trainer):  # type: ignore[misc]
         gc.collect()
         if self.args.device.type == "cuda":
             torch.cuda.empty_cache()
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        with whole_or_gone(Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"):
+            super()._save_checkpoint(*args, **kwargs)
 
     def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         with self.meter.measure("flops", inputs):

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Self
 
+from collect.disk import named
 from collect.eval_log.continuation import continue_from
 from collect.eval_log.counters import Counters
 from collect.eval_log.reader import FILE_NAME, ExistingLog, read_existing_log
@@ -238,9 +239,10 @@ class LogWriter:
 
     def close(self) -> None:
         """Close the files. A log that was closed without `end` counts as cut short."""
-        if self._file is not None:
-            self._file.close()
+        if (file := self._file) is not None:
             self._file = None
+            with named(self.folder / FILE_NAME):  # what a full disk did not take is written once more
+                file.close()
         if self._steps is not None:
             self._steps.close()
             self._steps = None
@@ -369,13 +371,10 @@ class LogWriter:
 
     def _write(self, record: Mapping[str, Any]) -> None:
         assert self._file is not None
-        try:
+        with named(self.folder / FILE_NAME):
             self._file.write(encode(record).encode())
             self._file.flush()
             os.fsync(self._file.fileno())
-        except OSError as error:  # a full disk: which file it was, Python does not say
-            error.filename = error.filename or str(self.folder / FILE_NAME)
-            raise
 
     def _remember_train(self, step: int, plain: Mapping[str, Any]) -> None:
         if "loss" in plain:
