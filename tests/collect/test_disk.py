@@ -4,7 +4,6 @@ import errno
 import json
 import os
 import re
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +12,8 @@ import pytest
 
 from collect.disk import named, whole_or_gone
 from tests.collect.conftest import CLASSIFIER, changed, toml
+
+resource = pytest.importorskip("resource", reason="limits the size of files")
 
 #: Checkpoints at steps 5 and 10.
 CONFIG = changed(CLASSIFIER, train={"max_steps": 15})
