@@ -1,7 +1,8 @@
 """How far a LoRA adapter has moved: its own signs of convergence, for each adapted module.
 
-A module's weight is W + sBA. Norms and products of sBA are taken from the r x r products of its factors (in
-float64), never from BA itself: <B1 A1, B2 A2> = sum of (B1' B2) * (A1 A2') element by element.
+A module's weight is W + sBA (of DoRA see `collect.dora`). Norms and products of sBA are taken from the r x r
+products of its factors (in float64), never from BA itself: <B1 A1, B2 A2> = sum of (B1' B2) * (A1 A2')
+element by element.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from collect import dora
+from collect.dora import Change
 from replay.readers.step_signals import COLUMNS, TOTALS
 
 if TYPE_CHECKING:
@@ -32,6 +35,23 @@ class _Layer(NamedTuple):
     a: torch.nn.Parameter  # r x in
     b: torch.nn.Parameter  # out x r
     scale: float
+    magnitude: torch.nn.Parameter | None  # DoRA's: one for each row of the weight
+
+    def weight(self) -> torch.Tensor | None:
+        """The frozen weight beneath, out x in and not quantized; None where it cannot be had."""
+        base = self.module.get_base_layer() if hasattr(self.module, "get_base_layer") else self.module
+        weight: Any = getattr(base, "weight", None)
+        if weight is not None and not weight.is_floating_point():  # quantized
+            try:
+                from peft.utils.integrations import dequantize_module_weight
+
+                weight = dequantize_module_weight(base)
+            except Exception:  # whatever the quantization library of this layer raises
+                return None
+        if weight is None or weight.numel() == 0:
+            return None
+        whole: torch.Tensor = weight.detach()
+        return whole.T if getattr(self.module, "fan_in_fan_out", False) else whole
 
 
 class Adapter:
@@ -62,7 +82,10 @@ class Adapter:
                     and type(a.data).__name__ == "Tensor"
                 ):
                     if a.shape[0] == b.shape[1] and a.numel() and b.numel():
-                        layers.append(_Layer(_plain_name(path), module, a, b, float(module.scaling[name])))
+                        vectors = getattr(module, "lora_magnitude_vector", {})
+                        magnitude = vectors[name].weight if name in vectors else None
+                        scale = float(module.scaling[name])
+                        layers.append(_Layer(_plain_name(path), module, a, b, scale, magnitude))
                     break  # of several adapters the first is trained
         return cls(layers, model) if layers else None
 
@@ -70,12 +93,14 @@ class Adapter:
         """The header's ``lora`` entry: names, ranks, scales, sizes, and the norm of the weight beneath each
         (null if unknown).
         """
+        decomposed = [layer.magnitude is not None for layer in self.layers]
         return {
             "modules": [layer.name for layer in self.layers],
             "rank": [layer.a.shape[0] for layer in self.layers],
             "scale": [layer.scale for layer in self.layers],
             "parameters": self.parameters,
             "weight_norm": [_rounded(norm) for norm in self.weight_norms],
+            **({"dora": decomposed} if any(decomposed) else {}),
         }
 
     @property
@@ -91,22 +116,8 @@ class Adapter:
     @cached_property
     def weight_norms(self) -> Floats:
         """Frobenius norm of the frozen weight beneath each module; NaN where it cannot be had."""
-        norms = []
-        for layer in self.layers:
-            base = layer.module.get_base_layer() if hasattr(layer.module, "get_base_layer") else layer.module
-            weight = getattr(base, "weight", None)
-            if weight is not None and not weight.is_floating_point():  # quantized
-                try:
-                    from peft.utils.integrations import dequantize_module_weight
-
-                    weight = dequantize_module_weight(base)
-                except Exception:  # whatever the quantization library of this layer raises
-                    weight = None
-            if weight is None or weight.numel() == 0:
-                norms.append(math.nan)
-            else:
-                norms.append(float(_norm(weight.detach().float())))
-        return np.array(norms)
+        weights = [layer.weight() for layer in self.layers]
+        return np.array([math.nan if one is None else float(_norm(one.float())) for one in weights])
 
 
 class EvalSignals:
@@ -116,12 +127,24 @@ class EvalSignals:
         self._adapter = adapter
         self._weight_norms = adapter.weight_norms
         self._before: list[tuple[torch.Tensor, torch.Tensor]] | None = None
+        #: Of the evaluation before: how DoRA had changed the weights, by number of the layer.
+        self._changes: dict[int, Change] = {}
 
-    def remember(self) -> None:
+    def remember(self, changes: dict[int, Change] | None = None) -> None:
         """Take the adapter as it is now for that of the evaluation before: after a resume."""
         self._before = [
             (layer.a.detach().clone(), layer.b.detach().clone()) for layer in self._adapter.layers
         ]
+        self._changes = self._measure_changes() if changes is None else changes
+
+    def _measure_changes(self) -> dict[int, Change]:
+        """How DoRA has changed the weights, by number of the layer; without those whose weight is unknown."""
+        changes = {}
+        for number, layer in enumerate(self._adapter.layers):
+            if layer.magnitude is not None and (weight := layer.weight()) is not None:
+                a, b = _double(layer.a) * layer.scale, _double(layer.b)
+                changes[number] = dora.weight_change(weight, a, b, _double(layer.magnitude))
+        return changes
 
     def measure(self) -> tuple[dict[str, float | None], dict[str, list[float | None]]]:
         """(signals of the whole adapter, signals of each module): ``delta_norm``, ``delta_ratio``,
@@ -131,12 +154,27 @@ class EvalSignals:
         ``relative_change`` compare with the evaluation before: ``<D, D'> / (|D| |D'|)`` and ``|D - D'| /
         |D'|``. ``stable_rank`` is ``|D|^2`` by the square of its largest singular value; that of the whole is
         the mean of the modules'.
+
+        Of a DoRA module D is the change of the weight, magnitude included. Its ``stable_rank`` is None, since
+        that change is no product of small factors.
         """
         import torch
 
         squares, grams, inner, change, before = [], [], [], [], []
         with torch.no_grad():
+            changes, past = self._measure_changes(), self._changes
             for number, layer in enumerate(self._adapter.layers):
+                if layer.magnitude is not None:
+                    unknown = torch.full((), math.nan, dtype=torch.float64)
+                    this, last = changes.get(number), past.get(number)
+                    squares.append(unknown if this is None else dora.size(this))
+                    grams.append((unknown.view(1, 1), unknown.view(1, 1)))
+                    if self._before is not None:
+                        pair = None if this is None or last is None else (this, last)
+                        inner.append(unknown if pair is None else dora.inner(*pair))
+                        before.append(unknown if pair is None else dora.size(pair[1]))
+                        change.append(unknown if pair is None else dora.moved(*pair))
+                    continue
                 a, b = _double(layer.a) * layer.scale, _double(layer.b)
                 bb, aa = b.T @ b, a @ a.T
                 squares.append((bb * aa).sum())
@@ -150,7 +188,7 @@ class EvalSignals:
                     b_both, a_both = torch.cat([b - b0, b0], dim=1), torch.cat([a, a - a0], dim=0)
                     change.append(((b_both.T @ b_both) * (a_both @ a_both.T)).sum())
             top = _largest(grams)
-        self.remember()
+        self.remember(changes)
         size = np.maximum(_host(squares), 0.0)
         modules: dict[str, Floats] = {"delta_norm": np.sqrt(size)}
         totals: dict[str, float] = {"delta_norm": math.sqrt(size.sum())}

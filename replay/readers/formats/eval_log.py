@@ -13,7 +13,8 @@ The first line is the header; the others have a ``kind``:
     metric meant for choosing), ``planned_steps``, ``planned_epochs``, ``model``, ``dataset``, ``group`` (runs
     that are alike), ``hyperparameters``, ``seed``, ``versions``, ``hardware``, ``data`` (digests and sizes),
     ``config``, ``devices``, ``lora`` (the adapted modules: lists ``modules``, ``rank``, ``scale``,
-    ``parameters`` and ``weight_norm``, the Frobenius norm of the weight beneath).
+    ``parameters`` and ``weight_norm``, the Frobenius norm of the weight beneath; ``dora``, where there is any
+    module whose magnitude is learned: its change is that of the weight, and its ``stable_rank`` is null).
 ``{"kind": "reference", "metrics": {…}}``
     What the base model gives on the eval sets, the adapter switched off: once per run.
 ``{"kind": "segment", "segment": 1, "resumed_from": 20, "time": …, "wasted": {…}}`` The process was started
