@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from collect.disk import FULL
 from replay.errors import InputError, ReplayError, printable
 
 if TYPE_CHECKING:
@@ -38,9 +39,9 @@ class _Collect(click.Group):
                 raise
             raise _Failure(f"{error.name} is not installed; pip install 'stop-replay[collect]'") from None
         except OSError as error:  # a full disk, a read-only folder
-            raise _Failure(
-                f"{error.filename or 'writing'}: {(error.strerror or str(error)).lower()}"
-            ) from error
+            reason = f"{error.filename or 'writing'}: {(error.strerror or str(error)).lower()}"
+            advice = "; once there is space, the same command goes on" if error.errno in FULL else ""
+            raise _Failure(reason + advice) from error
 
 
 @click.group(

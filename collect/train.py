@@ -138,6 +138,11 @@ def train(
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
     arguments = make_arguments(config, folder)
+    if (gpus := use_one_gpu(arguments)) > 1:
+        say(
+            f"{gpus} GPUs are visible, and this run uses the first one; to train on all of"
+            f" them: accelerate launch --num_processes {gpus} -m collect run CONFIG.toml --out DIR"
+        )
     with arguments.main_process_first(
         desc="texts and models"
     ):  # fetched and converted once, by the first process
@@ -193,6 +198,19 @@ def train(
     finally:
         log.close()
     return dict(trainer.last_metrics)
+
+
+def use_one_gpu(arguments: Any) -> int:
+    """Have the Trainer use one GPU per process; returns how many it would have used.
+
+    Where one process sees several GPUs, transformers wraps the model in torch's DataParallel (5.24). That
+    multiplies the batch by their number, which the config does not say, and runs the model in threads whose
+    operations are not counted.
+    """
+    gpus = int(arguments.n_gpu)
+    if gpus > 1:
+        arguments._n_gpu = 1
+    return gpus
 
 
 def require(config: Config) -> None:

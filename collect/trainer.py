@@ -7,6 +7,7 @@ from __future__ import annotations
 import gc
 import math
 import time
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,8 +15,10 @@ from transformers import Trainer, TrainerCallback
 
 from collect import generate
 from collect.config import Config
+from collect.disk import named, whole_or_gone
 from collect.eval_log import NOT_METRICS, EvalLog
 from collect.flops import Meter
+from collect.random_state import random_state_aside
 
 __all__ = ["Sets"]
 
@@ -39,7 +42,8 @@ class State(TrainerCallback):  # type: ignore[misc, unused-ignore]
         self.trainer = trainer
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.trainer.save_state()
+        with named(Path(args.output_dir) / "trainer_state.json"):
+            self.trainer.save_state()
 
 
 class Reference(State):
@@ -97,8 +101,9 @@ class Sets(_Trainer):  # type: ignore[misc]
         self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
         metrics: dict[str, float] = {}
-        for name, examples in self.sets.items():
-            metrics |= super().evaluate(examples, ignore_keys, name)
+        with random_state_aside(self.args.device):
+            for name, examples in self.sets.items():
+                metrics |= super().evaluate(examples, ignore_keys, name)
         self.last_metrics = metrics
         return metrics
 
@@ -126,8 +131,9 @@ class Sets(_Trainer):  # type: ignore[misc]
         if train.max_steps is not None:
             return train.max_steps
         assert train.epochs is not None
-        per_epoch = math.ceil(len(self.get_train_dataloader()) / train.gradient_accumulation)
-        return math.ceil(train.epochs * per_epoch)
+        with random_state_aside(self.args.device):
+            batches = len(self.get_train_dataloader())
+        return math.ceil(train.epochs * math.ceil(batches / train.gradient_accumulation))
 
     def planned_evals(self) -> int:
         """How many evals the whole training makes."""
@@ -162,14 +168,12 @@ class Sets(_Trainer):  # type: ignore[misc]
         return generate.score_answers(written, [prompt.answer for prompt in wanted], settings.metrics)
 
     def ask_base_model(self) -> None:
-        """Metrics of the eval sets with the adapter switched off; the random numbers of the training are as
-        without it.
-        """
+        """Metrics of the eval sets with the adapter switched off."""
         began = time.perf_counter()
         metrics: dict[str, float] = {}
         unwrapped = self.accelerator.unwrap_model(self.model)
         self.kind = _BASE  # without the adapter, a batch of the same shape takes fewer operations
-        with self._random_aside(), unwrapped.disable_adapter():
+        with random_state_aside(self.args.device), unwrapped.disable_adapter():
             for name, examples in self.sets.items():
                 output = self.evaluation_loop(
                     self.get_eval_dataloader(examples), _BASE, metric_key_prefix=name
@@ -184,10 +188,6 @@ class Sets(_Trainer):  # type: ignore[misc]
         else:
             self.eval_log.discard_eval()
 
-    def _random_aside(self) -> Any:
-        """A context that restores the random generators at its end."""
-        return torch.random.fork_rng([self.args.device] if self.args.device.type == "cuda" else [])
-
     def try_memory(self) -> None:
         """One training step's and one evaluation's memory with the longest examples, without any effect on
         the training.
@@ -198,7 +198,7 @@ class Sets(_Trainer):  # type: ignore[misc]
         )
         if self.args.gradient_checkpointing:
             self.model.gradient_checkpointing_enable(self.args.gradient_checkpointing_kwargs)
-        with self._random_aside():
+        with random_state_aside(self.args.device):
             for examples, count, trains in sizes:
                 longest = sorted(examples, key=lambda example: len(example["input_ids"]))[-count:]
                 inputs = self._prepare_inputs(self.data_collator(longest))
@@ -212,6 +212,10 @@ class Sets(_Trainer):  # type: ignore[misc]
         gc.collect()
         if self.args.device.type == "cuda":
             torch.cuda.empty_cache()
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        with whole_or_gone(Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"):
+            super()._save_checkpoint(*args, **kwargs)
 
     def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         with self.meter.measure("flops", inputs):

@@ -90,6 +90,8 @@ class EvalLog(LogWriter, _Callback):
         #: Over how many tokens or examples a metric of the evaluation in progress is a mean.
         self.weights: dict[str, int] = {}
         self._evaluation: _Evaluation | None = None
+        #: One of peft's layers, which knows whether the adapter is switched off.
+        self._tuner: Any = None
         #: When the step, the evaluation or the checkpoint before now was done.
         self._mark = time.perf_counter()
 
@@ -108,6 +110,7 @@ class EvalLog(LogWriter, _Callback):
         self._counters.start()
         self._mark = time.perf_counter()
         if model is not None:
+            self._tuner = next(filter(_is_tuner, model.modules()), None)
             self._hooks.append(
                 _transformer(model).register_forward_pre_hook(self._count_tokens, with_kwargs=True)
             )
@@ -148,11 +151,26 @@ class EvalLog(LogWriter, _Callback):
     def _count_tokens(self, model: Any, args: Any, inputs: Mapping[str, Any]) -> None:
         ids, mask = inputs.get("input_ids"), inputs.get("attention_mask")
         if ids is not None:
-            prefix = "" if model.training else "eval_"
+            prefix = self._token_prefix(model)
             # a sum stays on its device until an evaluation is written: no wait for the GPU at each step.
             # While it generates, a model gets one token at a time and the mask of all before.
             real = ids.numel() if mask is None or mask.shape != ids.shape else mask.detach().sum()
             self.count(**{f"{prefix}tokens": real, f"{prefix}padded_tokens": ids.numel()})
+
+    def _token_prefix(self, model: Any) -> str:
+        """What the counters of a pass through the model begin with.
+
+        A method such as DPO or GRPO reads the texts of a step several times: to train, for the log
+        probabilities of the model without its adapter, and to write answers. Only the first are tokens that
+        were trained.
+        """
+        import torch
+
+        if model.training:
+            return "" if torch.is_grad_enabled() else "inference_"
+        if self._tuner is not None and self._tuner.disable_adapters:
+            return "eval_reference_"
+        return "eval_"
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self._evaluation is not None:
@@ -211,12 +229,19 @@ class EvalLog(LogWriter, _Callback):
                 seconds=evaluation.seconds,
                 compute={"total_flos": state.total_flos} if state.total_flos else None,
                 counts=self.weights,
-                saved=None if evaluation.is_written else False,
+                saved=None if evaluation.is_written or self._will_be_kept(args, state, control) else False,
                 continues=evaluation.is_written,
             )
         self.weights = {}
         evaluation.metrics, evaluation.seconds, evaluation.is_written = {}, 0.0, True
         self._mark = time.perf_counter()
+
+    def _will_be_kept(self, args: Any, state: Any, control: Any) -> bool:
+        """Whether a checkpoint of this step may follow and stay; its own record says so when it is
+        complete.
+        """
+        by_metric = getattr(args.save_strategy, "value", args.save_strategy) == "best"
+        return (control.should_save or by_metric) and self.keeps(state.global_step)
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if not self._hooks:
@@ -268,6 +293,11 @@ def _transformer(model: Any) -> Any:
     """
     config = getattr(model, "active_peft_config", None)
     return model if config is None or config.is_prompt_learning else model.get_base_model()
+
+
+def _is_tuner(module: Any) -> bool:
+    """Whether a module is a layer of peft's. Whole models have a method of the same name."""
+    return isinstance(getattr(module, "disable_adapters", None), bool)
 
 
 def _checkpoint_folder(args: Any, state: Any) -> Path:

@@ -34,12 +34,16 @@ class Continuation(NamedTuple):
     wasted: dict[str, Any]
 
 
-def continue_from(log: ExistingLog, step: int) -> Continuation:
-    """The state of a log at the checkpoint of a step; what it holds after that step becomes void."""
+def continue_from(log: ExistingLog, step: int, recorded_step: int = 0) -> Continuation:
+    """The state of a log at the checkpoint of a step; what it holds after that step becomes void.
+
+    ``recorded_step`` is the last step that another record than the log shows to be trained, as step signals
+    do.
+    """
     valid = _valid_records(log.records)
     kept = [record for record in valid if _step(record) <= step]
     counters = _last_counters(kept)
-    waste = _waste(valid, counters, step)
+    waste = _waste(valid, counters, step, recorded_step)
     segments = [record for record in log.records if record.get("kind") == "segment"]
     wasted = {
         name: value + sum(number(entries(record, "wasted").get(name)) or 0.0 for record in segments)
@@ -84,9 +88,9 @@ def _last_counters(records: _Records) -> dict[str, Any]:
     return counters
 
 
-def _waste(valid: _Records, counters: Mapping[str, Any], step: int) -> dict[str, Any]:
+def _waste(valid: _Records, counters: Mapping[str, Any], step: int, recorded_step: int) -> dict[str, Any]:
     """What was done after ``step`` and becomes void: steps, and the counters as far as they are known."""
-    last = max((_step(record) for record in valid), default=float(step))
+    last = max([float(step), recorded_step, *(_step(record) for record in valid)])
     waste: dict[str, Any] = {"steps": max(int(last) - step, 0)}
     reached = _last_counters(valid)
     for name in WASTE:

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Self
 
+from collect.disk import named
 from collect.eval_log.continuation import continue_from
 from collect.eval_log.counters import Counters
 from collect.eval_log.reader import FILE_NAME, ExistingLog, read_existing_log
@@ -105,10 +106,10 @@ class LogWriter:
 
         ``metrics`` are named with their data set (``eval_loss``, ``test_loss``); ``counts`` says over how
         many tokens or examples such a metric is a mean. ``train`` may hold ``loss`` (mean since the
-        evaluation before), ``learning_rate`` and ``grad_norm``; without it, what `log_train` was given is
-        used. ``eval_seconds`` is how long this evaluation took; with it, the log can give ``train_seconds``.
-        ``compute`` adds counters of your own, or replaces those that are counted here. ``signals`` adds to
-        those of a watched adapter.
+        evaluation before), ``learning_rate`` and ``grad_norm``; what it lacks is taken from `log_train` and
+        from the steps of a watched optimizer. ``eval_seconds`` is how long this evaluation took; with it, the
+        log can give ``train_seconds``. ``compute`` adds counters of your own, or replaces those that are
+        counted here. ``signals`` adds to those of a watched adapter.
         """
         self._write_eval(
             step,
@@ -205,13 +206,26 @@ class LogWriter:
         if log is None or not log.header:
             self._last_step = step
             return
-        self._refuse_other(log)
-        if log.ended:
-            raise InputError(f"{self.folder / FILE_NAME} has ended at step {log.step:g}; it is not continued")
-        self._file = (self.folder / FILE_NAME).open("ab")
+        file = (self.folder / FILE_NAME).open("ab")
+        try:
+            self._lock(file)
+            log = read_existing_log(self.folder)  # what another process wrote until it let go of the lock
+            assert log is not None
+            self._refuse_other(log)
+            if log.ended:
+                raise InputError(
+                    f"{self.folder / FILE_NAME} has ended at step {log.step:g}; it is not continued"
+                )
+        except BaseException:
+            file.close()
+            raise
+        self._file = file
         if log.torn:
             self._file.write(b"\n")
-        state = continue_from(log, step)
+        from collect.step_log import last_recorded_step
+
+        segment = sum(record.get("kind") == "segment" for record in log.records)
+        state = continue_from(log, step, last_recorded_step(self.folder, segment))
         self._counters.restore(state.counters, state.wasted, beginning=step == 0)
         self._evals, self._segment = state.evals, state.segment
         self._resumed_at_eval = state.at_eval
@@ -239,9 +253,10 @@ class LogWriter:
 
     def close(self) -> None:
         """Close the files. A log that was closed without `end` counts as cut short."""
-        if self._file is not None:
-            self._file.close()
+        if (file := self._file) is not None:
             self._file = None
+            with named(self.folder / FILE_NAME):  # what a full disk did not take is written once more
+                file.close()
         if self._steps is not None:
             self._steps.close()
             self._steps = None
@@ -296,7 +311,7 @@ class LogWriter:
             self._evals += 1
         if counts:
             record["counts"] = {name: int(value) for name, value in counts.items()}
-        companions = train if train is not None else self._since_last_eval()
+        companions = {**self._since_last_eval(), **(train or {})}
         if companions and not continues:
             record["train"] = plain_numbers(companions)
         if seconds is not None:
@@ -332,18 +347,17 @@ class LogWriter:
         self._last_step = int(step)
         if self._file is not None:
             return
-        log = read_existing_log(self.folder)
-        mode = "xb"
-        if log is not None and not log.header:
-            mode = "wb"
-        elif log is not None:
-            self._refuse_other(log)
-            raise InputError(
-                f"{self.folder / FILE_NAME} holds this run already, up to step {log.step:g} ({log.evals}"
-                " evals); resume it from a checkpoint, or give another folder"
-            )
+        log = self._refuse_present()
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._file = (self.folder / FILE_NAME).open(mode)
+        file = (self.folder / FILE_NAME).open("xb" if log is None else "ab")
+        try:
+            self._lock(file)
+            self._refuse_present()
+        except BaseException:
+            file.close()
+            raise
+        file.truncate(0)  # a header line that a kill cut off
+        self._file = file
         self._write(
             {
                 "format": FORMAT_NAME,
@@ -361,6 +375,36 @@ class LogWriter:
             os.fsync(folder)
             os.close(folder)
 
+    def _refuse_present(self) -> ExistingLog | None:
+        """Raise InputError where the folder holds a log; one without a complete header line is returned."""
+        log = read_existing_log(self.folder)
+        if log is not None and log.header:
+            self._refuse_other(log)
+            raise InputError(
+                f"{self.folder / FILE_NAME} holds this run already, up to step {log.step:g} ({log.evals}"
+                " evals); resume it from a checkpoint, or give another folder"
+            )
+        return log
+
+    def _lock(self, file: IO[bytes]) -> None:
+        """Keep other writers out until the file is closed, or this process ends; raises InputError where
+        another has it.
+        """
+        try:
+            import fcntl
+        except ImportError:  # Windows
+            return
+        try:
+            # of the open file: fcntl's other locks end as soon as this process closes any file of that path
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"{self.folder / FILE_NAME} is being written by another process; wait until that has ended,"
+                " or give another folder"
+            ) from None
+        except OSError:
+            return  # a file system without locks
+
     def _refuse_other(self, log: ExistingLog) -> None:
         if (difference := log.difference(self.header)) is not None:
             raise InputError(
@@ -370,13 +414,10 @@ class LogWriter:
 
     def _write(self, record: Mapping[str, Any]) -> None:
         assert self._file is not None
-        try:
+        with named(self.folder / FILE_NAME):
             self._file.write(encode(record).encode())
             self._file.flush()
             os.fsync(self._file.fileno())
-        except OSError as error:  # a full disk: which file it was, Python does not say
-            error.filename = error.filename or str(self.folder / FILE_NAME)
-            raise
 
     def _remember_train(self, step: int, plain: Mapping[str, Any]) -> None:
         if "loss" in plain:
@@ -388,10 +429,12 @@ class LogWriter:
         """The mean train loss since the last evaluation, and the newest of the other training values."""
         steps = sum(steps for steps, _ in self._losses)
         mean = {"loss": sum(steps * loss for steps, loss in self._losses) / steps} if steps else {}
-        clipped = {}
+        measured = {}
         if self._steps is not None and self._steps.grad_norm is not None:
-            clipped["grad_norm_clipped"] = self._steps.grad_norm
-        return {**mean, **self._companions, **clipped}
+            measured["grad_norm_clipped"] = self._steps.grad_norm
+            if self._steps.learning_rate is not None:
+                measured["learning_rate"] = self._steps.learning_rate
+        return {**mean, **measured, **self._companions}
 
     def _measure(self, adapter: Adapter, step: int) -> None:
         """Open the log, and measure an adapter from now on."""

@@ -94,3 +94,29 @@ def test_rank_stabilized_scaling(stabilized, scaling, workplace, tmp_path):
         for module in adapted.modules()
         if isinstance(getattr(module, "scaling", None), dict) and module.scaling
     } == {scaling}
+
+
+def test_a_gguf_file_is_converted_once(workplace, tmp_path, monkeypatch):
+    """transformers' reader of the file is replaced by one that reads a plain folder."""
+    import transformers
+
+    folder, read = tmp_path / "model", []
+    folder.mkdir()
+    (folder / "m.gguf").write_bytes(b"GGUF")
+    for name in ("AutoModelForCausalLM", "AutoTokenizer"):
+        load = getattr(transformers, name).from_pretrained
+
+        def reads(source, *args, gguf_file=None, load=load, name=name, **options):
+            if gguf_file is not None:
+                read.append((name, gguf_file))
+                source = workplace / "llama"
+            return load(source, *args, **options)
+
+        monkeypatch.setattr(getattr(transformers, name), "from_pretrained", reads)
+    config = config_of(changed(LANGUAGE, model={"path": "model", "gguf_file": "m.gguf"}), tmp_path)
+    plain, _ = model.load(config_of(LANGUAGE, workplace), [], tmp_path)
+    for _ in range(2):
+        converted, _ = model.load(config, [], tmp_path / "cache")
+        for one, other in zip(converted.parameters(), plain.parameters(), strict=True):
+            assert one.equal(other)
+    assert read == [("AutoTokenizer", "m.gguf"), ("AutoModelForCausalLM", "m.gguf")]

@@ -370,7 +370,9 @@ def test_a_full_disk_is_one_sentence_and_what_was_written_stays(cut_short, colle
     done, folder = cut_short
     assert done.returncode == 2
     assert re.fullmatch(
-        r"Error: .*(eval_log.jsonl|step_signals.bin|writing).*: file too large", done.stderr.splitlines()[-1]
+        r"Error: .*(eval_log.jsonl|step_signals.bin|writing).*: file too large; once there is space, the same"
+        r" command goes on",
+        done.stderr.splitlines()[-1],
     )
     (run,) = eval_log.FORMAT.load([folder / "eval_log.jsonl"], "cut").runs
     before = run.curve("eval_loss", "min").values.tolist()
@@ -595,3 +597,33 @@ def test_starting_is_cheap(code):
     )
     for heavy in ("torch", "transformers", "peft", "pydantic"):
         assert not re.search(rf"\| +{heavy}$", done.stderr, re.MULTILINE)
+
+
+def test_of_several_visible_gpus_one_is_used(collect_run, monkeypatch, tmp_path):
+    """transformers is made to see three GPUs, as it does in a process without a launcher."""
+    import transformers
+
+    config = changed(CLASSIFIER, train={"max_steps": None, "epochs": 2})
+    result, folder = collect_run(config, "gpus", tmp_path / "one")
+    assert result.exit_code == 0, result.output
+    assert "GPU" not in result.stderr
+    (one,) = eval_log.FORMAT.load([folder / "eval_log.jsonl"], "gpus").runs
+    setup = transformers.TrainingArguments.__post_init__
+
+    def see_three(self):
+        setup(self)
+        self._n_gpu = 3
+
+    monkeypatch.setattr(transformers.TrainingArguments, "__post_init__", see_three)
+    result, folder = collect_run(config, "gpus", tmp_path / "three")
+    assert result.exit_code == 0, result.output
+    note, _ = result.stderr.splitlines()
+    assert note == (
+        "gpus: 3 GPUs are visible, and this run uses the first one; to train on all of them:"
+        " accelerate launch --num_processes 3 -m collect run CONFIG.toml --out DIR"
+    )
+    (three,) = eval_log.FORMAT.load([folder / "eval_log.jsonl"], "gpus").runs
+    assert three.steps.tolist() == [5, 10, 12]  # 48 examples in batches of 8
+    assert three.curve("eval_loss", "min").values.tolist() == one.curve("eval_loss", "min").values.tolist()
+    flops = [records(tmp_path / name / "gpus")[-1]["compute"]["flops"] for name in ("one", "three")]
+    assert flops[0] == flops[1] > 0

@@ -14,7 +14,8 @@ The first line is the header; the others have a ``kind``:
     that are alike), ``hyperparameters``, ``seed``, ``versions``, ``hardware``, ``data`` (digests and sizes),
     ``rows`` (for each file: how many rows were read, left out for which reason, and used in which split),
     ``config``, ``devices``, ``lora`` (the adapted modules: lists ``modules``, ``rank``, ``scale``,
-    ``parameters`` and ``weight_norm``, the Frobenius norm of the weight beneath).
+    ``parameters`` and ``weight_norm``, the Frobenius norm of the weight beneath; ``dora``, where there is any
+    module whose magnitude is learned: its change is that of the weight, and its ``stable_rank`` is null).
 ``{"kind": "reference", "metrics": {…}}``
     What the base model gives on the eval sets, the adapter switched off: once per run.
 ``{"kind": "segment", "segment": 1, "resumed_from": 20, "time": …, "wasted": {…}}`` The process was started
@@ -28,10 +29,11 @@ The first line is the header; the others have a ``kind``:
     test). ``counts``: over how many tokens or examples a metric is a mean. ``train``: ``loss`` (mean since
     the eval before), ``learning_rate``, ``grad_norm``, ``grad_norm_clipped``. ``compute``: the counters of
     `replay.data.run.COUNTERS`, and others; ``wasted_…`` is what void segments have cost on top. ``saved``:
-    whether a checkpoint of this step was written. ``signals``: how far the adapter is (``delta_norm``,
-    ``delta_ratio``, ``cosine``, ``relative_change``, ``stable_rank``); ``modules``: the same for each module
-    of the header's list, rounded to 7 digits. With ``"continues": true`` it is more of the evaluation before
-    it, on a further data set: metrics are added, counters replaced.
+    whether a checkpoint of this step was written; left out where one is still to be written. ``signals``: how
+    far the adapter is (``delta_norm``, ``delta_ratio``, ``cosine``, ``relative_change``, ``stable_rank``);
+    ``modules``: the same for each module of the header's list, rounded to 7 digits. With
+    ``"continues": true`` it is more of the evaluation before it, on a further data set: metrics are added,
+    counters replaced.
 ``{"kind": "checkpoint", "step": …, "kept": true, "compute": {…}}`` A checkpoint of this step is complete.
     ``kept``: it stays, so that the step counts as saved; one that is not kept only serves to resume.
     ``compute``: the cumulative counters at this step.
@@ -237,7 +239,7 @@ def _values(record: Mapping[str, Any], saved: Mapping[float, float]) -> dict[str
         values |= {f"{key}/{name}": value for name, value in _numbers(entries(record, key)).items()}
     values |= _numbers(record, ("epoch",))
     step = number(record["step"])
-    if isinstance(record.get("saved"), bool) or step in saved:
+    if isinstance(record.get("saved"), bool) or saved:
         values["saved"] = max(
             float(record.get("saved") is True), saved.get(step, 0.0) if step is not None else 0.0
         )
