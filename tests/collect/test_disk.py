@@ -73,9 +73,11 @@ def test_a_full_disk_at_any_file_of_a_checkpoint(what, collect_run, monkeypatch,
         name = "trainer_state.json"
     result, folder = collect_run(CONFIG, "full", tmp_path)
     assert result.exit_code == 2
-    assert result.stderr == (
+    *progress, last = result.stderr.splitlines()
+    assert all(line.startswith("full: ") for line in progress), "what a batch job is told, and no traceback"
+    assert last == (
         f"Error: {folder / 'checkpoint-10' / name}: no space left on device; once there is space, the same"
-        " command goes on\n"
+        " command goes on"
     )
     assert [path.name for path in folder.glob("checkpoint-*")] == ["checkpoint-5"]
     assert kinds(folder).count("checkpoint") == 1
@@ -109,9 +111,13 @@ def test_a_limit_of_the_system_is_met_in_a_real_checkpoint(workplace, tmp_path):
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
     )
     assert done.returncode == 2
+    *progress, last = done.stderr.splitlines()
+    assert all(line.startswith("limited: ") for line in progress), (
+        "what a batch job is told, and no traceback"
+    )
     assert re.fullmatch(
-        r"Error: .*limited/checkpoint-5/\S+: file too large; once there is space, the same command goes on\n",
-        done.stderr,
+        r"Error: .*limited/checkpoint-5/\S+: file too large; once there is space, the same command goes on",
+        last,
     )
     assert not list((tmp_path / "limited").glob("checkpoint-*"))
     done = subprocess.run(command, capture_output=True, text=True, check=True)

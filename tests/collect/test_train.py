@@ -606,7 +606,7 @@ def test_of_several_visible_gpus_one_is_used(collect_run, monkeypatch, tmp_path)
     config = changed(CLASSIFIER, train={"max_steps": None, "epochs": 2})
     result, folder = collect_run(config, "gpus", tmp_path / "one")
     assert result.exit_code == 0, result.output
-    assert "GPU" not in result.stderr
+    assert "GPUs" not in result.stderr
     (one,) = eval_log.FORMAT.load([folder / "eval_log.jsonl"], "gpus").runs
     setup = transformers.TrainingArguments.__post_init__
 
@@ -617,7 +617,7 @@ def test_of_several_visible_gpus_one_is_used(collect_run, monkeypatch, tmp_path)
     monkeypatch.setattr(transformers.TrainingArguments, "__post_init__", see_three)
     result, folder = collect_run(config, "gpus", tmp_path / "three")
     assert result.exit_code == 0, result.output
-    note, _ = result.stderr.splitlines()
+    note, *_ = result.stderr.splitlines()
     assert note == (
         "gpus: 3 GPUs are visible, and this run uses the first one; to train on all of them:"
         " accelerate launch --num_processes 3 -m collect run CONFIG.toml --out DIR"
