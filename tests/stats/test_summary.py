@@ -185,3 +185,16 @@ def test_too_few_is_said_alike_of_an_even_number_of_runs():
     assert find_shortage([4] * 4 + [5] * 4) == Shortage(evals=4.5)
     assert find_shortage([5] * 7) == Shortage(runs=7)
     assert find_shortage([5] * 8) is None
+
+
+@pytest.mark.filterwarnings("ignore:10 of 10 runs make more than half:replay.errors.ReplayWarning")
+def test_no_interval_of_a_regret_reaches_below_zero():
+    """One of ten runs has a regret: Student's interval of the mean would reach below."""
+    fine = [
+        Run(f"r{number}", {"step": range(1, 7), "eval_loss": [1.0, 0.5, 0.6, 0.7, 0.8, 0.9]})
+        for number in range(9)
+    ]
+    late = Run("late", {"step": range(1, 7), "eval_loss": [1.0, 0.5, 0.6, 0.4, 0.2, 0.1]})
+    row = replay.sweep([*fine, late], ["patience=1"]).iloc[0]
+    assert row.regret_mean == pytest.approx(0.04)
+    assert 0 <= row.regret_low < row.regret_mean < row.regret_high

@@ -87,7 +87,8 @@ def _first_stretch(finding: Finding) -> str:
         begin, end = "the base model or the first eval", "the next eval"
     policy, lost, later = finding["policies"][0]
     some = finding["later_runs"]
-    only = f", over the {some} runs that improve by more than their noise after it" if some < total else ""
+    those = "the run that improves" if some == 1 else f"the {some} runs that improve"
+    only = f", over {those} by more than the noise after it" if some < total else ""
     return (
         f"{_count(count, total, 'makes', 'make')} more than half of the improvement in {finding['metric']}"
         f" between {begin} and {end}, so every later stop seems to lose little: {policy} loses"
