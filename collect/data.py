@@ -198,7 +198,7 @@ def _usable(
     for column, words in template.fields:
         if not any(column in row for _, row in rows):
             known = suggestion(column, {key for _, row in rows for key in row if key})
-            braces = " (a brace that is no column is written twice)" if "{" in template.text else ""
+            braces = " (write a literal brace twice)" if "{" in template.text else ""
             raise InputError(f"{origin} has no column {column!r}; it has {known}{braces}")
         if words == 0:
             raise InputError(f"{origin}: {{{column}:0}} takes no word of the column; give 1 or more")

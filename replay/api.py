@@ -27,9 +27,9 @@ from replay.policies.grid import DEFAULT_GRID, parse_grids
 from replay.report.choose import describe_status
 from replay.report.sentences import sentences
 from replay.search.choice import select_policy
+from replay.search.guarantee import guarantee
 from replay.search.ladders import default_policies
 from replay.search.plan import Plan
-from replay.search.plan import plan as plan_study
 from replay.search.sweep import sweep_study
 from replay.search.tolerance import Tolerance
 from replay.stats.cautions import find_first_stretch
@@ -257,6 +257,6 @@ def plan(
     rules = default_policies() if policies is None else parse_policies(policies)
     study = Study(runs, rules, Question(**question))
     groups = None if group is None else groups_of(study.panel.runs, group)
-    planned = plan_study(study, float(max_lost), rules, confidence=confidence, groups=groups, weight=weight)
-    _warn(planned.today.findings)
-    return planned
+    today = guarantee(study, float(max_lost), rules, confidence=confidence, groups=groups, weight=weight)
+    _warn(today.findings)
+    return Plan(today)

@@ -68,7 +68,7 @@ def read_existing_log(folder: Path) -> ExistingLog | None:
         return ExistingLog({}, [], 0.0, 0, False, True)
     if header.get("format") != FORMAT_NAME or header.get("version") != VERSION:
         raise InputError(
-            f"{path} is there already and is no eval log of version {VERSION}; nothing is written over it"
+            f"{path} exists already and is not an eval log of version {VERSION}; nothing is written over it"
         )
     records = []
     for line in lines[1:]:

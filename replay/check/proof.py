@@ -11,7 +11,7 @@ from replay.check.lock import rounded
 from replay.check.model import LimitResult
 from replay.check.scores import Scores
 from replay.data.finding import Severity
-from replay.stats.risk_control import ConformalRiskControl, LearnThenTest
+from replay.stats.risk_control import risk_control
 from replay.stats.ties import at_most
 
 __all__ = ["is_hidden", "judge_guarantee", "scale_of"]
@@ -35,7 +35,7 @@ def judge_guarantee(
         groups = np.array(part.groups)[~np.isnan(lost)]
         _, unit = np.unique(groups, return_inverse=True)
         losses = np.bincount(unit, weights=losses) / np.bincount(unit)
-    control = ConformalRiskControl() if limit.confidence is None else LearnThenTest(limit.confidence)
+    control = risk_control(limit.confidence)
     bound = float(control.bounds(losses[:, None])[0])
     kept = bool(at_most(bound, limit.value))
     result = LimitResult(

@@ -11,6 +11,7 @@ import click
 from replay.cli.candidates import Candidates, candidate_options
 from replay.cli.options import (
     guarantee_options,
+    guarantee_words,
     output_options,
     paths_argument,
     question_options,
@@ -123,7 +124,7 @@ def command(
         spec = selection.policy.spec()
         next_steps.append(["replay", "simulate", *where, "--policy", spec, "--per-run", *settings])
     if selection.status is not Status.GUARANTEED and tolerance.kind == "lost":
-        wanted = ["--max-lost", tolerance.text]
+        wanted = [*candidates.words(), *guarantee_words(confidence, group)]
         next_steps.append(["replay", "plan", *where, *wanted, *settings])
     show(build(selection, findings=findings, source=source, next_steps=next_steps), style, out)
     if selection.status is Status.CANNOT_TELL:

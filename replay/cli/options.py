@@ -16,6 +16,7 @@ __all__ = [
     "file_option",
     "given_settings",
     "guarantee_options",
+    "guarantee_words",
     "output_options",
     "paths_argument",
     "policies_option",
@@ -163,6 +164,13 @@ guarantee_options = _group(
         ),
     ),
 )
+
+
+def guarantee_words(confidence: float | None, group: str | None) -> list[str]:
+    """The words of a command that asks for the same kind of guarantee."""
+    words = [] if confidence is None else ["--confidence", f"{100 * confidence:g}%"]
+    return words if group is None else [*words, "--group", group]
+
 
 weight_option = click.option(
     "--weight",

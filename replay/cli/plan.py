@@ -11,6 +11,7 @@ import click
 from replay.cli.candidates import Candidates, candidate_options
 from replay.cli.options import (
     guarantee_options,
+    guarantee_words,
     output_options,
     paths_argument,
     question_options,
@@ -61,8 +62,9 @@ def command(
     from replay.errors import InputError
     from replay.report.inspect import describe_logs
     from replay.report.plan import build
+    from replay.search.guarantee import guarantee
     from replay.search.ladders import default_policies
-    from replay.search.plan import plan
+    from replay.search.plan import Plan
     from replay.search.tolerance import parse_tolerance
     from replay.stats.groups import groups_of
 
@@ -81,7 +83,7 @@ def command(
     study = Study(logs.runs, policies, question)
     groups = None if group is None else groups_of(study.panel.runs, group)
     with count_policies(len(policies), len(study.runs)) as progress:
-        planned = plan(
+        today = guarantee(
             study,
             tolerance.value,
             policies,
@@ -91,20 +93,16 @@ def command(
             optional=True,
             progress=progress,
         )
-    warn([*logs.findings, *planned.today.findings])
+    warn([*logs.findings, *today.findings])
     where = [str(path) for path in paths]
-    words = [*candidates.words(), *question_words()]
-    if confidence is not None:
-        words += ["--confidence", f"{100 * confidence:g}%"]
-    if group is not None:
-        words += ["--group", group]
+    words = [*candidates.words(), *guarantee_words(confidence, group), *question_words()]
     document = build(
-        planned,
+        Plan(today),
         study,
         unit=group or "run",
         source=describe_logs(logs, paths),
         next_steps=[["replay", "choose", *where, *words]],
     )
     show(document, style, out)
-    if not planned.today.is_guaranteed:
+    if not today.is_guaranteed:
         sys.exit(3)

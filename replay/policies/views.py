@@ -81,7 +81,7 @@ def keep_evals(batch: CurveBatch, keep: Bools) -> View:
 
 
 def split_runs(batch: CurveBatch, begins: Bools) -> View:
-    """The batch with every run cut into runs of their own, each of which begins at one of these evals."""
+    """The batch with every run split into several runs, each of which begins at one of these evals."""
     number = np.cumsum(begins & batch.mask, axis=1)
     pieces = number.max(axis=1, initial=0) + 1
     row = number + (np.cumsum(pieces) - pieces)[:, None]

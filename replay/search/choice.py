@@ -11,7 +11,7 @@ import numpy as np
 
 from replay.data.curve import Curve, CurveBatch
 from replay.data.run import Run
-from replay.data.types import Bools, Floats, Ints
+from replay.data.types import Floats, Ints
 from replay.engine.outcomes import BASELINES, ORACLE, Outcomes, records
 from replay.engine.question import Question
 from replay.engine.scoring import parse_policies, simulate_study
@@ -26,7 +26,6 @@ from replay.stats.groups import groups_of
 from replay.stats.optimism import Rule, corrected_regret
 from replay.stats.second_metric import SecondRegret, mean_second_regret
 from replay.stats.summary import Rows, Weight, find_shortage, summarise
-from replay.stats.ties import at_most
 
 __all__ = [
     "GroupFigures",
@@ -258,18 +257,15 @@ class _Scorer:
         policies = [self._policy[(pick or Never()).spec()] for pick in picks]
         return self._row[policies, np.arange(len(picks))]
 
-    def line(
-        self, name: str, picks: Sequence[Policy | None], keep: Bools | None = None, *, corrected: bool = False
-    ) -> Line:
-        """The runs (those to ``keep``), each under the policy picked for it."""
-        judged = self._outcomes.study.judged
-        runs = np.flatnonzero(judged if keep is None else judged & keep)
+    def line(self, name: str, picks: Sequence[Policy | None], *, corrected: bool = False) -> Line:
+        """The judged runs, each under the policy picked for it."""
+        runs = np.flatnonzero(self._outcomes.study.judged)
         rows = self.rows(picks)[runs]
         losses = getattr(self._outcomes, self._tolerance.kind)[rows]
         known = losses[~np.isnan(losses)]
         summary = self._summarise([Rows(name, rows, runs)])[0]
         corrected_regret = self._correct(rows, [picks[run] for run in runs.tolist()]) if corrected else None
-        kept = int((known <= self._tolerance.value).sum())
+        kept = int(self._tolerance.allows(known).sum())
         worst = np.where(self._outcomes.censored[rows], _worst_loss(self._tolerance), losses)
         return Line(
             name=name,
@@ -355,12 +351,12 @@ def _find_obstacle(made: CrossValidated, held_out: Line, study: Study) -> Obstac
     if find_shortage(study.compared_evals):
         return Obstacle.TOO_FEW
     if made.chosen is None or not held_out.summary["saved_mean"] > 0:
-        keeps = made.least is not None and at_most(made.loss_of(made.least)[0], made.tolerance.value)
+        keeps = made.least is not None and made.tolerance.allows(made.loss_of(made.least)[0])
         return Obstacle.NO_MARGIN if keeps else Obstacle.NONE_KEEPS
     loss = held_out.summary[made.tolerance.key]
-    if loss is None or not at_most(loss, made.tolerance.value):
+    if loss is None or not made.tolerance.allows(loss):
         return Obstacle.BREAKS
-    return None if at_most(held_out.worst_mean, made.tolerance.value) else Obstacle.CENSORED
+    return None if made.tolerance.allows(held_out.worst_mean) else Obstacle.CENSORED
 
 
 def select(

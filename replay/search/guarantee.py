@@ -16,7 +16,7 @@ from replay.errors import InputError
 from replay.policies import Policy
 from replay.search.evidence import Evidence, gather_evidence
 from replay.search.ladders import Ladder, default_policies
-from replay.stats.risk_control import ConformalRiskControl, LearnThenTest, RiskControl, resample
+from replay.stats.risk_control import RiskControl, resample, risk_control
 from replay.stats.summary import Weight
 from replay.stats.ties import TIE
 
@@ -164,7 +164,7 @@ def guarantee_from(
     _check(alpha, confidence, weight)
     ladders = evidence.ladders
     method = _method(evidence.units, len(ladders), alpha, confidence)
-    control = _control(confidence, len(ladders) if method == "split" else 1)
+    control = risk_control(confidence, len(ladders) if method == "split" else 1)
     used, among = evidence, ladders
     if method == "halves":
         first, second = _halves(evidence.units)
@@ -202,7 +202,7 @@ def least_units(alpha: float, confidence: float | None = None) -> int | None:
     >>> least_units(0.05), least_units(0.05, 0.9), least_units(0.0)
     (19, 48, None)
     """
-    return _control(confidence, 1).needed_units(np.zeros((1, 1)), alpha)[0]
+    return risk_control(confidence).needed_units(np.zeros((1, 1)), alpha)[0]
 
 
 def _check(alpha: float, confidence: float | None, weight: str) -> None:
@@ -212,11 +212,6 @@ def _check(alpha: float, confidence: float | None, weight: str) -> None:
         raise InputError(f"the confidence of a guarantee is above 0 and below 1, not {confidence:g}")
     if weight not in ("runs", "compute"):
         raise InputError(f"weight is 'runs' or 'compute', not {weight!r}")
-
-
-def _control(confidence: float | None, parts: int) -> RiskControl:
-    """What a ladder is held against, with one of so many equal parts of the accepted error."""
-    return ConformalRiskControl() if confidence is None else LearnThenTest(1 - (1 - confidence) / parts)
 
 
 def _method(units: int, ladders: int, alpha: float, confidence: float | None) -> Method:
@@ -318,7 +313,7 @@ def _least_units(evidence: Evidence, alpha: float, confidence: float | None, wei
     ladders = evidence.ladders
 
     def least(parts: int) -> int | None:
-        control = _control(confidence, parts)
+        control = risk_control(confidence, parts)
         each = [_units_to_save(evidence, ladder, control, alpha, weight) for ladder in ladders]
         return min((units for units in each if units is not None), default=None)
 

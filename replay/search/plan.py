@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from replay.engine.study import Study
-from replay.policies import Policy
-from replay.search.guarantee import Guarantee, Rung, guarantee
-from replay.stats.summary import Weight
+from replay.search.guarantee import Guarantee, Rung
 from replay.stats.ties import TIE
 
-__all__ = ["Plan", "plan", "plan_from"]
+__all__ = ["Plan"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,34 +48,3 @@ class Plan:
             key=lambda rung: (-round(rung.bound, 9), rung.saved),
             default=None,
         )
-
-
-def plan(
-    study: Study,
-    alpha: float,
-    policies: Sequence[Policy] | None = None,
-    *,
-    confidence: float | None = None,
-    groups: Sequence[str] | None = None,
-    weight: Weight = "runs",
-    optional: bool = False,
-    progress: Callable[[int], None] | None = None,
-) -> Plan:
-    """Say how many units a guarantee at the tolerance takes; arguments and errors as for `guarantee`."""
-    return plan_from(
-        guarantee(
-            study,
-            alpha,
-            policies,
-            confidence=confidence,
-            groups=groups,
-            weight=weight,
-            optional=optional,
-            progress=progress,
-        )
-    )
-
-
-def plan_from(today: Guarantee) -> Plan:
-    """The plan that belongs to a guarantee of the present runs."""
-    return Plan(today)

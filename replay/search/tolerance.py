@@ -50,7 +50,7 @@ class Tolerance:
         """The scale of the figure that is limited (see `replay.stats.ties`); 0 in the metric's unit."""
         return 0.0 if self.kind == "regret" else 1.0
 
-    def allows(self, loss: Floats) -> Bools:
+    def allows(self, loss: float | Floats) -> Bools:
         """Whether each loss is known and at most the tolerance, but for rounding."""
         return at_most(loss, self.value, self.scale)
 

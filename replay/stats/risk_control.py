@@ -18,7 +18,7 @@ import numpy as np
 from replay.data.types import Bools, Floats, Ints
 from replay.stats.ties import TIE
 
-__all__ = ["ConformalRiskControl", "LearnThenTest", "RiskControl", "resample"]
+__all__ = ["ConformalRiskControl", "LearnThenTest", "RiskControl", "resample", "risk_control"]
 
 #: With more units than this, needed units are not searched for.
 MOST_UNITS = 100_000
@@ -253,6 +253,14 @@ def _orders(units: int) -> Ints:
     generator = np.random.Generator(np.random.PCG64(_SEED))
     count = min(max(_MOST_PERMUTED // max(units, 1), _FEWEST_PERMUTATIONS), _PERMUTATIONS)
     return np.stack([generator.permutation(units) for _ in range(count)])
+
+
+def risk_control(confidence: float | None, parts: int = 1) -> RiskControl:
+    """What holds rungs against a tolerance: on average (None), or with a confidence.
+
+    With ``parts``, one of so many equal parts of the accepted error is spent.
+    """
+    return ConformalRiskControl() if confidence is None else LearnThenTest(1 - (1 - confidence) / parts)
 
 
 def resample(losses: Floats, units: int) -> Floats:

@@ -130,7 +130,7 @@ def test_a_log_of_another_run_is_refused(tmp_path):
 
 def test_a_foreign_file_is_refused(tmp_path):
     (tmp_path / FILE_NAME).write_text("my notes\n")
-    with pytest.raises(InputError, match="is no eval log of version 1; nothing is written over it"):
+    with pytest.raises(InputError, match="is not an eval log of version 1; nothing is written over it"):
         EvalLog(tmp_path).log(1, {"eval_loss": 1.0})
     assert (tmp_path / FILE_NAME).read_text() == "my notes\n"
 

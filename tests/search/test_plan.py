@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from replay.search.guarantee import guarantee_from
-from replay.search.plan import plan, plan_from
+from replay.search.guarantee import guarantee, guarantee_from
+from replay.search.plan import Plan
 from tests.search.evidence import evidence_of
 from tests.search.test_guarantee import LADDER, finished, study_of
 
 
 def planned(losses, saved, alpha, **how):
     confidence = how.pop("confidence", None)
-    return plan_from(guarantee_from(evidence_of(losses, saved, **how), alpha, confidence=confidence))
+    return Plan(guarantee_from(evidence_of(losses, saved, **how), alpha, confidence=confidence))
 
 
 def test_without_losses_five_percent_takes_nineteen_units():
@@ -61,7 +61,7 @@ def test_a_rung_that_saves_nothing_does_not_count():
 def test_the_supported_tolerance_is_the_smallest_at_which_something_is_guaranteed():
     runs = finished(3, 30)
     for confidence in (None, 0.9):
-        bound = plan(study_of(runs), 0.01, LADDER, confidence=confidence).supported.bound
-        kept = plan(study_of(runs), bound, LADDER, confidence=confidence)
+        bound = Plan(guarantee(study_of(runs), 0.01, LADDER, confidence=confidence)).supported.bound
+        kept = Plan(guarantee(study_of(runs), bound, LADDER, confidence=confidence))
         assert kept.today.rung == kept.supported
-        assert plan(study_of(runs), bound - 1e-6, LADDER, confidence=confidence).today.policy is None
+        assert guarantee(study_of(runs), bound - 1e-6, LADDER, confidence=confidence).policy is None

@@ -166,6 +166,4 @@ def _frame(axes: Axes, shown: Sequence[PolicyResult], limited: bool) -> None:
     if handles:
         axes.legend(handles=handles, fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
     else:
-        axes.text(
-            50, 0.0, "there is no policy of which the loss is known", ha="center", va="center", color="0.4"
-        )
+        axes.text(50, 0.0, "no policy has a known loss", ha="center", va="center", color="0.4")

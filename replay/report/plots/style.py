@@ -57,6 +57,6 @@ def draw_budget_line(axes: Axes, study: Study, figure: str) -> None:
         color="0.6",
         linestyle="--",
         linewidth=1,
-        label="train shorter by as much",
+        label="equal budget",
     )
     axes.legend(loc="upper left", fontsize=8, frameon=False)

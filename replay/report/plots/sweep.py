@@ -295,24 +295,16 @@ def _line(axes: Axes, sweep: GridSweep, result: GridResult) -> None:
     )
     right.axhline(_scale(sweep) * sweep.tolerance.value, color=COLORS[1], linestyle=":", linewidth=1)
     if result.region is not None:
-        axes.plot(
-            at,
-            saved[at],
-            marker="*",
-            color=COLORS[0],
-            markeredgecolor="black",
-            markersize=13,
-            linestyle="none",
-        )
-        right.plot(
-            at,
-            loss[at],
-            marker="*",
-            color=COLORS[1],
-            markeredgecolor="black",
-            markersize=13,
-            linestyle="none",
-        )
+        for side, values, color in ((axes, saved, COLORS[0]), (right, loss, COLORS[1])):
+            side.plot(
+                at,
+                values[at],
+                marker="*",
+                color=color,
+                markeredgecolor="black",
+                markersize=13,
+                linestyle="none",
+            )
     axes.set_xticks(*_ticks(dimension.values), fontsize=7)
     axes.set_xlabel(safe(dimension.name), fontsize=9)
     axes.tick_params(axis="y", labelsize=7)
