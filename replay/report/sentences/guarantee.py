@@ -52,7 +52,7 @@ def _how(given: Guarantee, unit: str) -> str:
     if given.method == "halves":
         return (
             f" One half of the {say_units(given.units, unit)} selected the parameters beside the threshold;"
-            " these figures and the guarantee come from the other half."
+            " the loss and the guarantee come from the other half."
         )
     if given.method == "split":
         return f" The error that is accepted is split over {given.ladders} ladders of policies."
