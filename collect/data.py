@@ -17,7 +17,7 @@ from typing import Any
 from collect.config import Config, Data, Generic
 from collect.packages import fetch, read_member
 from collect.splits import Counts, Example, split, take
-from collect.tables import Row, parse
+from collect.tables import Row, parse, with_nested
 from collect.templates import ALLOWED, Template, describe_type, is_empty, is_writable, shorten
 from replay.errors import InputError, list_names, suggestion
 
@@ -162,7 +162,7 @@ def _rendered(
     ``templates`` are by the setting that they come from.
     """
     origin = _origin(source, name)
-    every = _rows(config, source, name, cache)
+    every = [with_nested(row) for row in _rows(config, source, name, cache)]
     rows = [
         (number, row)
         for number, row in enumerate(every, 1)

@@ -16,7 +16,7 @@ from typing import Any
 
 from replay.errors import InputError
 
-__all__ = ["Row", "parse"]
+__all__ = ["Row", "parse", "with_nested"]
 
 Row = dict[str, Any]
 
@@ -27,6 +27,24 @@ _SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 #: ``include=True``.
 _TYPES = frozenset("continuous c numeric n discrete d categorical string s text time t basket b".split())
 _ROLES = frozenset("class c ignore i meta m weight w".split())
+
+
+def with_nested(row: Row) -> Row:
+    """The row with the values of nested tables as columns of their own, named with a dot.
+
+    Examples
+    --------
+    >>> with_nested({"id": 3, "translation": {"en": "dog", "fr": "chien"}})
+    {'id': 3, 'translation': {'en': 'dog', 'fr': 'chien'}, 'translation.en': 'dog', 'translation.fr': 'chien'}
+    """
+    tables = {key: value for key, value in row.items() if isinstance(value, dict)}
+    nested: Row = {}
+    while tables:
+        key, table = tables.popitem()
+        inner = {f"{key}.{name}": value for name, value in table.items()}
+        nested |= inner
+        tables |= {name: value for name, value in inner.items() if isinstance(value, dict)}
+    return row | {name: value for name, value in nested.items() if name not in row}
 
 
 def parse(content: bytes, name: str, columns: Sequence[str] = ()) -> list[Row]:

@@ -129,7 +129,8 @@ class Data(_Section):
     brace that is text is written twice): text and label for classification, prompt (may be empty) and
     answer for a causal model, whose loss counts the answer only. A column holds text, numbers or dates
     (written as Python writes them: 3, 0.5, 2026-05-01) or booleans (True and False); lists and other
-    values are refused. A size says how many examples to take; training takes the rest if it has none.
+    values are refused. A value inside a nested table is named with a dot: ``{translation.en}``. A size says
+    how many examples to take; training takes the rest if it has none.
     Examples that are equal in all of their text count once. Examples of one prompt (or text to classify)
     with different answers go into the same split, so that nothing leaks into validation or test;
     ``allow_overlap`` deals them out one by one, and allows that the train, validation and test files

@@ -586,3 +586,17 @@ def test_pip_fetches_by_name(tmp_path):
     assert [path.name for path in (tmp_path / "wheels").iterdir() if path.is_dir()] == [
         "chatterbot-corpus==1.3.3"
     ]
+
+
+def test_a_value_inside_a_nested_table_is_named_with_a_dot(tmp_path):
+    content = [
+        {"question": {"text": f"{number} + 1 ="}, "solution": {"value": {"plain": str(number + 1)}}}
+        for number in range(70)
+    ]
+    write(tmp_path, content, "sums.jsonl")
+    raw = of_sums(prompt="{question.text} ", answer="solution.value.plain")
+    texts = data.load(config_of(raw, tmp_path), tmp_path)
+    every = {("0 + 1 = ", "1"), ("69 + 1 = ", "70")}
+    assert every <= set(texts.train + texts.validation + texts.test)
+    with pytest.raises(InputError, match=r"no column 'question.txt'.*question.text"):
+        data.load(config_of(of_sums(prompt="question.txt", answer="question.text"), tmp_path), tmp_path)
