@@ -98,7 +98,12 @@ def read(
     roots = [Path(paths)] if isinstance(paths, str | os.PathLike) else [Path(path) for path in paths]
     recogniser = _Recogniser()
     rank_of = {format.name: rank for rank, format in enumerate(recogniser.formats)}
-    walk = Walk(roots, recogniser.folder)
+    walk = Walk(
+        roots,
+        recogniser.folder,
+        frozenset().union(*(format.endings for format in recogniser.formats)),
+        frozenset().union(*(format.hidden_folders for format in recogniser.formats)),
+    )
     result = ReadResult([])
     recognised: dict[tuple[int, Path], list[Path]] = {}
     groups: list[Group] = []

@@ -126,11 +126,15 @@ class Walk:
     """One walk over the given paths; counts the files looked at and collects what could not be read.
 
     ``recognise`` gets a folder and the names of its entries, and returns the format that reads it as a whole;
-    then nothing below it is looked at. Iterating raises InputError where a given path does not exist.
+    then nothing below it is looked at. Files with one of the ``endings`` are opened although most of them are
+    no logs, and folders of ``hidden`` names are entered. Iterating raises InputError where a given path does
+    not exist.
     """
 
     roots: Sequence[Path]
     recognise: Callable[[Path, frozenset[str]], Format | None] = lambda path, names: None
+    endings: frozenset[str] = frozenset()
+    hidden: frozenset[str] = frozenset()
     files: int = 0
     findings: list[Finding] = field(default_factory=list)
     _seen: set[tuple[int, int]] = field(default_factory=set)
@@ -189,7 +193,8 @@ class Walk:
             folders = []
             for entry in listed:
                 path = Path(entry.path)
-                if entry.name.startswith(".") or entry.name in _FOLDERS | _FILES:
+                hidden = entry.name.startswith(".") and entry.name not in self.hidden
+                if hidden or entry.name in _FOLDERS | _FILES:
                     continue
                 if entry.is_symlink():
                     links.append(path)
@@ -214,7 +219,9 @@ class Walk:
             return
         self.files += 1
         # an event file of TF 1 ends in the name of its host, which may look like anything
-        if (path.suffix.lower() not in _OTHERS or "tfevents" in path.name) and self._first(status):
+        ending = path.suffix.lower()
+        opened = ending not in _OTHERS or ending in self.endings or "tfevents" in path.name
+        if opened and self._first(status):
             candidate = self._open(path, root, named=False)
             if candidate is not None:
                 yield candidate

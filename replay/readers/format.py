@@ -69,3 +69,12 @@ class Format:
     sniff_folder: Callable[[Path, frozenset[str]], bool] | None = None
     #: Which of the recognised files belong to one run (default: each file is a run of its own).
     group: Callable[[Sequence[Path]], list[list[Path]]] = _alone
+    #: Endings of file names that the search for logs opens for this format, although most files with such an
+    #: ending are archives, databases or weights, as ``.db``.
+    endings: frozenset[str] = frozenset()
+    #: Names of hidden folders that the search looks into for this format, as ``.aim``.
+    hidden_folders: frozenset[str] = frozenset()
+    #: What the format does not give or what is not read, in one sentence for users; empty if nothing is known.
+    limits: str = ""
+    #: What it was tested on: the tools and versions that wrote the files.
+    tested_on: str = ""
