@@ -74,7 +74,7 @@ class Format:
     endings: frozenset[str] = frozenset()
     #: Names of hidden folders that the search looks into for this format, as ``.aim``.
     hidden_folders: frozenset[str] = frozenset()
-    #: What the format does not give or what is not read, in one sentence for users; empty if nothing is known.
+    #: What the format lacks or what is not read, in one sentence for users; empty if nothing is known.
     limits: str = ""
     #: What it was tested on: the tools and versions that wrote the files.
     tested_on: str = ""
