@@ -90,7 +90,10 @@ def encode(record: Mapping[str, Any]) -> str:
 
 def decode(line: str) -> dict[str, Any]:
     """The record of one line; raises ValueError where the line is not an object of strict JSON."""
-    record = json.loads(line, parse_constant=_refuse)
+    try:
+        record = json.loads(line, parse_constant=_refuse)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
     if not isinstance(record, dict):
         raise ValueError("not a JSON object")
     return record
@@ -100,7 +103,12 @@ def number(value: Any) -> float | None:
     """A number as the log spells it; None for null and for what is not a number."""
     if isinstance(value, str):
         return _WORDS.get(value)
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    try:
+        return float(value)
+    except OverflowError:  # an integer of more than 308 digits
+        return None
 
 
 def _strict(value: Any) -> Any:
