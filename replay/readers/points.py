@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import codecs
+import gzip
+import io
 import math
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
@@ -11,7 +14,7 @@ from typing import Any, NamedTuple, TextIO
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Points", "PointsBuilder", "number", "open_text", "round_interval"]
+__all__ = ["Points", "PointsBuilder", "number", "open_text", "round_interval", "unzip_head"]
 
 _WORDS = {"nan": math.nan, "inf": math.inf, "infinity": math.inf}
 
@@ -32,10 +35,27 @@ def number(value: Any) -> float | None:
     return None
 
 
+_GZIP = b"\x1f\x8b"
+
+
+def unzip_head(head: bytes) -> bytes:
+    """The first bytes of a file, at most as many as given, decompressed where it is a gzip file."""
+    if not head.startswith(_GZIP):
+        return head
+    try:
+        return zlib.decompressobj(wbits=zlib.MAX_WBITS | 16).decompress(head, max(len(head), 64 * 1024))
+    except zlib.error:
+        return b""
+
+
 def open_text(path: Path) -> TextIO:
-    """The file as text: UTF-8 unless a byte order mark says UTF-16; bytes that are no text become U+FFFD.
-    Raises OSError.
+    """The file as text, decompressed where it is a gzip file: UTF-8 unless a byte order mark says UTF-16;
+    bytes that are not text become U+FFFD. Raises OSError; reading a damaged gzip file raises OSError,
+    EOFError or zlib.error.
     """
+    with path.open("rb") as raw:
+        if raw.read(2) == _GZIP:
+            return io.TextIOWrapper(gzip.open(path), encoding="utf-8-sig", errors="replace", newline="")
     with path.open("rb") as raw:
         mark = raw.read(2)
     encoding = "utf-16" if mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"

@@ -1,11 +1,14 @@
 """What the own format says beyond plain evals: further data sets, checkpoints, segments, the base model."""
 
+import gzip
 import json
+import math
 
 import pytest
 
 from replay.data.censoring import censoring
 from replay.data.finding import Kind
+from replay.readers import read
 from replay.readers.formats import eval_log
 from replay.report.sentences import sentences
 from replay.report.sentences.metric import say_censoring
@@ -178,3 +181,28 @@ def test_a_version_that_is_not_known(tmp_path):
     (tmp_path / "eval_log.jsonl").write_text(json.dumps({**HEADER, "version": 2}) + "\n")
     text = refusal(eval_log.FORMAT, tmp_path / "eval_log.jsonl")
     assert text.endswith("eval_log.jsonl: eval log version 2; this replay reads version 1")
+
+
+def test_a_compressed_log_is_the_same_run(tmp_path):
+    lines = [json.dumps(HEADER), *(json.dumps(evaluation(step, 1 / step)) for step in range(1, 400))]
+    whole = ("\n".join(lines) + "\n").encode()
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "plain" / "eval_log.jsonl").write_bytes(whole)
+    (tmp_path / "packed").mkdir()
+    (tmp_path / "packed" / "eval_log.jsonl.gz").write_bytes(gzip.compress(whole))
+    found = read(tmp_path)
+    assert len(found.runs) == 1
+    assert len(found.duplicates) == 1
+    assert len(found.runs[0]) == 399
+
+
+@pytest.mark.parametrize("damage", [lambda packed: packed[:-400], lambda packed: packed[:-900] + b"x" * 900])
+def test_of_a_damaged_compressed_log_the_good_lines_are_kept(damage, tmp_path):
+    lines = [json.dumps(HEADER), *(json.dumps(evaluation(step, math.sin(step))) for step in range(1, 2000))]
+    packed = gzip.compress(("\n".join(lines) + "\n").encode())
+    (tmp_path / "eval_log.jsonl.gz").write_bytes(damage(packed))
+    found = read(tmp_path)
+    (run,) = found.runs
+    assert 100 < len(run) < 1999
+    assert run.evals["eval_loss"].tolist() == [math.sin(step) for step in range(1, len(run) + 1)]
+    assert [finding.kind for finding in found.findings][-1] == Kind.CUT_OFF

@@ -45,18 +45,20 @@ A reader refuses a version that it does not know, and ignores keys and kinds tha
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from replay.data.finding import Finding, Kind, Severity
 from replay.data.info import RunInfo
 from replay.data.run import COUNTERS
 from replay.readers.assemble import assemble
 from replay.readers.format import Format, Loaded, UnusableLog
-from replay.readers.points import PointsBuilder
+from replay.readers.points import PointsBuilder, open_text, unzip_head
 
 __all__ = ["FORMAT", "FORMAT_NAME", "VERSION", "decode", "encode", "entries", "number"]
 
@@ -126,7 +128,7 @@ def _refuse(word: str) -> Any:
 
 
 def _sniff(path: Path, head: bytes) -> bool:
-    first = head.split(b"\n", 1)[0]
+    first = unzip_head(head).split(b"\n", 1)[0]
     return (
         first.lstrip().startswith(b"{")
         and b'"format"' in first
@@ -144,8 +146,8 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
     reference: dict[str, float] = {}
     wasted: dict[str, float] = {}
     end: dict[str, Any] | None = None
-    with path.open(encoding="utf-8", errors="replace") as lines:
-        for count, line in enumerate(lines, 1):
+    with open_text(path) as text:
+        for count, line in enumerate(_lines(text, path, findings), 1):
             if not line.strip():
                 continue
             try:
@@ -219,6 +221,14 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
         ),
     )
     return Loaded(runs, findings)
+
+
+def _lines(text: TextIO, path: Path, findings: list[Finding]) -> Iterator[str]:
+    """The lines of a log; of a damaged gzip file, those before the damage."""
+    try:
+        yield from text
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        findings.append(Finding(Kind.CUT_OFF, log=str(path), facts={"part": "compressed block"}))
 
 
 def _trained_again(wasted: Mapping[str, float]) -> Finding:
@@ -304,7 +314,9 @@ def _numbers(record: Mapping[str, Any], names: Sequence[str] | None = None) -> d
 FORMAT = Format(
     name="eval-log",
     summary="the eval log that collect writes, version 1 (JSONL with a header line)",
-    files="*.jsonl",
+    files="*.jsonl, *.jsonl.gz",
     sniff=_sniff,
     load=_load,
+    endings=frozenset({".gz"}),
+    tested_on="every run of collect's own tests",
 )
