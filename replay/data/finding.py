@@ -60,6 +60,9 @@ class Kind(StrEnum):
     NO_VALUES = "no-values"
     NO_SCALARS = "no-scalars"
     NO_HISTORY = "no-history"
+    UNREADABLE_DATABASE = "unreadable-database"
+    LARGE_DATABASE = "large-database"
+    DAMAGED_TABLE = "damaged-table"
 
     # readers: what was resolved in a run, or is in doubt
     RESTART = "restart"

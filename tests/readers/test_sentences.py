@@ -118,6 +118,37 @@ OF_LOGS = [
     ),
     (Kind.NO_HISTORY, {"type": "list"}, "a JSON list instead of the state of a Trainer"),
     (Kind.NO_HISTORY, {}, "it has no log_history, so it is no trainer_state.json of transformers"),
+    (
+        Kind.UNREADABLE_DATABASE,
+        {"error": "file is not a database"},
+        "the SQLite database cannot be read (file is not a database); it is left out",
+    ),
+    (
+        Kind.LARGE_DATABASE,
+        {"size": 3 * 1024**3, "largest": 2 * 1024**3, "beside": "a.db-wal"},
+        (
+            "the database is not read: a.db-wal lies beside it, so it has to be copied, and 3.0 GiB are more"
+            " than the 2 GiB that are copied. Close the program that has it open, which merges that file"
+        ),
+    ),
+    (
+        Kind.LARGE_DATABASE,
+        {"size": 3 * 1024**3, "largest": 2 * 1024**3, "beside": None},
+        "the database is cut off, and too large to be copied up to its last whole page; it is left out",
+    ),
+    (
+        Kind.DAMAGED_TABLE,
+        {"table": "metrics", "error": "malformed", "rows": 1200},
+        (
+            "the table 'metrics' of the database is damaged (malformed); the 1,200 rows before the damage are"
+            " kept"
+        ),
+    ),
+    (
+        Kind.DAMAGED_TABLE,
+        {"table": "metrics", "error": "malformed", "rows": 0},
+        "the table 'metrics' of the database is damaged (malformed); no row of it could be read",
+    ),
 ]
 
 #: Of a run, without a path.

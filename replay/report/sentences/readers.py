@@ -146,6 +146,23 @@ def _no_history(finding: Finding) -> str:
     return "it has no log_history, so it is no trainer_state.json of transformers"
 
 
+def _large_database(finding: Finding) -> str:
+    gigabytes = 1024**3
+    if finding["beside"] is None:
+        return "the database is cut off, and too large to be copied up to its last whole page; it is left out"
+    return (
+        f"the database is not read: {finding['beside']} lies beside it, so it has to be copied, and"
+        f" {finding['size'] / gigabytes:.1f} GiB are more than the {finding['largest'] / gigabytes:.0f} GiB"
+        " that are copied. Close the program that has it open, which merges that file"
+    )
+
+
+def _damaged_table(finding: Finding) -> str:
+    rows = finding["rows"]
+    kept = f"the {rows:,} rows before the damage are kept" if rows else "no row of it could be read"
+    return f"the table {finding['table']!r} of the database is damaged ({finding['error']}); {kept}"
+
+
 def _restart(finding: Finding) -> str:
     return f"restart {finding['number']} of {finding['of']} in the same place"
 
@@ -273,6 +290,11 @@ SENTENCES: dict[Kind, Callable[[Finding], str]] = {
             Kind.NO_VALUES: _no_values,
             Kind.NO_SCALARS: _no_scalars,
             Kind.NO_HISTORY: _no_history,
+            Kind.UNREADABLE_DATABASE: lambda finding: (
+                f"the SQLite database cannot be read ({finding['error']}); it is left out"
+            ),
+            Kind.LARGE_DATABASE: _large_database,
+            Kind.DAMAGED_TABLE: _damaged_table,
             Kind.RESTART: _restart,
             Kind.RESUMED: _resumed,
             Kind.REPEATED_VALUES: _repeated_values,
