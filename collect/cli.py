@@ -141,6 +141,7 @@ def resume(folders: tuple[Path, ...], root: Path, cache: Path | None) -> None:
     "--cache", type=_FOLDER, metavar="DIR", help="Fetched models and texts (default: ~/.cache/stop-replay)."
 )
 @click.option("--in-process", is_flag=True, hidden=True)
+@click.option("--terminal", type=int, hidden=True)
 def grid(
     path: Path,
     out: Path,
@@ -150,6 +151,7 @@ def grid(
     listed: bool,
     cache: Path | None,
     in_process: bool,
+    terminal: int | None,
 ) -> None:
     """Fine-tune once for each run of a grid, each run in a process of its own.
 
@@ -174,16 +176,18 @@ def grid(
       "lora.r" = [64]
       "train.scheduler" = "cosine"
 
-    A run that is finished in DIR is skipped, and a run that fails does not stop the others. With several
-    jobs, the visible GPUs are shared among them, and what a run writes goes into collect_console.log in its
-    folder. The exit code is 2 if any run failed, otherwise 75 if another process trains one of them.
+    A run that is finished in DIR is skipped, and a run that fails does not stop the others. What a run writes
+    goes into collect_console.log in its folder. With several jobs, the visible GPUs are shared among
+    them. The exit code is 2 if any run failed, otherwise 75 if another process trains one of them.
     """
     from collect import grid as grids
     from collect.packages import cache_folder
 
     if in_process:
         picked = [grids.pick(path, name) for name in only]
-        _fit_all([(config, out / config.name) for config in picked], cache or cache_folder())
+        _fit_all(
+            [(config, out / config.name) for config in picked], cache or cache_folder(), terminal=terminal
+        )
         return
     configs = grids.select(path, grids.expand(path), only)
     if shard is not None:
@@ -223,10 +227,15 @@ def _read_each(read: Callable[[Path], _T], paths: Sequence[Path]) -> tuple[list[
 
 
 def _fit_all(
-    runs: Sequence[tuple[Config, Path]], cache: Path, unreadable: Sequence[ReplayError] = ()
+    runs: Sequence[tuple[Config, Path]],
+    cache: Path,
+    unreadable: Sequence[ReplayError] = (),
+    terminal: int | None = None,
 ) -> None:
     """Train one run after the other, and exit with an error if one failed. A run that fails does not stop the
     others, unless several processes train together, which might then wait for each other.
+
+    ``terminal`` is the file descriptor of a terminal that is to show the progress where stderr is a file.
     """
     from collect.machine import processes, rank
 
@@ -237,7 +246,7 @@ def _fit_all(
             click.echo(f"Error: {error}", err=True)
     for config, folder in runs:
         try:
-            _fit(config, folder, cache)
+            _fit(config, folder, cache, terminal)
         except ReplayError as error:
             codes.append(error.exit_code)
             if rank() == 0:  # all processes meet the same error
@@ -248,7 +257,7 @@ def _fit_all(
         sys.exit(2 if 2 in codes else codes[0])
 
 
-def _fit(config: Config, folder: Path, cache: Path) -> None:
+def _fit(config: Config, folder: Path, cache: Path, terminal: int | None) -> None:
     from collect import train
     from collect.machine import rank
     from collect.metrics import metric_modes
@@ -259,7 +268,8 @@ def _fit(config: Config, folder: Path, cache: Path) -> None:
             config,
             folder,
             cache,
-            progress=sys.stderr.isatty(),
+            terminal=sys.stderr.fileno() if terminal is None and sys.stderr.isatty() else terminal,
+            eval_lines=not sys.stderr.isatty(),
             say=lambda line: click.echo(f"{config.name}: {printable(line)}", err=True),
         )
     except KeyboardInterrupt:

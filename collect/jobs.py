@@ -71,23 +71,27 @@ def _is_finished(config: Config, folder: Path) -> bool:
 
 @dataclass
 class _Child:
-    """The process of one run; ``messages`` is the file that it writes to, None where it writes to our stderr.
+    """The process of one run; ``messages`` is the file that it writes to.
 
-    ``before`` is how long the file was when the process began.
+    ``before`` is how long the file was when the process began, and ``shown`` how much of it was shown.
     """
 
     name: str
     process: subprocess.Popen[bytes]
-    messages: IO[bytes] | None
-    before: int = 0
+    messages: IO[bytes]
+    before: int
+    shown: int
 
 
 @dataclass
 class _Tally:
-    """Counts the runs as they end, and reports each."""
+    """Counts the runs as they end, and reports each; ``shows_all`` where all that a run writes is shown
+    anyway.
+    """
 
     total: int
     finished: int
+    shows_all: bool
     busy: int = 0
     failed: list[str] = dataclasses.field(default_factory=list)
 
@@ -98,25 +102,26 @@ class _Tally:
     def end(self, child: _Child) -> None:
         code = child.process.returncode
         lines = _read_tail(child)
+        child.messages.close()
         if code == 0:
             self.finished += 1
-            report = _last(lines, f"{child.name}: ") or f"{child.name}: done"
+            if not self.shows_all:
+                self._report(_last(lines, f"{child.name}: ") or f"{child.name}: done")
         elif code == BUSY:
             self.busy += 1
-            report = f"{child.name}: busy: another process trains it"
+            self._report(f"{child.name}: busy: another process trains it")
         else:
-            self.failed.append(child.name)
             how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-            report = (
-                f"{child.name}: failed:"
-                f" {how if code < 0 else _last(lines, 'Error: ').removeprefix('Error: ') or how}"
-            )
-            if lines and child.messages is not None:
-                report += f" (all it wrote is in {printable(child.messages.name)})"
-        if child.messages is not None:
-            child.messages.close()
-        if code or child.messages is not None:  # otherwise its report is on our stderr already
-            _report(f"{self.position} {report}")
+            reason = how if code < 0 else _last(lines, "Error: ").removeprefix("Error: ") or how
+            wrote = f" (all it wrote is in {printable(child.messages.name)})" if lines else ""
+            self.fail(child.name, reason + wrote)
+
+    def fail(self, name: str, reason: str) -> None:
+        self.failed.append(name)
+        self._report(f"{name}: failed: {reason}")
+
+    def _report(self, line: str) -> None:
+        _report(f"{self.position} {line}")
 
     def __str__(self) -> str:
         other = [(len(self.failed), "failed"), (self.busy, "busy")]
@@ -157,10 +162,10 @@ def train_all(
     """Train the configs of a grid file, each in a process of its own, ``jobs`` at once; returns the exit code
     of the command.
 
-    A crash of one run does not touch the others. Progress is reported on stderr; with several jobs, what a
-    run itself writes is added to ``collect_console.log`` in its folder. The exit code is 2 if a run failed,
-    otherwise `BUSY` if another process holds one. Raises InputError where the libraries for training are not
-    installed.
+    A crash of one run does not touch the others. Progress is reported on stderr. What a run itself writes is
+    added to ``collect_console.log`` in its folder, and with one job it is shown on stderr too. The exit code
+    is 2 if a run failed, otherwise `BUSY` if another process holds one. Raises InputError where the libraries
+    for training are not installed.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InputError(
@@ -171,7 +176,7 @@ def train_all(
         if importlib.util.find_spec(library) is None:
             raise InputError(f"{library} is not installed; pip install 'stop-replay[collect]'")
     waiting = deque(config for config in configs if not _is_finished(config, out / config.name))
-    tally = _Tally(len(configs), len(configs) - len(waiting))
+    tally = _Tally(len(configs), len(configs) - len(waiting), shows_all=jobs == 1)
     _report(f"{_count(tally.total)}, {tally.finished} finished already")
     devices = _devices() if jobs > 1 and waiting else []
     running: dict[int, _Child] = {}
@@ -179,19 +184,31 @@ def train_all(
         try:
             while not received and (waiting or running):
                 for slot in range(jobs):
-                    if slot in running and running[slot].process.poll() is not None:
-                        tally.end(running.pop(slot))
+                    if slot in running:
+                        has_ended = running[slot].process.poll() is not None
+                        if jobs == 1:
+                            _show(running[slot], to_the_end=has_ended)
+                        if has_ended:
+                            tally.end(running.pop(slot))
                     if slot not in running and waiting and not received:
                         config = waiting.popleft()
                         if jobs == 1:
                             _report(f"[{tally.total - len(waiting)}/{tally.total}] {config.name}")
-                        running[slot] = _start(
-                            path, config, out, cache, jobs, devices[slot % len(devices)] if devices else None
-                        )
+                        try:
+                            running[slot] = _start(
+                                path,
+                                config,
+                                out,
+                                cache,
+                                jobs,
+                                devices[slot % len(devices)] if devices else None,
+                            )
+                        except OSError as error:  # its folder cannot be written to
+                            tally.fail(config.name, f"{error.filename}: {(error.strerror or '').lower()}")
                 if running:
                     time.sleep(_POLL_SECONDS)
         finally:
-            _stop(list(running.values()), received)
+            _stop(list(running.values()), received, shows_all=jobs == 1)
         if received:
             tally.finished += sum(child.process.returncode == 0 for child in running.values())
             _report(f"interrupted: {tally.finished} of {tally.total} finished; the same command goes on")
@@ -228,25 +245,40 @@ def _start(
     environment = dict(os.environ)
     if model.is_local(config) and data.is_local(config):
         environment["HF_HUB_OFFLINE"] = "1"
-    if jobs > 1 or not sys.stderr.isatty():
-        environment["TQDM_DISABLE"] = "1"
+    environment["TQDM_DISABLE"] = "1"
     if jobs > 1:
         cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         environment.setdefault("OMP_NUM_THREADS", str(max(1, cpus // jobs)))
     if device is not None:
         environment["CUDA_VISIBLE_DEVICES"] = device
-    messages = _open_console(out / config.name) if jobs > 1 else None  # closed when the run has ended
-    before = 0 if messages is None else messages.tell()
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=messages,
-        stderr=messages,
-        env=environment,
-        # in a group of its own it gets a Ctrl-C from us, and once
-        process_group=0 if os.name == "posix" else None,
-    )
-    return _Child(config.name, process, messages, before)
+    messages = _open_console(out / config.name)  # closed when the run has ended
+    before = messages.tell()
+    terminal = _terminal() if jobs == 1 and os.name == "posix" else None
+    if terminal is not None:
+        command += ["--terminal", str(terminal)]
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=messages,
+            stderr=messages,
+            pass_fds=() if terminal is None else (terminal,),
+            env=environment,
+            # in a group of its own it gets a Ctrl-C from us, and once
+            process_group=0 if os.name == "posix" else None,
+        )
+    finally:
+        if terminal is not None:
+            os.close(terminal)
+    return _Child(config.name, process, messages, before, before)
+
+
+def _terminal() -> int | None:
+    """A further file descriptor of the terminal that stderr is; None where it is none."""
+    try:
+        return os.dup(sys.stderr.fileno()) if sys.stderr.isatty() else None
+    except (OSError, ValueError):  # stderr is no file
+        return None
 
 
 def _open_console(folder: Path) -> IO[bytes]:
@@ -257,7 +289,7 @@ def _open_console(folder: Path) -> IO[bytes]:
     return file
 
 
-def _stop(children: Sequence[_Child], received: list[int]) -> None:
+def _stop(children: Sequence[_Child], received: list[int], *, shows_all: bool) -> None:
     """Pass a signal on to the children and wait for them. A second signal kills them."""
     passed_on = max(len(received), 1)
     for child in children:
@@ -272,8 +304,26 @@ def _stop(children: Sequence[_Child], received: list[int]) -> None:
                 child.process.kill()
         time.sleep(_POLL_SECONDS)
     for child in children:
-        if child.messages is not None:
-            child.messages.close()
+        if shows_all:
+            _show(child, to_the_end=True)
+        child.messages.close()
+
+
+def _show(child: _Child, *, to_the_end: bool) -> None:
+    """Write what a run has written since the last time to our stderr: whole lines, and what follows them only
+    where its process has ended.
+    """
+    # not by seek and read: the place in the file is the child's too
+    text = b""
+    while part := os.pread(child.messages.fileno(), _TAIL_BYTES, child.shown + len(text)):
+        text += part
+    if not to_the_end:
+        text = text[: text.rfind(b"\n") + 1]
+    if text:
+        child.shown += len(text)
+        # on a terminal, the line of progress gives way, and is written again after the next step
+        erase = "\r\x1b[K" if sys.stderr.isatty() else ""
+        click.echo(erase + text.decode(errors="replace"), nl=False, err=True)
 
 
 def _devices() -> list[str]:
@@ -293,8 +343,6 @@ def _devices() -> list[str]:
 
 
 def _read_tail(child: _Child) -> list[str]:
-    if child.messages is None:
-        return []
     child.messages.seek(max(child.before, child.messages.seek(0, os.SEEK_END) - _TAIL_BYTES))
     text = child.messages.read().decode(errors="replace")
     return [line.strip() for line in re.split(r"[\r\n]+", text) if line.strip()]

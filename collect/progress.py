@@ -5,12 +5,11 @@ takes, in one line on a terminal or one line per eval elsewhere.
 from __future__ import annotations
 
 import math
-import shutil
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import click
 from transformers import TrainerCallback
 
 from collect.config import Config
@@ -86,21 +85,31 @@ class EvalLines(_Follower):
 
 
 class Progress(_Follower):
-    """Rewrites one line of stderr after each step; it fits the terminal, or it could not be rewritten."""
+    """Rewrites one line of a terminal after each step; it fits the terminal, or it could not be rewritten.
 
-    def __init__(self, name: str, evals: int) -> None:
+    ``terminal`` is the terminal's file descriptor.
+    """
+
+    def __init__(self, name: str, evals: int, terminal: int) -> None:
         super().__init__(evals)
         self._name = name
+        self._terminal = terminal
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._show(state)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        click.echo(err=True)
+        self._write("\n")
 
     def _show(self, state: Any) -> None:
-        line = _fitted(self._name, self._parts(state), shutil.get_terminal_size().columns - 1)
-        click.echo("\r\x1b[K" + line, nl=False, err=True)
+        try:
+            width = int(os.environ.get("COLUMNS", "")) or os.get_terminal_size(self._terminal).columns
+        except (ValueError, OSError):
+            width = 80
+        self._write("\r\x1b[K" + _fitted(self._name, self._parts(state), width - 1))
+
+    def _write(self, text: str) -> None:
+        os.write(self._terminal, text.encode(errors="replace"))
 
 
 def describe_training(

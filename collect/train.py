@@ -48,10 +48,17 @@ class Busy(ReplayError):
 
 
 def fit(
-    config: Config, folder: Path, cache: Path, *, progress: bool = False, say: Callable[[str], None] = _silent
+    config: Config,
+    folder: Path,
+    cache: Path,
+    *,
+    terminal: int | None = None,
+    eval_lines: bool = True,
+    say: Callable[[str], None] = _silent,
 ) -> Fit:
     """Train a run to its end, from its beginning or from where it was cut short. A finished run stays as it
-    is. ``say`` gets the lines that the first process has for the user.
+    is. ``say`` gets the lines that the first process has for the user, one per eval among them if
+    ``eval_lines``. ``terminal`` is the file descriptor of a terminal that shows the progress after each step.
 
     Raises InputError where the folder holds another run, and what `train` raises; Busy where another process
     trains it.
@@ -76,7 +83,13 @@ def fit(
         if not plan.finished:
             first = rank() == 0
             metrics = train(
-                config, folder, cache, plan, progress=progress and first, say=say if first else _silent
+                config,
+                folder,
+                cache,
+                plan,
+                terminal=terminal if first else None,
+                eval_lines=eval_lines and first,
+                say=say if first else _silent,
             )
         log = read_existing_log(folder)
         assert log is not None
@@ -115,7 +128,8 @@ def train(
     cache: Path,
     plan: Plan,
     *,
-    progress: bool = False,
+    terminal: int | None = None,
+    eval_lines: bool = True,
     say: Callable[[str], None] = _silent,
 ) -> dict[str, Any]:
     """Fine-tune, and write ``eval_log.jsonl``, ``step_signals.bin``, ``trainer_state.json`` and TensorBoard
@@ -189,7 +203,10 @@ def train(
     steps, evals = trainer.planned_steps(), trainer.planned_evals()
     for line in (*map(str, texts.counts), *describe_training(splits, adapted, config, steps, evals)):
         say(line)
-    trainer.add_callback(Progress(config.name, evals) if progress else EvalLines(say, evals))
+    if eval_lines:
+        trainer.add_callback(EvalLines(say, evals))
+    if terminal is not None:
+        trainer.add_callback(Progress(config.name, evals, terminal))
     try:
         with _out_of_memory(config):
             if torch.cuda.is_available() and config.train.device != "cpu":

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from collect.eval_log.last_step import LastStep
 from collect.eval_log.reader import read_existing_log
 from collect.eval_log.trainer_header import header_from_trainer
 from collect.eval_log.values import is_number
@@ -187,6 +188,10 @@ class EvalLog(LogWriter, _Callback):
         if self._steps is not None:
             groups = getattr(optimizer, "param_groups", None)
             self._steps.after(state.global_step + 1, groups[0]["lr"] if groups else None)
+        elif self._file is not None:
+            if self._last_step_file is None:
+                self._last_step_file = LastStep(self.folder, self._segment)
+            self._last_step_file.write(state.global_step + 1)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._mark = time.perf_counter()

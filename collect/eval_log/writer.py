@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, Self
 from collect.disk import named
 from collect.eval_log.continuation import continue_from
 from collect.eval_log.counters import Counters
+from collect.eval_log.last_step import LastStep, read_last_step
 from collect.eval_log.reader import FILE_NAME, ExistingLog, read_existing_log
 from collect.eval_log.values import plain_numbers
 from collect.machine import hardware, versions
@@ -87,6 +88,8 @@ class LogWriter:
         self._logged_step = self._last_step = 0
         self._signals: EvalSignals | None = None
         self._steps: StepLog | None = None
+        #: Where no step signals are recorded, and a Trainer says when a step is done.
+        self._last_step_file: LastStep | None = None
         self._hooks: list[Any] = []
 
     def log(
@@ -225,7 +228,8 @@ class LogWriter:
         from collect.step_log import last_recorded_step
 
         segment = sum(record.get("kind") == "segment" for record in log.records)
-        state = continue_from(log, step, last_recorded_step(self.folder, segment))
+        recorded = max(last_recorded_step(self.folder, segment), read_last_step(self.folder, segment))
+        state = continue_from(log, step, recorded)
         self._counters.restore(state.counters, state.wasted, beginning=step == 0)
         self._evals, self._segment = state.evals, state.segment
         self._resumed_at_eval = state.at_eval
@@ -249,6 +253,8 @@ class LogWriter:
         self._open(step)
         compute = self._counters.totals(timed=self._timed)
         self._write({"kind": "end", "step": int(step), "reason": reason, "compute": compute})
+        if self._last_step_file is not None:
+            self._last_step_file.remove()
         self.close()
 
     def close(self) -> None:
@@ -260,6 +266,9 @@ class LogWriter:
         if self._steps is not None:
             self._steps.close()
             self._steps = None
+        if self._last_step_file is not None:
+            self._last_step_file.close()
+            self._last_step_file = None
         for hook in self._hooks:
             hook.remove()
         self._hooks.clear()

@@ -34,6 +34,7 @@ from peft import LoraConfig, get_peft_model
 from collect import EvalLog
 
 workplace, folder, kill_at, checkpoint = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
+step_signals = sys.argv[5] == "True"
 
 class Kill(transformers.TrainerCallback):
     def on_train_begin(self, *args, **kwargs):
@@ -54,7 +55,7 @@ arguments = transformers.TrainingArguments(
 )
 trainer = transformers.Trainer(
     model, arguments, train_dataset=data, eval_dataset=data[:8],
-    callbacks=[EvalLog(folder + "/log"), Kill()],
+    callbacks=[EvalLog(folder + "/log", step_signals=step_signals), Kill()],
 )
 trainer.train(resume_from_checkpoint=checkpoint or None)
 """
@@ -125,30 +126,38 @@ def test_a_header_that_a_kill_cut_off_is_written_anew(tmp_path):
     assert run.steps.tolist() == [7]
 
 
-def train(workplace, folder, *, kill_at, resume):
+def train(workplace, folder, *, kill_at, resume, step_signals=True):
     checkpoint = folder / "out" / f"checkpoint-{resume}" if resume else ""
-    command = [sys.executable, "-c", TRAINS, str(workplace), str(folder), str(kill_at), str(checkpoint)]
+    arguments = [workplace, folder, kill_at, checkpoint, step_signals]
+    command = [sys.executable, "-c", TRAINS, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_all_steps_that_were_trained_twice_are_counted(workplace, tmp_path):
+@pytest.mark.parametrize("step_signals", [True, False])
+def test_all_steps_that_were_trained_twice_are_counted(step_signals, workplace, tmp_path):
     """Logged at steps 10 and 20, saved every 5, killed at the end of steps 8 and 18."""
     for kill_at, resume in ((8, 0), (18, 5)):
-        done = train(workplace, tmp_path, kill_at=kill_at, resume=resume)
+        done = train(workplace, tmp_path, kill_at=kill_at, resume=resume, step_signals=step_signals)
         assert done.returncode == -signal.SIGKILL, done.stderr
-    done = train(workplace, tmp_path, kill_at=0, resume=10)
+        assert (tmp_path / "log" / ".last_step").exists() != step_signals
+    done = train(workplace, tmp_path, kill_at=0, resume=10, step_signals=step_signals)
     assert done.returncode == 0, done.stderr
     segments = records(tmp_path / "log", "segment")
     assert [(one["resumed_from"], one["wasted"]["steps"]) for one in segments] == [(5, 3), (10, 8)]
     (run,) = eval_log.FORMAT.load([tmp_path / "log" / FILE_NAME], "run").runs
     assert run.info.wasted["steps"] == 11
+    assert {path.name for path in (tmp_path / "log").iterdir()} == {
+        "eval_log.jsonl",
+        *(["step_signals.bin"] if step_signals else []),
+    }
 
 
-def test_a_segment_that_made_no_step_wastes_none(workplace, tmp_path):
+@pytest.mark.parametrize("step_signals", [True, False])
+def test_a_segment_that_made_no_step_wastes_none(step_signals, workplace, tmp_path):
     """What the segment before it recorded is void already, and not counted again."""
-    assert train(workplace, tmp_path, kill_at=8, resume=0).returncode == -signal.SIGKILL
-    assert train(workplace, tmp_path, kill_at=BEFORE_ITS_FIRST_STEP, resume=5).returncode == -signal.SIGKILL
-    assert train(workplace, tmp_path, kill_at=0, resume=5).returncode == 0
+    for kill_at, resume, code in ((8, 0, -9), (BEFORE_ITS_FIRST_STEP, 5, -9), (0, 5, 0)):
+        done = train(workplace, tmp_path, kill_at=kill_at, resume=resume, step_signals=step_signals)
+        assert done.returncode == code, done.stderr
     wasted = [one["wasted"]["steps"] for one in records(tmp_path / "log", "segment")]
     assert wasted == [3, 0]
 

@@ -300,19 +300,39 @@ def test_each_end_of_a_run_is_reported(actor, write, tmp_path):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the stand-in is a shell script")
-def test_a_single_job_writes_its_own_messages(actor, write, tmp_path, capfd):
-    path = write('[grid]\n"lora.r" = [1, 3]')
+def test_what_a_single_job_writes_is_shown_and_stays_in_its_folder(actor, write, tmp_path):
+    path = write('[grid]\n"lora.r" = [1, 2, 3]')
     log_of(path, tmp_path / "logs", "g-r1", {"kind": "end", "step": 24})
+    console = {name: tmp_path / "logs" / name / "collect_console.log" for name in ("g-r2", "g-r3")}
+    console["g-r3"].parent.mkdir()
+    console["g-r3"].write_text("of an earlier attempt\n")
     result = invoke(path, tmp_path / "logs")
     assert result.exit_code == 2
     assert result.stderr.splitlines() == [
-        "2 runs, 1 finished already",
-        "[2/2] g-r3",
-        "[2/2] g-r3: failed: exit code 2",
-        "2 runs: 1 finished, 1 failed",
+        "3 runs, 1 finished already",
+        "[2/3] g-r2",
+        "a warning",
+        "g-r2: done (eval_loss 0.5)",
+        "[3/3] g-r3",
+        "Error: too much",
+        "and more",
+        f"[3/3] g-r3: failed: too much (all it wrote is in {console['g-r3']})",
+        "3 runs: 2 finished, 1 failed",
         "failed: g-r3",
     ]
-    assert capfd.readouterr().err == "Error: too much\nand more\n"
+    assert console["g-r2"].read_text() == "a warning\ng-r2: done (eval_loss 0.5)\n"
+    assert console["g-r3"].read_text() == "of an earlier attempt\nError: too much\nand more\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the stand-in is a shell script")
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_folder_that_cannot_be_made_fails_its_run_alone(jobs, actor, write, tmp_path):
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "g-r1").write_text("a file")
+    result = invoke(write('[grid]\n"lora.r" = [1, 2]'), tmp_path / "logs", "--jobs", jobs)
+    assert result.exit_code == 2
+    assert f"g-r1: failed: {tmp_path / 'logs' / 'g-r1'}: file exists" in result.stderr
+    assert result.stderr.splitlines()[-2:] == ["2 runs: 1 finished, 1 failed", "failed: g-r1"]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the stand-in is a shell script")

@@ -105,13 +105,11 @@ def test_cut_prompts_and_generic_texts_are_counted(collect_run, tmp_path):
     assert "tokens: 480 train, 150 validation, 120 test, 30 generic" in lines
 
 
-def test_on_a_terminal_it_is_rewritten_and_ends_with_the_result(workplace, tmp_path):
-    """In a real terminal of 80 columns: no line is longer, evals are counted, and the last one is the
-    result."""
-    (workplace / "shown.toml").write_text(toml(changed(CLASSIFIER, train={"max_steps": 12, "eval_every": 4})))
+def in_a_terminal(*arguments):
+    """The exit code and the lines of a ``collect`` in a real terminal of 80 columns."""
     master, slave = pty.openpty()
     environment = {**os.environ, "COLUMNS": "80", "TERM": "xterm"}
-    command = [sys.executable, "-m", "collect", "run", str(workplace / "shown.toml"), "--out", str(tmp_path)]
+    command = [sys.executable, "-m", "collect", *map(str, arguments)]
     with subprocess.Popen(command, stdout=slave, stderr=slave, stdin=slave, env=environment) as process:
         os.close(slave)
         said = b""
@@ -123,8 +121,15 @@ def test_on_a_terminal_it_is_rewritten_and_ends_with_the_result(workplace, tmp_p
             said += part
         process.wait()
     os.close(master)
-    lines = [line for line in re.split(r"[\r\n]+", said.decode().replace("\x1b[K", "")) if line]
-    assert process.returncode == 0, said
+    lines = re.split(r"[\r\n]+", said.decode().replace("\x1b[K", ""))
+    return process.returncode, [line for line in lines if line]
+
+
+def test_on_a_terminal_it_is_rewritten_and_ends_with_the_result(workplace, tmp_path):
+    """No line is longer than the terminal is wide, evals are counted, and the last line is the result."""
+    (workplace / "shown.toml").write_text(toml(changed(CLASSIFIER, train={"max_steps": 12, "eval_every": 4})))
+    code, lines = in_a_terminal("run", workplace / "shown.toml", "--out", tmp_path)
+    assert code == 0, lines
     shown = [line for line in lines if line.startswith("shown: step")]
     assert len(shown) >= 12
     assert max(map(len, shown)) < 80
@@ -132,3 +137,22 @@ def test_on_a_terminal_it_is_rewritten_and_ends_with_the_result(workplace, tmp_p
         r"shown: step 12/12, 0 min left, eval 3/3: [\d.]+, best [\d.]+ at \d+, train [\d.]+", shown[-1]
     )
     assert lines[-1].startswith("shown: done (eval_loss ")
+
+
+def test_a_grid_with_one_job_shows_the_line_and_keeps_the_rest_in_a_file(workplace, tmp_path):
+    config = changed(CLASSIFIER, train={"max_steps": 12, "eval_every": 4})
+    (workplace / "shown-grid.toml").write_text(toml(config) + '[grid]\n"lora.r" = [2]\n')
+    code, lines = in_a_terminal("grid", workplace / "shown-grid.toml", "--out", tmp_path)
+    assert code == 0, lines
+    assert lines[:2] == ["1 run, 0 finished already", "[1/1] shown-grid-r2"]
+    steps = [int(re.search(r"step (\d+)/12", line)[1]) for line in lines if ": step " in line]
+    assert set(steps) == set(range(1, 13))
+    assert lines[-1] == "1 run: 1 finished"
+    console = (tmp_path / "shown-grid-r2" / "collect_console.log").read_text()
+    assert "\r" not in console
+    # what a batch job says: its data, each eval, and the result
+    said = console.splitlines()
+    assert said[0].startswith("shown-grid-r2: reviews.jsonl: 120 rows read")
+    assert [re.search(r"eval (\d)/3", line)[1] for line in said if ", eval " in line] == ["1", "2", "3"]
+    assert said[-1].startswith("shown-grid-r2: done (eval_loss ")
+    assert set(said) <= set(lines)
