@@ -65,6 +65,9 @@ class Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     results differently: a run whose passes are measured would not be that of one resumed, or not measured.
     """
 
+    #: Operations made of operations, such as flex_attention, come here too.
+    supports_higher_order_operators = True
+
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.total = 0
@@ -73,7 +76,7 @@ class Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
-        formula = self._formulas.get(func._overloadpacket)
+        formula = self._formulas.get(getattr(func, "_overloadpacket", func))
         if formula is not None:
             self.total += formula(*args, **kwargs, out_val=out)
         return out

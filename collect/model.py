@@ -12,11 +12,13 @@ from typing import Any
 
 from collect.config import Config, Model
 from collect.packages import fetch, folder_of, make_once
+from collect.precision import train_in_full_precision
 from replay.errors import InputError, suggestion
 
 __all__ = ["add_lora", "is_local", "load"]
 
 _LINEAR = ("Linear", "Linear4bit", "Linear8bitLt")
+_DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 
 def is_local(config: Config) -> bool:
@@ -25,8 +27,8 @@ def is_local(config: Config) -> bool:
 
 
 def load(config: Config, labels: Sequence[str], cache: Path) -> tuple[Any, Any]:
-    """(model, tokenizer) in full precision unless quantized; a classifier's head is fresh, drawn from torch's
-    generator.
+    """(model, tokenizer) in ``model.dtype`` unless quantized; a classifier's head is fresh, drawn from
+    torch's generator.
 
     Raises InputError where transformers cannot load it, with the first line of its reason, and where this
     machine cannot quantize.
@@ -36,7 +38,9 @@ def load(config: Config, labels: Sequence[str], cache: Path) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
     source, local = _source(config, cache)
-    options: dict[str, Any] = {"local_files_only": local, "dtype": "float32"}
+    options: dict[str, Any] = {"local_files_only": local, "dtype": _DTYPES[config.model.dtype]}
+    if config.model.attn_implementation is not None:
+        options["attn_implementation"] = config.model.attn_implementation
     try:
         if config.model.quantization is not None:
             options["quantization_config"] = _quantization(config)
@@ -54,9 +58,9 @@ def load(config: Config, labels: Sequence[str], cache: Path) -> tuple[Any, Any]:
         else:
             model = AutoModelForCausalLM.from_pretrained(source, **options)
     except Exception as error:  # whatever the reader of that kind of file raises
-        raise InputError(
-            f"model.path = {config.model.path!r} cannot be loaded: {_first_line(error)}"
-        ) from None
+        key = "attn_implementation" if "attn_implementation" in options and _is_attention(error) else "path"
+        reason = f"cannot be {'used' if key == 'attn_implementation' else 'loaded'}: {_first_line(error)}"
+        raise InputError(f"model.{key} = {getattr(config.model, key)!r} {reason}") from None
     if tokenizer.pad_token is None:
         if tokenizer.eos_token is None:
             raise InputError(
@@ -90,7 +94,9 @@ def add_lora(model: Any, config: Config) -> Any:
         use_rslora=lora.use_rslora,
     )
     try:
-        return get_peft_model(model, adapter)
+        adapted = get_peft_model(model, adapter)
+        train_in_full_precision(adapted)
+        return adapted
     except ValueError as error:
         names = {
             name.rsplit(".", 1)[-1]
@@ -200,6 +206,10 @@ def _converted(folder: Path, model: Model, cache: Path) -> Path:
         tokenizer.save_pretrained(into)
 
     return make_once(target, convert)
+
+
+def _is_attention(error: BaseException) -> bool:
+    return re.search("attention|attn", str(error), re.IGNORECASE) is not None
 
 
 def _first_line(error: BaseException) -> str:

@@ -20,6 +20,7 @@ from collect.eval_log import EvalLog, read_existing_log
 from collect.examples import Collate, encode, encode_plain
 from collect.machine import NEEDED, gather, rank
 from collect.metrics import classification, language, metric_modes, statistics
+from collect.optimizers import check_optimizer, explain_first_step, hides_gradients, target_modules
 from collect.resume import Plan, make_plan
 from replay.errors import InputError, ReplayError
 
@@ -152,6 +153,7 @@ def train(
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
     arguments = make_arguments(config, folder)
+    check_optimizer(config.train.optimizer, arguments)
     if (gpus := use_one_gpu(arguments)) > 1:
         say(
             f"{gpus} GPUs are visible, and this run uses the first one; to train on all of"
@@ -175,7 +177,14 @@ def train(
     ):  # alike lengths share a batch: less padding to compute, and no effect on the metrics
         splits[name].sort(key=lambda example: len(example["input_ids"]))
     adapted = model.add_lora(base, config)
-    log = EvalLog(folder, run=config.name, restart=True, **make_header(config, texts))
+    if hidden := hides_gradients(config.train.optimizer):
+        say(
+            f"train.optimizer = {config.train.optimizer!r} leaves no gradients behind a step: the log has no"
+            " step signals"
+        )
+    log = EvalLog(
+        folder, run=config.name, restart=True, step_signals=not hidden, **make_header(config, texts)
+    )
     checkpoints = Checkpoints(
         folder, config.train.save_every, config.train.resume_every * config.train.eval_every
     )
@@ -208,9 +217,12 @@ def train(
     if terminal is not None:
         trainer.add_callback(Progress(config.name, evals, terminal))
     try:
-        with _out_of_memory(config):
+        optimizer = config.train.optimizer
+        with _out_of_memory(config), explain_first_step(optimizer, lambda: trainer.state.global_step):
             if torch.cuda.is_available() and config.train.device != "cpu":
                 trainer.try_memory()
+            if config.model.attn_implementation is not None:
+                trainer.try_attention(config.model.attn_implementation)
             trainer.train(resume_from_checkpoint=None if plan.checkpoint is None else str(plan.checkpoint))
     finally:
         log.close()
@@ -307,6 +319,7 @@ def make_arguments(config: Config, folder: Path) -> Any:
             "metric_for_best_model": "eval_loss",
             "greater_is_better": False,
         }
+    chosen: dict[str, Any] = {} if train.optimizer is None else {"optim": train.optimizer}
     schedulers = {"reduce-on-plateau": "reduce_lr_on_plateau"}
     if train.warmup_steps:
         schedulers["constant"] = "constant_with_warmup"
@@ -320,6 +333,7 @@ def make_arguments(config: Config, folder: Path) -> Any:
         learning_rate=train.learning_rate,
         lr_scheduler_type=schedulers.get(train.scheduler, train.scheduler),
         warmup_steps=train.warmup_steps,
+        optim_target_modules=target_modules(train.optimizer),
         weight_decay=train.weight_decay,
         max_grad_norm=train.max_grad_norm,
         eval_strategy="steps",
@@ -344,4 +358,5 @@ def make_arguments(config: Config, folder: Path) -> Any:
         report_to="none",
         disable_tqdm=True,
         **plateau,
+        **chosen,
     )

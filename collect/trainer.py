@@ -19,6 +19,7 @@ from collect.disk import named, whole_or_gone
 from collect.eval_log import NOT_METRICS, EvalLog
 from collect.flops import Meter
 from collect.random_state import random_state_aside
+from replay.errors import InputError
 
 __all__ = ["Sets"]
 
@@ -212,6 +213,16 @@ class Sets(_Trainer):  # type: ignore[misc]
         gc.collect()
         if self.args.device.type == "cuda":
             torch.cuda.empty_cache()
+
+    def try_attention(self, name: str) -> None:
+        """Raise InputError where an attention does not run with this model on this machine."""
+        try:
+            self.try_memory()
+        except torch.cuda.OutOfMemoryError:
+            raise
+        except Exception as error:  # whatever the attention's library raises
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            raise InputError(f"model.attn_implementation = {name!r} cannot be used here: {reason}") from None
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
         with whole_or_gone(Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"):

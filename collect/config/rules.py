@@ -35,6 +35,11 @@ def _model_refusals(model: Model, train: Train) -> Iterator[str]:
         yield (
             f"model.quantization = {model.quantization!r}; it needs a GPU, and train.device = 'cpu' uses none"
         )
+    if (model.attn_implementation or "").startswith("flash") and "fp32" == model.dtype == train.precision:
+        yield (
+            f"model.attn_implementation = {model.attn_implementation!r}; it computes in half precision only;"
+            " set model.dtype or train.precision to bf16"
+        )
 
 
 def _source_refusals(section: str, source: Data | Generic) -> Iterator[str]:

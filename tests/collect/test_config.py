@@ -1,6 +1,7 @@
 """Configs: what is taken, and what is said about mistakes."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -304,8 +305,8 @@ def test_an_older_record_reads_as_its_defaults():
     # what a newer rule refuses is still what that run was
     record["train"]["save_every"] = 7
     assert settings.parse_record(record, "run").train.save_every == 7
-    with pytest.raises(InputError, match=r"run: unknown key train.optimizer"):
-        settings.parse_record({**record, "train": {**record["train"], "optimizer": "x"}}, "run")
+    with pytest.raises(InputError, match=r"run: unknown key train.optimiser"):
+        settings.parse_record({**record, "train": {**record["train"], "optimiser": "x"}}, "run")
 
 
 @pytest.mark.parametrize(("content", "message"), [("r = ", "not a TOML file"), (None, "no such file")])
@@ -314,3 +315,25 @@ def test_files_that_cannot_be_read(content, message, tmp_path):
         (tmp_path / "run.toml").write_text(content)
     with pytest.raises(InputError, match=message):
         settings.load(tmp_path / "run.toml")
+
+
+def test_a_record_holds_a_newer_key_only_where_it_is_set():
+    """The record of a config without it stays the same, byte for byte, and with it that of its log."""
+    plain = settings.parse({"name": "run", **LANGUAGE}, "run.toml").record()
+    for section, key, value in (("model", "dtype", "bf16"), ("train", "optimizer", "sgd")):
+        assert key not in plain[section]
+        record = settings.parse({"name": "run", **changed(LANGUAGE, **{section: {key: value}})}, "").record()
+        assert record[section].pop(key) == value
+        assert json.dumps(record) == json.dumps(plain)
+    assert list(plain["model"]) == ["path", "package", "gguf_file", "quantization"]
+
+
+def test_the_records_of_older_logs_read_back_to_themselves():
+    """A log is resumed, and recognised as finished, by its config."""
+    logs = sorted((Path(__file__).parents[2] / "sample_logs").rglob("eval_log.jsonl"))
+    assert logs
+    for log in logs:
+        with log.open() as lines:
+            record = json.loads(next(lines)).get("config")
+        if record is not None:
+            assert settings.parse_record(record, str(log)).record() == record
