@@ -63,6 +63,9 @@ class Kind(StrEnum):
     UNREADABLE_DATABASE = "unreadable-database"
     LARGE_DATABASE = "large-database"
     DAMAGED_TABLE = "damaged-table"
+    INVALID_LINES = "invalid-lines"
+    NO_METRICS = "no-metrics"
+    DELETED_RUNS = "deleted-runs"
 
     # readers: what was resolved in a run, or is in doubt
     RESTART = "restart"
@@ -72,6 +75,7 @@ class Kind(StrEnum):
     TRAINED_AGAIN = "trained-again"
     SAMPLED_EXPORT = "sampled-export"
     BATCH_STEPS = "batch-steps"
+    STEPS_NOT_LOGGED = "steps-not-logged"
     EVAL_HINT = "eval-hint"
     #: Another finding, about one of several sets of logs that are compared.
     OF_LOGS = "of-logs"

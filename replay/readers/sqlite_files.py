@@ -126,7 +126,7 @@ def open_database(path: Path) -> Iterator[Database]:
         journal = _journal(path)
         beside = [other for other in (_beside(path, "-wal"), journal) if other is not None]
         size = sum(file.stat().st_size for file in (path, *beside))
-        cut = _part_of_a_page(path)
+        cut, shorter = _missing_end(path)
         if cut == path.stat().st_size > 0:
             facts: dict[str, Any] = {"error": "it ends in its first page"}
             raise UnusableLog(Finding(Kind.UNREADABLE_DATABASE, log=str(path), facts=facts))
@@ -143,6 +143,8 @@ def open_database(path: Path) -> Iterator[Database]:
                 shutil.copyfile(other, target.with_name(target.name + other.name.removeprefix(path.name)))
         try:
             with closing(_connect(target, mode)) as connection:
+                if shorter:  # otherwise nothing of such a file is read
+                    connection.execute("PRAGMA writable_schema = ON")
                 yield Database(path, connection, size)
         except sqlite3.Error as error:
             raise UnusableLog(
@@ -150,13 +152,18 @@ def open_database(path: Path) -> Iterator[Database]:
             ) from None
 
 
-def _part_of_a_page(path: Path) -> int:
-    """How many bytes follow the last whole page of a database; 0 where the file is not cut off in a page."""
+def _missing_end(path: Path) -> tuple[int, bool]:
+    """How many bytes follow the last whole page of a database (0 where it is not cut off in a page), and
+    whether it has fewer pages than its header says.
+    """
     with path.open("rb") as file:
-        head = file.read(18)
-    size = int.from_bytes(head[16:18], "big") if len(head) == 18 else 0
-    size = 65536 if size == 1 else size
-    return path.stat().st_size % size if size >= 512 and size.bit_count() == 1 else 0
+        head = file.read(100)
+    page = int.from_bytes(head[16:18], "big") if len(head) == 100 else 0
+    page = 65536 if page == 1 else page
+    if page < 512 or page.bit_count() != 1:
+        return 0, False
+    size = path.stat().st_size
+    return size % page, size // page < int.from_bytes(head[28:32], "big")
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:

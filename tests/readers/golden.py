@@ -147,18 +147,50 @@ def trainer_log():
     return "".join(json.dumps(row) + "\n" for row in rows).encode()
 
 
+def mlflow():
+    """A run of a file store; the last metric has the fields that new versions add."""
+    values = {"loss": TRAIN, "eval_loss": LOSS, "eval_accuracy": ACCURACY}
+    files = {
+        "meta.yaml": "artifact_location: mlflow-artifacts:/1\nexperiment_id: '1'\nname: sweep\n",
+        f"{RUN}/meta.yaml": (
+            f"end_time: null\nexperiment_id: '1'\nlifecycle_stage: active\nrun_id: {RUN}\nrun_name: first\n"
+            "start_time: 1700000000000\nstatus: 1\n"
+        ),
+        f"{RUN}/params/max_steps": "200",
+    }
+    for name, column in values.items():
+        rest = " texts 1234abcd" if name == "eval_accuracy" else ""
+        files[f"{RUN}/metrics/{name}"] = "".join(
+            f"{int(wall * 1000)} {value!r} {step}{rest}\n"
+            for wall, value, step in zip(WALL, column, STEPS, strict=True)
+        )
+    return {name: text.encode() for name, text in files.items()}
+
+
+RUN = "0123456789abcdef0123456789abcdef"
+
+#: The file of each format, or the folder that it recognises as a whole.
 FILES = {
     "eval-log": "eval_log.jsonl",
     "trainer-state": "trainer_state.json",
     "tensorboard": "events.out.tfevents.1700000000.host.1.0",
     "csv": "metrics.csv",
     "jsonl": "trainer_log.jsonl",
+    "mlflow": RUN,
 }
+
+#: Writers of logs that are folders: what each file of the format's folder holds.
+FOLDERS = {"mlflow": mlflow}
 
 
 def golden(name):
-    """The golden file of a format, by the format's name."""
+    """The golden file or folder of a format, by the format's name."""
     return GOLDEN / name / FILES[name]
+
+
+def parts(path):
+    """The file itself, or the files of a folder."""
+    return [path] if path.is_file() else sorted(one for one in path.rglob("*") if one.is_file())
 
 
 def write():
@@ -170,6 +202,11 @@ def write():
     }.items():
         golden(name).parent.mkdir(parents=True, exist_ok=True)
         golden(name).write_bytes(make())
+    for name, make in FOLDERS.items():
+        for file, content in make().items():
+            path = GOLDEN / name / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
     golden("tensorboard").parent.mkdir(parents=True, exist_ok=True)
     events(golden("tensorboard"))
 

@@ -1,6 +1,7 @@
 """What every format of the table keeps to."""
 
 import contextlib
+import shutil
 import warnings
 
 import numpy as np
@@ -12,23 +13,55 @@ from replay.errors import ReplayError
 from replay.readers import FORMATS, UnusableLog, read, sniff
 from replay.report.sentences import sentence
 from tests.readers import golden as made
-from tests.readers.golden import ACCURACY, LOSS, STEPS, golden
+from tests.readers.columns import curve
+from tests.readers.golden import ACCURACY, LOSS, STEPS, golden, parts
 
 EACH_FORMAT = pytest.mark.parametrize("format", FORMATS, ids=[format.name for format in FORMATS])
+
+
+OF_FILES = [format for format in FORMATS if golden(format.name).is_file()]
+OF_FOLDERS = [format for format in FORMATS if format not in OF_FILES]
+#: Formats of records: a file that is cut off between two of them does not show it.
+RECORDS = {"tensorboard"}
+#: Formats that store float32.
+SINGLE = {"tensorboard"}
+EACH_OF_FILES = pytest.mark.parametrize("format", OF_FILES, ids=[format.name for format in OF_FILES])
+EACH_OF_FOLDERS = pytest.mark.parametrize("format", OF_FOLDERS, ids=[format.name for format in OF_FOLDERS])
 
 
 def load(format, path):
     return format.load([path], "run")
 
 
+def claims(path):
+    """The formats that recognise a file, or a folder as a whole."""
+    if path.is_file():
+        return [format.name for format in FORMATS if format.sniff(path, path.read_bytes()[:65536])]
+    names = frozenset(entry.name for entry in path.iterdir())
+    return [format.name for format in FORMATS if format.sniff_folder and format.sniff_folder(path, names)]
+
+
+def copied(format, folder):
+    """A copy of the format's golden file or folder, and the files that it consists of."""
+    path = golden(format.name)
+    copy = folder / path.name
+    if path.is_dir():
+        shutil.copytree(path, copy, dirs_exist_ok=True)
+    else:
+        shutil.copy(path, copy)
+    return copy, parts(copy)
+
+
 @EACH_FORMAT
 def test_each_recognises_its_own_file_and_no_other(format):
     path = golden(format.name)
-    assert sniff(path) is format
-    assert [other.name for other in FORMATS if other.sniff(path, path.read_bytes())] == [format.name]
+    assert claims(path) == [format.name]
+    if path.is_file():
+        assert sniff(path) is format
+    assert format.name in {run.info.format for run in read(path).runs}
 
 
-@EACH_FORMAT
+@EACH_OF_FILES
 def test_recognised_whatever_the_file_is_called(format, tmp_path):
     path = tmp_path / "something"
     path.write_bytes(golden(format.name).read_bytes())
@@ -44,11 +77,12 @@ def test_the_golden_run(format):
         run.columns[next(name for name in run.metrics if word in name)].values
         for word in ("loss", "accuracy")
     )
-    exact = format.name != "tensorboard"  # it stores float32
+    exact = format.name not in SINGLE
     assert loss.tolist() == LOSS if exact else np.float32(LOSS).tolist() == loss.tolist()
     assert accuracy.tolist() == ACCURACY if exact else np.float32(ACCURACY).tolist() == accuracy.tolist()
     assert run.info.format == format.name
-    assert run.info.sources == (str(golden(format.name)),)
+    assert set(run.info.sources) <= set(map(str, parts(golden(format.name))))
+    assert run.info.sources
     assert run.columns["train_loss"].present.all()
 
 
@@ -69,7 +103,7 @@ def test_loading_is_deterministic(format):
     assert [run.info for run in once.runs] == [run.info for run in again.runs]
 
 
-@EACH_FORMAT
+@EACH_OF_FILES
 def test_cut_off_at_every_byte_the_good_part_stays(format, tmp_path):
     whole = golden(format.name).read_bytes()
     (full,), _ = load(format, golden(format.name))
@@ -102,11 +136,43 @@ def test_cut_off_at_every_byte_the_good_part_stays(format, tmp_path):
             assert (
                 whole[size - 1 : size + 1].find(b"\n") >= 0
                 or whole[size:].strip() in (b"", b"}")
-                or format.name == "tensorboard"
+                or format.name in RECORDS
             )
     assert loaded >= len(STEPS) - 1
     assert said
     assert all(text.startswith(f"{path}: ") for text in said)
+
+
+@EACH_OF_FOLDERS
+def test_a_folder_with_one_file_cut_off_at_every_byte(format, tmp_path):
+    (full,), _ = load(format, golden(format.name))
+    known = {(name, step): value for name in full.metrics for step, value in curve(full, name).items()}
+    copy, files = copied(format, tmp_path)
+    loaded = set()
+    for path in files:
+        whole = path.read_bytes()
+        for size in range(len(whole)):
+            path.write_bytes(whole[:size])
+            try:
+                runs, findings = load(format, copy)
+            except UnusableLog as error:
+                runs, findings = [], [error.finding]
+            values = {}
+            for run in runs:
+                values |= {
+                    (name, step): value for name in run.metrics for step, value in curve(run, name).items()
+                }
+            assert values.items() <= known.items()
+            # the end of lines or records that are cut off between two of them cannot be seen
+            assert len(values) == len(known) or findings or at_an_end(whole, size)
+            loaded.add(len(values))
+        path.write_bytes(whole)
+    assert {len(known) - 1, len(known)} <= loaded
+
+
+def at_an_end(whole, size):
+    """Whether a file that is cut off there shows nothing of it."""
+    return size == 0 or b"\n" in whole[size - 1 : size + 1] or b"tfevents" in whole or whole[:1] == b"\x18"
 
 
 @EACH_FORMAT
@@ -117,7 +183,9 @@ def test_cut_off_at_every_byte_the_good_part_stays(format, tmp_path):
 )
 @given(data=st.data())
 def test_damage_never_raises_anything_but_our_own_errors(format, tmp_path, data):
-    whole = bytearray(golden(format.name).read_bytes())
+    copy, files = copied(format, tmp_path)
+    path = data.draw(st.sampled_from(files))
+    whole = bytearray(path.read_bytes())
     for _ in range(data.draw(st.integers(1, 4))):
         at = data.draw(st.integers(0, len(whole) - 1))
         junk = data.draw(
@@ -127,12 +195,11 @@ def test_damage_never_raises_anything_but_our_own_errors(format, tmp_path, data)
             )
         )
         whole[at : at + data.draw(st.integers(0, 12))] = junk
-    path = tmp_path / golden(format.name).name
     path.write_bytes(whole)
     for other in FORMATS:
-        if other.sniff(path, bytes(whole[:65536])):
+        if other.name in claims(copy):
             with contextlib.suppress(ReplayError):
-                load(other, path)
+                load(other, copy)
 
 
 @EACH_FORMAT
@@ -141,15 +208,17 @@ def test_damage_never_raises_anything_but_our_own_errors(format, tmp_path, data)
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(data=st.binary(max_size=300))
+@given(data=st.data())
 def test_random_bytes_never_crash(format, tmp_path, data):
-    path = tmp_path / golden(format.name).name
-    path.write_bytes(data)
+    copy, files = copied(format, tmp_path)
+    path = data.draw(st.sampled_from(files))
+    content = data.draw(st.binary(max_size=300))
+    path.write_bytes(content)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        format.sniff(path, data)
+        format.sniff(path, content)
         with contextlib.suppress(ReplayError):
-            load(format, path)
+            load(format, copy)
 
 
 def test_names_are_unique_and_told():
@@ -168,5 +237,8 @@ def test_the_golden_files_are_what_their_writers_write(tmp_path):
         "jsonl": made.trainer_log,
     }.items():
         assert golden(name).read_bytes() == make()
+    for name, make in made.FOLDERS.items():
+        written = {made.GOLDEN / name / path: content for path, content in make().items()}
+        assert written == {path: path.read_bytes() for path in parts(made.GOLDEN / name)}
     made.events(tmp_path / "events")
     assert golden("tensorboard").read_bytes() == (tmp_path / "events").read_bytes()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from replay.readers import FORMATS
 from tests.conftest import curve, write_log
 
 FAILED = "the format {} of the plug-in folder-runs could not be loaded"
@@ -93,7 +94,7 @@ def test_a_recognised_folder_may_be_named_itself(replay, tmp_path):
 def test_formats_lists_those_of_plugins_and_says_which_it_could_not_load(replay):
     done = replay("formats", "--format", "json")
     names = [row["format"] for row in json.loads(done.stdout)["formats"]]
-    assert names == ["eval-log", "trainer-state", "tensorboard", "csv", "jsonl", "clumsy", "folder-runs"]
+    assert names == [*(format.name for format in FORMATS), "clumsy", "folder-runs"]
     said = " ".join(done.stderr.split())
     assert FAILED.format("gone") + " (ModuleNotFoundError" in said
     assert FAILED.format("text") + " (TypeError: folder_runs:__name__ is not a replay.readers.Format" in said

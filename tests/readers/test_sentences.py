@@ -137,6 +137,25 @@ OF_LOGS = [
         "the database is cut off, and too large to be copied up to its last whole page; it is left out",
     ),
     (
+        Kind.INVALID_LINES,
+        {"lines": 2, "of": 6, "form": "'timestamp value step'"},
+        "2 of 6 lines are not of the form 'timestamp value step'; they are left out",
+    ),
+    (Kind.NO_METRICS, {}, "the run has logged no metric"),
+    (
+        Kind.DELETED_RUNS,
+        {"tool": "MLflow", "names": ("first",)},
+        "1 run was deleted in MLflow and not read: first. Restore a run in MLflow to have it read",
+    ),
+    (
+        Kind.DELETED_RUNS,
+        {"tool": "MLflow", "names": ("a", "b", "c", "d", "e")},
+        (
+            "5 runs were deleted in MLflow and not read: a, b, c and 2 more. Restore a run in MLflow to have"
+            " it read"
+        ),
+    ),
+    (
         Kind.DAMAGED_TABLE,
         {"table": "metrics", "error": "malformed", "rows": 1200},
         (
@@ -185,6 +204,12 @@ OF_RUNS = [
         Kind.BATCH_STEPS,
         {"tags": ["a", "b"]},
         "left out, as their steps count batches and not epochs: a, b",
+    ),
+    (Kind.STEPS_NOT_LOGGED, {}, "no step was logged, so the log calls are numbered instead"),
+    (
+        Kind.STEPS_NOT_LOGGED,
+        {"names": ("a", "b")},
+        "left out, because all values were logged without a step while other metrics have steps: a, b",
     ),
     (
         Kind.EVAL_HINT,

@@ -163,6 +163,21 @@ def _damaged_table(finding: Finding) -> str:
     return f"the table {finding['table']!r} of the database is damaged ({finding['error']}); {kept}"
 
 
+def _deleted_runs(finding: Finding) -> str:
+    names, tool = finding["names"], finding["tool"]
+    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    runs = "run was" if len(names) == 1 else "runs were"
+    text = f"{len(names)} {runs} deleted in {tool} and not read: {shown}"
+    return f"{text}. Restore a run in {tool} to have it read"
+
+
+def _steps_not_logged(finding: Finding) -> str:
+    if "names" not in finding.facts:
+        return "no step was logged, so the log calls are numbered instead"
+    names = ", ".join(finding["names"])
+    return f"left out, because all values were logged without a step while other metrics have steps: {names}"
+
+
 def _restart(finding: Finding) -> str:
     return f"restart {finding['number']} of {finding['of']} in the same place"
 
@@ -295,6 +310,13 @@ SENTENCES: dict[Kind, Callable[[Finding], str]] = {
             ),
             Kind.LARGE_DATABASE: _large_database,
             Kind.DAMAGED_TABLE: _damaged_table,
+            Kind.INVALID_LINES: lambda finding: (
+                f"{finding['lines']} of {finding['of']} lines are not of the form {finding['form']}; they are"
+                " left out"
+            ),
+            Kind.NO_METRICS: lambda _: "the run has logged no metric",
+            Kind.DELETED_RUNS: _deleted_runs,
+            Kind.STEPS_NOT_LOGGED: _steps_not_logged,
             Kind.RESTART: _restart,
             Kind.RESUMED: _resumed,
             Kind.REPEATED_VALUES: _repeated_values,

@@ -1,0 +1,360 @@
+"""From the rows that an experiment tracker stored to runs: where a row belongs in the training, and which of
+its names are metrics.
+
+Trackers number log calls where they are not given a step, so that train and eval calls share one counter. The
+step of the training then is among the values: ``train/global_step`` (transformers), ``trainer/global_step``
+(Lightning) or the epoch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from replay.data.info import RunInfo
+from replay.data.names import canonical
+from replay.data.run import Run
+from replay.errors import printable
+from replay.readers.assemble import assemble
+from replay.readers.clocks import is_zero_based
+from replay.readers.points import Points, PointsBuilder, number, round_interval
+from replay.readers.series_names import companions_of, held_out_of, is_bookkeeping, is_held_out
+
+__all__ = [
+    "Row",
+    "flat_numbers",
+    "numbered_from_zero",
+    "rows_by_time",
+    "settings_of",
+    "tracker_runs",
+    "unique_names",
+]
+
+_GLOBAL_STEPS = ("train_global_step", "trainer_global_step", "global_step")
+_EPOCHS = ("epoch", "train_epoch", "epoch_epoch")
+_TOKENS = ("num_input_tokens_seen", "num_tokens", "tokens_seen", "total_tokens")
+_ONCE = {"train_runtime": "train_runtime", "total_flos": "total_flos"}
+#: transformers' number of epochs of a data set without a length is sys.maxsize.
+_NO_LENGTH = 10**9
+#: First parts of the names under which trackers log the machine.
+_SYSTEM = ("system", "__system__", "__swanlab__", "monitoring", ":monitor:machine", ":monitor:gpu")
+
+
+class Row(NamedTuple):
+    """What one log call stored: the tracker's step, the numbers by name, and the time in seconds since 1970
+    (NaN where it is not known).
+    """
+
+    step: float
+    values: Mapping[str, float]
+    wall: float = math.nan
+
+
+def flat_numbers(values: Mapping[str, Any], separator: str = "/") -> dict[str, float]:
+    """The numbers of a row by name; nested names are joined, and text and lists are not numbers."""
+    found: dict[str, float] = {}
+    pending: list[tuple[str, Mapping[str, Any], int]] = [("", values, 0)]
+    while pending:
+        before, items, depth = pending.pop(0)
+        for key, item in items.items():
+            name = f"{before}{key}"
+            if isinstance(item, dict):
+                if depth < 8:
+                    pending.append((name + separator, item, depth + 1))
+            elif (value := number(item)) is not None:
+                found[name] = value
+    return found
+
+
+def rows_by_time(series: Mapping[str, Sequence[tuple[float, float, float]]]) -> list[Row]:
+    """The rows of a run whose names are stored one by one, each as (time, step, value) in the order in which
+    it was stored, which counts more than its times.
+    """
+    points: list[tuple[float, int, str, float, float]] = []
+    for rank, (name, stored) in enumerate(series.items()):
+        latest = -math.inf
+        for wall, step, value in stored:
+            latest = max(latest, wall) if math.isfinite(wall) else latest
+            points.append((latest, rank, name, step, value))
+    rows: list[Row] = []
+    for wall, _, name, step, value in sorted(points, key=lambda point: point[0]):
+        known = wall if math.isfinite(wall) else math.nan
+        same = rows and rows[-1].step == step and (rows[-1].wall == known or math.isnan(known))
+        if same and name not in rows[-1].values:
+            rows[-1] = rows[-1]._replace(values={**rows[-1].values, name: value})
+        else:
+            rows.append(Row(step, {name: value}, known))
+    return rows
+
+
+def unique_names(names: Mapping[str, str]) -> dict[str, str]:
+    """A different name for each run of a store, by the run's id: the name that it has, with the first part of
+    its id where others have the same name.
+    """
+    count = Counter(names.values())
+    return {
+        run: printable(name if name and count[name] == 1 else f"{name} {run[:8]}".strip())
+        for run, name in names.items()
+    }
+
+
+def tracker_runs(
+    run_id: str,
+    rows: Sequence[Row],
+    facts: Mapping[str, Any],
+    *,
+    starts: Iterable[int] = (),
+    axes: Sequence[str] = (),
+    counts_calls: bool = True,
+    began: float | None = None,
+) -> list[Run]:
+    """The runs that the rows of one tracked run hold: one, or one per restart; none where nothing was logged.
+
+    Rows are in the order in which they were stored; ``starts`` are indices of rows with which a further
+    process begins. ``facts`` are fields of `RunInfo`. ``axes`` names what the user declared as the step of
+    the metrics. ``counts_calls`` says that the tracker numbers log calls where it is not given a step.
+    ``began`` is the time at which the run was started.
+    """
+    rows = [row._replace(values=_without_system(row.values)) for row in rows]
+    starts = frozenset(starts)
+    steps, by_epoch, axis = _place(rows, axes, starts if counts_calls else None)
+    names = dict.fromkeys(name for row in rows for name in row.values)
+    runtimes = {name for name in names if _is_runtime(name)}
+    once = {name: field for name in names for key, field in _ONCE.items() if _last_words(name) == key}
+    held_out = {
+        name for name in held_out_of(names) if name not in runtimes and _last_words(name) not in _TOKENS
+    }
+    builder = PointsBuilder()
+    summary: dict[str, Any] = {}
+    clock = _Clock(rows, starts, began)
+    begins: list[int] = []
+    for index, (row, step) in enumerate(zip(rows, steps, strict=True)):
+        if index in clock.starts:
+            begins.append(builder.row + 1)
+        if not math.isfinite(step):
+            continue
+        summary |= {once[name]: value for name, value in row.values.items() if name in once}
+        ends = any(name in once for name in row.values)  # transformers' summary of the whole training
+        kept = {
+            name: value
+            for name, value in row.values.items()
+            if name != axis
+            and name not in once
+            and name not in runtimes
+            and not (ends and _last_words(name) == "train_loss")
+        }
+        if any(is_held_out(name) for name in kept) and not math.isnan(row.wall):
+            kept |= {"wall time": row.wall, "active time": clock.seconds[index]}
+        builder.add(step, kept)
+        for name in sorted(runtimes & row.values.keys()):
+            builder.add_parts(step, "eval runtime", {name: row.values[name]})
+    runs = _assembled(run_id, builder.points(), held_out, begins, {**summary, **facts}, by_epoch)
+    return [_with_known_monitor(run) for run in runs]
+
+
+def _assembled(
+    run_id: str,
+    points: dict[str, Points],
+    held_out: set[str],
+    begins: Sequence[int],
+    facts: Mapping[str, Any],
+    by_epoch: bool,
+) -> list[Run]:
+    held_out = {name for name in held_out if name in points}
+    epoch = None if by_epoch else next((name for name in points if canonical(name) in _EPOCHS), None)
+    counters = {"eval runtime": "eval_seconds", "active time": "wall_seconds"}
+    counters |= {
+        name: "tokens"
+        for name, series in points.items()
+        if _last_words(name) in _TOKENS and not is_held_out(name) and (np.diff(series.value) >= 0).all()
+    }
+    aside = {"wall time", *counters, epoch}
+    used = {
+        name: series
+        for name, series in points.items()
+        if name in held_out
+        or name in aside
+        or not (is_bookkeeping(name) or canonical(name) in (*_EPOCHS, *_GLOBAL_STEPS))
+    }
+    train = [name for name in used if name not in held_out and name not in aside]
+    series = {name: one for name, one in used.items() if name in held_out or name in train}
+    unit = {"step_unit": "epoch"} if by_epoch else {}
+    return assemble(
+        run_id,
+        used,
+        held_out=held_out,
+        epoch=epoch,
+        counters=counters,
+        companions={**companions_of(train), "wall time": "wall_time"},
+        starts=begins,
+        zero_based=numbered_from_zero(series, held_out),
+        info=RunInfo.of({**unit, **facts}),
+        hint=lambda steps: {"tool": "jsonl", "every": round_interval(steps)},
+    )
+
+
+def _with_known_monitor(run: Run) -> Run:
+    """The run with its monitor under the name that it logs it by, or without one that it does not log."""
+    stated = run.info.monitor
+    if stated is None:
+        return run
+    name = run.find_metric(stated)
+    if name is None or name not in run.metrics:
+        return run.replace(info=run.info.replace(monitor=None, modes={}))
+    modes = dict.fromkeys((name,), *run.info.modes.values()) if run.info.modes else {}
+    return run.replace(info=run.info.replace(monitor=name, modes=modes))
+
+
+def settings_of(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What the settings of a training say, as fields of `RunInfo`: its plan, its model, and the monitor with
+    its mode where transformers states both. Numbers and truth values may be written as text.
+    """
+    plain = {
+        name: item for name, item in values.items() if isinstance(item, str | int | float) and item != ""
+    }
+    facts: dict[str, Any] = {"hyperparameters": plain} if plain else {}
+    steps, epochs = (_setting(plain.get(name)) for name in ("max_steps", "num_train_epochs"))
+    if steps is not None and 0 < steps < math.inf:
+        facts["planned_steps"] = int(steps) if steps == int(steps) else steps
+    elif epochs is not None and 0 < epochs < _NO_LENGTH:
+        facts["planned_epochs"] = epochs
+    metric, greater = plain.get("metric_for_best_model"), str(plain.get("greater_is_better")).lower()
+    if isinstance(metric, str) and metric not in ("None", "none") and greater in ("true", "false"):
+        name = "eval_" + metric.removeprefix("eval_")
+        facts["monitor"], facts["modes"] = name, {name: "max" if greater == "true" else "min"}
+    model = plain.get("model/_name_or_path", plain.get("_name_or_path"))
+    if isinstance(model, str):
+        facts["model"] = model
+    return facts
+
+
+def _setting(value: Any) -> float | None:
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return None
+    return number(value)
+
+
+def numbered_from_zero(points: Mapping[str, Points], held_out: Iterable[str]) -> bool:
+    """Whether steps number epochs or log calls from 0, so that the first eval was made after one of them.
+
+    That is so where the evals are at 0, 1, 2, …; but an eval at 0 that comes before all train figures was
+    made before the training.
+    """
+    evals = [points[name].step for name in held_out if len(points[name].step)]
+    if not evals:
+        return False
+    steps = np.unique(np.concatenate(evals))
+    if len(steps) < 2 or not np.array_equal(steps, np.arange(len(steps))):
+        return False
+    first = min(int(series.order[0]) for series in points.values() if len(series.order))
+    names = {name for name, series in points.items() if len(series.order) and series.order[0] == first}
+    train = points.keys() - set(held_out)
+    at_zero = {name for name in train if (points[name].step == 0).any()}
+    return is_zero_based(points, set(held_out), names | at_zero)
+
+
+def _without_system(values: Mapping[str, float]) -> dict[str, float]:
+    return {name: value for name, value in values.items() if not _is_system(name)}
+
+
+def _is_system(name: str) -> bool:
+    """Whether a name is the tracker's own or measures the machine."""
+    return name.startswith("_") or name.split("/", 1)[0].split(".", 1)[0] in _SYSTEM
+
+
+def _last_words(name: str) -> str:
+    return canonical(name.rsplit("/", 1)[-1])
+
+
+def _is_runtime(name: str) -> bool:
+    words = canonical(name)
+    return words.endswith("runtime") and words.startswith(("eval", "test"))
+
+
+def _place(
+    rows: Sequence[Row], axes: Sequence[str], starts: frozenset[int] | None
+) -> tuple[list[float], bool, str | None]:
+    """The step of every row, whether it is an epoch, and the name that it was taken from. ``starts`` is None
+    where the tracker does not number log calls.
+    """
+    counted = starts is not None and _counts_calls(rows, starts)
+    names = dict.fromkeys(name for row in rows for name in row.values)
+    declared = [name for name in axes if name in names]
+    known = [name for key in _GLOBAL_STEPS for name in names if canonical(name) == key]
+    for name in (*declared, *known):
+        steps = _filled(rows, name)
+        if steps is not None:
+            return steps, canonical(name) in _EPOCHS, name
+    if counted:
+        for name in names:
+            if canonical(name) in _EPOCHS and (steps := _by_epoch(rows, name)) is not None:
+                return steps, True, name
+    return [row.step for row in rows], False, None
+
+
+def _counts_calls(rows: Sequence[Row], starts: frozenset[int]) -> bool:
+    """Whether the tracker's step goes up by one with every row, from 0 or 1 on; a further process may go on
+    or begin again.
+    """
+    if len(rows) < 2 or rows[0].step not in (0, 1):
+        return False
+    return all(
+        later.step == earlier.step + 1 or (index in starts and later.step in (0, 1))
+        for index, (earlier, later) in enumerate(pairwise(rows), 1)
+    )
+
+
+def _filled(rows: Sequence[Row], name: str) -> list[float] | None:
+    """The values of a name as steps, with that of the row before where a row has none; None where they are
+    not steps.
+    """
+    values = [row.values.get(name, math.nan) for row in rows]
+    known = [value for value in values if not math.isnan(value)]
+    if not known or not all(0 <= value < math.inf for value in known) or known[-1] == known[0] == 0:
+        return None
+    last = known[0]
+    steps = []
+    for value in values:
+        last = last if math.isnan(value) else value
+        steps.append(last)
+    return steps
+
+
+def _by_epoch(rows: Sequence[Row], name: str) -> list[float] | None:
+    """Epochs as steps, where every eval has one of its own; None where the number of the call is better."""
+    steps = _filled(rows, name)
+    if steps is None:
+        return None
+    last: dict[str, float] = {}
+    for row in rows:
+        epoch = row.values.get(name)
+        for metric in row.values:
+            if is_held_out(metric):
+                if epoch is None or last.get(metric) == epoch:
+                    return None
+                last[metric] = epoch
+    whole = all(step == int(step) for step in steps)
+    return None if whole and 10 * len(set(steps)) < 9 * len(rows) else steps
+
+
+class _Clock:
+    """Seconds that the run was going on up to a row: pauses before a further process do not count."""
+
+    def __init__(self, rows: Sequence[Row], starts: frozenset[int], began: float | None) -> None:
+        self.starts = starts
+        self.seconds: list[float] = []
+        total, last = 0.0, math.nan if began is None else began
+        for index, row in enumerate(rows):
+            if not math.isnan(row.wall):
+                if index not in starts and row.wall > last:
+                    total += row.wall - last
+                last = row.wall if index in starts or math.isnan(last) else max(row.wall, last)
+            self.seconds.append(total)
