@@ -15,13 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from collect.config import Config, Data, Generic
+from collect.conversations import Conversation, NothingToLearnError, read_conversation
 from collect.packages import fetch, read_member
 from collect.splits import Counts, Example, split, take
 from collect.tables import Row, parse, with_nested
 from collect.templates import ALLOWED, Template, describe_type, is_empty, is_writable, shorten
 from replay.errors import InputError, list_names, suggestion
 
-__all__ = ["Example", "Texts", "is_local", "load", "load_generic"]
+__all__ = ["Example", "Item", "Texts", "is_local", "load", "load_generic"]
+
+#: What a model learns from.
+Item = Example | Conversation
 
 
 @dataclass(frozen=True)
@@ -32,16 +36,16 @@ class Texts:
     what became of its rows.
     """
 
-    train: list[Example]
-    validation: list[Example]
-    test: list[Example]
+    train: list[Item]
+    validation: list[Item]
+    test: list[Item]
     labels: tuple[str, ...]
     generic: list[str] = dataclasses.field(default_factory=list)
     counts: list[Counts] = dataclasses.field(default_factory=list, compare=False)
 
     def record(self) -> dict[str, Any]:
         """Size and SHA-256 of each split and of the generic texts, for the header of the log."""
-        splits: dict[str, Sequence[Example | str]]
+        splits: dict[str, Sequence[Item | str]]
         splits = {
             "train": self.train,
             "validation": self.validation,
@@ -65,15 +69,12 @@ def load(config: Config, cache: Path) -> Texts:
     where the labels do not fit.
     """
     data = config.data
-    source, target = (
-        (data.text, data.label) if config.task == "classification" else (data.prompt, data.answer)
-    )
-    assert source is not None
-    assert target is not None
     keys = ("text", "label") if config.task == "classification" else ("prompt", "answer")
-    templates = {f"data.{key}": Template(text) for key, text in zip(keys, (source, target), strict=True)}
 
-    def examples(name: str) -> tuple[list[Example], Counts]:
+    def examples(name: str) -> tuple[list[Item], Counts]:
+        if data.messages is not None:
+            return _conversations(config, name, cache, data.messages)
+        templates = {f"data.{key}": Template(getattr(data, key)) for key in keys}
         rendered, counts = _rendered(config, data, name, cache, templates)
         return [Example(*texts) for texts in rendered], counts
 
@@ -93,8 +94,9 @@ def load(config: Config, cache: Path) -> Texts:
             test, third = take("test", *examples(data.test_file), data.test_size, data.seed)
             every.append(third)
         if not data.allow_overlap:
-            _check_disjoint(train, validation, test, "text" if config.task == "classification" else "prompt")
-    labels = _labels(train, validation, test, target) if config.task == "classification" else ()
+            noun = "first message" if data.messages is not None else keys[0]
+            _check_disjoint(train, validation, test, noun)
+    labels = _labels(train, validation, test, str(data.label)) if config.task == "classification" else ()
     generic, others = _load_generic(config, cache)
     return Texts(train, validation, test, labels, generic, every + others)
 
@@ -162,6 +164,61 @@ def _rendered(
     ``templates`` are by the setting that they come from.
     """
     origin = _origin(source, name)
+    total, rows = _numbered_rows(config, source, name, cache)
+    kept = rows
+    for setting, template in templates.items():
+        kept = _usable(kept, rows, template, setting, origin, source.drop_empty)
+    texts = [tuple(template.render(row) for template in templates.values()) for _, row in kept]
+    different = list(dict.fromkeys(texts))
+    return different, Counts(
+        origin=origin,
+        rows=total,
+        filtered=total - len(rows),
+        empty=len(rows) - len(kept),
+        duplicates=len(texts) - len(different),
+    )
+
+
+def _conversations(config: Config, name: str, cache: Path, column: str) -> tuple[list[Item], Counts]:
+    """The different conversations of a column, in the order of their rows, and the counts so far."""
+    data = config.data
+    origin = _origin(data, name)
+    total, rows = _numbered_rows(config, data, name, cache)
+    _require_column(column, rows, origin)
+    conversations: list[Item] = []
+    empty: list[int] = []
+    for number, row in rows:
+        value = row.get(column)
+        try:
+            if is_empty(value):
+                raise NothingToLearnError("it is empty")
+            conversations.append(read_conversation(value))
+        except NothingToLearnError as reason:
+            if not data.drop_empty:
+                raise InputError(
+                    f"{origin}: column {column!r} teaches nothing in row {number}: {reason}; mend the row, or"
+                    " set drop_empty = true to leave such rows out"
+                ) from None
+            empty.append(number)
+        except ValueError as reason:
+            raise InputError(
+                f"{origin}: column {column!r} is no conversation in row {number}: {reason}; data.messages"
+                " takes lists of messages with role and content, or with from and value"
+            ) from None
+    different = list(dict.fromkeys(conversations))
+    return different, Counts(
+        origin=origin,
+        rows=total,
+        filtered=total - len(rows),
+        empty=len(empty),
+        duplicates=len(conversations) - len(different),
+    )
+
+
+def _numbered_rows(
+    config: Config, source: Data | Generic, name: str, cache: Path
+) -> tuple[int, list[tuple[int, Row]]]:
+    """(how many rows a file has, those that ``where`` keeps, with their numbers); there is one at least."""
     every = [with_nested(row) for row in _rows(config, source, name, cache)]
     rows = [
         (number, row)
@@ -170,20 +227,16 @@ def _rendered(
     ]
     if not rows:
         raise InputError(
-            f"{origin}: the data set is empty" + (f" where {source.where}" if source.where else "")
+            f"{_origin(source, name)}: the data set is empty"
+            + (f" where {source.where}" if source.where else "")
         )
-    kept = rows
-    for setting, template in templates.items():
-        kept = _usable(kept, rows, template, setting, origin, source.drop_empty)
-    texts = [tuple(template.render(row) for template in templates.values()) for _, row in kept]
-    different = list(dict.fromkeys(texts))
-    return different, Counts(
-        origin=origin,
-        rows=len(every),
-        filtered=len(every) - len(rows),
-        empty=len(rows) - len(kept),
-        duplicates=len(texts) - len(different),
-    )
+    return len(every), rows
+
+
+def _require_column(column: str, rows: Sequence[tuple[int, Row]], origin: str, hint: str = "") -> None:
+    if not any(column in row for _, row in rows):
+        known = suggestion(column, {key for _, row in rows for key in row if key})
+        raise InputError(f"{origin} has no column {column!r}; it has {known}{hint}")
 
 
 def _usable(
@@ -196,10 +249,8 @@ def _usable(
 ) -> list[tuple[int, Row]]:
     """Those of the numbered rows that a template can be written with: each has all of its columns."""
     for column, words in template.fields:
-        if not any(column in row for _, row in rows):
-            known = suggestion(column, {key for _, row in rows for key in row if key})
-            braces = " (write a literal brace twice)" if "{" in template.text else ""
-            raise InputError(f"{origin} has no column {column!r}; it has {known}{braces}")
+        braces = " (write a literal brace twice)" if "{" in template.text else ""
+        _require_column(column, rows, origin, braces)
         if words == 0:
             raise InputError(f"{origin}: {{{column}:0}} takes no word of the column; give 1 or more")
         if empty := [number for number, row in kept if is_empty(row.get(column))]:
@@ -216,8 +267,7 @@ def _usable(
                 raise InputError(
                     f"{origin}: column {column!r} holds {describe_type(value)} in row {number}, such as"
                     f" {shorten(value)}; {setting} takes columns of {ALLOWED} only. Write the text to"
-                    " train on into a column of its own. Conversations can be trained by TRL's SFTTrainer"
-                    " with collect.EvalLog"
+                    " train on into a column of its own; a column of conversations is named by data.messages"
                 )
     return kept
 
@@ -253,7 +303,7 @@ def _hub_rows(config: Config, source: Data | Generic, split: str) -> list[Row]:
     return rows
 
 
-def _check_disjoint(train: list[Example], validation: list[Example], test: list[Example], noun: str) -> None:
+def _check_disjoint(train: list[Item], validation: list[Item], test: list[Item], noun: str) -> None:
     splits = {
         name: {example.prompt for example in examples}
         for name, examples in (("train", train), ("validation", validation), ("test", test))
@@ -267,10 +317,8 @@ def _check_disjoint(train: list[Example], validation: list[Example], test: list[
             )
 
 
-def _labels(
-    train: list[Example], validation: list[Example], test: list[Example], name: str
-) -> tuple[str, ...]:
-    counts = Counter(example.target for example in train)
+def _labels(train: list[Item], validation: list[Item], test: list[Item], name: str) -> tuple[str, ...]:
+    counts = Counter(_label(example) for example in train)
     if len(counts) < 2:
         raise InputError(
             f"data.label = {name!r} is {next(iter(counts))!r} in all training examples; a classifier needs"
@@ -282,7 +330,7 @@ def _labels(
             " class label"
         )
     for part, examples in (("validation", validation), ("test", test)):
-        if unseen := sorted({example.target for example in examples} - set(counts)):
+        if unseen := sorted({_label(example) for example in examples} - set(counts)):
             known = suggestion(unseen[0], counts)
             raise InputError(
                 f"label {unseen[0]!r} of the {part} examples is not in the training examples; these have"
@@ -291,5 +339,10 @@ def _labels(
     return tuple(sorted(counts))
 
 
-def _digest(examples: Sequence[Example | str]) -> str:
+def _label(example: Item) -> str:
+    assert isinstance(example, Example)
+    return example.target
+
+
+def _digest(examples: Sequence[Item | str]) -> str:
     return hashlib.sha256(json.dumps(examples, ensure_ascii=False).encode()).hexdigest()

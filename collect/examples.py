@@ -7,37 +7,45 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from collect.chat import encode_conversation, require_template
 from collect.config import Config
-from collect.data import Example
+from collect.conversations import Conversation
+from collect.data import Example, Item
+from collect.templates import shorten
 from replay.errors import InputError
 
-__all__ = ["IGNORED", "Collate", "encode", "encode_plain", "encode_prompt", "find_beginning"]
+__all__ = ["IGNORED", "Collate", "count_learned", "encode", "encode_plain", "encode_prompt", "find_beginning"]
 
 #: Labels that the loss leaves out, in torch and transformers.
 IGNORED = -100
 
 
 def encode(
-    examples: Sequence[Example], labels: Sequence[str], tokenizer: Any, config: Config
+    examples: Sequence[Item], labels: Sequence[str], tokenizer: Any, config: Config
 ) -> list[dict[str, Any]]:
     """Token ids and labels of each example, at most ``max_length`` tokens, and whether it was ``cut``.
 
     A classifier's label is a class number. A causal model's are the token ids of the answer and of the end
     token; the prompt's are left out of the loss. A text that is too long loses the beginning of its prompt,
     but neither its answer nor the tokens that the tokenizer puts before every text (BOS, for many models).
+    Of a conversation the tokens of the assistant count; one that is too long loses its end.
     """
     limit = config.data.max_length
+    if config.data.messages is not None:
+        chats = [example for example in examples if isinstance(example, Conversation)]
+        return _encode_conversations(chats, tokenizer, config)
+    pairs = [example for example in examples if isinstance(example, Example)]
     if config.task == "classification":
         number = {label: index for index, label in enumerate(labels)}
-        texts = [example.source for example in examples]
+        texts = [example.source for example in pairs]
         return [
             {**encoded, "labels": number[example.target]}
-            for encoded, example in zip(_encode_texts(texts, tokenizer, limit), examples, strict=True)
+            for encoded, example in zip(_encode_texts(texts, tokenizer, limit), pairs, strict=True)
         ]
     out = []
     begin = find_beginning(tokenizer)
     ending = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
-    for example in examples:
+    for example in pairs:
         answer = [*tokenizer(example.target, add_special_tokens=False)["input_ids"], *ending]
         if len(answer) > limit - max(len(begin), 1):
             raise InputError(
@@ -48,6 +56,38 @@ def encode(
         # where nothing precedes the answer, its first token cannot be predicted, and is not counted
         out.append({"input_ids": prompt + answer, "labels": [IGNORED] * len(prompt) + answer, "cut": cut})
     return out
+
+
+def _encode_conversations(
+    chats: Sequence[Conversation], tokenizer: Any, config: Config
+) -> list[dict[str, Any]]:
+    limit = config.data.max_length
+    require_template(tokenizer, config.model.path)
+    out = []
+    too_long = 0
+    for chat in chats:
+        ids, learned = encode_conversation(chat, tokenizer)
+        labels = [token if counts else IGNORED for token, counts in zip(ids, learned, strict=True)]
+        if not count_learned(labels):
+            raise InputError(
+                "the chat template gives the assistant no token in the conversation that begins with"
+                f" {shorten(chat.messages[0].content)}, so that nothing would be learned from it; mend the"
+                " template, or remove the conversation"
+            )
+        if not count_learned(labels[:limit]):
+            too_long = max(too_long, next(place for place, counts in enumerate(learned) if counts) + 1)
+        out.append({"input_ids": ids[:limit], "labels": labels[:limit], "cut": len(ids) > limit})
+    if too_long:
+        raise InputError(
+            f"data.max_length = {limit} cuts off all that the assistant says in a conversation, which begins"
+            f" to answer at token {too_long}; give more, or remove such conversations"
+        )
+    return out
+
+
+def count_learned(labels: Sequence[int]) -> int:
+    """How many tokens carry loss; the first never does, since it has nothing to be predicted from."""
+    return sum(label != IGNORED for label in labels[1:])
 
 
 def find_beginning(tokenizer: Any) -> list[int]:

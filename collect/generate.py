@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from collect.data import Example
+from collect.chat import encode_before_answer, encode_conversation, find_turn_ends
+from collect.conversations import Conversation
+from collect.data import Item
 from collect.examples import encode_prompt, find_beginning
 from collect.machine import gather, processes, rank
 
@@ -13,24 +15,31 @@ __all__ = ["Prompt", "generate_answers", "make_prompts", "score_answers"]
 
 
 class Prompt(NamedTuple):
-    """Token ids of a prompt, and the answer that is wanted."""
+    """Token ids of a prompt, the answer that is wanted, and the tokens that end it beside the tokenizer's."""
 
     ids: list[int]
     answer: str
+    ends: frozenset[int] = frozenset()
 
 
-def make_prompts(examples: Sequence[Example], tokenizer: Any, room: int) -> list[Prompt]:
+def make_prompts(examples: Sequence[Item], tokenizer: Any, room: int) -> list[Prompt]:
     """Prompts of at most ``room`` tokens, cut at their beginning, as `collect.examples.encode` cuts them.
-    Where an empty one has no token at all, it becomes the token that begins a text.
+    Where an empty one has no token at all, it becomes the token that begins a text. Of a conversation, the
+    assistant's last turn is wanted.
     """
     prompts = []
     begin = find_beginning(tokenizer)
+    first = next(
+        (token for token in (tokenizer.bos_token_id, tokenizer.eos_token_id) if token is not None), 0
+    )
     for example in examples:
-        ids, _ = encode_prompt(example.source, tokenizer, room, begin)
-        first = next(
-            (token for token in (tokenizer.bos_token_id, tokenizer.eos_token_id) if token is not None), 0
-        )
-        prompts.append(Prompt(ids or [first], example.target))
+        if isinstance(example, Conversation):
+            ids = encode_before_answer(example, tokenizer)[-room:]
+            ends = find_turn_ends(*encode_conversation(example, tokenizer), tokenizer)
+            prompts.append(Prompt(ids or [first], example.answer, frozenset(ends)))
+        else:
+            ids, _ = encode_prompt(example.source, tokenizer, room, begin)
+            prompts.append(Prompt(ids or [first], example.target))
     return prompts
 
 
@@ -44,6 +53,7 @@ def generate_answers(
 
     share = sorted(range(rank(), len(wanted), processes()), key=lambda number: len(wanted[number].ids))
     written: dict[int, str] = {}
+    ends = sorted({end for prompt in wanted for end in prompt.ends} - {tokenizer.eos_token_id})
     device = next(model.parameters()).device
     for start in range(0, len(share), batch_size):
         numbers = share[start : start + batch_size]
@@ -67,7 +77,7 @@ def generate_answers(
             top_k=None,
             use_cache=True,
             pad_token_id=tokenizer.pad_token_id,
-            eos_token_id=tokenizer.eos_token_id,
+            eos_token_id=[tokenizer.eos_token_id, *ends] if ends else tokenizer.eos_token_id,
         )
         texts = tokenizer.batch_decode(out[:, width:], skip_special_tokens=True)
         written.update(zip(numbers, texts, strict=True))

@@ -13,6 +13,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from collect.config import Config
+from collect.examples import count_learned
 
 __all__ = ["EvalLines", "Progress", "describe_training"]
 
@@ -122,6 +123,12 @@ def describe_training(
         name: sum(len(example["input_ids"]) for example in examples) for name, examples in present.items()
     }
     yield "tokens: " + ", ".join(f"{count:,} {name}" for name, count in tokens.items())
+    if config.task == "causal-lm":
+        learned = {
+            name: sum(count_learned(example["labels"]) for example in examples)
+            for name, examples in present.items()
+        }
+        yield "tokens with loss: " + ", ".join(f"{count:,} {name}" for name, count in learned.items())
     cut = {name: sum(example["cut"] for example in examples) for name, examples in present.items()}
     for section, limit, parts in (
         ("data", config.data.max_length, ("train", "validation", "test")),
@@ -131,6 +138,8 @@ def describe_training(
             f"{cut[part]:,} of {len(present[part]):,} {part}" for part in parts if cut.get(part)
         ):
             yield f"texts cut to {section}.max_length = {limit} tokens: {counts}"
+    if config.generic is not None and (dropped := config.generic.size - len(present.get("generic", ()))):
+        yield f"generic texts of fewer than 2 tokens, which have no loss and are left out: {dropped:,}"
     trained, every = model.get_nb_trainable_parameters()
     yield (
         f"{trained:,} of {every:,} parameters are trained ({trained / every:.2%}); {steps:,} steps,"

@@ -6,7 +6,7 @@ import dataclasses
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from collect.config import Data
 from replay.errors import InputError
@@ -24,6 +24,14 @@ class Example(NamedTuple):
     def prompt(self) -> str:
         """What no two splits may share: what goes in, or else the text itself."""
         return self.source or self.target
+
+
+class _HasPrompt(Protocol):
+    @property
+    def prompt(self) -> str: ...
+
+
+_E = TypeVar("_E", bound=_HasPrompt)
 
 
 @dataclass(frozen=True)
@@ -68,15 +76,15 @@ class Counts:
 
 
 def split(
-    examples: Sequence[Example], counts: Counts, data: Data
-) -> tuple[tuple[list[Example], list[Example], list[Example]], Counts]:
+    examples: Sequence[_E], counts: Counts, data: Data
+) -> tuple[tuple[list[_E], list[_E], list[_E]], Counts]:
     """(train, validation, test) of the sizes that the config asks for, and what was left out.
 
     Examples of one prompt stay together, unless ``data.allow_overlap`` is set. Where a held-out split has
     room for a part of them only, the others are left out of all splits. Raises InputError where there are too
     few examples.
     """
-    groups: dict[Any, list[Example]] = {}
+    groups: dict[Any, list[_E]] = {}
     for number, example in enumerate(examples):
         groups.setdefault(number if data.allow_overlap else example.prompt, []).append(example)
     shuffled = random.Random(data.seed).sample(list(groups.values()), len(groups))
@@ -108,8 +116,8 @@ def split(
 
 
 def take(
-    name: str, examples: Sequence[Example], counts: Counts, size: int | None, seed: int
-) -> tuple[list[Example], Counts]:
+    name: str, examples: Sequence[_E], counts: Counts, size: int | None, seed: int
+) -> tuple[list[_E], Counts]:
     """The examples of a file that is one split: all in their order, or ``size`` of them drawn by the seed.
 
     Raises InputError where there are fewer.
@@ -125,12 +133,12 @@ def take(
     return taken, dataclasses.replace(counts, unused=len(examples) - size, splits={name: size})
 
 
-def _fill(groups: Sequence[list[Example]], size: int) -> tuple[list[Example], list[list[Example]], int]:
+def _fill(groups: Sequence[list[_E]], size: int) -> tuple[list[_E], list[list[_E]], int]:
     """(``size`` examples of whole groups as far as these fit, the groups that remain, how many examples were
     cut off the last group).
     """
-    taken: list[Example] = []
-    rest: list[list[Example]] = []
+    taken: list[_E] = []
+    rest: list[list[_E]] = []
     for group in groups:
         if len(taken) + len(group) <= size:
             taken += group

@@ -84,13 +84,22 @@ def _train_refusals(train: Train) -> Iterator[str]:
 
 def _column_refusals(task: str, data: Data) -> Iterator[str]:
     if task == "classification":
-        required, other, takes = ["text", "label"], ["prompt", "answer"], "text, label"
+        required, other, takes = ["text", "label"], ["prompt", "answer", "messages"], "text, label"
+    elif data.messages is not None:
+        for key in ("text", "label", "prompt", "answer"):
+            if value := getattr(data, key):
+                yield (
+                    f"data.{key} = {value!r}; with data.messages the texts are conversations, and there is no"
+                    f" {key}"
+                )
+        return
     else:
         required, other, takes = ["answer"], ["text", "label"], "prompt, answer"
     for key in required:
         if getattr(data, key) is None:
             yield (
                 f"data.{key} is missing; task {task} needs it: a column, or a template such as '{{column}}'"
+                + (", or data.messages, a column of conversations" if key == "answer" else "")
             )
     for key in other:
         if value := getattr(data, key):

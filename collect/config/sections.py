@@ -102,6 +102,7 @@ _Package = Annotated[
     ),
 ]
 _Hub = Annotated[str, _rule("it must be a data set's name or its folder", bool)]
+_Column = Annotated[str, _rule("it must be the name of a column", bool)]
 _Template = Annotated[str, _rule("it must be a column, or a template such as '{column}'", bool)]
 _Modules = Annotated[
     str | tuple[str, ...],
@@ -179,12 +180,17 @@ class Data(_Section):
     brace that is text is written twice): text and label for classification, prompt (may be empty) and
     answer for a causal model, whose loss counts the answer only. A column holds text, numbers or dates
     (written as Python writes them: 3, 0.5, 2026-05-01) or booleans (True and False); lists and other
-    values are refused. A value inside a nested table is named with a dot: ``{translation.en}``. A size says
-    how many examples to take; training takes the rest if it has none.
-    Examples that are equal in all of their text count once. Examples of one prompt (or text to classify)
-    with different answers go into the same split, so that nothing leaks into validation or test;
-    ``allow_overlap`` deals them out one by one, and allows that the train, validation and test files
-    share prompts. Rows where a column of the template is empty or missing are an error, unless
+    values are refused. A value inside a nested table is named with a dot: ``{translation.en}``.
+    ``messages`` names a column of conversations, for a causal model instead of prompt and answer: lists of
+    messages with ``role`` and ``content``, or of turns with ``from`` and ``value``, also as JSON text. They
+    are written by the chat template of the model, and the loss counts the tokens of the assistant: those
+    that the template marks (``{% generation %}``), or else those that a turn adds to what precedes it. A
+    conversation that is too long loses its end. A size says how many examples to take; training takes the
+    rest if it has none.
+    Examples that are equal in all of their text count once. Examples of one prompt (or text to classify, or
+    first message of the user) with different answers go into the same split, so that nothing leaks into
+    validation or test; ``allow_overlap`` deals them out one by one, and allows that the train, validation
+    and test files share prompts. Rows where a column of the template is empty or missing are an error, unless
     ``drop_empty`` leaves them out. ``max_length`` is in tokens.
     """
 
@@ -201,6 +207,7 @@ class Data(_Section):
     label: str | None = None
     prompt: str = ""
     answer: str | None = None
+    messages: _Column | None = dataclasses.field(default=None, metadata=_IF_SET)
     train_size: _AtLeast1 | None = None
     validation_size: _AtLeast1 | None = None
     test_size: _AtLeast0 | None = None
