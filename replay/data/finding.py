@@ -72,6 +72,7 @@ class Kind(StrEnum):
     RESUMED = "resumed"
     REPEATED_VALUES = "repeated-values"
     MISSING_HEAD = "missing-head"
+    LOGS_DISAGREE = "logs-disagree"
     TRAINED_AGAIN = "trained-again"
     SAMPLED_EXPORT = "sampled-export"
     BATCH_STEPS = "batch-steps"

@@ -13,6 +13,7 @@ from typing import Any
 from replay.data.finding import Finding, Kind
 from replay.data.run import Run
 from replay.errors import InputError, ReplayError, printable
+from replay.readers.continuations import find_continuations, join_runs
 from replay.readers.duplicates import Entry, merge
 from replay.readers.find import HEAD, Candidate, Walk, natural
 from replay.readers.format import Format, Loaded, UnusableLog, unreadable
@@ -141,6 +142,7 @@ def read(
             loaded = _load(group, result.findings)
             entries += [Entry(run, group.folder, group.rank) for run in loaded]
             origin += [group] * len(loaded)
+    entries, origin = _join(entries, origin)
     kept, pairs = merge(entries)
     named = dict(zip(kept, named_runs(list(kept.values()), [origin[number] for number in kept]), strict=True))
     result.runs = sorted(named.values(), key=lambda run: (natural(run.id), run.id))
@@ -151,6 +153,28 @@ def read(
     if not result.runs:
         raise NothingFound(_nothing(roots, result), result.findings)
     return result
+
+
+def _join(entries: Sequence[Entry], origin: Sequence[Group]) -> tuple[list[Entry], list[Group]]:
+    """The entries with the processes of one training joined, and the group of files that each comes from."""
+    chains = {chain[0]: chain for chain in find_continuations(entries)}
+    later = {number for chain in chains.values() for number in chain[1:]}
+    joined, groups = list[Entry](), list[Group]()
+    for number, entry in enumerate(entries):
+        if number in later:
+            continue
+        chain = chains.get(number)
+        if chain is None:
+            joined.append(entry)
+            groups.append(origin[number])
+            continue
+        last = origin[chain[-1]]
+        files = [file for one in chain for file in origin[one].files]
+        group = Group(last.format, last.rank, last.root, list(dict.fromkeys(files)))
+        run = join_runs(group.name, [entries[one].run for one in chain])
+        joined.append(Entry(run, group.folder, group.rank))
+        groups.append(group)
+    return joined, groups
 
 
 def _load(group: Group, findings: list[Finding]) -> list[Run]:

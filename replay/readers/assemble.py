@@ -121,7 +121,7 @@ def _one(
     segment_of: dict[str, npt.NDArray[np.float64]] = {}
     repeated = overlapped = 0
     for name, series in points.items():
-        resolved, segment, again, replaced = merge_segments(series, segments)
+        resolved, segment, again, replaced = merge_segments(series, segments, held_out=name in held_out)
         if len(resolved.step):  # a resumed process may not have come as far as a name's first point
             merged[name], segment_of[name] = resolved, segment
         if name in held_out:

@@ -1,31 +1,35 @@
-"""Finds runs that are the same run: checkpoints that are prefixes of it, and its logs in several formats.
+"""Finds runs that are the same run: checkpoints that are parts of it, copies, and logs in several formats.
 
-The data decide, never the names. Run A is in run B if every held-out series of A equals the beginning of some
-held-out series of B: the same steps, and values that are equal as float32, or up to the digits of the series
-that was written with fewer digits. Runs without evals are compared by their train series in the same way,
-except those series that follow a schedule.
+The data decide, never the names. Run A is in run B if every held-out series of A agrees with some held-out
+series of B (`replay.readers.agreement`). Runs without evals are compared by their train series in the same
+way, except those series that follow a schedule.
 
-A series with fewer than three different values could be anyone's; runs that have no other are only compared
-with runs of the same training folder, and must then agree in every metric by name.
+A series with fewer than three different values could be anyone's. Runs that have no other must agree in every
+metric by name, and in whatever else both log at the same steps. They are compared with runs of the same
+training folder, with their copies, and, where two different values have the digits to tell runs apart, with
+all runs.
 """
 
 from __future__ import annotations
 
-import math
+import filecmp
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from replay.data.finding import Finding, Kind, Severity
 from replay.data.info import RunInfo
 from replay.data.names import canonical
 from replay.data.run import COUNTERS, Column, Run, Series
+from replay.readers.agreement import LoggedCurve, agreement, equal_values, logged_curve
+from replay.readers.precedence import Entry, precedence
 from replay.readers.series_names import words
 
-__all__ = ["Entry", "merge"]
+__all__ = ["Entry", "merge", "training_folder"]
 
 _SCHEDULE = {"lr", "learning", "epoch", "momentum", "decay", "beta1", "percentage"}
 _COMPANIONS = {*COUNTERS, "epoch", "wall_time", "saved", "train_loss", "learning_rate", "grad_norm"}
@@ -48,41 +52,15 @@ _STATIC = (
 _FINAL = ("stopped_by", "total_flos", "train_runtime", "trained_tokens")
 
 
-@dataclass
-class Entry:
-    """A loaded run, the folder that it lies in, and its rank: how much its format tells (0 is most)."""
-
-    run: Run
-    folder: Path
-    rank: int
-
-
-@dataclass
-class _Curve:
-    owner: int
-    name: str
-    step: npt.NDArray[np.float64]
-    value: npt.NDArray[np.float64]
-    held_out: bool
-    distinct: int
-    decimals: int
-    digits: int
-
-
 def merge(entries: Sequence[Entry]) -> tuple[dict[int, Run], list[tuple[int, int]]]:
     """The runs to keep by the index of their entry, in order, and pairs of indices (dropped, kept).
 
-    Of equal runs the one whose format says most is kept, else the longest. What a dropped one knows and the
-    kept one does not (settings, time, what stopped it) is added to the kept run.
+    Of equal runs the one that comes first by `PRECEDENCE` is kept. What a dropped one knows and the kept one
+    does not (settings, time, what stopped it) is added to the kept run.
     """
     curves = [_curves(entry.run, number) for number, entry in enumerate(entries)]
     inside = _inside(entries, curves)
-
-    def worth(number: int) -> tuple[float, ...]:
-        entry = entries[number]
-        return (-len(entry.run), -_longest(curves[number]), entry.rank, -entry.run.trained_steps, number)
-
-    order = sorted(range(len(entries)), key=worth)
+    order = sorted(range(len(entries)), key=lambda number: (*precedence(entries[number]), number))
     position = {number: at for at, number in enumerate(order)}
     parent: dict[int, int] = {}
     for number in order:
@@ -106,63 +84,75 @@ def merge(entries: Sequence[Entry]) -> tuple[dict[int, Run], list[tuple[int, int
     pairs = [(number, kept) for number, kept in pairs if kept not in dropped]
     gone = {number for number, _ in pairs}
     runs = {number: entry.run for number, entry in enumerate(entries) if number not in gone}
+    related = _find_related([training_folder(entry.folder) for entry in entries])
     for number, kept in pairs:
-        runs[kept] = _complete(runs[kept], entries[number].run)
+        near = kept in related(number)
+        findings = _disagreements(entries[number], curves[number], curves[kept], near=near)
+        runs[kept] = _complete(runs[kept], entries[number].run, findings)
     return runs, pairs
 
 
-def _longest(curves: Sequence[_Curve]) -> int:
-    return max((len(curve.step) for curve in curves), default=0)
+def _disagreements(
+    entry: Entry, curves: Sequence[LoggedCurve], others: Sequence[LoggedCurve], *, near: bool
+) -> list[Finding]:
+    """A finding for each metric whose values differ between a dropped log and the run that is kept, and one
+    on where an interrupted process logged what the kept run does not have.
+    """
+    findings = []
+    forks: list[tuple[float, int]] = []
+    for curve in curves:
+        found = [(agreed, other) for other in others if (agreed := agreement(curve, other, near=near))]
+        if not found:
+            continue
+        agreed, other = max(found, key=lambda one: one[0].equal)
+        if not agreed.differing:
+            continue
+        at = agreed.differing[0]
+        step = float(other.step[agreed.places[at]])
+        if agreed.forks(other):
+            forks.append((step, len(agreed.differing)))
+            continue
+        facts = {
+            "metric": other.name,
+            "step": step,
+            "kept": float(other.value[agreed.places[at]]),
+            "other": float(curve.value[at]),
+            "count": len(agreed.differing),
+            "file": entry.run.info.sources[0] if entry.run.info.sources else str(entry.folder),
+        }
+        findings.append(Finding(Kind.LOGS_DISAGREE, Severity.NOTE, facts=facts))
+    if forks:
+        facts = {"steps": (min(forks)[0],), "replaced": sum(count for _, count in forks)}
+        findings.append(Finding(Kind.RESUMED, Severity.NOTE, facts=facts))
+    return findings
 
 
-def _curves(run: Run, owner: int) -> list[_Curve]:
+def _curves(run: Run, owner: int) -> list[LoggedCurve]:
     """The held-out series of a run, or its train series where it has none, then marked as such."""
     curves = []
     if len(run):
         for name in run.metrics:
             values, present = run.columns[name]
             if present.any():
-                curves.append(_curve(owner, name, Series(run.steps[present], values[present]), True))
+                curves.append(
+                    logged_curve(owner, name, Series(run.steps[present], values[present]), held_out=True)
+                )
     if not curves:
         for name, series in run.train.items():
             if len(series.step) and not _SCHEDULE & set(words(name)):
-                curves.append(_curve(owner, name, series, False))
+                curves.append(logged_curve(owner, name, series, held_out=False))
     return curves
 
 
-def _train_curves(run: Run, owner: int) -> list[_Curve]:
-    return [_curve(owner, name, series, False) for name, series in run.train.items() if len(series.step)]
+def _train_curves(run: Run, owner: int) -> list[LoggedCurve]:
+    return [
+        logged_curve(owner, name, series, held_out=False)
+        for name, series in run.train.items()
+        if len(series.step)
+    ]
 
 
-def _curve(owner: int, name: str, series: Series, held_out: bool) -> _Curve:
-    few = series.value[:: max(1, len(series.value) // 64)]
-    decimals, digits = _printed_digits(few)
-    return _Curve(
-        owner,
-        name,
-        series.step,
-        series.value,
-        held_out,
-        len(np.unique(few[np.isfinite(few)])),
-        decimals,
-        digits,
-    )
-
-
-def _printed_digits(values: npt.NDArray[np.float64]) -> tuple[int, int]:
-    """Decimals and significant digits of the shortest decimal text of the values, the most among them."""
-    decimals = digits = 0
-    for value in values.tolist():
-        if math.isfinite(value) and value:
-            mantissa, _, exponent = f"{value!r}".lower().partition("e")
-            whole, _, fraction = mantissa.lstrip("-").partition(".")
-            fraction = "" if fraction == "0" else fraction
-            decimals = max(decimals, len(fraction) - int(exponent or 0))
-            digits = max(digits, len((whole + fraction).strip("0")))
-    return decimals, digits
-
-
-def _inside(entries: Sequence[Entry], curves: Sequence[list[_Curve]]) -> list[set[int]]:
+def _inside(entries: Sequence[Entry], curves: Sequence[list[LoggedCurve]]) -> list[set[int]]:
     """For every run, the others that it is a part of."""
     inside: list[set[int]] = [set() for _ in entries]
     everything = [curve for series in curves for curve in series]
@@ -174,37 +164,77 @@ def _inside(entries: Sequence[Entry], curves: Sequence[list[_Curve]]) -> list[se
                 everything += _train_curves(entries[number].run, number)
     if not everything:
         return inside
-    by_owner: list[list[_Curve]] = [[] for _ in entries]
+    by_owner: list[list[LoggedCurve]] = [[] for _ in entries]
     for curve in everything:
         by_owner[curve.owner].append(curve)
-    index = _Index(everything, {_anchor(curve)[0] for series in curves for curve in series})
-    related = _find_related([_training_folder(entry.folder) for entry in entries])
+    index = _Index(
+        everything, {point[0] for series in curves for curve in series for point in _anchors(curve)}
+    )
+    related = _find_related([training_folder(entry.folder) for entry in entries])
     for number, series in enumerate(curves):
-        telling = [curve for curve in series if curve.distinct > 2]
-        if telling:
-            others = min((index.near(*_anchor(curve)) for curve in telling), key=len)
-        elif series:
-            others = related(number)
-        else:
+        if not series:
             continue
-        for other in others:
-            if other != number and _is_in(series, by_owner[other], by_name=not telling):
+        telling = [curve for curve in series if curve.distinct > 2]
+        plain = [curve for curve in series if curve.distinct == 2 and curve.digits >= 2]
+        near = related(number)
+        others = set(near)
+        if telling or plain:
+            seen = [
+                set().union(*(index.near(*point) for point in _anchors(curve))) for curve in telling or plain
+            ]
+            others = min(seen, key=len) | (others if len(others) < 8 else set())
+        elif entries[number].run.info.sources:
+            others |= {other for other in range(len(entries)) if _is_copy(entries[number], entries[other])}
+        for other in others - {number}:
+            if telling:
+                same = _is_in(series, by_owner[other], near=other in near)
+            else:
+                same = _is_in(series, by_owner[other], near=other in near, by_name=True) and (
+                    other in near or not _contradict(entries[number].run, entries[other].run)
+                )
+            if same:
                 inside[number].add(other)
     return inside
 
 
-def _anchor(curve: _Curve) -> tuple[float, float]:
-    """Step and value of the last finite point: it tells runs apart best."""
+def _is_copy(entry: Entry, other: Entry) -> bool:
+    """Whether two runs were read from one file each, and these are equal byte by byte."""
+    files = [*entry.run.info.sources, *other.run.info.sources]
+    if len(files) != 2 or len(other.run.info.sources) != 1 or files[0] == files[1]:
+        return False
+    try:
+        return filecmp.cmp(files[0], files[1], shallow=False)
+    except OSError:
+        return False
+
+
+def _contradict(run: Run, other: Run) -> bool:
+    """Whether two runs log different values of one name at the same step."""
+    names = {canonical(name): name for name in other.train}
+    for name, series in run.train.items():
+        if canonical(name) not in names:
+            continue
+        a = logged_curve(0, name, series, held_out=False)
+        b = logged_curve(1, name, other.train[names[canonical(name)]], held_out=False)
+        shared, here, there = np.intersect1d(a.step, b.step, return_indices=True)
+        if len(shared) and not equal_values(replace(a, value=a.value[here]), b, there).all():
+            return True
+    return False
+
+
+def _anchors(curve: LoggedCurve) -> list[tuple[float, float]]:
+    """Step and value of the last finite point, which tells runs apart best, and of one in the middle."""
     finite = np.flatnonzero(np.isfinite(curve.value))
-    at = int(finite[-1]) if len(finite) else -1
-    return float(curve.step[at]), float(curve.value[at])
+    last = int(finite[-1]) if len(finite) else -1
+    middle = int(finite[len(finite) // 2]) if len(finite) else -1
+    return [(float(curve.step[at]), float(curve.value[at])) for at in dict.fromkeys((last, middle))]
 
 
 class _Index:
     """Which series pass near a point. Only the steps that will be asked for are looked up."""
 
-    def __init__(self, curves: Sequence[_Curve], steps: set[float]) -> None:
-        wanted = np.array(sorted(steps))
+    def __init__(self, curves: Sequence[LoggedCurve], steps: set[float]) -> None:
+        wanted = np.unique([step + shift for step in steps for shift in (-1.0, 0.0, 1.0)])
         indices, values, owners = [], [], []
         for curve in curves:
             at = np.searchsorted(curve.step, wanted)
@@ -220,17 +250,20 @@ class _Index:
         self._bounds = {step: (int(low), int(high)) for step, low, high in _runs_of(wanted, index[order])}
 
     def near(self, step: float, value: float) -> set[int]:
-        """Owners of series that have about this value at this step, as far as rounding to four digits may
-        hide it.
+        """Owners of series that have about this value at this step or one beside it, as far as rounding to
+        four digits may hide it.
         """
-        low, high = self._bounds.get(step, (0, 0))
-        values = self._value[low:high]
         reach = max(6e-4 * abs(value), 6e-5)
-        first, last = (
-            np.searchsorted(values, value - reach),
-            np.searchsorted(values, value + reach, side="right"),
-        )
-        return set(self._owner[low:high][first:last].tolist())
+        owners: set[int] = set()
+        for shifted in (step - 1, step, step + 1):
+            low, high = self._bounds.get(shifted, (0, 0))
+            values = self._value[low:high]
+            first, last = (
+                np.searchsorted(values, value - reach),
+                np.searchsorted(values, value + reach, side="right"),
+            )
+            owners.update(self._owner[low:high][first:last].tolist())
+        return owners
 
 
 def _runs_of(wanted: npt.NDArray[np.float64], index: npt.NDArray[np.int64]) -> list[tuple[float, int, int]]:
@@ -239,38 +272,30 @@ def _runs_of(wanted: npt.NDArray[np.float64], index: npt.NDArray[np.int64]) -> l
     return list(zip(wanted.tolist(), low.tolist(), high.tolist(), strict=True))
 
 
-def _is_in(curves: Sequence[_Curve], others: Sequence[_Curve], *, by_name: bool) -> bool:
-    def is_there(curve: _Curve) -> bool:
+def _is_in(
+    curves: Sequence[LoggedCurve], others: Sequence[LoggedCurve], *, near: bool, by_name: bool = False
+) -> bool:
+    """Whether every series agrees with one of the others.
+
+    What is not simply the beginning of the other needs more to tell it: three equal values, or two in the
+    ``near`` (the same training folder).
+    """
+    plain, most = True, 0
+    for curve in curves:
         candidates = [other for other in others if other.held_out or not curve.held_out]
         if by_name:
             candidates = [other for other in candidates if canonical(other.name) == canonical(curve.name)]
-        return any(_is_prefix(curve, other) for other in candidates)
-
-    return all(is_there(curve) for curve in curves)
-
-
-def _is_prefix(curve: _Curve, other: _Curve) -> bool:
-    size = len(curve.step)
-    if size > len(other.step) or not np.array_equal(curve.step, other.step[:size]):
-        return False
-    a, b = curve.value, other.value[:size]
-    with np.errstate(over="ignore", invalid="ignore"):
-        same = (a.astype(np.float32) == b.astype(np.float32)) | (a == b) | (np.isnan(a) & np.isnan(b))
-        if same.all():
-            return True
-        if not np.isfinite(a[~same]).all() or not np.isfinite(b[~same]).all():
+        found = [agreed for other in candidates if (agreed := agreement(curve, other, near=near)) is not None]
+        if not found:
             return False
-        gap, size_of = np.abs(a - b), np.maximum(np.abs(a), np.abs(b))
-        # to the digits of the coarser side, and one unit of float32 for the other
-        reach = np.zeros(size)
-        for decimals, digits in ((curve.decimals, curve.digits), (other.decimals, other.digits)):
-            if 4 <= digits <= 10:
-                exponent = np.floor(np.log10(np.where(size_of > 0, size_of, 1.0)))
-                reach = np.maximum(reach, 0.5 * np.maximum(10.0 ** (exponent - digits + 1), 10.0**-decimals))
-        return bool((same | (gap <= reach * 1.001 + 6e-8 * size_of)).all() and reach.any())
+        best = max(found, key=lambda agreed: (agreed.is_prefix, agreed.equal))
+        plain &= best.is_prefix
+        if curve.digits >= 4:
+            most = max(most, best.equal)
+    return plain or most >= (2 if near else 3)
 
 
-def _training_folder(folder: Path) -> Path:
+def training_folder(folder: Path) -> Path:
     """The folder of the training as a whole: above ``checkpoint-500`` and ``runs/…``."""
     parts = list(folder.parts)
     for number, part in enumerate(parts):
@@ -295,8 +320,8 @@ def _find_related(folders: Sequence[Path]) -> Callable[[int], set[int]]:
     return lambda number: near[folders[number]]
 
 
-def _complete(kept: Run, dropped: Run) -> Run:
-    """The run with what another log of it knows besides."""
+def _complete(kept: Run, dropped: Run, findings: Sequence[Finding]) -> Run:
+    """The run with what another log of it knows besides, and the findings on where they differ."""
     names = list(_STATIC)
     if dropped.trained_steps >= kept.trained_steps:
         names += _FINAL
@@ -318,6 +343,13 @@ def _complete(kept: Run, dropped: Run) -> Run:
             facts[name] = value
         elif isinstance(value, Mapping) and isinstance(stated, Mapping):
             facts[name] = {**value, **stated}
+    resumed = [one for one in (*dropped.info.findings, *findings) if one.kind is Kind.RESUMED]
+    if kept.info.resumes:  # its own log shows where
+        resumed = []
+    elif resumed:
+        facts["resumes"] = resumed[0]["steps"]
+    others = [one for one in findings if one.kind is not Kind.RESUMED]
+    facts["findings"] = [*kept.info.findings, *others, *resumed[:1]]
     columns = dict(kept.columns)
     if len(kept) and len(dropped):
         at = np.searchsorted(dropped.steps, kept.steps)

@@ -4,7 +4,10 @@
   validates its best checkpoint at the last step, two processes write every row): the first is kept.
 - A series that goes back to a step after its first one is a *resume*: the later segment wins from the step
   at which it goes on, and what the earlier one had logged from there is dropped.
-- A series that goes back to its first step or before is a *restart*: another training in the same place.
+- A process that begins again at the first step or before is a *restart*: another training in the same place.
+  The series that are logged most often decide: a resumed process may repeat the first eval, but its train
+  loss goes on from the checkpoint.
+- A process that is known to begin and goes on where the log ended is a *resume* too.
 - Two writers whose rows interleave (each a point or two late) are neither: their rows are put in order, and
   the first value of a step is kept.
 """
@@ -70,7 +73,7 @@ def find_segments(points: Mapping[str, Points], starts: Sequence[int]) -> list[S
             interleaved.add(name)
             continue
         start, back = (
-            (int(known[-1]), float(step[index]))
+            (int(known[-1]), min(float(step[index]), _first_step(points, int(known[-1]))))
             if len(known)
             else _first_again(points, position, float(step[index]))
         )
@@ -79,18 +82,86 @@ def find_segments(points: Mapping[str, Points], starts: Sequence[int]) -> list[S
             run_start = start
         else:
             segments.append(Segment(start, back))
+    return _with_seamless(points, segments, begins)
+
+
+def _with_seamless(
+    points: Mapping[str, Points], segments: list[Segment], begins: npt.NDArray[np.int64]
+) -> list[Segment]:
+    """The segments, and those processes that went on where the log ended, so that no series goes back.
+
+    A process that logs nothing beyond that has only evaluated once more. Two files that begin at the same
+    step are those of one process.
+    """
+    for begin in begins.tolist():
+        place = next((at for at, one in enumerate(segments) if one.start >= begin), len(segments))
+        if place < len(segments) and segments[place].start == begin:
+            continue
+        low = segments[place - 1].start
+        high = segments[place].start if place < len(segments) else np.iinfo(np.int64).max
+        earlier, later = [], []
+        for order, step, _ in points.values():
+            first, here, last = np.searchsorted(order, [low, begin, high]).tolist()
+            earlier.append(step[first:here])
+            later.append(step[here:last])
+        logged, added = np.concatenate(earlier), np.concatenate(later)
+        if not len(logged) or not len(added) or not added.max() > logged.max():
+            continue
+        first_step = float(added.min())
+        same_process = segments[place - 1].resumed_at is not None and not (
+            first_step > (segments[place - 1].resumed_at or 0.0)
+        )
+        if first_step >= logged.max() and not same_process:
+            segments.insert(place, Segment(begin, first_step))
     return segments
 
 
-def _from_begin(points: Mapping[str, Points], start: int, run_start: int) -> bool:
-    """Whether the process that begins at ``start`` trains from the begin: no series that goes back does so to
-    after its first step.
+def _first_step(points: Mapping[str, Points], start: int) -> float:
+    """The least step that a process logs first in a series, which begins at ``start`` in the arrival
+    order.
     """
+    firsts = []
     for order, step, _ in points.values():
-        first, here = np.searchsorted(order, run_start), np.searchsorted(order, start)
-        if first < here < len(order) and step[first] < step[here] <= step[first:here].max():
-            return False
-    return True
+        here = int(np.searchsorted(order, start))
+        if here < len(order):
+            firsts.append(float(step[here]))
+    return min(firsts)
+
+
+def _from_begin(points: Mapping[str, Points], start: int, run_start: int) -> bool:
+    """Whether the process that begins at ``start`` trains from the begin, by the series that are logged most
+    often.
+
+    A series goes on where its first step comes later than that of the training before. That is no evidence
+    where the new process logs it less often: its first step is then the first that was due.
+    """
+    votes: list[tuple[int, bool]] = []
+    for order, step, _ in points.values():
+        first, here = np.searchsorted(order, [run_start, start]).tolist()
+        if not first < here < len(order):
+            continue
+        new = step[here:]
+        fall = np.flatnonzero(np.diff(new) < 0)
+        new = new[: fall[0] + 1] if len(fall) else new
+        old = step[first:here]
+        goes_on = bool(new[0] > old[0])
+        if goes_on and new[0] > old.max():
+            every, before = _spacing(new), _spacing(old)
+            goes_on = every is not None and (new[0] > 1.5 * every or (before or 0.0) >= 0.99 * every)
+        elif goes_on:
+            every, before = _spacing(new), _spacing(old)
+            rarer = every is not None and before is not None and every > 1.01 * before
+            goes_on = not (rarer and every is not None and new[0] <= 1.01 * every)
+        votes.append((len(old), goes_on))
+    most = max((count for count, _ in votes), default=0)
+    return not any(goes_on for count, goes_on in votes if 2 * count >= most)
+
+
+def _spacing(step: npt.NDArray[np.float64]) -> float | None:
+    """The usual distance of the steps of a series; None of a single one."""
+    distances = np.diff(step)
+    distances = distances[distances > 0]
+    return float(np.median(distances)) if len(distances) else None
 
 
 def _first_again(points: Mapping[str, Points], position: int, step: float) -> tuple[int, float]:
@@ -138,10 +209,13 @@ def _is_interleaved(step: npt.NDArray[np.float64], begin: int, index: int, befor
 
 
 def merge_segments(
-    points: Points, segments: Sequence[Segment]
+    points: Points, segments: Sequence[Segment], *, held_out: bool = True
 ) -> tuple[Series, npt.NDArray[np.float64], int, int]:
     """One name within one training: ascending steps, the segment of each, and how many points were resolved
     away.
+
+    A process that evaluates when it begins has no train loss of that step: that of the process before is
+    kept.
     """
     kept_step = np.empty(0)
     kept_value = np.empty(0)
@@ -157,6 +231,8 @@ def merge_segments(
         if number and segment.resumed_at is not None:
             cut = min(segment.resumed_at, float(step.min(initial=np.inf)))
             keep = kept_step < cut
+            if not held_out and not (step <= cut).any():
+                keep |= kept_step == cut
             overlapped += int((~keep).sum())
             kept_step, kept_value, kept_segment = kept_step[keep], kept_value[keep], kept_segment[keep]
         unique, first = np.unique(step, return_index=True)

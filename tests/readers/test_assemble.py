@@ -101,7 +101,9 @@ def test_a_resume_is_told_and_its_segment_numbered():
     (run,) = runs_of(rows)
     assert curve(run) == {1: 1.0, 2: 0.5, 3: 2 / 3, 4: 0.5, 5: 0.4, 6: 1 / 3}
     assert run.columns["segment"].values.tolist() == [0, 0, 1, 1, 1, 1]
-    assert sentences(run.info.findings) == ["resumed at step 3; 3 older values replaced"]
+    assert sentences(run.info.findings) == [
+        "resumed at step 3; 3 older values of the interrupted process dropped"
+    ]
 
 
 def test_stated_segments_are_used_instead():
@@ -133,6 +135,38 @@ def test_the_first_value_of_a_step_is_kept_and_the_others_counted():
     (run,) = runs_of(rows)
     assert curve(run) == {1: 0.5, 2: 0.4}
     assert "2 values logged again" in sentence(run.info.findings[0])
+
+
+def test_a_process_that_evaluates_first_at_the_first_eval_is_a_resume():
+    before = [(step, {"loss": 3.0 - step / 100}) for step in (8, 16, 24, 32)] + [(32, {"val_loss": 1.25})]
+    after = [(32, {"val_loss": 1.2501})]
+    for step in range(40, 129, 8):
+        after.append((step, {"loss": 3.0 - step / 100}))
+        if step % 32 == 0:
+            after.append((step, {"val_loss": 40 / step}))
+    (run,) = runs_of(before + after, starts=[len(before) + 1])
+    assert curve(run) == {32: 1.2501, 64: 0.625, 96: 40 / 96, 128: 0.3125}
+    assert run.train["loss"].step.tolist() == list(range(8, 129, 8))
+    assert run.info.resumes == (32.0,)
+
+
+def test_a_process_that_goes_on_where_the_log_ended_is_a_resume():
+    rows = [(step, {"loss": 1.0, "val_loss": 1.0 / step}) for step in range(3, 31, 3)]
+    (run,) = runs_of(rows, starts=[7])
+    assert run.info.resumes == (21.0,)
+    assert run.columns["segment"].values.tolist() == [0] * 6 + [1] * 4
+    assert runs_of(rows)[0].info.resumes == ()
+
+
+def test_a_restart_that_evaluates_less_often_is_no_resume():
+    first = [
+        (step, {"loss": 1.0, **({"val_loss": 2.0} if step % 20 == 0 else {})}) for step in range(5, 85, 5)
+    ]
+    again = [
+        (step, {"loss": 1.0, **({"val_loss": 2.0} if step % 40 == 0 else {})}) for step in range(5, 85, 5)
+    ]
+    runs = runs_of(first + again, starts=[len(first) + 1])
+    assert [run.steps.tolist() for run in runs] == [[20, 40, 60, 80], [40, 80]]
 
 
 def test_evaluating_once_more_in_a_new_process_is_no_restart():

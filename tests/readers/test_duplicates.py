@@ -48,10 +48,11 @@ def test_one_output_folder_used_by_two_runs_stays_two_runs(tmp_path):
     assert len(read(tmp_path).runs) == 2
 
 
-def test_a_checkpoint_from_before_a_resume_is_another_history(tmp_path):
+def test_a_checkpoint_from_before_a_resume_is_of_the_same_run(tmp_path):
     state(tmp_path / "checkpoint-80", LONG[:8])
     state(tmp_path / "checkpoint-120", [*LONG[:6], *(value + 0.01 for value in LONG[6:])])
-    assert len(read(tmp_path).runs) == 2
+    (run,) = read(tmp_path).runs
+    assert (len(run), run.info.resumes) == (12, (70.0,))
 
 
 def test_runs_that_begin_alike_stay_apart():

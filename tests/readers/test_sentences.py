@@ -173,7 +173,22 @@ OF_LOGS = [
 #: Of a run, without a path.
 OF_RUNS = [
     (Kind.RESTART, {"number": 1, "of": 2}, "restart 1 of 2 in the same place"),
-    (Kind.RESUMED, {"steps": (3.0, 40.0), "replaced": 5}, "resumed at step 3, 40; 5 older values replaced"),
+    (
+        Kind.RESUMED,
+        {"steps": (3.0, 40.0), "replaced": 5},
+        "resumed at step 3, 40; 5 older values of the interrupted process dropped",
+    ),
+    (Kind.RESUMED, {"steps": (3.0,), "replaced": 0}, "resumed at step 3"),
+    (
+        Kind.LOGS_DISAGREE,
+        {"metric": "loss", "step": 8.0, "kept": 0.5, "other": 0.25, "count": 1, "file": "b.csv"},
+        "loss at step 8 is 0.5 in the log that is kept and 0.25 in b.csv",
+    ),
+    (
+        Kind.LOGS_DISAGREE,
+        {"metric": "loss", "step": 8.0, "kept": 0.5, "other": 0.25, "count": 3, "file": "b.csv"},
+        "loss at step 8 is 0.5 in the log that is kept and 0.25 in b.csv, and 2 other values differ",
+    ),
     (
         Kind.REPEATED_VALUES,
         {"count": 2},

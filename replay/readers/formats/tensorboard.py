@@ -27,6 +27,7 @@ from replay.readers.event_files import EventFile, Scalars, read_events
 from replay.readers.event_folders import group_events, home_of, tag_names
 from replay.readers.format import Format, Loaded, UnusableLog, unreadable
 from replay.readers.points import Points, round_interval
+from replay.readers.processes import Span, process_order
 from replay.readers.records import first_record
 from replay.readers.series_names import companions_of, held_out_of, is_bookkeeping, per_batch, words
 
@@ -34,6 +35,8 @@ __all__ = ["FORMAT"]
 
 _RUNTIME = re.compile(r"(?:eval|test)/(?:.*_)?runtime")
 _ONCE = {"train/train_runtime": "train_runtime", "train/total_flos": "total_flos"}
+#: Host and number of the process, and which of its files this is.
+_FILE_NAME = re.compile(r"events\.out\.tfevents\.\d+\.(.+\.\d+)\.(\d+)(?:\.v2)?")
 _TOKENS = ("train/num_input_tokens_seen", "train/num_tokens")
 
 
@@ -146,7 +149,7 @@ def _merge(files: Sequence[EventFile], home: Path) -> tuple[dict[str, _Series], 
     further process begins.
 
     Within a folder the files follow each other, whatever their clocks say. Between folders that were written
-    side by side, wall time decides.
+    side by side, wall time decides. A second file of one process is no further process.
     """
     folders: dict[Path, list[EventFile]] = {}
     for file in files:
@@ -155,7 +158,8 @@ def _merge(files: Sequence[EventFile], home: Path) -> tuple[dict[str, _Series], 
     begins: list[bool] = []
     columns: list[tuple[str, int, Scalars]] = []  # name, number of the file, points
     for together in folders.values():
-        together.sort(key=lambda file: min(column.wall[0] for column in file.scalars.values()))
+        spans = [_span(file) for file in together]
+        together = [together[number] for number in process_order(spans)]
         latest = -math.inf
         for number, file in enumerate(together):
             wall = np.full(max(max(column.position) for column in file.scalars.values()) + 1, -math.inf)
@@ -169,7 +173,7 @@ def _merge(files: Sequence[EventFile], home: Path) -> tuple[dict[str, _Series], 
                 for tag, column in file.scalars.items():
                     columns.append((name_of(tag), len(keys), column))
             keys.append(key)
-            begins.append(number > 0)
+            begins.append(number > 0 and not _same_process(file.path, together[number - 1].path))
     bounds = np.concatenate([[0], np.cumsum([len(key) for key in keys])])
     rank = np.empty(int(bounds[-1]), dtype=np.int64)
     rank[np.argsort(np.concatenate(keys), kind="stable")] = np.arange(1, len(rank) + 1)
@@ -189,6 +193,21 @@ def _merge(files: Sequence[EventFile], home: Path) -> tuple[dict[str, _Series], 
         )
         series[name] = _Series(Points(order[arrival], step, value), (order[arrival], step, wall))
     return series, [int(rank[bounds[number]]) for number, later in enumerate(begins) if later]
+
+
+def _span(file: EventFile) -> Span:
+    """The steps and times of one event file."""
+    began = min(float(column.wall[0]) for column in file.scalars.values())
+    steps = {tag: np.asarray(column.step, dtype=np.float64) for tag, column in file.scalars.items()}
+    return Span(steps, began, file.last)
+
+
+def _same_process(path: Path, other: Path) -> bool:
+    """Whether two event files are of one process, by their names: its host and its number are the same, and
+    the count of its files differs.
+    """
+    one, two = _FILE_NAME.fullmatch(path.name), _FILE_NAME.fullmatch(other.name)
+    return one is not None and two is not None and one[1] == two[1] and one[2] != two[2]
 
 
 def _drop_other_scale(series: dict[str, _Series]) -> tuple[bool, list[str]]:

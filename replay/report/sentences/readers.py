@@ -184,7 +184,10 @@ def _restart(finding: Finding) -> str:
 
 def _resumed(finding: Finding) -> str:
     at = ", ".join(f"{step:g}" for step in finding["steps"])
-    return f"resumed at step {at}; {finding['replaced']} older values replaced"
+    replaced = finding["replaced"]
+    values = f"{replaced} older value{'s' * (replaced != 1)}"
+    dropped = f"; {values} of the interrupted process dropped" if replaced else ""
+    return f"resumed at step {at}{dropped}"
 
 
 def _repeated_values(finding: Finding) -> str:
@@ -193,6 +196,15 @@ def _repeated_values(finding: Finding) -> str:
 
 def _missing_head(finding: Finding) -> str:
     return f"begins at step {finding['step']:g}; what was logged before is not there"
+
+
+def _logs_disagree(finding: Finding) -> str:
+    more = finding["count"] - 1
+    others = f", and {more} other {'value differs' if more == 1 else 'values differ'}" if more else ""
+    return (
+        f"{finding['metric']} at step {finding['step']:g} is {finding['kept']:.6g} in the log that is kept"
+        f" and {finding['other']:.6g} in {finding['file']}{others}"
+    )
 
 
 def _trained_again(finding: Finding) -> str:
@@ -321,6 +333,7 @@ SENTENCES: dict[Kind, Callable[[Finding], str]] = {
             Kind.RESUMED: _resumed,
             Kind.REPEATED_VALUES: _repeated_values,
             Kind.MISSING_HEAD: _missing_head,
+            Kind.LOGS_DISAGREE: _logs_disagree,
             Kind.TRAINED_AGAIN: _trained_again,
             Kind.SAMPLED_EXPORT: _sampled_export,
             Kind.BATCH_STEPS: _batch_steps,
