@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
@@ -22,7 +23,7 @@ __all__ = ["cli", "main"]
 
 
 class _Replay(click.Group):
-    """The group of commands; ``replay PATH`` is short for ``replay simulate PATH``."""
+    """The group of commands; ``replay PATH`` answers the whole question about the logs of a path."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -30,7 +31,7 @@ class _Replay(click.Group):
         name = args[0]
         if self.get_command(ctx, name) is None:
             if Path(name).exists():
-                return super().resolve_command(ctx, ["simulate", *args])
+                return super().resolve_command(ctx, [_command_for(args), *args])
             commands = self.list_commands(ctx)
             close = difflib.get_close_matches(name, commands, n=1)
             hint = f" Did you mean {close[0]}?" if close else ""
@@ -46,6 +47,12 @@ class _Replay(click.Group):
                 return super().invoke(ctx)
         except ReplayError as error:
             raise Failure(error) from error
+
+
+def _command_for(words: Sequence[str]) -> str:
+    """The command that ``replay PATH`` stands for: the whole answer, or the simulation of given policies."""
+    simulated = ("--policy", "--policies", "--per-run", "--plot", "--weight")
+    return "simulate" if any(word.split("=")[0] in simulated for word in words) else "overview"
 
 
 @click.group(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from replay.policies import Policy
     from replay.policies.grid import Grid
 
-__all__ = ["DEFAULT_POLICIES", "Candidates", "candidate_options", "read_specs"]
+__all__ = ["DEFAULT_POLICIES", "Candidates", "candidate_options", "read_specs", "spec_words"]
 
 #: Simulated when no policy is given.
 DEFAULT_POLICIES = (
@@ -34,6 +34,14 @@ def read_specs(specs: Sequence[str], files: Sequence[Path]) -> list[str]:
     from replay.check.config import read_config
 
     return [*specs, *(entry.spec for file in files for entry in read_config(file).policies)]
+
+
+def spec_words(specs: Sequence[str], files: Sequence[Path]) -> list[str]:
+    """The words of a command that names the same policies."""
+    return [
+        *(word for spec in specs for word in ("--policy", spec)),
+        *(word for file in files for word in ("--policies", str(file))),
+    ]
 
 
 @dataclass(frozen=True)

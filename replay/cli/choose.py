@@ -116,16 +116,17 @@ def command(
             weight=weight,
             progress=progress,
         )
-    warn([*findings, *selection.outcomes.findings])
+    if style in ("json", "csv"):
+        warn([*findings, *selection.outcomes.findings])
     where = [str(path) for path in paths]
     settings = question_words()
     next_steps = []
-    if selection.policy is not None:
-        spec = selection.policy.spec()
-        next_steps.append(["replay", "simulate", *where, "--policy", spec, "--per-run", *settings])
     if selection.status is not Status.GUARANTEED and tolerance.kind == "lost":
         wanted = [*candidates.words(), *guarantee_words(confidence, group)]
         next_steps.append(["replay", "plan", *where, *wanted, *settings])
+    elif selection.policy is not None:
+        spec = selection.policy.spec()
+        next_steps.append(["replay", "simulate", *where, "--policy", spec, "--per-run", *settings])
     show(build(selection, findings=findings, source=source, next_steps=next_steps), style, out)
     if selection.status is Status.CANNOT_TELL:
         sys.exit(3)

@@ -49,5 +49,6 @@ def command(
     logs = read_logs(paths)
     run = pick_run(logs.runs, run_id)
     explanation = explain(run, spec, question)
-    warn([*logs.findings, *explanation.outcomes.findings])
-    show(build(explanation), style, out)
+    if style in ("json", "csv"):
+        warn([*logs.findings, *explanation.outcomes.findings])
+    show(build(explanation, logs.findings), style, out)

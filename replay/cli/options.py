@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from replay.cli.output import VERBOSE
+
 if TYPE_CHECKING:
     from replay.engine.question import Question
 
@@ -23,6 +25,7 @@ __all__ = [
     "policy_option",
     "question_options",
     "question_words",
+    "verbose_option",
     "watch_options",
     "weight_option",
 ]
@@ -188,7 +191,21 @@ def file_option(name: str, description: str) -> Callable[[_F], _F]:
     )
 
 
+def _set_verbose(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    context.meta[VERBOSE] = value
+
+
+verbose_option = click.option(
+    "--verbose",
+    "-v",
+    is_flag=True,
+    expose_value=False,
+    callback=_set_verbose,
+    help="Show every column and every note.",
+)
+
 output_options = _group(
+    verbose_option,
     click.option(
         "--format",
         "style",

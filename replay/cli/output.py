@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
+import sys
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -17,7 +19,10 @@ if TYPE_CHECKING:
     from replay.data.finding import Finding
     from replay.report.document import Document
 
-__all__ = ["Failure", "append", "show", "warn", "warnings_on_stderr", "write"]
+__all__ = ["VERBOSE", "Failure", "append", "is_verbose", "show", "warn", "warnings_on_stderr", "write"]
+
+#: Where the context of a command keeps whether --verbose was given.
+VERBOSE = "replay.verbose"
 
 
 class Failure(click.ClickException):
@@ -53,10 +58,23 @@ def _safe(text: str) -> str:
 
 
 def show(document: Document, style: str, out: Path | None = None) -> None:
-    """Print a document in a style, or write it to a file."""
+    """Print a document in a style, or write it to a file; as text in the form that --verbose asks for."""
     from replay.report.render import render
 
-    write(render(document, style), out)
+    terminal = out is None and sys.stdout.isatty()
+    color = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    write(render(document, style, verbose=is_verbose(), width=_width(terminal), color=color), out)
+
+
+def is_verbose() -> bool:
+    """Whether --verbose was given."""
+    return bool(click.get_current_context().meta.get(VERBOSE))
+
+
+def _width(terminal: bool) -> int:
+    """The columns of the terminal, within bounds; 80 where the output goes elsewhere."""
+    columns = shutil.get_terminal_size().columns if terminal else int(os.environ.get("COLUMNS") or 80)
+    return min(max(columns, 40), 160)
 
 
 def write(text: str, out: Path | None = None) -> None:

@@ -93,13 +93,15 @@ def command(
             optional=True,
             progress=progress,
         )
-    warn([*logs.findings, *today.findings])
+    if style in ("json", "csv"):
+        warn([*logs.findings, *today.findings])
     where = [str(path) for path in paths]
     words = [*candidates.words(), *guarantee_words(confidence, group), *question_words()]
     document = build(
         Plan(today),
         study,
         unit=group or "run",
+        findings=logs.findings,
         source=describe_logs(logs, paths),
         next_steps=[["replay", "choose", *where, *words]],
     )

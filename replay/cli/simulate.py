@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from replay.cli.candidates import DEFAULT_POLICIES, read_specs
+from replay.cli.candidates import DEFAULT_POLICIES, read_specs, spec_words
 from replay.cli.options import (
     file_option,
     output_options,
     paths_argument,
     policies_option,
     question_options,
+    question_words,
     weight_option,
 )
 from replay.cli.output import show, warn
@@ -71,18 +72,19 @@ def command(
     outcomes = simulate_policies(logs.runs, policies, question, baselines=True)
     summary = summarise(outcomes)
     outcomes = outcomes.with_findings(find_first_stretch(outcomes, summary))
-    warn([*logs.findings, *outcomes.findings])
+    if style in ("json", "csv"):
+        warn([*logs.findings, *outcomes.findings])
     if plot is not None:
         from replay.report.plots.simulate import save
 
         save(outcomes, summary, plot, weight=weight)
         click.echo(f"drew {plot}", err=True)
     where = [str(path) for path in paths]
-    first = next((spec for spec in policies if spec in outcomes.typed), policies[0])
-    next_steps = [] if per_run else [["replay", "simulate", *where, "--per-run"]]
-    next_steps.append(
-        ["replay", "explain", *where, "--policy", first, "--run", outcomes.study.panel.runs[0].id]
-    )
+    step = ["replay", "simulate", *where, *spec_words(specs, files), "--per-run", *question_words()]
+    if per_run:
+        run = outcomes.study.panel.runs[0].id
+        first = next((spec for spec in policies if spec in outcomes.typed), policies[0])
+        step = ["replay", "explain", *where, "--policy", first, "--run", run, *question_words()]
     document = build(
         outcomes,
         summary,
@@ -90,6 +92,6 @@ def command(
         per_run=per_run,
         weight=weight,
         source=describe_logs(logs, paths),
-        next_steps=next_steps,
+        next_steps=[step],
     )
     show(document, style, out)

@@ -13,6 +13,7 @@ from replay.cli.options import (
     output_options,
     paths_argument,
     question_options,
+    question_words,
     weight_option,
 )
 from replay.cli.output import show, warn
@@ -74,16 +75,14 @@ def command(
             optional=len(grids) > 1,
             progress=progress,
         )
-    warn([*logs.findings, *result.findings])
+    if style in ("json", "csv"):
+        warn([*logs.findings, *result.findings])
     if plot is not None:
         from replay.report.plots.sweep import save
 
         save(result, plot)
         click.echo(f"drew {plot}", err=True)
     where = [str(path) for path in paths]
-    next_steps = [["replay", "choose", *where, *candidates.words()]]
-    if result.ranked:
-        best = result.sweep.policies[result.ranked[0].centre]
-        next_steps.append(["replay", "explain", *where, "--policy", best.spec()])
+    next_steps = [["replay", "choose", *where, *candidates.words(), *question_words()]]
     document = build(result, findings=logs.findings, source=describe_logs(logs, paths), next_steps=next_steps)
     show(document, style, out)

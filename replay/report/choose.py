@@ -13,16 +13,29 @@ from replay.data.finding import Finding
 from replay.engine.outcomes import ORACLE
 from replay.errors import printable
 from replay.policies import Policy
-from replay.report.document import Block, Code, Commands, Document, Paragraph, Records, Table, separate
+from replay.report.document import (
+    Block,
+    Code,
+    Commands,
+    Detail,
+    Document,
+    Notes,
+    Paragraph,
+    Records,
+    Table,
+    separate,
+)
 from replay.report.format import cell, number, percent
+from replay.report.notes import make_notes
 from replay.report.sentences import sentences
-from replay.report.sentences.guarantee import say_guarantee, say_need, say_obstacle
-from replay.report.simulate import describe_setting, describe_validity, ending_data
+from replay.report.sentences.guarantee import say_guarantee, say_kind, say_need, say_obstacle, say_tolerance
+from replay.report.sentences.summary import label
+from replay.report.simulate import ending_data, find_limits, headline, shortage_notes
 from replay.search.choice import Line, Selection, Status
 from replay.stats.intervals import ENOUGH_GROUPS, RELIABLE_OTHERS, RELIABLE_RUNS
 from replay.stats.second_metric import SecondRegret
 
-__all__ = ["build", "describe_status"]
+__all__ = ["build", "callback", "describe_status"]
 
 _COLUMNS = (
     "scored_on",
@@ -65,7 +78,7 @@ def build(
     commands to run next.
     """
     return Document(
-        lambda: _blocks(selection, source, next_steps),
+        lambda: _blocks(selection, findings, source, next_steps),
         lambda: _data(selection, findings),
         lambda: Records(_COLUMNS, _rows(selection)),
     )
@@ -112,9 +125,9 @@ def _data(selection: Selection, findings: Sequence[Finding]) -> dict[str, Any]:
         "unit": study.question.unit,
         "keep": study.question.keep,
         **ending_data(study),
-        "callback": _callback(selection.policy),
+        "callback": callback(selection.policy),
         "check": _entry(selection),
-        "notes": _notes(selection),
+        "notes": sentences(_limits(selection)),
         "warnings": sentences([*findings, *selection.outcomes.findings]),
     }
 
@@ -177,23 +190,31 @@ def _known(second: SecondRegret | None) -> float | None:
     return None if second is None or math.isnan(second.mean) else second.mean
 
 
-def _blocks(selection: Selection, source: Sequence[str], next_steps: Sequence[Sequence[str]]) -> list[Block]:
-    setting = describe_setting(selection.outcomes.study)
+def _blocks(
+    selection: Selection,
+    findings: Sequence[Finding],
+    source: Sequence[str],
+    next_steps: Sequence[Sequence[str]],
+) -> list[Block]:
+    study = selection.outcomes.study
     out: list[Block] = [
-        Paragraph([*source, *setting], hanging=2, medium="screen"),
-        *separate(setting, medium="page"),
-        *separate(_answer(selection)),
-        _table(selection),
-        Paragraph((), medium="page"),  # pages have had two blank lines here
-        *separate([*_sentences(selection), *_notes(selection)]),
+        *headline(study, source),
+        *separate(_answer(selection), detail="verbose"),
+        Paragraph(_brief_answer(selection), answer=True, detail="brief"),
+        _table(selection, "brief"),
+        _table(selection, "verbose"),
+        *separate(_sentences(selection), detail="verbose"),
     ]
     if selection.policy is not None:
         out += [
-            Paragraph(("To stop a training by this policy:",), medium="screen"),
-            Code(_callback(selection.policy), indent=2, medium="screen", tight=True),
-            Paragraph(("To guard it in a policies file:",), medium="screen", tight=True),
-            Code(_entry(selection), indent=2, medium="screen", tight=True),
+            Paragraph(("To stop a training by this policy:",), medium="screen", detail="verbose"),
+            Code(callback(selection.policy), indent=2, medium="screen"),
+            Paragraph(("To guard it in a policies file:",), medium="screen", detail="verbose"),
+            Code(_entry(selection), indent=2, medium="screen", tight=True, detail="verbose"),
         ]
+    own = [*_apart_by_group(selection), *shortage_notes(study)]
+    found = [*selection.outcomes.findings, *_limits(selection)]
+    out.append(Notes(make_notes(findings, found, own)))
     if next_steps:
         out.append(Commands(next_steps, medium="screen"))
     return out
@@ -203,6 +224,20 @@ def _answer(selection: Selection) -> list[str]:
     """The result, and what it means."""
     out = [f"Result: {selection.status}" + (f", {_spec(selection.policy)}" if selection.policy else "")]
     return [*out, describe_status(selection)]
+
+
+def _brief_answer(selection: Selection) -> list[str]:
+    """The result and what it means, without what can be looked up."""
+    given = selection.guarantee
+    if given is None or given.rung is None or selection.guaranteed is None:
+        return _answer(selection)
+    rung = given.rung
+    text = (
+        f"Guaranteed {say_kind(given)}: {rung.policy.spec()} loses at most {say_tolerance(given.alpha)} of"
+        f" the improvement on {'further runs' if selection.unit == 'run' else 'new groups of runs'} like"
+        f" these. In these logs it saves {percent(rung.saved)} and loses {percent(rung.lost)}."
+    )
+    return [text]
 
 
 def describe_status(selection: Selection) -> str:
@@ -249,7 +284,8 @@ def _interval(selection: Selection, summary: Mapping[str, Any]) -> tuple[str, st
     return shown(summary[f"{kind}_low"]), shown(summary[f"{kind}_high"])
 
 
-def _table(selection: Selection) -> Table:
+def _table(selection: Selection, detail: Detail) -> Table:
+    verbose = detail == "verbose"
     head = ["policy", "saved", "lost", "worst", "equal budget", "within"]
     if selection.tolerance.kind != "lost":
         head.insert(2, "regret")
@@ -262,8 +298,12 @@ def _table(selection: Selection) -> Table:
         rows.append(_line_cells(selection, "  in-sample", selection.in_sample))
         for line, held in zip(selection.held_out, selection.cross_validated.held_out, strict=True):
             rows.append(_line_cells(selection, f"  cross-validated by {held.by}", line))
-    rows += [[*_cells(selection, name, summary), ""] for name, summary in selection.baselines.items()]
-    return Table(head, rows, notes=notes)
+    rows += [
+        [*_cells(selection, name, summary), ""]
+        for name, summary in selection.baselines.items()
+        if name in ("never", ORACLE) or verbose
+    ]
+    return Table(head, rows, notes=notes, detail=detail)
 
 
 def _line_cells(selection: Selection, name: str, line: Line) -> list[str]:
@@ -272,7 +312,7 @@ def _line_cells(selection: Selection, name: str, line: Line) -> list[str]:
 
 def _cells(selection: Selection, name: str, summary: Mapping[str, Any]) -> list[str]:
     cells = [
-        name,
+        label(name),
         cell(summary["saved_mean"], summary["saved_low"], summary["saved_high"]),
         cell(summary["lost_mean"], summary["lost_low"], summary["lost_high"]),
         percent(summary["lost_worst"]),
@@ -299,27 +339,34 @@ def _sentences(selection: Selection) -> list[str]:
             " the cross-validated rows, each run is scored with the policy selected without it;"
             f" {same} of {folds} folds selected the same policy."
         )
-    return [*out, *_groups_apart(selection), *_regrets(selection), *_reliability(selection)]
+    return [*out, *_losses_by_group(selection), *_regrets(selection), *_reliability(selection)]
 
 
-def _groups_apart(selection: Selection) -> list[str]:
-    """What the policy loses in each group, and what policies lose that were selected without the group."""
+def _losses_by_group(selection: Selection) -> list[str]:
+    """What the policy loses in each group."""
     policy = selection.policy or selection.guess
     if policy is None or not 1 < len(selection.by_group) < len(selection.groups):
         return []
     shown = number if selection.tolerance.kind == "regret" else percent
     each = ", ".join(f"{shown(one.loss)} on {printable(one.group)}" for one in selection.by_group[:6])
     more = f" and {len(selection.by_group) - 6} more groups" if len(selection.by_group) > 6 else ""
-    out = [f"By group, {policy.spec()} loses {each}{more} (in-sample)."]
+    return [f"By group, {policy.spec()} loses {each}{more} (in-sample)."]
+
+
+def _apart_by_group(selection: Selection) -> list[str]:
+    """What policies lose on a group of runs that they were selected without."""
+    if selection.guess is None or not 1 < len(selection.by_group) < len(selection.groups):
+        return []
+    out = []
     for line, (same, folds), held in zip(
         selection.held_out, selection.stable, selection.cross_validated.held_out, strict=True
     ):
-        if held.by != "run" and selection.guess is not None:
+        if held.by != "run":
             loss = _loss(selection, line.summary)
             out.append(
-                f"When a whole group is left out, {folds - same} of {folds} folds select another policy"
-                f" than {_spec(selection.guess)}, and what they select loses {loss} on the group left out."
-                " For a new data set or model, measure again."
+                f"For new data, measure again: with each {held.by} left out in turn, {folds - same} of"
+                f" {folds} folds select another policy than {_spec(selection.guess)}, and lose {loss} on what"
+                " was left out."
             )
     return out
 
@@ -394,12 +441,11 @@ def _nearest(selection: Selection) -> str:
     )
 
 
-def _notes(selection: Selection) -> list[str]:
-    policies = [] if selection.policy is None else [selection.policy]
-    return describe_validity(selection.outcomes.study, policies)
+def _limits(selection: Selection) -> list[Finding]:
+    return find_limits(selection.outcomes.study, [] if selection.policy is None else [selection.policy])
 
 
-def _callback(policy: Policy | None) -> str:
+def callback(policy: Policy | None) -> str:
     """The policy as a callback for transformers' Trainer (see replay export for other frameworks)."""
     if policy is None:
         return ""

@@ -15,6 +15,7 @@ __all__ = [
     "Block",
     "Code",
     "Commands",
+    "Detail",
     "Document",
     "Entry",
     "Findings",
@@ -22,6 +23,7 @@ __all__ = [
     "List",
     "Medium",
     "Mono",
+    "Notes",
     "Paragraph",
     "Records",
     "Strong",
@@ -33,6 +35,8 @@ __all__ = [
 
 #: Where a block is shown: on the ``screen`` of a terminal, which is small, or on a ``page`` (markdown, HTML).
 Medium = Literal["screen", "page"]
+#: How much a screen shows of a report: the ``brief`` form, or the ``verbose`` one. A page is verbose.
+Detail = Literal["brief", "verbose"]
 
 
 @dataclass(frozen=True)
@@ -62,11 +66,13 @@ def parts(words: Words) -> tuple[str | Strong | Mono, ...]:
 class Block:
     """A part of a document.
 
-    ``medium`` is the only medium that shows the block (None: both do). A ``tight`` block follows the block
-    before without a blank line on the screen.
+    ``medium`` is the only medium that shows the block (None: both do), and ``detail`` the only form of the
+    report that has it (None: both have it). A ``tight`` block follows the block before without a blank line
+    on the screen.
     """
 
     medium: Medium | None = None
+    detail: Detail | None = None
     tight: bool = False
 
 
@@ -88,6 +94,18 @@ class Paragraph(Block):
     lines: Sequence[Words]
     indent: int = 0
     hanging: int = 0
+    #: Whether it is the answer to the question that the command asks.
+    answer: bool = False
+
+
+@dataclass(frozen=True)
+class Notes(Block):
+    """What a reader should know about the figures, most important first, each as one or more sentences.
+
+    The brief form on a screen shows the first three, or fewer if there is no room, and counts the others.
+    """
+
+    texts: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -169,6 +187,16 @@ class Document:
     records: Callable[[], Records] = _no_records
 
 
-def separate(texts: Iterable[Words], *, tight: bool = False, medium: Medium | None = None) -> list[Block]:
+def separate(
+    texts: Iterable[Words],
+    *,
+    tight: bool = False,
+    medium: Medium | None = None,
+    detail: Detail | None = None,
+    answer: bool = False,
+) -> list[Block]:
     """One paragraph per text; the screen shows them without blank lines between."""
-    return [Paragraph((text,), tight=tight or index > 0, medium=medium) for index, text in enumerate(texts)]
+    return [
+        Paragraph((text,), tight=tight or index > 0, medium=medium, detail=detail, answer=answer)
+        for index, text in enumerate(texts)
+    ]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
-from replay.data.finding import Kind
+from replay.data.finding import Finding, Kind
 from replay.engine.explain import COLUMNS, Explanation
-from replay.report.document import Block, Document, Paragraph, Records, Table, separate
+from replay.report.document import Block, Document, Notes, Paragraph, Records, Table, separate
 from replay.report.format import number, percent
+from replay.report.notes import make_notes
 from replay.report.sentences import sentence, sentences
 from replay.report.sentences.metric import say_better, say_censoring, say_mode_reason
 from replay.report.simulate import ending_data
@@ -17,10 +20,14 @@ from replay.stats.ties import at_most
 __all__ = ["build"]
 
 
-def build(explanation: Explanation) -> Document:
-    """Report what the policy saw and decided at each eval, and the outcome."""
+#: Evals of the brief form, unless there are hardly more; how many of them come before the stop.
+_MOST_EVALS, _BEFORE = 14, 4
+
+
+def build(explanation: Explanation, findings: Sequence[Finding] = ()) -> Document:
+    """Report what the policy saw and decided at each eval, and the outcome; ``findings`` are of the logs."""
     return Document(
-        lambda: _blocks(explanation),
+        lambda: _blocks(explanation, findings),
         lambda: {
             "evals": explanation.rows,
             "outcome": explanation.outcome,
@@ -31,8 +38,31 @@ def build(explanation: Explanation) -> Document:
     )
 
 
-def _blocks(explanation: Explanation) -> list[Block]:
-    return [Paragraph((_title(explanation),)), _table(explanation), *separate(_ending(explanation))]
+def _blocks(explanation: Explanation, findings: Sequence[Finding]) -> list[Block]:
+    best, stop, *rest = _ending(explanation)
+    every = range(len(explanation.rows))
+    window = _window(explanation)
+    tables = [_table(explanation, every)]
+    if len(window) < len(every):
+        tables = [replace(tables[0], detail="verbose"), replace(_table(explanation, window), detail="brief")]
+    return [
+        Paragraph((_title(explanation),)),
+        Paragraph((stop,), tight=True, answer=True),
+        *tables,
+        *separate([best, *rest]),
+        Notes(make_notes(findings, explanation.outcomes.findings)),
+    ]
+
+
+def _window(explanation: Explanation) -> list[int]:
+    """The evals of the brief form: the first, the best, and those around the stop or at the end."""
+    count, outcome = len(explanation.rows), explanation.outcome
+    if count <= _MOST_EVALS:
+        return list(range(count))
+    stop = (outcome["stopped_eval"] or count) - 1
+    best = next((row["eval"] - 1 for row in explanation.rows if row["step"] == outcome["best_step"]), 0)
+    wanted = {0, best, count - 1, *range(max(stop - _BEFORE, 0), min(stop + 3, count))}
+    return sorted(wanted)
 
 
 def _title(explanation: Explanation) -> str:
@@ -43,16 +73,30 @@ def _title(explanation: Explanation) -> str:
     )
 
 
-def _table(explanation: Explanation) -> Table:
-    rows, outcome = explanation.rows, explanation.outcome
+def _table(explanation: Explanation, shown: Sequence[int]) -> Table:
+    """The evals at these positions; a line says how many are left out between two of them."""
+    rows, outcome = [explanation.rows[index] for index in shown], explanation.outcome
     counts = any(row["counter"] is not None for row in rows)
     stop = outcome["stopped_eval"]
     return Table(
         ["eval", "step", "value", "reference", "counter", "", "what happened"],
         [_cells(row, outcome["best_step"], counts) for row in rows],
         (5, 6),
-        {} if stop is None else {stop: "what the log shows after the stop:"},
+        _lines_between(shown, stop),
     )
+
+
+def _lines_between(shown: Sequence[int], stop: int | None) -> dict[int, str]:
+    """The lines before rows: where evals are left out, and where the policy has stopped."""
+    out = {}
+    for row, (before, index) in enumerate(pairwise(shown), 1):
+        gap = index - before - 1
+        if gap:
+            out[row] = f"   ... {gap} eval{'s' * (gap != 1)} not shown"
+        if stop is not None and before < stop <= index:
+            text = "what the log shows after the stop:"
+            out[row] = f"{text}{out[row].removeprefix('  ')}" if gap else text
+    return out
 
 
 def _cells(row: Mapping[str, Any], best_step: float | None, counts: bool) -> list[str]:
@@ -66,7 +110,7 @@ def _cells(row: Mapping[str, Any], best_step: float | None, counts: bool) -> lis
         "" if row["reference"] is None else number(row["reference"], 6),
         f"{number(counter)}/{number(threshold)}" if known and counts else "",
         "STOP" if row["decision"] == "stop" else "",
-        "past the limit" if past else row["reason"],
+        "past the threshold" if past else row["reason"],
     ]
 
 

@@ -10,8 +10,9 @@ from typing import Any
 from replay.engine.inspect import Inspection
 from replay.engine.metrics import ModeSource
 from replay.readers import ReadResult
-from replay.report.document import Block, Document, List, Paragraph, Records, Table
+from replay.report.document import Block, Commands, Document, List, Notes, Paragraph, Records, Table
 from replay.report.format import number
+from replay.report.notes import make_notes
 from replay.report.sentences import sentence, sentences
 from replay.report.sentences.metric import (
     say_better,
@@ -40,6 +41,8 @@ _COLUMNS = (
     "group",
 )
 _MOST_NAMES = 3
+#: Runs, groups and metrics that the brief form shows one by one.
+_MOST_RUNS, _MOST_GROUPS, _MOST_METRICS = 10, 8, 8
 
 
 def build(inspection: Inspection, paths: Sequence[Path] = ()) -> Document:
@@ -117,26 +120,84 @@ def _data(inspection: Inspection) -> dict[str, Any]:
 
 def _blocks(inspection: Inspection, paths: Sequence[Path]) -> list[Block]:
     rows = _rows(inspection)
+    few = len(rows) <= _MOST_RUNS
+    table = Table(
+        ["run", "evals", "steps", "best", "at step", "noise", "end"],
+        [_cells(row) for row in rows],
+        (0, 6),
+        detail=None if few else "verbose",
+    )
     out: list[Block] = [
         Paragraph(describe_logs(inspection.logs, paths), hanging=2, medium="screen"),
-        Paragraph((_monitor(inspection),), hanging=2, tight=True),
-        Table(
-            ["run", "evals", "steps", "best", "at step", "noise", "end"],
-            [_cells(row) for row in rows],
-            (0, 6),
-        ),
+        Paragraph((_monitor(inspection),), hanging=2, tight=True, answer=True),
+        table,
     ]
+    if not few:
+        out.append(_group_table(rows))
     metrics = _metrics(rows)
     others = [*sentences(inspection.endings), *_units(rows), *_notes(rows), *_files(inspection)]
     titled = ["metrics:", *metrics] if metrics else []
     if metrics:
         out += [
-            Paragraph(("metrics:",), medium="screen"),
-            Paragraph(metrics, indent=2, hanging=2, tight=True, medium="screen"),
+            Paragraph(_brief_metrics(rows), medium="screen", detail="brief"),
+            Paragraph(("metrics:",), medium="screen", detail="verbose"),
+            Paragraph(metrics, indent=2, hanging=2, tight=True, medium="screen", detail="verbose"),
         ]
-    out.append(Paragraph(others, hanging=2, tight=bool(metrics), medium="screen"))
+    out.append(Paragraph(others, hanging=2, tight=bool(metrics), medium="screen", detail="verbose"))
     out.append(List([*titled, *others], medium="page"))
+    found = [*inspection.logs.findings, *inspection.findings]
+    hints = [text for text in _notes(rows) if text.endswith(_hints(rows))]
+    out.append(Notes(make_notes(found, inspection.endings, hints), medium="screen", detail="brief"))
+    out.append(Commands([["replay", *(str(path) for path in paths)]], medium="screen", detail="brief"))
     return out
+
+
+def _hints(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """What to set so that evals are logged, for runs that have none."""
+    return tuple({row["hint"] for row in rows if row["hint"]})
+
+
+def _group_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """One row per group of runs, or per format where the logs state no group, for the brief form."""
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(row["group"] or str(row["format"]), []).append(row)
+    names = list(groups)[:_MOST_GROUPS]
+    cells = [[name, *_group_cells(groups[name])] for name in names]
+    if len(groups) > len(names):
+        rest = [row for name in list(groups)[len(names) :] for row in groups[name]]
+        cells.append([f"{len(groups) - len(names)} more groups", *_group_cells(rest)])
+    return Table(["group", "runs", "evals", "steps", "end"], cells, (0, 4), detail="brief", medium="screen")
+
+
+def _group_cells(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    ends = Counter("cut short or stopped" if row["censored"] else _end(row) for row in rows if row["evals"])
+    if without := sum(not row["evals"] for row in rows):
+        ends["no evals"] = without
+    return [
+        str(len(rows)),
+        _span([row["evals"] for row in rows]),
+        _span([row["trained_steps"] for row in rows if row["trained_steps"] is not None]),
+        ", ".join(f"{count} {end}" for end, count in ends.most_common()),
+    ]
+
+
+def _span(values: Sequence[float]) -> str:
+    if not values:
+        return "-"
+    low, high = number(min(values)), number(max(values))
+    return low if low == high else f"{low}-{high}"
+
+
+def _brief_metrics(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The metrics with their modes, those of most runs first."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for row in rows:
+        for name, metric in row["metrics"].items():
+            counts[name, metric["mode"] or "unknown"] += 1
+    shown = [f"{name} ({mode})" for (name, mode), _ in counts.most_common(_MOST_METRICS)]
+    more = f" and {len(counts) - len(shown)} more" if len(counts) > len(shown) else ""
+    return [f"Metrics: {', '.join(shown)}{more}."]
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
@@ -164,7 +225,7 @@ def _monitor(inspection: Inspection) -> str:
     monitor = inspection.monitor
     if monitor is not None:
         return (
-            f"A simulation would watch {monitor.name} ({say_name_reason(monitor)}),"
+            f"A simulation would monitor {monitor.name} ({say_name_reason(monitor)}),"
             f" {say_better(monitor.mode)} is better ({say_mode_reason(monitor)})."
         )
     if inspection.trouble:

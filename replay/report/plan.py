@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from replay.data.finding import Finding, Kind
 from replay.engine.study import Study
-from replay.report.document import Block, Commands, Document, Paragraph, Records, Table, separate
+from replay.report.document import Block, Commands, Document, Notes, Paragraph, Records, Table, separate
 from replay.report.format import percent
+from replay.report.notes import make_notes
 from replay.report.sentences.guarantee import say_guarantee, say_kind, say_need, say_tolerance, say_units
-from replay.report.simulate import describe_setting
+from replay.report.simulate import headline
 from replay.search.guarantee import Rung
 from replay.search.plan import Plan
 
@@ -32,16 +34,17 @@ def build(
     study: Study,
     *,
     unit: str = "run",
+    findings: Sequence[Finding] = (),
     source: Sequence[str] = (),
     next_steps: Sequence[Sequence[str]] = (),
 ) -> Document:
     """Report a plan.
 
-    ``unit`` is what the guarantee is about: ``"run"``, or what makes a group. ``source`` says what was read;
-    ``next_steps`` are the commands to run next.
+    ``unit`` is what the guarantee is about: ``"run"``, or what makes a group. ``findings`` are those of the
+    logs; ``source`` says what was read; ``next_steps`` are the commands to run next.
     """
     return Document(
-        lambda: _blocks(plan, study, unit, source, next_steps),
+        lambda: _blocks(plan, study, unit, findings, source, next_steps),
         lambda: _data(plan, unit),
         lambda: Records(_COLUMNS, _rows(plan)),
     )
@@ -87,15 +90,22 @@ def _data(plan: Plan, unit: str) -> dict[str, Any]:
 
 
 def _blocks(
-    plan: Plan, study: Study, unit: str, source: Sequence[str], next_steps: Sequence[Sequence[str]]
+    plan: Plan,
+    study: Study,
+    unit: str,
+    findings: Sequence[Finding],
+    source: Sequence[str],
+    next_steps: Sequence[Sequence[str]],
 ) -> list[Block]:
-    setting = describe_setting(study)
+    legend, *notes = _notes(plan, unit)
     out: list[Block] = [
-        Paragraph([*source, *setting], hanging=2, medium="screen"),
-        *separate(setting, medium="page"),
-        *separate(_answer(plan, unit)),
+        *headline(study, source),
+        *separate(_answer(plan, unit), answer=True),
         _table(plan, unit),
-        *separate(_notes(plan, unit)),
+        Paragraph([legend], detail="verbose"),
+        Notes(
+            make_notes(findings, [one for one in plan.today.findings if one.kind is not Kind.NO_SCALE], notes)
+        ),
     ]
     if next_steps:
         out.append(Commands(next_steps, medium="screen"))
@@ -139,7 +149,14 @@ def _table(plan: Plan, unit: str) -> Table:
         ]
         for index, rung in _shown(plan)
     ]
-    head = ["policy", "saved", "lost", "guarantees", f"{units} needed", ""]
+    head = [
+        "policy",
+        "saved",
+        "lost",
+        "guaranteed tolerance",
+        f"{units} needed for {say_tolerance(plan.today.alpha)}",
+        "",
+    ]
     return Table(head, rows, (0, 5))
 
 
@@ -159,7 +176,7 @@ def _notes(plan: Plan, unit: str) -> list[str]:
     today = plan.today
     units = "runs" if unit == "run" else "groups"
     legend = (
-        "guarantees: the smallest tolerance that is guaranteed for the policy. Of policies with equal losses"
+        "guaranteed tolerance: the smallest one that is guaranteed for the policy. Of policies with equal losses"
         f" the one that saves most is shown. {units} needed: for {say_tolerance(today.alpha)}, if further"
         f" {units} lose no more than these; none: no number would do."
     )

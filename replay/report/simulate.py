@@ -13,8 +13,9 @@ from replay.engine.metrics import Metric
 from replay.engine.outcomes import BASELINES, COLUMNS, ORACLE, Outcomes, records
 from replay.engine.study import Study
 from replay.policies import Policy
-from replay.report.document import Block, Commands, Document, Paragraph, Records, Table
+from replay.report.document import Block, Commands, Document, Notes, Paragraph, Records, Table
 from replay.report.format import cell, number, percent
+from replay.report.notes import make_notes
 from replay.report.sentences import sentences
 from replay.report.sentences.metric import (
     say_better,
@@ -24,7 +25,7 @@ from replay.report.sentences.metric import (
     say_name_reason,
     say_shortage,
 )
-from replay.report.sentences.summary import SHORT_VERDICTS, say_verdict
+from replay.report.sentences.summary import SHORT_VERDICTS, label, say_extremes, say_outcome, say_verdict
 from replay.stats.groups import groups_of
 from replay.stats.intervals import ENOUGH_GROUPS
 from replay.stats.planned import find_adaptive
@@ -34,13 +35,18 @@ from replay.stats.ties import at_most
 from replay.stats.validity import find_validity
 
 __all__ = [
+    "answer",
+    "brief_table",
     "build",
     "describe_setting",
     "describe_source",
     "describe_validity",
     "ending_data",
+    "find_limits",
+    "headline",
     "metric_data",
     "setting",
+    "shortage_notes",
 ]
 
 #: The summary of a simulation: a list with one entry per policy, by key.
@@ -54,9 +60,9 @@ _CHECKPOINTS = {
 }
 
 _LEGEND = (
-    "saved: mean over the runs; total: share of the runs' total compute. lost: share of a run's improvement"
-    " (from the base model, otherwise the first eval, to the best) given away; shorter: lost by training"
-    " shorter by as much (a fixed budget of equal mean compute)."
+    "saved: mean share of compute saved per run; total: share of the total compute of all runs. lost: share"
+    " of a run's improvement given up (from the base model or else the first eval, to the best eval); worst:"
+    " the largest loss. equal: the loss if every run had been given the policy's average budget."
 )
 _CENSORED = " censored: the log ends before the planned end, so the loss is a lower bound."
 _RANGES = " Ranges: 95 % bootstrap over runs"
@@ -80,7 +86,7 @@ def build(
     """
     rows = _sorted(records(summary), weight)
     return Document(
-        lambda: _blocks(outcomes, rows, per_run, weight, source, next_steps),
+        lambda: _blocks(outcomes, rows, findings, per_run, weight, source, next_steps),
         lambda: _data(outcomes, rows, findings),
         lambda: Records(COLUMNS, outcomes.rows()) if per_run else Records(KEYS, rows),
     )
@@ -101,7 +107,7 @@ def _data(outcomes: Outcomes, rows: list[dict[str, Any]], findings: Sequence[Fin
         "summary": rows,
         "outcomes": outcomes.rows(),
         "warnings": sentences([*findings, *outcomes.findings]),
-        "notes": _notes(outcomes),
+        "notes": describe_validity(outcomes.study, _policies_of(outcomes)),
         **setting(outcomes.study),
         "second_metric": _second_data(outcomes),
     }
@@ -170,35 +176,64 @@ def _basis(study: Study) -> str:
 def _blocks(
     outcomes: Outcomes,
     summary: list[dict[str, Any]],
+    findings: Sequence[Finding],
     per_run: bool,
     weight: Weight,
     source: Sequence[str],
     next_steps: Sequence[Sequence[str]],
 ) -> list[Block]:
+    study = outcomes.study
+    rows = [row for row in summary if row["spec"] not in (*BASELINES, ORACLE)]
+    tables = _outcome_tables(outcomes) if per_run else [brief_table(summary), _summary_table(summary)]
     out: list[Block] = [
-        Paragraph(source, hanging=2, medium="screen"),
-        Paragraph(describe_setting(outcomes.study), hanging=2, tight=True),
-        *(_outcome_tables(outcomes) if per_run else [_summary_table(summary)]),
-        Paragraph(_conclusions(outcomes, summary, weight)),
+        *headline(study, source),
+        Paragraph(answer(study, rows, weight), answer=True),
+        *tables,
+        Paragraph(_explanation(study, summary, weight), detail="verbose"),
+        Notes(_notes(outcomes, findings, rows)),
     ]
     if next_steps:
         out.append(Commands(next_steps, medium="screen"))
     return out
 
 
-def describe_setting(study: Study) -> list[str]:
+def headline(study: Study, source: Sequence[str]) -> list[Block]:
+    """What was read, what the policies watched and what they were judged by.
+
+    The verbose form also says where the unit and the checkpoint come from.
+    """
+    return [
+        Paragraph([*source, *describe_setting(study, brief=True)], medium="screen", detail="brief"),
+        Paragraph(source, hanging=2, medium="screen", detail="verbose"),
+        Paragraph(describe_setting(study), hanging=2, tight=True, detail="verbose"),
+    ]
+
+
+def answer(study: Study, rows: Sequence[Mapping[str, Any]], weight: Weight = "runs") -> list[str]:
+    """What one policy would have saved and lost; of several, which saves most and which loses least."""
+    if not rows:
+        return []
+    unit = study.question.unit
+    return [say_outcome(rows[0], unit, weight) if len(rows) == 1 else say_extremes(rows, unit, weight)]
+
+
+def describe_setting(study: Study, *, brief: bool = False) -> list[str]:
     """What the policies watched, what they were judged by, in which unit, and how many runs are censored."""
     monitor, objective, question = study.monitor, study.objective, study.question
     text = (
-        f"Watching {monitor.name} ({say_name_reason(monitor)}), {say_better(monitor.mode)} is better"
-        f" ({say_mode_reason(monitor)})"
+        f"Monitor: {monitor.name} ({say_name_reason(monitor)}), {say_better(monitor.mode)} is better"
+        f" ({say_mode_reason(monitor)})."
     )
     if objective is not monitor:
         text += (
-            f"; judged by {objective.name}, {say_better(objective.mode)} is better"
-            f" ({say_mode_reason(objective)})"
+            f" Objective: {objective.name}, {say_better(objective.mode)} is better"
+            f" ({say_mode_reason(objective)})."
         )
-    text += f". Compute in {question.unit} ({_basis(study)}); kept: {_CHECKPOINTS[question.keep]}."
+    if brief:
+        text += f" Unit: {question.unit}." if question.unit != "steps" else ""
+        text += "" if question.keep == "best" else f" Checkpoint kept: {_CHECKPOINTS[question.keep]}."
+    else:
+        text += f" Unit: {question.unit} ({_basis(study)}). Checkpoint kept: {_CHECKPOINTS[question.keep]}."
     out = [text]
     total, every = len(study.judged_runs), len(study.panel.runs)
     if total < every:
@@ -206,12 +241,28 @@ def describe_setting(study: Study) -> list[str]:
     return [*out, *sentences(finding for finding in study.endings if finding.kind is Kind.CENSORED_RUNS)]
 
 
-def _summary_table(summary: Sequence[Mapping[str, Any]]) -> Table:
-    censored = any(row["censored"] for row in summary)
-    head = ["policy", "stopped", "saved", "total", "lost", "worst", "shorter", "verdict"]
+def brief_table(summary: Sequence[Mapping[str, Any]]) -> Table:
+    """What each policy saves and loses, beside the equal budget."""
     rows = [
         [
-            row["policy"],
+            label(row["policy"]),
+            cell(row["saved_mean"], row["saved_low"], row["saved_high"]),
+            ("≥ " if row["censored"] and row["spec"] != "never" else "")
+            + cell(row["lost_mean"], row["lost_low"], row["lost_high"]),
+            "" if row["spec"] in ("never", ORACLE) else percent(row["budget_lost"]),
+            SHORT_VERDICTS.get(row["verdict"], row["verdict"]),
+        ]
+        for row in summary
+    ]
+    return Table(["policy", "saved", "lost", "equal budget loses", "verdict"], rows, (0, 4), detail="brief")
+
+
+def _summary_table(summary: Sequence[Mapping[str, Any]]) -> Table:
+    censored = any(row["censored"] for row in summary)
+    head = ["policy", "stopped", "saved", "total", "lost", "worst", "equal", "verdict"]
+    rows = [
+        [
+            label(row["policy"]),
             f"{row['stopped']}/{row['runs']}",
             *([str(row["censored"])] if censored else []),
             cell(row["saved_mean"], row["saved_low"], row["saved_high"]),
@@ -225,7 +276,7 @@ def _summary_table(summary: Sequence[Mapping[str, Any]]) -> Table:
     ]
     if censored:
         head.insert(2, "censored")
-    return Table(head, rows, (0, len(head) - 1))
+    return Table(head, rows, (0, len(head) - 1), detail="verbose")
 
 
 def _outcome_tables(outcomes: Outcomes) -> list[Block]:
@@ -258,49 +309,59 @@ def _outcome_cells(row: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _conclusions(outcomes: Outcomes, summary: Sequence[Mapping[str, Any]], weight: Weight) -> list[str]:
-    """The legend, the verdict on the policies, and what bounds the meaning of the figures."""
-    study = outcomes.study
+def _explanation(study: Study, summary: Sequence[Mapping[str, Any]], weight: Weight) -> list[str]:
+    """What the columns mean, and the verdict on the policies."""
     rows = [row for row in summary if row["spec"] not in (*BASELINES, ORACLE)]
     censored = _CENSORED if any(row["censored"] for row in summary) else ""
     out = [_LEGEND + censored + _RANGES + describe_source(study)]
-    shortage = find_shortage(study.compared_evals)
-    if shortage is not None:
-        out.append(
-            f"Verdict: {say_shortage(shortage)}: too few to rank policies (at least {ENOUGH_RUNS} runs of"
-            f" {ENOUGH_EVALS} evals are needed)."
-        )
-    elif rows:
+    if rows and find_shortage(study.compared_evals) is None:
         out.append(f"Verdict: {_verdicts(rows, study.objective.name, weight)}")
-    out += _notes(outcomes)
-    dense = [row for row in rows if row["eval_share"] and row["eval_share"] > 0.005]
-    if dense:
-        out.append(
-            f"Evals are {percent(max(row['eval_share'] for row in dense))} of the compute used under"
-            f" {dense[0]['policy']}."
-        )
     return out
 
 
-def _notes(outcomes: Outcomes) -> list[str]:
-    """What bounds the meaning of the outcomes, but for those of the baselines."""
-    policies = [
+def _notes(outcomes: Outcomes, findings: Sequence[Finding], rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What bounds the meaning of the outcomes; ``findings`` are those of the logs."""
+    study = outcomes.study
+    dense = [row for row in rows if row["eval_share"] and row["eval_share"] > 0.005]
+    costs = []
+    if dense:
+        share = percent(max(row["eval_share"] for row in dense))
+        costs.append(f"Evals are {share} of the compute used under {dense[0]['policy']}.")
+    validity = find_limits(study, _policies_of(outcomes))
+    return [*make_notes(findings, [*outcomes.findings, *validity], shortage_notes(study)), *costs]
+
+
+def shortage_notes(study: Study) -> list[str]:
+    """That there are too few runs or evals to rank policies, where it is so."""
+    shortage = find_shortage(study.compared_evals)
+    if shortage is None:
+        return []
+    enough = f"at least {ENOUGH_RUNS} runs of {ENOUGH_EVALS} evals are needed"
+    return [f"{say_shortage(shortage).capitalize()}: too few to rank policies ({enough})."]
+
+
+def _policies_of(outcomes: Outcomes) -> list[Policy]:
+    """The policies without the baselines."""
+    return [
         policy
         for policy, name in zip(outcomes.stops.policies, outcomes.policies, strict=False)
         if name not in BASELINES
     ]
-    return describe_validity(outcomes.study, policies)
 
 
-def describe_validity(study: Study, policies: Sequence[Policy]) -> list[str]:
+def find_limits(study: Study, policies: Sequence[Policy]) -> list[Finding]:
     """What bounds the meaning of the outcomes of policies on the runs of a study.
 
     That runs are censored is not among it: `describe_setting` says so.
     """
     curves = dict(zip((run.id for run in study.panel.runs), study.panel.curves, strict=True))
     endings = [finding for finding in study.endings if finding.kind is not Kind.CENSORED_RUNS]
-    rest = [*find_validity(study.judged_runs, curves, policies), *find_adaptive(study)]
-    return sentences([*endings, *rest])
+    return [*endings, *find_validity(study.judged_runs, curves, policies), *find_adaptive(study)]
+
+
+def describe_validity(study: Study, policies: Sequence[Policy]) -> list[str]:
+    """`find_limits` in words."""
+    return sentences(find_limits(study, policies))
 
 
 def describe_source(study: Study) -> str:
@@ -327,7 +388,7 @@ def _verdicts(rows: Sequence[Mapping[str, Any]], metric: str, weight: Weight) ->
     return (
         f"{text} {first['policy']} saves {saves} loses"
         f" {percent(first['lost_mean'])} on average ({number(first['regret_mean'])} in {metric}, at worst"
-        f" {number(first['regret_worst'])}); a shorter training loses {percent(first['budget_lost'])}."
+        f" {number(first['regret_worst'])}); the equal budget loses {percent(first['budget_lost'])}."
         f" {_against_noise(first)}"
     )
 

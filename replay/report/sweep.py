@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from replay.data.finding import Finding
 from replay.engine.outcomes import BASELINES, ORACLE
-from replay.report.document import Block, Commands, Document, Medium, Paragraph, Records, Table, separate
+from replay.report.document import (
+    Block,
+    Commands,
+    Document,
+    Medium,
+    Notes,
+    Paragraph,
+    Records,
+    Table,
+    separate,
+)
 from replay.report.format import cell, number, percent
+from replay.report.notes import make_notes
 from replay.report.regions import (
     describe_figures,
     describe_loss,
@@ -19,8 +31,8 @@ from replay.report.regions import (
 )
 from replay.report.render.text import WIDTH, height
 from replay.report.sentences import sentences
-from replay.report.sentences.summary import SHORT_VERDICTS
-from replay.report.simulate import describe_setting, describe_source, describe_validity, setting
+from replay.report.sentences.summary import SHORT_VERDICTS, label
+from replay.report.simulate import describe_setting, describe_source, find_limits, headline, setting
 from replay.search.front import thin
 from replay.search.grid_sweep import GridResult, GridSweep
 from replay.search.region import NEAR_BEST
@@ -30,6 +42,7 @@ from replay.stats.summary import ENOUGH_EVALS, ENOUGH_RUNS, KEYS, find_shortage
 __all__ = ["build"]
 
 _MOST_ROWS = 12
+_BRIEF = 7  # rows of the brief form, not counting the baselines
 _MOST_SINGLES = 4
 _FEWEST_LINES = 4
 _SCREEN = 36  # lines, not counting the head of the table and the baselines
@@ -52,7 +65,7 @@ def build(
     next.
     """
     return Document(
-        lambda: [*_screen(sweep, source, next_steps), *_page(sweep)],
+        lambda: [*_screen(sweep, findings, source, next_steps), *_page(sweep, findings)],
         lambda: _data(sweep, findings),
         lambda: _records(sweep),
     )
@@ -80,7 +93,7 @@ def _data(sweep: GridSweep, findings: Sequence[Finding]) -> dict[str, Any]:
             for spec, reason in result.grid.refused
         ],
         "warnings": sentences([*findings, *sweep.findings]),
-        "notes": _notes(sweep),
+        "notes": sentences(_limits(sweep)),
         **setting(sweep.outcomes.study),
     }
 
@@ -167,29 +180,68 @@ def _origins(sweep: GridSweep) -> Iterator[tuple[str, dict[str, str]]]:
         yield sweep.sweep.policies[index].name, {}
 
 
-def _screen(sweep: GridSweep, source: Sequence[str], next_steps: Sequence[Sequence[str]]) -> list[Block]:
-    """What a terminal shows: the table has as many rows as the rest leaves of the screen."""
-    before: list[Block] = [
-        Paragraph([*source, *describe_setting(sweep.outcomes.study)], hanging=2, medium="screen")
-    ]
-    after = separate([_legend(sweep)], medium="screen")
+def _screen(
+    sweep: GridSweep,
+    findings: Sequence[Finding],
+    source: Sequence[str],
+    next_steps: Sequence[Sequence[str]],
+) -> list[Block]:
+    """What a terminal shows: in the verbose form, the table has as many rows as the rest leaves of it."""
+    before = headline(sweep.outcomes.study, source)
+    after = separate([_legend(sweep)], medium="screen", detail="verbose")
     if len(sweep.distinct) <= _MOST_SENTENCES:
-        after += separate([*_regions(sweep), *_closing(sweep)], tight=True, medium="screen")
+        after += separate([*_regions(sweep), *_closing(sweep)], tight=True, medium="screen", detail="verbose")
     else:
-        after += [*_region_table(sweep), *separate(_closing(sweep), medium="screen")]
-    if next_steps:
-        after.append(Commands(next_steps, medium="screen"))
-    shown = _shown(sweep, _SCREEN - 1 - height(before) - height(after))
-    counts = Paragraph((_counts(sweep, shown),), hanging=2, medium="screen", tight=True)
-    return [*before, counts, _table(sweep, shown, "screen"), *after]
+        after += [
+            replace(block, detail="verbose")
+            for block in (*_region_table(sweep), *separate(_closing(sweep), medium="screen"))
+        ]
+    shown = _shown(sweep, _SCREEN - 1 - height([*before, *after]))
+    counts = Paragraph((_counts(sweep, shown),), hanging=2, medium="screen", tight=True, detail="verbose")
+    few = _shown(sweep, _BRIEF)
+    out: list[Block] = [
+        *before,
+        counts,
+        Paragraph(_brief_answer(sweep), answer=True, medium="screen", detail="brief"),
+        replace(_table(sweep, shown, "screen"), detail="verbose"),
+        _brief_table(sweep, few),
+        *after,
+        Notes(make_notes(findings, [*sweep.findings, *_limits(sweep)]), medium="screen"),
+    ]
+    return [*out, Commands(next_steps, medium="screen")] if next_steps else out
 
 
-def _page(sweep: GridSweep) -> list[Block]:
+def _brief_answer(sweep: GridSweep) -> list[str]:
+    """How many policies keep the tolerance, which of them saves most, and how far it can be trusted."""
+    count, tolerable = len(sweep.sweep.policies), int(sweep.tolerable.sum())
+    text = f"{tolerable:,} of {count:,} policies keep {sweep.tolerance.describe()} on these runs."
+    if sweep.ranked:
+        result = sweep.ranked[0]
+        corner, centre = (sweep.sweep.policies[index].spec() for index in (result.corner, result.centre))
+        text += f" {corner} saves most of them: it {describe_figures(sweep, result.corner)}."
+        if centre != corner:
+            text += f" {centre} is safer, since its neighbours are good too: it"
+            text += f" {describe_figures(sweep, result.centre)}."
+    text += " All figures are in-sample: replay choose gives cross-validated ones."
+    return [text]
+
+
+def _brief_table(sweep: GridSweep, shown: Sequence[int]) -> Table:
+    """The table without totals and worst losses."""
+    table = _table(sweep, shown, "screen")
+    kept = [index for index, name in enumerate(table.head) if name not in ("total", "worst")]
+    rows = [[row[index] for index in kept] for row in table.rows]
+    head = [table.head[index].replace("equal", "equal budget loses") for index in kept]
+    return Table(head, rows, (0, len(head) - 1), medium="screen", detail="brief")
+
+
+def _page(sweep: GridSweep, findings: Sequence[Finding]) -> list[Block]:
     shown = _shown(sweep, None)
     return [
         *separate([*describe_setting(sweep.outcomes.study), _counts(sweep, shown)], medium="page"),
         _table(sweep, shown, "page"),
         *separate([_legend(sweep), *_regions(sweep), *_closing(sweep)], medium="page"),
+        Notes(make_notes(findings, [*sweep.findings, *_limits(sweep)]), medium="page"),
     ]
 
 
@@ -248,7 +300,7 @@ def _table(sweep: GridSweep, shown: Sequence[int], medium: Medium) -> Table:
         spec: "*" if index in centres else "^" if index in corners else ""
         for index, spec in zip(shown, _specs(sweep, shown), strict=True)
     }
-    head = ["policy", "", "saved", "total", "lost", "worst", "shorter", "verdict"]
+    head = ["policy", "", "saved", "total", "lost", "worst", "equal", "verdict"]
     if sweep.tolerance.kind != "lost":  # the worst share lost is not what is limited
         head = [name for name in head if name != "worst"]
         head.insert(4, "regret")
@@ -261,7 +313,7 @@ def _table(sweep: GridSweep, shown: Sequence[int], medium: Medium) -> Table:
 def _cells(sweep: GridSweep, summary: Mapping[str, Any], mark: str) -> list[str]:
     tolerance = sweep.tolerance
     cells = [
-        summary["policy"],
+        label(summary["policy"]),
         mark,
         cell(summary["saved_mean"], summary["saved_low"], summary["saved_high"]),
         percent(summary["saved_total"]),
@@ -281,8 +333,8 @@ def _legend(sweep: GridSweep) -> str:
     if any(len(set(result.marked)) > 1 for result, _ in sweep.distinct):
         marks += ", ^ the corner that saves most"
     return (
-        "total: saved of all compute. lost: share of a run's improvement; shorter: lost by training shorter"
-        " by as much. Ranges: 95 % bootstrap over runs"
+        "total: share of the total compute of all runs. lost: share of a run's improvement given up; equal:"
+        " the loss if every run had been given the policy's average budget. Ranges: 95 % bootstrap over runs"
         + describe_source(sweep.outcomes.study)
         + (f"{marks}." if marks else "")
     )
@@ -366,18 +418,18 @@ def _closing(sweep: GridSweep) -> list[str]:
     what = "Front and region were" if sweep.ranked else "The front was"
     out = [
         (
-            f"{what} chosen on these runs, so the figures are in-sample and too good; replay choose gives"
-            " held-out ones."
+            f"{what} selected on these runs, so the figures are in-sample and optimistic; replay choose gives"
+            " cross-validated ones."
         )
     ]
     if find_shortage(sweep.outcomes.study.compared_evals):
         out.append(
             f"Too few to rank policies: at least {ENOUGH_RUNS} runs of {ENOUGH_EVALS} evals are needed."
         )
-    return out + _notes(sweep)
+    return out
 
 
-def _notes(sweep: GridSweep) -> list[str]:
+def _limits(sweep: GridSweep) -> list[Finding]:
     """What bounds the meaning of the figures of the centres."""
     centres = [sweep.sweep.policies[result.centre] for result in sweep.ranked[:_MOST_SENTENCES]]
-    return describe_validity(sweep.outcomes.study, centres)
+    return find_limits(sweep.outcomes.study, centres)

@@ -13,14 +13,16 @@ __all__ = ["Style", "render"]
 Style = Literal["text", "table", "markdown", "json", "csv"]
 
 _RENDERERS = {
-    "text": text.render,
-    "table": text.render,
     "markdown": markdown.render,
     "json": json.render,
     "csv": csv.render,
 }
 
 
-def render(document: Document, style: str) -> str:
-    """The document in a style, one of `Style`."""
+def render(
+    document: Document, style: str, *, verbose: bool = True, width: int = text.WIDTH, color: bool = False
+) -> str:
+    """The document in a style, one of `Style`; ``verbose``, ``width`` and ``color`` are of text only."""
+    if style in ("text", "table"):
+        return text.render(document, verbose=verbose, width=width, color=color)
     return _RENDERERS[style](document)

@@ -14,6 +14,7 @@ from replay.report.document import (
     Heading,
     List,
     Mono,
+    Notes,
     Paragraph,
     Strong,
     Table,
@@ -39,7 +40,7 @@ class _Markdown:
     def document(self, document: Document) -> str:
         out: list[str] = []
         for block in document.blocks():
-            if block.medium != "screen":
+            if block.medium != "screen" and block.detail != "brief":
                 out += ["", *self.block(block)] if out else self.block(block)
         return "\n".join(out) + "\n"
 
@@ -49,6 +50,8 @@ class _Markdown:
                 return ["#" * block.level + " " + self.words(block.words)]
             case Paragraph():
                 return [self.words(line) for line in block.lines]
+            case Notes():
+                return [f"- {self.words(text)}" for text in block.texts]
             case List():
                 return [f"- {self.words(item)}" for item in block.items]
             case Table():

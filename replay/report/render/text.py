@@ -1,10 +1,11 @@
-"""A document as text for a terminal: aligned tables and wrapped lines of at most 80 columns."""
+"""A document as text for a terminal: aligned tables and wrapped lines."""
 
 from __future__ import annotations
 
 import shlex
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from replay.errors import printable
 from replay.report.document import (
@@ -15,6 +16,7 @@ from replay.report.document import (
     Findings,
     Heading,
     List,
+    Notes,
     Paragraph,
     Table,
     Words,
@@ -24,67 +26,134 @@ from replay.report.document import (
 __all__ = ["WIDTH", "command", "height", "lines", "render", "suggested", "wrapped"]
 
 WIDTH = 80
+#: Lines of the brief form, unless its tables alone are longer.
+HEIGHT = 24
+#: Notes of the brief form.
+MOST_NOTES = 3
+_BOLD, _DIM, _YELLOW, _PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[33m", "\x1b[0m"
 
 
-def render(document: Document) -> str:
-    """The blocks of a screen as text."""
-    return "\n".join(_laid_out(document.blocks())) + "\n"
+def render(document: Document, *, verbose: bool = True, width: int = WIDTH, color: bool = False) -> str:
+    """The blocks of a screen as text of at most ``width`` columns.
+
+    The brief form (not ``verbose``) shows at most three notes, and says how many more there are.
+    """
+    return "\n".join(_Screen(verbose, width, color).lay_out(document.blocks())) + "\n"
 
 
 def height(blocks: Iterable[Block]) -> int:
     """How many lines the blocks take."""
-    return len(_laid_out(blocks))
+    return len(_Screen(True, WIDTH, False).lay_out(blocks))
 
 
-def _laid_out(blocks: Iterable[Block]) -> list[str]:
-    out: list[str] = []
+@dataclass
+class _Screen:
+    """Lays out the blocks of a report for a terminal."""
+
+    verbose: bool
+    width: int
+    color: bool
+
+    def lay_out(self, blocks: Iterable[Block]) -> list[str]:
+        screen = [block for block in blocks if block.medium != "page"]
+        shown = [block for block in screen if block.detail != ("brief" if self.verbose else "verbose")]
+        if self.verbose:
+            return self._join(shown)
+        notes = [len(block.texts) for block in shown if isinstance(block, Notes)]
+        most = min(MOST_NOTES, sum(notes))
+        while True:
+            rest = sum(notes) - most
+            more = self._say_more(rest, any(block.detail == "verbose" for block in screen))
+            out = self._join(_shortened(shown, most), more)
+            if len(out) <= HEIGHT or not most:
+                return out
+            most -= 1
+
+    def _say_more(self, notes: int, details: bool) -> str:
+        if not (notes or details):
+            return ""
+        count = f"{notes} more note{'s' * (notes != 1)}"
+        hidden = count if notes and not details else f"{count} and details" if notes else "Details"
+        return f"{hidden} with --verbose."
+
+    def _join(self, blocks: Iterable[Block], more: str = "") -> list[str]:
+        out: list[str] = []
+        for block in blocks:
+            lines = self._lines_of(block)
+            if more and isinstance(block, Commands):
+                lines, more = [*wrapped(more, width=self.width), *lines], ""
+            if lines:
+                out += ["", *lines] if out and not block.tight else lines
+        return [*out, "", *wrapped(more, width=self.width)] if more else out
+
+    def _lines_of(self, block: Block) -> list[str]:
+        match block:
+            case Heading():
+                return [self._style(line, _BOLD) for line in self._wrapped(block.words)]
+            case Paragraph():
+                return [
+                    self._style(line, _BOLD) if block.answer else line
+                    for words in block.lines
+                    for line in self._wrapped(words, indent=block.indent, hanging=block.hanging)
+                ]
+            case Notes():
+                return [
+                    self._style("!", _YELLOW) + line[1:] if line.startswith("! ") else line
+                    for text in block.texts
+                    for line in self._wrapped(f"! {text}", hanging=2)
+                ]
+            case List():
+                return [
+                    line for item in block.items for line in self._wrapped(f"- {_plain(item)}", hanging=2)
+                ]
+            case Table():
+                return self._table(block)
+            case Code():
+                return [" " * block.indent + line for line in block.text.splitlines()]
+            case Commands():
+                return suggested(block.steps, width=self.width)
+            case Findings():
+                return [
+                    line
+                    for entry in block.entries
+                    for line in (
+                        *self._wrapped(f"{entry.severity}: {entry.text}.", hanging=2),
+                        *(
+                            line
+                            for label, text in entry.details
+                            for line in self._wrapped(f"{label + ':':<7} {text}", indent=4, hanging=8)
+                        ),
+                    )
+                ]
+        raise TypeError(f"text cannot show a {type(block).__name__}")
+
+    def _wrapped(self, words: Words, *, indent: int = 0, hanging: int = 0) -> list[str]:
+        return wrapped(_plain(words), indent=indent, hanging=hanging, width=self.width)
+
+    def _table(self, table: Table) -> list[str]:
+        width = self.width - table.indent
+        out = lines(table.head, table.rows, left=table.left, width=width, notes=table.notes)
+        if out:
+            out[0] = self._style(out[0], _DIM)
+        return [" " * table.indent + line if line else line for line in out]
+
+    def _style(self, line: str, style: str) -> str:
+        return f"{style}{line}{_PLAIN}" if self.color and line else line
+
+
+def _shortened(blocks: Sequence[Block], most: int) -> list[Block]:
+    """The blocks with no more notes than ``most`` in all."""
+    out = []
     for block in blocks:
-        if block.medium != "page":
-            out += ["", *_lines_of(block)] if out and not block.tight else _lines_of(block)
+        if isinstance(block, Notes):
+            block = replace(block, texts=block.texts[:most])
+            most -= len(block.texts)
+        out.append(block)
     return out
-
-
-def _lines_of(block: Block) -> list[str]:
-    match block:
-        case Heading():
-            return wrapped(_plain(block.words))
-        case Paragraph():
-            return [
-                line
-                for words in block.lines
-                for line in wrapped(_plain(words), indent=block.indent, hanging=block.hanging)
-            ]
-        case List():
-            return [line for item in block.items for line in wrapped(f"- {_plain(item)}", hanging=2)]
-        case Table():
-            return _table(block)
-        case Code():
-            return [" " * block.indent + line for line in block.text.splitlines()]
-        case Commands():
-            return suggested(block.steps)
-        case Findings():
-            return [
-                line
-                for entry in block.entries
-                for line in (
-                    *wrapped(f"{entry.severity}: {entry.text}.", hanging=2),
-                    *(
-                        line
-                        for label, text in entry.details
-                        for line in wrapped(f"{label + ':':<7} {text}", indent=4, hanging=8)
-                    ),
-                )
-            ]
-    raise TypeError(f"text cannot show a {type(block).__name__}")
 
 
 def _plain(words: Words) -> str:
     return "".join(part if isinstance(part, str) else part.text for part in parts(words))
-
-
-def _table(table: Table) -> list[str]:
-    out = lines(table.head, table.rows, left=table.left, width=WIDTH - table.indent, notes=table.notes)
-    return [" " * table.indent + line if line else line for line in out]
 
 
 def lines(
@@ -98,12 +167,16 @@ def lines(
     """An aligned table, at most ``width`` columns wide.
 
     Columns in ``left`` are flush left, the others flush right. Where a row is too wide, its first cell gets a
-    line of its own, and the last cell is wrapped under itself. ``notes`` holds, by row index, a line to put
+    line of its own, and the last cell is wrapped under itself. Where even the other cells are too wide, each
+    cell gets a line of its own, behind the name of its column. ``notes`` holds, by row index, a line to put
     before the row.
     """
     cells = [[printable(cell) for cell in row] for row in (head, *rows)]
     sizes = [max(len(row[column]) for row in cells) for column in range(len(head))]
     rest = sum(sizes[1:]) + 2 * (len(head) - 1)
+    least = sum(sizes[1:-1]) + min(sizes[-1], 12) + 2 * (len(head) - 1)
+    if len(head) > 2 and least + len(head[0]) > width:
+        return _stacked(cells[0], cells[1:], width, notes or {})
     if sizes[0] + rest > width:
         sizes[0] = max(len(head[0]), min(sizes[0], width - rest))
     last = max(width - sum(sizes[:-1]) - 2 * (len(head) - 1), 12)
@@ -124,6 +197,24 @@ def lines(
             ).rstrip()
         )
         out += [" " * (sum(sizes[:-1]) + 2 * (len(head) - 1)) + more for more in tail[1:]]
+    return out
+
+
+def _stacked(
+    head: Sequence[str], rows: Sequence[Sequence[str]], width: int, notes: Mapping[int, str]
+) -> list[str]:
+    """A table for a narrow terminal: one line per cell, behind the name of its column."""
+    names = [max(len(name) for name in head[1:])] * (len(head) - 1)
+    out = []
+    for index, row in enumerate(rows):
+        if index in notes:
+            out.append(notes[index])
+        out.append(row[0] if len(row[0]) <= width else row[0][: width - 1] + "~")
+        out += [
+            f"  {name.ljust(size)}  {cell}"[:width].rstrip()
+            for name, cell, size in zip(head[1:], row[1:], names, strict=True)
+            if cell
+        ]
     return out
 
 
@@ -162,10 +253,10 @@ def command(words: Sequence[str], *, before: str = "", width: int = WIDTH) -> li
     return [printable(line) for line in out]
 
 
-def suggested(steps: Iterable[Sequence[str]]) -> list[str]:
+def suggested(steps: Iterable[Sequence[str]], width: int = WIDTH) -> list[str]:
     """The commands to run next, one below the other."""
     return [
         line
         for index, words in enumerate(steps)
-        for line in command(words, before="      " if index else "next: ")
+        for line in command(words, before="      " if index else "Next: ", width=width)
     ]

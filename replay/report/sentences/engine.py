@@ -121,15 +121,15 @@ def _infinite_best(finding: Finding) -> str:
 
 def _no_scale(finding: Finding) -> str:
     count, worse = len(finding.runs), finding["worse_than_base"]
-    verb, they = ("improves", "it is") if count == 1 else ("improve", "they are")
-    rest = "" if finding["total"] == count else f": {list_names(finding.runs)}"
+    verb, whose, they = ("improves", "its", "It is") if count == 1 else ("improve", "their", "They are")
+    rest = "" if finding["total"] == count else f": {list_names(finding.runs, 2)}"
     base = ""
     if worse:
         who = "" if worse == count else f" ({worse} of them)"
         base = f", or the base model is better than every eval{who}"
     return (
-        f"{_runs_of(finding)} {verb} by less than twice the eval noise of {finding['metric']}{base}, so the"
-        f" share of the improvement that is lost has no meaning; {they} left out of lost{rest}"
+        f"{_runs_of(finding)} {verb} by less than twice {whose} eval noise in {finding['metric']}{base}, so a"
+        f" share of {whose} improvement means nothing. {they} not counted in lost{rest}"
     )
 
 

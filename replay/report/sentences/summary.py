@@ -3,17 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+from replay.engine.outcomes import ORACLE
+from replay.report.format import percent
+from replay.stats.summary import SAVED_KEYS, Weight
 from replay.stats.verdict import Verdict
 
-__all__ = ["SHORT_VERDICTS", "say_verdict"]
+__all__ = ["SHORT_VERDICTS", "label", "say_extremes", "say_outcome", "say_verdict"]
+
+#: Baselines as tables show them.
+_LABELS = {"never": "no early stopping", ORACLE: "best possible"}
+#: What is saved, by the unit that it is counted in.
+_COMPUTE = {
+    "steps": "the steps",
+    "epochs": "the epochs",
+    "tokens": "the tokens",
+    "flops": "the FLOPs",
+    "seconds": "the time",
+    "gpu_hours": "the GPU hours",
+    "cost": "the cost",
+}
 
 #: Verdicts that are too long for the column of a table, as the column shows them.
 SHORT_VERDICTS: Mapping[str, str] = {
     Verdict.TOO_FEW: "too few",
     Verdict.BETTER: "better",
     Verdict.WORSE: "worse",
-    Verdict.NO_DIFFERENCE: "not signif.",
+    Verdict.NO_DIFFERENCE: "not significant",
+    Verdict.FULL_LOG: "",
+    Verdict.UPPER_BOUND: "",
 }
 
 _UNFINISHED = (
@@ -40,3 +59,49 @@ def say_verdict(verdict: str, policies: Sequence[str]) -> str:
     shown = ", ".join(policies[:_MOST_POLICIES]) + (f" and {more} more" if more > 0 else "")
     one, several = _SAYS.get(verdict, (f"is {verdict}", f"are {verdict}"))
     return f"{shown} {several if len(policies) > 1 else one}"
+
+
+def label(policy: str) -> str:
+    """A policy or a baseline as tables show it."""
+    return _LABELS.get(policy, policy)
+
+
+def say_outcome(row: Mapping[str, Any], unit: str, weight: Weight = "runs") -> str:
+    """What a policy would have saved and lost, from its row of the summary."""
+    policy = row["policy"]
+    if row["verdict"] == Verdict.NEVER_FIRES:
+        return f"{policy} never fires on these logs, so it saves nothing."
+    saved = f"{percent(row[SAVED_KEYS[weight]])} of {_COMPUTE[unit]}"
+    if weight == "runs":
+        saved += _interval(row["saved_low"], row["saved_high"], "95% CI ")
+    if row["lost_mean"] is None:
+        return f"{policy} would have saved {saved}. What it would have lost is unknown."
+    least = "at least " if row["censored"] else ""
+    lost = f"{least}{percent(row['lost_mean'])} of the improvement"
+    text = f"{policy} would have saved {saved} and lost {lost}{_interval(row['lost_low'], row['lost_high'])}."
+    if row["budget_lost"] is None:
+        return text
+    return f"{text} The same average budget without early stopping loses {percent(row['budget_lost'])}."
+
+
+def _interval(low: float | None, high: float | None, name: str = "") -> str:
+    if low is None or high is None or low == high:
+        return ""
+    digits = 0 if 100 * high >= 9.95 else 1
+    return f" ({name}{100 * low:.{digits}f}-{100 * high:.{digits}f})"
+
+
+def say_extremes(rows: Sequence[Mapping[str, Any]], unit: str, weight: Weight = "runs") -> str:
+    """Which of several policies saves most and which loses least, from their rows of the summary."""
+    saved = SAVED_KEYS[weight]
+    most = max(rows, key=lambda row: row[saved])
+    known = [row for row in rows if row["lost_mean"] is not None and row[saved] > 0]
+    text = f"Of {len(rows)} policies, {most['policy']} saves most: {percent(most[saved])} of {_COMPUTE[unit]}"
+    if not known or most["lost_mean"] is None:
+        return f"{text}. What it would have lost is unknown."
+    text += f", and loses {percent(most['lost_mean'])} of the improvement."
+    least = min(known, key=lambda row: (round(row["lost_mean"], 9), -row[saved]))
+    if least is most:
+        return f"{text} No other policy that saves anything loses less."
+    lost, saving = percent(least["lost_mean"]), percent(least[saved])
+    return f"{text} {least['policy']} loses least, {lost}, and saves {saving}."

@@ -20,7 +20,7 @@ def _falling_rate(finding: Finding) -> str:
     stopping = "it" if total == 1 else "one of them"
     return (
         f"{_count(len(finding.runs), total, 'has', 'have')} a falling learning rate: stopping {stopping}"
-        " early is not what training with a shorter schedule would have given."
+        " early is not the same as planning a shorter schedule."
     )
 
 
@@ -46,18 +46,18 @@ def _plateau_rate(finding: Finding) -> str:
 def _resumed_runs(finding: Finding) -> str:
     count, total, steps, again = len(finding.runs), finding["total"], finding["steps"], finding["again"]
     text = (
-        f"{_count(count, total, 'was', 'were')} resumed: a tool that keeps its counter in memory begins it"
-        " anew there and mostly stops later; here it is counted through."
+        f"{_count(count, total, 'was', 'were')} resumed. Tools that keep the patience counter in memory reset"
+        " it on resume and usually stop later. This replay does not reset it."
     )
     if steps:
         text += (
-            f" {steps:g} step{' was' if steps == 1 else 's were'} trained twice, which is not counted as"
-            " used."
+            f" {steps:g} step{' was' if steps == 1 else 's were'} trained twice and"
+            f" {'is' if steps == 1 else 'are'} not counted as used."
         )
     if again:
         place = "There" if total == 1 else f"In {again} of them" if count > 1 else "In it"
         text += (
-            f" {place} some steps were trained twice; counted in steps, that is not part of what was used."
+            f" {place} some steps were trained twice. Counted in steps, they are not part of what was used."
         )
     return text
 
