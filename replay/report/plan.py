@@ -176,9 +176,9 @@ def _notes(plan: Plan, unit: str) -> list[str]:
     today = plan.today
     units = "runs" if unit == "run" else "groups"
     legend = (
-        "guaranteed tolerance: the smallest one that is guaranteed for the policy. Of policies with equal losses"
-        f" the one that saves most is shown. {units} needed: for {say_tolerance(today.alpha)}, if further"
-        f" {units} lose no more than these; none: no number would do."
+        "guaranteed tolerance: the smallest one that is guaranteed for the policy. Of policies with equal"
+        f" losses the one that saves most is shown. {units} needed: for {say_tolerance(today.alpha)}, if"
+        f" further {units} lose no more than these; none: no number would do."
     )
     out = [legend]
     if today.left_out:

@@ -32,7 +32,7 @@ from replay.report.regions import (
 from replay.report.render.text import WIDTH, height
 from replay.report.sentences import sentences
 from replay.report.sentences.summary import SHORT_VERDICTS, label
-from replay.report.simulate import describe_setting, describe_source, find_limits, headline, setting
+from replay.report.simulate import describe_source, find_limits, headline, setting
 from replay.search.front import thin
 from replay.search.grid_sweep import GridResult, GridSweep
 from replay.search.region import NEAR_BEST
@@ -42,7 +42,7 @@ from replay.stats.summary import ENOUGH_EVALS, ENOUGH_RUNS, KEYS, find_shortage
 __all__ = ["build"]
 
 _MOST_ROWS = 12
-_BRIEF = 7  # rows of the brief form, not counting the baselines
+_BRIEF = 6  # lines of the brief form's table, not counting the baselines
 _MOST_SINGLES = 4
 _FEWEST_LINES = 4
 _SCREEN = 36  # lines, not counting the head of the table and the baselines
@@ -198,13 +198,12 @@ def _screen(
         ]
     shown = _shown(sweep, _SCREEN - 1 - height([*before, *after]))
     counts = Paragraph((_counts(sweep, shown),), hanging=2, medium="screen", tight=True, detail="verbose")
-    few = _shown(sweep, _BRIEF)
     out: list[Block] = [
         *before,
         counts,
         Paragraph(_brief_answer(sweep), answer=True, medium="screen", detail="brief"),
         replace(_table(sweep, shown, "screen"), detail="verbose"),
-        _brief_table(sweep, few),
+        _brief_table(sweep, _shown(sweep, _BRIEF)),
         *after,
         Notes(make_notes(findings, [*sweep.findings, *_limits(sweep)]), medium="screen"),
     ]
@@ -230,15 +229,15 @@ def _brief_table(sweep: GridSweep, shown: Sequence[int]) -> Table:
     """The table without totals and worst losses."""
     table = _table(sweep, shown, "screen")
     kept = [index for index, name in enumerate(table.head) if name not in ("total", "worst")]
-    rows = [[row[index] for index in kept] for row in table.rows]
-    head = [table.head[index].replace("equal", "equal budget loses") for index in kept]
+    rows = [[row[index] for index in kept] for row in table.rows if row[0] != "one-epoch"]
+    head = [table.head[index].replace("equal", "equal budget") for index in kept]
     return Table(head, rows, (0, len(head) - 1), medium="screen", detail="brief")
 
 
 def _page(sweep: GridSweep, findings: Sequence[Finding]) -> list[Block]:
     shown = _shown(sweep, None)
     return [
-        *separate([*describe_setting(sweep.outcomes.study), _counts(sweep, shown)], medium="page"),
+        *separate([_counts(sweep, shown)], medium="page"),
         _table(sweep, shown, "page"),
         *separate([_legend(sweep), *_regions(sweep), *_closing(sweep)], medium="page"),
         Notes(make_notes(findings, [*sweep.findings, *_limits(sweep)]), medium="page"),

@@ -94,7 +94,7 @@ def test_first_run_passes_its_limits_and_says_how_to_make_a_lock(project):
     fits(out)
     assert "fast: patience=3\n  stops 10 of 10 runs, saves 40%, loses 0%" in out
     assert [line.split()[-1] for line in out.splitlines() if line.startswith("  m")] == ["kept", "kept"]
-    assert out.splitlines()[-2:] == ["passed", "next: replay check policies.toml --update"]
+    assert out.splitlines()[-2:] == ["passed", "Next: replay check policies.toml --update"]
     assert "there is no replay.lock to compare with" in " ".join(out.split())
     assert not project.lock.exists()
 
@@ -164,7 +164,7 @@ def test_a_broken_limit_is_told_with_its_figures(project):
     assert "regression: fast: lost 33.3% on average, while max_lost is 5%." in out
     assert "run0 (and 9 more runs) has lost 33.3%, while max_lost_worst is 20%" in " ".join(out.split())
     assert "failed: 2 limits are broken" in out
-    assert out.splitlines()[-1].startswith(("next: replay simulate", "  "))
+    assert out.splitlines()[-1].startswith(("Next: replay simulate", "  "))
 
 
 def test_a_policy_that_fires_nowhere_saves_nothing_however_few_the_runs(project):
@@ -409,7 +409,7 @@ def test_new_logs_are_told_and_do_not_fail(project):
     assert "stops 15 of 15 runs, saves 40%, loses 11% (in the lock: 10 of 10, 40%, 0%)" in " ".join(
         out.split()
     )
-    assert "next: replay check" in out
+    assert "Next: replay check" in out
 
 
 def test_a_changed_policy_is_compared_run_by_run(project):

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 import replay
 from replay.cli import cli
 from replay.errors import ReplayWarning
-from tests.cli.test_cli import fits, run
+from tests.cli.test_cli import fits, fits_the_screen, run
 from tests.conftest import write_log
 from tests.readme import ROOT
 
@@ -27,7 +27,14 @@ def told(*args, code=0):
 
 def test_first_screen_on_the_sample_logs(monkeypatch):
     monkeypatch.chdir(ROOT)
-    out = run("choose", "sample_logs", "--max-lost", "5%").stdout
+    brief = run("choose", "sample_logs", "--max-lost", "5%").stdout
+    fits_the_screen(brief)
+    assert (
+        "Guaranteed on average: patience=4 loses at most 5% of the improvement on further runs like these."
+        in " ".join(brief.split())
+    )
+    assert "trainer.add_callback(StopCallback('patience=4'))" in brief
+    out = run("choose", "sample_logs", "--max-lost", "5%", "--verbose").stdout
     fits(out)
     assert "Result: guaranteed, patience=4\n" in out
     told = " ".join(out.split())
@@ -222,7 +229,7 @@ def test_mistakes_are_sentences_and_exit_code_2(args, said):
 
 
 def test_points_that_are_no_policy_are_told():
-    result = run("choose", SAMPLE, "--grid", "patience=0..6", "--max-lost", "10%")
+    result = run("choose", SAMPLE, "--grid", "patience=0..6", "--max-lost", "10%", "--format", "json")
     assert "1 point of the grid are no policy" not in result.stderr
     assert "1 point of the grid is no policy and is left out; the first, patience=0: " in " ".join(
         result.stderr.split()

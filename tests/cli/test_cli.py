@@ -22,6 +22,12 @@ def run(*args, code=0):
     return result
 
 
+def fits_the_screen(text):
+    """The brief form: 24 lines of 80 columns."""
+    fits(text)
+    assert len(text.splitlines()) <= 24, text
+
+
 def fits(text, width=80):
     assert all(len(line) <= width for line in text.splitlines()), max(text.splitlines(), key=len)
 
@@ -31,33 +37,79 @@ def test_simulate_first_screen(logs, monkeypatch):
     result = run(
         "simulate", "logs", "--policy", "patience=3", "--policy", "transformers:patience=3,threshold=0.001"
     )
-    fits(result.stdout)
-    assert len(result.stdout.splitlines()) <= 34
-    lines = [line.split()[0] for line in result.stdout.splitlines() if line.strip()]
-    order = ["never", "one-epoch", "patience=3", "transformers:patience=3,threshold=0.001", "oracle"]
+    fits_the_screen(result.stdout)
+    lines = [line.split("  ")[0] for line in result.stdout.splitlines() if line.strip()]
+    order = [
+        "no early stopping",
+        "one-epoch",
+        "patience=3",
+        "transformers:patience=3,threshold=0.001",
+        "best possible",
+    ]
     assert [lines.index(name) for name in order] == sorted(lines.index(name) for name in order)
     assert "10 runs in" in result.stdout
-    assert "Watching eval_loss (stated by the logs), lower is better (stated by the log)" in " ".join(
+    assert "Monitor: eval_loss (stated by the logs), lower is better (stated by the log)" in " ".join(
         result.stdout.split()
     )
-    assert "next: replay simulate" in result.stdout
-    assert "Verdict:" in result.stdout
+    assert "Next: replay simulate" in result.stdout
+    assert "Verdict:" in run("simulate", "logs", "--policy", "patience=3", "--verbose").stdout
 
 
-def test_a_bare_path_is_simulated_with_a_default_set(logs):
-    result = run(logs)
-    for policy in (
-        "patience=1",
-        "patience=2",
-        "patience=3",
-        "patience=5",
-        "patience=10",
-        "transformers:patience=3",
-        "never",
-        "oracle",
-    ):
-        assert policy in result.stdout
-    assert run("simulate", logs).stdout == result.stdout
+def test_a_bare_path_gives_the_whole_answer(logs, monkeypatch):
+    monkeypatch.chdir(logs.parent)
+    text = run("logs").stdout
+    fits_the_screen(text)
+    flat = " ".join(text.split())
+    assert "patience=3 would have saved" in flat
+    assert "The same average budget without early stopping loses" in flat
+    for policy in ("patience=1", "patience=2", "patience=5", "no early stopping", "best possible"):
+        assert policy in text
+    assert "Recommended: " in flat
+    assert "Next: replay choose logs" in flat
+    found = json.loads(run("logs", "--format", "json").stdout)
+    assert found["choice"]["status"] in ("guaranteed", "best guess", "cannot tell")
+    assert {"summary", "outcomes", "warnings"} <= set(found)
+
+
+def test_a_bare_path_with_policies_simulates_them(logs):
+    assert (
+        run(logs, "--policy", "patience=4").stdout == run("simulate", logs, "--policy", "patience=4").stdout
+    )
+
+
+def test_the_setting_that_the_logs_name_is_the_one_that_is_judged(tmp_path):
+    for number in range(3):
+        history = [
+            {"step": step, "epoch": step / 100, "eval_loss": 1 / step + 0.001 * max(0, step - 40 - number)}
+            for step in range(10, 110, 10)
+        ]
+        early = {"args": {"early_stopping_patience": 2, "early_stopping_threshold": 0.01}, "attributes": {}}
+        state = {
+            "global_step": 100,
+            "max_steps": 100,
+            "log_history": history,
+            "stateful_callbacks": {"EarlyStoppingCallback": early},
+        }
+        (tmp_path / f"run{number}").mkdir()
+        (tmp_path / f"run{number}" / "trainer_state.json").write_text(json.dumps(state))
+    flat = " ".join(run(tmp_path).stdout.split())
+    assert "The logs say that they were trained with transformers:patience=2,threshold=0.01." in flat
+
+
+@pytest.mark.parametrize("command", ["simulate", "sweep", "choose", "plan"])
+def test_the_suggested_command_asks_the_same_question(logs, command):
+    args = [command, str(logs), "--monitor", "eval_accuracy", "--mode", "max", "--unit", "tokens"]
+    text = " ".join(CliRunner().invoke(cli, args).stdout.replace("\\\n", " ").split())
+    suggested = text[text.index("Next: ") :]
+    for words in ("--monitor eval_accuracy", "--mode max", "--unit tokens"):
+        assert words in suggested
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 120])
+def test_a_narrow_and_a_wide_terminal(logs, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.chdir(logs.parent)
+    fits(run("simulate", "logs", "--policy", "patience=2").stdout, columns)
 
 
 def test_json_has_the_documented_keys(logs):
@@ -185,11 +237,12 @@ def test_a_file_without_policies_is_refused(logs, tmp_path, text, says):
 
 def test_inspect(logs):
     write_log(logs / "short", [1.0, 0.5, 0.6], end=False, header={"planned_steps": 1000})
-    text = run("inspect", logs).stdout
+    fits(run("inspect", logs).stdout)
+    text = run("inspect", logs, "--verbose").stdout
     fits(text)
     flat = " ".join(text.split())
     assert "11 runs in" in flat
-    assert "A simulation would watch eval_loss" in flat
+    assert "A simulation would monitor eval_loss" in flat
     assert "cut short at step 300 of 1000" in flat
     assert "eval_accuracy: max (stated by the log); 11 of 11 runs, 3-20 evals" in flat
     assert "compute can be counted in: steps, epochs, tokens, seconds, gpu_hours" in flat

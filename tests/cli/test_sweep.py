@@ -9,7 +9,7 @@ import pytest
 
 from replay.cli.progress import count_policies
 from replay.search.sweep import SWEPT
-from tests.cli.test_cli import fits, imported_by, run
+from tests.cli.test_cli import fits, fits_the_screen, imported_by, run
 from tests.conftest import write_log
 
 SAMPLES = Path(__file__).parents[2] / "sample_logs"
@@ -40,21 +40,23 @@ def samples(monkeypatch):
     ],
 )
 def test_first_screen(samples, args):
-    text = run("sweep", samples, *args).stdout
+    brief = run("sweep", samples, *args).stdout
+    fits_the_screen(brief)
+    assert "policies keep" in brief
+    text = run("sweep", samples, *args, "--verbose").stdout
     fits(text)
-    assert len(text.splitlines()) <= 44
     flat = " ".join(text.split())
     for told in (
         "26 runs in sample_logs",
-        "Watching eval_loss",
+        "Monitor: eval_loss",
         "on the Pareto front",
         "in-sample",
-        "next: replay choose sample_logs",
+        "Next: replay choose sample_logs",
     ):
         assert told in flat
-    lines = [line.split()[0] for line in text.splitlines() if line.strip()]
-    assert lines.index("never") < lines.index("one-epoch") < lines.index("oracle")
-    assert text == run("sweep", samples, *args).stdout
+    lines = [line.split("  ")[0] for line in text.splitlines() if line.strip()]
+    assert lines.index("no early stopping") < lines.index("one-epoch") < lines.index("best possible")
+    assert text == run("sweep", samples, *args, "--verbose").stdout
 
 
 def test_policies_that_refuse_a_run_at_the_only_eval_that_they_make(tmp_path):
@@ -69,7 +71,7 @@ def test_policies_that_refuse_a_run_at_the_only_eval_that_they_make(tmp_path):
 
 
 def test_the_centre_is_told_with_its_figures(samples):
-    flat = " ".join(run("sweep", samples).stdout.split())
+    flat = " ".join(run("sweep", samples, "--verbose").stdout.split())
     assert "Good region: patience=" in flat
     assert "Its centre, patience=" in flat
     assert "Each alone, before lost passes 5%: patience from" in flat
@@ -117,7 +119,7 @@ def test_policies_from_a_file_and_how_to_judge(logs, tmp_path):
     ).stdout
     assert "patience=4" in text
     assert "gl" in text
-    assert "judged by test_loss" in " ".join(text.split())
+    assert "Objective: test_loss" in " ".join(text.split())
     assert "2 policies" in text
 
 

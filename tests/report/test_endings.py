@@ -103,7 +103,13 @@ def test_the_column_of_censored_outcomes_and_its_legend(logs):
     head, _, *rows = [line for line in render(document, "markdown").splitlines() if line.startswith("|")]
     column = [cell.strip() for cell in head.split("|")].index("censored")
     counts = {row.split("|")[1].strip(): row.split("|")[column].strip() for row in rows}
-    assert counts == {"never": "0", "one-epoch": "1", "patience=2": "1", "patience=99": "1", "oracle": "1"}
+    assert counts == {
+        "no early stopping": "0",
+        "one-epoch": "1",
+        "patience=2": "1",
+        "patience=99": "1",
+        "best possible": "1",
+    }
 
 
 def test_outcomes_per_run_are_marked_as_lower_bounds(logs):

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -19,13 +20,14 @@ from replay.report.document import (
     Heading,
     List,
     Mono,
+    Notes,
     Paragraph,
     Records,
     Strong,
     Table,
     separate,
 )
-from replay.report.render import render
+from replay.report.render import render, text
 from replay.report.render.csv import csv_text
 from replay.report.render.json import json_text
 from replay.report.render.markdown import render_untrusted
@@ -55,7 +57,7 @@ def test_text():
         "- one\n- two\n\n"
         "warning: b stops later.\n    before: eval 8\n    now:    eval 9\n\n"
         "  x = 1\n  y = 2\n\n"
-        "next: replay explain 'a b'\n      replay inspect\n"
+        "Next: replay explain 'a b'\n      replay inspect\n"
     )
     assert render(document(*BLOCKS), "table") == render(document(*BLOCKS), "text")
 
@@ -175,8 +177,71 @@ def test_commands_are_quoted_and_broken_before_options():
     )
     assert long == [
         f"next: replay explain {'logs' * 15} \\",
-        "        --policy patience=3 \\",
-        "        --run r",
+        "        --policy patience=3 --run r",
+    ]
+
+
+NOTES = Notes(["one thing " * 12, "two", "three", "four"])
+
+
+def test_the_brief_form_shows_three_notes_and_counts_the_others():
+    blocks = (
+        Paragraph(["The answer."], answer=True),
+        Table(["a"], [["short"]], detail="brief"),
+        Table(["a"], [["long"]], detail="verbose"),
+        NOTES,
+        Commands([["replay", "choose"]]),
+    )
+    brief = text.render(document(*blocks), verbose=False)
+    assert "short" in brief
+    assert "long" not in brief
+    assert [line for line in brief.splitlines() if line.startswith("! ")][1:] == ["! two", "! three"]
+    assert brief.endswith("\n\n1 more note and details with --verbose.\nNext: replay choose\n")
+    verbose = text.render(document(*blocks), verbose=True)
+    assert "! four" in verbose
+    assert "short" not in verbose
+    assert "--verbose" not in verbose
+    page = render(document(*blocks), "markdown")
+    assert "- four" in page
+    assert "| long |" in page
+    assert "| short |" not in page
+
+
+def test_notes_make_room_for_the_table():
+    table = Table(["a"], [[str(number)] for number in range(19)])
+    brief = text.render(document(table, NOTES), verbose=False)
+    assert len(brief.splitlines()) <= 24
+    assert "4 more notes with --verbose." in brief
+    for rows in range(30):
+        table = Table(["a"], [[str(number)] for number in range(rows)])
+        lines_shown = text.render(document(table, NOTES), verbose=False).splitlines()
+        assert len(lines_shown) <= max(24, rows + 3)
+
+
+def test_only_lines_of_their_own_are_styled():
+    blocks = (
+        Paragraph(["The answer. " * 10], answer=True),
+        Notes(["a note"]),
+        Table(["a", "b"], [["1", "2"]]),
+    )
+    plain = text.render(document(*blocks))
+    styled = text.render(document(*blocks), color=True)
+    assert styled != plain
+    assert re.sub(r"\x1b\[\d*m", "", styled) == plain
+    for line in styled.splitlines():
+        assert line.count("\x1b[") % 2 == 0
+
+
+def test_a_table_that_is_far_too_wide_has_a_line_per_cell():
+    head, rows = (
+        ["policy", "saved", "lost", "verdict"],
+        [["patience=3,min_delta=0.001", "12% 1-20", "3%", "x"]],
+    )
+    assert lines(head, rows, left=(0, 3), width=30) == [
+        "patience=3,min_delta=0.001",
+        "  saved    12% 1-20",
+        "  lost     3%",
+        "  verdict  x",
     ]
 
 

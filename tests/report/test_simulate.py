@@ -11,8 +11,8 @@ from replay.report.simulate import build
 from replay.stats.summary import summarise
 
 FALLING = (
-    "2 of 3 runs have a falling learning rate: stopping one of them early is not what training with a shorter"
-    " schedule would have given."
+    "2 of 3 runs have a falling learning rate: stopping one of them early is not the same as planning a"
+    " shorter schedule."
 )
 
 
@@ -36,7 +36,7 @@ def test_notes_stand_in_every_style():
             " is their last or comes after it."
         ),
     ]
-    assert all(f"\n{note}\n" in render(document, "markdown") for note in notes)
+    assert all(f"\n- {note}\n" in render(document, "markdown") for note in notes)
     text = render(document, "text")
     assert all(note in " ".join(text.split()) for note in notes)
     assert all(len(line) <= 80 for line in text.splitlines())

@@ -237,19 +237,25 @@ def wrapped(text: str, *, indent: int = 0, hanging: int = 0, width: int = WIDTH)
 
 
 def command(words: Sequence[str], *, before: str = "", width: int = WIDTH) -> list[str]:
-    """A shell command to paste, broken before its options where it is too long; ``before`` opens its first
+    """A shell command to paste, broken before options where a line is too long; ``before`` opens its first
     line.
     """
     quoted = [shlex.quote(word) for word in words]
     if len(before) + len(" ".join(quoted)) <= width:
         return [printable(before + " ".join(quoted))]
-    out = [before]
+    pieces: list[str] = []  # an option and its value stay together
     for word in quoted:
-        if word.startswith("--") and out[-1].strip():
-            out[-1] += " \\"
-            out.append(" " * (len(before) + 2) + word)
+        if word.startswith("--") or not pieces:
+            pieces.append(word)
         else:
-            out[-1] += ("" if out[-1] == before else " ") + word
+            pieces[-1] += f" {word}"
+    out = [before + pieces[0]]
+    for piece in pieces[1:]:
+        if len(out[-1]) + 1 + len(piece) + 2 <= width:
+            out[-1] += f" {piece}"
+        else:
+            out[-1] += " \\"
+            out.append(" " * (len(before) + 2) + piece)
     return [printable(line) for line in out]
 
 

@@ -121,15 +121,15 @@ def _infinite_best(finding: Finding) -> str:
 
 def _no_scale(finding: Finding) -> str:
     count, worse = len(finding.runs), finding["worse_than_base"]
-    verb, whose, they = ("improves", "its", "It is") if count == 1 else ("improve", "their", "They are")
+    verb, they = ("improves", "It is") if count == 1 else ("improve", "They are")
     rest = "" if finding["total"] == count else f": {list_names(finding.runs, 2)}"
     base = ""
     if worse:
         who = "" if worse == count else f" ({worse} of them)"
         base = f", or the base model is better than every eval{who}"
     return (
-        f"{_runs_of(finding)} {verb} by less than twice {whose} eval noise in {finding['metric']}{base}, so a"
-        f" share of {whose} improvement means nothing. {they} not counted in lost{rest}"
+        f"{_runs_of(finding)} {verb} by less than twice the eval noise of {finding['metric']}{base}, so a"
+        f" share of the improvement means nothing. {they} not counted in lost{rest}"
     )
 
 
