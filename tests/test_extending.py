@@ -227,8 +227,8 @@ def test_a_format(package, tmp_path):
     package.replace(
         "readers/registry.py",
         (
-            "import csv_log, eval_log, jsonl, tensorboard",
-            "import csv_log, eval_log, jsonl, plain, tensorboard",
+            "from replay.readers.format import Format\n",
+            "from replay.readers.format import Format\nfrom replay.readers.formats import plain\n",
         ),
         ("    jsonl.FORMAT,\n", "    jsonl.FORMAT,\n    plain.FORMAT,\n"),
     )

@@ -68,7 +68,7 @@ def test_every_run_is_inspected_and_simulated(real_logs, kind):
             mode = row["metrics"].get(metric, {}).get("mode") or "min"
             result = run("simulate", folder, "--monitor", metric, "--mode", mode)
             assert result.exit_code == 0, (folder.name, result.output)
-            assert all(len(line) <= 80 for line in result.stdout.split("next:")[0].splitlines())
+            assert all(len(line) <= 80 for line in result.stdout.split("Next:")[0].splitlines())
             told = run(
                 "explain",
                 folder,
