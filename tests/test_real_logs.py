@@ -30,6 +30,8 @@ KINDS = (
     "detr-jsonl",
     "mmengine-json",
     "detectron2-json",
+    "hf-stdout",
+    "nanogpt-stdout",
 )
 
 

@@ -66,6 +66,7 @@ class Kind(StrEnum):
     INVALID_LINES = "invalid-lines"
     NO_METRICS = "no-metrics"
     DELETED_RUNS = "deleted-runs"
+    NO_METRICS_IN_TEXT = "no-metrics-in-text"
 
     # readers: what was resolved in a run, or is in doubt
     RESTART = "restart"
@@ -77,6 +78,8 @@ class Kind(StrEnum):
     SAMPLED_EXPORT = "sampled-export"
     BATCH_STEPS = "batch-steps"
     STEPS_NOT_LOGGED = "steps-not-logged"
+    ROUNDED_VALUES = "rounded-values"
+    STEPS_OF_EPOCHS = "steps-of-epochs"
     EVAL_HINT = "eval-hint"
     #: Another finding, about one of several sets of logs that are compared.
     OF_LOGS = "of-logs"

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from replay.data.finding import Finding, Kind
 from replay.readers.format import Format
-from replay.readers.formats import csv_log, eval_log, jsonl, mlflow, tensorboard, trainer_state
+from replay.readers.formats import csv_log, eval_log, jsonl, mlflow, tensorboard, text_log, trainer_state
 
 __all__ = ["FORMATS", "GROUP", "Registry", "registry"]
 
@@ -26,6 +26,7 @@ FORMATS: tuple[Format, ...] = (
     csv_log.FORMAT,
     jsonl.FORMAT,
     mlflow.FORMAT,
+    text_log.FORMAT,
 )
 
 

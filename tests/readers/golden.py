@@ -147,6 +147,16 @@ def trainer_log():
     return "".join(json.dumps(row) + "\n" for row in rows).encode()
 
 
+def torchtune_text():
+    lines = []
+    for step, loss, accuracy, train in zip(STEPS, LOSS, ACCURACY, TRAIN, strict=True):
+        lines.append(
+            f"Step {step} | loss:{train} lr:{1e-3 * (1 - step / 200)} tokens_per_second_per_gpu:512.5 "
+        )
+        lines.append(f"Step {step} | val_loss:{loss} val_accuracy:{accuracy} ")
+    return "".join(line + "\n" for line in lines).encode()
+
+
 def mlflow():
     """A run of a file store; the last metric has the fields that new versions add."""
     values = {"loss": TRAIN, "eval_loss": LOSS, "eval_accuracy": ACCURACY}
@@ -177,6 +187,7 @@ FILES = {
     "csv": "metrics.csv",
     "jsonl": "trainer_log.jsonl",
     "mlflow": RUN,
+    "text": "log_1700000000.txt",
 }
 
 #: Writers of logs that are folders: what each file of the format's folder holds.
@@ -199,6 +210,7 @@ def write():
         "trainer-state": trainer_state,
         "csv": lightning_csv,
         "jsonl": trainer_log,
+        "text": torchtune_text,
     }.items():
         golden(name).parent.mkdir(parents=True, exist_ok=True)
         golden(name).write_bytes(make())

@@ -137,6 +137,11 @@ def test_cut_off_at_every_byte_the_good_part_stays(format, tmp_path):
                 whole[size - 1 : size + 1].find(b"\n") >= 0
                 or whole[size:].strip() in (b"", b"}")
                 or format.name in RECORDS
+                # in a text, a line without a number logs nothing
+                or (
+                    format.name == "text"
+                    and not any(48 <= sign < 58 for sign in whole[:size].split(b"\n")[-1])
+                )
             )
     assert loaded >= len(STEPS) - 1
     assert said
@@ -235,6 +240,7 @@ def test_the_golden_files_are_what_their_writers_write(tmp_path):
         "trainer-state": made.trainer_state,
         "csv": made.lightning_csv,
         "jsonl": made.trainer_log,
+        "text": made.torchtune_text,
     }.items():
         assert golden(name).read_bytes() == make()
     for name, make in made.FOLDERS.items():

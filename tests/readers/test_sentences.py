@@ -168,6 +168,22 @@ OF_LOGS = [
         {"table": "metrics", "error": "malformed", "rows": 0},
         "the table 'metrics' of the database is damaged (malformed); no row of it could be read",
     ),
+    (
+        Kind.NO_METRICS_IN_TEXT,
+        {"seen": ("MLX-LM", "a table of spaCy")},
+        (
+            "MLX-LM, a table of spaCy was seen, but no line that holds a metric and says at which step"
+            " or epoch it was measured"
+        ),
+    ),
+    (
+        Kind.NO_METRICS_IN_TEXT,
+        {"seen": ()},
+        (
+            "training output was seen, but no line that holds a metric and says at which step or epoch it"
+            " was measured"
+        ),
+    ),
 ]
 
 #: Of a run, without a path.
@@ -225,6 +241,49 @@ OF_RUNS = [
         Kind.STEPS_NOT_LOGGED,
         {"names": ("a", "b")},
         "left out, because all values were logged without a step while other metrics have steps: a, b",
+    ),
+    (
+        Kind.ROUNDED_VALUES,
+        {"metric": "eval_loss", "ties": 2, "evals": 20, "digits": 4},
+        (
+            "2 of 20 values of eval_loss equal the best one before them as far as they were printed"
+            " (4 digits); on the full values, a rule with patience may stop at another eval"
+        ),
+    ),
+    (
+        Kind.STEPS_OF_EPOCHS,
+        {"off": 4},
+        "the text prints no steps; they were computed from its rounded epochs, and may be off by 4",
+    ),
+    (
+        Kind.EVAL_HINT,
+        {"tool": "mlx", "every": 5},
+        "set --steps-per-eval 5 and put a valid.jsonl beside train.jsonl",
+    ),
+    (
+        Kind.EVAL_HINT,
+        {"tool": "torchtune", "every": 5},
+        "set run_val_every_n_steps: 5 and a dataset_val in the recipe's config",
+    ),
+    (
+        Kind.EVAL_HINT,
+        {"tool": "litgpt", "every": 5},
+        "set --eval.interval 5, and a validation split of the data",
+    ),
+    (
+        Kind.EVAL_HINT,
+        {"tool": "lightgbm", "every": 5},
+        "pass valid_sets=[...] and callbacks=[log_evaluation(1)] to lightgbm.train",
+    ),
+    (Kind.EVAL_HINT, {"tool": "xgboost", "every": 5}, 'pass evals=[(data, "eval")] to xgboost.train'),
+    (Kind.EVAL_HINT, {"tool": "catboost", "every": 5}, "pass eval_set=(X, y) to fit"),
+    (
+        Kind.EVAL_HINT,
+        {"tool": "text", "every": 5},
+        (
+            "print the loss on held-out data under a name that says so, with its step or epoch: epoch 3:"
+            " val_loss 0.41"
+        ),
     ),
     (
         Kind.EVAL_HINT,

@@ -178,6 +178,27 @@ def _steps_not_logged(finding: Finding) -> str:
     return f"left out, because all values were logged without a step while other metrics have steps: {names}"
 
 
+def _no_metrics_in_text(finding: Finding) -> str:
+    seen = ", ".join(finding["seen"]) or "training output"
+    return f"{seen} was seen, but no line that holds a metric and says at which step or epoch it was measured"
+
+
+def _rounded_values(finding: Finding) -> str:
+    ties, evals = finding["ties"], finding["evals"]
+    return (
+        f"{ties} of {evals} values of {finding['metric']} equal the best one before them as far as they"
+        f" were printed ({finding['digits']} digits); on the full values, a rule with patience may stop at"
+        " another eval"
+    )
+
+
+def _steps_of_epochs(finding: Finding) -> str:
+    return (
+        "the text prints no steps; they were computed from its rounded epochs, and may be off by"
+        f" {finding['off']}"
+    )
+
+
 def _restart(finding: Finding) -> str:
     return f"restart {finding['number']} of {finding['of']} in the same place"
 
@@ -274,6 +295,28 @@ _HINTS: dict[str, Callable[[Finding], str]] = {
 }
 
 
+def _printed_hint(_: Finding) -> str:
+    return (
+        "print the loss on held-out data under a name that says so, with its step or epoch:"
+        " epoch 3: val_loss 0.41"
+    )
+
+
+_HINTS |= {
+    "mlx": lambda finding: (
+        f"set --steps-per-eval {finding['every']} and put a valid.jsonl beside train.jsonl"
+    ),
+    "torchtune": lambda finding: (
+        f"set run_val_every_n_steps: {finding['every']} and a dataset_val in the recipe's config"
+    ),
+    "litgpt": lambda finding: f"set --eval.interval {finding['every']}, and a validation split of the data",
+    "lightgbm": lambda _: "pass valid_sets=[...] and callbacks=[log_evaluation(1)] to lightgbm.train",
+    "xgboost": lambda _: 'pass evals=[(data, "eval")] to xgboost.train',
+    "catboost": lambda _: "pass eval_set=(X, y) to fit",
+    **dict.fromkeys(("nanogpt", "spacy", "fairseq", "opennmt", "text"), _printed_hint),
+}
+
+
 def _unusable_log(finding: Finding) -> str:
     return "; ".join(SENTENCES[part.kind](part) for part in finding["findings"])
 
@@ -329,6 +372,7 @@ SENTENCES: dict[Kind, Callable[[Finding], str]] = {
             Kind.NO_METRICS: lambda _: "the run has logged no metric",
             Kind.DELETED_RUNS: _deleted_runs,
             Kind.STEPS_NOT_LOGGED: _steps_not_logged,
+            Kind.NO_METRICS_IN_TEXT: _no_metrics_in_text,
             Kind.RESTART: _restart,
             Kind.RESUMED: _resumed,
             Kind.REPEATED_VALUES: _repeated_values,
@@ -337,6 +381,8 @@ SENTENCES: dict[Kind, Callable[[Finding], str]] = {
             Kind.TRAINED_AGAIN: _trained_again,
             Kind.SAMPLED_EXPORT: _sampled_export,
             Kind.BATCH_STEPS: _batch_steps,
+            Kind.ROUNDED_VALUES: _rounded_values,
+            Kind.STEPS_OF_EPOCHS: _steps_of_epochs,
         }.items()
     },
 }

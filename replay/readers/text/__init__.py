@@ -1,0 +1,1 @@
+"""What trainings print on a terminal: the lines of a text, and the dialects that tools print in."""

@@ -1,0 +1,140 @@
+"""The dicts that transformers' Trainer prints between its progress bars, and everything built on it: TRL,
+axolotl, Unsloth, LLaMA-Factory, ms-swift.
+
+A dict tells the epoch and no step, and the epoch is rounded. Where the step comes from is decided for a whole
+training (`replay.readers.text.placing`).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+from replay.readers.series_names import is_held_out, is_metric
+from replay.readers.text.journal import Journal, Training
+from replay.readers.text.lines import Number, bars
+from replay.readers.text.placing import Epoch, place
+
+__all__ = ["TrainerDicts"]
+
+_DICT = re.compile(r"\{\s?['\"][^{}]{1,20000}\}")
+_ITEM = re.compile(
+    r"['\"]([^'\"]{1,200})['\"]: ?(?:['\"]("
+    + Number
+    + r")['\"]|(?:[A-Za-z_.]{1,40}\()?("
+    + Number
+    + r")(?=[,}\s)]))"
+)
+_STEPS = re.compile(r"[Tt]otal (?:optimization |train(?:ing)? )?steps\s?[=:]\s?([\d,]{1,20})")
+_EPOCHS = re.compile(r"Num [Ee]pochs\s?[=:]\s?([\d,]{1,20})")
+_PLACES = ("step", "global_step", "current_steps")
+_MOST_BARS = 16
+
+
+class Bars(NamedTuple):
+    """The progress bars beside a row: how far each was before and after it, by what it is called and its
+    total.
+    """
+
+    before: dict[tuple[str, float], float]
+    after: dict[tuple[str, float], float]
+
+
+class TrainerDicts:
+    """Dicts with the values of a log entry: numbers, or text of four digits as of version 5."""
+
+    specific = True
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self._journal = Journal("transformers")
+        self._bars: dict[tuple[str, float], float] = {}
+        self._drawn: dict[tuple[str, float], float] = {}  # since the last row
+        self._open: Bars | None = None  # of the last row, which the next bars complete
+        self._facts: dict[str, Any] = {}
+
+    def take(self, text: str, order: int) -> bool:
+        """Take a dict, a progress bar, or a line that says how long the training is."""
+        taken = False
+        if "%|" in text or "{" in text:
+            begin = text.find("{")
+            match = _DICT.search(text, begin) if begin >= 0 else None
+            self._take_bars(text if match is None else text[: match.start()])
+            while match is not None:
+                taken |= self._take_dict(match[0], order)
+                self._take_bars(text[match.end() :])
+                match = _DICT.search(text, match.end())
+            if taken or "%|" in text:
+                return taken
+        if "=" in text or ":" in text:
+            steps = _STEPS.search(text)
+            epochs = _EPOCHS.search(text)
+            if epochs is not None:
+                self._facts["planned_epochs"] = float(epochs[1].replace(",", "") or 0)
+            if steps is not None:
+                self._facts["planned_steps"] = float(steps[1].replace(",", "") or 0)
+                self._journal.start()
+            if epochs is not None or steps is not None:
+                self.seen[:] = [*self.seen, "a banner of transformers' Trainer"][:1]
+                return True
+        if "Continuing training from" in text or "Resuming training from" in text:
+            self._journal.resume()
+            return True
+        return False
+
+    def _take_bars(self, text: str) -> None:
+        if "%|" not in text:
+            return
+        for bar in bars(text):
+            key = (bar.before, bar.total)
+            if self._open is not None and key not in self._open.after:
+                self._open.after[key] = bar.done
+            self._bars.pop(key, None)
+            self._bars[key] = bar.done
+            if len(self._bars) > _MOST_BARS:
+                del self._bars[next(iter(self._bars))]
+
+    def _take_dict(self, text: str, order: int) -> bool:
+        printed = {name: quoted or plain for name, quoted, plain in _ITEM.findall(text)}
+        values = {name: float(value) for name, value in printed.items()}
+        if "train_runtime" in values:
+            self._summary(values)
+            return True
+        step = next((values.pop(name) for name in _PLACES if name in values), None)
+        epoch = None
+        if "epoch" in values:
+            epoch = Epoch.printed(printed["epoch"], quoted=f"'{printed['epoch']}'" in text)
+        metrics = [name for name in values if name == "loss" or is_held_out(name) or is_metric(name)]
+        if not metrics or (
+            epoch is None and step is None and "loss" not in values and "eval_loss" not in values
+        ):
+            return False
+        self._open = Bars(dict(self._bars), {})
+        at = None if epoch is None else epoch.value
+        current = self._journal.current
+        training = self._journal.add(order, step, at, values, (epoch, self._open))
+        if training is not current and current is not None:
+            self._bars.clear()
+        training.facts |= self._facts
+        return True
+
+    def _summary(self, values: dict[str, float]) -> None:
+        """The entry at the end of a training."""
+        training = self._journal.current
+        if training is None:
+            self.seen[:] = ["the summary of transformers' Trainer"]
+            return
+        training.facts["train_runtime"] = values["train_runtime"] + training.facts.get("train_runtime", 0.0)
+        if "epoch" in values:
+            training.facts["_end"] = values["epoch"]
+        training.facts["_bars"] = dict(self._bars)
+        self._journal.end()
+        self._facts = {}
+
+    def finish(self) -> list[Training]:
+        """The trainings, with the steps of their rows where they can be told."""
+        if self._journal.current is not None:
+            self._journal.current.facts.setdefault("_bars", dict(self._bars))
+        for training in self._journal:
+            place(training)
+        return [training for training in self._journal if training.placed is not None]

@@ -1,0 +1,219 @@
+"""Lines with a step in them: MLX-LM, torchtune, litgpt, nanoGPT and its descendants, llm.c."""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar
+
+from replay.readers.series_names import is_metric
+from replay.readers.text.journal import Journal, Placed, Training, place_rows
+from replay.readers.text.lines import Number
+
+__all__ = ["MLX", "LitGPT", "NanoGPT", "Torchtune"]
+
+
+def _by_step(training: Training) -> Placed:
+    return place_rows(
+        training, [(row.step, row) for row in training.rows if row.step is not None], by_epoch=False
+    )
+
+
+def _finish(journal: Journal) -> list[Training]:
+    for training in journal:
+        training.placed = _by_step(training)
+    return journal.trainings
+
+
+class MLX:
+    """MLX-LM: ``Iter 50: Val loss 1.717, Val took 1.234s`` up to 0.2x, and the table of later versions."""
+
+    specific = True
+    _ITER = re.compile(r"(?:^|\s)Iter (\d{1,12}): (Train|Val) loss (" + Number + r")(?=[,.\s]|$)")
+    _FIELD = re.compile(r"(Learning Rate|Trained Tokens) (" + Number + r")(?=,|\s|$)")
+    _BEGIN = re.compile(r"Starting training\.\.\., iters: (\d{1,12})")
+    _HEADER = re.compile(r"\s{0,20}iter\s{1,20}train_loss\s{1,20}tok/s")
+    _ROW = re.compile(
+        r"\s{0,20}(\d{1,12})\s{1,20}(?:(val) ("
+        + Number
+        + r")\s{1,20}[\d.]+s|("
+        + Number
+        + r")(?: \S)?\s{2,20}\S+)"
+        r"(?:\s|$)"
+    )
+    _END = re.compile(r"train\s.{0,200}?·\s{0,3}([\d,]{1,20})/([\d,]{1,20})$")
+    _NAMES: ClassVar = {"Learning Rate": "learning_rate", "Trained Tokens": "num_tokens"}
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self._journal = Journal("mlx")
+        self._planned: float | None = None
+        self._table = False
+
+    def take(self, text: str, order: int) -> bool:
+        """Take an iteration, a row of the table, or a line that says where a training begins."""
+        if "Iter " in text:
+            match = self._ITER.search(text)
+            if match is not None:
+                values = {f"{match[2].lower()}_loss": float(match[3])}
+                values |= {self._NAMES[name]: float(value) for name, value in self._FIELD.findall(text)}
+                self._add(order, float(match[1]), values)
+                return True
+        if "iters: " in text and (match := self._BEGIN.search(text)) is not None:
+            self._begin(float(match[1]))
+            return True
+        if "train_loss" in text and self._HEADER.match(text):
+            self._begin(None)
+            self._table = True
+            return True
+        if self._table:
+            match = self._ROW.match(text)
+            if match is not None:
+                name, value = ("val_loss", match[3]) if match[2] else ("train_loss", match[4])
+                self._add(order, float(match[1]), {name: float(value)})
+                return True
+            if "/" in text and (match := self._END.search(text)) is not None:
+                planned = float(match[2].replace(",", "") or 0)
+                if self._journal.current is not None and planned:
+                    self._journal.current.facts["planned_steps"] = planned
+                self._table = False
+                return True
+        return False
+
+    def _begin(self, planned: float | None) -> None:
+        self.seen.append("MLX-LM")
+        self._journal.begin()
+        self._planned = planned
+
+    def _add(self, order: int, step: float, values: dict[str, float]) -> None:
+        training = self._journal.add(order, step, None, values)
+        if self._planned:
+            training.facts["planned_steps"] = self._planned
+
+    def finish(self) -> list[Training]:
+        """The trainings."""
+        return _finish(self._journal)
+
+
+class Torchtune:
+    """torchtune: ``Step 50 | loss:2.48 lr:2e-05 …`` and ``Step 50 | val_loss:1.23``."""
+
+    specific = True
+    _STEP = re.compile(r"(?:^|\s)Step (\d{1,12}) \| (?=\S{1,80}?:)")
+    _FIELD = re.compile(r"([\w/.@-]{1,80}):(" + Number + r")(?=\s|$)")
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self._journal = Journal("torchtune")
+
+    def take(self, text: str, order: int) -> bool:
+        """Take the values of a step."""
+        if "Step " not in text:
+            return False
+        match = self._STEP.search(text)
+        if match is None:
+            return False
+        values = {name: float(value) for name, value in self._FIELD.findall(text, match.end(), 4000)}
+        if values:
+            self._journal.add(order, float(match[1]), None, values)
+        return bool(values)
+
+    def finish(self) -> list[Training]:
+        """The trainings."""
+        return _finish(self._journal)
+
+
+class LitGPT:
+    """litgpt: ``Epoch 1 | iter 20 step 5 | loss train: 2.243, val: n/a | …`` and ``iter 40: val loss 1.7050,
+    val time: 12.00 ms``.
+
+    The step is the iteration, as in the tool's CSV file. The ``val:`` of a train line repeats the last eval.
+    The evaluation at the end uses more data than the others, and is not part of the curve.
+    """
+
+    specific = True
+    _TRAIN = re.compile(
+        r"(?:Epoch (\d{1,9}) ?\| ?)?iter (\d{1,12}) step \d{1,12}(?: \| loss train: |: loss )("
+        + Number
+        + r")(?=[,\s|]|$)"
+    )
+    _VAL = re.compile(r"(?:^|\s)(?:iter|step) (\d{1,12}): val loss:? (" + Number + r"), val time: ")
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self._journal = Journal("litgpt")
+
+    def take(self, text: str, order: int) -> bool:
+        """Take a train line or an eval."""
+        if "iter " not in text and "step " not in text:
+            return False
+        match = self._TRAIN.search(text)
+        if match is not None:
+            self._journal.add(order, float(match[2]), None, {"train_loss": float(match[3])})
+            return True
+        match = self._VAL.search(text)
+        if match is not None:
+            self._journal.add(order, float(match[1]), None, {"val_loss": float(match[2])})
+            return True
+        return text.startswith("Final evaluation | val loss")
+
+    def finish(self) -> list[Training]:
+        """The trainings."""
+        return _finish(self._journal)
+
+
+class NanoGPT:
+    """nanoGPT (``step 250: train loss 1.9083, val loss 2.1004``), modded-nanogpt (``step:125/5100
+    val_loss:4.01 …``) and llm.c (``s:250 tel:3.9``).
+    """
+
+    specific = True
+    _STEP = re.compile(
+        r"(?:^|\s)step (\d{1,12}): train loss (" + Number + r"), val loss (" + Number + r")(?=[,.\s]|$)"
+    )
+    _ITER = re.compile(r"(?:^|\s)iter (\d{1,12}): loss (" + Number + r"), time ")
+    _FIELDS = re.compile(r"(?:^|\s)step:(\d{1,12})(?:/(\d{1,12}))? (?=[a-z_]{1,40}:)")
+    _C = re.compile(r"s:(\d{1,12}) (?=(?:tel|trl|eval):)")
+    _FIELD = re.compile(r"([A-Za-z]\w{0,60}):(" + Number + r")(?=\s|$)")
+    _NAMES: ClassVar = {"tel": "val_loss", "trl": "train_loss", "eval": "eval_accuracy"}
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self._journal = Journal("nanogpt")
+
+    def take(self, text: str, order: int) -> bool:
+        """Take the values of a step."""
+        if text.startswith("s:"):
+            match = self._C.match(text)
+            if match is None:
+                return False
+            values = {
+                self._NAMES.get(name, name): float(value)
+                for name, value in self._FIELD.findall(text, match.end(), 4000)
+            }
+            return self._add(order, match[1], values)
+        if "step:" in text:
+            match = self._FIELDS.search(text)
+            if match is None:
+                return False
+            values = {name: float(value) for name, value in self._FIELD.findall(text, match.end(), 4000)}
+            if not any(is_metric(name) for name in values):
+                return bool(match[2])
+            self._add(order, match[1], values)
+            if match[2] is not None and self._journal.current is not None:
+                self._journal.current.facts["planned_steps"] = float(match[2])
+            return True
+        if "val loss" in text and (match := self._STEP.search(text)) is not None:
+            return self._add(order, match[1], {"train/loss": float(match[2]), "val_loss": float(match[3])})
+        if "iter " in text and (match := self._ITER.search(text)) is not None:
+            return self._add(order, match[1], {"train_loss": float(match[2])})
+        return False
+
+    def _add(self, order: int, step: str, values: dict[str, float]) -> bool:
+        if not values:
+            return False
+        self._journal.add(order, float(step), None, values)
+        return True
+
+    def finish(self) -> list[Training]:
+        """The trainings."""
+        return _finish(self._journal)

@@ -1,0 +1,154 @@
+"""The lines of a terminal's text, without what a terminal does not show as text.
+
+A carriage return and a backspace begin a line anew, as they do where a progress bar is drawn. Colours and
+cursor movements are removed, and so are the prefixes by which launchers tell their processes apart. A line
+longer than `LONGEST` is read up to there, so that the memory does not depend on the text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple, TextIO
+
+from replay.readers.points import open_text
+
+__all__ = ["LONGEST", "Bar", "Line", "Number", "bar_at", "bars", "lines_of", "read_lines", "without_logger"]
+
+LONGEST = 1 << 16
+
+#: A printed number. Use it inside a pattern that bounds it on both sides.
+Number = r"[-+]?(?:\d{1,30}(?:\.\d{0,30})?|\.\d{1,30})(?:[eE][-+]?\d{1,4})?|[-+]?(?:[nN]a[nN]|inf(?:inity)?)"
+
+_ESCAPES = re.compile(
+    r"\x1b(?:\[[0-9;:?<=>]{0,32}[ -/]?[@-~]|\][^\x07\x1b]{0,512}(?:\x07|\x1b\\)|[()][0-9A-B]|.)"
+)
+#: `[rank0]: `, `[default1]:`, `[0]: ` of torchrun, `0: ` of srun -l, `[1,0]<stdout>:` of mpirun
+_RANK = re.compile(
+    r"\s?(?:\[(?:rank|default|worker|trainer)?_?(?P<a>\d{1,5})\]:\s?|\[\d{1,5},(?P<b>\d{1,5})\]<\w{6}>:?\s?"
+    r"|(?P<c>\d{1,5}): (?!learn:|test:)|\[?(?:rank|RANK|local_rank)[ _=:]{0,2}(?P<d>\d{1,5})\]?[:,| -]{0,3})"
+)
+_TQDM = re.compile(r"[^|\r]{0,400}\|\s{0,20}([\d.]{1,15}[kMGT]?)/([\d.]{1,15}[kMGT]?)\s?\[([^\]]{0,2000})\]")
+_SIZES = {"k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+
+
+class Line(NamedTuple):
+    """One line: its text, the number of the process that printed it (None where nothing tells it), whether it
+    is complete, and its number in the file.
+    """
+
+    text: str
+    rank: int | None
+    complete: bool
+    number: int
+
+
+def read_lines(path: Path) -> Iterator[Line]:
+    """The lines of a file that are not blank. Raises OSError."""
+    with open_text(path) as file:
+        yield from lines_of(_pieces(file))
+
+
+def _pieces(file: TextIO) -> Iterator[str]:
+    """The text of a file, cut after each line feed and carriage return, and after `LONGEST` characters."""
+    return iter(partial(file.readline, LONGEST), "")
+
+
+def lines_of(pieces: Iterable[str]) -> Iterator[Line]:
+    """The lines of a text that was cut after its line ends; pieces without a line end continue the line that
+    they are part of, and are left out but for the first.
+    """
+    number, going_on = 1, False
+    for piece in pieces:
+        skipped = going_on
+        ended = piece.endswith(("\n", "\r"))
+        going_on = not ended and len(piece) >= LONGEST
+        here = number
+        if piece.endswith("\n"):
+            number += 1
+        if skipped:
+            continue
+        text = piece
+        if "\x1b" in text:
+            text = _ESCAPES.sub("", text)
+        if "\0" in text:
+            text = text.replace("\0", "")
+        if "\x08" in text:
+            *drawn, text = re.split("\x08+", text)
+            for part in drawn:
+                if part and not part.isspace():
+                    yield _line(part, True, here)
+        if text and not text.isspace():
+            yield _line(text, ended or going_on, here)
+
+
+def _line(text: str, complete: bool, number: int) -> Line:
+    text = text.rstrip()
+    rank = None
+    if text[0] in "[0123456789 rRl":
+        match = _RANK.match(text)
+        if match is not None:
+            rank = int(next(part for part in match.groups() if part is not None))
+            text = text[match.end() :]
+    return Line(text, rank, complete, number)
+
+
+class Bar(NamedTuple):
+    """A progress bar of tqdm: what stands before it, how far it is, and what stands behind its times."""
+
+    before: str
+    done: float
+    total: float
+    behind: str
+    end: int
+
+
+def bar_at(text: str, begin: int) -> Bar | None:
+    """The first progress bar of a line from a position on."""
+    sign = text.find("%|", begin)
+    while sign >= 0:
+        match = _TQDM.match(text, sign + 2)
+        if match is not None:
+            before = text[begin:sign].rstrip("0123456789").strip(" :")
+            return Bar(before, _size(match[1]), _size(match[2]), match[3].partition(", ")[2], match.end())
+        sign = text.find("%|", sign + 2)
+    return None
+
+
+def bars(text: str) -> Iterator[Bar]:
+    """The progress bars of a line."""
+    bar = bar_at(text, 0)
+    while bar is not None:
+        yield bar
+        bar = bar_at(text, bar.end)
+
+
+def _size(text: str) -> float:
+    factor = _SIZES.get(text[-1], 1.0)
+    try:
+        return float(text.rstrip("kMGT")) * factor
+    except ValueError:
+        return float("nan")
+
+
+_LOGGER = re.compile(
+    r"(?:"
+    r"\[?\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?\]?"
+    r"|\[?\d\d:\d\d:\d\d(?:[.,]\d{1,9})?\]?"
+    r"|\[?(?:DEBUG|INFO|WARN(?:ING)?|ERROR|CRITICAL)\]?(?::[\w.]{1,80}:)?"
+    r"|\[[\w.]{1,80}:\d{1,6}\]|\[PID:\d{1,9}\]|\(\w{1,60} pid=\d{1,9}(?:, ip=[\d.]{7,15})?\)"
+    r"|[A-Za-z_][\w.]{0,80} ?(?:-|\|) (?=(?:DEBUG|INFO|WARN(?:ING)?|ERROR)\b)"
+    r")[ \t]*(?:[-|:>][ \t]+)?"
+)
+
+
+def without_logger(text: str) -> str:
+    """The line without what a logger puts in front: time, level, name."""
+    for _ in range(6):
+        match = _LOGGER.match(text)
+        if match is None:
+            return text
+        text = text[match.end() :].lstrip()
+    return text

@@ -1,0 +1,302 @@
+"""The step of entries that print a rounded epoch: by the progress bars beside them, or by the steps per
+epoch.
+
+Neither is exact by itself. A bar is drawn a few times a second and printed by another stream, so that the one
+beside an entry may be far behind or ahead of it: bars count only where they agree with the epochs of all
+entries. The steps per epoch follow from the planned steps and epochs, or from the end of the training, and a
+rounded epoch leaves a few steps to choose from: the ones that keep to one logging interval are taken, if
+there are such. Where there is neither, the steps of the training are its epochs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from replay.data.finding import Finding, Kind, Severity
+from replay.readers.series_names import is_held_out
+from replay.readers.text.journal import Row, Training, place_rows
+
+__all__ = ["Epoch", "place"]
+
+_Bars = Mapping[tuple[str, float], float]
+
+
+class Epoch(NamedTuple):
+    """An epoch as it was printed: its value, its decimals, and its digits where it was cut to digits."""
+
+    value: float
+    decimals: int
+    digits: int | None
+
+    @classmethod
+    def printed(cls, text: str, *, quoted: bool) -> Epoch:
+        """The epoch of an entry; ``quoted`` says that it was printed as text of four significant digits."""
+        mantissa = text.lower().partition("e")[0]
+        return cls(float(text), len(mantissa.partition(".")[2]), 4 if quoted else None)
+
+    def reach(self, decimals: int) -> float:
+        """How far the epoch may be from the one printed; ``decimals`` are the most of all entries."""
+        if self.digits is None:
+            return 0.5 * 10.0 ** -max(decimals, 1)
+        exponent = math.floor(math.log10(self.value)) if self.value > 0 else 0
+        return 0.5 * 10.0 ** (exponent - self.digits + 1)
+
+
+@dataclass
+class _Entry:
+    row: Row
+    epoch: float | None
+    reach: float
+    before: _Bars
+    after: _Bars
+
+    def interval(self, per_epoch: float) -> tuple[float, float]:
+        """The steps that the printed epoch may stand for."""
+        at = self.epoch or 0.0
+        return (at - self.reach) * per_epoch - 0.5, (at + self.reach) * per_epoch + 0.5
+
+
+def place(training: Training) -> None:
+    """Give the entries of a training their steps, as far as the text tells them."""
+    entries = _entries(training.rows)
+    facts = training.facts
+    end, last_bars = facts.pop("_end", None), facts.pop("_bars", {})
+    planned = facts.get("planned_steps")
+    notes = list(facts.pop("findings", ()))
+    steps, off = _stated(entries), 0.0
+    if steps is None and all(entry.epoch is None for entry in entries):
+        steps, total, _ = _by_bars(entries, None)
+        if steps is None:
+            training.placed = None
+            return
+        planned = planned or total
+    elif steps is None:
+        if any(entry.epoch is None for entry in entries):
+            entries = [entry for entry in entries if entry.epoch is not None]
+        per_epoch = _steps_per_epoch(facts, end, last_bars, entries)
+        steps, total, interval = _by_bars(entries, per_epoch)
+        if per_epoch is not None and (steps is None or interval < 2):
+            derived, off = _by_epochs(entries, per_epoch)
+            if steps is None or off < 1:
+                steps, total = derived, total or _total(last_bars, entries)
+            else:
+                off = 0.0
+        planned = planned or total
+    if steps is None:
+        facts.pop("planned_steps", None)
+        if "planned_epochs" in facts:
+            facts["planned_steps"] = facts["planned_epochs"]
+        _finish(training, [(entry.epoch or 0.0, entry) for entry in entries], by_epoch=True)
+    else:
+        if planned:
+            facts["planned_steps"] = planned
+            done = max((done for (_, total), done in last_bars.items() if total == planned), default=None)
+            if done == planned:
+                facts["trained_steps"] = planned
+            if end is not None and done is not None and done < planned:
+                facts["stopped_by"] = "a callback (should_training_stop)"
+        if off >= 1:
+            notes.append(Finding(Kind.STEPS_OF_EPOCHS, Severity.NOTE, facts={"off": math.ceil(off)}))
+        _finish(training, list(zip(steps, entries, strict=True)), by_epoch=False)
+    facts["findings"] = notes
+
+
+def _finish(training: Training, placed: list[tuple[float, _Entry]], *, by_epoch: bool) -> None:
+    rows = []
+    for at, entry in placed:
+        values = dict(entry.row.values)
+        if by_epoch:
+            values.pop("epoch", None)
+        rows.append((at, entry.row._replace(values=values)))
+    names = {name for row in training.rows[:1] for name in row.values}
+    first_epochs = [entry.epoch for _, entry in placed if entry.epoch is not None]
+    whole = bool(first_epochs) and all(epoch == int(epoch) for epoch in first_epochs if math.isfinite(epoch))
+    zero_based = by_epoch and whole and min(first_epochs) == 0 and bool(names & {"loss", "train_loss"})
+    training.placed = place_rows(
+        training, rows, by_epoch=by_epoch, zero_based=zero_based, epoch=None if by_epoch else "epoch"
+    )
+
+
+def _entries(rows: Sequence[Row]) -> list[_Entry]:
+    epochs = [row.beside[0] for row in rows if row.beside[0] is not None]
+    # two decimals at least: shorter ones lost their zeros
+    decimals = max([2, *(epoch.decimals for epoch in epochs)])
+    return [
+        _Entry(
+            row,
+            None if row.beside[0] is None else row.beside[0].value,
+            0.0 if row.beside[0] is None else row.beside[0].reach(decimals),
+            row.beside[1].before,
+            row.beside[1].after,
+        )
+        for row in rows
+    ]
+
+
+def _stated(entries: Sequence[_Entry]) -> list[float] | None:
+    """The steps that the entries state themselves; one without a step belongs to the entry before."""
+    if 2 * sum(entry.row.step is not None for entry in entries) < len(entries):
+        return None
+    steps, last = [], 0.0
+    for entry in entries:
+        last = last if entry.row.step is None else entry.row.step
+        steps.append(last)
+    return steps
+
+
+def _kinds(entries: Sequence[_Entry]) -> list[list[int]]:
+    """The entries that log the same names, which are those of one logging interval."""
+    kinds: dict[str, list[int]] = {}
+    for number, entry in enumerate(entries):
+        name = next((name for name in entry.row.values if name != "epoch"), "")
+        kinds.setdefault(name, []).append(number)
+    return list(kinds.values())
+
+
+def _by_bars(
+    entries: Sequence[_Entry], per_epoch: float | None
+) -> tuple[list[float] | None, float | None, float]:
+    """The steps of the bars beside the entries, their total, and the logging interval that they keep to; None
+    where no bar agrees with all entries.
+    """
+    keys: dict[tuple[str, float], None] = {}
+    for entry in entries:
+        keys |= dict.fromkeys(entry.before) | dict.fromkeys(entry.after)
+    best: tuple[float, list[float], float] | None = None
+    for key in keys:
+        for side in ("after", "before"):
+            steps = _side(entries, key, side)
+            if steps is None or not _agree(entries, steps, per_epoch):
+                continue
+            interval = _interval(steps, _kinds(entries))
+            if best is None or interval > best[0]:
+                best = (interval, steps, key[1])
+    return (None, None, 0.0) if best is None else (best[1], best[2], best[0])
+
+
+def _side(entries: Sequence[_Entry], key: tuple[str, float], side: str) -> list[float] | None:
+    """The position of one bar beside each entry. Behind the last one there may be no bar any more."""
+    steps = []
+    for number, entry in enumerate(entries):
+        at = (entry.after if side == "after" else entry.before).get(key)
+        if at is None and side == "after" and number >= len(entries) - 2:
+            at = entry.before.get(key)
+        if at is None and entry.epoch == 0:
+            at = 0.0
+        if at is None or not math.isfinite(at):
+            return None
+        steps.append(at)
+    return steps
+
+
+def _agree(entries: Sequence[_Entry], steps: Sequence[float], per_epoch: float | None) -> bool:
+    """Whether bars can be the steps of the entries: one number of steps per epoch fits all of them, and no
+    two entries of one kind have the same.
+    """
+    if len(set(steps)) < 2 and len({entry.epoch for entry in entries}) > 1:
+        return False
+    for kind in _kinds(entries):
+        epochs = [entries[number].epoch for number in kind]
+        mine = [steps[number] for number in kind]
+        for (one, at), (other, then) in pairwise(zip(epochs, mine, strict=True)):
+            if at == then and (one is None or one != other):
+                return False
+    known = [(entry, at) for entry, at in zip(entries, steps, strict=True) if entry.epoch is not None]
+    if not known:
+        return True
+    low, high = 0.0, math.inf
+    for entry, at in known:
+        least, most = max((entry.epoch or 0.0) - entry.reach, 0.0), (entry.epoch or 0.0) + entry.reach
+        low = max(low, (at - 1) / most) if most else low
+        high = min(high, (at + 1) / least) if least else high
+    if per_epoch is not None:
+        low, high = max(low, 0.99 * per_epoch), min(high, 1.01 * per_epoch)
+    return high > 0 and low <= high
+
+
+def _interval(steps: Sequence[float], kinds: Sequence[Sequence[int]]) -> float:
+    """The logging interval that the steps keep to, of the kind that keeps to the largest."""
+    best = 0
+    for kind in kinds:
+        whole = [int(steps[number]) for number in kind]
+        inner = whole[:-1] if len(whole) > 2 else whole
+        best = max(best, math.gcd(*inner)) if inner else best
+    return float(best)
+
+
+def _total(bars: _Bars, entries: Sequence[_Entry]) -> float | None:
+    """The total of the bar of the training, if it was drawn to its end.
+
+    It is the one that goes on from entry to entry. The bars of evals are at their end beside each of them.
+    """
+    totals = []
+    for (before, total), done in bars.items():
+        at = [entry.before[before, total] for entry in entries if (before, total) in entry.before]
+        goes_on = all(one <= other for one, other in pairwise(at)) and len(set(at)) > 1
+        if done == total and (goes_on or (len(at) == 1 and at[0] < total)):
+            totals.append(total)
+    return max(totals, default=None)
+
+
+def _steps_per_epoch(
+    facts: Mapping[str, Any], end: float | None, bars: _Bars, entries: Sequence[_Entry]
+) -> float | None:
+    """Steps per epoch, by the plan or by the end of the training."""
+    steps, epochs = facts.get("planned_steps"), facts.get("planned_epochs")
+    last = max((entry.epoch for entry in entries if entry.epoch is not None), default=None)
+    if steps and epochs:
+        return float(steps / epochs)
+    at_end = last if end is None else end
+    total = _total(bars, entries)
+    if steps and total is not None and total != steps:
+        total = None
+    if total and at_end and last is not None and at_end >= last:
+        return total / at_end
+    return None
+
+
+def _by_epochs(entries: Sequence[_Entry], per_epoch: float) -> tuple[list[float], float]:
+    """Steps from epochs, and by how many those of evals may be off."""
+    steps = [0.0] * len(entries)
+    off = 0.0
+    for kind in _kinds(entries):
+        intervals = [entries[number].interval(per_epoch) for number in kind]
+        width = max(high - low for low, high in intervals)
+        chosen = [float(round((entries[number].epoch or 0.0) * per_epoch)) for number in kind]
+        if width > 2:
+            kept = _multiples(intervals)
+            if kept is not None:
+                chosen = kept
+            elif any(is_held_out(name) for number in kind for name in entries[number].row.values):
+                off = max(off, width / 2)
+        for number, step in zip(kind, chosen, strict=True):
+            steps[number] = step
+    return steps, off
+
+
+def _multiples(intervals: Sequence[tuple[float, float]]) -> list[float] | None:
+    """The multiples of the largest logging interval that fit all entries; None where there is none that
+    leaves no choice. The first entry may be that of step 1, and the last one that of the end.
+    """
+    if len(intervals) < 4:
+        return None
+    inner = intervals[1:-1]
+    width = max(high - low for low, high in intervals)
+    for every in range(int(inner[0][1]), math.ceil(width), -1):
+        if all(math.floor(high / every) * every >= max(low, 1.0) for low, high in inner):
+            (low, high), (least, most) = intervals[0], intervals[-1]
+            first, last = math.floor(high / every) * every, math.floor(most / every) * every
+            if first < max(low, 1.0):
+                first = 1 if low <= 1 <= high else round((low + high) / 2)
+            if last < least:
+                last = round((least + most) / 2)
+            return [
+                float(first),
+                *(float(math.floor(high / every) * every) for _, high in inner),
+                float(last),
+            ]
+    return None

@@ -1,0 +1,193 @@
+"""The progress of epochs as Keras and Lightning draw it, and other loops with a progress bar.
+
+A bar is drawn many times, with the values of the epoch so far: only its last state counts, and only where the
+epoch is complete.
+"""
+
+from __future__ import annotations
+
+import re
+
+from replay.readers.series_names import is_held_out
+from replay.readers.text.journal import Journal, Training, place_rows
+from replay.readers.text.lines import Bar, Number, bars
+
+__all__ = ["Keras", "Lightning"]
+
+
+class Keras:
+    """Keras: ``Epoch 3/10``, then ``50/50 ━━━━ 1s 5ms/step - loss: 0.41 - val_loss: 0.39``."""
+
+    specific = True
+    _EPOCH = re.compile(r"(?:^|\s)Epoch (\d{1,9})/(\d{1,9})(?=\s|$)")
+    _STATE = re.compile(r"\s{0,8}(?:(\d{1,12})/(\d{1,12}|Unknown)\s|- \d{1,9}(?:\.\d{1,9})?m?s - )")
+    _FIELD = re.compile(r" - ([A-Za-z_][\w/@.-]{0,80}): (" + Number + r")(?=\s|$)")
+    _STOPPED = re.compile(r"Epoch 0{0,6}\d{1,9}: early stopping")
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self._journal = Journal("keras")
+        self._epoch: float | None = None
+        self._planned = 0.0
+        self._state: dict[str, float] = {}
+        self._order = 0
+        self._closed = False
+
+    def take(self, text: str, order: int) -> bool:
+        """Take the head of an epoch, or the state of its bar."""
+        taken = False
+        rest = text
+        if "Epoch " in text:
+            match = self._EPOCH.search(text)
+            if match is not None and not text[match.end() :].lstrip().startswith((":", "|")):
+                taken = True
+                self._close()
+                epoch = float(match[1])
+                if epoch == 1 and self._epoch is not None:
+                    self._journal.begin()
+                self._epoch, self._planned = epoch, float(match[2])
+                self._closed = False
+                rest = text[match.end() :]
+                if " - " not in rest:
+                    return True
+            elif self._STOPPED.search(text):
+                if self._state or self._journal.current is not None:
+                    self._close()
+                    if self._journal.current is not None:
+                        self._journal.current.facts["stopped_by"] = "early stopping"
+                return True
+        if self._epoch is None or " - " not in rest or ": " not in rest:
+            return taken
+        state = self._STATE.match(rest)
+        if state is None and not taken:
+            return False
+        values = {name: float(value) for name, value in self._FIELD.findall(rest)}
+        if not values:
+            return taken
+        if state is not None and state[1] is not None and state[2] not in (state[1], "Unknown"):
+            if self._state:
+                self._closed = True  # another bar: an evaluation after the epoch
+            return True
+        if not self._closed and (not self._state or not self._has_eval() or len(values) >= len(self._state)):
+            self._state, self._order = values, order
+        return True
+
+    def _has_eval(self) -> bool:
+        return any(is_held_out(name) for name in self._state)
+
+    def _close(self) -> None:
+        """The epoch is over: its last state is its row."""
+        if self._epoch is not None and self._state:
+            training = self._journal.add(self._order, None, self._epoch, self._state)
+            training.facts["planned_epochs"] = training.facts["planned_steps"] = self._planned
+            if not self.seen:
+                self.seen.append("Keras")
+        self._state = {}
+
+    def finish(self) -> list[Training]:
+        """The trainings."""
+        self._close()
+        for training in self._journal:
+            training.placed = place_rows(
+                training, [(row.epoch or 0.0, row) for row in training.rows], by_epoch=True
+            )
+        return self._journal.trainings
+
+
+class Lightning:
+    """Lightning: ``Epoch 3: 100%|████| 50/50 [00:05<00:00, 9.1it/s, v_num=0, val_loss=0.39]``; and loops that
+    call their bar ``Epoch 3/10``.
+
+    Lightning counts epochs from 0. It shows the values of the last validation until the next one, so that an
+    epoch has an eval only where its last state follows a validation.
+    """
+
+    specific = True
+    _EPOCH = re.compile(r"(?:^|\s)[Ee]poch:?\s?\[?(\d{1,9})(?:\s?/\s?(\d{1,9})\]?)?\]?$")
+    _FIELD = re.compile(
+        r"(?:^|[\s,\[{'\"])([A-Za-z_][\w/@.-]{0,80})['\"]?[=:]\s?['\"]?(" + Number + r")(?=[,\]\s}'\"]|$)"
+    )
+    _VALIDATION = re.compile(r"Validat(?:ion|ing)")
+    _STOPPED = "Signaling Trainer to stop"
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self._journal = Journal("lightning")
+        self._epoch: float | None = None
+        self._planned: float | None = None
+        self._state: dict[str, float] = {}
+        self._order = 0
+        self._whole = False
+        self._validates = False  # whether validations draw bars of their own in this text
+        self._validated = False
+        self._shown: dict[str, float] = {}  # the evals of the epoch before
+
+    def take(self, text: str, order: int) -> bool:
+        """Take the progress bar of an epoch or of a validation."""
+        if "%|" not in text:
+            if self._STOPPED in text and self._journal.current is not None:
+                self._journal.current.facts["stopped_by"] = "EarlyStopping"
+                return True
+            return False
+        taken = False
+        for bar in bars(text):
+            if self._VALIDATION.search(bar.before):
+                self._validates = self._validated = True
+                taken = self._epoch is not None
+                continue
+            match = self._EPOCH.search(bar.before)
+            if match is not None:
+                self._take_bar(bar, float(match[1]), match[2], order)
+                taken = True
+        return taken
+
+    def _take_bar(self, bar: Bar, epoch: float, planned: str | None, order: int) -> None:
+        if epoch != self._epoch:
+            self._close()
+            if self._epoch is not None and epoch < self._epoch and epoch <= 1:
+                self._journal.begin()
+                self._shown = {}
+            self._epoch = epoch
+            self._validated = False
+        elif bar.done < bar.total and self._whole and bar.done <= 1 and epoch <= 1 and planned is None:
+            self._close()  # the same epoch begins again: a training of one epoch, and another one
+            self._journal.begin()
+            self._shown = {}
+        self._planned = None if planned is None else float(planned)
+        values = {
+            name: float(value)
+            for name, value in self._FIELD.findall(bar.behind)
+            if name not in ("v_num", "refresh_rate", "loss_step")
+        }
+        if bar.done == bar.total:
+            self._whole = True
+        if values:
+            self._state, self._order = values, order
+
+    def _close(self) -> None:
+        """The epoch is over: its last state is its row, without the evals that are those of an epoch
+        before.
+        """
+        if self._epoch is not None and self._state and self._whole:
+            evals = {name: value for name, value in self._state.items() if is_held_out(name)}
+            stale = not self._validated if self._validates else evals == self._shown
+            values = {name: value for name, value in self._state.items() if not (stale and name in evals)}
+            if values:
+                training = self._journal.add(self._order, None, self._epoch, values)
+                if self._planned is not None:
+                    training.facts["planned_epochs"] = training.facts["planned_steps"] = self._planned
+            self._shown = evals
+        self._state, self._whole = {}, False
+
+    def finish(self) -> list[Training]:
+        """The trainings."""
+        self._close()
+        for training in self._journal:
+            zero_based = min(row.epoch or 0.0 for row in training.rows) == 0
+            training.placed = place_rows(
+                training,
+                [(row.epoch or 0.0, row) for row in training.rows],
+                by_epoch=True,
+                zero_based=zero_based,
+            )
+        return self._journal.trainings

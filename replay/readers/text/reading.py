@@ -1,0 +1,112 @@
+"""From the lines of a text to its trainings: every line is offered to the dialects, and the first that knows
+it takes it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import chain, islice
+
+from replay.readers.text.boosting import CatBoost, LightGBM, XGBoost
+from replay.readers.text.dicts import TrainerDicts
+from replay.readers.text.epochs import Epochs
+from replay.readers.text.finetuning import MLX, LitGPT, NanoGPT, Torchtune
+from replay.readers.text.journal import Dialect, Training
+from replay.readers.text.lines import Line, bars
+from replay.readers.text.progress import Keras, Lightning
+from replay.readers.text.tables import Fairseq, MMEngine, OpenNMT, SpaCy
+
+__all__ = ["DIALECTS", "Text", "read_text"]
+
+#: The dialects. A line goes to the first that takes it.
+DIALECTS: tuple[type[Dialect], ...] = (
+    MLX,
+    Torchtune,
+    LitGPT,
+    NanoGPT,
+    LightGBM,
+    XGBoost,
+    CatBoost,
+    SpaCy,
+    Fairseq,
+    OpenNMT,
+    MMEngine,
+    TrainerDicts,
+    Lightning,
+    Keras,
+    Epochs,
+)
+#: Lines by which it is decided which number at their begin is that of a process.
+_FIRST = 5000
+
+
+@dataclass
+class Text:
+    """What a text holds: its trainings in the order of their lines, what was seen that is no row, and the
+    number of its last line where that is cut off.
+    """
+
+    trainings: list[Training] = field(default_factory=list)
+    seen: list[str] = field(default_factory=list)
+    cut_off: int | None = None
+
+
+def read_text(lines: Iterable[Line], *, whole: bool = True) -> Text:
+    """What the lines hold. Of a part of a text (not ``whole``), an incomplete last line says nothing."""
+    dialects = [dialect() for dialect in DIALECTS]
+    cut_off = None
+    order = 0
+    for order, line in enumerate(_of_one_process(iter(lines))):
+        if not line.complete and not _is_closed(line.text):
+            cut_off = line.number if whole and any(sign.isdigit() for sign in line.text) else None
+            continue
+        for dialect in dialects:
+            if dialect.take(line.text, order):
+                break
+    found = [(dialect.specific, dialect.finish()) for dialect in dialects]
+    seen = list(dict.fromkeys(chain.from_iterable(dialect.seen for dialect in dialects)))
+    return Text(_choose(found), seen, cut_off)
+
+
+def _of_one_process(lines: Iterator[Line]) -> Iterator[Line]:
+    """The lines without those of further processes, which log the same again."""
+    first = list(islice(lines, _FIRST))
+    ranks = Counter(line.rank for line in first if line.rank is not None)
+    # numbers that come once each count the lines
+    kept = min(ranks) if ranks and max(ranks.values()) > 1 else None
+    for line in chain(first, lines):
+        if line.rank is None or kept is None or line.rank == kept:
+            yield line
+
+
+def _is_closed(text: str) -> bool:
+    """Whether a line without an end is complete all the same: a dict, or a progress bar."""
+    if text.endswith("}"):
+        return True
+    return text.endswith("]") and any(bar.end == len(text) for bar in bars(text))
+
+
+def _choose(found: list[tuple[bool, list[Training]]]) -> list[Training]:
+    """The trainings that count. What a loop prints beside the lines of a tool is the same training."""
+    specific = [training for is_specific, trainings in found if is_specific for training in trainings]
+    general = [training for is_specific, trainings in found if not is_specific for training in trainings]
+    with_evals = [training for training in specific if training.has_evals()] or [
+        training for training in general if training.has_evals()
+    ]
+    chosen = with_evals or specific or general
+    if with_evals and with_evals[0] in specific:
+        chosen = with_evals + [
+            training
+            for training in specific
+            if not training.has_evals() and not any(_overlap(training, other) for other in with_evals)
+        ]
+    return sorted(
+        (training for training in chosen if training.rows and training.placed is not None),
+        key=lambda training: training.first_line,
+    )
+
+
+def _overlap(one: Training, other: Training) -> bool:
+    return one.first_line <= other.last_line and other.first_line <= one.last_line
