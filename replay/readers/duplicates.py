@@ -32,6 +32,10 @@ from replay.readers.series_names import words
 __all__ = ["Entry", "merge", "training_folder"]
 
 _SCHEDULE = {"lr", "learning", "epoch", "momentum", "decay", "beta1", "percentage"}
+#: The format whose runs say least: what a terminal showed of runs that other files log.
+_PRINTED = "text"
+#: Digits of a value that two runs do not share by chance.
+_SURE = 8
 _COMPANIONS = {*COUNTERS, "epoch", "wall_time", "saved", "train_loss", "learning_rate", "grad_norm"}
 #: What is true of a run from its begin, so that a checkpoint of it knows it as well as the whole.
 _STATIC = (
@@ -194,7 +198,38 @@ def _inside(entries: Sequence[Entry], curves: Sequence[list[LoggedCurve]]) -> li
                 )
             if same:
                 inside[number].add(other)
+        if entries[number].run.info.format == _PRINTED:
+            inside[number] |= {
+                other
+                for other in near - {number}
+                if entries[other].run.info.format != _PRINTED and _shows(series, by_owner[other])
+            }
     return inside
+
+
+def _shows(printed: Sequence[LoggedCurve], logged: Sequence[LoggedCurve]) -> bool:
+    """Whether a text shows the run that a file beside it logs.
+
+    As far as both go, each curve is there, whatever its name. Either log may be cut off, and so may lack the
+    last evals, or a name; then another value has so many digits that it cannot be that of a second run.
+    """
+    names = {canonical(other.name) for other in logged}
+    sure = False
+    for curve in printed:
+        agreed = 0
+        for other in logged:
+            size = min(len(curve.step), len(other.step))
+            if size and other.held_out == curve.held_out:
+                same = agreement(_first(curve, size), _first(other, size), near=True)
+                agreed = max(agreed, 0 if same is None else same.equal)
+        if not agreed and canonical(curve.name) in names:
+            return False
+        sure |= agreed > 2 or (agreed > 0 and curve.digits >= _SURE)
+    return sure
+
+
+def _first(curve: LoggedCurve, size: int) -> LoggedCurve:
+    return replace(curve, step=curve.step[:size], value=curve.value[:size])
 
 
 def _is_copy(entry: Entry, other: Entry) -> bool:

@@ -94,7 +94,10 @@ def test_files_that_are_no_logs_are_passed_over_in_silence(good):
     put(good / "dvclive" / "plots" / "metrics" / "eval" / "loss.tsv", "step\tloss\n1\t0.5\n2\t0.4\n")
     put(good / "dvclive" / "metrics.json", '{\n    "loss": 0.5,\n    "step": 3\n}')
     put(good / "wandb" / "run-1.wandb", b":W&B\0\0\0")
-    put(good / "train.log", "step:10/100 val_loss:3.2\nstep:20/100 val_loss:3.1\n")
+    put(
+        good / "server.log",
+        "12:00:01 INFO step 1 of 3: loaded 20 files\n12:00:09 INFO step 2 of 3 took 8.1 s\n",
+    )
     put(
         good / "catboost_training.json",
         '{"meta": {"test_metrics": []}, "iterations": [{"iteration": 0, "learn": [0.5]}]}',

@@ -268,7 +268,7 @@ def _with_ties(run: Run) -> Run:
         best = np.minimum.accumulate(values) if mode == "min" else np.maximum.accumulate(values)
         ties = int((values[1:] == best[:-1]).sum())
         digits = max(_digits(value) for value in values.tolist())
-        if ties and digits <= 7:
+        if ties and digits <= 7 and (digits > 2 or mode == "min"):
             facts = {"metric": metric, "ties": ties, "evals": len(values), "digits": digits}
             notes.append(Finding(Kind.ROUNDED_VALUES, Severity.NOTE, facts=facts))
     if not notes:

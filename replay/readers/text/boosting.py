@@ -85,7 +85,11 @@ class LightGBM:
             match = self._COMMAND.search(text)
             if match is not None:
                 name = f"{match[2]}/{match[3]}"
-                self._journal.add(order, float(match[1]), None, {name: float(match[4])}, strict=True)
+                values = {name: float(match[4])}
+                current = self._journal.current
+                if current is not None and current.goes_back(float(match[1]), values, or_stays=True):
+                    self._journal.begin()
+                self._journal.add(order, float(match[1]), None, values)
                 return True
             if "[LightGBM]" in text:
                 self.seen[:] = ["LightGBM"]
@@ -205,8 +209,9 @@ class CatBoost:
         elif goes_back:
             self._journal.resume()
         training = self._journal.add(order, step, None, values)
-        if best is not None and "test" in values:
-            training.facts.setdefault("_best", []).append((values["test"], best))
+        tests = [name for name in values if name.startswith("test")]
+        if best is not None and tests:  # the best is that of the last set
+            training.facts.setdefault("_best", []).append((values[tests[-1]], best))
         return True
 
     def _judge(self) -> None:

@@ -27,6 +27,7 @@ _ITEM = re.compile(
 )
 _STEPS = re.compile(r"[Tt]otal (?:optimization |train(?:ing)? )?steps\s?[=:]\s?([\d,]{1,20})")
 _EPOCHS = re.compile(r"Num [Ee]pochs\s?[=:]\s?([\d,]{1,20})")
+_SETTING = re.compile(r"(?:num_train_epochs|\b[Ee]pochs)['\"]?\s?[=:]\s?(\d{1,6})(?:\.0)?(?=[,\s'\"]|$)")
 _PLACES = ("step", "global_step", "current_steps")
 _MOST_BARS = 16
 
@@ -74,6 +75,8 @@ class TrainerDicts:
             if steps is not None:
                 self._facts["planned_steps"] = float(steps[1].replace(",", "") or 0)
                 self._journal.start()
+            if epochs is None and "pochs" in text and (setting := _SETTING.search(text)) is not None:
+                self._facts["_epochs"] = float(setting[1])
             if epochs is not None or steps is not None:
                 self.seen[:] = [*self.seen, "a banner of transformers' Trainer"][:1]
                 return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -75,6 +76,8 @@ class Training:
     starts: list[int] = field(default_factory=list)
     #: What the points are, once they are placed; None while that is left to the default.
     placed: Placed | None = None
+    #: The place of the last row.
+    reached: float = -math.inf
     _last: dict[str, float] = field(default_factory=dict)
     _dropped: int = 0
 
@@ -110,6 +113,7 @@ class Training:
     def note(self, place: float, values: Mapping[str, float]) -> None:
         """Remember the place of the names of a row."""
         self._last.update(dict.fromkeys(values, place))
+        self.reached = place
 
     def names(self) -> set[str]:
         """All names that were logged."""
@@ -172,13 +176,14 @@ class Journal:
         *,
         strict: bool = False,
     ) -> Training:
-        """Add a row. With ``strict``, a name that is logged again at its step begins a new training."""
+        """Add a row. With ``strict``, a row that does not go on beyond the last one begins a new training."""
         place = step if step is not None else epoch
         training = self.current
         if training is None or (
             place is not None
-            and (strict or self._ended)
-            and training.goes_back(place, values, or_stays=strict)
+            and (
+                (strict and place <= training.reached) or (self._ended and training.goes_back(place, values))
+            )
         ):
             training = Training(self.tool)
             self.trainings.append(training)

@@ -22,6 +22,9 @@ from replay.readers.text.journal import Row, Training, place_rows
 
 __all__ = ["Epoch", "place"]
 
+#: Entries from which on the largest logging interval that fits them is not one by chance.
+_TELLING = 4
+
 _Bars = Mapping[tuple[str, float], float]
 
 
@@ -82,7 +85,7 @@ def place(training: Training) -> None:
         if per_epoch is not None and (steps is None or interval < 2):
             derived, off = _by_epochs(entries, per_epoch)
             if steps is None or off < 1:
-                steps, total = derived, total or _total(last_bars, entries)
+                steps, total = derived, total or _total(last_bars, entries, ended=False)
             else:
                 off = 0.0
         planned = planned or total
@@ -228,8 +231,8 @@ def _interval(steps: Sequence[float], kinds: Sequence[Sequence[int]]) -> float:
     return float(best)
 
 
-def _total(bars: _Bars, entries: Sequence[_Entry]) -> float | None:
-    """The total of the bar of the training, if it was drawn to its end.
+def _total(bars: _Bars, entries: Sequence[_Entry], *, ended: bool = True) -> float | None:
+    """The total of the bar of the training, if it was drawn to its end, or ``ended`` is false.
 
     It is the one that goes on from entry to entry. The bars of evals are at their end beside each of them.
     """
@@ -237,7 +240,7 @@ def _total(bars: _Bars, entries: Sequence[_Entry]) -> float | None:
     for (before, total), done in bars.items():
         at = [entry.before[before, total] for entry in entries if (before, total) in entry.before]
         goes_on = all(one <= other for one, other in pairwise(at)) and len(set(at)) > 1
-        if done == total and (goes_on or (len(at) == 1 and at[0] < total)):
+        if (done == total or not ended) and (goes_on or (ended and len(at) == 1 and at[0] < total)):
             totals.append(total)
     return max(totals, default=None)
 
@@ -248,15 +251,17 @@ def _steps_per_epoch(
     """Steps per epoch, by the plan or by the end of the training."""
     steps, epochs = facts.get("planned_steps"), facts.get("planned_epochs")
     last = max((entry.epoch for entry in entries if entry.epoch is not None), default=None)
+    if last is None:
+        return None
     if steps and epochs:
         return float(steps / epochs)
     at_end = last if end is None else end
     total = _total(bars, entries)
-    if steps and total is not None and total != steps:
-        total = None
-    if total and at_end and last is not None and at_end >= last:
+    if total and (not steps or total == steps) and at_end >= last > 0:
         return total / at_end
-    return None
+    steps = steps or _total(bars, entries, ended=False)
+    epochs = epochs or facts.get("_epochs")
+    return float(steps / epochs) if steps and epochs and last <= epochs else None
 
 
 def _by_epochs(entries: Sequence[_Entry], per_epoch: float) -> tuple[list[float], float]:
@@ -269,9 +274,9 @@ def _by_epochs(entries: Sequence[_Entry], per_epoch: float) -> tuple[list[float]
         chosen = [float(round((entries[number].epoch or 0.0) * per_epoch)) for number in kind]
         if width > 2:
             kept = _multiples(intervals)
-            if kept is not None:
-                chosen = kept
-            elif any(is_held_out(name) for number in kind for name in entries[number].row.values):
+            certain = kept is not None and len(kept) >= _TELLING
+            chosen = kept or chosen
+            if not certain and any(is_held_out(name) for name in entries[kind[0]].row.values):
                 off = max(off, width / 2)
         for number, step in zip(kind, chosen, strict=True):
             steps[number] = step
@@ -282,12 +287,15 @@ def _multiples(intervals: Sequence[tuple[float, float]]) -> list[float] | None:
     """The multiples of the largest logging interval that fit all entries; None where there is none that
     leaves no choice. The first entry may be that of step 1, and the last one that of the end.
     """
-    if len(intervals) < 4:
+    if len(intervals) < 2:
         return None
-    inner = intervals[1:-1]
+    inner = intervals[1:-1] if len(intervals) >= _TELLING else intervals
     width = max(high - low for low, high in intervals)
     for every in range(int(inner[0][1]), math.ceil(width), -1):
         if all(math.floor(high / every) * every >= max(low, 1.0) for low, high in inner):
+            fitting = [float(math.floor(high / every) * every) for _, high in inner]
+            if len(fitting) == len(intervals):
+                return fitting
             (low, high), (least, most) = intervals[0], intervals[-1]
             first, last = math.floor(high / every) * every, math.floor(most / every) * every
             if first < max(low, 1.0):

@@ -149,7 +149,7 @@ class Lightning:
                 self._shown = {}
             self._epoch = epoch
             self._validated = False
-        elif bar.done < bar.total and self._whole and bar.done <= 1 and epoch <= 1 and planned is None:
+        elif 1 <= bar.done < bar.total and self._whole:
             self._close()  # the same epoch begins again: a training of one epoch, and another one
             self._journal.begin()
             self._shown = {}
