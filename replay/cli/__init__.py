@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from replay.cli.output import Failure, warnings_on_stderr
+from replay.cli.output import Failure, warn_of_kept, warnings_on_stderr
 from replay.errors import ReplayError
 
 __all__ = ["cli", "main"]
@@ -46,6 +46,7 @@ class _Replay(click.Group):
             with warnings_on_stderr():
                 return super().invoke(ctx)
         except ReplayError as error:
+            warn_of_kept()
             raise Failure(error) from error
 
 

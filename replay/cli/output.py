@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,18 @@ if TYPE_CHECKING:
     from replay.data.finding import Finding
     from replay.report.document import Document
 
-__all__ = ["VERBOSE", "Failure", "append", "is_verbose", "show", "warn", "warnings_on_stderr", "write"]
+__all__ = [
+    "VERBOSE",
+    "Failure",
+    "append",
+    "is_verbose",
+    "keep_findings",
+    "show",
+    "warn",
+    "warn_of_kept",
+    "warnings_on_stderr",
+    "write",
+]
 
 #: Where the context of a command keeps whether --verbose was given.
 VERBOSE = "replay.verbose"
@@ -98,10 +109,30 @@ def append(text: str, path: Path) -> None:
         click.echo(f"warning: {path}: {error.strerror or error}", err=True)
 
 
+_KEPT = "replay.findings"
+
+
+def keep_findings(findings: Sequence[Finding]) -> None:
+    """Keep what reading the logs found until it is printed, so that an error that comes before does not hide
+    it.
+    """
+    click.get_current_context().meta.setdefault(_KEPT, []).extend(findings)
+
+
+def warn_of_kept() -> None:
+    """Print what reading the logs found, where the command ended before it was printed."""
+    kept = click.get_current_context().meta.get(_KEPT)
+    if kept:
+        warn(kept)
+
+
 def warn(findings: Iterable[Finding]) -> None:
     """Print findings as warnings on stderr."""
     from replay.report.sentences import sentences
 
+    context = click.get_current_context(silent=True)
+    if context is not None:
+        context.meta.pop(_KEPT, None)
     for text in sentences(findings):
         _print_warning(text)
 

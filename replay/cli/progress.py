@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from replay.cli.output import keep_findings
+
 if TYPE_CHECKING:
     from replay.readers import ReadResult
 
@@ -28,7 +30,9 @@ def read_logs(paths: Sequence[Path]) -> ReadResult:
             return contextlib.nullcontext(items)
         return click.progressbar(items, label="reading", file=sys.stderr)
 
-    return read(paths, bar) if sys.stderr.isatty() else read(paths)
+    logs = read(paths, bar) if sys.stderr.isatty() else read(paths)
+    keep_findings(logs.findings)
+    return logs
 
 
 @contextlib.contextmanager

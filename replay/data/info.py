@@ -24,7 +24,7 @@ def _nothing() -> Mapping[str, Any]:
 
 
 _TEXTS = ("format", "monitor", "group", "model", "dataset", "stopped_by")
-_MAPPINGS = ("modes", "hyperparameters", "versions", "reference", "wasted", "extra")
+_MAPPINGS = ("modes", "contradicted_modes", "hyperparameters", "versions", "reference", "wasted", "extra")
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ class RunInfo:
     sources: tuple[str, ...] = ()
     #: Mode of each metric, as the log states it.
     modes: Mapping[str, Mode] = field(default_factory=_nothing)
+    #: The mode by which a trainer chose its best checkpoint, where it contradicts the name of the metric.
+    contradicted_modes: Mapping[str, Mode] = field(default_factory=_nothing)
     #: The metric that chose the best checkpoint.
     monitor: str | None = None
     planned_steps: float | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
 from typing import Literal, NamedTuple
@@ -18,10 +19,13 @@ __all__ = [
     "held_out_name",
     "infer_mode",
     "is_loss",
+    "is_policy_reward",
 ]
 
 #: Words of a name that say: measured on data that was held out.
 HELD_OUT_WORDS = frozenset("eval evaluation val valid validation dev test testing heldout holdout".split())
+
+_TRAIN_WORDS = frozenset({"train", "training"})
 
 #: Words of a name that say: measured on the test set.
 TEST_WORDS = frozenset({"test", "testing"})
@@ -41,16 +45,42 @@ _MAX = frozenset(
     accuracy acc f1 rouge rouge1 rouge2 rougel rougelsum bleu sacrebleu meteor chrf auc auroc auprc
     aucpr map map50 map5095 ap ar precision recall em iou miou dice r2 reward rewards mcc matthews
     pearson spearman spearmanr pearsonr kappa ndcg mrr top1 top5 psnr ssim bertscore return hit hits
-    winrate score pck
+    winrate score pck likelihood
     """.split()
 )
 
 
+#: Words before a metric's name that turn its sign over: ``neg_mean_squared_error``, ``minus_loss``.
+_NEGATIONS = frozenset({"neg", "negative", "negated", "minus", "inverted", "flipped"})
+
+#: Words that make a figure about a metric out of it, of which neither direction is better.
+_UNDIRECTED = frozenset(
+    """
+    rejected std stdev stddev stderr variance var threshold quantile
+    """.split()
+)
+
+#: Words that many metrics share, so that a log that states the other direction may be right.
+_WEAK = frozenset(
+    "map ap ar em kl cost reward rewards return hit hits score nme eer top1 top5 likelihood".split()
+)
+
+_GLUED = re.compile(
+    rf"(?<![A-Za-z])(neg)({'|'.join(sorted(_MIN, key=len, reverse=True))})(?![A-Za-z])", re.IGNORECASE
+)
+
+
 class InferredMode(NamedTuple):
-    """The mode that a metric's name implies, and the word of the name that implies it."""
+    """The mode that a metric's name implies, and the word of the name that implies it.
+
+    ``negated`` says that the name turns the metric's sign over (``neg_mse``). ``strong`` says that the word
+    always means this mode; a log that states the other one is then wrong.
+    """
 
     mode: Mode
     word: str
+    negated: bool = False
+    strong: bool = True
 
 
 class HeldOutName(NamedTuple):
@@ -65,24 +95,49 @@ def canonical(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", name.strip().lower()).strip("_")
 
 
+@lru_cache(maxsize=4096)
 def infer_mode(name: str) -> InferredMode | None:
     """The mode that a metric's name implies, or None where the name says nothing.
 
     Only whole words of the name count (``val_loss``, ``eval/rougeL``, ``metrics/mAP50(B)``), or two
     neighbours joined (``cross_entropy``, ``win_rate``); a name with words of both modes (``f1_loss``) is
-    decided by its last one, which is the noun.
+    decided by its last one, which is the noun. A negation before a loss or an error makes higher better
+    (``neg_mean_squared_error``). Before a score it may as well name the negative class, so nothing is
+    implied; nor by the spread of a metric (``reward_std``) or the reward of rejected answers.
     """
-    words = canonical(re.sub(r"([a-z])([A-Z][a-z])", r"\1_\2", name)).split("_")
+    text = re.sub(r"([a-z])([A-Z][a-z])", r"\1_\2", name)
+    text = re.sub(r"((?:^|[/_.\s])(?:1|one)?)\s?-\s?(?=[A-Za-z])", r"\1_minus_", text)
+    words = canonical(re.sub(_GLUED, r"\1_\2", text)).split("_")
+    if _UNDIRECTED & set(words):
+        return None
     joined = {first + second: second for first, second in pairwise(words)}
-    for word in reversed(words):
+    for at in range(len(words) - 1, -1, -1):
+        word = words[at]
         # the last pair that ends in the word decides
         pairs = [pair for pair, second in joined.items() if second == word and pair in _MIN | _MAX]
         known = word if word in _MIN | _MAX else pairs[-1] if pairs else None
         if known is not None:
-            return InferredMode("min" if known in _MIN else "max", known)
+            mode: Mode = "min" if known in _MIN else "max"
+            return _turn_over(words, at, InferredMode(mode, known, strong=known not in _WEAK))
     if {"exact", "match"} <= set(words):
         return InferredMode("max", "exact match")
     return None
+
+
+def _turn_over(words: Sequence[str], at: int, plain: InferredMode) -> InferredMode | None:
+    """The mode with the negations before the word at ``at`` applied; None where they leave it open."""
+    before = [index for index, word in enumerate(words[: at + 1]) if word in _NEGATIONS]
+    if not before:
+        return None if _NEGATIONS & set(words) else plain
+    if len(before) > 1:
+        return None
+    word = "_".join(words[before[0] : at + 1])
+    if words[before[0]] == "minus" and words[before[0] - 1] in ("1", "one", "100") and before[0]:
+        return InferredMode("max" if plain.mode == "min" else "min", f"{words[before[0] - 1]}_{word}")
+    if plain.mode == "max" and plain.word != "likelihood":
+        return None
+    turned: Mode = "max" if plain.mode == "min" else "min"
+    return InferredMode(turned, word, negated=turned == "max", strong=False)
 
 
 @lru_cache(maxsize=4096)
@@ -105,4 +160,14 @@ def held_out_name(name: str) -> HeldOutName | None:
 def is_loss(name: str) -> bool:
     """Whether the name is a loss in the narrow sense, of any split and any writer."""
     words = [word for word in canonical(name).split("_") if word not in HELD_OUT_WORDS | {"epoch"}]
-    return words in (["loss"], ["logloss"])
+    return words in (["loss"], ["logloss"]) and getattr(infer_mode(name), "mode", None) == "min"
+
+
+def is_policy_reward(name: str) -> bool:
+    """Whether the name is a reward that a policy is trained to raise, as GRPO, RLOO and PPO log it: then the
+    loss of the same log says nothing of quality.
+
+    The rewards of DPO (``rewards/chosen``) and of a reward model (``mean_reward``) are other figures.
+    """
+    words = [word for word in canonical(name).split("_") if word not in HELD_OUT_WORDS | _TRAIN_WORDS]
+    return words == ["reward"] or (words[:1] == ["rewards"] and len(words) > 2 and words[-1] == "mean")

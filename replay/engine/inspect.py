@@ -8,10 +8,9 @@ from replay.data.censoring import censoring, find_endings, planned_steps
 from replay.data.compute import units_of
 from replay.data.finding import Finding
 from replay.data.improvement import still_improving
-from replay.data.names import infer_mode
 from replay.data.run import Run
 from replay.data.types import Mode
-from replay.engine.metrics import Metric, ModeSource, resolve_metric
+from replay.engine.metrics import Metric, known_mode, resolve_metric
 from replay.errors import ReplayError
 from replay.readers import ReadResult
 
@@ -79,6 +78,7 @@ def _row(run: Run, metric: Metric | None) -> dict[str, Any]:
         "stopped_by": info.stopped_by,
         "notes": info.findings,
         "hint": info.eval_hint if not len(run) else None,
+        "evals_without_metric": info.eval_hint.get("evals", 0) if info.eval_hint and not len(run) else 0,
         "censored": censoring(run) if len(run) else None,
         **dict.fromkeys(("monitor", "mode", "best", "best_step", "noise", "still_improving")),
     }
@@ -99,10 +99,10 @@ def _row(run: Run, metric: Metric | None) -> dict[str, Any]:
 def _metric(run: Run, name: str) -> dict[str, Any]:
     """A metric's mode with its source, and how many evals have it and have it finite."""
     values, present = run.columns[name]
-    stated, implied = run.info.modes.get(name), infer_mode(name)
+    mode, source, implied = known_mode(run, name)
     return {
-        "mode": stated or (implied.mode if implied else None),
-        "source": ModeSource.STATED if stated else ModeSource.NAME if implied else None,
+        "mode": mode,
+        "source": source,
         "word": implied.word if implied else None,
         "evals": int(present.sum()),
         "nonfinite": int((present & ~(abs(values) < float("inf"))).sum()),

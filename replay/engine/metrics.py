@@ -7,14 +7,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+import numpy as np
+
 from replay.data.finding import Finding, Kind
-from replay.data.names import TEST_WORDS, canonical, infer_mode, is_loss
+from replay.data.names import TEST_WORDS, InferredMode, canonical, infer_mode, is_loss, is_policy_reward
 from replay.data.run import Run
 from replay.data.types import Mode
 from replay.errors import InputError, did_you_mean, list_names
 from replay.policies import Policy
 
-__all__ = ["Metric", "ModeSource", "NameSource", "resolve_metric"]
+__all__ = ["Metric", "ModeSource", "NameSource", "known_mode", "resolve_metric"]
+
+_FEW_EVALS = 3
 
 
 class NameSource(StrEnum):
@@ -89,6 +93,9 @@ def resolve_metric(
         facts = {"metric": name, "total": len(runs)}
         findings.append(Finding(Kind.NO_METRIC, runs=lacking, facts=facts))
     resolved, mode_source, word = _resolve_mode(runs, names, name, mode, findings)
+    constant = _find_constant(runs, names, name) if monitored else None
+    if constant is not None:
+        findings.append(constant)
     if monitored and TEST_WORDS & set(canonical(name).split("_")):
         findings.append(Finding(Kind.TEST_SET_MONITOR, facts={"metric": name}))
     train_only = tuple(run.id for run in runs if run.id in names and names[run.id] not in run.columns)
@@ -127,62 +134,172 @@ def _default_metric(runs: Sequence[Run]) -> tuple[str, dict[str, str], NameSourc
     stated = {
         run.id: run.info.monitor for run in runs if run.info.monitor and run.find_metric(run.info.monitor)
     }
+    doubts = []
     if len(stated) == len(runs) and _one_name(stated.values()):
         names = {run.id: run.find_metric(stated[run.id]) or "" for run in runs}
-        return next(iter(names.values())), names, NameSource.STATED
+        doubt = _doubt(runs, names)
+        if doubt is None:
+            return next(iter(names.values())), names, NameSource.STATED
+        doubts.append(doubt)
     losses = {run.id: loss for run in runs if (loss := _validation_loss(run)) is not None}
     if losses and len(losses) * 2 >= len(runs):
-        common = Counter(losses.values()).most_common(1)[0][0]
-        on_test = TEST_WORDS & set(canonical(common).split("_"))
-        return common, losses, NameSource.ONLY_LOSS if on_test else NameSource.VALIDATION_LOSS
+        doubt = _doubt(runs, losses)
+        if doubt is None:
+            common = Counter(losses.values()).most_common(1)[0][0]
+            on_test = TEST_WORDS & set(canonical(common).split("_"))
+            return common, losses, NameSource.ONLY_LOSS if on_test else NameSource.VALIDATION_LOSS
+        doubts.append(doubt)
     sole = {run.id: run.metrics[0] for run in runs if len(run.metrics) == 1}
-    if len(sole) == len(runs) and _one_name(sole.values()):
+    if len(sole) == len(runs) and _one_name(sole.values()) and not doubts:
         return next(iter(sole.values())), sole, NameSource.ONLY_METRIC
-    counts = Counter(canonical(name) for run in runs for name in run.metrics)
+    hints = (run.info.eval_hint for run in runs if not run.metrics and run.info.eval_hint is not None)
+    because = None if any(run.metrics for run in runs) else next(hints, None)
+    raise InputError(_question(runs, doubts[0] if doubts else None), because=because)
+
+
+def _question(runs: Sequence[Run], doubt: str | None) -> str:
+    """The error text that asks for the monitor; ``doubt`` says why the usual one was not taken."""
+    finite = Counter(canonical(name) for run in runs for name in run.metrics if _has_finite(run, name))
+    counts = finite or Counter(canonical(name) for run in runs for name in run.metrics)
+    spelling = {canonical(name): name for run in reversed(runs) for name in reversed(run.metrics)}
+    series = sorted({name for run in runs for name in run.train})
     if not counts:
-        series = sorted({name for run in runs for name in run.train})
-        raise InputError(
-            "no run has a held-out metric, so there is nothing that a stop rule could watch"
-            + (
-                f"; to look at a series of training itself give --monitor ({list_names(series, 8)})"
-                if series
-                else ""
-            )
+        return "no run has a held-out metric, so there is nothing that a stop rule could watch" + (
+            f"; to look at a series of training itself give --monitor ({list_names(series, 8)})"
+            if series
+            else ""
         )
-    shown = ", ".join(f"{name} ({count} of {len(runs)} runs)" for name, count in counts.most_common(8))
-    raise InputError(f"which metric should be watched? Give --monitor; the logs have {shown}")
+    shown = ", ".join(
+        f"{spelling[name]} ({count} of {len(runs)} runs)" for name, count in counts.most_common(8)
+    )
+    text = f"which metric should be watched? Give --monitor; the logs have {shown}"
+    if doubt is None:
+        return text
+    rewards = [name for run in runs for name in (*run.metrics, *run.train) if is_policy_reward(name)]
+    example = f", for example --monitor {rewards[0]} --mode max" if rewards else ""
+    return f"{doubt}. Which metric should be watched? Give --monitor{example}; the logs have {shown}"
+
+
+def _doubt(runs: Sequence[Run], names: Mapping[str, str]) -> str | None:
+    """Why the metric that would be watched cannot be used; None where nothing speaks against it."""
+    shown = next(iter(names.values()))
+    usable = {canonical(name) for run in runs for name in run.metrics if _has_finite(run, name)}
+    if usable and not any(_has_finite(run, name) for run in runs if (name := names.get(run.id))):
+        return f"{shown} has no finite value in {_any_of(runs)}"
+    trained_by_reward = [
+        run for run in runs if any(is_policy_reward(name) for name in (*run.metrics, *run.train))
+    ]
+    if is_loss(shown) and 2 * len(trained_by_reward) >= len(runs):
+        return f"{shown} says nothing about quality where a policy is trained by a reward (GRPO, RLOO, PPO)"
+    return None
+
+
+def _has_finite(run: Run, name: str) -> bool:
+    values = run.columns[name].values if name in run.columns else run.train[name].value
+    return bool(np.isfinite(values).any())
+
+
+def _any_of(runs: Sequence[Run]) -> str:
+    return f"run {runs[0].id}" if len(runs) == 1 else f"any of the {len(runs)} runs"
 
 
 def _one_name(names: Iterable[str]) -> bool:
     return len({canonical(name) for name in names}) == 1
 
 
+def known_mode(run: Run, name: str) -> tuple[Mode | None, ModeSource | None, InferredMode | None]:
+    """The mode of a run's metric without being asked, its source, and what the name implies.
+
+    A name that turns a metric's sign over (``neg_mse``) may as well mean another metric, and is asked about.
+    """
+    stated, implied = run.info.modes.get(name), infer_mode(name)
+    if stated is not None:
+        return stated, ModeSource.STATED, implied
+    if implied is None or implied.negated:
+        return None, None, None
+    return implied.mode, ModeSource.NAME, implied
+
+
 def _resolve_mode(
     runs: Sequence[Run], names: Mapping[str, str], metric: str, mode: Mode | None, findings: list[Finding]
 ) -> tuple[Mode, ModeSource, str | None]:
     stated: dict[Mode, str] = {}  # the first run that states each mode
+    named: dict[Mode, InferredMode] = {}  # what the name implies, where it holds for the values of a run
+    wrong: list[Run] = []
     for run in runs:
-        if run.id in names and (mode_stated := run.info.modes.get(names[run.id])) is not None:
-            stated.setdefault(mode_stated, run.id)
-    implied = infer_mode(metric)
+        if run.id not in names:
+            continue
+        known_here, source, implied = known_mode(run, names[run.id])
+        if known_here is not None and source is ModeSource.STATED:
+            stated.setdefault(known_here, run.id)
+        elif known_here is not None and implied is not None:
+            named.setdefault(known_here, implied)
+            if names[run.id] in run.info.contradicted_modes:
+                wrong.append(run)
     if mode is not None:
         if mode not in ("min", "max"):
             raise InputError(f"mode is min or max, not {mode!r}")
-        known = next(iter(stated)) if len(stated) == 1 else implied.mode if implied else None
+        known = next(iter(stated or named)) if len(stated or named) == 1 else None
         if known is not None and known != mode:
             facts = {"metric": metric, "mode": mode, "known": known, "stated": bool(stated)}
             findings.append(Finding(Kind.MODE_CONTRADICTED, facts=facts))
         return mode, ModeSource.GIVEN, None
-    if len(stated) == 1:
-        return next(iter(stated)), ModeSource.STATED, None
+    if wrong and not stated:
+        findings.append(_wrong_direction(wrong, names))
     if len(stated) == 2:
         raise InputError(
             f"the logs disagree on {metric}: {stated['min']} says lower is better, {stated['max']} higher."
             " Give --mode"
         )
-    if implied is None:
-        raise InputError(
-            f"is {metric} better when lower or when higher? Neither its name nor the logs say; give --mode"
-            " min or --mode max"
+    if stated:
+        return next(iter(stated)), ModeSource.STATED, None
+    if len(named) != 1:
+        raise InputError(_ask_mode(metric))
+    ((known, by_name),) = named.items()
+    return known, ModeSource.NAME, by_name.word
+
+
+def _ask_mode(metric: str) -> str:
+    implied = infer_mode(metric)
+    asked = f"is {metric} better when lower or when higher?"
+    if implied is not None and implied.negated:
+        better = "higher" if implied.mode == "max" else "lower"
+        return (
+            f"{asked} By its name ({implied.word}) its sign was turned over, and {better} is better; give"
+            f" --mode {implied.mode} if that is so"
         )
-    return implied.mode, ModeSource.NAME, implied.word
+    return f"{asked} Neither its name nor the logs say; give --mode min or --mode max"
+
+
+def _wrong_direction(runs: Sequence[Run], names: Mapping[str, str]) -> Finding:
+    """The finding that trainers kept the worst checkpoint, with that of the first run."""
+    run = runs[0]
+    name = names[run.id]
+    stated = run.info.contradicted_modes[name]
+    curve = run.curve(name, stated)
+    kept, best = curve.best(), run.curve(name, "min" if stated == "max" else "max").best()
+    facts: dict[str, object] = {"metric": name, "stated": stated, "run": run.id}
+    if kept is not None and best is not None:
+        facts |= {
+            "kept": float(curve.values[kept]),
+            "kept_step": float(curve.steps[kept]),
+            "best": float(curve.values[best]),
+            "best_step": float(curve.steps[best]),
+        }
+    return Finding(Kind.WRONG_DIRECTION, runs=tuple(run.id for run in runs), facts=facts)
+
+
+def _find_constant(runs: Sequence[Run], names: Mapping[str, str], metric: str) -> Finding | None:
+    """The finding that a metric has one value throughout, in runs with enough evals to tell."""
+    constant = []
+    for run in runs:
+        if names.get(run.id) not in run.columns:
+            continue
+        values, present = run.columns[names[run.id]]
+        logged = values[present]
+        if len(logged) >= _FEW_EVALS and np.isfinite(logged[0]) and (logged == logged[0]).all():
+            constant.append((run.id, float(logged[0])))
+    if not constant:
+        return None
+    facts = {"metric": metric, "value": constant[0][1], "total": len(names)}
+    return Finding(Kind.METRIC_CONSTANT, runs=tuple(run for run, _ in constant), facts=facts)

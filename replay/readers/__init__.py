@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from replay.data.finding import Finding, Kind
+from replay.data.finding import Finding, Kind, Severity
 from replay.data.run import Run
 from replay.errors import InputError, ReplayError, printable
 from replay.readers.continuations import find_continuations, join_runs
@@ -194,10 +194,22 @@ def _load(group: Group, findings: list[Finding]) -> list[Run]:
         findings.append(_failure(group.format, group.name, error))
         return []
     findings += more
+    runs = [_take_warnings(run, group.name, findings) for run in runs]
     signals = None if group.file is None else StepSignalsFile.beside(group.file)
     if signals is None:
         return runs
     return [run.replace(info=run.info.replace(step_signals=signals)) for run in runs]
+
+
+def _take_warnings(run: Run, log: str, findings: list[Finding]) -> Run:
+    """The run without the findings that are warnings; they are added to those of all logs."""
+    own = run.info.findings
+    warnings = [finding for finding in own if finding.severity is Severity.WARNING]
+    if not warnings:
+        return run
+    findings += [replace(finding, log=finding.log or log) for finding in warnings]
+    notes = tuple(finding for finding in own if finding.severity is not Severity.WARNING)
+    return run.replace(info=run.info.replace(findings=notes))
 
 
 def _find_unrecognised(candidate: Candidate) -> Finding | None:

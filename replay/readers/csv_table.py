@@ -15,6 +15,7 @@ from replay.data.finding import Finding, Kind
 from replay.readers.format import UnusableLog
 from replay.readers.points import Points, PointsBuilder, open_text
 from replay.readers.series_names import step_name
+from replay.readers.splits import find_set, is_flag, is_set_column, names_in_set
 
 __all__ = [
     "ABSENT",
@@ -135,9 +136,11 @@ class _Rows:
             for number, name in enumerate(names)
             if (self.key is None or number != self.key[0])
             and name not in INDEX
+            and not is_flag(name)
             and not name.endswith(("__MIN", "__MAX"))
         ]
         self.seen.update(dict.fromkeys(names))
+        self._sets = [number for number, name in enumerate(names) if is_set_column(name)]
 
     def take(self, row: Sequence[str]) -> None:
         """One row of the file."""
@@ -169,6 +172,11 @@ class _Rows:
         for number in self._used:
             if number < len(cells) and (value := cell_number(cells[number], self.delimiter)) is not None:
                 values[self.names[number]] = value
+        row_set = find_set(
+            (self.names[number], cells[number]) for number in self._sets if number < len(cells)
+        )
+        if row_set is not None:
+            values = names_in_set(values, row_set)
         if not self.rows:
             self.first = set(values)
         self.points.add(step, values)

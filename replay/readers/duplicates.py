@@ -39,6 +39,7 @@ _SURE = 8
 _COMPANIONS = {*COUNTERS, "epoch", "wall_time", "saved", "train_loss", "learning_rate", "grad_norm"}
 #: What is true of a run from its begin, so that a checkpoint of it knows it as well as the whole.
 _STATIC = (
+    "contradicted_modes",
     "dataset",
     "devices",
     "group",

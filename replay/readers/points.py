@@ -6,6 +6,7 @@ import codecs
 import gzip
 import io
 import math
+import re
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,10 +18,15 @@ import numpy.typing as npt
 __all__ = ["Points", "PointsBuilder", "number", "open_text", "round_interval", "unzip_head"]
 
 _WORDS = {"nan": math.nan, "inf": math.inf, "infinity": math.inf}
+_DIGITS = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+#: How str() shows a number of torch, numpy or jax.
+_WRAPPED = re.compile(r"(?:\w+\.)?(?:tensor|array|float\d+|int\d+)\(\s*([^\s,()\[\]]+)\s*(?:,[^()]*)?\)")
 
 
 def number(value: Any) -> float | None:
-    """A logged number; the words NaN and Infinity count, null, booleans and other text do not (None)."""
+    """A logged number, also where it was written as text (``"0.51"``, ``"tensor(0.51)"``, ``"NaN"``); null,
+    booleans and other text are none (None).
+    """
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):
@@ -29,7 +35,10 @@ def number(value: Any) -> float | None:
         except OverflowError:
             return None
     if isinstance(value, str):
-        text = value.strip().lower()
+        wrapped = _WRAPPED.fullmatch(value.strip())
+        text = (wrapped[1] if wrapped else value).strip().lower()
+        if _DIGITS.fullmatch(text):
+            return float(text)
         word = _WORDS.get(text.lstrip("+-"))
         return None if word is None else -word if text.startswith("-") else word
     return None
@@ -77,6 +86,10 @@ class Points(NamedTuple):
     order: npt.NDArray[np.int64]
     step: npt.NDArray[np.float64]
     value: npt.NDArray[np.float64]
+
+    def at(self, which: slice | npt.NDArray[np.bool_]) -> Points:
+        """Some of the points."""
+        return Points(self.order[which], self.step[which], self.value[which])
 
 
 class PointsBuilder:
@@ -130,4 +143,4 @@ class PointsBuilder:
 
 def finite_points(series: Points) -> Points:
     good = np.isfinite(series.step)
-    return series if good.all() else Points(series.order[good], series.step[good], series.value[good])
+    return series if good.all() else series.at(good)

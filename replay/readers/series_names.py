@@ -6,9 +6,14 @@ import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
+import numpy as np
+import numpy.typing as npt
+
 from replay.data.names import HELD_OUT_WORDS, canonical, infer_mode
+from replay.data.types import Mode
 
 __all__ = [
+    "chosen_modes",
     "companions_of",
     "held_out_of",
     "is_bookkeeping",
@@ -153,6 +158,19 @@ def companions_of(names: Iterable[str]) -> dict[str, str]:
         if target and target not in companions.values():
             companions[name] = target
     return companions
+
+
+def chosen_modes(name: str, mode: Mode, values: npt.NDArray[np.float64]) -> dict[str, dict[str, Mode]]:
+    """The fields of `RunInfo` for the mode by which a trainer chose its best checkpoint.
+
+    A trainer can be told the wrong direction. Where the name of the metric leaves no doubt, that is not the
+    metric's mode, unless the values show that it was logged with its sign turned over.
+    """
+    implied = infer_mode(name)
+    negative = bool((values[np.isfinite(values)] <= 0).all())
+    if implied is not None and implied.strong and implied.mode != mode and not negative:
+        return {"contradicted_modes": {name: mode}}
+    return {"modes": {name: mode}}
 
 
 def is_metric(name: str) -> bool:

@@ -265,7 +265,8 @@ def _notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """What the readers note on runs, one line per note however many runs share it."""
     runs_by_note: dict[str, list[str]] = {}
     for row in rows:
-        hint = [f"no evals were logged; {row['hint']}"] if row["hint"] else []
+        none_logged = "" if row["evals_without_metric"] else "no evals were logged; "
+        hint = [f"{none_logged}{row['hint']}"] if row["hint"] else []
         for note in hint + row["notes"]:
             runs_by_note.setdefault(note, []).append(row["run"])
     return [f"{_who(runs)}: {note}" for note, runs in runs_by_note.items()]

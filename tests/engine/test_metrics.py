@@ -1,8 +1,13 @@
 """Which metric is monitored, which mode it has, and why."""
 
+import math
+
+import numpy as np
 import pytest
 
 import replay
+from replay.data.finding import Finding, Kind
+from replay.data.run import Run, Series
 from replay.engine.metrics import ModeSource, NameSource, resolve_metric
 from replay.errors import InputError, ReplayWarning
 from replay.report.sentences import sentences
@@ -87,3 +92,67 @@ def test_the_tutorials_callback_that_never_fires_is_told(policy):
     ):
         outcome_of(run(eval_loss=[1.0, 0.9, 0.95, 0.96]), policy)
     assert outcome_of(run(val_loss=[1.0, 0.9, 0.95, 0.96, 0.97]), "tutorial").stopped_eval == 5
+
+
+@pytest.mark.parametrize("name", ["eval_neg_mse", "val/negative_mae", "minus_loss"])
+def test_a_metric_with_its_sign_turned_over_is_asked_about(name):
+    runs = [run(**{name: [-3.0, -2.0, -1.0, -1.1]})]
+    with pytest.raises(InputError, match="sign was turned over, and higher is better; give --mode max"):
+        replay.simulate(runs, ["patience=1"])
+    assert replay.simulate(runs, ["patience=1"], mode="max").iloc[0].stopped_eval == 4
+
+
+def test_a_trainer_that_was_told_the_wrong_direction():
+    meta = {"monitor": "eval_wer", "contradicted_modes": {"eval_wer": "max"}}
+    made = run("a", meta, eval_wer=[0.9, 0.5, 0.3, 0.4])
+    metric, findings = resolve_metric([made], None, None)
+    assert (metric.name, metric.mode, metric.mode_source) == ("eval_wer", "min", ModeSource.NAME)
+    (text,) = sentences(findings)
+    assert text == (
+        "the training of a maximised eval_wer, although lower is better by its name: the trainer kept the"
+        " checkpoint of step 100 (0.9), and the best was 0.3 at step 300. The results take lower as better;"
+        " give --mode max if the training was right"
+    )
+    assert resolve_metric([made], None, "max")[0].mode == "max"
+
+
+def test_the_loss_of_a_policy_that_is_trained_by_a_reward():
+    made = run(eval_loss=[1e-5, 2e-5], eval_reward=[0.1, 0.5], eval_rewards_std=[0.1, 0.1])
+    with pytest.raises(InputError, match=r"says nothing about quality .*--monitor eval_reward --mode max"):
+        resolve_metric([made], None, None)
+    assert resolve_metric([made], "eval_loss", None)[0].mode == "min"
+    in_training = Run(
+        "b", {"step": [1, 2], "eval_loss": [1e-5, 2e-5]}, train={"reward": Series(*[np.ones(2)] * 2)}
+    )
+    with pytest.raises(InputError, match="--monitor reward --mode max"):
+        resolve_metric([in_training], None, None)
+    preference = run(eval_loss=[0.6, 0.5], **{"eval_rewards/chosen": [0.1, 0.2]})
+    assert resolve_metric([preference], None, None)[0].name == "eval_loss"
+    reward_model = run(eval_loss=[0.6, 0.5], eval_mean_reward=[0.1, 0.2])
+    assert resolve_metric([reward_model], None, None)[0].name == "eval_loss"
+
+
+def test_a_metric_that_never_changes_is_reported():
+    made = [run("a", eval_loss=[0.0] * 4), run("b", eval_loss=[1.0, 0.9, 0.8, 0.9])]
+    _, findings = resolve_metric(made, None, None)
+    (text,) = sentences(findings)
+    assert text.startswith("1 of 2 runs has the same value of eval_loss at every eval (0), so no stop rule")
+    assert text.endswith(": a")
+    assert not resolve_metric([run(eval_loss=[0.5, 0.5])], None, None)[1]
+
+
+def test_a_loss_without_a_finite_value_is_not_taken_where_there_is_another_metric():
+    nan = [math.nan] * 3
+    with pytest.raises(InputError, match=r"eval_loss has no finite value in run r.*have eval_f1 \(1 of 1"):
+        resolve_metric([run(eval_loss=nan, eval_f1=[0.1, 0.2, 0.3])], None, None)
+    one_of_two = [run("a", eval_loss=nan), run("b", eval_loss=[0.5, 0.4, 0.3])]
+    assert resolve_metric(one_of_two, None, None)[0].name == "eval_loss"
+
+
+def test_where_no_run_has_an_eval_the_error_says_how_to_log_them():
+    hint = Finding(Kind.EVAL_HINT, facts={"tool": "ultralytics"})
+    empty = run(meta={"eval_hint": hint}, eval_loss=[])
+    empty = empty.replace(columns={"step": empty.columns["step"]})
+    with pytest.raises(InputError, match="no run has a held-out metric") as caught:
+        resolve_metric([empty], None, None)
+    assert caught.value.because is hint

@@ -340,6 +340,33 @@ OF_RUNS = [
         "evaluate on held-out data and write it to a column named for it, such as val_loss",
     ),
     (
+        Kind.PLACEHOLDERS,
+        {"fill": "nan", "names": ("val_acc", "val_loss"), "count": 20},
+        "val_acc, val_loss are nan in 20 rows in which nothing was evaluated; these values are left out",
+    ),
+    (
+        Kind.PLACEHOLDERS,
+        {"fill": "-1", "names": ("val_loss",), "count": 1},
+        "val_loss is -1 in 1 row in which nothing was evaluated; these values are left out",
+    ),
+    (
+        Kind.INTERLEAVED_SETS,
+        {"name": "eval_f1", "count": 2, "names": ("eval_f1 (1st of 2)", "eval_f1 (2nd of 2)")},
+        (
+            "eval_f1 holds the values of 2 sets in turn, 2 at every step, and the log does not say which set"
+            " is which; they are read as eval_f1 (1st of 2) and eval_f1 (2nd of 2). Give one of them as"
+            " --monitor"
+        ),
+    ),
+    (
+        Kind.EVAL_HINT,
+        {"tool": "jsonl", "every": 5, "evals": 4},
+        (
+            "4 evals ran (their duration is logged), but none of them gave a loss or another metric; log the"
+            " validation loss beside the duration"
+        ),
+    ),
+    (
         Kind.EVAL_HINT,
         {"tool": "jsonl", "every": 5},
         "evaluate on held-out data every 5 steps and log it under a name that says so, such as val_loss",

@@ -6,8 +6,10 @@ import math
 import pytest
 
 from replay.data.censoring import CensoringKind, censoring
+from replay.readers import sniff
 from replay.readers.formats.trainer_state import FORMAT
 from replay.report.sentences import sentence, sentences
+from tests.readers.columns import curve
 from tests.readers.reading import refusal
 
 EVALS = [1.0, 0.8, 0.7, 0.75, 0.72, 0.74]
@@ -370,3 +372,70 @@ def test_recognised_by_content_only(tmp_path):
     assert not FORMAT.sniff(tmp_path / "other.json", b'{"global_step": 3}')
     swift = b'{"loss": 1.0, "global_step/max_steps": "1/9"}\n{"log_history": [], "global_step": 9}\n'
     assert not FORMAT.sniff(tmp_path / "logging.jsonl", swift)
+
+
+def test_numbers_that_were_written_as_text(tmp_path):
+    rows = [{name: str(value) for name, value in row.items()} for row in history()]
+    rows[1]["eval_loss"] = "tensor(0.9, device='cuda:0')"
+    run, problems = load(tmp_path, state(rows))
+    plain, _ = load(tmp_path, state(history()))
+    assert not problems
+    assert run.steps.tolist() == plain.steps.tolist()
+    assert run.columns["eval_loss"].values[1:].tolist() == plain.columns["eval_loss"].values[1:].tolist()
+    assert run.columns["eval_loss"].values[0] == 0.9
+
+
+def test_a_metric_with_parts(tmp_path):
+    rows = [
+        {"step": step, "epoch": step / 10, "eval_recall": {"at_1": step / 100, "at_5": {"strict": step / 50}}}
+        for step in (10, 20, 30)
+    ]
+    run, _ = load(tmp_path, state(rows))
+    assert run.metrics == ("eval_recall/at_1", "eval_recall/at_5/strict")
+    assert curve(run, "eval_recall/at_5/strict") == {10: 0.2, 20: 0.4, 30: 0.6}
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_the_log_history_alone(tmp_path, indent):
+    path = tmp_path / "history.json"
+    path.write_text(json.dumps(history(), indent=indent))
+    assert sniff(path) is FORMAT
+    (run,), problems = FORMAT.load([path], "run")
+    assert not problems
+    assert run.metrics == load(tmp_path, state(history()))[0].metrics
+    whole = path.read_text()
+    path.write_text(whole[: len(whole) * 2 // 3])
+    (part,), (problem,) = FORMAT.load([path], "run")
+    assert 0 < len(part) < len(run)
+    assert "the file is cut off at character" in sentence(problem)
+
+
+def test_a_list_of_other_objects_is_no_history(tmp_path):
+    path = tmp_path / "data.json"
+    path.write_text('[{"step": 1, "text": "a"}, {"step": 2, "epoch": 1}]')
+    assert sniff(path) is not FORMAT
+
+
+def test_evals_without_a_metric_are_told_apart_from_no_evals(tmp_path):
+    rows = [{name: value for name, value in row.items() if name != "eval_loss"} for row in history()]
+    run, _ = load(tmp_path, state(rows))
+    said = sentence(run.info.eval_hint)
+    assert said.startswith("6 evals ran (their duration is logged), but none of them gave a loss")
+    assert "label_names" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "best", "wrong"),
+    [
+        ("eval_wer", [0.9, 0.5, 0.4, 0.45], 0.9, {"eval_wer": "max"}),
+        ("eval_accuracy", [0.3, 0.5, 0.6, 0.55], 0.3, {"eval_accuracy": "min"}),
+        ("eval_loss", [-0.9, -0.5, -0.4, -0.45], -0.4, {}),  # a loss with its sign turned over
+        ("eval_score", [0.9, 0.5, 0.4, 0.45], 0.4, {}),  # a score may be anything
+    ],
+)
+def test_a_trainer_that_kept_its_worst_checkpoint(tmp_path, name, values, best, wrong):
+    rows = [{"step": 10 * (at + 1), "epoch": at + 1.0, name: value} for at, value in enumerate(values)]
+    run, _ = load(tmp_path, state(rows, best_metric=best))
+    assert run.info.monitor == name
+    assert run.info.contradicted_modes == wrong
+    assert bool(run.info.modes) is not bool(wrong)

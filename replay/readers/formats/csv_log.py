@@ -30,6 +30,8 @@ from replay.readers.csv_table import (
     step_column,
 )
 from replay.readers.format import Format, Loaded, UnusableLog, unreadable
+from replay.readers.interleaved import name_sets
+from replay.readers.placeholders import drop_placeholders
 from replay.readers.points import Points, open_text, round_interval
 from replay.readers.series_names import (
     held_out_of,
@@ -236,6 +238,8 @@ def _runs(
     names: Sequence[str],
     findings: Sequence[Finding],
 ) -> list[Run]:
+    points, filled = drop_placeholders(points, held_out_of(points))
+    points, interleaved = name_sets(points, held_out_of(points))
     held_out = held_out_of(points)
     step_key = step_name(table.names)
     epoch = (
@@ -267,7 +271,7 @@ def _runs(
                 "format": FORMAT.name,
                 "sources": files,
                 "step_unit": "epoch" if table.by_epoch else "step",
-                "findings": findings,
+                "findings": [*findings, *filled, *interleaved],
             }
         ),
         hint=lambda steps: _hint(names, table.by_epoch, step_key, steps),

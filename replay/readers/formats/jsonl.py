@@ -20,24 +20,25 @@ from replay.data.finding import Finding, Kind
 from replay.data.info import RunInfo
 from replay.readers.assemble import assemble
 from replay.readers.clocks import is_zero_based, measures_of
+from replay.readers.flatten import flat_numbers
 from replay.readers.format import Format, Loaded, UnusableLog
-from replay.readers.points import PointsBuilder, number, open_text, round_interval
+from replay.readers.interleaved import name_sets
+from replay.readers.placeholders import drop_placeholders
+from replay.readers.points import PointsBuilder, open_text, round_interval
 from replay.readers.series_names import (
     companions_of,
     held_out_of,
     is_bookkeeping,
     is_held_out,
     is_metric,
-    split_of,
     step_name,
 )
+from replay.readers.splits import RowSet, find_set, is_flag, is_set_column
 
 __all__ = ["FORMAT"]
 
 _OF = re.compile(r"\s*(\d+)\s*/\s*(\d+)\s*")
 _STEP_OF = "global_step/max_steps"
-_SPLIT_KEYS = ("mode", "split", "phase", "subset", "stage")
-_LONGEST_LIST = 32
 _RUNTIME = re.compile(r"(?:eval|test)[_/](?:.*_)?runtime")
 _TASKS = re.compile(
     r"(?:.*/)?(?:bbox|segm|keypoints|sem_seg|panoptic_seg)/.+"
@@ -76,7 +77,7 @@ def _sniff(path: Path, head: bytes) -> bool:
 
 
 def _is_row(record: Mapping[str, Any]) -> bool:
-    values = _flat(record)
+    values = flat_numbers(record)
     if _STEP_OF in record and isinstance(record[_STEP_OF], str) and _OF.fullmatch(record[_STEP_OF]):
         return any(is_metric(name) for name in values)
     key = _key(values)
@@ -89,22 +90,6 @@ def _key(names: Iterable[str]) -> tuple[str, bool] | None:
     """
     plural = ("steps", "epochs", "iters", "iterations")
     return step_name([name for name in names if name == "current_steps" or not name.lower().endswith(plural)])
-
-
-def _flat(record: Mapping[str, Any], before: str = "", depth: int = 0) -> dict[str, float]:
-    """The numbers of a row by name; text is no number, and neither is a list of more than a few elements."""
-    values: dict[str, float] = {}
-    for key, item in record.items():
-        name = f"{before}{key}"
-        if isinstance(item, dict) and depth < 4:
-            values |= _flat(item, f"{name}/", depth + 1)
-        elif isinstance(item, list) and len(item) <= _LONGEST_LIST:
-            for index, element in enumerate(item):
-                if (value := number(element)) is not None:
-                    values[f"{name}/{index}"] = value
-        elif (value := number(item)) is not None:
-            values[name] = value
-    return values
 
 
 def _seconds(text: Any) -> float | None:
@@ -131,6 +116,7 @@ def _seconds(text: Any) -> float | None:
 class _Row:
     values: dict[str, float]
     text: dict[str, str]  # the fields of text that say where the row belongs
+    row_set: RowSet | None  # the set that the row says it is about
 
 
 @dataclass
@@ -164,12 +150,13 @@ def _read(path: Path) -> _Rows:
                 continue
             if "log_history" in record:  # ms-swift repeats the whole at the end
                 continue
-            values = _flat(record)
+            values = flat_numbers(record)
             text = {
                 name: record[name]
-                for name in (_STEP_OF, "elapsed_time", "elapsed", *_SPLIT_KEYS)
+                for name in (_STEP_OF, "elapsed_time", "elapsed")
                 if isinstance(record.get(name), str)
             }
+            row_set = find_set((name, record[name]) for name in record if is_set_column(name))
             part = _OF.fullmatch(text.get(_STEP_OF, ""))
             stated = [
                 values.pop("total_steps", 0.0),
@@ -181,8 +168,10 @@ def _read(path: Path) -> _Rows:
                 read.summary |= {
                     name: values[name] for name in ("train_runtime", "total_flos") if name in values
                 }
-            elif values:
-                read.rows.append(_Row(values, text))
+                continue
+            values = {name: value for name, value in values.items() if not is_flag(name)}
+            if values:
+                read.rows.append(_Row(values, text, row_set))
     if unreadable:
         facts = {"lines": unreadable, "of": count}
         read.findings.append(Finding(Kind.INVALID_JSON, log=str(path), facts=facts))
@@ -223,8 +212,12 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
     if "total_loss" in series and "iteration" in {name for row in read.rows for name in row.values}:
         held_out |= {name for name in series if _TASKS.fullmatch(name)}
     held_out -= {name for name in held_out if name.endswith("num_tokens")}
+    series, filled = drop_placeholders(series, held_out)
+    series, interleaved = name_sets(series, held_out)
+    held_out |= {name for finding in interleaved for name in finding["names"]}
     counters, companions = measures_of(series, held_out)
-    if "eval runtime" in series:
+    evals = len(series["eval runtime"].step) if "eval runtime" in series else 0
+    if evals:
         counters["eval runtime"] = "eval_seconds"
     epoch = "epoch" if "epoch" in series and not by_epoch else None
     used = {
@@ -243,6 +236,7 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
             "step_unit": "epoch" if by_epoch else "step",
             "planned_steps": _whole(read.planned) if read.planned > 0 else None,
             **read.summary,
+            "findings": [*filled, *interleaved],
         }
     )
     first = {name for row in rows[:1] for name in row.values}
@@ -255,7 +249,7 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
         companions=companions,
         zero_based=by_epoch and is_zero_based(used, held_out, first),
         info=info,
-        hint=lambda steps: _hint(read, steps),
+        hint=lambda steps: {**_hint(read, steps), "evals": evals},
     )
     if not runs:
         nothing = Finding(Kind.NO_VALUES, log=str(path), facts={"format": FORMAT.name})
@@ -296,10 +290,8 @@ def _place(rows: Sequence[_Row]) -> tuple[list[_Placed], bool] | None:
     last_step = last_epoch = last_iter = math.nan
     for row in rows:
         values = dict(row.values)
-        split = next(
-            (word for key_ in _SPLIT_KEYS if split_of(word := row.text.get(key_, "")) is not None), None
-        )
-        held_out = split is not None and split_of(split) == "held-out"
+        split = None if row.row_set is None else row.row_set.name
+        held_out = row.row_set is not None and row.row_set.held_out
         epoch = values.get("epoch", math.nan)
         if name == _STEP_OF:
             part = _OF.fullmatch(row.text.get(_STEP_OF, ""))
@@ -331,7 +323,7 @@ def _iterations_of_an_epoch(rows: Sequence[_Row]) -> float:
     train = [
         row.values
         for row in rows
-        if {"epoch", "iter"} <= row.values.keys() and split_of(row.text.get("mode", "")) == "train"
+        if {"epoch", "iter"} <= row.values.keys() and row.row_set is not None and not row.row_set.held_out
     ]
     again = any(
         later["epoch"] > earlier["epoch"] and later["iter"] <= earlier["iter"]

@@ -29,7 +29,14 @@ from replay.readers.format import Format, Loaded, UnusableLog, unreadable
 from replay.readers.points import Points, round_interval
 from replay.readers.processes import Span, process_order
 from replay.readers.records import first_record
-from replay.readers.series_names import companions_of, held_out_of, is_bookkeeping, per_batch, words
+from replay.readers.series_names import (
+    chosen_modes,
+    companions_of,
+    held_out_of,
+    is_bookkeeping,
+    per_batch,
+    words,
+)
 
 __all__ = ["FORMAT"]
 
@@ -117,7 +124,7 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
         hint=lambda steps: _hint(steps, series),
     )
     runs = [_from_begin(run, read) if number else run for number, run in enumerate(runs)]
-    return Loaded([_without_unknown_monitor(run) for run in runs], findings)
+    return Loaded([_with_known_monitor(run) for run in runs], findings)
 
 
 def _no_scalars(files: Sequence[Path], run_id: str, events: int) -> Finding:
@@ -127,11 +134,18 @@ def _no_scalars(files: Sequence[Path], run_id: str, events: int) -> Finding:
     return Finding(Kind.NO_SCALARS, log=log, facts={"events": events})
 
 
-def _without_unknown_monitor(run: Run) -> Run:
-    """The run without a stated monitor that it does not log."""
-    if run.info.monitor and run.find_metric(run.info.monitor) not in run.metrics:
+def _with_known_monitor(run: Run) -> Run:
+    """The run without a stated monitor that it does not log, and with the mode of one that it does log."""
+    if not run.info.monitor:
+        return run
+    name = run.find_metric(run.info.monitor)
+    if name not in run.metrics:
         return run.replace(info=run.info.replace(monitor=None, modes={}))
-    return run
+    mode = run.info.modes.get(run.info.monitor)
+    if mode is None:
+        return run
+    modes = {"modes": {}, **chosen_modes(name, mode, run.columns[name].values)}
+    return run.replace(info=run.info.replace(**modes))
 
 
 @dataclass

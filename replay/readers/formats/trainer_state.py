@@ -3,7 +3,7 @@
 Rows of ``log_history`` are train entries (``loss``), evals (``eval_…``, ``test_…``; one row per eval set, so
 several rows may share a step) and one summary at the end of training (``train_runtime``). Older files lack
 ``stateful_callbacks``, ``save_steps`` and ``best_global_step``. The file is JSON with the words NaN and
-Infinity.
+Infinity. A script that saves ``trainer.state.log_history`` writes the list alone, which is read as well.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ from replay.data.info import RunInfo
 from replay.data.run import Column, Run
 from replay.data.types import Mode
 from replay.readers.assemble import assemble
+from replay.readers.flatten import flat_numbers
 from replay.readers.format import Format, Loaded, UnusableLog
+from replay.readers.interleaved import name_sets
 from replay.readers.points import PointsBuilder, number, open_text, round_interval
-from replay.readers.series_names import is_bookkeeping, is_held_out
+from replay.readers.series_names import chosen_modes, is_bookkeeping, is_held_out
 
 __all__ = ["FORMAT", "runs_of"]
 
@@ -44,11 +46,14 @@ _FIELDS = {
     "total_flos": "total_flos",
     "num_train_epochs": "planned_epochs",
 }
+_LOGGED = frozenset({"loss", "learning_rate", "grad_norm"})
 _SENTINEL = 10**9  # num_train_epochs is sys.maxsize where the data set has no length
 
 
 def _sniff(path: Path, head: bytes) -> bool:
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
+    if text.startswith(b"["):
+        return _begins_history(text)
     if not text.startswith(b"{"):
         return False
     if path.name == "trainer_state.json":
@@ -56,7 +61,18 @@ def _sniff(path: Path, head: bytes) -> bool:
     first = text.split(b"\n", 1)[0].rstrip()
     if first.endswith(b"}") and b'"log_history"' not in first and len(first) > 2:
         return False  # JSONL whose last line happens to hold a log_history
-    return b'"log_history"' in text and (b'"global_step"' in text or b'"is_world_process_zero"' in text)
+    return b'"log_history"' in text
+
+
+def _begins_history(text: bytes) -> bool:
+    """Whether the first object of a list is a row that a Trainer logs."""
+    try:
+        first, _ = json.JSONDecoder().raw_decode(text[1:].decode("utf-8", "replace").lstrip())
+    except (ValueError, RecursionError):
+        return False
+    if not isinstance(first, dict) or not {"step", "epoch"} <= first.keys():
+        return False
+    return any(name in _LOGGED or str(name).startswith(("eval_", "test_", "train_")) for name in first)
 
 
 def _load(files: Sequence[Path], run_id: str) -> Loaded:
@@ -71,7 +87,7 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
     if not runs:
         raise UnusableLog(*(findings or [_no_history(path, empty=True)]))
     if findings:  # the history goes on beyond the part that could be read
-        runs = [run.replace(info=run.info.replace(complete=False)) for run in runs]
+        runs = [run.replace(info=run.info.replace(complete=False, eval_hint=None)) for run in runs]
     return Loaded(runs, findings)
 
 
@@ -87,10 +103,18 @@ def runs_of(state: Mapping[str, Any], run_id: str, path: Path | None = None) -> 
     if not held_out and not points.row:
         return []
     facts = _facts(state, summary)
-    facts |= {"format": FORMAT.name, "sources": () if path is None else (path,)}
+    series = points.points()
+    evals = len(series["eval runtime"].step) if "eval runtime" in series else 0
+    series, interleaved = name_sets(series, held_out)
+    held_out |= {name for finding in interleaved for name in finding["names"]}
+    facts |= {
+        "format": FORMAT.name,
+        "sources": () if path is None else (path,),
+        "findings": interleaved,
+    }
     runs = assemble(
         run_id,
-        points.points(),
+        series,
         held_out=held_out,
         epoch="epoch",
         counters={**dict.fromkeys(_TOKENS, "tokens"), "total_flos": "flops", "eval runtime": "eval_seconds"},
@@ -101,7 +125,7 @@ def runs_of(state: Mapping[str, Any], run_id: str, path: Path | None = None) -> 
             "saved": "saved",
         },
         info=RunInfo.of(facts),
-        hint=_hint,
+        hint=lambda steps: {**_hint(steps), "evals": evals},
     )
     return [_complete(run, state, path) if len(run) else run for run in runs]
 
@@ -134,9 +158,11 @@ def _parse(text: str, path: Path) -> tuple[dict[str, Any], list[Finding]]:
         broken = re.search(r"\b(?:np|numpy|torch)\.\w+\(|\b(?:tensor|array)\(", rest.split("}", 1)[0])
         if broken:
             return state, [Finding(Kind.PYTHON_TEXT, log=str(path), facts={**facts, "text": broken[0]})]
-        whole = rest.rstrip().endswith("}") and rest.count("{") < rest.count("}")
+        whole = rest.rstrip().endswith(("}", "]")) and rest.count("{") < rest.count("}")
         kind = Kind.INVALID_JSON if whole else Kind.CUT_OFF
         return state, [Finding(kind, log=str(path), facts={**facts, "character": at})]
+    if isinstance(state, list) and any(isinstance(row, dict) for row in state):
+        return {"log_history": state}, []
     if not isinstance(state, dict):
         raise UnusableLog(_no_history(path, type=type(state).__name__))
     return state, []
@@ -152,7 +178,26 @@ def _salvage(text: str) -> tuple[dict[str, Any], int]:
         blanks = space.match(text, at)
         return blanks.end() if blanks else at
 
+    def entries(at: int) -> tuple[int, bool]:
+        """Take the objects of the list that begins before ``at``: where they end, and whether the list ends
+        there.
+        """
+        found = state["log_history"] = list[Any]()
+        at = skip(at)
+        while text[at : at + 1] == "{":
+            try:
+                entry, end = decoder.raw_decode(text, at)
+            except (ValueError, RecursionError):
+                break
+            found.append(entry)
+            at = skip(end)
+            if text[at : at + 1] == ",":
+                at = skip(at + 1)
+        return at, text[at : at + 1] == "]"
+
     at = skip(1 if text.startswith("\ufeff") else 0)
+    if text[at : at + 1] == "[":
+        return state, entries(at + 1)[0]
     if text[at : at + 1] != "{":
         return state, at
     at = skip(at + 1)
@@ -164,15 +209,8 @@ def _salvage(text: str) -> tuple[dict[str, Any], int]:
                 return state, at
             end = skip(end + 1)
             if key == "log_history" and text[end : end + 1] == "[":
-                entries = state["log_history"] = list[Any]()
-                at = skip(end + 1)
-                while text[at : at + 1] == "{":
-                    entry, end = decoder.raw_decode(text, at)
-                    entries.append(entry)
-                    at = skip(end)
-                    if text[at : at + 1] == ",":
-                        at = skip(at + 1)
-                if text[at : at + 1] != "]":
+                at, ended = entries(end + 1)
+                if not ended:
                     return state, at
                 at = skip(at + 1)
             else:
@@ -196,7 +234,7 @@ def _points(
     for row in history:
         if not isinstance(row, dict):
             continue
-        values = {str(name): value for name, item in row.items() if (value := number(item)) is not None}
+        values = flat_numbers(row)
         if "train_runtime" in values:
             for name in ("train_runtime", "total_flos"):
                 if (
@@ -309,7 +347,7 @@ def _early_stop(state: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:
 
 
 def _monitor_of(columns: Mapping[str, Column], state: Mapping[str, Any]) -> dict[str, Any]:
-    """``monitor`` and ``modes`` where ``best_metric`` can only be one metric's best.
+    """The monitor and its mode where ``best_metric`` can only be one metric's best.
 
     The metric is the one that has this value (at ``best_global_step``, where that is known); its mode follows
     if the value is the lowest or the highest that it had up to then, and not both.
@@ -342,7 +380,10 @@ def _monitor_of(columns: Mapping[str, Column], state: Mapping[str, Any]) -> dict
     if len(candidates) != 1:
         return {}
     ((name, modes),) = candidates.items()
-    return {"monitor": name, "modes": {name: modes.pop()} if len(modes) == 1 else {}}
+    if len(modes) != 1:
+        return {"monitor": name}
+    values, present = columns[name]
+    return {"monitor": name, **chosen_modes(name, modes.pop(), values[present])}
 
 
 def _saved(path: Path, state: Mapping[str, Any], steps: Sequence[float]) -> Any:

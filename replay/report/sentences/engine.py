@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from replay.data.finding import Finding, Kind
 from replay.errors import list_names
+from replay.report.format import number
 
 __all__ = ["SENTENCES"]
 
@@ -40,6 +41,37 @@ def _mode_contradicted(finding: Finding) -> str:
     source = "the log states" if finding["stated"] else "its name says"
     better = "lower" if finding["known"] == "min" else "higher"
     return f"mode {finding['mode']} for {finding['metric']}, though {source} that {better} is better"
+
+
+def _wrong_direction(finding: Finding) -> str:
+    better = "lower" if finding["stated"] == "max" else "higher"
+    tried = "maximised" if finding["stated"] == "max" else "minimised"
+    count = len(finding.runs)
+    who = (
+        f"the training of {finding['run']}"
+        if count == 1
+        else f"{count} trainings ({list_names(finding.runs)})"
+    )
+    text = f"{who} {tried} {finding['metric']}, although {better} is better by its name"
+    if "kept" in finding.facts:
+        where = "" if count == 1 else f" of {finding['run']}"
+        text += (
+            f": the trainer kept the checkpoint{where} of step {number(finding['kept_step'])}"
+            f" ({number(finding['kept'])}), and the best was {number(finding['best'])} at step"
+            f" {number(finding['best_step'])}"
+        )
+    given = finding["stated"]
+    return f"{text}. The results take {better} as better; give --mode {given} if the training was right"
+
+
+def _metric_constant(finding: Finding) -> str:
+    verb = "has" if len(finding.runs) == 1 else "have"
+    rest = "" if finding["total"] == len(finding.runs) else f": {list_names(finding.runs)}"
+    return (
+        f"{_runs_of(finding)} {verb} the same value of {finding['metric']} at every eval"
+        f" ({number(finding['value'])}), so no stop rule can learn anything from it and what it saves there"
+        f" means nothing; check how the metric is computed, or watch another one with --monitor{rest}"
+    )
 
 
 def _companion_missing(finding: Finding) -> str:
@@ -164,6 +196,8 @@ SENTENCES = {
     Kind.TEST_SET_MONITOR: _test_set_monitor,
     Kind.TRAIN_ONLY_MONITOR: _train_only_monitor,
     Kind.MODE_CONTRADICTED: _mode_contradicted,
+    Kind.WRONG_DIRECTION: _wrong_direction,
+    Kind.METRIC_CONSTANT: _metric_constant,
     Kind.COMPANION_MISSING: _companion_missing,
     Kind.REFUSED: _refused,
     Kind.CAUTION: _caution,

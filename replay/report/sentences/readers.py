@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from replay.data.finding import Finding, Kind
-from replay.errors import printable
+from replay.errors import list_names, printable
 
 __all__ = ["SENTENCES"]
 
@@ -215,6 +215,25 @@ def _repeated_values(finding: Finding) -> str:
     return f"{finding['count']} values logged again for the same step (the first is kept)"
 
 
+def _placeholders(finding: Finding) -> str:
+    names, count = finding["names"], finding["count"]
+    verb = "is" if len(names) == 1 else "are"
+    rows = "row" if count == 1 else "rows"
+    return (
+        f"{list_names(names)} {verb} {finding['fill']} in {count} {rows} in which nothing was evaluated;"
+        " these values are left out"
+    )
+
+
+def _interleaved_sets(finding: Finding) -> str:
+    count = finding["count"]
+    return (
+        f"{finding['name']} holds the values of {count} sets in turn, {count} at every step, and the log does"
+        f" not say which set is which; they are read as {' and '.join(finding['names'])}. Give one of them as"
+        " --monitor"
+    )
+
+
 def _missing_head(finding: Finding) -> str:
     return f"begins at step {finding['step']:g}; what was logged before is not there"
 
@@ -248,9 +267,23 @@ def _batch_steps(finding: Finding) -> str:
 
 
 def _eval_hint(finding: Finding) -> str:
+    if finding.get("evals"):
+        return _evals_without_metric(finding)
     empty = finding.get("empty")
     seen = f"{empty} is in its header, but without a value; " if empty else ""
     return seen + _HINTS[finding["tool"]](finding)
+
+
+def _evals_without_metric(finding: Finding) -> str:
+    count = finding["evals"]
+    text = f"{count} evals ran (their duration is logged), but none of them gave a loss or another metric"
+    if finding["tool"] in ("transformers", "ms-swift"):
+        return (
+            f"{text}: the Trainer found no labels in the evaluation data, as happens with a wrapped model"
+            " such as PEFT's. Set label_names=['labels'] in TrainingArguments, check that the column of the"
+            " labels is not removed (remove_unused_columns), or pass compute_metrics"
+        )
+    return f"{text}; log the validation loss beside the duration"
 
 
 def _csv_hint(finding: Finding) -> str:
@@ -376,6 +409,8 @@ SENTENCES: dict[Kind, Callable[[Finding], str]] = {
             Kind.RESTART: _restart,
             Kind.RESUMED: _resumed,
             Kind.REPEATED_VALUES: _repeated_values,
+            Kind.PLACEHOLDERS: _placeholders,
+            Kind.INTERLEAVED_SETS: _interleaved_sets,
             Kind.MISSING_HEAD: _missing_head,
             Kind.LOGS_DISAGREE: _logs_disagree,
             Kind.TRAINED_AGAIN: _trained_again,

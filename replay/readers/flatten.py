@@ -1,0 +1,32 @@
+"""The numbers of a row of JSON, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from replay.readers.points import number
+
+__all__ = ["flat_numbers"]
+
+_LONGEST_LIST = 32
+_DEEPEST = 4
+
+
+def flat_numbers(record: Mapping[str, Any], before: str = "", depth: int = 0) -> dict[str, float]:
+    """The numbers of a row: those of nested objects as ``eval/loss``, those of short lists by position.
+
+    Text that is no number is left out, and so are lists of more than a few elements.
+    """
+    values: dict[str, float] = {}
+    for key, item in record.items():
+        name = f"{before}{key}"
+        if isinstance(item, dict) and depth < _DEEPEST:
+            values |= flat_numbers(item, f"{name}/", depth + 1)
+        elif isinstance(item, list) and len(item) <= _LONGEST_LIST:
+            for index, element in enumerate(item):
+                if (value := number(element)) is not None:
+                    values[f"{name}/{index}"] = value
+        elif (value := number(item)) is not None:
+            values[name] = value
+    return values
