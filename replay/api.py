@@ -6,7 +6,7 @@ They stand above ``replay.report`` because what they warn of is said in its sent
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -74,23 +74,37 @@ class Choice:
 def read(
     paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
     progress: Callable[[Sequence[Any]], AbstractContextManager[Iterable[Any]]] = nullcontext,
+    columns: readers.ColumnMap | None = None,
 ) -> readers.ReadResult:
     """`replay.readers.read`, but the error for paths without any run says what could not be read."""
     try:
-        return readers.read(paths, progress)
+        return readers.read(paths, progress, columns)
     except readers.NothingFound as error:
         lines = [str(error), *(f"  {text}" for text in sentences(error.findings[:_MOST]))]
         raise InputError("\n".join(lines)) from None
 
 
-def load(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[Run]:
+def load(
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    *,
+    step: str | None = None,
+    metric: str | Sequence[str] | Mapping[str, str] | None = None,
+    split: str | None = None,
+    run: str | None = None,
+    columns: str | os.PathLike[str] | None = None,
+) -> list[Run]:
     """Every run below a path, or below several: files and folders, which are searched to any depth.
 
     Formats are recognised by content. Logs of the same run (checkpoints, several formats) count once. What
     could not be read is reported as a ReplayWarning. Raises InputError where a path does not exist or where
     there is no run at all.
+
+    A table that is not recognised (CSV, TSV, JSON, JSON lines, Parquet) is read where its columns are named:
+    ``step``, one or more of ``metric`` (``"column"``, ``"column=name"`` or a mapping), ``split`` for the
+    column that says which set a row is about, and ``run`` for the one that says which run. ``columns`` is a
+    TOML file with the same keys. Files that lack one of the columns are read as usual.
     """
-    logs_read = read(paths)
+    logs_read = read(paths, columns=readers.ColumnMap.of(step, metric, split, run, columns))
     _warn(logs_read.findings)
     return logs_read.runs
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from replay.cli.columns import columns_options
 from replay.cli.options import file_option
 from replay.cli.output import append, show, warn, write
 from replay.cli.progress import read_logs
@@ -18,6 +19,7 @@ __all__ = ["command"]
 @click.command("check")
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 @click.argument("logs", nargs=-1, metavar="[LOGS]...", type=click.Path(path_type=Path))
+@columns_options()
 @click.option(
     "--lock",
     type=click.Path(path_type=Path),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from replay.cli.candidates import DEFAULT_POLICIES
+from replay.cli.columns import columns_options
 from replay.cli.options import given_settings, output_options, question_options
 from replay.cli.output import show, warn
 from replay.cli.progress import read_logs
@@ -22,6 +23,7 @@ __all__ = ["command"]
 @click.argument("before", metavar="A")
 @click.argument("after", metavar="B")
 @click.argument("paths", nargs=-1, metavar="[LOGS]...", type=click.Path(path_type=Path))
+@columns_options()
 @click.option(
     "--policy",
     "specs",

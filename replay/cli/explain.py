@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from replay.cli.options import output_options, paths_argument, policy_option, question_options
+from replay.cli.options import output_options, paths_argument_beside_run, policy_option, question_options
 from replay.cli.output import show, warn
 from replay.cli.progress import read_logs
 
@@ -18,7 +18,7 @@ __all__ = ["command"]
 
 
 @click.command("explain")
-@paths_argument
+@paths_argument_beside_run
 @policy_option
 @click.option(
     "--run",

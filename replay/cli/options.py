@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from replay.cli.columns import columns_options, columns_words
 from replay.cli.output import VERBOSE
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ __all__ = [
     "guarantee_words",
     "output_options",
     "paths_argument",
+    "paths_argument_beside_run",
     "policies_option",
     "policy_option",
     "question_options",
@@ -47,9 +49,18 @@ def _group(*options: Callable[[_F], _F]) -> Callable[[_F], _F]:
     return decorate
 
 
-paths_argument = click.argument(
-    "paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path)
-)
+def _paths_argument(columns: Callable[[_F], _F]) -> Callable[[_F], _F]:
+    paths = click.argument(
+        "paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path)
+    )
+    return _group(paths, columns)
+
+
+#: The logs of a command, with the options on the columns of tables.
+paths_argument = _paths_argument(columns_options())
+
+#: The same for a command that has another option ``--run``.
+paths_argument_beside_run = _paths_argument(columns_options(run_flag=False))
 
 #: The one policy of a command.
 policy_option = click.option(
@@ -134,7 +145,7 @@ def given_settings(question: Question) -> dict[str, Any]:
 def question_words() -> list[str]:
     """The settings of the question that were typed, as the words of a command that asks the same."""
     context = click.get_current_context()
-    return [
+    return columns_words() + [
         word
         for name in _SETTINGS
         if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from replay.cli.columns import stated_columns
 from replay.cli.output import keep_findings
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ def read_logs(paths: Sequence[Path]) -> ReadResult:
             return contextlib.nullcontext(items)
         return click.progressbar(items, label="reading", file=sys.stderr)
 
-    logs = read(paths, bar) if sys.stderr.isatty() else read(paths)
+    columns = stated_columns()
+    logs = read(paths, bar, columns) if sys.stderr.isatty() else read(paths, columns=columns)
     keep_findings(logs.findings)
     return logs
 

@@ -41,6 +41,7 @@ class Kind(StrEnum):
     BINARY_FILE = "binary-file"
     MISNAMED_FILE = "misnamed-file"
     UNKNOWN_FORMAT = "unknown-format"
+    PACKAGE_MISSING = "package-missing"
     READER_FAILED = "reader-failed"
     PLUGIN_FAILED = "plugin-failed"
 
@@ -54,8 +55,10 @@ class Kind(StrEnum):
     INVALID_ROW = "invalid-row"
     PYTHON_TEXT = "python-text"
     LONG_ROWS = "long-rows"
+    ZERO_BYTES = "zero-bytes"
     TENSOR_TAG = "tensor-tag"
     NO_STEP = "no-step"
+    ROWS_WITHOUT_STEP = "rows-without-step"
     NO_ROWS = "no-rows"
     NO_VALUES = "no-values"
     NO_SCALARS = "no-scalars"

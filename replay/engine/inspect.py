@@ -23,7 +23,8 @@ class Inspection(NamedTuple):
     ``trouble`` is the error where there is none. In a row, ``notes`` and ``hint`` are findings, ``censored``
     is a `Censoring`, ``still_improving`` an `Improvement` (of runs that are not censored), and the ``source``
     of a metric's mode a `ModeSource`; each may be None. ``plan_known`` says whether the log tells where
-    the run was planned to end. ``endings`` are the findings on how the logs end.
+    the run was planned to end. ``endings`` are the findings on how the logs end, ``tables`` those on files
+    that could be read by their columns.
     """
 
     logs: ReadResult
@@ -32,6 +33,7 @@ class Inspection(NamedTuple):
     trouble: ReplayError | None
     findings: tuple[Finding, ...]
     endings: tuple[Finding, ...]
+    tables: tuple[Finding, ...] = ()
 
 
 def inspect(logs: ReadResult, monitor: str | None = None, mode: Mode | None = None) -> Inspection:
@@ -56,7 +58,8 @@ def inspect(logs: ReadResult, monitor: str | None = None, mode: Mode | None = No
         {run: row["censored"] for run, row in by_run.items() if row["censored"] is not None},
         {run: row["still_improving"] for run, row in by_run.items() if row["still_improving"] is not None},
     )
-    return Inspection(logs, rows, metric, trouble, tuple(findings), tuple(endings))
+    tables = tuple(logs.find_tables())
+    return Inspection(logs, rows, metric, trouble, tuple(findings), tuple(endings), tables)
 
 
 def _row(run: Run, metric: Metric | None) -> dict[str, Any]:

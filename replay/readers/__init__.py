@@ -7,21 +7,42 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from replay.data.finding import Finding, Kind, Severity
 from replay.data.run import Run
-from replay.errors import InputError, ReplayError, printable
+from replay.errors import InputError, ReplayError, did_you_mean, list_names, printable
+from replay.readers.columns import ColumnMap, load_columns
 from replay.readers.continuations import find_continuations, join_runs
 from replay.readers.duplicates import Entry, merge
-from replay.readers.find import HEAD, Candidate, Walk, natural
+from replay.readers.find import Candidate, Walk, natural, read_head
 from replay.readers.format import Format, Loaded, UnusableLog, unreadable
 from replay.readers.naming import Group, named_runs, relative_name
 from replay.readers.registry import FORMATS, registry
+from replay.readers.regular import read_sheet
+from replay.readers.sketch import sketch
 from replay.readers.step_signals import StepSignalsFile
 
-__all__ = ["FORMATS", "Format", "Loaded", "NothingFound", "ReadResult", "UnusableLog", "read", "sniff"]
+__all__ = [
+    "FORMATS",
+    "ColumnMap",
+    "Format",
+    "Loaded",
+    "NothingFound",
+    "ReadResult",
+    "UnusableLog",
+    "read",
+    "sniff",
+]
+
+
+_PARQUET = frozenset({".parquet"})
+#: Rows that are read of a table to see which columns it has.
+_FEW_ROWS = 50
+#: Files that are looked into, and that are shown, where nothing could be read.
+_MOST_SKETCHED, _MOST_SHOWN = 20, 5
 
 
 @dataclass
@@ -39,6 +60,22 @@ class ReadResult:
     files: int = 0
     skipped: list[Path] = field(default_factory=list)
 
+    def find_tables(self, most: int = 3) -> list[Finding]:
+        """Findings on the first skipped files that could be read by their columns, with the options for it.
+
+        Looks into the files again.
+        """
+        findings: list[Finding] = []
+        for path in self.skipped[:_MOST_SKETCHED]:
+            try:
+                with path.open("rb") as file:
+                    facts = sketch(path, read_head(file))
+            except OSError:
+                continue
+            if facts.get("options"):
+                findings.append(Finding(Kind.UNKNOWN_FORMAT, log=str(path), facts=facts))
+        return findings[:most]
+
 
 class NothingFound(InputError):
     """There is no run below the paths; ``findings`` say what could not be read."""
@@ -52,7 +89,7 @@ def sniff(path: Path | str) -> Format | None:
     """The format of a file by its first 64 KiB; None for what is not a log. Raises OSError."""
     path = Path(path)
     with path.open("rb") as file:
-        return _Recogniser().file(path, file.read(HEAD))
+        return _Recogniser().file(path, read_head(file))
 
 
 class _Recogniser:
@@ -89,12 +126,14 @@ def _failure(format: Format, name: str, error: Exception) -> Finding:
 def read(
     paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
     progress: Callable[[Sequence[Any]], AbstractContextManager[Iterable[Any]]] = nullcontext,
+    columns: ColumnMap | None = None,
 ) -> ReadResult:
     """Every run below the paths, with what was left out and why.
 
     One unreadable file never hides the others: it becomes a finding. ``progress`` is given what is to be
-    loaded, and yields it again while it is, as click.progressbar does. Raises InputError where a path does
-    not exist, and NothingFound where there is no run at all.
+    loaded, and yields it again while it is, as click.progressbar does. A file that has all the columns that
+    ``columns`` names is read by them, whatever else it looks like. Raises InputError where a path does not
+    exist and where no file has these columns, and NothingFound where there is no run at all.
     """
     roots = [Path(paths)] if isinstance(paths, str | os.PathLike) else [Path(path) for path in paths]
     recogniser = _Recogniser()
@@ -102,10 +141,12 @@ def read(
     walk = Walk(
         roots,
         recogniser.folder,
-        frozenset().union(*(format.endings for format in recogniser.formats)),
+        frozenset().union(*(format.endings for format in recogniser.formats), _PARQUET if columns else ()),
         frozenset().union(*(format.hidden_folders for format in recogniser.formats)),
     )
     result = ReadResult([])
+    by_columns = None if columns is None else _ByColumns(columns, len(recogniser.formats))
+    unrecognised: list[Candidate] = []
     recognised: dict[tuple[int, Path], list[Path]] = {}
     groups: list[Group] = []
     for candidate in walk:
@@ -113,15 +154,23 @@ def read(
             rank = rank_of[candidate.format.name]
             groups.append(Group(candidate.format, rank, candidate.root, [candidate.path], whole_folder=True))
             continue
+        if by_columns is not None and by_columns.takes(candidate):
+            groups.append(by_columns.group(candidate))
+            continue
         format = recogniser.file(candidate.path, candidate.head)
         if format is None:
             result.skipped.append(candidate.path)
+            if len(unrecognised) < _MOST_SKETCHED:
+                unrecognised.append(candidate)
             finding = _find_unrecognised(candidate)
             if finding is not None:
                 result.findings.append(finding)
         else:
             recognised.setdefault((rank_of[format.name], candidate.root), []).append(candidate.path)
     result.files = walk.files
+    if by_columns is not None:
+        by_columns.check()
+        result.findings += by_columns.findings
     result.findings = [
         *registry().findings,
         *walk.findings,
@@ -151,6 +200,7 @@ def read(
         for number, same in pairs
     ]
     if not result.runs:
+        result.findings += _sketches(unrecognised, result.findings)
         raise NothingFound(_nothing(roots, result), result.findings)
     return result
 
@@ -175,6 +225,67 @@ def _join(entries: Sequence[Entry], origin: Sequence[Group]) -> tuple[list[Entry
         joined.append(Entry(run, group.folder, group.rank))
         groups.append(group)
     return joined, groups
+
+
+class _ByColumns:
+    """The files that have the columns that the user names."""
+
+    def __init__(self, columns: ColumnMap, rank: int) -> None:
+        self.columns, self._rank = columns, rank
+        self.findings: list[Finding] = []
+        self._taken = 0
+        self._others: list[tuple[Path, list[str]]] = []
+        self._format = Format(name="columns", summary="", files="", load=partial(load_columns, columns))
+
+    def takes(self, candidate: Candidate) -> bool:
+        """Whether a file is to be read by the columns."""
+        try:
+            sheet = read_sheet(candidate.path, candidate.head, _FEW_ROWS)
+        except UnusableLog as error:
+            self.findings.append(error.finding)
+            return False
+        except OSError as error:
+            self.findings.append(unreadable(candidate.path, error, "file"))
+            return False
+        if sheet is None:
+            return False
+        if self.columns.fits(sheet):
+            self._taken += 1
+            return True
+        self._others.append((candidate.path, sheet.columns))
+        return False
+
+    def group(self, candidate: Candidate) -> Group:
+        """A file as the group of one run."""
+        return Group(self._format, self._rank, candidate.root, [candidate.path])
+
+    def check(self) -> None:
+        """Raise InputError where no file has the columns."""
+        if self._taken:
+            return
+        named = ", ".join(repr(name) for name in self.columns.named)
+        if not self._others:
+            text = f"no table with the columns {named}: CSV, TSV, JSON, JSON lines and Parquet are read"
+            raise NothingFound(text, self.findings)
+        path, columns = min(self._others, key=lambda other: len(self.columns.lacking(other[1])))
+        lacking = self.columns.lacking(columns)
+        more = f" and {len(self._others) - 1} more tables" if len(self._others) > 1 else ""
+        raise InputError(
+            f"{printable(path)}{more}: no column {list_names(map(repr, lacking))}; it has"
+            f" {printable(list_names(columns, 12))}{did_you_mean(lacking[0], columns)}"
+        )
+
+
+def _sketches(candidates: Sequence[Candidate], findings: Sequence[Finding]) -> list[Finding]:
+    """Findings on a few files that no format recognises, those that could be read by their columns first."""
+    named = {finding.log for finding in findings}
+    sketched = [
+        Finding(Kind.UNKNOWN_FORMAT, log=str(candidate.path), facts=sketch(candidate.path, candidate.head))
+        for candidate in candidates
+        if str(candidate.path) not in named
+    ]
+    sketched.sort(key=lambda finding: (not finding.get("options"), not finding.get("columns")))
+    return sketched[:_MOST_SHOWN]
 
 
 def _load(group: Group, findings: list[Finding]) -> list[Run]:
@@ -229,7 +340,7 @@ def _find_unrecognised(candidate: Candidate) -> Finding | None:
     elif path.name.lower() in patterns:
         kind = Kind.MISNAMED_FILE
     elif candidate.named:
-        kind, facts = Kind.UNKNOWN_FORMAT, {"formats": tuple(format.name for format in registry().formats)}
+        kind, facts = Kind.UNKNOWN_FORMAT, sketch(path, head)
     return None if kind is None else Finding(kind, log=str(path), facts=facts)
 
 
@@ -239,4 +350,10 @@ def _nothing(roots: Sequence[Path], result: ReadResult) -> str:
     )
     count = f"{result.files} file{'s' * (result.files != 1)} looked at"
     formats = ", ".join(format.name for format in registry().formats)
-    return f"no log found below {printable(where)} ({count}; replay reads: {formats})"
+    text = f"no log found below {printable(where)} ({count}; replay reads: {formats})"
+    if result.files:
+        text += (
+            "\nA table that is not recognised is read where you say which column is what:"
+            " --step COLUMN --metric COLUMN[=NAME] [--split COLUMN] [--run-column COLUMN]"
+        )
+    return text

@@ -6,6 +6,7 @@ An empty cell, NA, None and null log nothing; nan and inf are values.
 from __future__ import annotations
 
 import csv
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from pathlib import Path
 from replay.data.finding import Finding, Kind
 from replay.readers.format import UnusableLog
 from replay.readers.points import Points, PointsBuilder, open_text
-from replay.readers.series_names import step_name
+from replay.readers.series_names import is_held_out, step_name
 from replay.readers.splits import find_set, is_flag, is_set_column, names_in_set
 
 __all__ = [
@@ -96,11 +97,15 @@ class Table:
 
 
 class _Lines:
-    """The lines of a file without comments; ``ended`` says whether the last of them had an end of line."""
+    """The lines of a file without comments and zero bytes.
+
+    ``ended`` says whether the last of them had an end of line, ``zeros`` whether there were zero bytes.
+    """
 
     def __init__(self, lines: Iterable[str]) -> None:
         self._lines = iter(lines)
         self.ended = True
+        self.zeros = False
 
     def __iter__(self) -> Iterator[str]:
         return self
@@ -110,6 +115,7 @@ class _Lines:
         while line.startswith("#"):
             line = next(self._lines)
         self.ended = line.endswith(("\n", "\r"))
+        self.zeros |= "\0" in line
         return line.replace("\0", "")
 
 
@@ -125,6 +131,7 @@ class _Rows:
         self.first: set[str] = set()
         self.rows = 0
         self.longer = 0
+        self.without_step = 0
         self._shortest: dict[int, int] = {}
         self._pending: tuple[float, list[str]] | None = None
         self._begin(header_names(header))
@@ -163,6 +170,15 @@ class _Rows:
         self._add()
         step = _step(cells[self.key[0]], self.delimiter) if len(cells) > self.key[0] else None
         self._pending = None if step is None else (step, cells)
+        if step is None and self._has_metric(cells):
+            self.without_step += 1
+
+    def _has_metric(self, cells: Sequence[str]) -> bool:
+        return any(
+            is_held_out(self.names[number]) and cell_number(cells[number], self.delimiter) is not None
+            for number in self._used
+            if number < len(cells)
+        )
 
     def _add(self) -> None:
         if self._pending is None:
@@ -228,6 +244,11 @@ def read_table(path: Path) -> Table:
             findings.append(Finding(Kind.CUT_OFF, log=str(path), facts={"part": "row"}))
     if rows.longer:
         findings.append(Finding(Kind.LONG_ROWS, log=str(path), facts={"rows": rows.longer}))
+    if rows.without_step:
+        counts = {"rows": rows.without_step, "of": rows.rows + rows.without_step}
+        findings.append(Finding(Kind.ROWS_WITHOUT_STEP, log=str(path), facts=counts))
+    if lines.zeros and not any(finding.kind is Kind.CUT_OFF for finding in findings):
+        findings.append(Finding(Kind.ZERO_BYTES, log=str(path)))
     if not rows.rows:
         raise UnusableLog(findings[0] if findings else Finding(Kind.NO_ROWS, log=str(path)))
     return Table(list(rows.seen), by_epoch, rows.points.points(), rows.rows, rows.first, findings)
@@ -235,4 +256,5 @@ def read_table(path: Path) -> Table:
 
 def _step(cell: str, sign: str) -> float | None:
     part = re.fullmatch(r"\s*(\d+)\s*/\s*\d+\s*", cell)
-    return float(part[1]) if part else cell_number(cell, sign)
+    value = float(part[1]) if part else cell_number(cell, sign)
+    return value if value is not None and math.isfinite(value) else None

@@ -14,14 +14,17 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from replay.data.finding import Finding, Kind
 from replay.errors import InputError
 from replay.readers.format import Format, unreadable
 
-__all__ = ["HEAD", "Candidate", "Walk", "natural"]
+__all__ = ["HEAD", "Candidate", "Walk", "natural", "read_head"]
 
 HEAD = 64 * 1024
+#: The longest first line of a text file that is looked at as a whole.
+_LONGEST_LINE = 16 * 1024 * 1024
 #: What `collect grid` writes beside a log for people to read.
 _FILES = {"collect_console.log"}
 _FOLDERS = {"node_modules", "__pycache__", "site-packages", "venv"}
@@ -104,6 +107,15 @@ def natural(text: str) -> tuple[tuple[int, int, str], ...]:
         for part in re.split(r"(\d{1,18})", text)
         if part
     )
+
+
+def read_head(file: BinaryIO) -> bytes:
+    """The first 64 KiB of a file; of a text file with a longer first line, this line and 64 KiB more."""
+    head = file.read(HEAD)
+    if len(head) < HEAD or b"\n" in head or b"\0" in head:
+        return head
+    head += file.readline(_LONGEST_LINE)
+    return head + file.read(HEAD) if head.endswith(b"\n") else head
 
 
 @dataclass(frozen=True)
@@ -233,7 +245,7 @@ class Walk:
             # without O_NONBLOCK, a file that was swapped for a pipe would be waited on for ever
             handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
             with os.fdopen(handle, "rb") as file:
-                return Candidate(path, root, file.read(HEAD), named)
+                return Candidate(path, root, read_head(file), named)
         except OSError as error:
             self.findings.append(unreadable(path, error, "file"))
             return None

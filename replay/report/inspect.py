@@ -288,5 +288,6 @@ def _files(inspection: Inspection) -> list[str]:
     if logs.skipped:
         names = _first(path.name for path in logs.skipped)
         out.append(f"{len(logs.skipped)} of {logs.files} files are no log of a known format: {names}")
+    out += sentences(inspection.tables)
     out += [f"{dropped}: the same run as {kept}, counted once" for dropped, kept in logs.duplicates]
     return out + [f"warning: {text}" for text in sentences([*logs.findings, *inspection.findings])]

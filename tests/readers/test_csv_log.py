@@ -373,3 +373,49 @@ def test_the_limit_of_the_csv_module_is_as_before(tmp_path):
     log.write_text("step,eval_loss,note\n1,0.5,\n" + f"2,0.4,{'x' * ((1 << 24) + 1)}\n")
     read([log])
     assert csv.field_size_limit() == limit
+
+
+def test_a_tail_of_zero_bytes(tmp_path):
+    """A crash left a block of zeros within the first KiB of the file."""
+    rows = "".join(f"{step},{9 / step}\n" for step in range(10, 60, 10))
+    path = put(tmp_path / "log.csv", f"step,val_loss\n{rows}".encode() + bytes(900))
+    found = read(tmp_path)
+    assert curve(found.runs[0]) == {step: 9 / step for step in range(10, 60, 10)}
+    (text,) = sentences(found.findings)
+    assert text.startswith(f"{path}: there are zero bytes in it, as a crash or a full disk leaves them")
+
+
+def test_a_binary_file_is_no_table(tmp_path):
+    assert sniff(put(tmp_path / "a.csv", b"step,\0val_loss\n1,0.5\n")) is not FORMAT
+
+
+def test_a_step_column_behind_the_first_64_kib_of_the_header(tmp_path):
+    names = [*(f"layer{number}/norm" for number in range(9000)), "val_loss", "zz_step", "step"]
+    assert len(",".join(names)) > 2 * 64 * 1024
+    rows = [",".join([*["0.5"] * 9000, str(1 / step), "7", str(step)]) for step in (20, 40, 60)]
+    path = put(tmp_path / "wide.csv", ",".join(names) + "\n" + "\n".join(rows) + "\n")
+    assert sniff(path) is FORMAT
+    (run,) = read(tmp_path).runs
+    assert curve(run) == {step: 1 / step for step in (20, 40, 60)}
+
+
+@pytest.mark.parametrize("cell", ["nan", "NaN", "inf", "", "NA"])
+def test_evals_without_a_step_are_counted(tmp_path, cell):
+    run, problems = load(tmp_path, f"step,val_loss\n10,0.5\n{cell},0.4\n{cell},0.3\n20,0.2\n")
+    assert curve(run) == {10: 0.5, 20: 0.2}
+    (problem,) = problems
+    assert problem.endswith("2 of 4 rows have no step; they are left out")
+
+
+def test_results_of_openais_fine_tuning(tmp_path):
+    evals = {step: 2.5 - step / 100 for step in (25, 50, 75)}
+    header = "step,train_loss,train_accuracy,valid_loss,valid_mean_token_accuracy,full_valid_loss"
+    rows = [
+        f"{step},{3 / step:.5f},0.5,{evals.get(step, -1.0)},{0.6 if step in evals else -1.0},"
+        + ("2.1" if step == 75 else "")
+        for step in range(1, 76)
+    ]
+    run, _ = load(tmp_path, header + "\n" + "\n".join(rows) + "\n", "step_metrics.csv")
+    assert curve(run, "valid_loss") == evals
+    assert curve(run, "valid_mean_token_accuracy") == dict.fromkeys(evals, 0.6)
+    assert curve(run, "full_valid_loss") == {75: 2.1}

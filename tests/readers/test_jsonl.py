@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from replay.readers import sniff
+from replay.readers import read, sniff
 from replay.readers.formats.jsonl import FORMAT, _seconds
 from replay.report.sentences import sentence, sentences
 from tests.readers.columns import curve
@@ -356,3 +356,60 @@ def test_without_a_step_there_is_nothing_to_read(tmp_path, text, says):
 )
 def test_durations(text, seconds):
     assert _seconds(text) == seconds
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_list_of_rows(tmp_path, indent):
+    rows = [{"epoch": epoch, "loss": 1 / epoch, "dev": {"loss": 2 / epoch}} for epoch in range(1, 6)]
+    text = json.dumps(rows, indent=indent)
+    path = put(tmp_path / "history.json", text)
+    assert sniff(path) is FORMAT
+    (run,), findings = FORMAT.load([path], "run")
+    assert not findings
+    assert curve(run, "dev/loss") == {epoch: 2 / epoch for epoch in range(1, 6)}
+    path.write_text(text[:-30])
+    (run,), (finding,) = FORMAT.load([path], "run")
+    assert len(run) == 4
+    assert "the file is cut off at character" in sentences([finding])[0]
+
+
+@pytest.mark.parametrize("shape", ["nested", "flat"])
+def test_rows_of_one_named_value(tmp_path, shape):
+    rows = []
+    for step in (5, 10, 15):
+        for name, value in (("training_loss", 9 / step), ("validation_loss", 8 / step)):
+            data = {"epoch": step / 5, "step": step, "value": value, "timestamp": "2026-01-02T03:04:05"}
+            rows.append({"name": name, "data": data} if shape == "nested" else {"metric": name, **data})
+    run, _ = load(tmp_path, rows)
+    assert run.metrics == ("validation_loss",)
+    assert curve(run, "validation_loss") == {step: 8 / step for step in (5, 10, 15)}
+    assert run.columns["train_loss"].values.tolist() == [9 / step for step in (5, 10, 15)]
+    assert run.columns["epoch"].values.tolist() == [1, 2, 3]
+
+
+def test_a_first_line_of_more_than_64_kib(tmp_path):
+    first = {"config": {f"option{number}": "x" * 20 for number in range(4000)}, "step": 1, "val_loss": 0.9}
+    rows = [first, {"step": 2, "val_loss": 0.8}, {"step": 3, "val_loss": 0.85}]
+    path = put(tmp_path / "log.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    assert len(json.dumps(first)) > 2 * 64 * 1024
+    assert sniff(path) is FORMAT
+    assert curve(read(tmp_path).runs[0]) == {1: 0.9, 2: 0.8, 3: 0.85}
+
+
+def test_rows_whose_step_is_nan_do_not_count_as_logged_again(tmp_path):
+    text = '{"step": 10, "val_loss": 0.5}\n' + "".join(
+        f'{{"step": NaN, "val_loss": {0.4 - at / 100}}}\n' for at in range(6)
+    )
+    run, (problem,) = load(tmp_path, text + '{"step": 20, "val_loss": 0.3}\n')
+    assert curve(run) == {10: 0.5, 20: 0.3}
+    assert problem.endswith("6 of 8 rows have no step; they are left out")
+    assert not run.info.findings
+
+
+def test_metrics_that_were_written_as_text(tmp_path):
+    rows = [
+        {"step": 10 * at, "eval_loss": f"{1 / at:.4f}", "eval_acc": f"tensor({at / 10})"} for at in (1, 2, 4)
+    ]
+    run, _ = load(tmp_path, rows)
+    assert curve(run, "eval_loss") == {10: 1.0, 20: 0.5, 40: 0.25}
+    assert curve(run, "eval_acc") == {10: 0.1, 20: 0.2, 40: 0.4}

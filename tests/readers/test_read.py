@@ -112,7 +112,7 @@ def test_a_file_that_was_named_and_is_no_log_is_told(good):
     found = read([good, other])
     assert [run.id for run in found.runs] == ["good"]
     assert sentences(found.findings) == [
-        f"{other}: no log in a format that replay reads ({', '.join(format.name for format in FORMATS)})"
+        f"{other}: not a log in a format that replay reads; it begins with 'nothing'"
     ]
 
 

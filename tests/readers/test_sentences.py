@@ -20,7 +20,21 @@ OF_FILES = [
     (Kind.BINARY_FILE, {"suffix": ""}, "a binary file; it is left out"),
     (Kind.BINARY_FILE, {"suffix": ".csv"}, "a binary file, though it is named *.csv; it is left out"),
     (Kind.MISNAMED_FILE, {}, "not what its name says; no format that replay reads recognises it"),
-    (Kind.UNKNOWN_FORMAT, {"formats": ("csv", "jsonl")}, "no log in a format that replay reads (csv, jsonl)"),
+    (Kind.UNKNOWN_FORMAT, {}, "not a log in a format that replay reads"),
+    (Kind.UNKNOWN_FORMAT, {"line": "Hi"}, "not a log in a format that replay reads; it begins with 'Hi'"),
+    (
+        Kind.UNKNOWN_FORMAT,
+        {"columns": ("lap", "a b"), "rows": 9, "options": ("--step", "lap", "--metric", "a b")},
+        (
+            "not a log in a format that replay reads; it has 9 rows of lap, a b. If it is a log, say which"
+            " column is what: replay inspect logs/a --step lap --metric 'a b'"
+        ),
+    ),
+    (
+        Kind.PACKAGE_MISSING,
+        {"suffix": ".parquet", "package": "pyarrow"},
+        "reading *.parquet needs the package pyarrow, which is not installed: pip install pyarrow",
+    ),
     (
         Kind.READER_FAILED,
         {"format": "csv", "error_type": "KeyError", "error": "'x'"},
@@ -34,6 +48,27 @@ OF_LOGS = [
         Kind.UNSUPPORTED_VERSION,
         {"version": 2, "supported": 1},
         "eval log version 2; this replay reads version 1",
+    ),
+    (
+        Kind.ZERO_BYTES,
+        {},
+        "there are zero bytes in it, as a crash or a full disk leaves them; the rows around them are kept",
+    ),
+    (Kind.ROWS_WITHOUT_STEP, {"rows": 1, "of": 9}, "1 of 9 rows has no step; they are left out"),
+    (
+        Kind.ROWS_WITHOUT_STEP,
+        {"rows": 2, "of": 9, "column": "lap"},
+        "2 of 9 rows have no step in the column lap; they are left out",
+    ),
+    (
+        Kind.NO_STEP,
+        {"columns": ("a", "b"), "option": "--step"},
+        "no column that could be the step; it has a, b. Give --step COLUMN",
+    ),
+    (
+        Kind.NO_VALUES,
+        {"columns": ("a", "b"), "option": "--metric"},
+        "no column is named like a metric of held-out data; it has numbers in a, b. Give --metric COLUMN",
     ),
     (Kind.CUT_OFF, {"part": "line"}, "its last line is cut off; it is left out"),
     (Kind.CUT_OFF, {"part": "line", "number": 12}, "its last line (12) is cut off; it is left out"),

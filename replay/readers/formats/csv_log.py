@@ -1,7 +1,9 @@
 """Tables of metrics as CSV or TSV, one row per step or epoch.
 
 Written by Lightning's CSVLogger (sparse rows), Keras' CSVLogger and dumps of its history, Ultralytics (padded
-names), CatBoost (one file per split), flair, Ray, exports of W&B and of TensorBoard's page, and many scripts.
+names), CatBoost (one file per split), flair, Ray, OpenAI's fine-tuning, the evaluators of
+sentence-transformers, exports of W&B, of TensorBoard's page and of MLflow's (one value per row), and many
+scripts.
 """
 
 from __future__ import annotations
@@ -29,8 +31,10 @@ from replay.readers.csv_table import (
     read_table,
     step_column,
 )
+from replay.readers.evaluator_table import evaluator_name, is_evaluator, read_evaluator
 from replay.readers.format import Format, Loaded, UnusableLog, unreadable
 from replay.readers.interleaved import name_sets
+from replay.readers.long_table import long_header, read_long
 from replay.readers.placeholders import drop_placeholders
 from replay.readers.points import Points, open_text, round_interval
 from replay.readers.series_names import (
@@ -70,7 +74,7 @@ def _lines(head: bytes) -> list[str]:
         text = head[: len(head) // 2 * 2].decode("utf-16", "replace")
     else:
         text = head.decode("utf-8-sig", "replace")
-    lines = text.splitlines()
+    lines = text.replace("\0", "").splitlines()
     if len(head) >= 64 * 1024 and len(lines) > 1:
         lines.pop()  # it goes on beyond the head
     return [line for line in lines if line.strip() and not line.startswith("#")]
@@ -78,7 +82,8 @@ def _lines(head: bytes) -> list[str]:
 
 def _sniff(path: Path, head: bytes) -> bool:
     if (
-        (b"\0" in head and head[:2] not in (b"\xff\xfe", b"\xfe\xff"))
+        # zero bytes after the header are what a full disk or a crash leaves
+        (b"\0" in head.split(b"\n", 1)[0] and head[:2] not in (b"\xff\xfe", b"\xfe\xff"))
         or path.parent.match("plots/metrics")
         or any(parent.match("plots/metrics") for parent in path.parents)
     ):
@@ -91,6 +96,9 @@ def _sniff(path: Path, head: bytes) -> bool:
         rows = list(csv_rows(lines[1:21], delimiter_of(lines[0])))
     except csv.Error:
         return False
+    long = long_header(names)
+    if long is not None:
+        return any(len(row) > long.name and is_metric(row[long.name].strip()) for row in rows)
     key = step_column(names)
     if key is None or len(names) < 2 or len(set(names)) < len(names) - 1:
         return False
@@ -128,6 +136,8 @@ def _group(paths: Sequence[Path]) -> list[list[Path]]:
         name = path.name
         if export is not None:
             name = "run-" + _other_words(export["run"])
+        elif path.stem.endswith("results") and is_evaluator(_header(path)):
+            name = "evaluators"
         elif _file_split(path) is not None and not _names_split(path):
             name = f"split {_other_words(path.stem)}{path.suffix}"
         groups.setdefault((path.parent, name), []).append(path)
@@ -151,11 +161,16 @@ def _file_split(path: Path) -> str | None:
 
 def _names_split(path: Path) -> bool:
     """Whether the columns themselves name a held-out split."""
+    return any(is_held_out(name) for name in _header(path))
+
+
+def _header(path: Path) -> list[str]:
+    """The names in the first line of a file; none where it cannot be read."""
     try:
         with open_text(path) as file:
-            return any(is_held_out(name) for name in header_names(file.readline()))
+            return header_names(file.readline())
     except (OSError, csv.Error):
-        return False
+        return []
 
 
 def _load(files: Sequence[Path], run_id: str) -> Loaded:
@@ -164,7 +179,9 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
     tables: list[tuple[Path, Table]] = []
     for path in files:
         try:
-            table = read_table(path)
+            if long_header(header := _header(path)) is not None:
+                return _load_long(path, run_id)
+            table = read_evaluator(path) if is_evaluator(header) else read_table(path)
         except UnusableLog as error:
             findings.append(error.finding)
             continue
@@ -194,6 +211,20 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
     return Loaded(runs, findings)
 
 
+def _load_long(path: Path, run_id: str) -> Loaded:
+    """The runs of a table with one value per row."""
+    runs: list[Run] = []
+    findings: list[Finding] = []
+    tables = read_long(path)
+    for name, table in tables.items():
+        findings += table.findings
+        one = run_id if len(tables) == 1 else f"{run_id}/{name or 'unnamed'}"
+        runs += _runs(one, [path], table.points, table, table.names, [])
+    if not runs:
+        raise UnusableLog(Finding(Kind.NO_VALUES, log=str(path), facts={"format": FORMAT.name}))
+    return Loaded(runs, findings)
+
+
 def _sample(table: Table) -> Finding | None:
     """The finding that a table has as many rows as a tool exports at most."""
     tool = None
@@ -210,6 +241,9 @@ def _rename(path: Path, table: Table, *, several: bool) -> dict[str, Points]:
     """The series under the names that they have in the run: those of a split's file get the split in
     front.
     """
+    if is_evaluator(table.names):
+        label = evaluator_name(path)
+        return {f"{label}/{name}" if several else name: series for name, series in table.points.items()}
     lower = [name.lower() for name in table.names]
     export = _EXPORT_NAME.fullmatch(path.stem)
     split = _file_split(path)
@@ -240,7 +274,8 @@ def _runs(
 ) -> list[Run]:
     points, filled = drop_placeholders(points, held_out_of(points))
     points, interleaved = name_sets(points, held_out_of(points))
-    held_out = held_out_of(points)
+    evaluator = is_evaluator(table.names)
+    held_out = points.keys() - {"epoch"} if evaluator else held_out_of(points)
     step_key = step_name(table.names)
     epoch = (
         None
@@ -257,7 +292,7 @@ def _runs(
         or name in companions
         or not is_bookkeeping(name)
     }
-    zero_based = table.by_epoch and is_zero_based(used, held_out, table.first_row)
+    zero_based = table.by_epoch and not evaluator and is_zero_based(used, held_out, table.first_row)
     return assemble(
         run_id,
         used,

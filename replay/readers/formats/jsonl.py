@@ -1,16 +1,16 @@
 """JSON lines: one object per row, with a step, an iteration or an epoch in it.
 
 Written by LLaMA-Factory (``trainer_log.jsonl``), ms-swift (``logging.jsonl``), Detectron2 (``metrics.json``),
-mmengine (``scalars.json``) and mmcv, DETR and its descendants (``log.txt``), and many scripts. Nested objects
-are flattened with "/", short lists by position. NaN and Infinity are read as the words that they are.
+mmengine (``scalars.json``) and mmcv, DETR and its descendants (``log.txt``), IBM's fms-hf-tuning, and many
+scripts; some of them write a list of the objects. Nested objects are flattened with "/", short lists by
+position. NaN and Infinity are read as the words that they are.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -23,6 +23,7 @@ from replay.readers.clocks import is_zero_based, measures_of
 from replay.readers.flatten import flat_numbers
 from replay.readers.format import Format, Loaded, UnusableLog
 from replay.readers.interleaved import name_sets
+from replay.readers.json_records import head_records, read_records
 from replay.readers.placeholders import drop_placeholders
 from replay.readers.points import PointsBuilder, open_text, round_interval
 from replay.readers.series_names import (
@@ -48,29 +49,13 @@ _CLOCK = re.compile(r"\d+(?::\d\d){1,2}(?:\.\d+)?")
 _UNITS = re.compile(r"(?:(\d+) ?h *)?(?:(\d+) ?m(?:in)? *)?(?:(\d+(?:\.\d+)?) ?s)?")
 
 
-def _objects(head: bytes) -> Iterator[dict[str, Any]]:
-    """The objects of the first complete lines."""
-    text = head.decode("utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig", "replace")
-    for line in text.splitlines()[:20]:
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(record, dict):
-            yield record
-
-
 def _sniff(path: Path, head: bytes) -> bool:
-    if not head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{") and head[:2] not in (
-        b"\xff\xfe",
-        b"\xfe\xff",
-    ):
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
+    if not text.startswith((b"{", b"[")) and head[:2] not in (b"\xff\xfe", b"\xfe\xff"):
         return False
-    if head.lstrip()[:2] in (b"{\n", b"{\r") or (b"\n" not in head and len(head) < 64 * 1024):
+    if text[:1] == b"{" and (text[:2] in (b"{\n", b"{\r") or b"\n" not in head):
         return False  # one object over many lines, or one that is no line: settings, a summary
-    records = list(_objects(head))
+    records = head_records(head)
     if records and {"format", "version"} <= records[0].keys():
         return False  # a header that names a format of its own
     return any(_is_row(record) for record in records)
@@ -130,51 +115,30 @@ class _Rows:
 def _read(path: Path) -> _Rows:
     """All rows of a file that hold a number."""
     read = _Rows()
-    unreadable = 0
-    line, count = "\n", 0
-    with open_text(path) as lines:
-        for count, line in enumerate(lines, 1):
-            if not line.strip("\0 \t\r\n"):
-                continue
-            try:
-                record = json.loads(line)
-            except (ValueError, RecursionError):
-                if line.endswith("\n"):
-                    unreadable += 1
-                else:
-                    facts = {"part": "line", "number": count}
-                    read.findings.append(Finding(Kind.CUT_OFF, log=str(path), facts=facts))
-                continue
-            if not isinstance(record, dict):
-                unreadable += 1
-                continue
-            if "log_history" in record:  # ms-swift repeats the whole at the end
-                continue
-            values = flat_numbers(record)
-            text = {
-                name: record[name]
-                for name in (_STEP_OF, "elapsed_time", "elapsed")
-                if isinstance(record.get(name), str)
-            }
-            row_set = find_set((name, record[name]) for name in record if is_set_column(name))
-            part = _OF.fullmatch(text.get(_STEP_OF, ""))
-            stated = [
-                values.pop("total_steps", 0.0),
-                values.pop("max_steps", 0.0),
-                float(part[2]) if part else 0.0,
-            ]
-            read.planned = max([read.planned, *(steps for steps in stated if steps < math.inf)])
-            if "train_runtime" in values:
-                read.summary |= {
-                    name: values[name] for name in ("train_runtime", "total_flos") if name in values
-                }
-                continue
-            values = {name: value for name, value in values.items() if not is_flag(name)}
-            if values:
-                read.rows.append(_Row(values, text, row_set))
-    if unreadable:
-        facts = {"lines": unreadable, "of": count}
-        read.findings.append(Finding(Kind.INVALID_JSON, log=str(path), facts=facts))
+    records, read.findings = read_records(path, open_text)
+    for record in records:
+        if "log_history" in record:  # ms-swift repeats the whole at the end
+            continue
+        values = flat_numbers(record)
+        text = {
+            name: record[name]
+            for name in (_STEP_OF, "elapsed_time", "elapsed")
+            if isinstance(record.get(name), str)
+        }
+        row_set = find_set((name, record[name]) for name in record if is_set_column(name))
+        part = _OF.fullmatch(text.get(_STEP_OF, ""))
+        stated = [
+            values.pop("total_steps", 0.0),
+            values.pop("max_steps", 0.0),
+            float(part[2]) if part else 0.0,
+        ]
+        read.planned = max([read.planned, *(steps for steps in stated if steps < math.inf)])
+        if "train_runtime" in values:
+            read.summary |= {name: values[name] for name in ("train_runtime", "total_flos") if name in values}
+            continue
+        values = {name: value for name, value in values.items() if not is_flag(name)}
+        if values:
+            read.rows.append(_Row(values, text, row_set))
     return read
 
 
@@ -184,7 +148,10 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
     placed = _place(read.rows)
     if placed is None:
         raise UnusableLog(*(read.findings or [Finding(Kind.NO_STEP, log=str(path))]))
-    rows, by_epoch = placed
+    rows, by_epoch, left_out = placed
+    if left_out:
+        facts = {"rows": left_out, "of": len(read.rows)}
+        read.findings.append(Finding(Kind.ROWS_WITHOUT_STEP, log=str(path), facts=facts))
     points = PointsBuilder()
     held_out: set[str] = set()
     train_names = {name for row in rows if not row.held_out for name in row.values}
@@ -269,8 +236,10 @@ class _Placed:
     split: str | None
 
 
-def _place(rows: Sequence[_Row]) -> tuple[list[_Placed], bool] | None:
-    """Every row with its step, and whether steps are epochs; None where nothing tells the step."""
+def _place(rows: Sequence[_Row]) -> tuple[list[_Placed], bool, int] | None:
+    """Every row with its step, whether steps are epochs, and how many rows have none; None where nothing
+    tells the step.
+    """
     if any(_STEP_OF in row.text for row in rows):
         key: tuple[str, bool] | None = (_STEP_OF, False)
     else:
@@ -288,6 +257,7 @@ def _place(rows: Sequence[_Row]) -> tuple[list[_Placed], bool] | None:
     with_iter = name == "step" and any("iter" in row.values for row in rows)
     placed: list[_Placed] = []
     last_step = last_epoch = last_iter = math.nan
+    here, left_out = set[str](), 0  # what the last step has values of
     for row in rows:
         values = dict(row.values)
         split = None if row.row_set is None else row.row_set.name
@@ -306,16 +276,24 @@ def _place(rows: Sequence[_Row]) -> tuple[list[_Placed], bool] | None:
             if step == last_epoch and not math.isnan(last_iter):
                 step = last_iter
         elif math.isnan(step) and not by_epoch:
-            step = last_step  # a row of its own after the one that it belongs to
+            # a row of its own after the one that it belongs to, unless that has these values already
+            step = last_step if here.isdisjoint(_measured(values)) else math.nan
         if with_iter and "iter" in values:
             last_iter, last_epoch = values.pop("iter"), epoch
         if math.isnan(step):
+            left_out += bool(_measured(values))
             continue
+        here = _measured(values) | (here if step == last_step else set())
         last_step = step
         if elapsed := _seconds(row.text.get("elapsed_time") or row.text.get("elapsed")):
             values["elapsed_time"] = elapsed
         placed.append(_Placed(step, values, held_out, split))
-    return (placed, by_epoch) if placed else None
+    return (placed, by_epoch, left_out) if placed else None
+
+
+def _measured(values: Mapping[str, float]) -> set[str]:
+    """The names of a row that are measured, and do not count or time."""
+    return {name for name in values if name != "epoch" and not is_bookkeeping(name)}
 
 
 def _iterations_of_an_epoch(rows: Sequence[_Row]) -> float:

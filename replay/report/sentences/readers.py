@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 
 from replay.data.finding import Finding, Kind
@@ -25,7 +26,29 @@ def _binary_file(finding: Finding) -> str:
 
 
 def _unknown_format(finding: Finding) -> str:
-    return f"no log in a format that replay reads ({', '.join(finding['formats'])})"
+    text = "not a log in a format that replay reads"
+    if finding.get("columns"):
+        text += f"; it has {finding['rows']} rows of {list_names(finding['columns'], 8)}"
+    elif finding.get("line"):
+        text += f"; it begins with {finding['line']!r}"
+    if finding.get("options"):
+        command = shlex.join(["replay", "inspect", finding.log or "", *finding["options"]])
+        text += f". If it is a log, say which column is what: {command}"
+    return text
+
+
+def _package_missing(finding: Finding) -> str:
+    package = finding["package"]
+    return (
+        f"reading *{finding['suffix']} needs the package {package}, which is not installed: pip install"
+        f" {package}"
+    )
+
+
+def _rows_without_step(finding: Finding) -> str:
+    column = "" if finding.get("column") is None else f" in the column {finding['column']}"
+    verb = "has" if finding["rows"] == 1 else "have"
+    return f"{finding['rows']} of {finding['of']} rows {verb} no step{column}; they are left out"
 
 
 def _reader_failed(finding: Finding) -> str:
@@ -123,10 +146,16 @@ def _no_step(finding: Finding) -> str:
     columns = finding.get("columns")
     if columns is None:
         return "no row has a step or an epoch"
-    return f"no column that could be the step; it has {', '.join(columns)}"
+    option = ". Give --step COLUMN" if finding.get("option") else ""
+    return f"no column that could be the step; it has {', '.join(columns)}{option}"
 
 
 def _no_values(finding: Finding) -> str:
+    if "columns" in finding.facts:
+        return (
+            "no column is named like a metric of held-out data; it has numbers in"
+            f" {', '.join(finding['columns']) or 'none'}. Give --metric COLUMN"
+        )
     return (
         "no column holds a number" if finding["format"] == "csv" else "no row holds a number beside its step"
     )
@@ -377,6 +406,7 @@ SENTENCES: dict[Kind, Callable[[Finding], str]] = {
             Kind.BINARY_FILE: _binary_file,
             Kind.MISNAMED_FILE: lambda _: "not what its name says; no format that replay reads recognises it",
             Kind.UNKNOWN_FORMAT: _unknown_format,
+            Kind.PACKAGE_MISSING: _package_missing,
             Kind.READER_FAILED: _reader_failed,
             Kind.PLUGIN_FAILED: _plugin_failed,
             Kind.UNSUPPORTED_VERSION: _unsupported_version,
@@ -387,8 +417,13 @@ SENTENCES: dict[Kind, Callable[[Finding], str]] = {
             Kind.INVALID_ROW: _invalid_row,
             Kind.PYTHON_TEXT: _python_text,
             Kind.LONG_ROWS: _long_rows,
+            Kind.ZERO_BYTES: lambda _: (
+                "there are zero bytes in it, as a crash or a full disk leaves them; the rows around them are"
+                " kept"
+            ),
             Kind.TENSOR_TAG: _tensor_tag,
             Kind.NO_STEP: _no_step,
+            Kind.ROWS_WITHOUT_STEP: _rows_without_step,
             Kind.NO_ROWS: lambda _: "a header, but no row under it",
             Kind.NO_VALUES: _no_values,
             Kind.NO_SCALARS: _no_scalars,

@@ -1,0 +1,97 @@
+"""What is in a file that no format recognises, and the options that would read it."""
+
+from __future__ import annotations
+
+import shlex
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from replay.readers.format import UnusableLog
+from replay.readers.regular import Sheet, read_sheet
+from replay.readers.series_names import is_bookkeeping, is_held_out, is_metric, step_name
+from replay.readers.splits import parse_set
+
+__all__ = ["sketch", "suggest_options"]
+
+_MOST_BYTES = 8 * 1024 * 1024
+_MOST_ROWS = 200
+_MOST_METRICS = 2
+_RUN_NAMES = frozenset(
+    {"run", "run_id", "run_name", "trial", "trial_id", "experiment", "seed", "model", "name", "id"}
+)
+
+
+def sketch(path: Path, head: bytes) -> dict[str, Any]:
+    """The facts of a finding on a file: the names of its columns or keys, or its first line, and options."""
+    sheet = _sheet(path, head)
+    if sheet is not None and sheet.rows:
+        return {"columns": tuple(sheet.columns), "rows": len(sheet.rows), "options": suggest_options(sheet)}
+    text = head.decode("utf-8-sig", "replace")
+    first = next((line.strip() for line in text.splitlines() if line.strip("\0 \t\r\n")), "")
+    return {"line": first[:72]} if first.isprintable() else {}
+
+
+def _sheet(path: Path, head: bytes) -> Sheet | None:
+    try:
+        return read_sheet(path, head, _MOST_ROWS) if path.stat().st_size <= _MOST_BYTES else None
+    except (OSError, UnusableLog):
+        return None
+
+
+def suggest_options(sheet: Sheet) -> tuple[str, ...]:
+    """The options that read a file as a log, as words of a command; empty where it does not look like one."""
+    numeric = [name for name in sheet.columns if sheet.numbers(name)]
+    step = _step(sheet, numeric)
+    if step is None:
+        return ()
+    values = [name for name in numeric if name != step and not is_bookkeeping(name)]
+    changing = [name for name in values if len(set(sheet.numbers(name))) > 1]
+    metrics = (
+        [name for name in values if is_held_out(name)]
+        or [name for name in values if is_metric(name)]
+        or [name for name in changing if not _rises(sheet.numbers(name))]
+    )
+    if not metrics:
+        return ()
+    options = ["--step", step]
+    for name in metrics[:_MOST_METRICS]:
+        options += ["--metric", name]
+    for name in sheet.columns:
+        texts = sheet.texts(name)
+        if texts and all(parse_set(text) is not None for text in texts):
+            options += ["--split", name]
+            break
+    for name in sheet.columns:
+        if name not in options and name.lower().replace(" ", "_") in _RUN_NAMES and _repeats(sheet, name):
+            options += ["--run", name]
+            break
+    return tuple(options)
+
+
+def _step(sheet: Sheet, numeric: list[str]) -> str | None:
+    by_name = step_name(numeric)
+    if by_name is not None:
+        return by_name[0]
+    for name in numeric:
+        values = sheet.numbers(name)
+        if len(set(values)) > 2 and _rises(values) and all(value == int(value) for value in values):
+            return name
+    return None
+
+
+def _rises(values: list[float]) -> bool:
+    if not all(abs(value) < float("inf") for value in values):
+        return False
+    return all(later >= earlier for earlier, later in pairwise(values))
+
+
+def _repeats(sheet: Sheet, name: str) -> bool:
+    """Whether a column has a few values, each in several rows."""
+    values = [str(row[name]) for row in sheet.rows if name in row]
+    return 1 < len(set(values)) <= len(values) / 2
+
+
+def as_command(options: tuple[str, ...]) -> str:
+    """Options as they are typed."""
+    return shlex.join(options)

@@ -1,0 +1,91 @@
+"""What is said of files that are not read: the file, what is in it, and the options that would read it."""
+
+import shlex
+
+import pytest
+from click.testing import CliRunner
+
+import replay
+from replay.cli import cli
+from replay.errors import InputError
+from replay.readers import read
+
+ODD = "lap,figure of merit,comment\n" + "".join(f"{10 * lap},{1 / lap},ok\n" for lap in range(1, 9))
+
+
+def refuse(path):
+    with pytest.raises(InputError) as caught:
+        replay.load(path)
+    return str(caught.value)
+
+
+def test_a_table_is_named_with_its_columns_and_the_command_that_reads_it(tmp_path):
+    (tmp_path / "odd.csv").write_text(ODD)
+    said = refuse(tmp_path)
+    assert f"{tmp_path / 'odd.csv'}: not a log in a format that replay reads" in said
+    assert "it has 8 rows of lap, figure of merit, comment" in said
+    command = said[said.index("replay inspect") :].splitlines()[0]
+    result = CliRunner().invoke(cli, shlex.split(command)[1:])
+    assert result.exit_code == 0, result.output
+    assert "figure of merit" in result.output
+    assert "8" in result.output
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "seen"),
+    [
+        ("a.json", '[{"lap": 1, "merit": 2.5}, {"lap": 2, "merit": 2}]', "2 rows of lap, merit"),
+        ("a.jsonl", '{"lap": 1, "merit": 2.5}\n{"lap": 2, "merit": 2}\n', "2 rows of lap, merit"),
+        ("notes.txt", "\n  Dear diary,\ntoday", "it begins with 'Dear diary,'"),
+        ("train.log", "lap 1 merit 2.5\nlap 2 merit 2\n", "lap 1 merit 2.5"),
+    ],
+)
+def test_other_files(tmp_path, name, text, seen):
+    (tmp_path / name).write_text(text)
+    said = refuse(tmp_path)
+    assert f"{tmp_path / name}: " in said
+    assert seen in said
+    assert "--step COLUMN --metric COLUMN[=NAME]" in said
+
+
+def test_a_few_files_are_named_and_tables_come_first(tmp_path):
+    for number in range(12):
+        (tmp_path / f"a{number}.txt").write_text(f"text {number}")
+    (tmp_path / "z.csv").write_text(ODD)
+    said = refuse(tmp_path)
+    assert said.count(str(tmp_path)) < 9
+    assert said.index("z.csv") < said.index("a0.txt")
+    assert "13 files looked at" in said
+
+
+def test_an_empty_folder_suggests_no_options(tmp_path):
+    assert "--step" not in refuse(tmp_path)
+
+
+def test_a_table_beside_good_logs_is_suggested_by_inspect_only(tmp_path):
+    (tmp_path / "log.csv").write_text("epoch,val_loss\n1,0.5\n2,0.4\n")
+    (tmp_path / "odd.csv").write_text(ODD)
+    assert not read(tmp_path).findings
+    result = CliRunner().invoke(cli, ["inspect", str(tmp_path)])
+    text = " ".join(result.output.split())
+    assert "If it is a log, say which column is what: replay inspect" in text
+    assert "--step lap --metric 'figure of merit'" in text
+
+
+def test_escape_sequences_in_a_file_do_not_reach_the_terminal(tmp_path):
+    (tmp_path / "a.csv").write_text("lap,\x1b[2Jmerit\n1,2\n2,3\n")
+    (tmp_path / "b.txt").write_text("\x1b[2Jtext")
+    result = CliRunner().invoke(cli, ["simulate", str(tmp_path)])
+    assert result.exit_code == 2
+    assert "\x1b" not in result.output
+
+
+def test_a_log_that_is_cut_off_says_so_in_every_command(tmp_path):
+    path = tmp_path / "trainer_state.json"
+    path.write_text(
+        '{"global_step": 9, "log_history": [{"step": 3, "epoch": 1.0, "loss": 2.0}, {"step": 3, "eval_lo'
+    )
+    for words in (["simulate"], ["explain", "--policy", "patience=1"], ["sweep", "--grid", "patience=1..2"]):
+        result = CliRunner().invoke(cli, [words[0], str(tmp_path), *words[1:]])
+        assert result.exit_code == 2
+        assert "the file is cut off at" in " ".join(result.output.split())
