@@ -31,7 +31,7 @@ layers: $(VENV)/.test
 
 # README says what the code does: its blocks are made by the code
 docs: $(VENV)/.test
-	$(BIN)/cog --check README.md sample_logs/README.md
+	$(BIN)/cog --check README.md docs/formats.md sample_logs/README.md
 	$(BIN)/python -m pytest -q tests/test_docs.py
 
 # what stop policies do on the sample logs is guarded by the tool itself
@@ -39,7 +39,7 @@ policies: $(VENV)/.test
 	$(BIN)/replay check .ci/policies.toml --require-lock
 
 readme: $(VENV)/.test
-	$(BIN)/cog -r README.md sample_logs/README.md
+	$(BIN)/cog -r README.md docs/formats.md sample_logs/README.md
 
 check: lint types layers docs policies test
 

@@ -81,6 +81,7 @@ def read(
         return readers.read(paths, progress, columns)
     except readers.NothingFound as error:
         lines = [str(error), *(f"  {text}" for text in sentences(error.findings[:_MOST]))]
+        lines += [error.hint] if error.hint else []
         raise InputError("\n".join(lines)) from None
 
 

@@ -88,6 +88,14 @@ def table(of):
     _out(render(document, "markdown").rstrip())
 
 
+def formats_page():
+    """Print the page of the log formats."""
+    from replay.report.formats import build_page
+    from replay.report.render import render
+
+    _out(render(build_page(), "markdown").rstrip())
+
+
 def disagreement():
     """Print at which eval each tool's rule, given the same patience and threshold, stops the same
     sequences."""

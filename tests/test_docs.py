@@ -25,7 +25,8 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 def test_readme_blocks_are_fresh():
     """Each block is the output of the command, or the code, above it; `make readme` writes them anew."""
-    command = [sys.executable, "-m", "cogapp", "--check", "--diff", "README.md", "sample_logs/README.md"]
+    pages = ["README.md", "docs/formats.md", "sample_logs/README.md"]
+    command = [sys.executable, "-m", "cogapp", "--check", "--diff", *pages]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert README.count("[[[cog") >= 6
@@ -74,6 +75,15 @@ def test_the_policies_of_the_readme_can_be_checked(tmp_path):
 @pytest.mark.parametrize("name", [*POLICIES, *(kind.name for kind in FORMATS)])
 def test_every_policy_and_format_is_in_the_readme(name):
     assert f"| {name} |" in README
+
+
+def test_the_page_of_the_formats_has_each_with_what_is_read_and_what_it_was_tested_on():
+    page = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
+    for format in FORMATS:
+        part = page.split(f"\n## {format.name}\n", 1)[1].split("\n## ", 1)[0]
+        assert "- Read: " in part
+        assert "- Tested on: " in part
+        assert ("- Not read, or not known: " in part) == bool(format.limits)
 
 
 def test_the_policy_of_contributing_works(monkeypatch):

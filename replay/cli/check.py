@@ -19,7 +19,6 @@ __all__ = ["command"]
 @click.command("check")
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 @click.argument("logs", nargs=-1, metavar="[LOGS]...", type=click.Path(path_type=Path))
-@columns_options()
 @click.option(
     "--lock",
     type=click.Path(path_type=Path),
@@ -45,6 +44,7 @@ __all__ = ["command"]
 @file_option("--sarif", "Also write SARIF.")
 @file_option("--code-quality", "Also write GitLab's code quality.")
 @file_option("--plot", "Also draw saved against lost, now and in the lock.")
+@columns_options()
 def command(
     file: Path,
     logs: tuple[Path, ...],

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from replay.cli.candidates import Candidates, candidate_options
+from replay.cli.columns import columns_options
 from replay.cli.options import (
     guarantee_options,
     guarantee_words,
@@ -40,6 +41,7 @@ __all__ = ["command"]
 )
 @click.option("--per-rule", is_flag=True, help="Choose within each rule of the grid and compare the rules.")
 @question_options
+@columns_options()
 @output_options
 def command(
     paths: tuple[Path, ...],

@@ -23,7 +23,6 @@ __all__ = ["command"]
 @click.argument("before", metavar="A")
 @click.argument("after", metavar="B")
 @click.argument("paths", nargs=-1, metavar="[LOGS]...", type=click.Path(path_type=Path))
-@columns_options()
 @click.option(
     "--policy",
     "specs",
@@ -32,6 +31,7 @@ __all__ = ["command"]
     help="A stop policy to compare two sets of logs by (repeatable).",
 )
 @question_options
+@columns_options()
 @output_options
 def command(
     before: str,

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from replay.cli.options import output_options, paths_argument_beside_run, policy_option, question_options
+from replay.cli.columns import columns_options
+from replay.cli.options import output_options, paths_argument, policy_option, question_options
 from replay.cli.output import show, warn
 from replay.cli.progress import read_logs
 
@@ -18,7 +19,7 @@ __all__ = ["command"]
 
 
 @click.command("explain")
-@paths_argument_beside_run
+@paths_argument
 @policy_option
 @click.option(
     "--run",
@@ -27,6 +28,7 @@ __all__ = ["command"]
     help="The run, by its id or a part of it that no other has (default: the first).",
 )
 @question_options
+@columns_options(run_flag=False)
 @output_options
 def command(
     paths: tuple[Path, ...],

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from replay.cli.columns import columns_options
 from replay.cli.options import output_options, paths_argument, watch_options
 from replay.cli.output import show
 from replay.cli.progress import read_logs
@@ -20,6 +21,7 @@ __all__ = ["command"]
 @click.command("inspect")
 @paths_argument
 @watch_options
+@columns_options()
 @output_options
 def command(
     paths: tuple[Path, ...], monitor: str | None, mode: Mode | None, style: str, out: Path | None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from replay.cli.columns import columns_options, columns_words
+from replay.cli.columns import columns_words
 from replay.cli.output import VERBOSE
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ __all__ = [
     "guarantee_words",
     "output_options",
     "paths_argument",
-    "paths_argument_beside_run",
     "policies_option",
     "policy_option",
     "question_options",
@@ -49,18 +48,9 @@ def _group(*options: Callable[[_F], _F]) -> Callable[[_F], _F]:
     return decorate
 
 
-def _paths_argument(columns: Callable[[_F], _F]) -> Callable[[_F], _F]:
-    paths = click.argument(
-        "paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path)
-    )
-    return _group(paths, columns)
-
-
-#: The logs of a command, with the options on the columns of tables.
-paths_argument = _paths_argument(columns_options())
-
-#: The same for a command that has another option ``--run``.
-paths_argument_beside_run = _paths_argument(columns_options(run_flag=False))
+paths_argument = click.argument(
+    "paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path)
+)
 
 #: The one policy of a command.
 policy_option = click.option(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from replay.cli.candidates import Candidates, candidate_options
+from replay.cli.columns import columns_options
 from replay.cli.options import (
     guarantee_options,
     guarantee_words,
@@ -34,6 +35,7 @@ __all__ = ["command"]
 @guarantee_options
 @weight_option
 @question_options
+@columns_options()
 @output_options
 def command(
     paths: tuple[Path, ...],

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from replay.cli.candidates import DEFAULT_POLICIES, read_specs, spec_words
+from replay.cli.columns import columns_options
 from replay.cli.options import (
     file_option,
     output_options,
@@ -41,6 +42,7 @@ __all__ = ["command"]
 @weight_option
 @click.option("--per-run", is_flag=True, help="One row a run and policy instead of one a policy.")
 @file_option("--plot", "Draw saved against lost, and the runs with their stops (png, svg, pdf).")
+@columns_options()
 @output_options
 def command(
     paths: tuple[Path, ...],

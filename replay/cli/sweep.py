@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from replay.cli.candidates import Candidates, candidate_options
+from replay.cli.columns import columns_options
 from replay.cli.options import (
     file_option,
     output_options,
@@ -32,6 +33,7 @@ __all__ = ["command"]
 @question_options
 @weight_option
 @file_option("--plot", "Draw saved against lost with the front, and heat maps of the grids (png, svg, pdf).")
+@columns_options()
 @output_options
 def command(
     paths: tuple[Path, ...],

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from replay.cli.columns import columns_options
 from replay.cli.options import paths_argument, policy_option, watch_options
 from replay.cli.output import show, warn
 from replay.cli.progress import read_logs
@@ -22,6 +23,7 @@ __all__ = ["command"]
 @paths_argument
 @policy_option
 @watch_options
+@columns_options()
 def command(paths: tuple[Path, ...], spec: str, monitor: str | None, mode: Mode | None) -> None:
     """Does a policy stop live where replay says? Asks it after each eval of each run.
 

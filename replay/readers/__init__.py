@@ -38,6 +38,10 @@ __all__ = [
 ]
 
 
+_HINT = (
+    "A table that is not recognised is read where you say which column is what: --step COLUMN --metric"
+    " COLUMN[=NAME] [--split COLUMN] [--run-column COLUMN]"
+)
 _PARQUET = frozenset({".parquet"})
 #: Rows that are read of a table to see which columns it has.
 _FEW_ROWS = 50
@@ -78,11 +82,12 @@ class ReadResult:
 
 
 class NothingFound(InputError):
-    """There is no run below the paths; ``findings`` say what could not be read."""
+    """There is no run below the paths; ``findings`` say what could not be read, ``hint`` what would help."""
 
-    def __init__(self, message: str, findings: Sequence[Finding]) -> None:
+    def __init__(self, message: str, findings: Sequence[Finding], hint: str = "") -> None:
         super().__init__(message)
         self.findings = tuple(findings)
+        self.hint = hint
 
 
 def sniff(path: Path | str) -> Format | None:
@@ -201,7 +206,10 @@ def read(
     ]
     if not result.runs:
         result.findings += _sketches(unrecognised, result.findings)
-        raise NothingFound(_nothing(roots, result), result.findings)
+        suggested = any(finding.get("options") for finding in result.findings)
+        raise NothingFound(
+            _nothing(roots, result), result.findings, _HINT if result.files and not suggested else ""
+        )
     return result
 
 
@@ -350,10 +358,4 @@ def _nothing(roots: Sequence[Path], result: ReadResult) -> str:
     )
     count = f"{result.files} file{'s' * (result.files != 1)} looked at"
     formats = ", ".join(format.name for format in registry().formats)
-    text = f"no log found below {printable(where)} ({count}; replay reads: {formats})"
-    if result.files:
-        text += (
-            "\nA table that is not recognised is read where you say which column is what:"
-            " --step COLUMN --metric COLUMN[=NAME] [--split COLUMN] [--run-column COLUMN]"
-        )
-    return text
+    return f"no log found below {printable(where)} ({count}; replay reads: {formats})"

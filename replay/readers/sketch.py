@@ -9,7 +9,7 @@ from typing import Any
 
 from replay.readers.format import UnusableLog
 from replay.readers.regular import Sheet, read_sheet
-from replay.readers.series_names import is_bookkeeping, is_held_out, is_metric, step_name
+from replay.readers.series_names import is_bookkeeping, is_held_out, is_metric, step_name, words
 from replay.readers.splits import parse_set
 
 __all__ = ["sketch", "suggest_options"]
@@ -74,6 +74,8 @@ def _step(sheet: Sheet, numeric: list[str]) -> str | None:
     if by_name is not None:
         return by_name[0]
     for name in numeric:
+        if is_metric(name) or "train" in words(name):
+            continue
         values = sheet.numbers(name)
         if len(set(values)) > 2 and _rises(values) and all(value == int(value) for value in values):
             return name

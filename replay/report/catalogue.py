@@ -59,4 +59,13 @@ def policy_rows() -> list[dict[str, Any]]:
 
 def format_rows() -> list[dict[str, str]]:
     """One row per log format, in the order in which they are tried."""
-    return [{"format": kind.name, "files": kind.files, "what": kind.summary} for kind in registry().formats]
+    return [
+        {
+            "format": kind.name,
+            "files": kind.files,
+            "what": kind.summary,
+            "limits": kind.limits,
+            "tested_on": kind.tested_on,
+        }
+        for kind in registry().formats
+    ]

@@ -1,11 +1,14 @@
-"""The report of ``replay formats``: the log formats that can be read."""
+"""The report of ``replay formats``: the log formats that can be read, and what of them is not read."""
 
 from __future__ import annotations
 
+from replay.readers.precedence import PRECEDENCE
 from replay.report.catalogue import format_rows
-from replay.report.document import Block, Document, Paragraph, Records, Table
+from replay.report.document import Block, Document, Heading, List, Mono, Paragraph, Records, Table, Words
 
-__all__ = ["build"]
+__all__ = ["build", "build_page"]
+
+_COLUMNS = ("format", "files", "what", "limits", "tested_on")
 
 
 def build() -> Document:
@@ -14,17 +17,56 @@ def build() -> Document:
     return Document(
         lambda: _blocks(rows),
         lambda: {"formats": rows},
-        lambda: Records(("format", "files", "what"), rows),
+        lambda: Records(_COLUMNS, rows),
     )
 
 
 def _blocks(rows: list[dict[str, str]]) -> list[Block]:
     cells = [[row["format"], row["files"], row["what"]] for row in rows]
     out: list[Block] = [Table(["format", "files", "what it is"], cells, (0, 1, 2), medium="page")]
-    for name, files, what in cells:
+    for row in rows:
+        lines = [_sentence(row["what"])]
+        if row["limits"]:
+            lines.append(f"Limits: {_sentence(row['limits'])}")
         out += [
-            Paragraph((f"{name}  ({files})",), medium="screen"),
-            Paragraph((what,), indent=2, hanging=2, medium="screen", tight=True),
+            Paragraph((f"{row['format']}  ({row['files']})",), medium="screen"),
+            Paragraph(lines, indent=2, hanging=2, medium="screen", tight=True),
         ]
-    closing = "Files are found recursively and recognised by content, whatever their name."
+    closing = (
+        "Files are found recursively and recognised by content, whatever their name. Any other table (CSV,"
+        " TSV, JSON, JSON lines, Parquet) is read where you say which column is what: --step COLUMN --metric"
+        " COLUMN."
+    )
     return [*out, Paragraph((closing,), medium="screen")]
+
+
+def build_page() -> Document:
+    """The formats one by one, with what is read, what is not, and what each was tested on; then which of the
+    logs of one run is kept.
+    """
+    rows = format_rows()
+    return Document(lambda: _page(rows), lambda: {"formats": rows}, lambda: Records(_COLUMNS, rows))
+
+
+def _page(rows: list[dict[str, str]]) -> list[Block]:
+    out: list[Block] = []
+    for row in rows:
+        files = [part for name in row["files"].split(", ") for part in (", ", Mono(name))][1:]
+        facts: list[Words] = [("Files: ", *files), f"Read: {_sentence(row['what'])}"]
+        if row["limits"]:
+            facts.append(f"Not read, or not known: {_sentence(row['limits'])}")
+        if row["tested_on"]:
+            facts.append(f"Tested on: {_sentence(row['tested_on'])}")
+        out += [Heading(row["format"]), List(facts)]
+    out += [
+        Heading("Several logs of one run"),
+        Paragraph(("A run counts once. Of its logs, this one is kept; the others add what only they know:",)),
+        Paragraph([f"{at}. {_sentence(criterion.text)}" for at, criterion in enumerate(PRECEDENCE, 1)]),
+    ]
+    return out
+
+
+def _sentence(text: str) -> str:
+    """A text of the table as a sentence."""
+    first = text.split(" ", 1)[0]
+    return (text[:1].upper() + text[1:] if first.isalpha() and first.islower() else text).rstrip(".") + "."

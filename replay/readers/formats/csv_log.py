@@ -335,9 +335,19 @@ FORMAT = Format(
     name="csv",
     summary=(
         "CSV or TSV of metrics: Lightning metrics.csv, Keras CSVLogger and history dumps, Ultralytics"
-        " results.csv, CatBoost, exports"
+        " results.csv, CatBoost, sentence-transformers' evaluators, OpenAI's fine-tuning, exports of"
+        " W&B, MLflow and TensorBoard"
     ),
     files="*.csv, *.tsv",
+    limits=(
+        "lists and texts in cells are not values; a table needs a column named like a step or an epoch"
+        " and one named like a metric, otherwise name them (--step, --metric); exports of W&B (500 rows) and"
+        " of TensorBoard's page (1,000 rows) are samples, and the output says so"
+    ),
+    tested_on=(
+        "files of Keras, Lightning, Ultralytics, flair and CatBoost from public repositories; the layouts of"
+        " sentence-transformers 2 to 5, of MLflow's page and of OpenAI's fine-tuning, written by hand"
+    ),
     sniff=_sniff,
     load=_load,
     group=_group,

@@ -348,6 +348,14 @@ FORMAT = Format(
         " every file of a run"
     ),
     files="*tfevents*",
+    limits=(
+        "values are float32; histograms, images, texts and tensors of more than one element are not"
+        " read; what Keras logs by batch is left out"
+    ),
+    tested_on=(
+        "files that PyTorch 2.13 and TensorBoard 2.21 wrote, and those of transformers, Lightning, Keras,"
+        " TensorFlow, CatBoost and Ultralytics from public repositories"
+    ),
     sniff=_sniff,
     load=_load,
     group=group_events,

@@ -431,8 +431,14 @@ def _saved(path: Path, state: Mapping[str, Any], steps: Sequence[float]) -> Any:
 
 FORMAT = Format(
     name="trainer-state",
-    summary="trainer_state.json of transformers' Trainer, with its log_history (all versions)",
-    files="trainer_state.json",
+    summary="trainer_state.json of transformers' Trainer (all versions), or its log_history alone",
+    files="trainer_state.json, log_history.json",
+    limits=(
+        "the file knows neither the model nor the data; which metric chose the checkpoint, and whether higher"
+        " was better, is known only where best_metric is the best value of one metric; the file of a"
+        " checkpoint ends at that checkpoint"
+    ),
+    tested_on="files that transformers 5.24 saved, and older ones from public repositories",
     sniff=_sniff,
     load=_load,
 )
