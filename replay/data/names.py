@@ -170,4 +170,6 @@ def is_policy_reward(name: str) -> bool:
     The rewards of DPO (``rewards/chosen``) and of a reward model (``mean_reward``) are other figures.
     """
     words = [word for word in canonical(name).split("_") if word not in HELD_OUT_WORDS | _TRAIN_WORDS]
+    if "reward" in words and not {"rlhf", "objective"}.isdisjoint(words):
+        return True  # PPO and RLOO of TRL
     return words == ["reward"] or (words[:1] == ["rewards"] and len(words) > 2 and words[-1] == "mean")

@@ -245,7 +245,10 @@ def _resolve_mode(
             findings.append(Finding(Kind.MODE_CONTRADICTED, facts=facts))
         return mode, ModeSource.GIVEN, None
     if wrong and not stated:
-        findings.append(_wrong_direction(wrong, names))
+        findings.append(_wrong_direction(wrong, names, followed=False))
+    against = [run for run in runs if run.id in names and _states_against_name(run, names[run.id])]
+    if against:
+        findings.append(_wrong_direction(against, names, followed=True))
     if len(stated) == 2:
         raise InputError(
             f"the logs disagree on {metric}: {stated['min']} says lower is better, {stated['max']} higher."
@@ -271,14 +274,25 @@ def _ask_mode(metric: str) -> str:
     return f"{asked} Neither its name nor the logs say; give --mode min or --mode max"
 
 
-def _wrong_direction(runs: Sequence[Run], names: Mapping[str, str]) -> Finding:
-    """The finding that trainers kept the worst checkpoint, with that of the first run."""
+def _states_against_name(run: Run, name: str) -> bool:
+    """Whether a log states a mode that the name of the metric and the sign of its values speak against."""
+    stated, implied = run.info.modes.get(name), infer_mode(name)
+    if stated is None or implied is None or not implied.strong or implied.mode == stated:
+        return False
+    values = run.columns[name].values if name in run.columns else run.train[name].value
+    return bool((values[np.isfinite(values)] > 0).any())
+
+
+def _wrong_direction(runs: Sequence[Run], names: Mapping[str, str], *, followed: bool) -> Finding:
+    """The finding that logs state the other direction than the name, with the checkpoint of the first run
+    that is the best by it; ``followed`` says whether the results take it.
+    """
     run = runs[0]
     name = names[run.id]
-    stated = run.info.contradicted_modes[name]
+    stated = run.info.modes[name] if followed else run.info.contradicted_modes[name]
     curve = run.curve(name, stated)
     kept, best = curve.best(), run.curve(name, "min" if stated == "max" else "max").best()
-    facts: dict[str, object] = {"metric": name, "stated": stated, "run": run.id}
+    facts: dict[str, object] = {"metric": name, "stated": stated, "run": run.id, "followed": followed}
     if kept is not None and best is not None:
         facts |= {
             "kept": float(curve.values[kept]),

@@ -28,13 +28,14 @@ def name_sets(
     points: Mapping[str, Points], held_out: Collection[str]
 ) -> tuple[dict[str, Points], list[Finding]]:
     """The points with each held-out name that several sets share split by set, such as ``eval_accuracy (1st
-    of 2)``.
+    of 2)``; where no name is held out, those of the other metrics.
     """
-    repeated = _are_repeated(points, held_out)
+    looked_at = set(held_out) or {name for name in points if not is_bookkeeping(name)}
+    repeated = _are_repeated(points, looked_at)
     parted: dict[str, Points] = {}
     findings = []
     for name, series in points.items():
-        count = 0 if repeated or name not in held_out else _count_sets(series)
+        count = 0 if repeated or name not in looked_at else _count_sets(series)
         if not count:
             parted[name] = series
             continue

@@ -116,6 +116,19 @@ def test_a_trainer_that_was_told_the_wrong_direction():
     assert resolve_metric([made], None, "max")[0].mode == "max"
 
 
+def test_a_log_that_states_the_other_direction_is_followed_and_reported():
+    made = run("a", {"modes": {"eval_loss": "max"}}, eval_loss=[1.0, 2.0, 3.0])
+    metric, findings = resolve_metric([made], "eval_loss", None)
+    assert (metric.mode, metric.mode_source) == ("max", ModeSource.STATED)
+    (text,) = sentences(findings)
+    assert text == (
+        "the log of a states that higher is better for eval_loss, although lower is better by its name. The"
+        " results follow the log; give --mode min if it is wrong"
+    )
+    turned_over = run("a", {"modes": {"eval_loss": "max"}}, eval_loss=[-3.0, -2.0, -1.0])
+    assert not resolve_metric([turned_over], "eval_loss", None)[1]
+
+
 def test_the_loss_of_a_policy_that_is_trained_by_a_reward():
     made = run(eval_loss=[1e-5, 2e-5], eval_reward=[0.1, 0.5], eval_rewards_std=[0.1, 0.1])
     with pytest.raises(InputError, match=r"says nothing about quality .*--monitor eval_reward --mode max"):

@@ -69,6 +69,11 @@ def test_one_set_stays_one(pairs):
     assert names(rows) == ["val_f1"]
 
 
+def test_sets_without_a_name_that_says_held_out():
+    rows = [(step, {"f1": value}) for step in range(9) for value in (0.9 + step / 99, 0.5 + step / 99)]
+    assert names(rows, ()) == ["f1 (1st of 2)", "f1 (2nd of 2)"]
+
+
 def test_two_processes_repeat_the_training_too():
     rows = [
         (step, {"loss": 1 / (step + 1), "val_f1": value})

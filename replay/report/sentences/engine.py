@@ -44,6 +44,15 @@ def _mode_contradicted(finding: Finding) -> str:
 
 
 def _wrong_direction(finding: Finding) -> str:
+    if finding["followed"]:
+        stated, named = ("higher", "lower") if finding["stated"] == "max" else ("lower", "higher")
+        right = "min" if finding["stated"] == "max" else "max"
+        count = len(finding.runs)
+        who = f"the log of {finding['run']} states" if count == 1 else f"{count} logs state"
+        return (
+            f"{who} that {stated} is better for {finding['metric']}, although {named} is better by its name."
+            f" The results follow the log; give --mode {right} if it is wrong"
+        )
     better = "lower" if finding["stated"] == "max" else "higher"
     tried = "maximised" if finding["stated"] == "max" else "minimised"
     count = len(finding.runs)
