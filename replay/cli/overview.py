@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from replay.cli.columns import columns_options
 from replay.cli.options import output_options, paths_argument, question_options, question_words
 from replay.cli.output import show, warn
 from replay.cli.progress import count_policies, read_logs
@@ -28,6 +29,7 @@ _POLICIES = ("patience=1", "patience=2", _COMMON, "patience=5")
 @click.command("overview", hidden=True)
 @paths_argument
 @question_options
+@columns_options()
 @output_options
 def command(paths: tuple[Path, ...], question: Question, style: str, out: Path | None) -> None:
     """Show what was found, what the common policy would have done, and which policy to use.
