@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -23,12 +24,11 @@ def head_records(head: bytes) -> list[dict[str, Any]]:
     """The objects of the first complete lines, or the first ones of a list."""
     text = head.decode("utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig", "replace")
     if text.lstrip().startswith("["):
-        rows = []
-        for row, _ in _listed(text):
-            rows.append(_as_row(row))
-            if len(rows) == _HEAD_ROWS:
-                break
-        return rows
+        listed = list(islice(_listed(text), _HEAD_ROWS))
+        rest = text[listed[-1][1] :].lstrip() if listed else ""
+        if rest.startswith("]") and rest[1:].strip():
+            return []  # a list in each line
+        return [_as_row(row) for row, _ in listed]
     found = []
     for line in text.splitlines()[:_HEAD_ROWS]:
         if not line.strip():
@@ -114,7 +114,7 @@ def _as_row(record: dict[str, Any]) -> dict[str, Any]:
     ``{"name": "validation_loss", "data": {"step": 10, "value": 0.5}}`` is what IBM's fms-hf-tuning writes.
     """
     for field in _NAMES:
-        name = record.get(field)
+        name = record.get(field) if "variant" not in record else None  # half of ClearML's names
         if not isinstance(name, str) or not name:
             continue
         inner = record.get("data")

@@ -197,8 +197,8 @@ def test_every_command_that_reads_logs_takes_the_options(tmp_path, command):
     assert result.exit_code == 0, result.output
     assert "loss" in result.output
     if command == "simulate":
-        next_command = result.output[result.output.index("next:") :].replace("\\\n", " ").split()
-        assert "--run-column who" in " ".join(next_command)
+        shown = " ".join(result.output.replace("\\\n", " ").split())
+        assert "--step upd --metric xent=loss --split part --run-column who" in shown
 
 
 def test_check_and_diff_take_them_too(tmp_path):

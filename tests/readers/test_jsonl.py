@@ -373,6 +373,18 @@ def test_a_list_of_rows(tmp_path, indent):
     assert "the file is cut off at character" in sentences([finding])[0]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[{"step": 1, "val_loss": 0.5}]\n[{"step": 2, "val_loss": 0.4}]\n',
+        '[{"iter": 1, "metric": "val_loss", "variant": "x", "value": 0.5}]\n',
+        "[]",
+    ],
+)
+def test_other_lists(tmp_path, text):
+    assert sniff(put(tmp_path / "a.jsonl", text)) is not FORMAT
+
+
 @pytest.mark.parametrize("shape", ["nested", "flat"])
 def test_rows_of_one_named_value(tmp_path, shape):
     rows = []
