@@ -10,6 +10,8 @@ from typing import Any
 
 from transformers import TrainerCallback
 
+from collect.keep import forget
+
 __all__ = ["Checkpoints", "prune"]
 
 
@@ -46,6 +48,8 @@ class Checkpoints(TrainerCallback):  # type: ignore[misc, unused-ignore]
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.is_world_process_zero:
             prune(self._folder, self.keeps)
+            for checkpoint in self._folder.glob("checkpoint-*"):
+                forget(checkpoint)
 
 
 def prune(folder: Path, keeps: Callable[[int], bool]) -> None:

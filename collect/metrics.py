@@ -6,27 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from collect.config import Config
+from collect.config import metric_modes
 from collect.examples import IGNORED
 
 __all__ = ["classification", "language", "metric_modes", "statistics"]
 
 #: How many logits are copied at once while losses are computed: 64 MiB in float32.
 _AT_ONCE = 2**24
-
-
-def metric_modes(config: Config) -> dict[str, str]:
-    """Metrics of the task, for each split, with their mode."""
-    names = (
-        {"loss": "min", "accuracy": "max", "f1": "max"}
-        if config.task == "classification"
-        else {"loss": "min", "accuracy": "max"}
-    )
-    if config.generation is not None:
-        names |= dict.fromkeys(config.generation.metrics, "max")
-    splits = ("eval", "test") if config.data.test_size or config.data.test_file else ("eval",)
-    modes = {f"{split}_{name}": mode for split in splits for name, mode in names.items()}
-    return modes | ({"eval_generic_loss": "min"} if config.generic is not None else {})
 
 
 def statistics(logits: Any, labels: Any) -> Any:

@@ -17,9 +17,12 @@ from typing import Any, NamedTuple
 from collect import data, generate, model
 from collect.config import Config
 from collect.eval_log import EvalLog, read_existing_log
+from collect.eval_log.values import is_number
 from collect.examples import Collate, encode, encode_plain
+from collect.keep import FOLDER, Keeper
 from collect.machine import NEEDED, gather, rank
 from collect.metrics import classification, language, metric_modes, statistics
+from collect.model_card import Card
 from collect.optimizers import check_optimizer, explain_first_step, hides_gradients, target_modules
 from collect.resume import Plan, make_plan
 from replay.errors import InputError, ReplayError
@@ -192,6 +195,7 @@ def train(
     if plan.log is not None and plan.checkpoint is None:
         for path in folder.glob("events.out.tfevents.*"):  # the log still holds what is void now
             path.unlink()
+    keeper = make_keeper(config, folder, texts, tokenizer, plan) if rank() == 0 else None
     trainer = Sets(
         model=adapted,
         args=arguments,
@@ -199,6 +203,7 @@ def train(
         prompts=_prompts(config, texts, tokenizer),
         config=config,
         log=log,
+        keeper=keeper,
         with_reference=plan.log is None
         or not any(record.get("kind") == "reference" for record in plan.log.records),
         data_collator=Collate(tokenizer.pad_token_id),
@@ -210,6 +215,11 @@ def train(
     for callback in (transformers.PrinterCallback, transformers.ProgressCallback):
         trainer.remove_callback(callback)
     steps, evals = trainer.planned_steps(), trainer.planned_evals()
+    if keeper is not None:
+        keeper.card.planned_steps = steps
+        if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
+            trainer.keeper = None
+            say("no adapter is kept, since its weights are spread over the processes")
     for line in (*map(str, texts.counts), *describe_training(splits, adapted, config, steps, evals)):
         say(line)
     if eval_lines:
@@ -226,7 +236,26 @@ def train(
             trainer.train(resume_from_checkpoint=None if plan.checkpoint is None else str(plan.checkpoint))
     finally:
         log.close()
+    if keeper is not None and keeper.step is not None:
+        chosen = "last" if config.train.keep == "last" else "best"
+        say(f"the adapter of step {keeper.step}, the {chosen} one, is in {folder / FOLDER}")
     return dict(trainer.last_metrics)
+
+
+def make_keeper(config: Config, folder: Path, texts: data.Texts, tokenizer: Any, plan: Plan) -> Keeper | None:
+    """What writes the adapters that are to stay, as it was at the checkpoint that the run goes on from; None
+    where none is to stay.
+    """
+    if config.train.keep == "none":
+        return None
+    card = Card(config, texts.labels, [str(counts) for counts in texts.counts])
+    keeper = Keeper(config, folder, tokenizer, card)
+    keeper.resume(plan.checkpoint)
+    for record in () if plan.log is None else plan.log.records:
+        if record.get("kind") == "reference":
+            metrics = record.get("metrics") or {}
+            card.reference = {name: value for name, value in metrics.items() if is_number(value)}
+    return keeper
 
 
 def use_one_gpu(arguments: Any) -> int:

@@ -18,6 +18,7 @@ from collect.config import Config
 from collect.disk import named, whole_or_gone
 from collect.eval_log import NOT_METRICS, EvalLog
 from collect.flops import Meter
+from collect.keep import Keeper
 from collect.random_state import random_state_aside
 from replay.errors import InputError
 
@@ -37,7 +38,7 @@ class LastStep(TrainerCallback):  # type: ignore[misc, unused-ignore]
 
 
 class State(TrainerCallback):  # type: ignore[misc, unused-ignore]
-    """Writes ``trainer_state.json`` at the end."""
+    """Writes ``trainer_state.json`` at the end, and the last word of the model card."""
 
     def __init__(self, trainer: Any) -> None:
         self.trainer = trainer
@@ -45,6 +46,8 @@ class State(TrainerCallback):  # type: ignore[misc, unused-ignore]
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         with named(Path(args.output_dir) / "trainer_state.json"):
             self.trainer.save_state()
+        if self.trainer.keeper is not None:
+            self.trainer.keeper.finish()
 
 
 class Reference(State):
@@ -69,6 +72,7 @@ class Sets(_Trainer):  # type: ignore[misc]
         prompts: dict[str, list[generate.Prompt]],
         config: Config,
         log: EvalLog,
+        keeper: Keeper | None,
         with_reference: bool,
         callbacks: list[Any],
         **kwargs: Any,
@@ -78,6 +82,7 @@ class Sets(_Trainer):  # type: ignore[misc]
         self.prompts = prompts
         self.config = config
         self.eval_log = log
+        self.keeper = keeper
         self.last_metrics: dict[str, Any] = {}
         self.meter = Meter(log)
         self.kind = ""
@@ -105,8 +110,19 @@ class Sets(_Trainer):  # type: ignore[misc]
         with random_state_aside(self.args.device):
             for name, examples in self.sets.items():
                 metrics |= super().evaluate(examples, ignore_keys, name)
+            self.keep_adapter(metrics)
         self.last_metrics = metrics
         return metrics
+
+    def keep_adapter(self, metrics: dict[str, float]) -> None:
+        """Write the adapter of this eval, if it is to stay."""
+        if self.keeper is None:
+            return
+        began = time.perf_counter()
+        step = self.state.global_step
+        model = self.accelerator.unwrap_model(self.model)
+        if self.keeper.evaluated(model, step, metrics, is_last=step >= self.state.max_steps):
+            self.eval_log.count_saving(time.perf_counter() - began)
 
     def evaluation_loop(
         self, dataloader: Any, description: str, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any
@@ -184,6 +200,8 @@ class Sets(_Trainer):  # type: ignore[misc]
                 }
         self.kind = ""
         self.eval_log.weights = {}
+        if self.keeper is not None:
+            self.keeper.card.reference = metrics
         if self.is_world_process_zero():
             self.eval_log.reference(metrics, eval_seconds=time.perf_counter() - began)
         else:
@@ -225,8 +243,11 @@ class Sets(_Trainer):  # type: ignore[misc]
             raise InputError(f"model.attn_implementation = {name!r} cannot be used here: {reason}") from None
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
-        with whole_or_gone(Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"):
+        checkpoint = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+        with whole_or_gone(checkpoint):
             super()._save_checkpoint(*args, **kwargs)
+            if self.keeper is not None:
+                self.keeper.save_in(checkpoint)
 
     def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         with self.meter.measure("flops", inputs):

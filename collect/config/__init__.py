@@ -4,10 +4,11 @@ Unknown keys, wrong types and impossible values are errors of one sentence that 
 what is allowed. A config may start from another one (``base = "common.toml"``, relative to itself) and say
 only what differs.
 
-`sections` states the keys with their types and bounds, `rules` what must hold between keys, and `parse` reads
-files and explains mistakes.
+`sections` states the keys with their types and bounds, `rules` what must hold between keys, `modes` the
+metrics that follow from them, and `parse` reads files and explains mistakes.
 """
 
+from collect.config.modes import metric_modes
 from collect.config.parse import (
     SECTIONS,
     describe,
@@ -30,6 +31,7 @@ __all__ = [
     "Train",
     "describe",
     "load",
+    "metric_modes",
     "parse",
     "parse_record",
     "read_toml",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from collect.config.modes import metric_modes
 from collect.config.sections import Config, Data, Generic, Model, Train
+from replay.errors import suggestion
 
 __all__ = ["refusals"]
 
@@ -21,6 +23,7 @@ def refusals(config: Config) -> Iterator[str]:
         if config.generic is not None:
             yield "[generic] is of no use to task classification; a classifier has no language loss"
     yield from _train_refusals(config.train)
+    yield from _keep_refusals(config)
     yield from _column_refusals(config.task, config.data)
     yield from _split_refusals(config.data)
 
@@ -80,6 +83,18 @@ def _train_refusals(train: Train) -> Iterator[str]:
                 f"train.{key} = {value!r}; it needs train.scheduler = 'reduce-on-plateau', not"
                 f" {train.scheduler!r}"
             )
+
+
+def _keep_refusals(config: Config) -> Iterator[str]:
+    train = config.train
+    if train.keep_monitor not in (modes := metric_modes(config)):
+        allowed = suggestion(train.keep_monitor, modes)
+        yield f"train.keep_monitor = {train.keep_monitor!r}; the evaluations of this config give {allowed}"
+    if train.keep_monitor != Train.keep_monitor and train.keep not in ("best", "all"):
+        yield (
+            f"train.keep_monitor = {train.keep_monitor!r}; it needs train.keep = 'best' or 'all', not"
+            f" {train.keep!r}"
+        )
 
 
 def _column_refusals(task: str, data: Data) -> Iterator[str]:

@@ -100,6 +100,11 @@ class EvalLog(LogWriter, _Callback):
         super().discard_eval()
         self._mark = time.perf_counter()
 
+    def count_saving(self, seconds: float) -> None:
+        """Count these last seconds as spent on writing the model, not on training it."""
+        self._counters.checkpoint_seconds += seconds
+        self._mark = time.perf_counter()
+
     def __getattr__(self, name: str) -> Any:
         # the Trainer calls every event of every callback; those that say nothing to a log pass by, whatever
         # its version has

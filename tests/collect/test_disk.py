@@ -15,8 +15,8 @@ from tests.collect.conftest import CLASSIFIER, changed, toml
 
 resource = pytest.importorskip("resource", reason="limits the size of files")
 
-#: Checkpoints at steps 5 and 10.
-CONFIG = changed(CLASSIFIER, train={"max_steps": 15})
+#: Checkpoints at steps 5 and 10, and no other copy of the weights.
+CONFIG = changed(CLASSIFIER, train={"max_steps": 15, "keep": "none"})
 
 
 def kinds(folder):

@@ -136,6 +136,13 @@ def load(folder):
     return run
 
 
+def kept(folder):
+    """The files of the adapter that stays, byte for byte, and the names beside them."""
+    files = {path.name: path.read_bytes() for path in (folder / "adapter").iterdir()}
+    assert "adapter_model.safetensors" in files
+    return files, sorted(path.name for path in folder.glob(".*")), list(folder.glob("checkpoint-*/kept"))
+
+
 def records(folder):
     """The whole lines of a log, without the header."""
     return [
@@ -192,6 +199,7 @@ def assert_equal(folder, whole):
             events[0][0].curve(metric, mode).values.tolist()
             == events[1][0].curve(metric, mode).values.tolist()
         ), metric
+    assert kept(folder) == kept(whole)
     folders = sorted(path.name for path in folder.iterdir() if path.is_dir())
     assert folders == sorted(path.name for path in whole.iterdir() if path.is_dir())
 

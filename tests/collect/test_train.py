@@ -339,6 +339,9 @@ def test_no_network_is_used_when_all_is_local(workplace, tmp_path):
     assert re.fullmatch(r"offline: done \(eval_loss .*\)", last)
 
 
+CUT = {"max_steps": 40, "resume_every": 0, "keep": "none"}
+
+
 @pytest.fixture(scope="module")
 def full_disk(workplace, tmp_path_factory):
     """A process that trains, and a folder of its run, which ended in the middle, as a full disk ends it."""
@@ -350,9 +353,7 @@ def full_disk(workplace, tmp_path_factory):
 
     path, out = workplace / "cut.toml", tmp_path_factory.mktemp("full")
     # only the eval log comes near the limit: the model is not written, and the last checkpoint is older
-    path.write_text(
-        toml(changed(CLASSIFIER, lora={"dropout": 0.1}, train={"max_steps": 40, "resume_every": 0}))
-    )
+    path.write_text(toml(changed(CLASSIFIER, lora={"dropout": 0.1}, train=CUT)))
     command = [sys.executable, "-m", "collect", "run", str(path), "--out", str(out)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=limit)
     return done, out / "cut"
@@ -378,7 +379,7 @@ def test_a_full_disk_is_one_sentence_and_what_was_written_stays(cut_short, colle
     before = run.curve("eval_loss", "min").values.tolist()
     assert len(before) >= 1
     result, _ = collect_run(
-        changed(CLASSIFIER, lora={"dropout": 0.1}, train={"max_steps": 40, "resume_every": 0}),
+        changed(CLASSIFIER, lora={"dropout": 0.1}, train=CUT),
         "cut",
         folder.parent,
     )
