@@ -20,6 +20,7 @@ from typing import Any
 from collect.config import Config, metric_modes
 from collect.disk import named, whole_or_gone
 from collect.model_card import Card
+from collect.signals import Factors
 
 __all__ = ["FOLDER", "Keeper", "forget"]
 
@@ -34,8 +35,16 @@ _WEIGHTS = "adapter_model.safetensors"
 class Keeper:
     """Writes the adapters of a run that are to stay. Of several processes the first one has it."""
 
-    def __init__(self, config: Config, folder: Path, tokenizer: Any, card: Card) -> None:
+    def __init__(
+        self,
+        config: Config,
+        folder: Path,
+        tokenizer: Any,
+        card: Card,
+        initial: Mapping[str, Factors] | None = None,
+    ) -> None:
         self._config = config
+        self._initial = initial or {}
         self._folder = folder
         self._tokenizer = tokenizer
         self.card = card
@@ -127,7 +136,7 @@ class Keeper:
         partial = self._partial()
         with whole_or_gone(partial):
             partial.mkdir(parents=True)
-            save_adapter(model, partial, self._config)
+            save_adapter(model, partial, self._config, self._initial)
             self._save_tokenizer(partial)
             (partial / "README.md").write_text(self._text(name, choice, step, metrics), encoding="utf-8")
             _sync(partial)
@@ -160,21 +169,42 @@ class Keeper:
             _link(path, into / path.name)
 
 
-def save_adapter(model: Any, folder: Path, config: Config) -> None:
-    """The adapter of a peft model, with the modules that are trained in full, as peft loads it."""
+def save_adapter(model: Any, folder: Path, config: Config, initial: Mapping[str, Factors]) -> None:
+    """The adapter of a peft model, with the modules that are trained in full, as peft loads it onto the base
+    model. What an initialisation moved into the adapter (``initial``) is taken out of it again, by factors of
+    twice the rank.
+    """
+    import torch
     from peft import get_peft_model_state_dict
     from safetensors.torch import save_file
 
     weights, seen = {}, set()
     # the embedding is in it where it is trained; otherwise it is the base model's
     for name, weight in get_peft_model_state_dict(model, save_embedding_layers=False).items():
-        whole = weight.detach().contiguous()
+        whole = weight.detach()
+        module, _, factor = name.removeprefix("base_model.model.").rpartition(".lora_")
+        if module in initial and factor in ("A.weight", "B.weight"):
+            number = "AB".index(factor[0])
+            first = initial[module][number].to(whole)
+            whole = torch.cat([whole, -first if number else first], dim=number)
+        whole = whole.contiguous()
         # safetensors does not take two names for one tensor
         weights[name] = whole.clone() if whole.data_ptr() in seen else whole
         seen.add(whole.data_ptr())
     save_file(weights, folder / _WEIGHTS, metadata={"format": "pt"})
     settings = copy.deepcopy(model.peft_config["default"])
     settings.inference_mode = True
+    if isinstance(settings.init_lora_weights, str) and settings.init_lora_weights != "loftq":
+        settings.init_lora_weights = (
+            True  # the weights replace it, and the base model is not to be changed again
+        )
+        settings.eva_config = settings.corda_config = settings.lora_ga_config = None
+    if initial:
+        factor = 2**0.5 if settings.use_rslora else 2
+        settings.r *= 2
+        settings.lora_alpha *= factor
+        settings.rank_pattern = {name: 2 * rank for name, rank in settings.rank_pattern.items()}
+        settings.alpha_pattern = {name: factor * alpha for name, alpha in settings.alpha_pattern.items()}
     settings.base_model_name_or_path = config.model.path  # as the config says it: no path of this machine
     for name, value in vars(settings).items():
         if isinstance(value, set):

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from collect.config import Config, Model
+from collect.config import Config, Model, make_lora_config
+from collect.initialization import make_adapter
 from collect.packages import fetch, folder_of, make_once
 from collect.precision import train_in_full_precision
 from replay.errors import InputError, suggestion
@@ -71,9 +72,12 @@ def load(config: Config, labels: Sequence[str], cache: Path) -> tuple[Any, Any]:
     return model, tokenizer
 
 
-def add_lora(model: Any, config: Config) -> Any:
-    """The model with a LoRA adapter of the config's shape; all else is frozen, but for the saved modules."""
-    from peft import LoraConfig, TaskType, get_peft_model, prepare_model_for_kbit_training
+def add_lora(model: Any, config: Config, batches: Sequence[dict[str, Any]] = ()) -> Any:
+    """The model with a LoRA adapter of the config's shape; all else is frozen, but for the saved modules.
+
+    ``batches`` are what an initialisation looks at that needs data.
+    """
+    from peft import prepare_model_for_kbit_training
 
     lora = config.lora
     if config.model.quantization is not None:
@@ -82,30 +86,26 @@ def add_lora(model: Any, config: Config) -> Any:
             use_gradient_checkpointing=config.train.gradient_checkpointing,
             gradient_checkpointing_kwargs={"use_reentrant": False},
         )
-    adapter = LoraConfig(
-        task_type=TaskType.SEQ_CLS if config.task == "classification" else TaskType.CAUSAL_LM,
-        r=lora.r,
-        lora_alpha=lora.alpha,  # type: ignore[arg-type]  # peft takes fractions too
-        lora_dropout=lora.dropout,
-        target_modules=(
-            lora.target_modules if isinstance(lora.target_modules, str) else list(lora.target_modules)
-        ),
-        modules_to_save=list(lora.modules_to_save) or None,
-        use_rslora=lora.use_rslora,
-    )
+    adapter = make_lora_config(lora, config.task)
     try:
-        adapted = get_peft_model(model, adapter)
+        adapted = make_adapter(model, adapter, batches)
         train_in_full_precision(adapted)
         return adapted
-    except ValueError as error:
+    except InputError:
+        raise
+    except Exception as error:  # whatever peft raises of a model, a key, or both
+        if not (lora.options or isinstance(error, ValueError)):
+            raise
         names = {
             name.rsplit(".", 1)[-1]
             for name, module in model.named_modules()
             if type(module).__name__ in _LINEAR
         }
         wanted = list(lora.target_modules) if isinstance(lora.target_modules, tuple) else []
-        if set(wanted) <= names:
-            raise InputError(f"the adapter cannot be added: {_first_line(error)}") from None
+        if set(wanted) <= names or lora.options:
+            given = ", ".join(f"lora.{key} = {value!r}" for key, value in lora.options.items())
+            about = f" with {given}" if given else ""
+            raise InputError(f"the adapter cannot be added{about}: {_first_line(error)}") from None
         known = suggestion(next(name for name in wanted if name not in names), names)
         raise InputError(
             f"lora.target_modules = {wanted!r} is not in the model; its linear modules are {known}"

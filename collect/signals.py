@@ -3,121 +3,28 @@
 A module's weight is W + sBA (of DoRA see `collect.dora`). Norms and products of sBA are taken from the r x r
 products of its factors (in float64), never from BA itself: <B1 A1, B2 A2> = sum of (B1' B2) * (A1 A2')
 element by element.
+
+Where a part of the weight was moved into the adapter at the start, see `collect.adapter`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from collect import dora
+from collect.adapter import Adapter, Factors, Floats, double, initial_factors, norm, rounded
 from collect.dora import Change
 from replay.readers.step_signals import COLUMNS, TOTALS
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Adapter", "EvalSignals", "StepMeter"]
-
-Floats = npt.NDArray[np.float64]
-#: How many squares are added up in float32 before float64 goes on.
-_STRETCH = 4096
-
-
-class _Layer(NamedTuple):
-    name: str
-    module: Any  # peft's LoRA layer
-    a: torch.nn.Parameter  # r x in
-    b: torch.nn.Parameter  # out x r
-    scale: float
-    magnitude: torch.nn.Parameter | None  # DoRA's: one for each row of the weight
-
-    def weight(self) -> torch.Tensor | None:
-        """The frozen weight beneath, out x in and not quantized; None where it cannot be had."""
-        base = self.module.get_base_layer() if hasattr(self.module, "get_base_layer") else self.module
-        weight: Any = getattr(base, "weight", None)
-        if weight is not None and not weight.is_floating_point():  # quantized
-            try:
-                from peft.utils.integrations import dequantize_module_weight
-
-                weight = dequantize_module_weight(base)
-            except Exception:  # whatever the quantization library of this layer raises
-                return None
-        if weight is None or weight.numel() == 0:
-            return None
-        whole: torch.Tensor = weight.detach()
-        return whole.T if getattr(self.module, "fan_in_fan_out", False) else whole
-
-
-class Adapter:
-    """The LoRA layers of a peft model that are trained, on their own device; sharded and convolutional ones
-    are passed over.
-    """
-
-    def __init__(self, layers: list[_Layer], model: Any) -> None:
-        self.layers = layers
-        self.model = model
-
-    @classmethod
-    def of(cls, model: Any) -> Adapter | None:
-        """The adapter of a model, or None where there is none whose weights are all here."""
-        layers = []
-        for path, module in model.named_modules():
-            down, up = getattr(module, "lora_A", None), getattr(module, "lora_B", None)
-            if down is None or up is None or not hasattr(module, "scaling"):
-                continue
-            for name in down:
-                a, b = getattr(down[name], "weight", None), getattr(up[name], "weight", None)
-                # sharded parameters (FSDP, DeepSpeed) are pieces, or empty: no norm can be told from them
-                if (
-                    a is not None
-                    and b is not None
-                    and a.requires_grad
-                    and a.dim() == b.dim() == 2
-                    and type(a.data).__name__ == "Tensor"
-                ):
-                    if a.shape[0] == b.shape[1] and a.numel() and b.numel():
-                        vectors = getattr(module, "lora_magnitude_vector", {})
-                        magnitude = vectors[name].weight if name in vectors else None
-                        scale = float(module.scaling[name])
-                        layers.append(_Layer(_plain_name(path), module, a, b, scale, magnitude))
-                    break  # of several adapters the first is trained
-        return cls(layers, model) if layers else None
-
-    def header(self) -> dict[str, Any]:
-        """The header's ``lora`` entry: names, ranks, scales, sizes, and the norm of the weight beneath each
-        (null if unknown).
-        """
-        decomposed = [layer.magnitude is not None for layer in self.layers]
-        return {
-            "modules": [layer.name for layer in self.layers],
-            "rank": [layer.a.shape[0] for layer in self.layers],
-            "scale": [layer.scale for layer in self.layers],
-            "parameters": self.parameters,
-            "weight_norm": [_rounded(norm) for norm in self.weight_norms],
-            **({"dora": decomposed} if any(decomposed) else {}),
-        }
-
-    @property
-    def names(self) -> list[str]:
-        """Names of the modules."""
-        return [layer.name for layer in self.layers]
-
-    @property
-    def parameters(self) -> list[int]:
-        """Numbers of trained weights, A and B together."""
-        return [layer.a.numel() + layer.b.numel() for layer in self.layers]
-
-    @cached_property
-    def weight_norms(self) -> Floats:
-        """Frobenius norm of the frozen weight beneath each module; NaN where it cannot be had."""
-        weights = [layer.weight() for layer in self.layers]
-        return np.array([math.nan if one is None else float(_norm(one.float())) for one in weights])
+__all__ = ["Adapter", "EvalSignals", "Factors", "StepMeter", "initial_factors"]
 
 
 class EvalSignals:
@@ -141,9 +48,11 @@ class EvalSignals:
         """How DoRA has changed the weights, by number of the layer; without those whose weight is unknown."""
         changes = {}
         for number, layer in enumerate(self._adapter.layers):
-            if layer.magnitude is not None and (weight := layer.weight()) is not None:
-                a, b = _double(layer.a) * layer.scale, _double(layer.b)
-                changes[number] = dora.weight_change(weight, a, b, _double(layer.magnitude))
+            if layer.undefined or layer.magnitude is None:
+                continue
+            if (weight := layer.weight()) is not None:
+                a, b = layer.change(*layer.full(layer.a, layer.b))
+                changes[number] = dora.weight_change(weight, a, b, double(layer.magnitude))
         return changes
 
     def measure(self) -> tuple[dict[str, float | None], dict[str, list[float | None]]]:
@@ -156,7 +65,8 @@ class EvalSignals:
         the mean of the modules'.
 
         Of a DoRA module D is the change of the weight, magnitude included. Its ``stable_rank`` is None, since
-        that change is no product of small factors.
+        that change is no product of small factors. Of a module whose change is undefined all are None; the
+        header says why.
         """
         import torch
 
@@ -164,7 +74,7 @@ class EvalSignals:
         with torch.no_grad():
             changes, past = self._measure_changes(), self._changes
             for number, layer in enumerate(self._adapter.layers):
-                if layer.magnitude is not None:
+                if layer.undefined or layer.magnitude is not None:
                     unknown = torch.full((), math.nan, dtype=torch.float64)
                     this, last = changes.get(number), past.get(number)
                     squares.append(unknown if this is None else dora.size(this))
@@ -175,14 +85,17 @@ class EvalSignals:
                         before.append(unknown if pair is None else dora.size(pair[1]))
                         change.append(unknown if pair is None else dora.moved(*pair))
                     continue
-                a, b = _double(layer.a) * layer.scale, _double(layer.b)
+                a, b = now = layer.full(layer.a, layer.b)
+                a, b = layer.change(a, b)
                 bb, aa = b.T @ b, a @ a.T
                 squares.append((bb * aa).sum())
                 grams.append((bb, aa))
                 if self._before is not None:
-                    a0, b0 = _double(self._before[number][0]) * layer.scale, _double(self._before[number][1])
+                    a0, b0 = last_factors = layer.full(*self._before[number])
+                    a0, b0 = layer.change(a0, b0)
                     inner.append(((b.T @ b0) * (a @ a0.T)).sum())
                     before.append(((b0.T @ b0) * (a0 @ a0.T)).sum())
+                    (a, b), (a0, b0) = now, last_factors
                     # BA - B'A' = [B - B', B'] [A; A - A']: nothing cancels that is not a difference of the
                     # factors themselves
                     b_both, a_both = torch.cat([b - b0, b0], dim=1), torch.cat([a, a - a0], dim=0)
@@ -212,9 +125,7 @@ class EvalSignals:
             totals["stable_rank"] = float(known.mean()) if len(known) else math.nan
         names = ("delta_norm", "delta_ratio", "cosine", "relative_change", "stable_rank")
         whole: dict[str, float | None] = {name: _defined(totals.get(name, math.nan)) for name in names}
-        return whole, {
-            name: [_rounded(value) for value in modules[name]] for name in names if name in modules
-        }
+        return whole, {name: [rounded(value) for value in modules[name]] for name in names if name in modules}
 
 
 class StepMeter:
@@ -263,7 +174,7 @@ class StepMeter:
         with torch.no_grad():
             norms = [row.before(self._known) for row in self._lined_up()]
             if others := [weight.grad for weight in self._others if weight.grad is not None]:
-                norms += [_norm(gradient.float()) for gradient in others]
+                norms += [norm(gradient.float()) for gradient in others]
             any_gradient = bool(others) or any(weight.grad is not None for weight in self._weights)
             together = torch.stack([norm.to(norms[0].device) for norm in norms])
             self._norm = torch.linalg.vector_norm(together) if any_gradient else None
@@ -340,8 +251,8 @@ class _Row:
         self._sums = [size, torch.full_like(size, math.nan) if change is None else change]
         self._gradients, self._spare = now, past
         self._lay(self._weights, self._old)
-        norm: torch.Tensor = _norm(now)
-        return norm
+        length: torch.Tensor = norm(now)
+        return length
 
     def after(self) -> npt.NDArray[np.float32]:
         """Columns x weights: L1 norms of the gradients, of their change, and of what the step has changed in
@@ -367,36 +278,6 @@ class _Row:
         if row.device.type == "cpu":  # here torch goes through tensors one by one; numpy's sums are pairwise
             return torch.from_numpy(np.add.reduceat(row.abs_().numpy(), self._starts))
         return torch.stack(torch._foreach_norm(list(row.split_with_sizes(self._sizes)), 1))
-
-
-def _plain_name(path: str) -> str:
-    for prefix in ("module.", "_orig_mod.", "base_model.model."):
-        path = path.removeprefix(prefix)
-    return path
-
-
-def _double(tensor: torch.Tensor) -> torch.Tensor:
-    tensor = tensor.detach()
-    return (
-        tensor.cpu().double() if tensor.device.type == "mps" else tensor.double()
-    )  # Apple's GPUs have no float64
-
-
-def _norm(tensor: torch.Tensor) -> Any:
-    """The L2 norm in float32 and, on a CPU, from the norms of short stretches.
-
-    There torch adds up one square after the other in float32 (2.13), which loses 0.4 % of the norm at 50
-    million elements.
-    """
-    import torch
-
-    row = tensor.reshape(-1)
-    if row.device.type != "cpu":
-        return torch.linalg.vector_norm(row)
-    cut = len(row) - len(row) % _STRETCH
-    parts = torch.linalg.vector_norm(row[:cut].view(-1, _STRETCH), dim=1)
-    rest = torch.linalg.vector_norm(row[cut:])
-    return torch.linalg.vector_norm(torch.cat([parts, rest[None]]).double()).float()
 
 
 def _largest(grams: list[tuple[torch.Tensor, torch.Tensor]]) -> Floats:
@@ -437,7 +318,3 @@ def _host(values: list[torch.Tensor]) -> Floats:
 
 def _defined(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
-
-
-def _rounded(value: float) -> float | None:
-    return float(f"{value:.7g}") if math.isfinite(value) else None

@@ -15,16 +15,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from collect import data, generate, model
-from collect.config import Config
+from collect.config import Config, make_lora_config
 from collect.eval_log import EvalLog, read_existing_log
 from collect.eval_log.values import is_number
 from collect.examples import Collate, encode, encode_plain
+from collect.initialization import EXAMPLES, keeps_base, needs_data
 from collect.keep import FOLDER, Keeper
 from collect.machine import NEEDED, gather, rank
 from collect.metrics import classification, language, metric_modes, statistics
 from collect.model_card import Card
 from collect.optimizers import check_optimizer, explain_first_step, hides_gradients, target_modules
 from collect.resume import Plan, make_plan
+from collect.signals import Factors, initial_factors
 from replay.errors import InputError, ReplayError
 
 __all__ = ["Busy", "Fit", "fit", "require", "train"]
@@ -179,7 +181,10 @@ def train(
         "generic",
     ):  # alike lengths share a batch: less padding to compute, and no effect on the metrics
         splits[name].sort(key=lambda example: len(example["input_ids"]))
-    adapted = model.add_lora(base, config)
+    collate = Collate(tokenizer.pad_token_id)
+    adapted = model.add_lora(
+        base, config, _initial_batches(config, base, splits["train"], collate, arguments)
+    )
     if hidden := hides_gradients(config.train.optimizer):
         say(
             f"train.optimizer = {config.train.optimizer!r} leaves no gradients behind a step: the log has no"
@@ -195,7 +200,8 @@ def train(
     if plan.log is not None and plan.checkpoint is None:
         for path in folder.glob("events.out.tfevents.*"):  # the log still holds what is void now
             path.unlink()
-    keeper = make_keeper(config, folder, texts, tokenizer, plan) if rank() == 0 else None
+    log.initial = initial_factors(adapted)
+    keeper = make_keeper(config, folder, texts, tokenizer, plan, log.initial) if rank() == 0 else None
     trainer = Sets(
         model=adapted,
         args=arguments,
@@ -204,9 +210,9 @@ def train(
         config=config,
         log=log,
         keeper=keeper,
-        with_reference=plan.log is None
-        or not any(record.get("kind") == "reference" for record in plan.log.records),
-        data_collator=Collate(tokenizer.pad_token_id),
+        with_reference=keeps_base(config)
+        and (plan.log is None or not any(record.get("kind") == "reference" for record in plan.log.records)),
+        data_collator=collate,
         processing_class=tokenizer,
         compute_metrics=classification if config.task == "classification" else language,
         preprocess_logits_for_metrics=statistics,
@@ -242,14 +248,35 @@ def train(
     return dict(trainer.last_metrics)
 
 
-def make_keeper(config: Config, folder: Path, texts: data.Texts, tokenizer: Any, plan: Plan) -> Keeper | None:
+def _initial_batches(
+    config: Config, base: Any, examples: list[dict[str, Any]], collate: Collate, arguments: Any
+) -> list[dict[str, Any]]:
+    """The batches that the adapter is initialized from, on the device of the training, where the model then
+    is too; none where the initialisation needs no data.
+    """
+    if not needs_data(make_lora_config(config.lora, config.task)):
+        return []
+    base.to(arguments.device)
+    size, first = config.train.batch_size, examples[:EXAMPLES]
+    batches = [collate(first[start : start + size]) for start in range(0, len(first), size)]
+    return [{name: value.to(arguments.device) for name, value in batch.items()} for batch in batches]
+
+
+def make_keeper(
+    config: Config,
+    folder: Path,
+    texts: data.Texts,
+    tokenizer: Any,
+    plan: Plan,
+    initial: dict[str, Factors],
+) -> Keeper | None:
     """What writes the adapters that are to stay, as it was at the checkpoint that the run goes on from; None
     where none is to stay.
     """
     if config.train.keep == "none":
         return None
     card = Card(config, texts.labels, [str(counts) for counts in texts.counts])
-    keeper = Keeper(config, folder, tokenizer, card)
+    keeper = Keeper(config, folder, tokenizer, card, initial)
     keeper.resume(plan.checkpoint)
     for record in () if plan.log is None else plan.log.records:
         if record.get("kind") == "reference":

@@ -4,6 +4,7 @@ operations.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import math
 import time
@@ -188,9 +189,12 @@ class Sets(_Trainer):  # type: ignore[misc]
         """Metrics of the eval sets with the adapter switched off."""
         began = time.perf_counter()
         metrics: dict[str, float] = {}
+        # where an initialisation moved a part of the weights into the adapter, the base model is the one with
+        # the adapter, which no step has changed yet
         unwrapped = self.accelerator.unwrap_model(self.model)
+        bare = contextlib.nullcontext() if self.eval_log.initial else unwrapped.disable_adapter()
         self.kind = _BASE  # without the adapter, a batch of the same shape takes fewer operations
-        with random_state_aside(self.args.device), unwrapped.disable_adapter():
+        with random_state_aside(self.args.device), bare:
             for name, examples in self.sets.items():
                 output = self.evaluation_loop(
                     self.get_eval_dataloader(examples), _BASE, metric_key_prefix=name
@@ -248,6 +252,17 @@ class Sets(_Trainer):  # type: ignore[misc]
             super()._save_checkpoint(*args, **kwargs)
             if self.keeper is not None:
                 self.keeper.save_in(checkpoint)
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        loss = super().compute_loss(model, inputs, *args, **kwargs)
+        options = self.config.lora.options
+        if not model.training or not options.keys() & {"kasa_config", "monteclora_config"}:
+            return loss
+        # what these methods add to the loss; peft leaves it to the training. A loss that is a mean over the
+        # tokens of a step is not divided by the batches of the step any more
+        lora = self.accelerator.unwrap_model(model).base_model
+        term = lora._get_kasa_loss() if "kasa_config" in options else lora._get_monteclora_loss()
+        return loss + term / (self.args.gradient_accumulation_steps if self.model_accepts_loss_kwargs else 1)
 
     def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         with self.meter.measure("flops", inputs):

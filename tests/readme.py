@@ -162,7 +162,7 @@ def settings():
     def section(kind, prefix, fields):
         hints = typing.get_type_hints(kind)
         _out("\n| key | takes | default |\n| :-- | :-- | :-- |")
-        for field in fields:
+        for field in (field for field in fields if field.metadata.get("key", True)):
             _out(f"| `{prefix}{field.name}` | {config.describe(hints[field.name])} | {_default(field)} |")
 
     hints = typing.get_type_hints(config.Config)

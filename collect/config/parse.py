@@ -12,8 +12,9 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from collect.config.peft_options import check
 from collect.config.rules import refusals
-from collect.config.sections import TYPES_ONLY, Config
+from collect.config.sections import TYPES_ONLY, Config, Lora
 from replay.errors import InputError, suggestion
 
 __all__ = ["SECTIONS", "describe", "load", "parse", "parse_record", "read_toml"]
@@ -118,6 +119,13 @@ def _validate(raw: Mapping[str, Any], where: str, context: str | None = None) ->
         if field.name in SECTIONS and field.default is dataclasses.MISSING
     }
     given = {**required, **raw}
+    if (options := _peft_options(given.get("lora"))) and isinstance(lora := given["lora"], Mapping):
+        try:
+            check(options, _key_types(Lora), values=context != TYPES_ONLY)
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from None
+        own = {key: value for key, value in lora.items() if key not in options}
+        given["lora"] = {**own, "options": options}
     try:
         return _ADAPTER.validate_python(given, context=context)
     except ValidationError as error:
@@ -125,6 +133,12 @@ def _validate(raw: Mapping[str, Any], where: str, context: str | None = None) ->
     # a misspelt key comes first: it explains a missing one
     mistakes.sort(key=lambda mistake: mistake["type"] != "unexpected_keyword_argument")
     raise InputError(f"{where}: {_describe_mistake(mistakes[0], given)}")
+
+
+def _peft_options(lora: Any) -> dict[str, Any]:
+    """The keys of a section [lora] that are not our own."""
+    own = _key_types(Lora)
+    return {key: value for key, value in lora.items() if key not in own} if isinstance(lora, Mapping) else {}
 
 
 def _describe_mistake(mistake: Mapping[str, Any], raw: Mapping[str, Any]) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from collect.config.modes import metric_modes
+from collect.config.peft_options import make_lora_config
 from collect.config.sections import Config, Data, Generic, Model, Train
-from replay.errors import suggestion
+from replay.errors import InputError, suggestion
 
 __all__ = ["refusals"]
 
@@ -14,6 +15,7 @@ __all__ = ["refusals"]
 def refusals(config: Config) -> Iterator[str]:
     """What is wrong between the keys of a config: one sentence each."""
     yield from _model_refusals(config.model, config.train)
+    yield from _lora_refusals(config)
     yield from _source_refusals("data", config.data)
     if config.generic is not None:
         yield from _source_refusals("generic", config.generic)
@@ -43,6 +45,21 @@ def _model_refusals(model: Model, train: Train) -> Iterator[str]:
             f"model.attn_implementation = {model.attn_implementation!r}; it computes in half precision only;"
             " set model.dtype or train.precision to bf16"
         )
+
+
+def _lora_refusals(config: Config) -> Iterator[str]:
+    lora = config.lora
+    if not lora.options:
+        return
+    if lora.options.get("bias", "none") != "none" and config.model.dtype != "fp32":
+        yield (
+            f"lora.bias = {lora.options['bias']!r}; it trains biases of the model, which model.dtype ="
+            f" {config.model.dtype!r} would round at each step; set model.dtype = 'fp32'"
+        )
+    try:
+        make_lora_config(lora, config.task)
+    except InputError as error:
+        yield str(error)
 
 
 def _source_refusals(section: str, source: Data | Generic) -> Iterator[str]:

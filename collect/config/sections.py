@@ -219,7 +219,15 @@ class Data(_Section):
 
 @dataclass(frozen=True)
 class Lora(_Section):
-    """The adapter, in peft's terms; ``target_modules`` is ``"all-linear"`` or a list of module names."""
+    """The adapter, in peft's terms; ``target_modules`` is ``"all-linear"`` or a list of module names.
+
+    Every other setting of peft's LoraConfig is a key here too, under peft's name: ``use_dora``,
+    ``rank_pattern``, ``init_lora_weights`` (``"pissa"``, ``"olora"``, …) and so on; a table such as
+    ``eva_config`` takes the keys of that class. The initialisations that look at data (eva, corda, lora_ga)
+    look at the first training examples. Where an initialisation moves a part of the frozen weights into the
+    adapter (pissa, olora, corda, lora_ga), the signals and the kept adapter are about the change of the
+    original weights, and that adapter is a plain one of twice the rank.
+    """
 
     r: _AtLeast1 = 8
     alpha: _Positive = 16.0
@@ -227,6 +235,11 @@ class Lora(_Section):
     target_modules: _Modules = "all-linear"
     modules_to_save: tuple[str, ...] = ()
     use_rslora: _Bool = False
+    #: The other settings of peft's LoraConfig; recorded as if they were keys of the section.
+    options: dict[str, Any] = dataclasses.field(default_factory=dict, metadata={"key": False})
+
+    def record(self) -> dict[str, Any]:
+        return {**super().record(), **_plain(self.options)}
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,8 @@ class EvalLog(LogWriter, _Callback):
         self.data_sets: int | None = None
         #: Over how many tokens or examples a metric of the evaluation in progress is a mean.
         self.weights: dict[str, int] = {}
+        #: What an initialisation such as PiSSA moved into the adapter: `collect.signals.initial_factors`.
+        self.initial: dict[str, Any] | None = None
         self._evaluation: _Evaluation | None = None
         #: One of peft's layers, which knows whether the adapter is switched off.
         self._tuner: Any = None
@@ -111,6 +113,13 @@ class EvalLog(LogWriter, _Callback):
         if name.startswith("on_"):
             return _pass
         raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
+
+    def on_init_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        # of a run that goes on, the checkpoint is loaded after this
+        if model is not None and self.initial is None and (self._measures_evals or self._measures_steps):
+            from collect.signals import initial_factors
+
+            self.initial = initial_factors(model)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
         self._counters.start()
@@ -136,7 +145,9 @@ class EvalLog(LogWriter, _Callback):
         if model is not None and (self._measures_evals or self._measures_steps):
             from collect.signals import Adapter
 
-            adapter = Adapter.of(model)
+            if not state.global_step:
+                self.on_init_end(args, state, control, model)
+            adapter = Adapter.of(model, self.initial)
         if adapter is None:
             self._open(state.global_step)
             return

@@ -150,9 +150,10 @@ class LogWriter:
         Steps are counted from the last one that is in the log. Raises InputError where the model has no LoRA
         layer.
         """
-        from collect.signals import Adapter
+        from collect.signals import Adapter, initial_factors
 
-        if (adapter := Adapter.of(model)) is None:
+        initial = None if self._last_step else initial_factors(model)
+        if (adapter := Adapter.of(model, initial)) is None:
             raise InputError(
                 f"{type(model).__name__} has no trainable LoRA layer whose weights are whole; there is"
                 " nothing to watch"

@@ -46,7 +46,7 @@ def test_a_base_that_leads_back_is_refused(tmp_path):
     [
         (
             changed(CLASSIFIER, lora={"rank": 4}),
-            r"unknown key lora.rank; allowed in \[lora\] are alpha, dropout, modules_to_save, r",
+            r"unknown key lora.rank; allowed in \[lora\] are alora_invocation_tokens, alpha, .*Did you mean",
         ),
         (changed(CLASSIFIER, tain={}), "unknown key tain; .*Did you mean train"),
         (changed(CLASSIFIER, root="."), "unknown key root; allowed are data, "),

@@ -14,8 +14,11 @@ The first line is the header; the others have a ``kind``:
     that are alike), ``hyperparameters``, ``seed``, ``versions``, ``hardware``, ``data`` (digests and sizes),
     ``rows`` (for each file: how many rows were read, left out for which reason, and used in which split),
     ``config``, ``devices``, ``lora`` (the adapted modules: lists ``modules``, ``rank``, ``scale``,
-    ``parameters`` and ``weight_norm``, the Frobenius norm of the weight beneath; ``dora``, where there is any
-    module whose magnitude is learned: its change is that of the weight, and its ``stable_rank`` is null).
+    ``parameters`` and ``weight_norm``, the Frobenius norm of the original weight beneath; ``dora``, where
+    there is any module whose magnitude is learned: its change is that of the weight, and its ``stable_rank``
+    is null; ``shifted``, where there is any module of whose weight an initialisation moved a part into the
+    adapter, as PiSSA does: its change is that of the original weight; ``undefined``, where there is any
+    module whose signals are null: the reason, or null).
 ``{"kind": "reference", "metrics": {…}}``
     What the base model gives on the eval sets, the adapter switched off: once per run.
 ``{"kind": "segment", "segment": 1, "resumed_from": 20, "time": …, "wasted": {…}}`` The process was started
