@@ -67,6 +67,8 @@ class Kind(StrEnum):
     LARGE_DATABASE = "large-database"
     DAMAGED_TABLE = "damaged-table"
     INVALID_LINES = "invalid-lines"
+    UNREADABLE_TABLE = "unreadable-table"
+    MISSING_PACKAGE = "missing-package"
     NO_METRICS = "no-metrics"
     DELETED_RUNS = "deleted-runs"
     NO_METRICS_IN_TEXT = "no-metrics-in-text"

@@ -16,9 +16,10 @@ from struct import Struct
 from typing import Any
 from zlib import crc32
 
+from replay.data.finding import Finding, Kind
 from replay.readers.records import Damage
 
-__all__ = ["BLOCK", "BlockRecords"]
+__all__ = ["BLOCK", "BlockRecords", "find_damage"]
 
 BLOCK = 32 * 1024
 _FRAGMENT = Struct("<IHB")
@@ -95,6 +96,17 @@ class BlockRecords:
                     self.damage = Damage(start + at, True, facts)
                     return
                 start, at = start + len(block), 0
+
+
+def find_damage(records: BlockRecords, kept: int) -> list[Finding]:
+    """The finding that says where the good records of a file end, if it is not the end of the file; ``kept``
+    is their number.
+    """
+    damage = records.damage
+    if damage is None:
+        return []
+    kind = Kind.CUT_OFF if damage.cut_off else Kind.CORRUPT_RECORD
+    return [Finding(kind, log=str(records.path), facts={"kept": kept, **damage.facts})]
 
 
 def _damage(offset: int, part: str) -> Damage:

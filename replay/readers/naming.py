@@ -30,7 +30,9 @@ class Group(NamedTuple):
     def folder(self) -> Path:
         """The folder that holds all files of the group."""
         if self.whole_folder:
-            return self.files[0]
+            # a hidden folder goes by the name of the one that it lies in
+            hidden = self.files[0].name.startswith(".") and self.files[0] != self.root
+            return self.files[0].parent if hidden else self.files[0]
         if len(self.files) == 1:
             return self.files[0].parent
         return Path(os.path.commonpath([str(file.parent) for file in self.files]))
@@ -43,7 +45,7 @@ class Group(NamedTuple):
     @property
     def name(self) -> str:
         """The path of the file, or of the folder that holds all files."""
-        return str(self.file or self.folder)
+        return str(self.file or (self.files[0] if self.whole_folder else self.folder))
 
 
 def relative_name(path: Path, root: Path) -> str:

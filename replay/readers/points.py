@@ -57,14 +57,34 @@ def unzip_head(head: bytes) -> bytes:
         return b""
 
 
+class _Unzipped(io.RawIOBase):
+    """The content of a gzip file, whose damage is an OSError however it shows."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = gzip.open(path)  # noqa: SIM115
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            return self._file.readinto(buffer)
+        except (EOFError, zlib.error) as error:
+            raise gzip.BadGzipFile(str(error)) from None
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
 def open_text(path: Path) -> TextIO:
     """The file as text, decompressed where it is a gzip file: UTF-8 unless a byte order mark says UTF-16;
-    bytes that are not text become U+FFFD. Raises OSError; reading a damaged gzip file raises OSError,
-    EOFError or zlib.error.
+    bytes that are not text become U+FFFD. Raises OSError, also when a damaged gzip file is read.
     """
     with path.open("rb") as raw:
         if raw.read(2) == _GZIP:
-            return io.TextIOWrapper(gzip.open(path), encoding="utf-8-sig", errors="replace", newline="")
+            unzipped = io.BufferedReader(_Unzipped(path))
+            return io.TextIOWrapper(unzipped, encoding="utf-8-sig", errors="replace", newline="")
     with path.open("rb") as raw:
         mark = raw.read(2)
     encoding = "utf-16" if mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"

@@ -12,7 +12,22 @@ from typing import NamedTuple
 
 from replay.data.finding import Finding, Kind
 from replay.readers.format import Format
-from replay.readers.formats import csv_log, eval_log, jsonl, mlflow, tensorboard, text_log, trainer_state
+from replay.readers.formats import (
+    csv_log,
+    dvclive,
+    eval_log,
+    guild,
+    jsonl,
+    mlflow,
+    ray_tune,
+    sacred,
+    swanlab,
+    tensorboard,
+    text_log,
+    trackio,
+    trainer_state,
+    wandb,
+)
 
 __all__ = ["FORMATS", "GROUP", "Registry", "registry"]
 
@@ -26,6 +41,13 @@ FORMATS: tuple[Format, ...] = (
     csv_log.FORMAT,
     jsonl.FORMAT,
     mlflow.FORMAT,
+    wandb.FORMAT,
+    trackio.FORMAT,
+    swanlab.FORMAT,
+    dvclive.FORMAT,
+    guild.FORMAT,
+    sacred.FORMAT,
+    ray_tune.FORMAT,
     text_log.FORMAT,
 )
 

@@ -9,98 +9,29 @@ step of the training then is among the values: ``train/global_step`` (transforme
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from replay.data.info import RunInfo
 from replay.data.names import canonical
 from replay.data.run import Run
-from replay.errors import printable
 from replay.readers.assemble import assemble
 from replay.readers.clocks import is_zero_based
-from replay.readers.points import Points, PointsBuilder, number, round_interval
+from replay.readers.points import Points, PointsBuilder, round_interval
 from replay.readers.series_names import companions_of, held_out_of, is_bookkeeping, is_held_out
+from replay.readers.tracker_rows import Row
 
-__all__ = [
-    "Row",
-    "flat_numbers",
-    "numbered_from_zero",
-    "rows_by_time",
-    "settings_of",
-    "tracker_runs",
-    "unique_names",
-]
+__all__ = ["numbered_from_zero", "tracker_runs"]
 
 _GLOBAL_STEPS = ("train_global_step", "trainer_global_step", "global_step")
 _EPOCHS = ("epoch", "train_epoch", "epoch_epoch")
 _TOKENS = ("num_input_tokens_seen", "num_tokens", "tokens_seen", "total_tokens")
 _ONCE = {"train_runtime": "train_runtime", "total_flos": "total_flos"}
-#: transformers' number of epochs of a data set without a length is sys.maxsize.
-_NO_LENGTH = 10**9
 #: First parts of the names under which trackers log the machine.
 _SYSTEM = ("system", "__system__", "__swanlab__", "monitoring", ":monitor:machine", ":monitor:gpu")
-
-
-class Row(NamedTuple):
-    """What one log call stored: the tracker's step, the numbers by name, and the time in seconds since 1970
-    (NaN where it is not known).
-    """
-
-    step: float
-    values: Mapping[str, float]
-    wall: float = math.nan
-
-
-def flat_numbers(values: Mapping[str, Any], separator: str = "/") -> dict[str, float]:
-    """The numbers of a row by name; nested names are joined, and text and lists are not numbers."""
-    found: dict[str, float] = {}
-    pending: list[tuple[str, Mapping[str, Any], int]] = [("", values, 0)]
-    while pending:
-        before, items, depth = pending.pop(0)
-        for key, item in items.items():
-            name = f"{before}{key}"
-            if isinstance(item, dict):
-                if depth < 8:
-                    pending.append((name + separator, item, depth + 1))
-            elif (value := number(item)) is not None:
-                found[name] = value
-    return found
-
-
-def rows_by_time(series: Mapping[str, Sequence[tuple[float, float, float]]]) -> list[Row]:
-    """The rows of a run whose names are stored one by one, each as (time, step, value) in the order in which
-    it was stored, which counts more than its times.
-    """
-    points: list[tuple[float, int, str, float, float]] = []
-    for rank, (name, stored) in enumerate(series.items()):
-        latest = -math.inf
-        for wall, step, value in stored:
-            latest = max(latest, wall) if math.isfinite(wall) else latest
-            points.append((latest, rank, name, step, value))
-    rows: list[Row] = []
-    for wall, _, name, step, value in sorted(points, key=lambda point: point[0]):
-        known = wall if math.isfinite(wall) else math.nan
-        same = rows and rows[-1].step == step and (rows[-1].wall == known or math.isnan(known))
-        if same and name not in rows[-1].values:
-            rows[-1] = rows[-1]._replace(values={**rows[-1].values, name: value})
-        else:
-            rows.append(Row(step, {name: value}, known))
-    return rows
-
-
-def unique_names(names: Mapping[str, str]) -> dict[str, str]:
-    """A different name for each run of a store, by the run's id: the name that it has, with the first part of
-    its id where others have the same name.
-    """
-    count = Counter(names.values())
-    return {
-        run: printable(name if name and count[name] == 1 else f"{name} {run[:8]}".strip())
-        for run, name in names.items()
-    }
 
 
 def tracker_runs(
@@ -208,38 +139,6 @@ def _with_known_monitor(run: Run) -> Run:
         return run.replace(info=run.info.replace(monitor=None, modes={}))
     modes = dict.fromkeys((name,), *run.info.modes.values()) if run.info.modes else {}
     return run.replace(info=run.info.replace(monitor=name, modes=modes))
-
-
-def settings_of(values: Mapping[str, Any]) -> dict[str, Any]:
-    """What the settings of a training say, as fields of `RunInfo`: its plan, its model, and the monitor with
-    its mode where transformers states both. Numbers and truth values may be written as text.
-    """
-    plain = {
-        name: item for name, item in values.items() if isinstance(item, str | int | float) and item != ""
-    }
-    facts: dict[str, Any] = {"hyperparameters": plain} if plain else {}
-    steps, epochs = (_setting(plain.get(name)) for name in ("max_steps", "num_train_epochs"))
-    if steps is not None and 0 < steps < math.inf:
-        facts["planned_steps"] = int(steps) if steps == int(steps) else steps
-    elif epochs is not None and 0 < epochs < _NO_LENGTH:
-        facts["planned_epochs"] = epochs
-    metric, greater = plain.get("metric_for_best_model"), str(plain.get("greater_is_better")).lower()
-    if isinstance(metric, str) and metric not in ("None", "none") and greater in ("true", "false"):
-        name = "eval_" + metric.removeprefix("eval_")
-        facts["monitor"], facts["modes"] = name, {name: "max" if greater == "true" else "min"}
-    model = plain.get("model/_name_or_path", plain.get("_name_or_path"))
-    if isinstance(model, str):
-        facts["model"] = model
-    return facts
-
-
-def _setting(value: Any) -> float | None:
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return None
-    return number(value)
 
 
 def numbered_from_zero(points: Mapping[str, Points], held_out: Iterable[str]) -> bool:

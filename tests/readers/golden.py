@@ -4,9 +4,12 @@ again."""
 import csv
 import io
 import json
+import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 from replay.readers.formats.eval_log import FORMAT_NAME, VERSION, encode
+from tests.readers.blocks import framed, message
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 STEPS = [20, 40, 60, 80, 100, 120]
@@ -91,7 +94,7 @@ def trainer_state():
     return (json.dumps(state, indent=2, sort_keys=True) + "\n").encode()
 
 
-def events(path):
+def events(path, names=("train/loss", "train/epoch", "eval/loss", "eval/accuracy")):
     """Written by TensorBoard's own record writer."""
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.summary.writer.record_writer import RecordWriter
@@ -102,12 +105,7 @@ def events(path):
         for step, loss, accuracy, train, epoch, wall in zip(
             STEPS, LOSS, ACCURACY, TRAIN, EPOCH, WALL, strict=True
         ):
-            for tag, value in (
-                ("train/loss", train),
-                ("train/epoch", epoch),
-                ("eval/loss", loss),
-                ("eval/accuracy", accuracy),
-            ):
+            for tag, value in zip(names, (train, epoch, loss, accuracy), strict=True):
                 event = Event(wall_time=wall, step=step)
                 event.summary.value.add(tag=tag, simple_value=value)
                 writer.write(event.SerializeToString())
@@ -177,6 +175,111 @@ def mlflow():
     return {name: text.encode() for name, text in files.items()}
 
 
+def wandb():
+    """An offline run that has not ended; each row is one record, as the writer of W&B's core makes them."""
+
+    def items(values, number):
+        parts = [message((number, name), (16, json.dumps(value))) for name, value in values.items()]
+        return [(1, part) for part in parts]
+
+    start = message((1, int(WALL[0]) - 10))
+    records = [
+        message((1, 1), (21, b"")),
+        message((1, 2), (17, message((1, "abc123"), (3, "sweep"), (8, "first"), (17, start)))),
+        message((1, 3), (5, message(*items({"max_steps": 200}, 1)))),
+    ]
+    for step, loss, accuracy, train, epoch, wall in zip(
+        STEPS, LOSS, ACCURACY, TRAIN, EPOCH, WALL, strict=True
+    ):
+        for values in ({"loss": train, "epoch": epoch}, {"eval_loss": loss, "eval_accuracy": accuracy}):
+            row = {**values, "_timestamp": wall, "_step": step}
+            history = message(*items(row, 2), (2, message((1, step))))
+            records.append(message((1, len(records) + 1), (2, history)))
+    return framed(records, b":W&B\xe1\xbe\0")
+
+
+def swanlab():
+    """A run of version 2 that has not ended."""
+    records = [message((1, 1), (10, message((1, "sweep"), (4, "first"), (10, "abc123"))))]
+    for step, loss, accuracy, train, wall in zip(STEPS, LOSS, ACCURACY, TRAIN, WALL, strict=True):
+        for name, value in (("loss", train), ("eval_loss", loss), ("eval_accuracy", accuracy)):
+            scalar = message((1, name), (2, step), (4, message((1, int(wall)))), (5, message((1, value))))
+            records.append(message((1, len(records) + 1), (13, scalar)))
+    return framed(records, b":SWL\xd6\xe1\x02")
+
+
+def trackio():
+    """A fragment of the inbox."""
+    lines = []
+    for step, loss, accuracy, train, wall in zip(STEPS, LOSS, ACCURACY, TRAIN, WALL, strict=True):
+        for values in ({"loss": train}, {"eval_loss": loss, "eval_accuracy": accuracy}):
+            line = {
+                "v": 1,
+                "kind": "metric",
+                "project": "sweep",
+                "run": "first",
+                "run_id": RUN,
+                "metrics": values,
+                "step": step,
+                "timestamp": datetime.fromtimestamp(wall, UTC).isoformat(),
+                "config": None if lines else {"max_steps": 200},
+                "log_id": f"{len(lines):032x}",
+            }
+            lines.append(json.dumps(line, separators=(",", ":")) + "\n")
+    return "".join(lines).encode()
+
+
+def sacred():
+    times = [datetime.fromtimestamp(wall, UTC).replace(tzinfo=None).isoformat() for wall in WALL]
+    columns = {"eval_accuracy": ACCURACY, "eval_loss": LOSS, "loss": TRAIN}
+    metrics = {
+        name: {"steps": STEPS, "timestamps": times, "values": values} for name, values in columns.items()
+    }
+    return json.dumps(metrics, indent=2, sort_keys=True).encode()
+
+
+def dvclive():
+    tables = {"loss": TRAIN, "eval/loss": LOSS, "eval/accuracy": ACCURACY}
+    last = {"loss": TRAIN[-1], "eval": {"loss": LOSS[-1], "accuracy": ACCURACY[-1]}, "step": STEPS[-1]}
+    files = {"dvclive/metrics.json": json.dumps(last, indent=4)}
+    for name, values in tables.items():
+        rows = [f"{step}\t{value!r}\n" for step, value in zip(STEPS, values, strict=True)]
+        files[f"dvclive/plots/metrics/{name}.tsv"] = f"step\t{name.split('/')[-1]}\n" + "".join(rows)
+    return {name: text.encode() for name, text in files.items()}
+
+
+def guild():
+    names = ("loss", "epoch", "eval_loss", "eval_accuracy")
+    with tempfile.TemporaryDirectory() as folder:
+        events(Path(folder) / "events", names)
+        content = (Path(folder) / "events").read_bytes()
+    home = f"{RUN}/.guild"
+    return {
+        f"{home}/events.out.tfevents.1700000000.host.1.0": content,
+        f"{home}/attrs/exit_status": b"0",
+        f"{home}/attrs/flags": b"lr: 0.01\nseed: 3\n",
+        f"{home}/attrs/started": b"1699999990000000",
+    }
+
+
+def ray_tune():
+    """A trial, with what it reported in both of its files."""
+    rows = []
+    for number, (step, loss, accuracy, train, wall) in enumerate(
+        zip(STEPS, LOSS, ACCURACY, TRAIN, WALL, strict=True), 1
+    ):
+        values = {"loss": train, "eval_loss": loss, "eval_accuracy": accuracy, "step": step}
+        own = {"timestamp": int(wall), "done": False, "training_iteration": number}
+        rows.append({**values, **own, "config": {"lr": 0.01}, "iterations_since_restore": number})
+    names = [name for name in rows[0] if name != "config"]
+    table = [",".join(names), *(",".join(str(row[name]) for name in names) for row in rows)]
+    return {
+        "trial/result.json": "".join(json.dumps(row) + "\n" for row in rows).encode(),
+        "trial/progress.csv": "".join(line + "\n" for line in table).encode(),
+        "trial/params.json": b'{"lr": 0.01}',
+    }
+
+
 RUN = "0123456789abcdef0123456789abcdef"
 
 #: The file of each format, or the folder that it recognises as a whole.
@@ -188,10 +291,30 @@ FILES = {
     "jsonl": "trainer_log.jsonl",
     "mlflow": RUN,
     "text": "log_1700000000.txt",
+    "wandb": "run-abc123.wandb",
+    "trackio": "inbox/0123456789abcdef/00000000.jsonl",
+    "swanlab": "run-abc123.swanlab",
+    "dvclive": "dvclive",
+    "guild": f"{RUN}/.guild",
+    "sacred": "metrics.json",
+    "ray-tune": "trial",
 }
 
 #: Writers of logs that are folders: what each file of the format's folder holds.
-FOLDERS = {"mlflow": mlflow}
+FOLDERS = {"mlflow": mlflow, "dvclive": dvclive, "guild": guild, "ray-tune": ray_tune}
+
+#: Writers of logs that are one file of bytes.
+SINGLE_FILES = {
+    "eval-log": eval_log,
+    "trainer-state": trainer_state,
+    "csv": lightning_csv,
+    "jsonl": trainer_log,
+    "wandb": wandb,
+    "trackio": trackio,
+    "swanlab": swanlab,
+    "sacred": sacred,
+    "text": torchtune_text,
+}
 
 
 def golden(name):
@@ -205,13 +328,7 @@ def parts(path):
 
 
 def write():
-    for name, make in {
-        "eval-log": eval_log,
-        "trainer-state": trainer_state,
-        "csv": lightning_csv,
-        "jsonl": trainer_log,
-        "text": torchtune_text,
-    }.items():
+    for name, make in SINGLE_FILES.items():
         golden(name).parent.mkdir(parents=True, exist_ok=True)
         golden(name).write_bytes(make())
     for name, make in FOLDERS.items():

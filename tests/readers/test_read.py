@@ -87,13 +87,9 @@ def test_files_that_are_no_logs_are_passed_over_in_silence(good):
     put(good / "config.json", '{"learning_rate": 0.1, "epochs": 3}')
     put(good / "wandb-summary.json", '{"_step": 9, "train/global_step": 100, "eval/loss": 0.5}')
     put(good / "mlruns" / "0" / "abc" / "metrics" / "loss", "1716151171 0.5 0\n1716151172 0.4 1\n")
-    put(
-        good / "sacred" / "metrics.json",
-        '{\n  "training.loss": {\n    "steps": [1, 2],\n    "values": [0.5, 0.4]\n  }\n}',
-    )
-    put(good / "dvclive" / "plots" / "metrics" / "eval" / "loss.tsv", "step\tloss\n1\t0.5\n2\t0.4\n")
-    put(good / "dvclive" / "metrics.json", '{\n    "loss": 0.5,\n    "step": 3\n}')
-    put(good / "wandb" / "run-1.wandb", b":W&B\0\0\0")
+    put(good / "scores" / "metrics.json", '{\n    "loss": 0.5,\n    "step": 3\n}')
+    put(good / "notes.db", b"SQLite format 3\0" + bytes(100))
+    put(good / "texts.parquet", b"PAR1" + bytes(100) + b"PAR1")
     put(
         good / "server.log",
         "12:00:01 INFO step 1 of 3: loaded 20 files\n12:00:09 INFO step 2 of 3 took 8.1 s\n",
@@ -104,7 +100,7 @@ def test_files_that_are_no_logs_are_passed_over_in_silence(good):
     )
     found = only_good(good)
     assert not sentences(found.findings)
-    assert len(found.skipped) == 12
+    assert len(found.skipped) == 11
 
 
 def test_a_file_that_was_named_and_is_no_log_is_told(good):
@@ -116,7 +112,8 @@ def test_a_file_that_was_named_and_is_no_log_is_told(good):
     ]
 
 
-OF_FILES = [format for format in FORMATS if golden(format.name).is_file()]
+#: Formats whose file ends with its last eval.
+OF_FILES = [format for format in FORMATS if golden(format.name).is_file() and format.name != "sacred"]
 
 
 @pytest.mark.parametrize("format", OF_FILES, ids=[format.name for format in OF_FILES])
@@ -127,7 +124,7 @@ def test_a_truncated_log_keeps_its_good_part_and_says_so(good, format):
         size -= 1
     put(good / "bad" / golden(format.name).name, whole[:size])
     found = read(good)
-    (bad,) = [run for run in found.runs if run.id == "bad"]
+    (bad,) = [run for run in found.runs if run.id.startswith("bad")]
     assert 3 <= len(bad) <= 5
     (problem,) = sentences(found.findings)
     assert "cut off" in problem

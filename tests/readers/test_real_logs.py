@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from replay.data.censoring import censoring
+from replay.data.finding import Kind
 from replay.readers import FORMATS, NothingFound, read, sniff
 from replay.report.sentences import sentences
 
@@ -31,8 +32,11 @@ KINDS = {
     "mlflow": "mlflow",
     "hf-stdout": "text",
     "nanogpt-stdout": "text",
+    "dvclive": "dvclive",
+    "sacred": "sacred",
 }
 OTHER_COUNTS = {
+    "dvclive/zeerafle__bisindo-video-recognition__dvclive": 100,  # the test set was evaluated after the last
     "tfevents-lightning/AtomScott__FractalDB__v0": 2,  # 157 batches in each of two evals
     # the best checkpoint was validated twice more
     "tfevents-ultralytics/Abonia1__YOLOv8-Fire-and-Smoke-Detection__train": 25,
@@ -41,6 +45,9 @@ OTHER_COUNTS = {
     "lightning-csv/CooperBigFoot__CAMELS-CH__v294": 0,
     "ms-swift-jsonl/lgc-FINANCE__DeepClima-R1__root": 5,  # the sixth is a summary that has val_dataset in it
 }
+
+#: Logs that hold no value at all.
+WITHOUT_VALUES = ("sacred/manuel-rhdt__ml-pws__run73",)
 
 
 def manifest(real_logs):
@@ -68,6 +75,8 @@ def test_every_run_has_the_evals_of_the_manifest(real_logs, kind):
     assert rows
     for row in rows:
         folder = real_logs / row["local_path"]
+        if row["local_path"] in WITHOUT_VALUES:
+            continue
         found = read(folder)
         assert not found.findings
         assert {run.info.format for run in found.runs} == {KINDS[kind]}
@@ -84,11 +93,11 @@ def test_all_at_once(real_logs):
     found = read(real_logs)
     ids = [run.id for run in found.runs]
     assert len(ids) == len(set(ids))
-    assert not found.findings
+    assert [finding.kind for finding in found.findings] == [Kind.NO_METRICS]  # an empty metrics.json
     # the run of MLflow has a twin among the event files
     assert {run.info.format for run in found.runs} == set(KINDS.values()) - {"mlflow"}
     kinds = {path.split("/")[0] for path in ids}
-    assert kinds & {"peft-bench-json", "sacred", "dvclive"} == set()
+    assert kinds & {"peft-bench-json"} == set()
     assert [run.id for run in read(real_logs).runs] == ids
 
 
@@ -251,7 +260,10 @@ def test_a_log_that_two_processes_wrote_and_that_was_resumed(real_logs):
 def test_a_real_log_that_is_cut_off_keeps_its_good_part(real_logs, tmp_path, share):
     """Cut every kind at some byte: fewer evals, none that is wrong."""
     for kind in KINDS:
-        for folder in sorted((real_logs / kind).iterdir())[:2]:
+        folders = [
+            f for f in sorted((real_logs / kind).iterdir()) if f"{kind}/{f.name}" not in WITHOUT_VALUES
+        ]
+        for folder in folders[:2]:
             whole = read(folder)
             for path in sorted(folder.rglob("*")):
                 if not path.is_file():

@@ -176,6 +176,21 @@ OF_LOGS = [
         {"lines": 2, "of": 6, "form": "'timestamp value step'"},
         "2 of 6 lines are not of the form 'timestamp value step'; they are left out",
     ),
+    (
+        Kind.UNREADABLE_TABLE,
+        {"error": "odd", "rows": 0},
+        "the Parquet file cannot be read (odd); it is left out",
+    ),
+    (
+        Kind.UNREADABLE_TABLE,
+        {"error": "odd", "rows": 4096},
+        "the Parquet file cannot be read (odd); the 4,096 rows before are kept",
+    ),
+    (
+        Kind.MISSING_PACKAGE,
+        {"package": "pyarrow", "what": "Parquet files"},
+        "Parquet files are read with pyarrow, which is not installed. Install it with 'pip install pyarrow'",
+    ),
     (Kind.NO_METRICS, {}, "the run has logged no metric"),
     (
         Kind.DELETED_RUNS,

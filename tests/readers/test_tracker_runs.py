@@ -6,15 +6,9 @@ import numpy as np
 import pytest
 
 from replay.readers.points import Points
-from replay.readers.tracker_runs import (
-    Row,
-    flat_numbers,
-    numbered_from_zero,
-    rows_by_time,
-    settings_of,
-    tracker_runs,
-    unique_names,
-)
+from replay.readers.tracker_rows import Row, flat_numbers, rows_by_time, unique_names
+from replay.readers.tracker_runs import numbered_from_zero, tracker_runs
+from replay.readers.tracker_settings import settings_of
 from tests.readers.columns import curve
 
 NAN = math.nan

@@ -40,6 +40,7 @@ __all__ = ["FORMAT"]
 
 _OF = re.compile(r"\s*(\d+)\s*/\s*(\d+)\s*")
 _STEP_OF = "global_step/max_steps"
+_TRACKIO = {"v", "kind", "project", "run"}
 _RUNTIME = re.compile(r"(?:eval|test)[_/](?:.*_)?runtime")
 _TASKS = re.compile(
     r"(?:.*/)?(?:bbox|segm|keypoints|sem_seg|panoptic_seg)/.+"
@@ -56,8 +57,8 @@ def _sniff(path: Path, head: bytes) -> bool:
     if text[:1] == b"{" and (text[:2] in (b"{\n", b"{\r") or b"\n" not in head):
         return False  # one object over many lines, or one that is no line: settings, a summary
     records = head_records(head)
-    if records and {"format", "version"} <= records[0].keys():
-        return False  # a header that names a format of its own
+    if records and ({"format", "version"} <= records[0].keys() or records[0].keys() >= _TRACKIO):
+        return False  # a header that names a format of its own, or lines of trackio's inbox
     return any(_is_row(record) for record in records)
 
 

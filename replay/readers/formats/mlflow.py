@@ -19,7 +19,9 @@ from replay.data.run import Run
 from replay.readers.format import Format, Loaded, UnusableLog, unreadable
 from replay.readers.points import number, open_text
 from replay.readers.sqlite_files import MAGIC, Database, open_database, sources_of, table_names
-from replay.readers.tracker_runs import Row, rows_by_time, settings_of, tracker_runs, unique_names
+from replay.readers.tracker_rows import Row, rows_by_time, unique_names
+from replay.readers.tracker_runs import tracker_runs
+from replay.readers.tracker_settings import settings_of
 
 __all__ = ["FORMAT"]
 

@@ -192,6 +192,12 @@ def _damaged_table(finding: Finding) -> str:
     return f"the table {finding['table']!r} of the database is damaged ({finding['error']}); {kept}"
 
 
+def _unreadable_table(finding: Finding) -> str:
+    rows = finding.get("rows", 0)
+    kept = f"the {rows:,} rows before are kept" if rows else "it is left out"
+    return f"the Parquet file cannot be read ({finding['error']}); {kept}"
+
+
 def _deleted_runs(finding: Finding) -> str:
     names, tool = finding["names"], finding["tool"]
     shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
@@ -436,6 +442,11 @@ SENTENCES: dict[Kind, Callable[[Finding], str]] = {
             Kind.INVALID_LINES: lambda finding: (
                 f"{finding['lines']} of {finding['of']} lines are not of the form {finding['form']}; they are"
                 " left out"
+            ),
+            Kind.UNREADABLE_TABLE: _unreadable_table,
+            Kind.MISSING_PACKAGE: lambda finding: (
+                f"{finding['what']} are read with {finding['package']}, which is not installed. Install it"
+                f" with 'pip install {finding['package']}'"
             ),
             Kind.NO_METRICS: lambda _: "the run has logged no metric",
             Kind.DELETED_RUNS: _deleted_runs,
