@@ -246,20 +246,6 @@ def test_a_store_that_is_open_elsewhere_is_read_with_its_newest_rows(tmp_path):
     connection.close()
 
 
-def test_values_of_one_millisecond_keep_the_order_of_the_table(tmp_path):
-    path = tmp_path / "mlflow.db"
-    connection = database(path)
-    add(connection, RUNS[0], {})
-    for step, value in ((30, 0.5), (20, 1.0), (10, 2.0)):
-        connection.execute(
-            "INSERT INTO metrics VALUES ('val_loss', ?, 1700000000000, ?, ?, 0)", (value, RUNS[0], step)
-        )
-    connection.commit()
-    connection.close()
-    # three steps backwards are three trainings, none of which is left out
-    assert [curve(run) for run in read(path).runs] == [{30: 0.5}, {20: 1.0}, {10: 2.0}]
-
-
 def test_a_store_without_values(tmp_path):
     path = tmp_path / "mlflow.db"
     database(path).close()

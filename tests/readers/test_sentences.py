@@ -274,12 +274,18 @@ OF_RUNS = [
     (
         Kind.SAMPLED_EXPORT,
         {"tool": "W&B", "rows": 500},
-        "exactly 500 rows, the size of the sample that W&B exports: values may be missing between them",
+        (
+            "exactly 500 rows, the size of the sample that W&B exports: values may be missing between them."
+            " Export the whole history with run.scan_history()"
+        ),
     ),
     (
         Kind.SAMPLED_EXPORT,
         {"tool": "TensorBoard", "rows": 1000},
-        "exactly 1,000 rows, the most that TensorBoard's page exports: values may be missing between them",
+        (
+            "exactly 1,000 rows, the most that TensorBoard's page exports: values may be missing between"
+            " them. Read the event files instead"
+        ),
     ),
     (
         Kind.BATCH_STEPS,

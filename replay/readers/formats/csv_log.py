@@ -9,6 +9,7 @@ scripts.
 from __future__ import annotations
 
 import csv
+import dataclasses
 import re
 from collections.abc import Sequence
 from itertools import pairwise
@@ -208,6 +209,11 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
         runs = _runs(run_id, files, points, first, names, samples)
     if not runs:
         raise UnusableLog(Finding(Kind.NO_VALUES, log=str(files[0]), facts={"format": FORMAT.name}))
+    findings += [
+        dataclasses.replace(sample, severity=Severity.WARNING, log=str(path))
+        for path, table in tables
+        if (sample := _sample(table)) is not None
+    ]
     return Loaded(runs, findings)
 
 

@@ -37,7 +37,8 @@ _Points = list[tuple[float, float, float]]
 def _sniff_folder(path: Path, names: frozenset[str]) -> bool:
     if path.parts[-2:] == ("plots", "metrics"):
         return _has_table(path)
-    return "plots" in names and names <= _OWN and _has_table(path / "plots" / "metrics")
+    others = {name for name in names if not name.startswith(".")} - _OWN
+    return "plots" in names and not others and _has_table(path / "plots" / "metrics")
 
 
 def _has_table(folder: Path) -> bool:
@@ -143,16 +144,20 @@ def _read(path: Path, findings: list[Finding]) -> _Points:
 def _rows(series: dict[str, _Points]) -> tuple[list[Row], list[int]]:
     """The rows of all tables, and the indices of those with which a further process begins.
 
-    A table that goes back belongs to one process more from there on. One that goes back less often than the
-    others had no value in between: its last part is of the last process.
+    A table that goes back belongs to one process more from there on. In one that goes back less often than
+    others, a value is of the last process that had begun by its step and that its table has not left behind.
     """
     parts = {name: _parts(points) for name, points in series.items()}
     processes = max(map(len, parts.values()))
+    whole = [pieces for pieces in parts.values() if len(pieces) == processes]
+    begins = [-math.inf, *(min(pieces[at][0][1] for pieces in whole) for at in range(1, processes))]
     by_process: list[list[Row]] = [[] for _ in range(processes)]
     for name, pieces in parts.items():
         for place, piece in enumerate(pieces):
-            process = place if not place else processes - len(pieces) + place
-            by_process[process] += [Row(step, {name: value}, time) for time, step, value in piece]
+            last = processes - len(pieces) + place
+            for time, step, value in piece:
+                process = max(at for at in range(place, last + 1) if at == place or begins[at] <= step)
+                by_process[process].append(Row(step, {name: value}, time))
     rows: list[Row] = []
     starts: list[int] = []
     for own in by_process:

@@ -59,6 +59,7 @@ def _sniff_folder(path: Path, names: frozenset[str]) -> bool:
     files = [name for name in (_RESULT, _PROGRESS) if name in names]
     if not files or not (len(files) > 1 or _PARAMS in names or any("tfevents" in name for name in names)):
         return False
+    empty = True
     for name in files:
         try:
             with open_text(path / name) as file:
@@ -67,7 +68,8 @@ def _sniff_folder(path: Path, names: frozenset[str]) -> bool:
             continue
         if _ITERATION in head:
             return True
-    return False
+        empty = empty and not head.strip()
+    return empty and _PARAMS in names and any("tfevents" in name for name in names)
 
 
 def _load(files: Sequence[Path], run_id: str) -> Loaded:

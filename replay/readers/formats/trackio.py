@@ -76,6 +76,7 @@ class _Run:
     sources: dict[Path, None] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
     seen: set[Any] = field(default_factory=set)
+    writer: Path | None = None  # folder of the process that wrote the last row into the inbox
 
 
 _Runs = dict[tuple[str, str], _Run]
@@ -202,9 +203,11 @@ def _add(
     call = log if isinstance(log, str) else (row.step, row.wall, tuple(row.values.items()))
     if call not in run.seen and not math.isnan(row.step):
         run.seen.add(call)
-        writer = next(iter(sources)).parent
-        if run.sources and all(writer != source.parent for source in run.sources):
+        first = next(iter(sources))
+        writer = first.parent if first.suffix == ".jsonl" else None
+        if run.writer is not None and writer != run.writer:
             run.starts.append(len(run.rows))
+        run.writer = writer
         run.rows.append(row)
         run.sources.update(dict.fromkeys(sources))
     return run

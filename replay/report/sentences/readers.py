@@ -292,9 +292,11 @@ def _trained_again(finding: Finding) -> str:
 
 def _sampled_export(finding: Finding) -> str:
     size = "the size of the sample that W&B exports"
+    advice = "Export the whole history with run.scan_history()"
     if finding["tool"] == "TensorBoard":
         size = "the most that TensorBoard's page exports"
-    return f"exactly {finding['rows']:,} rows, {size}: values may be missing between them"
+        advice = "Read the event files instead"
+    return f"exactly {finding['rows']:,} rows, {size}: values may be missing between them. {advice}"
 
 
 def _batch_steps(finding: Finding) -> str:
