@@ -146,9 +146,8 @@ def test_databases_of_others_are_passed_over(tmp_path):
     connection.commit()
     connection.close()
     assert sniff(tmp_path / "shop.db") is None
-    with pytest.raises(NothingFound) as caught:
+    with pytest.raises(NothingFound):
         read(tmp_path)
-    assert not caught.value.findings
 
 
 def test_a_missing_pyarrow_is_named(tmp_path, monkeypatch):
