@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from replay.cli.columns import columns_options
+from replay.cli.columns import columns_options, columns_words
 from replay.cli.options import output_options, paths_argument, watch_options
 from replay.cli.output import show
 from replay.cli.progress import read_logs
@@ -38,4 +38,5 @@ def command(
     from replay.engine.inspect import inspect
     from replay.report.inspect import build
 
-    show(build(inspect(read_logs(paths), monitor, mode), paths), style, out)
+    inspection = inspect(read_logs(paths), monitor, mode)
+    show(build(inspection, paths, columns_words()), style, out)

@@ -21,7 +21,7 @@ from replay.readers.find import Candidate, Walk, natural, read_head
 from replay.readers.format import Format, Loaded, UnusableLog, unreadable
 from replay.readers.naming import Group, named_runs, relative_name
 from replay.readers.registry import FORMATS, registry
-from replay.readers.regular import read_sheet
+from replay.readers.regular import PARQUET, read_sheet
 from replay.readers.sketch import sketch
 from replay.readers.step_signals import StepSignalsFile
 
@@ -205,7 +205,9 @@ def read(
         for number, same in pairs
     ]
     if not result.runs:
-        result.findings += _sketches(unrecognised, result.findings)
+        tables = [(path, PARQUET) for path in walk.unopened_tables[:_MOST_SHOWN]]
+        others = [(candidate.path, candidate.head) for candidate in unrecognised]
+        result.findings += _sketches([*tables, *others], result.findings)
         suggested = any(finding.get("options") for finding in result.findings)
         raise NothingFound(
             _nothing(roots, result), result.findings, _HINT if result.files and not suggested else ""
@@ -284,13 +286,13 @@ class _ByColumns:
         )
 
 
-def _sketches(candidates: Sequence[Candidate], findings: Sequence[Finding]) -> list[Finding]:
+def _sketches(files: Sequence[tuple[Path, bytes]], findings: Sequence[Finding]) -> list[Finding]:
     """Findings on a few files that no format recognises, those that could be read by their columns first."""
     named = {finding.log for finding in findings}
     sketched = [
-        Finding(Kind.UNKNOWN_FORMAT, log=str(candidate.path), facts=sketch(candidate.path, candidate.head))
-        for candidate in candidates
-        if str(candidate.path) not in named
+        Finding(Kind.UNKNOWN_FORMAT, log=str(path), facts=sketch(path, head))
+        for path, head in files
+        if str(path) not in named
     ]
     sketched.sort(key=lambda finding: (not finding.get("options"), not finding.get("columns")))
     return sketched[:_MOST_SHOWN]
@@ -343,6 +345,8 @@ def _find_unrecognised(candidate: Candidate) -> Finding | None:
     kind, facts = None, dict[str, Any]()
     if not head.strip(b"\0 \t\r\n"):
         kind, facts = Kind.EMPTY_FILE, {"blank": bool(head)}
+    elif head.startswith(PARQUET):
+        kind, facts = Kind.UNKNOWN_FORMAT, sketch(path, head)
     elif b"\0" in head[:4096] and not head.startswith((b"\xff\xfe", b"\xfe\xff")):
         kind, facts = Kind.BINARY_FILE, {"suffix": path.suffix}
     elif path.name.lower() in patterns:

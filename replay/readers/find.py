@@ -139,8 +139,8 @@ class Walk:
 
     ``recognise`` gets a folder and the names of its entries, and returns the format that reads it as a whole;
     then nothing below it is looked at. Files with one of the ``endings`` are opened although most of them are
-    no logs, and folders of ``hidden`` names are entered. Iterating raises InputError where a given path does
-    not exist.
+    no logs, and folders of ``hidden`` names are entered. ``unopened_tables`` are the Parquet files that were
+    met and not opened. Iterating raises InputError where a given path does not exist.
     """
 
     roots: Sequence[Path]
@@ -148,6 +148,7 @@ class Walk:
     endings: frozenset[str] = frozenset()
     hidden: frozenset[str] = frozenset()
     files: int = 0
+    unopened_tables: list[Path] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     _seen: set[tuple[int, int]] = field(default_factory=set)
 
@@ -233,6 +234,8 @@ class Walk:
         # an event file of TF 1 ends in the name of its host, which may look like anything
         ending = path.suffix.lower()
         opened = ending not in _OTHERS or ending in self.endings or "tfevents" in path.name
+        if not opened and ending == ".parquet":
+            self.unopened_tables.append(path)
         if opened and self._first(status):
             candidate = self._open(path, root, named=False)
             if candidate is not None:

@@ -14,9 +14,10 @@ from replay.readers.csv_table import ABSENT, cell_number, csv_rows, delimiter_of
 from replay.readers.format import UnusableLog
 from replay.readers.points import number, open_text
 
-__all__ = ["Sheet", "read_sheet"]
+__all__ = ["PARQUET", "Sheet", "read_sheet"]
 
-_PARQUET = b"PAR1"
+#: What a Parquet file begins with.
+PARQUET = b"PAR1"
 #: Characters of a JSON file that are looked at; a table of metrics is far below.
 _MOST_JSON = 256 * 1024 * 1024
 
@@ -57,7 +58,7 @@ def read_sheet(path: Path, head: bytes, most_rows: int | None = None) -> Sheet |
     ``head`` are its first bytes, and ``most_rows`` limits the rows of a text table and of JSON lines. Raises
     UnusableLog where a Parquet file cannot be read for lack of a package, and OSError.
     """
-    if head.startswith(_PARQUET):
+    if head.startswith(PARQUET):
         return _parquet(path)
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     if not text or (b"\0" in text.split(b"\n", 1)[0] and head[:2] not in (b"\xff\xfe", b"\xfe\xff")):

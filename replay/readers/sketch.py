@@ -24,9 +24,14 @@ _RUN_NAMES = frozenset(
 
 def sketch(path: Path, head: bytes) -> dict[str, Any]:
     """The facts of a finding on a file: the names of its columns or keys, or its first line, and options."""
-    sheet = _sheet(path, head)
+    try:
+        sheet = _sheet(path, head)
+    except UnusableLog as error:
+        return dict(error.finding.facts)
     if sheet is not None and sheet.rows:
         return {"columns": tuple(sheet.columns), "rows": len(sheet.rows), "options": suggest_options(sheet)}
+    if b"\0" in head[:4096] and head[:2] not in (b"\xff\xfe", b"\xfe\xff"):
+        return {"binary": True}
     text = head.decode("utf-8-sig", "replace")
     first = next((line.strip() for line in text.splitlines() if line.strip("\0 \t\r\n")), "")
     return {"line": first[:72]} if first.isprintable() else {}
@@ -35,7 +40,7 @@ def sketch(path: Path, head: bytes) -> dict[str, Any]:
 def _sheet(path: Path, head: bytes) -> Sheet | None:
     try:
         return read_sheet(path, head, _MOST_ROWS) if path.stat().st_size <= _MOST_BYTES else None
-    except (OSError, UnusableLog):
+    except OSError:
         return None
 
 

@@ -45,10 +45,13 @@ _MOST_NAMES = 3
 _MOST_RUNS, _MOST_GROUPS, _MOST_METRICS = 10, 8, 8
 
 
-def build(inspection: Inspection, paths: Sequence[Path] = ()) -> Document:
-    """Report every run, the monitor, and what was dropped or is in doubt; ``paths`` are what was read."""
+def build(inspection: Inspection, paths: Sequence[Path] = (), options: Sequence[str] = ()) -> Document:
+    """Report every run, the monitor, and what was dropped or is in doubt.
+
+    ``paths`` are what was read, and ``options`` the words of a command that reads it so.
+    """
     return Document(
-        lambda: _blocks(inspection, paths),
+        lambda: _blocks(inspection, paths, options),
         lambda: _data(inspection),
         lambda: Records(_COLUMNS, _rows(inspection)),
     )
@@ -118,7 +121,7 @@ def _data(inspection: Inspection) -> dict[str, Any]:
     }
 
 
-def _blocks(inspection: Inspection, paths: Sequence[Path]) -> list[Block]:
+def _blocks(inspection: Inspection, paths: Sequence[Path], options: Sequence[str]) -> list[Block]:
     rows = _rows(inspection)
     few = len(rows) <= _MOST_RUNS
     table = Table(
@@ -147,8 +150,10 @@ def _blocks(inspection: Inspection, paths: Sequence[Path]) -> list[Block]:
     out.append(List([*titled, *others], medium="page"))
     found = [*inspection.logs.findings, *inspection.findings]
     hints = [text for text in _notes(rows) if text.endswith(_hints(rows))]
-    out.append(Notes(make_notes(found, inspection.endings, hints), medium="screen", detail="brief"))
-    out.append(Commands([["replay", *(str(path) for path in paths)]], medium="screen", detail="brief"))
+    notes = make_notes(found, [*inspection.endings, *inspection.tables], hints)
+    out.append(Notes(notes, medium="screen", detail="brief"))
+    command = ["replay", *(str(path) for path in paths), *options]
+    out.append(Commands([command], medium="screen", detail="brief"))
     return out
 
 

@@ -11,6 +11,8 @@ __all__ = ["make_notes"]
 
 #: Kinds that say that a figure may be about something else than the reader thinks: these come first.
 _DOUBTS = (
+    Kind.WRONG_DIRECTION,
+    Kind.METRIC_CONSTANT,
     Kind.MODE_CONTRADICTED,
     Kind.TEST_SET_MONITOR,
     Kind.TRAIN_ONLY_MONITOR,

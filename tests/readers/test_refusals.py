@@ -48,6 +48,17 @@ def test_other_files(tmp_path, name, text, seen):
     assert "--step COLUMN --metric COLUMN[=NAME]" in said
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_a_parquet_file(tmp_path, named):
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    path = tmp_path / "odd.parquet"
+    pandas.DataFrame({"lap": [10, 20, 30], "merit": [3.0, 1.0, 2.0]}).to_parquet(path)
+    said = refuse(path if named else tmp_path)
+    assert f"{path}: not a log in a format that replay reads; it has 3 rows of lap, merit" in said
+    assert "--step lap --metric merit" in said
+
+
 def test_a_few_files_are_named_and_tables_come_first(tmp_path):
     for number in range(12):
         (tmp_path / f"a{number}.txt").write_text(f"text {number}")
@@ -67,7 +78,7 @@ def test_a_table_beside_good_logs_is_suggested_by_inspect_only(tmp_path):
     (tmp_path / "odd.csv").write_text(ODD)
     assert not read(tmp_path).findings
     result = CliRunner().invoke(cli, ["inspect", str(tmp_path)])
-    text = " ".join(result.output.split())
+    text = " ".join(result.output.replace("\n  ", " ").split())
     assert "If it is a log, say which column is what: replay inspect" in text
     assert "--step lap --metric 'figure of merit'" in text
 

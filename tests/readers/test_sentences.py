@@ -21,6 +21,15 @@ OF_FILES = [
     (Kind.BINARY_FILE, {"suffix": ".csv"}, "a binary file, though it is named *.csv; it is left out"),
     (Kind.MISNAMED_FILE, {}, "not what its name says; no format that replay reads recognises it"),
     (Kind.UNKNOWN_FORMAT, {}, "not a log in a format that replay reads"),
+    (Kind.UNKNOWN_FORMAT, {"binary": True}, "not a log in a format that replay reads; it is a binary file"),
+    (
+        Kind.UNKNOWN_FORMAT,
+        {"suffix": ".parquet", "package": "pyarrow"},
+        (
+            "not a log in a format that replay reads; to look into it, install the package pyarrow, which"
+            " reading *.parquet needs: pip install pyarrow"
+        ),
+    ),
     (Kind.UNKNOWN_FORMAT, {"line": "Hi"}, "not a log in a format that replay reads; it begins with 'Hi'"),
     (
         Kind.UNKNOWN_FORMAT,

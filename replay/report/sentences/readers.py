@@ -29,12 +29,21 @@ def _unknown_format(finding: Finding) -> str:
     text = "not a log in a format that replay reads"
     if finding.get("columns"):
         text += f"; it has {finding['rows']} rows of {list_names(finding['columns'], 8)}"
+    elif finding.get("package"):
+        text += f"; to look into it, {_install(finding)}"
+    elif finding.get("binary"):
+        text += "; it is a binary file"
     elif finding.get("line"):
         text += f"; it begins with {finding['line']!r}"
     if finding.get("options"):
         command = shlex.join(["replay", "inspect", finding.log or "", *finding["options"]])
         text += f". If it is a log, say which column is what: {command}"
     return text
+
+
+def _install(finding: Finding) -> str:
+    package = finding["package"]
+    return f"install the package {package}, which reading *{finding['suffix']} needs: pip install {package}"
 
 
 def _package_missing(finding: Finding) -> str:
