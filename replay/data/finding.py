@@ -38,6 +38,7 @@ class Kind(StrEnum):
     NOT_A_FILE = "not-a-file"
     LINK_LOOP = "link-loop"
     EMPTY_FILE = "empty-file"
+    EMPTY_ARCHIVE = "empty-archive"
     BINARY_FILE = "binary-file"
     MISNAMED_FILE = "misnamed-file"
     UNKNOWN_FORMAT = "unknown-format"
@@ -87,6 +88,8 @@ class Kind(StrEnum):
     STEPS_NOT_LOGGED = "steps-not-logged"
     ROUNDED_VALUES = "rounded-values"
     STEPS_OF_EPOCHS = "steps-of-epochs"
+    OTHER_LENGTH = "other-length"
+    ZERO_FOR_NAN = "zero-for-nan"
     EVAL_HINT = "eval-hint"
     #: Another finding, about one of several sets of logs that are compared.
     OF_LOGS = "of-logs"

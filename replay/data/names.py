@@ -23,7 +23,9 @@ __all__ = [
 ]
 
 #: Words of a name that say: measured on data that was held out.
-HELD_OUT_WORDS = frozenset("eval evaluation val valid validation dev test testing heldout holdout".split())
+HELD_OUT_WORDS = frozenset(
+    "eval evaluation val valid validate validation dev test testing heldout holdout".split()
+)
 
 _TRAIN_WORDS = frozenset({"train", "training"})
 

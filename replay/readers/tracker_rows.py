@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from replay.errors import printable
 from replay.readers.points import number
 
-__all__ = ["Row", "flat_numbers", "joined", "rows_by_time", "time_of", "unique_names"]
+__all__ = ["Row", "flat_numbers", "joined", "place_by_arrival", "rows_by_time", "time_of", "unique_names"]
 
 
 class Row(NamedTuple):
@@ -70,6 +70,25 @@ def rows_by_time(series: Mapping[str, Sequence[tuple[float, float, float]]]) -> 
         else:
             rows.append(Row(step, {name: value}, known))
     return rows
+
+
+def place_by_arrival(rows: Sequence[Row]) -> list[Row]:
+    """The rows with steps for those that were logged without any (NaN): how often the longest series of these
+    had been logged by then.
+
+    A loss that is logged at every training step so becomes the clock of the evals between.
+    """
+    count = Counter(name for row in rows if math.isnan(row.step) for name in row.values)
+    if not count:
+        return list(rows)
+    clock = max(count, key=lambda name: count[name])
+    placed, seen = [], 0
+    for row in rows:
+        if math.isnan(row.step):
+            seen += clock in row.values
+            row = row._replace(step=float(seen))
+        placed.append(row)
+    return placed
 
 
 def time_of(value: Any) -> float:

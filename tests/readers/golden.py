@@ -4,11 +4,14 @@ again."""
 import csv
 import io
 import json
+import sqlite3
 import tempfile
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 from replay.readers.formats.eval_log import FORMAT_NAME, VERSION, encode
+from tests.readers.aim_files import repository
 from tests.readers.blocks import framed, message
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -155,6 +158,98 @@ def torchtune_text():
     return "".join(line + "\n" for line in lines).encode()
 
 
+def json_history():
+    """Lists of a script of one's own."""
+    lists = {"step": STEPS, "train_loss": TRAIN, "eval_loss": LOSS, "eval_accuracy": ACCURACY}
+    return (json.dumps({"args": {"lr": 0.001}, "history": lists}, indent=1) + "\n").encode()
+
+
+def catboost():
+    """Written at every twentieth iteration, as with metric_period."""
+    metrics = [{"best_value": "Min", "name": "Logloss"}, {"best_value": "Max", "name": "accuracy"}]
+    meta = {
+        "test_sets": ["test"],
+        "test_metrics": metrics,
+        "learn_metrics": metrics[:1],
+        "launch_mode": "Train",
+        "parameters": "",
+        "iteration_count": 200,
+        "learn_sets": ["learn"],
+        "name": "experiment",
+    }
+    rows = [
+        {"learn": [train], "iteration": step, "passed_time": step / 8, "test": [loss, accuracy]}
+        for step, loss, accuracy, train in zip(STEPS, LOSS, ACCURACY, TRAIN, strict=True)
+    ]
+    lines = ",\n".join(json.dumps(row, separators=(",", ":")) for row in rows)
+    return f'{{\n"meta":{json.dumps(meta)},\n"iterations":[\n{lines}\n]}}'.encode()
+
+
+def peft_benchmark():
+    rows = [
+        {
+            "step": step,
+            "valid accuracy": accuracy,
+            "valid loss": loss,
+            "train loss": train,
+            "train samples": 4 * step,
+            "eval time": 1.5,
+        }
+        for step, loss, accuracy, train in zip(STEPS, LOSS, ACCURACY, TRAIN, strict=True)
+    ]
+    rows.append({"step": STEPS[-1], "test accuracy": 0.71, "train loss": TRAIN[-1], "train samples": 480})
+    result = {
+        "run_info": {
+            "experiment_name": "lora/small-model-rank8",
+            "train_config": {"model_id": "team/small-model", "max_steps": 200, "eval_steps": 20},
+            "peft_config": {"peft_type": "LORA", "r": 8},
+        },
+        "train_info": {"status": "success", "train_time": 60.0, "metrics": rows},
+        "meta_info": {"package_info": {"peft-version": "0.19.0"}},
+    }
+    return (json.dumps(result, indent=2) + "\n").encode()
+
+
+def neptune_scale(path):
+    """Small pages, so that each row has one of its own."""
+    path.unlink(missing_ok=True)
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA page_size = 512")
+        database.execute("CREATE TABLE metadata (id INTEGER PRIMARY KEY, version, project, run_id)")
+        database.execute("INSERT INTO metadata VALUES (1, 'v5', 'team/demo', 'first')")
+        database.execute(
+            "CREATE TABLE run_operations"
+            " (sequence_id INTEGER PRIMARY KEY, timestamp, operation_type, operation)"
+        )
+        for step, loss, accuracy, train, wall in zip(STEPS, LOSS, ACCURACY, TRAIN, WALL, strict=True):
+            values = {"train/loss": train, "eval/loss": loss, "eval/accuracy": accuracy}
+            appended = [
+                (8, message((1, name), (2, message((1, float(value)))))) for name, value in values.items()
+            ]
+            request = (9, "0" * 200)  # an id
+            update = message((1, message((1, step))), (2, message((1, int(wall)))), *appended, request)
+            row = (int(wall * 1000), 0, update)
+            database.execute(
+                "INSERT INTO run_operations (timestamp, operation_type, operation) VALUES (?, ?, ?)", row
+            )
+        database.execute("CREATE TABLE operation_errors (error_id INTEGER PRIMARY KEY, error_type)")
+        database.commit()
+
+
+def aim():
+    points = []
+    for step, loss, accuracy, train, epoch, wall in zip(
+        STEPS, LOSS, ACCURACY, TRAIN, EPOCH, WALL, strict=True
+    ):
+        points += [
+            (7, "loss", step, train, wall, epoch),
+            (8, "loss", step, loss, wall, epoch),
+            (8, "accuracy", step, accuracy, wall, epoch),
+        ]
+    files = repository(points, {7: {"subset": "train"}, 8: {"subset": "val"}})
+    return {f".aim/{name}": content for name, content in files.items()}
+
+
 def mlflow():
     """A run of a file store; the last metric has the fields that new versions add."""
     values = {"loss": TRAIN, "eval_loss": LOSS, "eval_accuracy": ACCURACY}
@@ -282,8 +377,63 @@ def ray_tune():
 
 RUN = "0123456789abcdef0123456789abcdef"
 
+
+def clearml():
+    """Two batches of events, as ClearML flushes them."""
+    events = [
+        {
+            "timestamp": 1700000000000 + 7000 * step,
+            "type": "training_stats_scalar",
+            "task": "offline-5f0c",
+            "iter": step,
+            "metric": title,
+            "variant": series,
+            "value": value,
+            "method": "get",
+        }
+        for step, loss, accuracy, train in zip(STEPS, LOSS, ACCURACY, TRAIN, strict=True)
+        for title, series, value in (
+            ("loss", "train", train),
+            ("loss", "eval", loss),
+            ("accuracy", "eval", accuracy),
+        )
+    ]
+    return "".join(json.dumps(batch) + "\n" for batch in (events[:9], events[9:])).encode()
+
+
+def comet():
+    lines = []
+    for step, loss, accuracy, train in zip(STEPS, LOSS, ACCURACY, TRAIN, strict=True):
+        for name, value in (("loss", train), ("eval_accuracy", accuracy), ("eval_loss", loss)):
+            metric = {"epoch": None, "metricName": name, "metricValue": value, "step": step}
+            payload = {
+                "local_timestamp": 1700000000000 + 7000 * step,
+                "message_id": len(lines) + 1,
+                "metric": metric,
+            }
+            lines.append({"payload": payload, "type": "metric_msg"})
+    return "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines).encode()
+
+
+def neptune():
+    lines = []
+    for step, loss, accuracy, train, wall in zip(STEPS, LOSS, ACCURACY, TRAIN, WALL, strict=True):
+        for path, value in (
+            (["train", "loss"], train),
+            (["eval", "loss"], loss),
+            (["eval", "accuracy"], accuracy),
+        ):
+            values = [{"value": value, "step": step, "ts": wall}]
+            operation = {"type": "LogFloats", "path": path, "values": values}
+            lines.append({"obj": operation, "version": len(lines) + 1, "at": wall})
+    return "".join(json.dumps(line) + "\n" for line in lines).encode()
+
+
 #: The file of each format, or the folder that it recognises as a whole.
 FILES = {
+    "clearml": "metrics.jsonl",
+    "comet": "messages.json",
+    "neptune": "data-1.log",
     "eval-log": "eval_log.jsonl",
     "trainer-state": "trainer_state.json",
     "tensorboard": "events.out.tfevents.1700000000.host.1.0",
@@ -298,10 +448,15 @@ FILES = {
     "guild": f"{RUN}/.guild",
     "sacred": "metrics.json",
     "ray-tune": "trial",
+    "neptune-scale": "run_operations.sqlite3",
+    "aim": ".aim",
+    "json-history": "history.json",
+    "catboost": "catboost_training.json",
+    "peft-benchmark": "lora-rank8.json",
 }
 
 #: Writers of logs that are folders: what each file of the format's folder holds.
-FOLDERS = {"mlflow": mlflow, "dvclive": dvclive, "guild": guild, "ray-tune": ray_tune}
+FOLDERS = {"mlflow": mlflow, "aim": aim, "dvclive": dvclive, "guild": guild, "ray-tune": ray_tune}
 
 #: Writers of logs that are one file of bytes.
 SINGLE_FILES = {
@@ -314,6 +469,12 @@ SINGLE_FILES = {
     "swanlab": swanlab,
     "sacred": sacred,
     "text": torchtune_text,
+    "clearml": clearml,
+    "comet": comet,
+    "neptune": neptune,
+    "json-history": json_history,
+    "catboost": catboost,
+    "peft-benchmark": peft_benchmark,
 }
 
 
@@ -336,8 +497,9 @@ def write():
             path = GOLDEN / name / file
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-    golden("tensorboard").parent.mkdir(parents=True, exist_ok=True)
-    events(golden("tensorboard"))
+    for name, put in {"tensorboard": events, "neptune-scale": neptune_scale}.items():
+        golden(name).parent.mkdir(parents=True, exist_ok=True)
+        put(golden(name))
 
 
 if __name__ == "__main__":

@@ -11,3 +11,12 @@ def refusal(format, *paths):
     with pytest.raises(UnusableLog) as caught:
         format.load(list(paths), "run")
     return sentence(caught.value.finding)
+
+
+def load_if_usable(format, path):
+    """The runs of a file with what was found, as sentences; no runs where the format refuses it."""
+    try:
+        runs, findings = format.load([path], "run")
+    except UnusableLog as error:
+        return [], [sentence(error.finding)]
+    return runs, [sentence(finding) for finding in findings]

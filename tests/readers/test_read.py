@@ -94,13 +94,9 @@ def test_files_that_are_no_logs_are_passed_over_in_silence(good):
         good / "server.log",
         "12:00:01 INFO step 1 of 3: loaded 20 files\n12:00:09 INFO step 2 of 3 took 8.1 s\n",
     )
-    put(
-        good / "catboost_training.json",
-        '{"meta": {"test_metrics": []}, "iterations": [{"iteration": 0, "learn": [0.5]}]}',
-    )
     found = only_good(good)
     assert not sentences(found.findings)
-    assert len(found.skipped) == 11
+    assert len(found.skipped) == 10
 
 
 def test_a_file_that_was_named_and_is_no_log_is_told(good):
@@ -127,7 +123,7 @@ def test_a_truncated_log_keeps_its_good_part_and_says_so(good, format):
     (bad,) = [run for run in found.runs if run.id.startswith("bad")]
     assert 3 <= len(bad) <= 5
     (problem,) = sentences(found.findings)
-    assert "cut off" in problem
+    assert "cut off" in problem or "is damaged" in problem  # a database does not show where it ends
 
 
 def test_a_defect_of_an_importer_hides_no_other_run(good, monkeypatch):

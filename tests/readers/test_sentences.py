@@ -17,6 +17,14 @@ OF_FILES = [
     (Kind.LINK_LOOP, {}, "a link that leads back to itself; it is left out"),
     (Kind.EMPTY_FILE, {}, "the file is empty"),
     (Kind.EMPTY_FILE, {"blank": True}, "the file holds nothing but blanks or zero bytes"),
+    (
+        Kind.EMPTY_ARCHIVE,
+        {},
+        (
+            "the archive is empty, because Comet writes it when a training ends and this one was killed; what"
+            " was logged is in messages.json, in a folder tmp… of the folder for temporary files"
+        ),
+    ),
     (Kind.BINARY_FILE, {"suffix": ""}, "a binary file; it is left out"),
     (Kind.BINARY_FILE, {"suffix": ".csv"}, "a binary file, though it is named *.csv; it is left out"),
     (Kind.MISNAMED_FILE, {}, "not what its name says; no format that replay reads recognises it"),
@@ -245,6 +253,26 @@ OF_LOGS = [
     ),
 ]
 
+OF_LOGS += [
+    (
+        Kind.ZERO_FOR_NAN,
+        {"metric": "loss/eval", "steps": (300.0, 350.0), "tool": "ClearML"},
+        (
+            "loss/eval is exactly 0 at step 300, 350, and ClearML writes 0 where a value was NaN or infinite;"
+            " these evals count as the best ones, so leave this run out if the loss diverged"
+        ),
+    ),
+    (
+        Kind.ZERO_FOR_NAN,
+        {"metric": "loss", "steps": tuple(float(step) for step in range(12)), "tool": "ClearML"},
+        (
+            "loss is exactly 0 at step 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more, and ClearML writes 0 where"
+            " a value was NaN or infinite; these evals count as the best ones, so leave this run out if the"
+            " loss diverged"
+        ),
+    ),
+]
+
 #: Of a run, without a path.
 OF_RUNS = [
     (Kind.RESTART, {"number": 1, "of": 2}, "restart 1 of 2 in the same place"),
@@ -348,6 +376,14 @@ OF_RUNS = [
         (
             "print the loss on held-out data under a name that says so, with its step or epoch: epoch 3:"
             " val_loss 0.41"
+        ),
+    ),
+    (
+        Kind.OTHER_LENGTH,
+        {"names": ("a", "b"), "evals": 12},
+        (
+            "left out, as they do not have one value for each of the 12 evals, so their steps are not known:"
+            " a, b"
         ),
     ),
     (

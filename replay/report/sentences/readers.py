@@ -20,6 +20,13 @@ def _empty_file(finding: Finding) -> str:
     return "the file holds nothing but blanks or zero bytes" if finding.get("blank") else "the file is empty"
 
 
+def _empty_archive(_: Finding) -> str:
+    return (
+        "the archive is empty, because Comet writes it when a training ends and this one was killed; what was"
+        " logged is in messages.json, in a folder tmp… of the folder for temporary files"
+    )
+
+
 def _binary_file(finding: Finding) -> str:
     suffix = finding["suffix"]
     return f"a binary file{f', though it is named *{suffix}' if suffix else ''}; it is left out"
@@ -312,6 +319,23 @@ def _batch_steps(finding: Finding) -> str:
     return f"left out, as their steps count batches and not epochs: {', '.join(finding['tags'])}"
 
 
+def _other_length(finding: Finding) -> str:
+    return (
+        f"left out, as they do not have one value for each of the {finding['evals']} evals, so their steps"
+        f" are not known: {', '.join(finding['names'])}"
+    )
+
+
+def _zero_for_nan(finding: Finding) -> str:
+    at = ", ".join(f"{step:g}" for step in finding["steps"][:10])
+    more = len(finding["steps"]) - 10
+    return (
+        f"{finding['metric']} is exactly 0 at step {at}{f' and {more} more' if more > 0 else ''}, and"
+        f" {finding['tool']} writes 0 where a value was NaN or infinite; these evals count as the best ones,"
+        " so leave this run out if the loss diverged"
+    )
+
+
 def _eval_hint(finding: Finding) -> str:
     if finding.get("evals"):
         return _evals_without_metric(finding)
@@ -420,6 +444,7 @@ SENTENCES: dict[Kind, Callable[[Finding], str]] = {
             Kind.NOT_A_FILE: lambda _: "not a regular file, so it is not read",
             Kind.LINK_LOOP: lambda _: "a link that leads back to itself; it is left out",
             Kind.EMPTY_FILE: _empty_file,
+            Kind.EMPTY_ARCHIVE: _empty_archive,
             Kind.BINARY_FILE: _binary_file,
             Kind.MISNAMED_FILE: lambda _: "not what its name says; no format that replay reads recognises it",
             Kind.UNKNOWN_FORMAT: _unknown_format,
@@ -475,6 +500,8 @@ SENTENCES: dict[Kind, Callable[[Finding], str]] = {
             Kind.BATCH_STEPS: _batch_steps,
             Kind.ROUNDED_VALUES: _rounded_values,
             Kind.STEPS_OF_EPOCHS: _steps_of_epochs,
+            Kind.OTHER_LENGTH: _other_length,
+            Kind.ZERO_FOR_NAN: _zero_for_nan,
         }.items()
     },
 }

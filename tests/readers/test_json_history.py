@@ -1,0 +1,172 @@
+"""JSON with one list of values per metric."""
+
+import json
+
+import pytest
+
+from replay.readers import read, sniff
+from replay.readers.formats.json_history import FORMAT
+from replay.report.sentences import sentences
+from tests.readers.columns import curve
+from tests.readers.reading import load_if_usable, refusal
+from tests.readers.tracked import TRACKERS
+
+BOOSTED = TRACKERS / "boosting"
+
+
+def put(path, document):
+    path.write_text(document if isinstance(document, str) else json.dumps(document))
+    return path
+
+
+def load(tmp_path, document):
+    path = put(tmp_path / "history.json", document)
+    assert sniff(path) is FORMAT
+    (run,), findings = FORMAT.load([path], "run")
+    return run, sentences([*findings, *run.info.findings])
+
+
+def test_a_history_of_keras(tmp_path):
+    lists = {"loss": [2.0, 1.5, 1.2], "val_loss": [1.0, 0.5, 0.7], "learning_rate": [0.1, 0.1, 0.01]}
+    run, problems = load(tmp_path, lists)
+    assert not problems
+    assert curve(run) == {1: 1.0, 2: 0.5, 3: 0.7}
+    assert run.info.step_unit == "epoch"
+    assert run.columns["train_loss"].values.tolist() == [2.0, 1.5, 1.2]
+    assert run.columns["learning_rate"].values.tolist() == [0.1, 0.1, 0.01]
+
+
+def test_inside_another_object(tmp_path):
+    run, _ = load(tmp_path, {"params": {"epochs": 3}, "out": {"history": {"val_acc": [0.5, 0.6]}}})
+    assert curve(run, "val_acc") == {1: 0.5, 2: 0.6}
+
+
+def test_json_lines_with_lists_are_not_its_own(tmp_path):
+    rows = [{"epoch": epoch, "test_scores": [0.1, 0.2]} for epoch in range(3)]
+    path = put(tmp_path / "log.txt", "\n".join(map(json.dumps, rows)))
+    assert not FORMAT.sniff(path, path.read_bytes())
+
+
+def test_the_trainings_of_several_folds(tmp_path):
+    folds = {f"fold {fold}": {"loss": [3, 2], "val_loss": [fold, fold / 2]} for fold in (1, 2, 3)}
+    path = put(tmp_path / "folds.json", folds)
+    runs = read(path).runs
+    assert [run.id.rpartition("/")[2] for run in runs] == ["fold 1", "fold 2", "fold 3"]
+    assert [curve(run) for run in runs] == [{1: fold, 2: fold / 2} for fold in (1, 2, 3)]
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "steps"),
+    [
+        ("step", [10, 20, 30], [10, 20, 30]),
+        ("global_step", [10, 20, 30], [10, 20, 30]),
+        ("epoch", [0, 1, 2], [1, 2, 3]),
+        ("epoch", [1, 2, 3], [1, 2, 3]),
+        ("epochs", [5, 10, 15], [5, 10, 15]),
+    ],
+)
+def test_a_list_that_numbers_the_values(tmp_path, name, values, steps):
+    run, _ = load(tmp_path, {name: values, "train_loss": [3, 2, 1], "val_loss": [1.0, 0.5, 0.7]})
+    assert run.steps.tolist() == steps
+    assert run.columns["val_loss"].values.tolist() == [1.0, 0.5, 0.7]
+
+
+def test_numbers_as_words_and_missing_values(tmp_path):
+    run, _ = load(tmp_path, '{"val_loss": [NaN, null, Infinity, "nan", 0.5], "loss": [1, 2, 3, 4, 5]}')
+    values, present = run.columns["val_loss"]
+    assert run.steps.tolist() == [1, 3, 4, 5]
+    assert present.all()
+    assert str(values.tolist()) == "[nan, inf, nan, 0.5]"
+
+
+def test_lists_of_other_lengths_are_left_out_by_name(tmp_path):
+    lists = {"batch_loss": [1.0] * 30, "val_loss": [3.0, 2.0, 1.0], "val_acc": [0.1, 0.2, 0.3]}
+    run, problems = load(tmp_path, {**lists, "val_bleu": [0.1]})
+    assert set(run.metrics) == {"val_loss", "val_acc"}
+    assert not run.train
+    (problem,) = problems
+    assert "each of the 3 evals" in problem
+    assert problem.endswith("batch_loss, val_bleu")
+
+
+def test_only_train_figures(tmp_path):
+    run, _ = load(tmp_path, {"losses": [3.0, 2.0, 1.0]})
+    assert not len(run)
+    assert "validation_data" in sentences([run.info.eval_hint])[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "held_out", "first", "count"),
+    [
+        ("lightgbm.json", {"valid_1/auc", "valid_1/binary_logloss"}, 1, 8),
+        ("xgboost.json", {"holdback/auc", "holdback/logloss"}, 0, 8),
+        (
+            "catboost.json",
+            {f"validation_{n}/{metric}" for n in (0, 1) for metric in ("AUC", "Logloss")},
+            0,
+            12,
+        ),
+    ],
+)
+def test_what_boosting_libraries_record(name, held_out, first, count):
+    path = BOOSTED / name
+    assert sniff(path) is FORMAT
+    (run,), findings = FORMAT.load([path], "run")
+    assert not findings
+    assert set(run.metrics) == held_out
+    assert run.steps.tolist() == list(range(first, first + count))
+    assert run.train
+    sets = json.loads(path.read_text())
+    for metric in run.metrics:
+        data, _, short = metric.partition("/")
+        assert list(curve(run, metric).values()) == sets[data][short]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {},
+        [],
+        {"val_loss": 0.5},
+        {"val_loss": []},
+        {"val_loss": [None]},
+        {"val_loss": ["a", "b"]},
+        {"names": [1, 2]},
+        {"epochs": 3, "lr": [0.1, 0.2]},
+        {"loss": {"steps": [1, 2], "values": [0.5, 0.4], "timestamps": [1, 2]}},  # one curve, with its steps
+        {"a": {"b": {"c": {"d": {"val_loss": [1, 2]}}}}},
+        {"train": {"auc": [0.5]}, "name": "x"},
+        {"train": {}},
+    ],
+)
+def test_other_documents(tmp_path, document):
+    path = put(tmp_path / "other.json", document)
+    assert not FORMAT.sniff(path, path.read_bytes())
+    if isinstance(document, dict):
+        assert "no row holds a number" in refusal(FORMAT, path)
+
+
+@pytest.mark.parametrize("name", ["lightgbm.json", "xgboost.json", "catboost.json"])
+def test_cut_off_anywhere(tmp_path, name):
+    whole = (BOOSTED / name).read_text()
+    sets = json.loads(whole)
+    longest = 0
+    for size in range(0, len(whole), 7):
+        runs, problems = load_if_usable(FORMAT, put(tmp_path / name, whole[:size]))
+        assert problems
+        for run in runs:
+            for metric in run.metrics:
+                data, _, short = metric.partition("/")
+                values = list(curve(run, metric).values())
+                assert values == sets[data][short][: len(values)]
+                longest = max(longest, len(values))
+    assert longest == len(next(iter(next(iter(sets.values())).values())))
+
+
+def test_a_history_beside_its_table_is_one_run(tmp_path):
+    losses = [1.25, 0.75, 0.5, 0.625]
+    put(tmp_path / "history.json", {"loss": [2, 1.5, 1.25, 1], "val_loss": losses})
+    rows = "".join(f"{epoch},{2 - epoch / 4},{loss}\n" for epoch, loss in enumerate(losses))
+    put(tmp_path / "log.csv", "epoch,loss,val_loss\n" + rows)
+    found = read(tmp_path)
+    assert len(found.runs) == len(found.duplicates) == 1
