@@ -75,6 +75,10 @@ class Kind(StrEnum):
     NO_METRICS_IN_TEXT = "no-metrics-in-text"
 
     # readers: what was resolved in a run, or is in doubt
+    TWO_CLOCKS = "two-clocks"
+    WITHIN_EPOCHS = "within-epochs"
+    ROWS_AS_EPOCHS = "rows-as-epochs"
+    SUMMARY_TABLE = "summary-table"
     RESTART = "restart"
     RESUMED = "resumed"
     REPEATED_VALUES = "repeated-values"

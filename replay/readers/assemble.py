@@ -19,6 +19,7 @@ from replay.data.names import canonical
 from replay.data.run import Column, Run, Series
 from replay.readers.points import Points, finite_points
 from replay.readers.segments import Segment, find_segments, merge_segments
+from replay.readers.two_clocks import place_on_one_clock
 
 __all__ = ["assemble"]
 
@@ -55,17 +56,15 @@ def assemble(
         finite = {
             name: Points(series.order, series.step + 1, series.value) for name, series in finite.items()
         }
+    elif resumes is None and info.step_unit == "step":
+        finite, epoch, info = _on_one_clock(finite, held_out, epoch, info, {*counters, *_aside(companions)})
     if resumes is not None:
         segments = [
             Segment(0, None),
             *(Segment(place, float(np.nextafter(at, np.inf)), float(at)) for place, at in resumes),
         ]
     else:
-        derived = {
-            epoch,
-            *counters,
-            *(name for name, target in companions.items() if target in ("wall_time", "saved")),
-        }
+        derived = {epoch, *counters, *_aside(companions)}
         watched = {
             name: series
             for name, series in finite.items()
@@ -105,6 +104,43 @@ def assemble(
         if run.train or len(run):
             runs.append(run)
     return runs
+
+
+def _aside(companions: Mapping[str, str]) -> set[str]:
+    """The companions that say nothing of the order of a log."""
+    return {name for name, target in companions.items() if target in ("wall_time", "saved")}
+
+
+def _on_one_clock(
+    points: dict[str, Points], held_out: Collection[str], epoch: str | None, info: RunInfo, aside: set[str]
+) -> tuple[dict[str, Points], str | None, RunInfo]:
+    """Points whose steps all count one thing, the series of epochs, and what is said of the run."""
+    watched = {name: series for name, series in points.items() if name not in aside and name != epoch}
+    clock = place_on_one_clock(watched, [name for name in held_out if name in watched])
+    if clock.finding is None:
+        return points, epoch, info
+    info = info.replace(findings=(*info.findings, clock.finding))
+    if clock.by_epoch:
+        return clock.points, None, info.replace(step_unit="epoch", planned_steps=None)
+    placed = clock.points
+    for name in aside & points.keys():
+        # clocks and counters have the steps of the rows that they were logged with
+        steps = {
+            int(order): float(step)
+            for series in placed.values()
+            for order, step in zip(series.order, series.step, strict=True)
+        }
+        one = points[name]
+        moved = [
+            steps.get(order, step) for order, step in zip(one.order.tolist(), one.step.tolist(), strict=True)
+        ]
+        placed[name] = one._replace(step=np.array(moved))
+    if epoch is None and clock.epochs is not None:
+        epoch = "epoch"
+        placed[epoch] = clock.epochs
+    elif epoch is not None:
+        placed[epoch] = points[epoch]
+    return placed, epoch, info
 
 
 def _one(

@@ -9,12 +9,16 @@ import csv
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from replay.data.finding import Finding, Kind
+from replay.errors import printable
 from replay.readers.format import UnusableLog
 from replay.readers.points import Points, PointsBuilder, open_text
+from replay.readers.runs_in_table import is_numbered_by_row, run_column, summarised_by, trainings_of
 from replay.readers.series_names import is_held_out, step_name
 from replay.readers.splits import find_set, is_flag, is_set_column, names_in_set
 
@@ -32,6 +36,8 @@ __all__ = [
 
 #: Cells that log nothing.
 ABSENT = {"", "na", "n/a", "none", "null", "-", "--", "<na>"}
+#: Rows that tell what kind of table it is.
+_LOOKED_AT = 200
 #: Names of a column that numbers the rows.
 INDEX = ("", "Unnamed: 0", "index")
 
@@ -86,7 +92,11 @@ def step_column(names: Sequence[str]) -> tuple[int, bool] | None:
 
 @dataclass
 class Table:
-    """What one file holds: points by column name, and what was left out."""
+    """What one file holds: points by column name, and what was left out.
+
+    ``trainings`` holds the points of each training by its label, where a column tells several apart; those of
+    the first are ``points`` then.
+    """
 
     names: list[str]
     by_epoch: bool
@@ -94,6 +104,8 @@ class Table:
     rows: int
     first_row: set[str]  # names that the first row has a value for
     findings: list[Finding]
+    by_row: bool = False  # there is no column for the step
+    trainings: dict[str, dict[str, Points]] = field(default_factory=dict)
 
 
 class _Lines:
@@ -132,12 +144,23 @@ class _Rows:
         self.rows = 0
         self.longer = 0
         self.without_step = 0
+        self.placed: list[tuple[str, float]] = []  # label of the training and step of each row
+        self.columns: dict[str, list[str]] = {}  # the first cells of each column
+        self._last_step: float | None = None
         self._shortest: dict[int, int] = {}
         self._pending: tuple[float, list[str]] | None = None
         self._begin(header_names(header))
 
     def _begin(self, names: list[str]) -> None:
         self.names, self.key = names, step_column(names)
+        self.by_row = self.key is None and is_numbered_by_row(names)
+        if self.by_row:
+            self.key = (-1, True)
+        self._epoch = next(
+            (number for number, name in enumerate(names) if name.lower() in ("epoch", "epochs")), None
+        )
+        label = run_column(names)
+        self._label = None if label is None else names.index(label)
         self._used = [
             number
             for number, name in enumerate(names)
@@ -168,7 +191,17 @@ class _Rows:
             self.longer += 1
             return
         self._add()
-        step = _step(cells[self.key[0]], self.delimiter) if len(cells) > self.key[0] else None
+        if self.by_row:
+            step: float | None = float(len(self.placed) + 1)
+        else:
+            step = _step(cells[self.key[0]], self.delimiter) if len(cells) > self.key[0] else None
+        if self.rows < _LOOKED_AT:
+            for name, cell in zip(self.names, cells, strict=False):
+                self.columns.setdefault(name, []).append(cell)
+        if step is None and not self.key[1] and self._has_epoch(cells):
+            step = self._last_step  # a row of its own, of an eval after the step before
+        else:
+            self._last_step = step
         self._pending = None if step is None else (step, cells)
         if step is None and self._has_metric(cells):
             self.without_step += 1
@@ -179,6 +212,10 @@ class _Rows:
             for number in self._used
             if number < len(cells)
         )
+
+    def _has_epoch(self, cells: Sequence[str]) -> bool:
+        at = self._epoch
+        return at is not None and at < len(cells) and cell_number(cells[at], self.delimiter) is not None
 
     def _add(self) -> None:
         if self._pending is None:
@@ -196,6 +233,8 @@ class _Rows:
         if not self.rows:
             self.first = set(values)
         self.points.add(step, values)
+        label = "" if self._label is None or self._label >= len(cells) else cells[self._label]
+        self.placed.append((label, step))
         self.rows += 1
         for number, cell in enumerate(cells):
             if cell:
@@ -251,7 +290,25 @@ def read_table(path: Path) -> Table:
         findings.append(Finding(Kind.ZERO_BYTES, log=str(path)))
     if not rows.rows:
         raise UnusableLog(findings[0] if findings else Finding(Kind.NO_ROWS, log=str(path)))
-    return Table(list(rows.seen), by_epoch, rows.points.points(), rows.rows, rows.first, findings)
+    told_by = summarised_by(rows.columns, [step for _, step in rows.placed[:_LOOKED_AT]])
+    if told_by is not None:
+        told = {"rows": rows.rows, "column": told_by}
+        raise UnusableLog(Finding(Kind.SUMMARY_TABLE, log=str(path), facts=told))
+    points = rows.points.points()
+    table = Table(list(rows.seen), by_epoch, points, rows.rows, rows.first, findings, rows.by_row)
+    labels = trainings_of(rows.placed)
+    if labels is not None:
+        label_of = np.array([labels.index(label) for label, _ in rows.placed])
+        told_by = run_column(rows.names) or ""
+        for number, label in enumerate(labels):
+            # a number alone would not say what it counts
+            name_of = label if cell_number(label, rows.delimiter) is None else f"{told_by}={label}"
+            table.trainings[printable(name_of)] = {
+                name: Points(*(column[label_of[series.order - 1] == number] for column in series))
+                for name, series in points.items()
+                if name != told_by
+            }
+    return table
 
 
 def _step(cell: str, sign: str) -> float | None:

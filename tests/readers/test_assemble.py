@@ -193,15 +193,6 @@ def test_two_points_out_of_order_are_put_in_order():
     assert curve(run) == {step: float(step) for step in range(1, 7)}
 
 
-def test_series_of_their_own_step_scale_do_not_disturb_each_other():
-    rows = []
-    for epoch in range(1, 6):
-        rows += [(100 * epoch + batch, {"loss": 1.0}) for batch in range(0, 100, 20)]
-        rows.append((epoch, {"val_loss": 1.0 / epoch}))
-    (run,) = runs_of(rows)
-    assert curve(run) == {epoch: 1.0 / epoch for epoch in range(1, 6)}
-
-
 @settings(max_examples=150, deadline=None)
 @given(
     st.lists(

@@ -155,6 +155,14 @@ OF_LOGS = [
         {"tag": "a/b"},
         "tag 'a/b' holds tensors of more than one element, which are no scalars; they are left out",
     ),
+    (
+        Kind.SUMMARY_TABLE,
+        {"rows": 3, "column": "model"},
+        (
+            "a table with one row per run (3 rows, told apart by model) and not the log of a training; give"
+            " the logs of the runs, with one row per eval"
+        ),
+    ),
     (Kind.NO_STEP, {}, "no row has a step or an epoch"),
     (Kind.NO_STEP, {"columns": ("a", "b")}, "no column that could be the step; it has a, b"),
     (Kind.NO_ROWS, {}, "a header, but no row under it"),
@@ -275,6 +283,32 @@ OF_LOGS += [
 
 #: Of a run, without a path.
 OF_RUNS = [
+    (
+        Kind.TWO_CLOCKS,
+        {"metrics": ("val",), "placed": True},
+        (
+            "val counts epochs while the train series count steps; each eval is placed at the train step that"
+            " was logged before it"
+        ),
+    ),
+    (
+        Kind.TWO_CLOCKS,
+        {"metrics": ("a", "b"), "placed": False},
+        (
+            "a, b count epochs while the train series count steps, and the order of the log does not tell"
+            " which belong together; the run is counted in epochs"
+        ),
+    ),
+    (
+        Kind.WITHIN_EPOCHS,
+        {},
+        "several rows per epoch and no step; each row is placed within its epoch by the rows before it",
+    ),
+    (
+        Kind.ROWS_AS_EPOCHS,
+        {"rows": 7},
+        "no column is a step or an epoch, so each of the 7 rows is taken for one epoch",
+    ),
     (Kind.RESTART, {"number": 1, "of": 2}, "restart 1 of 2 in the same place"),
     (
         Kind.RESUMED,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ from replay.readers.interleaved import name_sets
 from replay.readers.long_table import long_header, read_long
 from replay.readers.placeholders import drop_placeholders
 from replay.readers.points import Points, open_text, round_interval
+from replay.readers.runs_in_table import is_numbered_by_row
 from replay.readers.series_names import (
     held_out_of,
     is_bookkeeping,
@@ -47,6 +48,7 @@ from replay.readers.series_names import (
     step_name,
     words,
 )
+from replay.readers.two_clocks import place_within_epochs
 
 __all__ = ["FORMAT"]
 
@@ -101,6 +103,9 @@ def _sniff(path: Path, head: bytes) -> bool:
     if long is not None:
         return any(len(row) > long.name and is_metric(row[long.name].strip()) for row in rows)
     key = step_column(names)
+    if key is None and is_numbered_by_row(names):
+        cells = [cell_number(cell, delimiter_of(lines[0])) for row in rows for cell in row if cell.strip()]
+        return len(rows) > 1 and None not in cells
     if key is None or len(names) < 2 or len(set(names)) < len(names) - 1:
         return False
     if [name.lower() for name in names] == _EXPORT:
@@ -198,6 +203,11 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
         for name, series in _rename(path, table, several=len(tables) > 1).items():
             points[name if name not in points else f"{path.stem}/{name}"] = series
     samples = [sample for _, table in tables if (sample := _sample(table)) is not None]
+    samples += [
+        Finding(Kind.ROWS_AS_EPOCHS, Severity.NOTE, facts={"rows": table.rows})
+        for _, table in tables
+        if table.by_row
+    ]
     first = tables[0][1]
     names = [name for _, table in tables for name in table.names]
     charts = {name: match for name in points if (match := _WANDB_COLUMN.fullmatch(name))}
@@ -205,6 +215,10 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
         for run in dict.fromkeys(match["run"] for match in charts.values()):
             columns = {match["name"]: points[name] for name, match in charts.items() if match["run"] == run}
             runs += _runs(f"{run_id}/{run}", files, columns, first, names, samples)
+    elif first.trainings and len(tables) == 1:
+        for label, part in first.trainings.items():
+            made = _runs(f"{run_id}#{label}", files, part, first, names, samples)
+            runs += [run.replace(info=run.info.replace(group=run_id)) for run in made]
     else:
         runs = _runs(run_id, files, points, first, names, samples)
     if not runs:
@@ -299,6 +313,14 @@ def _runs(
         or not is_bookkeeping(name)
     }
     zero_based = table.by_epoch and not evaluator and is_zero_based(used, held_out, table.first_row)
+    within = (
+        place_within_epochs(used, held_out, zero_based=_begins_at_0(used))
+        if table.by_epoch and not evaluator
+        else None
+    )
+    if within is not None:
+        used, zero_based = within, False
+        findings = [*findings, Finding(Kind.WITHIN_EPOCHS, Severity.NOTE)]
     return assemble(
         run_id,
         used,
@@ -317,6 +339,10 @@ def _runs(
         ),
         hint=lambda steps: _hint(names, table.by_epoch, step_key, steps),
     )
+
+
+def _begins_at_0(points: Mapping[str, Points]) -> bool:
+    return min((float(series.step.min()) for series in points.values() if len(series.step)), default=1) == 0
 
 
 def _hint(

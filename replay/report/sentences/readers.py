@@ -250,6 +250,27 @@ def _steps_of_epochs(finding: Finding) -> str:
     )
 
 
+def _two_clocks(finding: Finding) -> str:
+    names = ", ".join(finding["metrics"])
+    verb = "counts" if len(finding["metrics"]) == 1 else "count"
+    if finding["placed"]:
+        return (
+            f"{names} {verb} epochs while the train series count steps; each eval is placed at the train step"
+            " that was logged before it"
+        )
+    return (
+        f"{names} {verb} epochs while the train series count steps, and the order of the log does not tell"
+        " which belong together; the run is counted in epochs"
+    )
+
+
+def _summary_table(finding: Finding) -> str:
+    return (
+        f"a table with one row per run ({finding['rows']} rows, told apart by {finding['column']}) and not"
+        " the log of a training; give the logs of the runs, with one row per eval"
+    )
+
+
 def _restart(finding: Finding) -> str:
     return f"restart {finding['number']} of {finding['of']} in the same place"
 
@@ -488,6 +509,16 @@ SENTENCES: dict[Kind, Callable[[Finding], str]] = {
             Kind.DELETED_RUNS: _deleted_runs,
             Kind.STEPS_NOT_LOGGED: _steps_not_logged,
             Kind.NO_METRICS_IN_TEXT: _no_metrics_in_text,
+            Kind.TWO_CLOCKS: _two_clocks,
+            Kind.WITHIN_EPOCHS: lambda _: (
+                "several rows per epoch and no step; each row is placed within its epoch by the rows"
+                " before it"
+            ),
+            Kind.ROWS_AS_EPOCHS: lambda finding: (
+                f"no column is a step or an epoch, so each of the {finding['rows']} rows is taken for one"
+                " epoch"
+            ),
+            Kind.SUMMARY_TABLE: _summary_table,
             Kind.RESTART: _restart,
             Kind.RESUMED: _resumed,
             Kind.REPEATED_VALUES: _repeated_values,

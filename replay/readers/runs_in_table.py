@@ -1,0 +1,84 @@
+"""Tables that hold several trainings: the folds of a cross-validation, seeds, or one row per finished run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+from replay.data.names import canonical
+from replay.readers.series_names import is_held_out, is_metric, split_of, words
+
+__all__ = ["is_numbered_by_row", "run_column", "summarised_by", "trainings_of"]
+
+_FOLDS = """
+    fold folds fold_id fold_idx fold_index fold_no fold_num fold_number cv_fold kfold k_fold cv_split cv seed
+    random_seed run run_id run_name run_no run_number trial trial_id trial_name trial_number experiment
+    experiment_id experiment_name exp exp_name repeat repetition replicate rep
+    """.split()
+_NAMES = {*_FOLDS, "name", "model", "model_name", "config", "config_name", "id", "method", "variant"}
+
+
+def run_column(names: Sequence[str]) -> str | None:
+    """The column that may say which training a row is of, by its name; None where there is none."""
+    plain = {canonical(name): name for name in reversed(names)}
+    return next((plain[name] for name in _FOLDS if name in plain), None)
+
+
+def trainings_of(rows: Sequence[tuple[str, float]]) -> list[str] | None:
+    """The trainings that (label, step) rows are of, in the order of their first rows; None where they are of
+    one.
+
+    They are several where two labels have the same step and each has several rows, with steps that never go
+    back.
+    """
+    by_label: dict[str, list[float]] = {}
+    for label, step in rows:
+        by_label.setdefault(label, []).append(step)
+    if len(by_label) < 2 or "" in by_label or min(len(steps) for steps in by_label.values()) < 2:
+        return None
+    if any(later < earlier for steps in by_label.values() for earlier, later in pairwise(steps)):
+        return None
+    seen: set[float] = set()
+    shared = False
+    for steps in by_label.values():
+        shared |= not seen.isdisjoint(steps)
+        seen.update(steps)
+    return list(by_label) if shared else None
+
+
+def summarised_by(columns: Mapping[str, Sequence[str]], steps: Sequence[float | None]) -> str | None:
+    """The column by which the rows of a table of finished runs are told apart; None of a training log.
+
+    Each row has another name, and steps that do not advance: the epochs or steps that the run was given.
+    """
+    count = len(steps)
+    known = [step for step in steps if step is not None]
+    advances = len(known) == count and all(later > earlier for earlier, later in pairwise(known))
+    if count < 2 or advances:
+        return None
+    for name, cells in columns.items():
+        texts = [cell.strip() for cell in cells]
+        named = canonical(name) in _NAMES
+        if named and all(texts) and len(set(texts)) == count and not all(map(_is_number, texts)):
+            return name
+    return None
+
+
+def is_numbered_by_row(names: Sequence[str]) -> bool:
+    """Whether a table without a step column is a training log all the same: it has one metric of both sides,
+    as in train_loss and val_loss. Each row is an epoch then.
+    """
+    sides: dict[bool, set[tuple[str, ...]]] = {True: set(), False: set()}
+    for name in names:
+        if is_metric(name):
+            plain = tuple(word for word in words(name) if split_of(word) is None)
+            sides[is_held_out(name)].add(plain)
+    return not sides[True].isdisjoint(sides[False])
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
