@@ -121,6 +121,8 @@ class Kind(StrEnum):
     PARTLY_TRIED = "partly-tried"
 
     # validity: what the logs cannot tell
+    MISSING_EVALS = "missing-evals"
+    MISSING_HEADS = "missing-heads"
     FALLING_RATE = "falling-rate"
     PLATEAU_RATE = "plateau-rate"
     RESUMED_RUNS = "resumed-runs"

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from replay.data.run import Run
+from replay.data.run import Column, Run
+from replay.data.types import Floats
 from replay.engine.outcomes import Outcomes, whole
 from replay.engine.question import Question
 from replay.engine.scoring import simulate_policies
 from replay.errors import InputError, list_names, suggestion
 from replay.policies import Policy
 
-__all__ = ["COLUMNS", "Explanation", "explain", "pick_run"]
+__all__ = ["COLUMNS", "Explanation", "Resumes", "explain", "pick_run"]
 
 #: Columns of an explanation, one row per eval. ``seen`` is the value that the policy looked at (smoothed, for
 #: example; null where it did not look). ``counter`` is its signal, which stops the run when it reaches
@@ -23,13 +25,32 @@ __all__ = ["COLUMNS", "Explanation", "explain", "pick_run"]
 COLUMNS = ("eval", "step", "value", "seen", "reference", "counter", "limit", "decision", "reason")
 
 
+@dataclass(frozen=True)
+class Resumes:
+    """Where a run was resumed, and where tools stop that keep less than the policy does.
+
+    ``evals`` maps the first eval (1, 2, …) after each resume to the step at which it was resumed. A stop is
+    the number of an eval, None where there is none. ``best_kept`` is that of tools that keep the best value
+    and count anew, ``forgotten`` that of tools that begin anew with both; ``counts`` is False where the
+    policy has no counter of evals, so that there is no ``best_kept``.
+    """
+
+    evals: dict[int, float]
+    best_kept: int | None
+    forgotten: int | None
+    counts: bool
+
+
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """One row per eval by COLUMNS, the outcome that they lead to, and the outcomes that hold it."""
+    """One row per eval by COLUMNS, the outcome that they lead to, and the outcomes that hold it; ``resumes``
+    is None where the run was not resumed.
+    """
 
     outcomes: Outcomes
     rows: list[dict[str, Any]]
     outcome: dict[str, Any]
+    resumes: Resumes | None = None
 
 
 def explain(run: Run, policy: Policy | str, question: Question) -> Explanation:
@@ -58,7 +79,60 @@ def explain(run: Run, policy: Policy | str, question: Question) -> Explanation:
                 "reason": rule.reason(trace, 0, index),
             }
         )
-    return Explanation(outcomes, rows, outcome)
+    return Explanation(outcomes, rows, outcome, _find_resumes(run, outcomes, question))
+
+
+def _find_resumes(run: Run, outcomes: Outcomes, question: Question) -> Resumes | None:
+    """Where the run was resumed, with the stops of tools that forget something there."""
+    stops = outcomes.stops
+    rule, trace = stops.resolved(0), stops.trace(0)
+    length = int(trace.batch.lengths[0])
+    steps = trace.batch.steps[0, :length]
+    begins = {}
+    for step in run.info.resumes:
+        first = int(np.searchsorted(steps, step))
+        if 0 < first < length:
+            begins[first + 1] = float(step)
+    if not begins:
+        return None
+    threshold = rule.signal_threshold(trace.batch.mode)
+    signal = trace.signal[0, :length]
+    counts = _counts_evals(signal) and trace.position is None
+    best_kept = None
+    if counts:
+        number = np.arange(1, length + 1)
+        begun = [max((begin for begin in begins if begin <= at), default=0) for at in number.tolist()]
+        since = number + 1 - np.array(begun)
+        anew = np.where(np.isfinite(signal), np.minimum(signal, since), signal)
+        best_kept = next((place + 1 for place in range(length) if anew[place] >= threshold), None)
+    forgotten = _stop_anew(run, outcomes, question, [1, *begins, length + 1])
+    return Resumes(begins, best_kept, forgotten, counts)
+
+
+def _counts_evals(signal: Floats) -> bool:
+    """Whether a signal is a counter of evals: it goes up by one, or back."""
+    finite = signal[np.isfinite(signal)]
+    return bool(
+        len(finite) and (finite == np.floor(finite)).all() and (np.diff(finite) <= 1).all() and finite[0] <= 1
+    )
+
+
+def _stop_anew(run: Run, outcomes: Outcomes, question: Question, bounds: Sequence[int]) -> int | None:
+    """The eval at which a policy stops that begins anew at each bound."""
+    curve = outcomes.study.panel.curves[0]
+    if curve.rows is None:
+        return None
+    for first, end in pairwise(bounds):
+        rows = curve.rows[first - 1 : end - 1]
+        columns = {
+            name: Column(values[rows], present[rows]) for name, (values, present) in run.columns.items()
+        }
+        part = run.replace(columns=columns, info=run.info.replace(resumes=()))
+        asked = replace(question, monitor=curve.metric, mode=curve.mode)
+        (outcome,) = simulate_policies([part], [outcomes.typed[0]], asked).rows()
+        if outcome["stopped_eval"] is not None:
+            return int(outcome["stopped_eval"]) + first - 1
+    return None
 
 
 def _decision(eval: int, stopped_eval: int | None) -> str:

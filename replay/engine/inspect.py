@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 from replay.data.censoring import censoring, find_endings, planned_steps
 from replay.data.compute import units_of
 from replay.data.finding import Finding
+from replay.data.gaps import find_incomplete
 from replay.data.improvement import still_improving
 from replay.data.run import Run
-from replay.data.types import Mode
+from replay.data.types import Floats, Mode
 from replay.engine.metrics import Metric, known_mode, resolve_metric
 from replay.errors import ReplayError
 from replay.readers import ReadResult
@@ -23,8 +24,8 @@ class Inspection(NamedTuple):
     ``trouble`` is the error where there is none. In a row, ``notes`` and ``hint`` are findings, ``censored``
     is a `Censoring`, ``still_improving`` an `Improvement` (of runs that are not censored), and the ``source``
     of a metric's mode a `ModeSource`; each may be None. ``plan_known`` says whether the log tells where
-    the run was planned to end. ``endings`` are the findings on how the logs end, ``tables`` those on files
-    that could be read by their columns.
+    the run was planned to end. ``endings`` are the findings on what the logs lack and how they end,
+    ``tables`` those on files that could be read by their columns.
     """
 
     logs: ReadResult
@@ -59,7 +60,16 @@ def inspect(logs: ReadResult, monitor: str | None = None, mode: Mode | None = No
         {run: row["still_improving"] for run, row in by_run.items() if row["still_improving"] is not None},
     )
     tables = tuple(logs.find_tables())
-    return Inspection(logs, rows, metric, trouble, tuple(findings), tuple(endings), tables)
+    steps = {run.id: _steps(run, metric) for run in logs.runs if len(run)}
+    incomplete = find_incomplete([run for run in logs.runs if run.id in steps], steps)
+    return Inspection(logs, rows, metric, trouble, tuple(findings), (*incomplete, *endings), tables)
+
+
+def _steps(run: Run, metric: Metric | None) -> Floats:
+    """The steps of the evals that have the metric, of all evals where that is not known."""
+    if metric is None or run.id not in metric.names:
+        return run.steps
+    return run.curve(metric.names[run.id], metric.mode).steps
 
 
 def _row(run: Run, metric: Metric | None) -> dict[str, Any]:

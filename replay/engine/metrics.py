@@ -159,8 +159,8 @@ def _default_metric(runs: Sequence[Run]) -> tuple[str, dict[str, str], NameSourc
 
 def _question(runs: Sequence[Run], doubt: str | None) -> str:
     """The error text that asks for the monitor; ``doubt`` says why the usual one was not taken."""
-    finite = Counter(canonical(name) for run in runs for name in run.metrics if _has_finite(run, name))
-    counts = finite or Counter(canonical(name) for run in runs for name in run.metrics)
+    finite = _count_runs(runs, finite=True)
+    counts = finite or _count_runs(runs, finite=False)
     spelling = {canonical(name): name for run in reversed(runs) for name in reversed(run.metrics)}
     series = sorted({name for run in runs for name in run.train})
     if not counts:
@@ -178,6 +178,15 @@ def _question(runs: Sequence[Run], doubt: str | None) -> str:
     rewards = [name for run in runs for name in (*run.metrics, *run.train) if is_policy_reward(name)]
     example = f", for example --monitor {rewards[0]} --mode max" if rewards else ""
     return f"{doubt}. Which metric should be watched? Give --monitor{example}; the logs have {shown}"
+
+
+def _count_runs(runs: Sequence[Run], *, finite: bool) -> Counter[str]:
+    """How many runs log each metric, once per run however it is spelled; ``finite``: with a finite value."""
+    counts: Counter[str] = Counter()
+    for run in runs:
+        names = (name for name in run.metrics if not finite or _has_finite(run, name))
+        counts.update(dict.fromkeys(map(canonical, names)).keys())
+    return counts
 
 
 def _doubt(runs: Sequence[Run], names: Mapping[str, str]) -> str | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -23,6 +24,7 @@ __all__ = [
     "BaseReference",
     "Companion",
     "ComputeUsed",
+    "Finished",
     "LastKnown",
     "LoggedMetric",
     "PlannedEnd",
@@ -138,6 +140,50 @@ class ComputeUsed(Companion):
             return compute(run, curve.steps, self.unit, price).used()
         except InputError:
             return None
+
+
+@dataclass(frozen=True)
+class Finished(Companion):
+    """Epochs (``epoch``) or optimizer steps (``step``) that were finished when an eval was made.
+
+    Lightning numbers both from 0: the evals at the end of epoch 0 are logged with epoch 0, at step 9 after
+    10 steps. Of several evals with one number of epoch, only the last one comes after its end.
+    """
+
+    counter: Literal["epoch", "step"]
+
+    @property
+    def name(self) -> str:
+        return f"finished_{self.counter}s"
+
+    @property
+    def label(self) -> str:
+        return self.counter
+
+    def align(self, run: Run, curve: Curve, price: float | None) -> Floats | None:
+        if self.counter == "step":
+            return _finished_steps(curve.steps)
+        if run.info.step_unit == "epoch":
+            return curve.steps
+        values, present = run.at("epoch", curve.steps)
+        return _finished_epochs(values, curve.steps) if len(curve) and present.all() else None
+
+
+def _finished_steps(steps: Floats) -> Floats:
+    """Steps finished by evals, which are one more where steps are numbers from 0."""
+    distances = np.diff(steps)
+    every = float(np.median(distances)) if len(distances) else 0.0
+    from_zero = every > 1 and bool(((steps + 1) % every == 0).mean() > 0.5)
+    return steps + 1 if from_zero else steps
+
+
+def _finished_epochs(epochs: Floats, steps: Floats) -> Floats:
+    """Epochs finished by evals, which are one more at the end of an epoch where they are numbers from 0."""
+    if epochs[0] != 0 or not steps[0] > 0 or not (epochs == np.floor(epochs)).all():
+        return np.floor(epochs + 0.02)  # the end of an epoch may be rounded to 0.99
+    _, counts = np.unique(epochs, return_counts=True)
+    last = np.append(np.diff(epochs) > 0, counts[-1] == counts.max())
+    return np.where(last, epochs + 1, epochs)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from replay.data.finding import Finding, Kind
+from replay.data.gaps import find_incomplete
 from replay.engine.explain import COLUMNS, Explanation
 from replay.report.document import Block, Document, Notes, Paragraph, Records, Table, separate
 from replay.report.format import number, percent
@@ -31,6 +32,7 @@ def build(explanation: Explanation, findings: Sequence[Finding] = ()) -> Documen
         lambda: {
             "evals": explanation.rows,
             "outcome": explanation.outcome,
+            "resumes": _resume_data(explanation),
             **ending_data(explanation.outcomes.study),
             "warnings": sentences(explanation.outcomes.findings),
         },
@@ -61,8 +63,22 @@ def _window(explanation: Explanation) -> list[int]:
         return list(range(count))
     stop = (outcome["stopped_eval"] or count) - 1
     best = next((row["eval"] - 1 for row in explanation.rows if row["step"] == outcome["best_step"]), 0)
-    wanted = {0, best, count - 1, *range(max(stop - _BEFORE, 0), min(stop + 3, count))}
+    resumed = [] if explanation.resumes is None else [at - 1 for at in explanation.resumes.evals][-2:]
+    wanted = {0, best, count - 1, *resumed, *range(max(stop - _BEFORE, 0), min(stop + 3, count))}
     return sorted(wanted)
+
+
+def _resume_data(explanation: Explanation) -> dict[str, Any] | None:
+    """Where the run was resumed, and the stops of tools that keep less there, for JSON."""
+    resumes = explanation.resumes
+    if resumes is None:
+        return None
+    return {
+        "first_evals": list(resumes.evals),
+        "steps": list(resumes.evals.values()),
+        "stopped_eval_best_kept": resumes.best_kept,
+        "stopped_eval_forgotten": resumes.forgotten,
+    }
 
 
 def _title(explanation: Explanation) -> str:
@@ -82,21 +98,52 @@ def _table(explanation: Explanation, shown: Sequence[int]) -> Table:
         ["eval", "step", "value", "reference", "counter", "", "what happened"],
         [_cells(row, outcome["best_step"], counts) for row in rows],
         (5, 6),
-        _lines_between(shown, stop),
+        _lines_between(shown, stop, {} if explanation.resumes is None else explanation.resumes.evals),
     )
 
 
-def _lines_between(shown: Sequence[int], stop: int | None) -> dict[int, str]:
-    """The lines before rows: where evals are left out, and where the policy has stopped."""
+def _lines_between(shown: Sequence[int], stop: int | None, resumed: Mapping[int, float]) -> dict[int, str]:
+    """The lines before rows: where evals are left out, where the run was resumed, and where the policy has
+    stopped.
+    """
     out = {}
     for row, (before, index) in enumerate(pairwise(shown), 1):
         gap = index - before - 1
-        if gap:
-            out[row] = f"   ... {gap} eval{'s' * (gap != 1)} not shown"
+        parts = []
         if stop is not None and before < stop <= index:
-            text = "what the log shows after the stop:"
-            out[row] = f"{text}{out[row].removeprefix('  ')}" if gap else text
+            parts.append("what the log shows after the stop:")
+        parts += [f"resumed at step {step:g}:" for at, step in resumed.items() if before < at - 1 <= index]
+        if gap:
+            parts.append(f"... {gap} eval{'s' * (gap != 1)} not shown")
+        if parts:
+            out[row] = ("   " if parts[0].startswith("...") else "") + " ".join(parts)
     return out
+
+
+def _say_resumes(explanation: Explanation) -> list[str]:
+    """What each kind of tool does where a run was resumed."""
+    resumes, outcome = explanation.resumes, explanation.outcome
+    if resumes is None:
+        return []
+    steps = ", ".join(f"{step:g}" for step in resumes.evals.values())
+    restored = (
+        f"The run was resumed at step {steps}. The table counts on, as tools do that restore the best value"
+        " and the counter from the checkpoint (Lightning): such a tool"
+        f" {_say_stop(outcome['stopped_eval'])}."
+    )
+    half = (
+        "A tool that restores the best value and counts anew (transformers, unless"
+        f" restore_callback_states_from_checkpoint is set) {_say_stop(resumes.best_kept)}."
+    )
+    forgotten = (
+        "A tool that keeps both in memory (Keras, fastai, most training loops) begins anew with the first"
+        f" eval after the resume: it {_say_stop(resumes.forgotten)}."
+    )
+    return [" ".join([restored, half, forgotten] if resumes.counts else [restored, forgotten])]
+
+
+def _say_stop(stop: int | None) -> str:
+    return "never stops this run" if stop is None else f"stops at eval {stop}"
 
 
 def _cells(row: Mapping[str, Any], best_step: float | None, counts: bool) -> list[str]:
@@ -121,6 +168,9 @@ def _ending(explanation: Explanation) -> list[str]:
         f"* the best of the whole log: {number(outcome['best'], 6)} at step {outcome['best_step']}.",
         _stop(outcome) + _checkpoint(outcome),
     ]
+    out += _say_resumes(explanation)
+    (run,), (curve,) = study.panel.runs, study.panel.curves
+    out += sentences(find_incomplete([run], {run.id: curve.steps}))
     for finding in study.endings:
         if finding.kind is not Kind.CENSORED_RUNS:
             out.append(sentence(finding))

@@ -15,6 +15,7 @@ import numpy as np
 
 from replay.data.curve import Curve
 from replay.data.finding import Finding, Kind, Severity
+from replay.data.gaps import find_incomplete
 from replay.data.names import canonical
 from replay.data.run import Run
 from replay.data.types import Floats, Ints
@@ -69,7 +70,8 @@ def find_validity(
         ids = tuple(run.id for run in interrupted)
         findings.append(Finding(Kind.RESUMED_RUNS, Severity.NOTE, ids, facts=facts))
     few = _few_evals(runs, curves, policies)
-    return findings if few is None else [*findings, few]
+    incomplete = find_incomplete(runs, {name: curve.steps for name, curve in curves.items()})
+    return [*incomplete, *findings, *([few] if few is not None else [])]
 
 
 def _resets(policy: Policy) -> bool:

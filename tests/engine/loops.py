@@ -67,6 +67,13 @@ def companion(run, steps, name):
     if name.startswith("used:"):
         counted = compute(run, steps, name.removeprefix("used:"), [True] * len(steps))
         return None if counted is None else counted[0]
+    if name == "finished_steps":
+        distances = sorted(later - earlier for earlier, later in pairwise(steps))
+        every = statistics.median(distances) if distances else 0
+        ends = [step for step in steps if every > 1 and (step + 1) % every == 0]
+        return [step + (2 * len(ends) > len(steps)) for step in steps]
+    if name == "finished_epochs":
+        return finished_epochs(last_known(run, "epoch", steps), steps)
     if name in ("epoch", "tokens"):
         column = last_known(run, name, steps)
         return None if not steps or None in column else column
@@ -75,6 +82,20 @@ def companion(run, steps, name):
         known = [value for value in column if value is not None]
         return [math.nan if value is None else value for value in column] if known else None
     return None  # random runs have no other
+
+
+def finished_epochs(epochs, steps):
+    """Epochs that were finished at each eval, by its number of epoch from 0 or its share of the epochs."""
+    if not steps or None in epochs:
+        return None
+    if epochs[0] != 0 or steps[0] <= 0 or any(epoch != int(epoch) for epoch in epochs):
+        return [math.floor(epoch + 0.02) for epoch in epochs]
+    most = max(epochs.count(epoch) for epoch in epochs)
+    finished = []
+    for number, epoch in enumerate(epochs):
+        last = epochs[number + 1] > epoch if number + 1 < len(epochs) else epochs.count(epoch) == most
+        finished.append(epoch + last)
+    return finished
 
 
 def compute(run, steps, unit, made):

@@ -169,3 +169,9 @@ def test_where_no_run_has_an_eval_the_error_says_how_to_log_them():
     with pytest.raises(InputError, match="no run has a held-out metric") as caught:
         resolve_metric([empty], None, None)
     assert caught.value.because is hint
+
+
+def test_a_run_that_logs_two_spellings_of_a_metric_counts_once():
+    both = {"eval/gain": [1.0, 2.0], "eval_gain": [1.0, None], "eval/cost_x": [2.0, 1.0]}
+    with pytest.raises(InputError, match=r"eval.gain \(2 of 2 runs\)"):
+        resolve_metric([run(name, **both) for name in "ab"], None, None)

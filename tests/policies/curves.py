@@ -42,6 +42,8 @@ MODES = st.sampled_from(["min", "max"])
 # may hold
 COMPANIONS = {
     "planned_steps": [300.0],
+    "finished_epochs": [0.0, 1.0, 2.0, 3.0, 4.0, 6.0],
+    "finished_steps": [0.0, 1.0, 2.0, 3.0, 5.0, 8.0],
     "learning_rate": [1.0, 1.0, 0.5, 0.5, 0.6, 0.25, 0.1, 2.0, 0.0, math.nan],
     "signals/relative_change": [0.0, 0.05, 0.1, 0.2, 0.25, 0.3, 0.5, 1.0, math.nan],
     "signals/stable_rank": [1.0, 1.0, 1.25, 1.3, 2.0, 0.0, math.nan],

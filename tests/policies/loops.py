@@ -96,7 +96,13 @@ def budget(policy, values, mode, along):
     used = {"steps": along["steps"], "epochs": along["epoch"], "evals": range(1, len(values) + 1)}.get(
         policy.unit, along["used"]
     )
+    before = 0.0
     for number, spent in enumerate(used, 1):
+        whole = math.ceil(spent) if policy.unit == "epochs" and not math.isnan(spent) else spent
+        if whole - spent <= min(0.05, (spent - before) / 2):
+            spent, before = whole, spent
+        else:
+            before = spent
         if spent >= policy.budget:
             return number
     return None
@@ -462,18 +468,25 @@ def lightning(policy, values, mode, along):
     better = _better(mode)
     best, wait = _worst(mode), 0
     delta = _float32(-policy.min_delta if mode == "min" else policy.min_delta)
+    asked = False
     for number, value in enumerate(map(_float32, values), 1):
-        if policy.check_finite and not math.isfinite(value):
-            return number
-        if policy.stopping_threshold is not None and better(value, _float32(policy.stopping_threshold)):
-            return number
-        if policy.divergence_threshold is not None and better(_float32(policy.divergence_threshold), value):
-            return number
-        if better(_float32(value - delta), best):
-            best, wait = value, 0
-            continue
-        wait += 1
-        if wait >= policy.patience:
+        at_once = policy.check_finite and not math.isfinite(value)
+        if policy.stopping_threshold is not None:
+            at_once |= better(value, _float32(policy.stopping_threshold))
+        if policy.divergence_threshold is not None:
+            at_once |= better(_float32(policy.divergence_threshold), value)
+        if not at_once:
+            if better(_float32(value - delta), best):
+                best, wait = value, 0
+            else:
+                wait += 1
+                at_once = wait >= policy.patience
+        asked |= at_once
+        epochs, steps = (
+            not least or along[name][number - 1] >= least
+            for name, least in (("finished_epochs", policy.min_epochs), ("finished_steps", policy.min_steps))
+        )
+        if asked and epochs and steps:
             return number
     return None
 

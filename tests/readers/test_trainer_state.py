@@ -6,7 +6,7 @@ import math
 import pytest
 
 from replay.data.censoring import CensoringKind, censoring
-from replay.readers import sniff
+from replay.readers import read, sniff
 from replay.readers.formats.trainer_state import FORMAT
 from replay.report.sentences import sentence, sentences
 from tests.readers.columns import curve
@@ -104,7 +104,7 @@ def test_what_transformers_writes(tmp_path):
 @pytest.mark.parametrize(
     ("fields", "complete", "is_censored"),
     [
-        ({"max_steps": 60}, True, False),
+        ({"max_steps": 60, "num_train_epochs": 3}, True, False),
         ({"max_steps": 62}, False, True),  # no entry is missing, but the file says that training goes on
         ({"max_steps": 61}, False, False),
         ({"max_steps": 0}, None, True),  # 3 of 5 epochs
@@ -119,7 +119,7 @@ def test_how_far_a_training_came(tmp_path, fields, complete, is_censored):
 
 
 def test_a_file_that_is_cut_off_does_not_show_the_whole_training(tmp_path):
-    whole = json.dumps(state(max_steps=60), indent=2, sort_keys=True)
+    whole = json.dumps(state(max_steps=60, num_train_epochs=3), indent=2, sort_keys=True)
     run, problems = load(tmp_path, whole[: whole.index('"step": 50')])
     assert len(problems) == 1
     assert len(run) < 6
@@ -439,3 +439,30 @@ def test_a_trainer_that_kept_its_worst_checkpoint(tmp_path, name, values, best, 
     assert run.info.monitor == name
     assert run.info.contradicted_modes == wrong
     assert bool(run.info.modes) is not bool(wrong)
+
+
+@pytest.mark.parametrize(
+    ("epoch", "epochs", "steps", "cut"),
+    [
+        (1.8, 4, 180, True),  # the steps of what was trained, and not of the plan
+        (3.0, 4, 300, True),
+        (2.9, 3, 290, False),  # max_steps within the last epoch
+        (2.96, 3, 222, False),
+        (3.0, 3, 300, False),
+        (4.98, 5, 217, False),
+    ],
+)
+def test_epochs_that_contradict_the_planned_steps(tmp_path, epoch, epochs, steps, cut):
+    history = [
+        {"step": step, "epoch": epoch * step / steps, "eval_loss": 1 / step}
+        for step in range(steps // 6, steps + 1, steps // 6)
+    ]
+    state = {"global_step": steps, "max_steps": steps, "num_train_epochs": epochs, "epoch": epoch}
+    path = tmp_path / "trainer_state.json"
+    path.write_text(json.dumps({**state, "log_history": history}), encoding="utf-8")
+    (run,) = read(tmp_path).runs
+    found = censoring(run)
+    assert (found is not None) == cut
+    if found is not None:
+        assert (found.unit, found.planned) == ("epoch", epochs)
+        assert found.reached == pytest.approx(epoch, rel=0.01)

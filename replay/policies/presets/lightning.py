@@ -8,12 +8,15 @@ from typing import ClassVar
 import numpy as np
 
 from replay.data.curve import CurveBatch
-from replay.data.types import Mode
+from replay.data.types import Bools, Mode
 from replay.policies.base import Policy, Trace
-from replay.policies.param import format_value, param
+from replay.policies.companions import Companion, Finished
+from replay.policies.param import format_parameter, format_value, param
 from replay.policies.presets.counting import describe_gain, describe_wait
 
 __all__ = ["Lightning"]
+
+_EPOCHS, _STEPS = Finished("epoch"), Finished("step")
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,12 @@ class Lightning(Policy):
     ``strict`` (True) makes Lightning raise; replay names the metrics there are. Patience counts checks: train
     epochs, or validations where they are more frequent or rarer.
 
-    Source: lightning 2.6.6, pytorch/callbacks/early_stopping.py (_evaluate_stopping_criteria).
+    The trainer's min_epochs and min_steps put a stop off: the callback asks for it, and the trainer stops as
+    soon as both are reached, however much better the metric has become since. Where min_steps ends between
+    two evals of the log, the stop counts at the later one.
+
+    Source: lightning 2.6.6, pytorch/callbacks/early_stopping.py (_evaluate_stopping_criteria) and
+    pytorch/loops/fit_loop.py (_can_stop_early).
 
     Examples
     --------
@@ -47,6 +55,13 @@ class Lightning(Policy):
     check_finite: bool = param("stop at a value that is NaN or infinite", True)
     stopping_threshold: float | None = param("stop at a value strictly better than this", None)
     divergence_threshold: float | None = param("stop at a value strictly worse than this", None)
+    min_epochs: int = param("the trainer's min_epochs: a stop waits until they are finished", 0, minimum=0)
+    min_steps: int = param("the trainer's min_steps: a stop waits until they are made", 0, minimum=0)
+
+    @property
+    def companions(self) -> tuple[Companion, ...]:
+        epochs = (_EPOCHS,) if self.min_epochs else ()
+        return (*epochs, _STEPS) if self.min_steps else epochs
 
     def signal_threshold(self, mode: Mode) -> float:
         return float(max(self.patience, 1))
@@ -74,7 +89,20 @@ class Lightning(Policy):
                 best = np.where(improved, value, best)
                 wait = np.where(out, wait, np.where(improved, 0.0, wait + 1))
                 signal[eval] = np.where(out, np.inf, wait)
-        return Trace(batch, signal.T, reference.T)
+        if not self.companions or not evals:
+            return Trace(batch, signal.T, reference.T)
+        # a stop that was asked for stays asked for
+        asked = np.maximum.accumulate(signal.T, axis=1)
+        return Trace(batch, np.where(self._may_stop(batch), asked, -np.inf), reference.T)
+
+    def _may_stop(self, batch: CurveBatch) -> Bools:
+        may = np.ones(batch.shape, dtype=bool)
+        with np.errstate(invalid="ignore"):
+            if self.min_epochs:
+                may &= batch.columns[_EPOCHS.name] >= self.min_epochs
+            if self.min_steps:
+                may &= batch.columns[_STEPS.name] >= self.min_steps
+        return may
 
     def reason(self, trace: Trace, run: int, eval: int) -> str:
         assert trace.reference is not None
@@ -82,6 +110,8 @@ class Lightning(Policy):
             float(array[run, eval]) for array in (trace.signal, trace.batch.values, trace.reference)
         )
         low = trace.batch.mode == "min"
+        if self.companions:
+            return self._describe_asked(wait, trace.batch.mode)
         if wait == np.inf:
             with np.errstate(over="ignore"):
                 single = np.float32(value)
@@ -111,3 +141,20 @@ class Lightning(Policy):
             describe_gain(self.min_delta),
             first=bool(first),
         )
+
+    def _describe_asked(self, asked: float, mode: Mode) -> str:
+        """The reason where the trainer has a minimum, from the most that the callback has counted so far."""
+        minimum = " and ".join(
+            f"{name}={format_parameter(value)}"
+            for name, value in (("min_epochs", self.min_epochs), ("min_steps", self.min_steps))
+            if value
+        )
+        if asked == -np.inf:
+            return f"before {minimum}"
+        if asked == np.inf:
+            return f"{minimum} reached, and a value asked to stop at once"
+        threshold = self.signal_threshold(mode)
+        counted = f"{asked:g} of {threshold:g} checks without a gain"
+        if asked >= threshold:
+            return f"{minimum} reached after {counted}: a stop that was asked for stays asked for"
+        return f"at most {counted} so far"

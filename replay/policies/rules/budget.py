@@ -8,13 +8,16 @@ from typing import ClassVar
 import numpy as np
 
 from replay.data.curve import CurveBatch
-from replay.data.types import Mode
+from replay.data.types import Floats, Mode
 from replay.policies.base import Policy, Trace
 from replay.policies.companions import Companion, ComputeUsed, Progress
 from replay.policies.param import format_parameter, format_value, param
 from replay.policies.progress import progress_of
 
 __all__ = ["Budget", "OneEpoch"]
+
+#: What the end of an epoch may be short of a whole number.
+_ROUNDING = 0.05
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,8 @@ class Budget(Policy):
 
     def trace(self, batch: CurveBatch) -> Trace:
         used = batch.columns[self.companions[0].name] if self.companions else progress_of(batch, self.unit)
+        if self.unit == "epochs":
+            used = _whole_epochs(used)
         return Trace(batch, np.where(np.isnan(used), -np.inf, used))
 
     def reason(self, trace: Trace, run: int, eval: int) -> str:
@@ -57,6 +62,19 @@ class Budget(Policy):
             f"{format_value(float(trace.signal[run, eval]))} of {format_parameter(float(self.budget))}"
             f" {self.unit} used"
         )
+
+
+def _whole_epochs(used: Floats) -> Floats:
+    """Epochs used, with the end of an epoch taken for a whole number: tools that drop the last batch or
+    accumulate gradients call it 0.99.
+
+    That is so within 5 % of an epoch, and within half the distance to the eval before.
+    """
+    before = np.concatenate([np.zeros((len(used), 1)), used[:, :-1]], axis=1)
+    whole = np.ceil(used)
+    with np.errstate(invalid="ignore"):
+        near = whole - used <= np.minimum(_ROUNDING, (used - before) / 2)
+    return np.where(near, whole, used)
 
 
 @dataclass(frozen=True)

@@ -296,9 +296,24 @@ def _facts(state: Mapping[str, Any], summary: Mapping[str, float]) -> dict[str, 
         facts["hyperparameters"] = settings
     if stopped_by:
         facts["stopped_by"] = stopped_by
-    if "planned_steps" in facts and "trained_steps" in facts:
+    if _ends_before_its_epochs(state):
+        facts.pop("planned_steps", None)  # the steps of what was trained, not of the plan
+        facts["complete"] = False
+    elif "planned_steps" in facts and "trained_steps" in facts:
         facts["complete"] = facts["trained_steps"] >= facts["planned_steps"]
     return facts
+
+
+def _ends_before_its_epochs(state: Mapping[str, Any]) -> bool:
+    """Whether the epochs that were trained contradict ``max_steps`` by a whole epoch or more.
+
+    The Trainer rounds the epochs of ``max_steps`` up, so that a complete training ends in the last one.
+    """
+    epoch, epochs = number(state.get("epoch")), number(state.get("num_train_epochs"))
+    steps, done = number(state.get("max_steps")), number(state.get("global_step"))
+    if epoch is None or epochs is None or steps is None or done is None or epochs > _SENTINEL:
+        return False
+    return 0 < epoch < math.inf and 0 < steps <= done and math.ceil(epoch - 1e-6) < epochs
 
 
 def _early_stop(state: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:

@@ -15,6 +15,35 @@ def _count(count: int, total: int, one: str, more: str) -> str:
     return f"The run {one}" if total == 1 else f"{count} of {total} runs {one if count == 1 else more}"
 
 
+def _missing_evals(finding: Finding) -> str:
+    steps, unit, count, total = finding["steps"], finding["unit"], len(finding.runs), finding["total"]
+    shown = ", ".join(f"{step:g}" for step in steps[:4]) + (", …" if len(steps) > 4 else "")
+    source = f"the log states one every {finding['every']:g}" if finding["stated"] else ""
+    source = source or f"the others are {finding['every']:g} {unit}{'s' * (finding['every'] != 1)} apart"
+    evals = f"{len(steps)} eval{'s are' if len(steps) != 1 else ' is'} missing"
+    where = f"at {unit}{'s' * (len(steps) != 1)} {shown}"
+    begin = f"{evals[0].upper()}{evals[1:]} {where} ({source})"
+    if total > 1:
+        of = f", of {finding['run']}" if count == 1 else f", for example of {finding['run']}"
+        begin = f"{_count(count, total, 'lacks', 'lack')} evals{of}: {evals} {where} ({source})"
+    return (
+        f"{begin}. A policy that counts evals stops later on such a log than in the training; use the log of"
+        " another tool if it has them, or leave the run out."
+    )
+
+
+def _missing_heads(finding: Finding) -> str:
+    count, total = len(finding.runs), finding["total"]
+    who = "The log" if total == 1 else f"The log of {finding['run']}"
+    begin = f"{who} begins at step {finding['step']:g}"
+    if count > 1:
+        begin = f"{count} of {total} logs begin in the middle of the training ({begin[0].lower()}{begin[1:]})"
+    return (
+        f"{begin}, so what was trained before is not in the figures. Put the logs of the earlier processes"
+        f" beside {'it' if count == 1 else 'them'}, or leave {'the run' if count == 1 else 'the runs'} out."
+    )
+
+
 def _falling_rate(finding: Finding) -> str:
     total = finding["total"]
     stopping = "it" if total == 1 else "one of them"
@@ -156,6 +185,8 @@ def _plan_unknown(finding: Finding) -> str:
 
 
 SENTENCES = {
+    Kind.MISSING_EVALS: _missing_evals,
+    Kind.MISSING_HEADS: _missing_heads,
     Kind.FIRST_STRETCH: _first_stretch,
     Kind.NEAR_ONE: _near_one,
     Kind.FALLING_RATE: _falling_rate,
