@@ -3,7 +3,7 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN = $(VENV)/bin
 
-.PHONY: demo test slow lint types layers docs policies readme check bench clean
+.PHONY: demo test slow lint types layers docs policies readme site check bench clean
 .DEFAULT_GOAL := check
 
 # The main job on real runs: what would each stop rule have saved, and cost?
@@ -29,17 +29,23 @@ types: $(VENV)/.test
 layers: $(VENV)/.test
 	$(BIN)/lint-imports
 
-# README says what the code does: its blocks are made by the code
+# README and docs say what the code does: their blocks are made by it
+PAGES = README.md sample_logs/README.md $(wildcard docs/*.md)
+
 docs: $(VENV)/.test
-	$(BIN)/cog --check README.md docs/formats.md sample_logs/README.md
+	$(BIN)/cog --check $(PAGES)
 	$(BIN)/python -m pytest -q tests/test_docs.py
+
+# docs/ as a site, in site/
+site: $(VENV)/.test
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 # what stop policies do on the sample logs is guarded by the tool itself
 policies: $(VENV)/.test
 	$(BIN)/replay check .ci/policies.toml --require-lock
 
 readme: $(VENV)/.test
-	$(BIN)/cog -r README.md docs/formats.md sample_logs/README.md
+	$(BIN)/cog -r $(PAGES)
 
 check: lint types layers docs policies test
 

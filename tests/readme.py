@@ -35,7 +35,7 @@ def _invoked(command, codes=(0,)):
     with contextlib.chdir(ROOT):
         result = CliRunner().invoke(cli, shlex.split(command)[1:], catch_exceptions=False, terminal_width=80)
     assert result.exit_code in codes, result.output
-    return result.stdout
+    return result.stdout or result.stderr
 
 
 def league():
@@ -220,3 +220,13 @@ def sample_runs():
             f" {loss[best]:.3f} at {run.steps[best]:g} | {loss[-1]:.3f} | {test[best]:.3f} |"
             f" {accuracy[best]:.3f}, {np.nanmax(accuracy):.3f} | {train:.0f} / {evals:.0f} |"
         )
+
+
+def helps():
+    """Print the help text of every command."""
+    from replay.cli import cli
+
+    for name, command in cli.commands.items():
+        if not command.hidden:
+            said = _invoked(f"replay {name} --help").rstrip()
+            _out(f"### replay {name}\n\n```text\n{said}\n```\n")

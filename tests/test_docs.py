@@ -21,22 +21,61 @@ from replay.readers import FORMATS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+#: README and all pages.
+DOCS = "\n".join([README, *(page.read_text(encoding="utf-8") for page in PAGES)])
 
 
 def test_readme_blocks_are_fresh():
     """Each block is the output of the command, or the code, above it; `make readme` writes them anew."""
-    pages = ["README.md", "docs/formats.md", "sample_logs/README.md"]
-    command = [sys.executable, "-m", "cogapp", "--check", "--diff", *pages]
+    pages = [str(page.relative_to(ROOT)) for page in PAGES]
+    command = [
+        sys.executable,
+        "-m",
+        "cogapp",
+        "--check",
+        "--diff",
+        "README.md",
+        "sample_logs/README.md",
+        *pages,
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert README.count("[[[cog") >= 6
+    assert DOCS.count("[[[cog") >= 16
+
+
+def test_the_readme_is_short():
+    assert len(README.splitlines()) <= 200
+
+
+def test_every_page_is_in_the_menu_of_the_site():
+    menu = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    assert [page.name for page in PAGES if f" {page.name}\n" not in menu] == []
+
+
+def test_no_long_sentence():
+    """Sentences of more than 30 words are read twice; counted in prose, not in blocks, tables or lists."""
+    long = []
+    for page in [ROOT / "README.md", *PAGES]:
+        prose = re.sub(
+            r"(?s)<!--.*?-->|```.*?```|<details>.*?</details>", "", page.read_text(encoding="utf-8")
+        )
+        paragraphs = [
+            part for part in prose.split("\n\n") if not part.lstrip().startswith(("|", "#", "-", "!"))
+        ]
+        for paragraph in paragraphs:
+            for sentence in re.split(r"(?<=[.!?:;])\s", paragraph):
+                words = re.findall(r"\S+", re.sub(r"`[^`]*`|\([^)]*\)", "x", sentence))
+                if len(words) > 30:
+                    long.append((page.name, sentence))
+    assert long == []
 
 
 @pytest.mark.parametrize("name", sorted(name for name, one in cli.commands.items() if not one.hidden))
 def test_every_command_has_help_with_an_example_and_is_in_the_readme(name):
     command = cli.commands[name]
     assert command.help
-    assert f"replay {name}" in README
+    assert f"replay {name}" in DOCS
     if command.params and any(param.name == "paths" for param in command.params):
         assert f"replay {name}" in command.help
     assert all(param.help for param in command.params if isinstance(param, click.Option))
@@ -46,14 +85,12 @@ def test_every_command_has_help_with_an_example_and_is_in_the_readme(name):
 def test_every_command_of_collect_has_help_and_is_in_the_readme(name):
     command = collect_cli.commands[name]
     assert command.help
-    assert f"collect {name}" in README
+    assert f"collect {name}" in DOCS
     assert all(param.help for param in command.params if isinstance(param, click.Option) and not param.hidden)
 
 
 def test_the_config_of_the_readme_is_one():
-    (block,) = (
-        block for block in re.findall(r"```toml\n(.*?)```", README, re.DOTALL) if "[policies." not in block
-    )
+    (block,) = (block for block in re.findall(r"```toml\n(.*?)```", DOCS, re.DOTALL) if "[model]" in block)
     config = settings.parse({"name": "my-run", **tomllib.loads(block)}, "README.md")
     assert config.data.prompt == "{passage:100} {question}\nAnswer:"
     assert config.generation is not None
@@ -61,9 +98,7 @@ def test_the_config_of_the_readme_is_one():
 
 
 def test_the_policies_of_the_readme_can_be_checked(tmp_path):
-    (block,) = (
-        block for block in re.findall(r"```toml\n(.*?)```", README, re.DOTALL) if "[policies." in block
-    )
+    (block,) = (block for block in re.findall(r"```toml\n(.*?)```", DOCS, re.DOTALL) if "[policies." in block)
     folder = shutil.copytree(ROOT / "examples" / "ci", tmp_path / "ci")
     (folder / "replay.lock").unlink()
     (folder / "policies.toml").write_text(block)
@@ -74,7 +109,7 @@ def test_the_policies_of_the_readme_can_be_checked(tmp_path):
 
 @pytest.mark.parametrize("name", [*POLICIES, *(kind.name for kind in FORMATS)])
 def test_every_policy_and_format_is_in_the_readme(name):
-    assert f"| {name} |" in README
+    assert f"| {name} |" in DOCS
 
 
 def test_the_page_of_the_formats_has_each_with_what_is_read_and_what_it_was_tested_on():
