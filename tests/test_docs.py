@@ -107,8 +107,8 @@ def test_the_policies_of_the_readme_can_be_checked(tmp_path):
     assert "passed" in result.output
 
 
-@pytest.mark.parametrize("name", [*POLICIES, *(kind.name for kind in FORMATS)])
-def test_every_policy_and_format_is_in_the_readme(name):
+@pytest.mark.parametrize("name", POLICIES)
+def test_every_policy_is_in_the_docs(name):
     assert f"| {name} |" in DOCS
 
 
