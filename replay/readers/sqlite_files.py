@@ -35,6 +35,8 @@ _LONGEST_CELL = 64 * 1024 * 1024
 _CREATE = re.compile(rb"CREATE TABLE (?:IF NOT EXISTS )?[\"'`\[]?(\w{1,64})", re.IGNORECASE)
 _SUPER_JOURNAL = b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7"
 _READ = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ}
+#: SQLite's message may quote bytes of a damaged schema that are not text, which Python does not decode.
+_ERRORS = (sqlite3.Error, UnicodeError)
 _INSTRUCTIONS = 100_000  # between two looks at the work done
 
 
@@ -86,7 +88,7 @@ class Database:
             " WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL%' LIMIT 10000"
         ).fetchall()
         for (name,) in tables:
-            with suppress(sqlite3.Error):
+            with suppress(*_ERRORS):
                 columns = connection.execute(f"PRAGMA table_info({_quoted(name)})").fetchall()
                 self._columns[name] = tuple(str(column[1]) for column in columns)
         connection.set_authorizer(_authorize)
@@ -110,7 +112,7 @@ class Database:
             for row in self._connection.execute(f"SELECT {cells} FROM {_quoted(table)} NOT INDEXED"):
                 yield row
                 count += 1
-        except (sqlite3.Error, OverflowError, MemoryError) as error:
+        except (*_ERRORS, OverflowError, MemoryError) as error:
             facts = {"table": table, "error": str(error) or type(error).__name__, "rows": count}
             self.findings.append(Finding(Kind.DAMAGED_TABLE, log=str(self.path), facts=facts))
 
@@ -146,7 +148,7 @@ def open_database(path: Path) -> Iterator[Database]:
                 if shorter:  # otherwise nothing of such a file is read
                     connection.execute("PRAGMA writable_schema = ON")
                 yield Database(path, connection, size)
-        except sqlite3.Error as error:
+        except _ERRORS as error:
             raise UnusableLog(
                 Finding(Kind.UNREADABLE_DATABASE, log=str(path), facts={"error": str(error)})
             ) from None

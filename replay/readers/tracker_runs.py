@@ -114,7 +114,8 @@ def _assembled(
     }
     train = [name for name in used if name not in held_out and name not in aside]
     series = {name: one for name, one in used.items() if name in held_out or name in train}
-    unit = {"step_unit": "epoch"} if by_epoch else {}
+    if by_epoch:  # a plan in steps says nothing of epochs
+        facts = {**facts, "step_unit": "epoch", "planned_steps": None}
     return assemble(
         run_id,
         used,
@@ -124,7 +125,7 @@ def _assembled(
         companions={**companions_of(train), "wall time": "wall_time"},
         starts=begins,
         zero_based=numbered_from_zero(series, held_out),
-        info=RunInfo.of({**unit, **facts}),
+        info=RunInfo.of(facts),
         hint=lambda steps: {"tool": "jsonl", "every": round_interval(steps)},
     )
 

@@ -176,6 +176,15 @@ def test_a_file_that_only_begins_like_a_database(tmp_path):
     assert table_names(path, b"something else") == set()
 
 
+def test_a_damaged_schema_that_is_not_text(tmp_path):
+    path = tmp_path / "a.db"
+    make(path, TABLE, "INSERT INTO points VALUES (1, '')")
+    path.write_bytes(path.read_bytes().replace(b"CREATE TABLE points", b"CREATE TAB\xf4E points"))
+    with pytest.raises(UnusableLog) as caught:
+        values(path)
+    assert "the SQLite database cannot be read" in sentence(caught.value.finding)
+
+
 def test_a_database_that_is_too_large_to_copy(tmp_path, monkeypatch):
     path = tmp_path / "a.db"
     writer = make(path, "PRAGMA journal_mode = WAL", TABLE, "INSERT INTO points VALUES (1, '')", close=False)

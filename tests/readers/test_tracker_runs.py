@@ -60,6 +60,14 @@ def test_epochs_count_where_the_tracker_numbers_calls_and_each_eval_has_its_own(
     assert curve(one(fractions)) == {0.5: 1.0, 1.0: 2.0}
 
 
+def test_a_plan_in_steps_says_nothing_of_epochs():
+    rows = [(n, {"val_loss": 2.0 - n, "epoch": n + 1}) for n in range(3)]
+    assert one(rows, facts={"planned_steps": 300}).info.planned_steps is None
+    assert one(rows, facts={"planned_epochs": 3}).info.planned_epochs == 3
+    rows = [(10 * n, {"val_loss": 2.0 - n}) for n in (1, 2)]
+    assert one(rows, facts={"planned_steps": 300}).info.planned_steps == 300
+
+
 def test_calls_count_where_epochs_do_not_tell_evals_apart():
     rows = [(n, {"val_loss": 2.0 - n, "epoch": 1}) for n in range(3)]
     run = one(rows)
