@@ -17,21 +17,24 @@ __all__ = ["Checkpoints", "prune"]
 
 class Checkpoints(TrainerCallback):  # type: ignore[misc, unused-ignore]
     """Saves at every ``keep_every``-th step and the last (those stay), and at every ``resume_every``-th (of
-    those only the newest).
+    those only the newest). With ``keep_last`` the last one stays in any case.
 
     Comes after the log among the callbacks: nothing is removed before the log holds the checkpoint that takes
     its place.
     """
 
-    def __init__(self, folder: Path, keep_every: int, resume_every: int) -> None:
+    def __init__(self, folder: Path, keep_every: int, resume_every: int, *, keep_last: bool = False) -> None:
         self._folder = folder
         self._keep_every = keep_every
+        self._keep_last = keep_last
         self._resume_every = resume_every
         self._last = 0
 
     def keeps(self, step: int) -> bool:
         """Whether the checkpoint of a step stays."""
-        return bool(self._keep_every) and (step % self._keep_every == 0 or step == self._last)
+        if step == self._last:
+            return self._keep_last or bool(self._keep_every)
+        return bool(self._keep_every) and step % self._keep_every == 0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._last = state.max_steps

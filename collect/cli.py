@@ -101,18 +101,26 @@ def run(configs: tuple[Path, ...], out: Path, cache: Path | None) -> None:
 @click.option(
     "--cache", type=_FOLDER, metavar="DIR", help="Fetched models and texts (default: ~/.cache/stop-replay)."
 )
-def resume(folders: tuple[Path, ...], root: Path, cache: Path | None) -> None:
-    """Go on with runs that were cut short, one after the other.
+@click.option(
+    "--max-steps",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Extend finished runs to so many steps in all; their config must have train.keep_state = true.",
+)
+def resume(folders: tuple[Path, ...], root: Path, cache: Path | None, max_steps: int | None) -> None:
+    """Go on with runs that were cut short, or extend finished ones, one after the other.
 
     The config is that of the log in the folder. A run goes on from its newest complete checkpoint, or begins
-    again where there is none; a finished one is skipped.
+    again where there is none; a finished one is skipped. With --max-steps it goes on from its end instead.
+    The learning rate then follows the schedule over all N steps. Only a constant one gives the training that
+    N steps from the start would have given; the log records the change.
     """
     from collect.packages import cache_folder
     from collect.resume import read_config
 
     loaded, errors = _read_each(lambda folder: (read_config(folder, root), folder), folders)
     _keep_quiet([config for config, _ in loaded])
-    _fit_all(loaded, cache or cache_folder(), errors)
+    _fit_all(loaded, cache or cache_folder(), errors, max_steps=max_steps)
 
 
 @cli.command(short_help="Fine-tune once for each run of a grid of settings.")
@@ -230,12 +238,15 @@ def _fit_all(
     runs: Sequence[tuple[Config, Path]],
     cache: Path,
     unreadable: Sequence[ReplayError] = (),
+    *,
+    max_steps: int | None = None,
     terminal: int | None = None,
 ) -> None:
     """Train one run after the other, and exit with an error if one failed. A run that fails does not stop the
     others, unless several processes train together, which might then wait for each other.
 
-    ``terminal`` is the file descriptor of a terminal that is to show the progress where stderr is a file.
+    ``max_steps`` extends those that are finished. ``terminal`` is the file descriptor of a terminal that is
+    to show the progress where stderr is a file.
     """
     from collect.machine import processes, rank
 
@@ -246,7 +257,7 @@ def _fit_all(
             click.echo(f"Error: {error}", err=True)
     for config, folder in runs:
         try:
-            _fit(config, folder, cache, terminal)
+            _fit(config, folder, cache, max_steps, terminal)
         except ReplayError as error:
             codes.append(error.exit_code)
             if rank() == 0:  # all processes meet the same error
@@ -257,7 +268,7 @@ def _fit_all(
         sys.exit(2 if 2 in codes else codes[0])
 
 
-def _fit(config: Config, folder: Path, cache: Path, terminal: int | None) -> None:
+def _fit(config: Config, folder: Path, cache: Path, max_steps: int | None, terminal: int | None) -> None:
     from collect import train
     from collect.machine import rank
     from collect.metrics import metric_modes
@@ -268,6 +279,7 @@ def _fit(config: Config, folder: Path, cache: Path, terminal: int | None) -> Non
             config,
             folder,
             cache,
+            max_steps=max_steps,
             terminal=sys.stderr.fileno() if terminal is None and sys.stderr.isatty() else terminal,
             eval_lines=not sys.stderr.isatty(),
             say=lambda line: click.echo(f"{config.name}: {printable(line)}", err=True),

@@ -54,7 +54,7 @@ def _state(config: Config, folder: Path) -> str:
         return f"another config is there ({difference})"
     if log.ended:
         return "finished"
-    planned = log.header.get("planned_steps")
+    planned = log.planned_steps
     return f"at step {log.step:.0f}" + (f" of {planned}" if planned else "")
 
 

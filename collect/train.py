@@ -58,13 +58,15 @@ def fit(
     folder: Path,
     cache: Path,
     *,
+    max_steps: int | None = None,
     terminal: int | None = None,
     eval_lines: bool = True,
     say: Callable[[str], None] = _silent,
 ) -> Fit:
     """Train a run to its end, from its beginning or from where it was cut short. A finished run stays as it
-    is. ``say`` gets the lines that the first process has for the user, one per eval among them if
-    ``eval_lines``. ``terminal`` is the file descriptor of a terminal that shows the progress after each step.
+    is, or is extended to ``max_steps``. ``say`` gets the lines that the first process has for the user, one
+    per eval among them if ``eval_lines``. ``terminal`` is the file descriptor of a terminal that shows the
+    progress after each step.
 
     Raises InputError where the folder holds another run, and what `train` raises; Busy where another process
     trains it.
@@ -78,7 +80,7 @@ def fit(
         if rank() == 0:
             try:
                 stack.enter_context(_alone(folder))
-                plan = make_plan(config, folder)
+                plan = make_plan(config, folder, max_steps)
             except ReplayError as error:
                 plan = error
         plan = gather(plan)[0]  # the first process decides for all
@@ -89,7 +91,7 @@ def fit(
         if not plan.finished:
             first = rank() == 0
             metrics = train(
-                config,
+                plan.config,
                 folder,
                 cache,
                 plan,
@@ -191,10 +193,18 @@ def train(
             " step signals"
         )
     log = EvalLog(
-        folder, run=config.name, restart=True, step_signals=not hidden, **make_header(config, texts)
+        folder,
+        run=config.name,
+        restart=True,
+        extend=plan.extended_at is not None,
+        step_signals=not hidden,
+        **make_header(config, texts),
     )
     checkpoints = Checkpoints(
-        folder, config.train.save_every, config.train.resume_every * config.train.eval_every
+        folder,
+        config.train.save_every,
+        config.train.resume_every * config.train.eval_every,
+        keep_last=config.train.keep_state,
     )
     log.keeps = checkpoints.keeps
     if plan.log is not None and plan.checkpoint is None:
@@ -210,6 +220,7 @@ def train(
         config=config,
         log=log,
         keeper=keeper,
+        is_extended=plan.extended_at is not None,
         with_reference=keeps_base(config)
         and (plan.log is None or not any(record.get("kind") == "reference" for record in plan.log.records)),
         data_collator=collate,

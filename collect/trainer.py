@@ -61,6 +61,21 @@ class Reference(State):
         pass
 
 
+def follow_schedule(optimizer: Any, scheduler: Any) -> None:
+    """Give the next step the learning rate that the schedule has for it. What a checkpoint holds is that of
+    the plan before, such as the 0 at the end of a linear schedule.
+    """
+    scheduler = getattr(scheduler, "scheduler", scheduler)  # accelerate wraps it
+    if hasattr(scheduler, "lr_lambdas"):  # the others know no plan
+        rates = [
+            base * rule(scheduler.last_epoch)
+            for base, rule in zip(scheduler.base_lrs, scheduler.lr_lambdas, strict=True)
+        ]
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
+        scheduler._last_lr = rates
+
+
 class Sets(_Trainer):  # type: ignore[misc]
     """Evaluates on validation as ``eval_…``, then on test as ``test_…`` and on generic texts as
     ``eval_generic_…``.
@@ -75,6 +90,7 @@ class Sets(_Trainer):  # type: ignore[misc]
         log: EvalLog,
         keeper: Keeper | None,
         with_reference: bool,
+        is_extended: bool,
         callbacks: list[Any],
         **kwargs: Any,
     ) -> None:
@@ -84,6 +100,7 @@ class Sets(_Trainer):  # type: ignore[misc]
         self.config = config
         self.eval_log = log
         self.keeper = keeper
+        self.is_extended = is_extended
         self.last_metrics: dict[str, Any] = {}
         self.meter = Meter(log)
         self.kind = ""
@@ -245,6 +262,11 @@ class Sets(_Trainer):  # type: ignore[misc]
         except Exception as error:  # whatever the attention's library raises
             reason = next(iter(str(error).splitlines()), type(error).__name__)
             raise InputError(f"model.attn_implementation = {name!r} cannot be used here: {reason}") from None
+
+    def _load_optimizer_and_scheduler(self, checkpoint: Any) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if self.is_extended:
+            follow_schedule(self.optimizer, self.lr_scheduler)
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
         checkpoint = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"

@@ -249,7 +249,8 @@ class Train(_Section):
     It is evaluated every ``eval_every`` steps and at the last one, logged every ``log_every`` (``eval_every``
     if not given; it must divide it, so that each eval has a train loss of its own stretch), and saved every
     ``save_every`` (0: never). At every ``resume_every``-th eval (0: never) it leaves a checkpoint to go on
-    from, which is removed at the end. What stays is the folder ``adapter``, which peft loads, with the
+    from, which is removed at the end; ``keep_state`` keeps the last one, so that the finished run can be
+    extended (``collect resume RUN --max-steps N``). What stays in any case is the folder ``adapter``, which peft loads, with the
     tokenizer and a model card: ``keep`` the ``best`` eval by ``keep_monitor`` (ties: the first), the
     ``last`` one, or ``none``; with ``all`` it is the best, and each eval's adapter is in ``adapters``.
     ``plateau_patience`` (in evals) and ``plateau_factor`` are of the scheduler ``reduce-on-plateau``.
@@ -280,6 +281,7 @@ class Train(_Section):
     resume_every: _AtLeast0 = 1
     keep: Literal["best", "last", "all", "none"] = dataclasses.field(default="best", metadata=_IF_SET)
     keep_monitor: str = dataclasses.field(default="eval_loss", metadata=_IF_SET)
+    keep_state: _Bool = dataclasses.field(default=False, metadata=_IF_SET)
     gradient_checkpointing: _Bool = False
     precision: Literal["fp32", "bf16"] = "fp32"
     device: Literal["auto", "cpu"] = "auto"

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from collect.eval_log.last_step import LastStep
-from collect.eval_log.reader import read_existing_log
-from collect.eval_log.trainer_header import header_from_trainer
+from collect.eval_log.reader import ExistingLog, read_existing_log
+from collect.eval_log.trainer_header import header_from_trainer, schedule_from_trainer
 from collect.eval_log.values import is_number
 from collect.eval_log.writer import LogWriter
 from replay.errors import InputError, ReplayWarning
+from replay.readers.formats.eval_log import entries, number
 
 if TYPE_CHECKING:
     from transformers import TrainerCallback as _Callback
@@ -64,9 +65,10 @@ class EvalLog(LogWriter, _Callback):
     ``header`` takes the entries of the format (``modes``, ``group``, ``config``, …); ``run`` is the folder's
     name by default. A metric that ``modes`` states must be in the first evaluation; otherwise that raises
     InputError. An existing log is continued only from a checkpoint of the same run, or, with ``restart``,
-    begun again where it was cut short (what it holds becomes void). Every other file that is there already
-    raises InputError, and stays. ``signals`` and ``step_signals`` switch the measuring of the adapter off, at
-    each evaluation and at each step.
+    begun again where it was cut short (what it holds becomes void). One that has ended is continued only with
+    ``extend``, from the checkpoint of its last step, by a training that plans more steps. Every other file
+    that is there already raises InputError, and stays. ``signals`` and ``step_signals`` switch the measuring
+    of the adapter off, at each evaluation and at each step.
 
     Of several processes that train together each needs the callback; the first one writes, and the counters
     are sums.
@@ -78,13 +80,22 @@ class EvalLog(LogWriter, _Callback):
         *,
         run: str | None = None,
         restart: bool = False,
+        extend: bool = False,
         signals: bool = True,
         step_signals: bool = True,
         **header: Any,
     ) -> None:
         super().__init__(
-            folder, run=run, restart=restart, signals=signals, step_signals=step_signals, **header
+            folder,
+            run=run,
+            restart=restart,
+            extend=extend,
+            signals=signals,
+            step_signals=step_signals,
+            **header,
         )
+        #: The schedule of a Trainer's learning rate, for the record of an extension.
+        self._schedule: dict[str, Any] = {}
         #: How many data sets a Trainer evaluates at one step, where that is known: they are written as one
         #: record then.
         self.data_sets: int | None = None
@@ -139,6 +150,7 @@ class EvalLog(LogWriter, _Callback):
             warnings.warn(text, ReplayWarning, stacklevel=2)
         for name, value in header_from_trainer(args, state, model, kwargs.get("train_dataloader")).items():
             self.header.setdefault(name, value)
+        self._schedule = schedule_from_trainer(args, state, kwargs.get("optimizer"))
         if state.global_step or self._restarts():
             self.resume(state.global_step)
         adapter = None
@@ -157,6 +169,19 @@ class EvalLog(LogWriter, _Callback):
                 self._steps.restore(_checkpoint_folder(args, state))
             if self._signals is not None and self._resumed_at_eval:
                 self._signals.remember()
+
+    def _describe_extension(self, log: ExistingLog) -> dict[str, Any]:
+        last = next(
+            (
+                rate
+                for record in reversed(log.records)
+                if (rate := number(entries(record, "train").get("learning_rate"))) is not None
+            ),
+            None,
+        )
+        described = super()._describe_extension(log)
+        before = described["before"] | ({} if last is None else {"learning_rate": last})
+        return {**described, **self._schedule, "before": before}
 
     def _restarts(self) -> bool:
         """Whether a log that was cut short is there, and is to be begun again."""

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from replay.errors import InputError
-from replay.readers.formats.eval_log import FORMAT_NAME, VERSION, decode, encode, number
+from replay.readers.formats.eval_log import FORMAT_NAME, VERSION, decode, encode, entries, number
 
-__all__ = ["FILE_NAME", "ExistingLog", "read_existing_log"]
+__all__ = ["FILE_NAME", "ExistingLog", "read_existing_log", "without_plan"]
 
 FILE_NAME = "eval_log.jsonl"
 #: How the header line of every log begins.
@@ -33,6 +33,25 @@ class ExistingLog(NamedTuple):
     evals: int
     ended: bool
     torn: bool
+
+    @property
+    def extended_at(self) -> int | None:
+        """The step at which the training had ended when it was extended for the last time; None where it was
+        not.
+        """
+        step = number(self._extension.get("step"))
+        return None if step is None or not math.isfinite(step) else int(step)
+
+    @property
+    def planned_steps(self) -> int | None:
+        """How many steps are planned, by now."""
+        planned = number(self._extension.get("planned_steps") or self.header.get("planned_steps"))
+        return None if planned is None or not math.isfinite(planned) else int(planned)
+
+    @property
+    def _extension(self) -> Mapping[str, Any]:
+        extensions = (record for record in reversed(self.records) if record.get("kind") == "extended")
+        return next(extensions, {})
 
     def difference(self, header: Mapping[str, Any], names: Sequence[str] = _IDENTITY) -> str | None:
         """The first entry in which a run with this header is another run (``learning_rate 0.001 there, 0.002
@@ -79,9 +98,20 @@ def read_existing_log(folder: Path) -> ExistingLog | None:
     steps = [number(record.get("step")) or 0.0 for record in records]
     kinds = [record.get("kind") for record in records]
     evals = len({record.get("step") for record in records if record.get("kind") == "eval"})
+    endings = [kind for kind in kinds if kind in ("end", "extended")]
     return ExistingLog(
-        header, records, max(steps, default=0.0), evals, "end" in kinds, not text.endswith("\n")
+        header, records, max(steps, default=0.0), evals, endings[-1:] == ["end"], not text.endswith("\n")
     )
+
+
+def without_plan(header: Mapping[str, Any]) -> dict[str, Any]:
+    """The header without how many steps are planned: what stays the same when a run is extended."""
+    plain = decode(encode(header))
+    for section in (plain.get("hyperparameters"), entries(plain, "config").get("train")):
+        if isinstance(section, dict):
+            for name in ("max_steps", "epochs", "num_train_epochs"):
+                section.pop(name, None)
+    return plain
 
 
 def _difference(old: Any, new: Any, name: str) -> str | None:

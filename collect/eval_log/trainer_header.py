@@ -7,7 +7,10 @@ import math
 from pathlib import Path
 from typing import Any
 
-__all__ = ["header_from_trainer"]
+__all__ = ["header_from_trainer", "schedule_from_trainer"]
+
+#: Schedules whose learning rate at a step does not depend on how many steps are planned.
+_FOR_ANY_LENGTH = ("constant", "constant_with_warmup", "inverse_sqrt")
 
 _HYPERPARAMETERS = (
     "learning_rate",
@@ -50,6 +53,22 @@ def header_from_trainer(args: Any, state: Any, model: Any, batches: Any) -> dict
     if args.device.type == "cuda":
         header["devices"] = args.world_size * max(1, args.n_gpu)
     return header
+
+
+def schedule_from_trainer(args: Any, state: Any, optimizer: Any) -> dict[str, Any]:
+    """The schedule of the learning rate, the rate of the next step, and whether the rates so far are those of
+    a training of any number of steps.
+    """
+    name = str(getattr(args.lr_scheduler_type, "value", args.lr_scheduler_type))
+    is_same = name in _FOR_ANY_LENGTH and not 0 < args.warmup_steps < 1
+    if name == "reduce_lr_on_plateau":  # an eval that a longer training would not have made counts for it
+        is_same = state.eval_steps > 0 and state.global_step % state.eval_steps == 0
+    groups = getattr(optimizer, "param_groups", None)
+    return {
+        "scheduler": name,
+        "same_schedule": is_same,
+        **({"learning_rate": float(groups[0]["lr"])} if groups else {}),
+    }
 
 
 def _planned_epochs(args: Any, state: Any, batches: Any) -> float | None:

@@ -16,7 +16,7 @@ from collect.disk import named
 from collect.eval_log.continuation import continue_from
 from collect.eval_log.counters import Counters
 from collect.eval_log.last_step import LastStep, read_last_step
-from collect.eval_log.reader import FILE_NAME, ExistingLog, read_existing_log
+from collect.eval_log.reader import FILE_NAME, ExistingLog, read_existing_log, without_plan
 from collect.eval_log.values import plain_numbers
 from collect.machine import hardware, versions
 from replay.errors import InputError, suggestion
@@ -46,6 +46,8 @@ _HEADER = (
     "devices",
     "lora",
 )
+#: What an extension changes.
+_PLAN = ("planned_steps", "planned_epochs")
 #: What a training log entry holds.
 _TRAIN = ("loss", "learning_rate", "grad_norm")
 
@@ -63,6 +65,7 @@ class LogWriter:
         *,
         run: str | None = None,
         restart: bool = False,
+        extend: bool = False,
         signals: bool = True,
         step_signals: bool = True,
         **header: Any,
@@ -76,6 +79,7 @@ class LogWriter:
         #: Whether the checkpoint of a step stays; one that does not only serves to resume.
         self.keeps: Callable[[int], bool] = lambda step: True
         self._restart = restart
+        self._extend = extend
         self._measures_evals, self._measures_steps = signals, step_signals
         self._file: IO[bytes] | None = None
         self._segment = 0
@@ -216,7 +220,7 @@ class LogWriter:
             log = read_existing_log(self.folder)  # what another process wrote until it let go of the lock
             assert log is not None
             self._refuse_other(log)
-            if log.ended:
+            if log.ended and not (self._extend and step == log.step):
                 raise InputError(
                     f"{self.folder / FILE_NAME} has ended at step {log.step:g}; it is not continued"
                 )
@@ -226,6 +230,11 @@ class LogWriter:
         self._file = file
         if log.torn:
             self._file.write(b"\n")
+        if log.ended:
+            if not self.keeps(step):  # it was the last one, and stayed as such
+                self._write({"kind": "checkpoint", "step": step, "kept": False})
+            described = self._describe_extension(log)
+            self._write({"kind": "extended", "step": step, "time": time.time(), **described})
         from collect.step_log import last_recorded_step
 
         segment = sum(record.get("kind") == "segment" for record in log.records)
@@ -248,6 +257,14 @@ class LogWriter:
                 "wasted": state.waste,
             }
         )
+
+    def _describe_extension(self, log: ExistingLog) -> dict[str, Any]:
+        """How the plan of a training changes that had ended: by now, and ``before``."""
+        before = {name: log.header.get(name) for name in _PLAN}
+        for record in log.records:
+            if record.get("kind") == "extended":
+                before |= {name: record.get(name) for name in _PLAN}
+        return {**{name: self.header.get(name) for name in _PLAN}, "before": before}
 
     def end(self, step: int, reason: str) -> None:
         """Write that the training ended by itself, and close the file."""
@@ -416,7 +433,10 @@ class LogWriter:
             return  # a file system without locks
 
     def _refuse_other(self, log: ExistingLog) -> None:
-        if (difference := log.difference(self.header)) is not None:
+        header: Mapping[str, Any] = self.header
+        if self._extend or log.extended_at is not None:
+            log, header = log._replace(header=without_plan(log.header)), without_plan(header)
+        if (difference := log.difference(header)) is not None:
             raise InputError(
                 f"{self.folder / FILE_NAME} is the log of another run ({difference}); nothing is written over"
                 " it"

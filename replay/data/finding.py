@@ -87,6 +87,7 @@ class Kind(StrEnum):
     MISSING_HEAD = "missing-head"
     LOGS_DISAGREE = "logs-disagree"
     TRAINED_AGAIN = "trained-again"
+    EXTENDED = "extended"
     SAMPLED_EXPORT = "sampled-export"
     BATCH_STEPS = "batch-steps"
     STEPS_NOT_LOGGED = "steps-not-logged"

@@ -333,6 +333,57 @@ OF_RUNS = [
     ),
     (Kind.MISSING_HEAD, {"step": 350.0}, "begins at step 350; what was logged before is not there"),
     (
+        Kind.EXTENDED,
+        {
+            "step": 200.0,
+            "planned": 450.0,
+            "planned_before": 200.0,
+            "scheduler": "constant",
+            "same_schedule": True,
+            "learning_rate": 1e-3,
+            "learning_rate_before": 1e-3,
+        },
+        (
+            "the training had ended at step 200, the last of 200 planned ones, and was extended to 450 steps;"
+            " its learning rates (constant) are those of that many steps from the start"
+        ),
+    ),
+    (
+        Kind.EXTENDED,
+        {
+            "step": 200.0,
+            "planned": 450.0,
+            "planned_before": 200.0,
+            "scheduler": "cosine",
+            "same_schedule": False,
+            "learning_rate": 5e-4,
+            "learning_rate_before": 0.0,
+        },
+        (
+            "the training had ended at step 200, the last of 200 planned ones, and was extended to 450 steps;"
+            " the schedule is cosine, so its learning rates (from 0 to 0.0005 there) are not those of that many"
+            " steps from the start: what a stop would save and lose is about this training, and not about one"
+            " that is planned so long"
+        ),
+    ),
+    (
+        Kind.EXTENDED,
+        {
+            "step": 200.0,
+            "planned": None,
+            "planned_before": None,
+            "scheduler": None,
+            "same_schedule": False,
+            "learning_rate": None,
+            "learning_rate_before": None,
+        },
+        (
+            "the training had ended at step 200, and was extended; its schedule is unknown, so its learning"
+            " rates are not those of that many steps from the start: what a stop would save and lose is about"
+            " this training, and not about one that is planned so long"
+        ),
+    ),
+    (
         Kind.TRAINED_AGAIN,
         {"steps": 8, "seconds": 4.0},
         "8 steps were trained again after an interruption (4 s); that is not counted as used",

@@ -40,6 +40,11 @@ The first line is the header; the others have a ``kind``:
 ``{"kind": "checkpoint", "step": …, "kept": true, "compute": {…}}`` A checkpoint of this step is complete.
     ``kept``: it stays, so that the step counts as saved; one that is not kept only serves to resume.
     ``compute``: the cumulative counters at this step.
+``{"kind": "extended", "step": 20, "planned_steps": 40, "planned_epochs": …, "before": {…}, …}`` The training
+    had ended at step 20, and goes on under another plan: the ``end`` before this line is void. ``before`` has
+    the plan until then, and the ``learning_rate`` of its last step. ``scheduler`` names the schedule of the
+    learning rate, ``learning_rate`` is that of the next step, and ``same_schedule`` says whether the rates so
+    far are those of a training of 40 steps from the start, as a constant one's are.
 ``{"kind": "end", "step": …, "reason": …, "compute": {…}}``
     The training ended by itself. A log without this line was cut short.
 
@@ -149,6 +154,7 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
     reference: dict[str, float] = {}
     wasted: dict[str, float] = {}
     end: dict[str, Any] | None = None
+    extensions: list[dict[str, Any]] = []
     with open_text(path) as text:
         for count, line in enumerate(_lines(text, path, findings), 1):
             if not line.strip():
@@ -182,12 +188,15 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
                         wasted[name] = wasted.get(name, 0.0) + value
             elif kind == "end":
                 end = record
+            elif kind == "extended":
+                end = None
+                extensions.append(record)
             elif kind == "reference":
                 reference |= _numbers(entries(record, "metrics"))
             elif step is None:
                 continue
             elif kind == "checkpoint":
-                saved[step] = max(saved.get(step, 0.0), float(record.get("kept") is not False))
+                saved[step] = float(record.get("kept") is not False)
             elif kind == "eval" and record.get("continues") is True and rows and _is_more(rows[-1], step):
                 _continue(rows[-1], record)
             elif kind in ("train", "eval"):
@@ -215,9 +224,13 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
         resumes=resumes,
         info=RunInfo.of(
             {
-                **_facts(header, end or {}),
+                **_facts(header | _newest_plan(extensions), end or {}),
                 "reference": reference,
-                **({"wasted": wasted, "findings": [_trained_again(wasted)]} if wasted.get("steps") else {}),
+                "findings": [
+                    *([_trained_again(wasted)] if wasted.get("steps") else []),
+                    *map(_extended, extensions),
+                ],
+                **({"wasted": wasted} if wasted.get("steps") else {}),
                 "format": FORMAT.name,
                 "sources": files,
             }
@@ -237,6 +250,27 @@ def _lines(text: TextIO, path: Path, findings: list[Finding]) -> Iterator[str]:
 def _trained_again(wasted: Mapping[str, float]) -> Finding:
     facts = {"steps": wasted["steps"], "seconds": wasted.get("train_seconds")}
     return Finding(Kind.TRAINED_AGAIN, Severity.NOTE, facts=facts)
+
+
+def _newest_plan(extensions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What the last extension plans, in place of the header's entries."""
+    newest = extensions[-1] if extensions else {}
+    return {name: newest[name] for name in ("planned_steps", "planned_epochs") if newest.get(name)}
+
+
+def _extended(record: Mapping[str, Any]) -> Finding:
+    before = entries(record, "before")
+    is_same = record.get("same_schedule") is True
+    facts = {
+        "step": number(record.get("step")),
+        "planned": number(record.get("planned_steps")),
+        "planned_before": number(before.get("planned_steps")),
+        "scheduler": str(record["scheduler"]) if record.get("scheduler") else None,
+        "same_schedule": is_same,
+        "learning_rate": number(record.get("learning_rate")),
+        "learning_rate_before": number(before.get("learning_rate")),
+    }
+    return Finding(Kind.EXTENDED, Severity.NOTE if is_same else Severity.WARNING, facts=facts)
 
 
 def _is_more(record: Mapping[str, Any], step: float) -> bool:

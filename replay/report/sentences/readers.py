@@ -327,6 +327,24 @@ def _trained_again(finding: Finding) -> str:
     )
 
 
+def _extended(finding: Finding) -> str:
+    planned, before = (finding[key] for key in ("planned", "planned_before"))
+    what = f"the training had ended at step {finding['step']:g}" + (
+        "" if before is None else f", the last of {before:g} planned ones"
+    )
+    what += ", and was extended" + ("" if planned is None else f" to {planned:g} steps")
+    scheduler = finding["scheduler"]
+    if finding["same_schedule"]:
+        return f"{what}; its learning rates ({scheduler}) are those of that many steps from the start"
+    rates = [finding["learning_rate_before"], finding["learning_rate"]]
+    change = "" if None in rates else f" (from {rates[0]:g} to {rates[1]:g} there)"
+    schedule = "its schedule is unknown" if scheduler is None else f"the schedule is {scheduler}"
+    return (
+        f"{what}; {schedule}, so its learning rates{change} are not those of that many steps from the start:"
+        " what a stop would save and lose is about this training, and not about one that is planned so long"
+    )
+
+
 def _sampled_export(finding: Finding) -> str:
     size = "the size of the sample that W&B exports"
     advice = "Export the whole history with run.scan_history()"
@@ -527,6 +545,7 @@ SENTENCES: dict[Kind, Callable[[Finding], str]] = {
             Kind.MISSING_HEAD: _missing_head,
             Kind.LOGS_DISAGREE: _logs_disagree,
             Kind.TRAINED_AGAIN: _trained_again,
+            Kind.EXTENDED: _extended,
             Kind.SAMPLED_EXPORT: _sampled_export,
             Kind.BATCH_STEPS: _batch_steps,
             Kind.ROUNDED_VALUES: _rounded_values,
