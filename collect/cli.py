@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,6 +25,38 @@ __all__ = ["cli", "main"]
 _T = TypeVar("_T")
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
+_F = TypeVar("_F", bound=Callable[..., Any])
+_OUT_HELP = "Each run gets a folder of its name below it."
+
+
+def _dry_run_options(command: _F) -> _F:
+    """The options of a command that can say what it would take."""
+    options = [
+        click.option(
+            "--dry-run",
+            is_flag=True,
+            help="Train a few steps of each shape of run, keep nothing, and print what the runs will take.",
+        ),
+        click.option(
+            "--price",
+            type=click.FloatRange(min=0),
+            metavar="P",
+            help="With --dry-run: what an hour of the machine costs.",
+        ),
+        click.option(
+            "--format",
+            "output",
+            type=click.Choice(["text", "json"]),
+            default="text",
+            show_default=True,
+            help="Of what --dry-run prints.",
+        ),
+        click.option("--started", type=float, hidden=True),
+        click.option("--in-process", is_flag=True, hidden=True),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 class _Failure(click.ClickException):
@@ -62,13 +97,21 @@ def cli() -> None:
 
 @cli.command(short_help="Fine-tune once for each config, never stopping early.")
 @click.argument("configs", nargs=-1, required=True, metavar="CONFIG.toml...", type=click.Path(path_type=Path))
-@click.option(
-    "--out", required=True, type=_FOLDER, metavar="DIR", help="Each run gets a folder of its name below it."
-)
+@click.option("--out", type=_FOLDER, metavar="DIR", help=_OUT_HELP)
 @click.option(
     "--cache", type=_FOLDER, metavar="DIR", help="Fetched models and texts (default: ~/.cache/stop-replay)."
 )
-def run(configs: tuple[Path, ...], out: Path, cache: Path | None) -> None:
+@_dry_run_options
+def run(
+    configs: tuple[Path, ...],
+    out: Path | None,
+    cache: Path | None,
+    dry_run: bool,
+    price: float | None,
+    output: str,
+    started: float | None,
+    in_process: bool,
+) -> None:
     """Fine-tune once for each config, one after the other, never stopping early.
 
     A run that is finished in DIR is skipped, one that was cut short goes on, and one that fails does not stop
@@ -80,12 +123,31 @@ def run(configs: tuple[Path, ...], out: Path, cache: Path | None) -> None:
     from collect import config as settings
     from collect.packages import cache_folder
 
-    loaded, errors = _read_each(settings.load, configs)
+    read, errors = _read_each(lambda path: (path, settings.load(path)), configs)
+    loaded = [config for _, config in read]
     names = [config.name for config in loaded]
     if twice := {name for name in names if names.count(name) > 1}:
         raise InputError(f"several configs are named {min(twice)}; each run needs a name of its own")
+    if dry_run and in_process:
+        if errors:
+            raise errors[0]
+        _measure_here(loaded[0], cache or cache_folder(), started)
+        return
+    if dry_run:
+        paths = {config.name: str(path) for path, config in read}
+        _forecast(
+            loaded,
+            out,
+            lambda config: ["run", paths[config.name]],
+            cache,
+            errors,
+            price=price,
+            output=output,
+        )
+        return
+    folder = _require_out(out, price, output)
     _keep_quiet(loaded)
-    _fit_all([(config, out / config.name) for config in loaded], cache or cache_folder(), errors)
+    _fit_all([(config, folder / config.name) for config in loaded], cache or cache_folder(), errors)
 
 
 @cli.command(short_help="Go on with runs that were cut short, from their folders alone.")
@@ -125,9 +187,7 @@ def resume(folders: tuple[Path, ...], root: Path, cache: Path | None, max_steps:
 
 @cli.command(short_help="Fine-tune once for each run of a grid of settings.")
 @click.argument("path", metavar="GRID.toml", type=click.Path(path_type=Path))
-@click.option(
-    "--out", required=True, type=_FOLDER, metavar="DIR", help="Each run gets a folder of its name below it."
-)
+@click.option("--out", type=_FOLDER, metavar="DIR", help=_OUT_HELP)
 @click.option(
     "--jobs",
     type=click.IntRange(min=1),
@@ -148,16 +208,20 @@ def resume(folders: tuple[Path, ...], root: Path, cache: Path | None, max_steps:
 @click.option(
     "--cache", type=_FOLDER, metavar="DIR", help="Fetched models and texts (default: ~/.cache/stop-replay)."
 )
-@click.option("--in-process", is_flag=True, hidden=True)
+@_dry_run_options
 @click.option("--terminal", type=int, hidden=True)
 def grid(
     path: Path,
-    out: Path,
+    out: Path | None,
     jobs: int,
     shard: str | None,
     only: tuple[str, ...],
     listed: bool,
     cache: Path | None,
+    dry_run: bool,
+    price: float | None,
+    output: str,
+    started: float | None,
     in_process: bool,
     terminal: int | None,
 ) -> None:
@@ -193,22 +257,99 @@ def grid(
 
     if in_process:
         picked = [grids.pick(path, name) for name in only]
+        if dry_run:
+            _measure_here(picked[0], cache or cache_folder(), started)
+            return
+        folder = _require_out(out, price, output)
         _fit_all(
-            [(config, out / config.name) for config in picked], cache or cache_folder(), terminal=terminal
+            [(config, folder / config.name) for config in picked], cache or cache_folder(), terminal=terminal
         )
         return
     configs = grids.select(path, grids.expand(path), only)
     if shard is not None:
         configs = grids.shard(configs, shard)
+    if dry_run:
+        _forecast(
+            configs,
+            out,
+            lambda config: ["grid", str(path), "--only", config.name],
+            cache,
+            jobs=jobs,
+            price=price,
+            output=output,
+        )
+        return
     from collect import jobs as processes
 
+    folder = _require_out(out, price, output)
     if listed:
         width = max((len(config.name) for config in configs), default=0)
-        for name, state in processes.list_states(configs, out):
+        for name, state in processes.list_states(configs, folder):
             click.echo(f"{name:<{width}}  {state}")
         return
-    if code := processes.train_all(path, configs, out, jobs=jobs, cache=cache):
+    if code := processes.train_all(path, configs, folder, jobs=jobs, cache=cache):
         sys.exit(code)
+
+
+def _require_out(out: Path | None, price: float | None, output: str) -> Path:
+    """The folder that a training needs, without the options that a dry run has."""
+    if out is None:
+        raise click.MissingParameter(param_type="option", param_hint="'--out'")
+    if price is not None or output != "text":
+        raise click.UsageError("--price and --format are options of --dry-run, which was not given")
+    return out
+
+
+def _measure_here(config: Config, cache: Path, started: float | None) -> None:
+    """Print what a run takes of the shape of this one, as a process of a dry run."""
+    began = time.perf_counter() - (0.0 if started is None else max(time.time() - started, 0.0))
+    from collect import train
+
+    train.require(config)
+    _keep_quiet([config])
+    from collect.measure import measure
+
+    click.echo(json.dumps(dataclasses.asdict(measure(config, cache, began))))
+
+
+def _forecast(
+    configs: Sequence[Config],
+    out: Path | None,
+    arguments: Callable[[Config], list[str]],
+    cache: Path | None,
+    unreadable: Sequence[ReplayError] = (),
+    *,
+    jobs: int = 1,
+    price: float | None,
+    output: str,
+) -> None:
+    """Print what runs will take, and exit with an error if one of them could not begin."""
+    from collect import dry_run
+    from collect.jobs import child_command
+
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise InputError("--dry-run measures one process; start it without accelerate launch")
+    shared = ["--dry-run", "--in-process", *([] if cache is None else ["--cache", str(cache)])]
+    for error in unreadable:
+        click.echo(f"Error: {error}", err=True)
+    try:
+        result = dry_run.forecast(
+            configs,
+            out,
+            lambda config: [*child_command(), *arguments(config), *shared],
+            jobs=jobs,
+            price=price,
+            say=lambda line: click.echo(line, err=True),
+        )
+    except KeyboardInterrupt:
+        sys.exit(130)
+    if output == "json":
+        click.echo(json.dumps(result.record(), indent=2))
+    else:
+        for line in dry_run.lines(result):
+            click.echo(line)
+    if unreadable or result.failed:
+        sys.exit(2)
 
 
 def _keep_quiet(configs: Sequence[Config]) -> None:

@@ -14,7 +14,16 @@ from collect.data import Example, Item
 from collect.templates import shorten
 from replay.errors import InputError
 
-__all__ = ["IGNORED", "Collate", "count_learned", "encode", "encode_plain", "encode_prompt", "find_beginning"]
+__all__ = [
+    "IGNORED",
+    "Collate",
+    "count_learned",
+    "encode",
+    "encode_plain",
+    "encode_prompt",
+    "find_beginning",
+    "padded_width",
+]
 
 #: Labels that the loss leaves out, in torch and transformers.
 IGNORED = -100
@@ -130,10 +139,15 @@ def _encode_texts(texts: Sequence[str], tokenizer: Any, limit: int) -> list[dict
     ]
 
 
-class Collate:
-    """Batches of examples, padded to the longest one and then to a multiple of 8, so that few shapes
-    occur.
+def padded_width(longest: int) -> int:
+    """How many tokens each example of a batch has whose longest one has so many: a multiple of 8, so that few
+    shapes occur.
     """
+    return 8 * math.ceil(longest / 8)
+
+
+class Collate:
+    """Batches of examples, padded to the width of the longest one."""
 
     def __init__(self, pad: int) -> None:
         self.pad = pad
@@ -141,7 +155,7 @@ class Collate:
     def __call__(self, examples: Sequence[dict[str, Any]]) -> dict[str, Any]:
         import torch
 
-        width = 8 * math.ceil(max(len(example["input_ids"]) for example in examples) / 8)
+        width = padded_width(max(len(example["input_ids"]) for example in examples))
 
         def padded(name: str, fill: int) -> Any:
             return torch.tensor(

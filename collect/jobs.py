@@ -26,7 +26,7 @@ from collect.machine import NEEDED
 from collect.resume import config_difference
 from replay.errors import InputError, printable
 
-__all__ = ["BUSY", "list_states", "train_all"]
+__all__ = ["BUSY", "child_command", "child_environment", "list_states", "run_state", "train_all"]
 
 #: Exit code of a run whose folder another process holds, as `collect.train.Busy` has it.
 BUSY = 75
@@ -40,10 +40,11 @@ def list_states(configs: Sequence[Config], out: Path) -> Iterator[tuple[str, str
     trained there.
     """
     for config in configs:
-        yield config.name, printable(_state(config, out / config.name))
+        yield config.name, printable(run_state(config, out / config.name))
 
 
-def _state(config: Config, folder: Path) -> str:
+def run_state(config: Config, folder: Path) -> str:
+    """How far a run is, or why it cannot be trained in a folder."""
     try:
         log = read_existing_log(folder)
     except (InputError, OSError):
@@ -222,16 +223,8 @@ def train_all(
 def _start(
     path: Path, config: Config, out: Path, cache: Path | None, jobs: int, device: str | None
 ) -> _Child:
-    from collect import data, model
-
-    # without -P a file of the working folder could stand in for a library; -m needs that folder only in a
-    # bare checkout
-    safe = [] if Path(__file__).resolve().parent.parent == Path.cwd().resolve() else ["-P"]
     command = [
-        sys.executable,
-        *safe,
-        "-m",
-        "collect",
+        *child_command(),
         "grid",
         str(path),
         "--out",
@@ -242,13 +235,7 @@ def _start(
     ]
     if cache is not None:
         command += ["--cache", str(cache)]
-    environment = dict(os.environ)
-    if model.is_local(config) and data.is_local(config):
-        environment["HF_HUB_OFFLINE"] = "1"
-    environment["TQDM_DISABLE"] = "1"
-    if jobs > 1:
-        cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        environment.setdefault("OMP_NUM_THREADS", str(max(1, cpus // jobs)))
+    environment = child_environment(config, jobs)
     if device is not None:
         environment["CUDA_VISIBLE_DEVICES"] = device
     messages = _open_console(out / config.name)  # closed when the run has ended
@@ -271,6 +258,28 @@ def _start(
         if terminal is not None:
             os.close(terminal)
     return _Child(config.name, process, messages, before, before)
+
+
+def child_command() -> list[str]:
+    """How to start a further ``collect`` in a process of its own."""
+    # without -P a file of the working folder could stand in for a library; -m needs that folder only in a
+    # bare checkout
+    safe = [] if Path(__file__).resolve().parent.parent == Path.cwd().resolve() else ["-P"]
+    return [sys.executable, *safe, "-m", "collect"]
+
+
+def child_environment(config: Config, jobs: int) -> dict[str, str]:
+    """The environment of a process that trains a run, as one of so many at once."""
+    from collect import data, model
+
+    environment = dict(os.environ)
+    if model.is_local(config) and data.is_local(config):
+        environment["HF_HUB_OFFLINE"] = "1"
+    environment["TQDM_DISABLE"] = "1"
+    if jobs > 1:
+        cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        environment.setdefault("OMP_NUM_THREADS", str(max(1, cpus // jobs)))
+    return environment
 
 
 def _terminal() -> int | None:

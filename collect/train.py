@@ -11,6 +11,7 @@ import gc
 import importlib
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,7 +30,7 @@ from collect.resume import Plan, make_plan
 from collect.signals import Factors, initial_factors
 from replay.errors import InputError, ReplayError
 
-__all__ = ["Busy", "Fit", "fit", "require", "train"]
+__all__ = ["Busy", "Fit", "Prepared", "fit", "prepare", "require", "train"]
 
 
 class Fit(NamedTuple):
@@ -147,11 +148,60 @@ def train(
     not go together, before training where that can be known.
     """
     import torch
+
+    from collect.progress import EvalLines, Progress
+
+    prepared = prepare(config, folder, cache, plan, say=say)
+    trainer, keeper = prepared.trainer, prepared.keeper
+    if eval_lines:
+        trainer.add_callback(EvalLines(say, trainer.planned_evals()))
+    if terminal is not None:
+        trainer.add_callback(Progress(config.name, trainer.planned_evals(), terminal))
+    with prepared.running():
+        if torch.cuda.is_available() and config.train.device != "cpu":
+            trainer.try_memory()
+        if config.model.attn_implementation is not None:
+            trainer.try_attention(config.model.attn_implementation)
+        trainer.train(resume_from_checkpoint=None if plan.checkpoint is None else str(plan.checkpoint))
+    if keeper is not None and keeper.step is not None:
+        chosen = "last" if config.train.keep == "last" else "best"
+        say(f"the adapter of step {keeper.step}, the {chosen} one, is in {folder / FOLDER}")
+    return dict(trainer.last_metrics)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A training that can begin: its Trainer, its log, what keeps its adapter, and the encoded examples of its
+    splits.
+    """
+
+    config: Config
+    trainer: Any
+    log: EvalLog
+    keeper: Keeper | None
+    splits: dict[str, list[dict[str, Any]]]
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Explain what can go wrong while it trains, and close the log at the end."""
+        optimizer, trainer = self.config.train.optimizer, self.trainer
+        try:
+            with _out_of_memory(self.config), explain_first_step(optimizer, lambda: trainer.state.global_step):
+                yield
+        finally:
+            self.log.close()
+
+
+def prepare(
+    config: Config, folder: Path, cache: Path, plan: Plan, *, say: Callable[[str], None] = _silent
+) -> Prepared:
+    """Read the texts, load the model and make the Trainer of a training, which ``say`` describes."""
+    import torch
     import transformers
 
     from collect.checkpoints import Checkpoints
     from collect.events import EventFile, Events
-    from collect.progress import EvalLines, Progress, describe_training
+    from collect.progress import describe_training
     from collect.trainer import Sets
 
     silence_libraries()
@@ -239,24 +289,7 @@ def train(
             say("no adapter is kept, since its weights are spread over the processes")
     for line in (*map(str, texts.counts), *describe_training(splits, adapted, config, steps, evals)):
         say(line)
-    if eval_lines:
-        trainer.add_callback(EvalLines(say, evals))
-    if terminal is not None:
-        trainer.add_callback(Progress(config.name, evals, terminal))
-    try:
-        optimizer = config.train.optimizer
-        with _out_of_memory(config), explain_first_step(optimizer, lambda: trainer.state.global_step):
-            if torch.cuda.is_available() and config.train.device != "cpu":
-                trainer.try_memory()
-            if config.model.attn_implementation is not None:
-                trainer.try_attention(config.model.attn_implementation)
-            trainer.train(resume_from_checkpoint=None if plan.checkpoint is None else str(plan.checkpoint))
-    finally:
-        log.close()
-    if keeper is not None and keeper.step is not None:
-        chosen = "last" if config.train.keep == "last" else "best"
-        say(f"the adapter of step {keeper.step}, the {chosen} one, is in {folder / FOLDER}")
-    return dict(trainer.last_metrics)
+    return Prepared(config, trainer, log, keeper, splits)
 
 
 def _initial_batches(
