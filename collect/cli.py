@@ -26,7 +26,7 @@ _T = TypeVar("_T")
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _F = TypeVar("_F", bound=Callable[..., Any])
-_OUT_HELP = "Each run gets a folder of its name below it."
+_OUT_HELP = "Each run gets a folder of its name below it; only --dry-run needs none."
 
 
 def _dry_run_options(command: _F) -> _F:

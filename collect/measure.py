@@ -222,7 +222,13 @@ def _summarise(
     # what an eval takes beside its batches: metrics, signals of the adapter, lines of the log
     around = clock.train_ended - clock.ends[-1] - checkpoint
     around -= sum(sample.seconds for sample in second) + sum(generated)
-    evaluation, extra, reference = max(around, 0.0), 0.0, 0.0
+    evaluation, reference = max(around, 0.0), 0.0
+    # the first eval also loads what computes the metrics
+    half = len(clock.ends) // 2
+    extra = clock.begins[half] - clock.ends[half - 1] - (clock.train_ended - clock.ends[-1] - checkpoint)
+    extra = max(
+        extra - sum(one.seconds - other.seconds for one, other in zip(first, second, strict=True)), 0.0
+    )
     for place, name in enumerate(whole.sets):
         every = whole.eval_batches(name)
         seconds = second[place].seconds * _count_tokens(every) / second[place].tokens

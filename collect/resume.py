@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from collect.config import Config, parse_record
 from collect.eval_log import FILE_NAME, ExistingLog, read_existing_log
+from collect.eval_log.reader import without_plan
 from replay.errors import InputError
 
 __all__ = ["Plan", "config_difference", "make_plan", "read_config"]
@@ -40,9 +41,12 @@ def make_plan(config: Config, folder: Path, max_steps: int | None = None) -> Pla
             raise InputError(f"{folder} holds no run that could be extended to {max_steps} steps")
         return Plan(False, None, None, config)
     if (difference := config_difference(log, config)) is not None:
+        hint = ""
+        if config.train.max_steps is not None and log.ended and _differs_in_steps_only(log, config):
+            hint = f", or extend that run: collect resume {folder} --max-steps {config.train.max_steps}"
         raise InputError(
             f"{folder} holds a run of another config ({difference}); nothing is written over it: give another"
-            " name or --out"
+            f" name or --out{hint}"
         )
     planned = log.planned_steps
     if max_steps is not None and max_steps != planned:
@@ -60,6 +64,15 @@ def make_plan(config: Config, folder: Path, max_steps: int | None = None) -> Pla
         raise InputError(_lost_state(folder, log.extended_at))
     is_at_extension = checkpoint == _checkpoint(folder, log.extended_at)
     return Plan(False, log, checkpoint, config, log.extended_at if is_at_extension else None)
+
+
+def _differs_in_steps_only(log: ExistingLog, config: Config) -> bool:
+    """Whether the config plans more steps than the run of a log, and is the same otherwise."""
+    planned = log.planned_steps
+    if planned is None or config.train.max_steps is None or config.train.max_steps <= planned:
+        return False
+    record = without_plan({"config": config.record()})
+    return log._replace(header=without_plan(log.header)).difference(record, ("config",)) is None
 
 
 def _extension(log: ExistingLog, config: Config, folder: Path, max_steps: int) -> Plan:

@@ -128,6 +128,9 @@ def test_the_config_before_and_after_are_those_of_the_run(finished, collect_run,
     result, _ = collect_run(changed(BASE, train={"max_steps": 30}), "run", tmp_path)
     assert result.exit_code == 2
     assert "holds a run of another config (max_steps 25 there, 30 here)" in result.stderr
+    assert f"or extend that run: collect resume {folder} --max-steps 30\n" in result.stderr
+    result, _ = collect_run(changed(BASE, train={"max_steps": 30, "seed": 1}), "run", tmp_path)
+    assert "extend" not in result.stderr
     # once more, and read as one run
     result = extend(folder, workplace, 30)
     assert result.exit_code == 0, result.output
