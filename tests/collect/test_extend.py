@@ -189,8 +189,8 @@ def test_another_schedule_is_followed_from_the_first_step_on_and_on_record(
     assert finding.facts["learning_rate"] == record["learning_rate"]
     from replay.cli import cli as replay_cli
 
-    shown = CliRunner().invoke(replay_cli, ["inspect", str(folder / "eval_log.jsonl")])
-    assert "was extended to 40 steps" in " ".join(shown.output.split())
+    shown = CliRunner().invoke(replay_cli, ["inspect", str(folder), "--format", "json"])
+    assert "was extended to 40 steps" in shown.stdout
 
 
 def test_runs_of_epochs_are_extended_in_steps(finished, workplace, tmp_path):
