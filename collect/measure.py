@@ -234,7 +234,8 @@ def _summarise(
         seconds = second[place].seconds * _count_tokens(every) / second[place].tokens
         evaluation += seconds
         extra += len(set(every)) * max(first[place].seconds - second[place].seconds, 0.0)
-        reference += seconds + len(set(every)) * max(base[place].seconds - second[place].seconds, 0.0)
+        if base:
+            reference += seconds + len(set(every)) * max(base[place].seconds - second[place].seconds, 0.0)
     size = config.train.eval_batch_size
     return Measurement(
         steps_measured=len(samples),

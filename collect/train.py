@@ -171,9 +171,7 @@ def train(
 
 @dataclass(frozen=True)
 class Prepared:
-    """A training that can begin: its Trainer, its log, what keeps its adapter, and the encoded examples of its
-    splits.
-    """
+    """A training that can begin: its Trainer, its log, what keeps its adapter, and its encoded examples."""
 
     config: Config
     trainer: Any
@@ -186,7 +184,10 @@ class Prepared:
         """Explain what can go wrong while it trains, and close the log at the end."""
         optimizer, trainer = self.config.train.optimizer, self.trainer
         try:
-            with _out_of_memory(self.config), explain_first_step(optimizer, lambda: trainer.state.global_step):
+            with (
+                _out_of_memory(self.config),
+                explain_first_step(optimizer, lambda: trainer.state.global_step),
+            ):
                 yield
         finally:
             self.log.close()

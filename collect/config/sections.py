@@ -250,13 +250,13 @@ class Train(_Section):
     if not given; it must divide it, so that each eval has a train loss of its own stretch), and saved every
     ``save_every`` (0: never). At every ``resume_every``-th eval (0: never) it leaves a checkpoint to go on
     from, which is removed at the end; ``keep_state`` keeps the last one, so that the finished run can be
-    extended (``collect resume RUN --max-steps N``). What stays in any case is the folder ``adapter``, which peft loads, with the
-    tokenizer and a model card: ``keep`` the ``best`` eval by ``keep_monitor`` (ties: the first), the
-    ``last`` one, or ``none``; with ``all`` it is the best, and each eval's adapter is in ``adapters``.
-    ``plateau_patience`` (in evals) and ``plateau_factor`` are of the scheduler ``reduce-on-plateau``.
-    ``optimizer`` is any of transformers' (``optim`` of its TrainingArguments; by default transformers
-    chooses). ``precision`` bf16 computes under autocast, which needs a GPU. ``threads`` limits the CPU
-    threads (0: as the machine decides).
+    extended (``collect resume RUN --max-steps N``). What stays in any case is the folder ``adapter``, which
+    peft loads, with the tokenizer and a model card: ``keep`` the ``best`` eval by ``keep_monitor`` (ties: the
+    first), the ``last`` one, or ``none``; with ``all`` it is the best, and each eval's adapter is in
+    ``adapters``. ``plateau_patience`` (in evals) and ``plateau_factor`` are of the scheduler
+    ``reduce-on-plateau``. ``optimizer`` is any of transformers' (``optim`` of its TrainingArguments; by
+    default transformers chooses). ``precision`` bf16 computes under autocast, which needs a GPU. ``threads``
+    limits the CPU threads (0: as the machine decides).
     """
 
     learning_rate: _Positive
