@@ -52,7 +52,9 @@ class Checkpoints(TrainerCallback):  # type: ignore[misc, unused-ignore]
         if state.is_world_process_zero:
             prune(self._folder, self.keeps)
             for checkpoint in self._folder.glob("checkpoint-*"):
-                forget(checkpoint)
+                # an extension of the run goes on from the last one
+                if not (self._keep_last and checkpoint.name == f"checkpoint-{self._last}"):
+                    forget(checkpoint)
 
 
 def prune(folder: Path, keeps: Callable[[int], bool]) -> None:

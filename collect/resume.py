@@ -89,15 +89,15 @@ def _extension(log: ExistingLog, config: Config, folder: Path, max_steps: int) -
             f"--max-steps {max_steps}: {folder} has been trained for {step} steps; give a larger number"
         )
     checkpoint = _checkpoint(folder, step)
-    if checkpoint is None:
+    if checkpoint is None or not config.train.keep_state:
         raise InputError(_lost_state(folder, step))
     return Plan(False, log, checkpoint, _with_steps(config, max_steps), step)
 
 
 def _lost_state(folder: Path, step: int) -> str:
     return (
-        f"{folder} cannot go on after its step {step}: the checkpoint of that step is not there. A run keeps"
-        " the one of its last step with train.keep_state = true (or train.save_every) in its config"
+        f"{folder} cannot go on after its step {step}: the state of the training at that step was not kept. A"
+        " run keeps that of its last step with train.keep_state = true in its config"
     )
 
 
