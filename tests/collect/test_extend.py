@@ -76,7 +76,14 @@ def whole(collect_run, tmp_path_factory):
 def assert_extended_exactly(folder, whole):
     """All numbers of both logs are the same; the checkpoint of step 20 was the last one once, and stays no
     more."""
+    # what a further extension would go on from
+    inside = [path / "checkpoint-40" / "kept" for path in (folder, whole)]
+    assert (inside[0] / "state.json").read_text() == (inside[1] / "state.json").read_text()
+    for path in inside:
+        path.rename(path.parent / "kept-aside")
     assert_equal(folder, whole)
+    for path in inside:
+        (path.parent / "kept-aside").rename(path)
     assert load(folder).info.planned_steps == 40
     assert load(folder).info.planned_epochs == load(whole).info.planned_epochs
     assert sorted(path.name for path in folder.glob("checkpoint-*")) == ["checkpoint-40"]
@@ -216,8 +223,8 @@ def test_what_cannot_be_extended(finished, classifier_run, collect_run, workplac
     result = extend(folder, workplace, 40)
     assert result.exit_code == 2
     assert result.stderr == (
-        f"Error: {folder} cannot go on after its step 20: the state of the training at that step was not kept."
-        " A run keeps that of its last step with train.keep_state = true in its config\n"
+        f"Error: {folder} cannot go on after its step 20: the state of the training at that step was not"
+        " kept. A run keeps that of its last step with train.keep_state = true in its config\n"
     )
     assert (folder / "eval_log.jsonl").read_bytes() == before
     # the last checkpoint of a run that saves every so many steps lacks the best adapter until then
