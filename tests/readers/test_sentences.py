@@ -361,9 +361,9 @@ OF_RUNS = [
         },
         (
             "the training had ended at step 200, the last of 200 planned ones, and was extended to 450 steps;"
-            " the schedule is cosine, so its learning rates (from 0 to 0.0005 there) are not those of that many"
-            " steps from the start: what a stop would save and lose is about this training, and not about one"
-            " that is planned so long"
+            " the schedule is cosine, so its learning rates (from 0 to 0.0005 there) are not those of that"
+            " many steps from the start: what a stop would save and lose is about this training, and"
+            " not about one that is planned so long"
         ),
     ),
     (
