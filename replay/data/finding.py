@@ -42,7 +42,6 @@ class Kind(StrEnum):
     BINARY_FILE = "binary-file"
     MISNAMED_FILE = "misnamed-file"
     UNKNOWN_FORMAT = "unknown-format"
-    PACKAGE_MISSING = "package-missing"
     READER_FAILED = "reader-failed"
     PLUGIN_FAILED = "plugin-failed"
 

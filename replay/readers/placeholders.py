@@ -86,6 +86,13 @@ def _suspicious(series: Points, is_held_out: bool) -> bool:
     return bool((~np.isfinite(values)).any() or (is_held_out and ((values == -1) | (values == 0)).any()))
 
 
+def _counts(name: str) -> bool:
+    """Whether a name counts time or places, as ``trainer/global_step``, and so is in every row."""
+    return is_bookkeeping(name) or (
+        words(name)[-1] in ("step", "steps", "epoch", "iteration", "iter") and infer_mode(name) is None
+    )
+
+
 def _set_of(name: str) -> tuple[str, ...]:
     """The set that a metric was measured on, by the words of its name."""
     return tuple(sorted(HELD_OUT_WORDS & set(words(name))))
@@ -98,7 +105,7 @@ class _Table:
         self._rows: dict[str, _Rows] = {
             name: series.order[np.isfinite(series.value)]
             for name, series in points.items()
-            if name in held_out or not is_bookkeeping(name)
+            if name in held_out or not _counts(name)
         }
         self._of_set: dict[tuple[str, ...], list[str]] = {}
         for name in self._rows:

@@ -11,7 +11,7 @@ from typing import Any
 
 from replay.data.finding import Finding, Kind
 from replay.readers.csv_table import ABSENT, cell_number, csv_rows, delimiter_of
-from replay.readers.format import UnusableLog
+from replay.readers.parquet_files import parquet_rows
 from replay.readers.points import number, open_text
 
 __all__ = ["PARQUET", "Sheet", "read_sheet"]
@@ -69,30 +69,8 @@ def read_sheet(path: Path, head: bytes, most_rows: int | None = None) -> Sheet |
 
 
 def _parquet(path: Path) -> Sheet:
-    try:
-        import pandas as pd
-
-        frame = pd.read_parquet(path)
-    except ImportError:
-        facts = {"suffix": ".parquet", "package": "pyarrow"}
-        raise UnusableLog(Finding(Kind.PACKAGE_MISSING, log=str(path), facts=facts)) from None
-    except (ValueError, KeyError, TypeError) as error:  # pyarrow's errors are ValueErrors
-        facts = {"format": "parquet", "error_type": type(error).__name__, "error": str(error)}
-        raise UnusableLog(Finding(Kind.READER_FAILED, log=str(path), facts=facts)) from None
-    frame = frame.reset_index() if any(name is not None for name in frame.index.names) else frame
-    names = [str(name) for name in frame.columns]
-    rows = []
-    for values in frame.itertuples(index=False, name=None):
-        cells = {name: _plain(value) for name, value in zip(names, values, strict=True)}
-        rows.append({name: value for name, value in cells.items() if value is not None})
-    return Sheet(names, rows)
-
-
-def _plain(value: Any) -> Any:
-    """A cell of a frame as Python has it; None for pandas' missing values (a NaN of floats stays)."""
-    if value is None or type(value).__name__ in ("NAType", "NaTType"):
-        return None
-    return value.item() if hasattr(value, "item") and getattr(value, "ndim", 0) == 0 else value
+    findings: list[Finding] = []
+    return Sheet.of(list(parquet_rows(path, findings)), findings)
 
 
 def _json_lines(path: Path, most_rows: int | None) -> Sheet | None:

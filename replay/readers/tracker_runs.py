@@ -20,6 +20,8 @@ from replay.data.names import canonical
 from replay.data.run import Run
 from replay.readers.assemble import assemble
 from replay.readers.clocks import is_zero_based
+from replay.readers.interleaved import name_sets
+from replay.readers.placeholders import drop_placeholders
 from replay.readers.points import Points, PointsBuilder, round_interval
 from replay.readers.series_names import companions_of, held_out_of, is_bookkeeping, is_held_out
 from replay.readers.tracker_rows import Row
@@ -96,6 +98,9 @@ def _assembled(
     facts: Mapping[str, Any],
     by_epoch: bool,
 ) -> list[Run]:
+    points, filled = drop_placeholders(points, held_out)
+    points, interleaved = name_sets(points, held_out)
+    held_out |= {name for finding in interleaved for name in finding["names"]}
     held_out = {name for name in held_out if name in points}
     epoch = None if by_epoch else next((name for name in points if canonical(name) in _EPOCHS), None)
     counters = {"eval runtime": "eval_seconds", "active time": "wall_seconds"}
@@ -125,7 +130,7 @@ def _assembled(
         companions={**companions_of(train), "wall time": "wall_time"},
         starts=begins,
         zero_based=numbered_from_zero(series, held_out),
-        info=RunInfo.of(facts),
+        info=RunInfo.of({**facts, "findings": [*facts.get("findings", ()), *filled, *interleaved]}),
         hint=lambda steps: {"tool": "jsonl", "every": round_interval(steps)},
     )
 

@@ -13,6 +13,8 @@ from replay.errors import InputError
 from replay.readers import read
 from replay.readers.placeholders import drop_placeholders
 from replay.readers.points import PointsBuilder
+from replay.readers.tracker_rows import Row
+from replay.readers.tracker_runs import tracker_runs
 from replay.report.sentences import sentence, sentences
 from tests.readers.columns import curve
 
@@ -190,3 +192,33 @@ def test_rows_without_evals_before_an_nan_run_are_told(tmp_path):
     with pytest.raises(InputError, match=r"eval_loss has no finite value in run .*eval_f1 \(1 of 1"):
         replay.simulate(runs, ["patience=1"])
     assert not sentences(read(tmp_path).findings)
+
+
+def test_rows_of_a_tracker_are_filled_as_well():
+    values = {step: 5 / step for step in range(30, 190, 30)}
+    rows = [
+        Row(float(step), {"train/loss": 9 / step, "val/loss": values.get(step, NAN)})
+        for step in range(10, 190, 10)
+    ]
+    (run,) = tracker_runs("r", rows, {})
+    assert curve(run, "val/loss") == values
+    assert [finding.kind for finding in run.info.findings] == ["placeholders"]
+
+
+def test_a_row_that_only_counts_was_written_for_the_eval():
+    rows = [
+        Row(float(step), {"trainer/global_step": float(step), "epoch": 1.0, "val/loss": value})
+        for step, value in zip(range(10, 70, 10), [0.9, NAN, 0.8, NAN, 0.7, NAN], strict=True)
+    ]
+    (run,) = tracker_runs("r", rows, {})
+    assert len(curve(run, "val/loss")) == 6
+
+
+def test_a_text_that_prints_nan_for_no_eval(tmp_path):
+    values = {4: 0.8, 8: 0.7, 12: 0.65, 16: 0.6}
+    lines = [
+        f"epoch {epoch} train_loss {1 / epoch:.4f} val_loss {values.get(epoch, 'nan')}"
+        for epoch in range(1, 17)
+    ]
+    run = load(tmp_path, "\n".join(lines) + "\n", "train.log")
+    assert curve(run) == values

@@ -32,10 +32,10 @@ OF_FILES = [
     (Kind.UNKNOWN_FORMAT, {"binary": True}, "not a log in a format that replay reads; it is a binary file"),
     (
         Kind.UNKNOWN_FORMAT,
-        {"suffix": ".parquet", "package": "pyarrow"},
+        {"what": "Parquet files", "package": "pyarrow"},
         (
-            "not a log in a format that replay reads; to look into it, install the package pyarrow, which"
-            " reading *.parquet needs: pip install pyarrow"
+            "not a log in a format that replay reads; looking into Parquet files needs pyarrow: pip install"
+            " pyarrow"
         ),
     ),
     (Kind.UNKNOWN_FORMAT, {"line": "Hi"}, "not a log in a format that replay reads; it begins with 'Hi'"),
@@ -46,11 +46,6 @@ OF_FILES = [
             "not a log in a format that replay reads; it has 9 rows of lap, a b. If it is a log, say which"
             " column is what: replay inspect logs/a --step lap --metric 'a b'"
         ),
-    ),
-    (
-        Kind.PACKAGE_MISSING,
-        {"suffix": ".parquet", "package": "pyarrow"},
-        "reading *.parquet needs the package pyarrow, which is not installed: pip install pyarrow",
     ),
     (
         Kind.READER_FAILED,

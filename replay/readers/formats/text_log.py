@@ -24,6 +24,7 @@ from replay.readers.assemble import assemble
 from replay.readers.clocks import measures_of
 from replay.readers.find import HEAD
 from replay.readers.format import Format, Loaded, UnusableLog, unreadable
+from replay.readers.placeholders import drop_placeholders
 from replay.readers.points import Points, round_interval
 from replay.readers.text.journal import Placed, Training
 from replay.readers.text.lines import Line, lines_of, read_lines
@@ -228,6 +229,8 @@ def _runs(name: str, sources: Sequence[Path], trainings: Sequence[Training]) -> 
 
 
 def _assembled(name: str, sources: Sequence[Path], training: Training, placed: Placed) -> list[Run]:
+    points, filled = drop_placeholders(placed.points, placed.held_out)
+    placed = placed._replace(points=points, held_out=placed.held_out & points.keys())
     counters, companions = measures_of(placed.points, placed.held_out)
     if "eval runtime" in placed.points:
         counters["eval runtime"] = "eval_seconds"
@@ -237,6 +240,7 @@ def _assembled(name: str, sources: Sequence[Path], training: Training, placed: P
         "sources": tuple(sources),
         "step_unit": "epoch" if placed.by_epoch else "step",
         "modes": training.modes,
+        "findings": [*training.facts.get("findings", ()), *filled],
     }
     runs = assemble(
         name,

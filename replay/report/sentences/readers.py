@@ -37,7 +37,9 @@ def _unknown_format(finding: Finding) -> str:
     if finding.get("columns"):
         text += f"; it has {finding['rows']} rows of {list_names(finding['columns'], 8)}"
     elif finding.get("package"):
-        text += f"; to look into it, {_install(finding)}"
+        text += (
+            f"; looking into {finding['what']} needs {finding['package']}: pip install {finding['package']}"
+        )
     elif finding.get("binary"):
         text += "; it is a binary file"
     elif finding.get("line"):
@@ -46,19 +48,6 @@ def _unknown_format(finding: Finding) -> str:
         command = shlex.join(["replay", "inspect", finding.log or "", *finding["options"]])
         text += f". If it is a log, say which column is what: {command}"
     return text
-
-
-def _install(finding: Finding) -> str:
-    package = finding["package"]
-    return f"install the package {package}, which reading *{finding['suffix']} needs: pip install {package}"
-
-
-def _package_missing(finding: Finding) -> str:
-    package = finding["package"]
-    return (
-        f"reading *{finding['suffix']} needs the package {package}, which is not installed: pip install"
-        f" {package}"
-    )
 
 
 def _rows_without_step(finding: Finding) -> str:
@@ -487,7 +476,6 @@ SENTENCES: dict[Kind, Callable[[Finding], str]] = {
             Kind.BINARY_FILE: _binary_file,
             Kind.MISNAMED_FILE: lambda _: "not what its name says; no format that replay reads recognises it",
             Kind.UNKNOWN_FORMAT: _unknown_format,
-            Kind.PACKAGE_MISSING: _package_missing,
             Kind.READER_FAILED: _reader_failed,
             Kind.PLUGIN_FAILED: _plugin_failed,
             Kind.UNSUPPORTED_VERSION: _unsupported_version,
