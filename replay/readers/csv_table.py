@@ -19,7 +19,7 @@ from replay.errors import printable
 from replay.readers.format import UnusableLog
 from replay.readers.points import Points, PointsBuilder, open_text
 from replay.readers.runs_in_table import is_numbered_by_row, run_column, summarised_by, trainings_of
-from replay.readers.series_names import is_held_out, step_name
+from replay.readers.series_names import is_held_out, mean_of, step_name
 from replay.readers.splits import find_set, is_flag, is_set_column, names_in_set
 
 __all__ = [
@@ -82,12 +82,14 @@ def cell_number(cell: str, delimiter: str) -> float | None:
 
 def step_column(names: Sequence[str]) -> tuple[int, bool] | None:
     """Column of the step and whether it counts epochs; an index without a name counts the epochs of a Keras
-    history.
+    history, or the rounds of a cross-validation.
     """
     step = step_name(names)
     if step is not None:
         return list(names).index(step[0]), step[1]
-    return (0, True) if names and names[0] in INDEX else None
+    if not names or names[0] not in INDEX:
+        return None
+    return 0, not any(mean_of(name) in names for name in names)
 
 
 @dataclass

@@ -19,6 +19,7 @@ __all__ = [
     "is_bookkeeping",
     "is_held_out",
     "is_metric",
+    "mean_of",
     "per_batch",
     "split_of",
     "step_name",
@@ -130,13 +131,19 @@ def held_out_of(names: Iterable[str]) -> set[str]:
     """The held-out metrics among the names of one log, by name alone.
 
     These are the names of a held-out split, and Ultralytics' ``metrics/…`` where there is a ``val/…``. The
-    per-batch side of a per-epoch metric is not one of them.
+    per-batch side of a per-epoch metric is not one of them, nor is the spread over folds beside their mean.
     """
     names = list(names)
     held_out = {name for name in names if is_held_out(name) and canonical(name) != "hp_metric"}
     if any(name.startswith("val/") for name in held_out):
         held_out |= {name for name in names if name.startswith("metrics/") and not is_bookkeeping(name)}
-    return held_out - per_batch(names)
+    return held_out - per_batch(names) - {name for name in held_out if mean_of(name) in names}
+
+
+def mean_of(name: str) -> str | None:
+    """The name of the mean over folds to which a name is the spread (``test-auc-std``), or None."""
+    match = re.fullmatch(r"(.+[-_ ])(?:std|stdv|stddev)", name)
+    return None if match is None else f"{match[1]}mean"
 
 
 def companions_of(names: Iterable[str]) -> dict[str, str]:

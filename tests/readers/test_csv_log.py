@@ -419,3 +419,23 @@ def test_results_of_openais_fine_tuning(tmp_path):
     assert curve(run, "valid_loss") == evals
     assert curve(run, "valid_mean_token_accuracy") == dict.fromkeys(evals, 0.6)
     assert curve(run, "full_valid_loss") == {75: 2.1}
+
+
+def test_a_cross_validation_of_boosting(tmp_path):
+    header = ",train-auc-mean,train-auc-std,test-auc-mean,test-auc-std\n"
+    run, problems = load(tmp_path, header + "0,0.7,0.01,0.6,0.02\n1,0.8,0.01,0.65,0.03\n")
+    assert not problems
+    assert curve(run, "test-auc-mean") == {0: 0.6, 1: 0.65}  # rounds, as the library numbers them
+    assert run.metrics == ("test-auc-mean",)
+    assert run.info.step_unit == "step"
+
+
+def test_fastai_computes_its_metrics_on_the_validation_set(tmp_path):
+    header = "epoch,train_loss,valid_loss,accuracy,dice,time\n"
+    text = header + "0,2.0,1.0,0.5,0.1,00:12\n1,1.5,0.9,0.6,0.2,01:02\n"
+    run, _ = load(tmp_path, text, "history.csv")
+    assert run.metrics == ("valid_loss", "accuracy", "dice")
+    assert curve(run, "accuracy") == {1: 0.5, 2: 0.6}
+    assert set(run.train) == {"train_loss"}
+    other, _ = load(tmp_path, text.replace("valid_loss", "val_loss"), "log.csv")  # not fastai
+    assert other.metrics == ("val_loss",)

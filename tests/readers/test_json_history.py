@@ -41,6 +41,18 @@ def test_inside_another_object(tmp_path):
     assert curve(run, "val_acc") == {1: 0.5, 2: 0.6}
 
 
+def test_a_list_of_rows_inside_a_document(tmp_path):
+    rows = [{"epoch": epoch, "train_loss": 2 / epoch, "val_loss": 1 / epoch} for epoch in (1, 2, 3)]
+    rows[1]["val_acc"] = 0.5
+    run, _ = load(tmp_path, {"args": {"lr": 0.1}, "history": rows})
+    assert curve(run) == {1: 1.0, 2: 0.5, 3: 1 / 3}
+    assert curve(run, "val_acc") == {2: 0.5}
+    assert set(run.train) == {"train_loss"}
+    for other in ([{"name": "a", "val_loss": 0.5}], [], [rows[0], 3]):
+        path = put(tmp_path / "other.json", {"trials": other})
+        assert not FORMAT.sniff(path, path.read_bytes())
+
+
 def test_json_lines_with_lists_are_not_its_own(tmp_path):
     rows = [{"epoch": epoch, "test_scores": [0.1, 0.2]} for epoch in range(3)]
     path = put(tmp_path / "log.txt", "\n".join(map(json.dumps, rows)))

@@ -425,3 +425,14 @@ def test_metrics_that_were_written_as_text(tmp_path):
     run, _ = load(tmp_path, rows)
     assert curve(run, "eval_loss") == {10: 1.0, 20: 0.5, 40: 0.25}
     assert curve(run, "eval_acc") == {10: 0.1, 20: 0.2, 40: 0.4}
+
+
+@pytest.mark.parametrize("key", ["iteration", "step", "global_step/max_steps"])
+def test_steps_written_with_the_planned_ones(tmp_path, key):
+    rows = []
+    for step in (10, 20, 30):
+        rows += [{"loss": 2.0, key: f"{step}/200"}, {"eval_loss": 1 / step, key: f"{step}/200"}]
+    run, problems = load(tmp_path, rows)
+    assert not problems
+    assert curve(run, "eval_loss") == {10: 1 / 10, 20: 1 / 20, 30: 1 / 30}
+    assert run.info.planned_steps == 200

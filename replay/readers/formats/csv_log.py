@@ -44,6 +44,7 @@ from replay.readers.series_names import (
     is_bookkeeping,
     is_held_out,
     is_metric,
+    mean_of,
     split_of,
     step_name,
     words,
@@ -117,7 +118,7 @@ def _sniff(path: Path, head: bytes) -> bool:
     steps = [cell_number(row[key[0]], sign) for row in rows if len(row) > key[0]]
     if names[key[0]] in INDEX:  # so has many a data set
         if steps != [float(number) for number in range(len(steps))] or not any(
-            "loss" in words(name) for name in others
+            "loss" in words(name) or mean_of(name) in names for name in others
         ):
             return False
         return all(
@@ -284,6 +285,14 @@ def _rename(path: Path, table: Table, *, several: bool) -> dict[str, Points]:
     return {names.get(name, name): series for name, series in table.points.items()}
 
 
+def _metrics_of_fastai(names: Sequence[str]) -> set[str]:
+    """The columns between the losses and the time that fastai's CSVLogger writes: it computes its metrics on
+    the validation set.
+    """
+    known = list(names[:3]) == ["epoch", "train_loss", "valid_loss"] and names[-1] == "time"
+    return set(names[3:-1]) if known else set()
+
+
 def _runs(
     run_id: str,
     files: Sequence[Path],
@@ -296,6 +305,7 @@ def _runs(
     points, interleaved = name_sets(points, held_out_of(points))
     evaluator = is_evaluator(table.names)
     held_out = points.keys() - {"epoch"} if evaluator else held_out_of(points)
+    held_out |= _metrics_of_fastai(table.names) & points.keys()
     step_key = step_name(table.names)
     epoch = (
         None

@@ -34,6 +34,9 @@ _LIGHTGBM = {"training", "binary_logloss", "multi_logloss", "binary_error", "mul
 #: Names of the lists in an object that is one curve with its steps.
 _AXES = {"steps", "step", "values", "value", "timestamps", "x", "y"}
 
+#: Where transformers' state and the results of PEFT's benchmark hold their rows, which have other readers.
+_OTHERS = {"log_history", "train_info"}
+
 _List = list[float | None]
 
 
@@ -64,6 +67,7 @@ def _find(document: Any, depth: int = 0) -> dict[str, _Curves]:
     if not isinstance(document, dict):
         return {}
     lists = {str(name): values for name, item in document.items() if (values := _numbers(item)) is not None}
+    document = {name: _columns(item) or item for name, item in document.items() if name not in _OTHERS}
     held_out = held_out_of(lists)
     if held_out or any(words(name)[-1] in ("loss", "losses") for name in lists):
         return {"": _Curves(lists, held_out)}
@@ -77,6 +81,15 @@ def _find(document: Any, depth: int = 0) -> dict[str, _Curves]:
         for more, curves in parts.items()
     }
     return several if len(several) > 1 else dict.fromkeys([""], *several.values()) if several else {}
+
+
+def _columns(item: Any) -> dict[str, list[Any]] | None:
+    """The lists that a list of rows with a step or an epoch holds, one per name; None for anything else."""
+    rows = [row for row in item if isinstance(row, dict)] if isinstance(item, list) else []
+    if not rows or len(rows) < len(item) or step_name(list(rows[0])) is None:
+        return None
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: [row.get(name) for row in rows] for name in names}
 
 
 def _boosted(document: Mapping[str, Any]) -> _Curves | None:

@@ -62,7 +62,23 @@ def _sniff(path: Path, head: bytes) -> bool:
     return any(_is_row(record) for record in records)
 
 
-def _is_row(record: Mapping[str, Any]) -> bool:
+def _with_counts(record: dict[str, Any]) -> tuple[dict[str, Any], float]:
+    """A row with numbers for steps that are written with the planned ones (``"iteration": "50/1000"``), and
+    the planned steps, 0 where there are none.
+    """
+    counts = {
+        name: match
+        for name, item in record.items()
+        if isinstance(item, str) and step_name([name]) is not None and (match := _OF.fullmatch(item))
+    }
+    if not counts:
+        return record, 0.0
+    planned = max(float(match[2]) for match in counts.values())
+    return {**record, **{name: float(match[1]) for name, match in counts.items()}}, planned
+
+
+def _is_row(record: dict[str, Any]) -> bool:
+    record, _ = _with_counts(record)
     values = flat_numbers(record)
     if _STEP_OF in record and isinstance(record[_STEP_OF], str) and _OF.fullmatch(record[_STEP_OF]):
         return any(is_metric(name) for name in values)
@@ -120,6 +136,7 @@ def _read(path: Path) -> _Rows:
     for record in records:
         if "log_history" in record:  # ms-swift repeats the whole at the end
             continue
+        record, counted = _with_counts(record)
         values = flat_numbers(record)
         text = {
             name: record[name]
@@ -132,6 +149,7 @@ def _read(path: Path) -> _Rows:
             values.pop("total_steps", 0.0),
             values.pop("max_steps", 0.0),
             float(part[2]) if part else 0.0,
+            counted,
         ]
         read.planned = max([read.planned, *(steps for steps in stated if steps < math.inf)])
         if "train_runtime" in values:
