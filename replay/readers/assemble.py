@@ -194,7 +194,8 @@ def _one(
             column = _exact(merged[name], steps)
         else:
             column = _last(merged[name], steps)
-        if column.present.any():
+        counted = name not in counters or np.isfinite(column.values[column.present]).all()
+        if column.present.any() and counted:
             columns[target] = column
     for name in metrics:
         columns[name if name not in columns else f"{name} (metric)"] = _exact(merged[name], steps)
@@ -219,14 +220,14 @@ def _note(kind: Kind, **facts: Any) -> Finding:
 
 
 def _missing_head(series: Mapping[str, Series]) -> float | None:
-    """The first step, if it comes much later than the distance of the points suggests; else None.
+    """The first step, if it comes much later than the distance of the next points suggests; else None.
 
     Such a log begins in the middle: its writer began a new file when the training was resumed.
     """
     if not series:
         return None
     first = min(series.values(), key=lambda one: float(one.step[0]))
-    if len(first.step) < 3 or not float(first.step[0]) > 2.5 * float(np.median(np.diff(first.step))):
+    if len(first.step) < 3 or not float(first.step[0]) > 2.5 * float(np.median(np.diff(first.step[:6]))):
         return None
     return float(first.step[0])
 

@@ -60,7 +60,7 @@ def goes_on_from(later: Span, earlier: Span) -> bool:
     begin, end = float(new.min()), float(old.max())
     if not begin > float(old.min()) or not later.last > earlier.last:
         return False
-    if begin <= 1.01 * (_spacing(new) or 0.0):
+    if begin <= 1.01 * (_spacing(new[:6]) or 0.0):
         return False  # the first entry of a training from the begin
     if not spacing:  # a single entry each: only what comes right after the other can follow it
         return begin <= 2 * end

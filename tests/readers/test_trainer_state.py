@@ -448,6 +448,7 @@ def test_a_trainer_that_kept_its_worst_checkpoint(tmp_path, name, values, best, 
         (3.0, 4, 300, True),
         (2.9, 3, 290, False),  # max_steps within the last epoch
         (2.96, 3, 222, False),
+        (48.0, 60, 60, False),  # 5 batches per epoch, of which 4 make a step
         (3.0, 3, 300, False),
         (4.98, 5, 217, False),
     ],

@@ -307,13 +307,17 @@ def _facts(state: Mapping[str, Any], summary: Mapping[str, float]) -> dict[str, 
 def _ends_before_its_epochs(state: Mapping[str, Any]) -> bool:
     """Whether the epochs that were trained contradict ``max_steps`` by a whole epoch or more.
 
-    The Trainer rounds the epochs of ``max_steps`` up, so that a complete training ends in the last one.
+    The Trainer rounds the epochs of ``max_steps`` up, so that a complete training ends in the last one. It
+    takes an epoch for the whole steps in it: 5 batches of which 4 make a step are one step.
     """
     epoch, epochs = number(state.get("epoch")), number(state.get("num_train_epochs"))
     steps, done = number(state.get("max_steps")), number(state.get("global_step"))
     if epoch is None or epochs is None or steps is None or done is None or epochs > _SENTINEL:
         return False
-    return 0 < epoch < math.inf and 0 < steps <= done and math.ceil(epoch - 1e-6) < epochs
+    if not (0 < epoch < math.inf and 0 < steps <= done < math.inf) or math.ceil(epoch - 1e-6) >= epochs:
+        return False
+    per_epoch = max(math.floor(done / epoch * 1.01), 1)
+    return steps <= (epochs - 1) * per_epoch
 
 
 def _early_stop(state: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:
