@@ -1,5 +1,7 @@
 """Tables of several trainings, tables of finished runs, and tables without a step."""
 
+import json
+
 import pytest
 
 import replay
@@ -101,3 +103,33 @@ def test_other_tables_without_a_step_are_no_log(tmp_path, header):
     table(tmp_path / "data.csv", header, rows)
     with pytest.raises(NothingFound):
         read(tmp_path)
+
+
+@pytest.mark.parametrize(("column", "labels"), [("fold", [1, 2, 3]), ("run_name", ["wide", "deep"])])
+def test_lines_of_json_that_name_the_training(tmp_path, column, labels):
+    rows = [
+        {column: label, "epoch": epoch, "loss": 2 / epoch, "val_loss": number + 1 / epoch}
+        for epoch in range(1, 6)
+        for number, label in enumerate(labels)
+    ]
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (tmp_path / "cv.jsonl").write_text(text, encoding="utf-8")
+    runs = {run.id.partition("#")[2]: run for run in replay.load(str(tmp_path))}
+    assert len({run.info.group for run in runs.values()}) == 1
+    for number, label in enumerate(labels):
+        run = runs[f"{column}={label}" if isinstance(label, int) else label]
+        assert curve(run) == {epoch: number + 1 / epoch for epoch in range(1, 6)}
+        assert set(run.train) == {"loss"}
+
+
+def test_lines_of_json_with_several_evals_per_epoch(tmp_path):
+    rows = []
+    for epoch in range(3):
+        for part in range(1, 41):
+            rows.append({"epoch": epoch, "train_loss": 1 / (epoch * 40 + part)})
+            if part % 20 == 0:
+                rows.append({"epoch": epoch, "val_loss": 2 / (epoch * 40 + part)})
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (tmp_path / "log.jsonl").write_text(text, encoding="utf-8")
+    (run,) = replay.load(str(tmp_path))
+    assert run.steps.tolist() == [0.5, 1.0, 1.5, 2.0, 2.5, 3.0]

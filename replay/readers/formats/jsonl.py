@@ -16,8 +16,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from replay.data.finding import Finding, Kind
+from replay.data.finding import Finding, Kind, Severity
 from replay.data.info import RunInfo
+from replay.data.run import Run
+from replay.errors import printable
 from replay.readers.assemble import assemble
 from replay.readers.clocks import is_zero_based, measures_of
 from replay.readers.flatten import flat_numbers
@@ -26,6 +28,7 @@ from replay.readers.interleaved import name_sets
 from replay.readers.json_records import head_records, read_records
 from replay.readers.placeholders import drop_placeholders
 from replay.readers.points import PointsBuilder, open_text, round_interval
+from replay.readers.runs_in_table import run_column, trainings_of
 from replay.readers.series_names import (
     companions_of,
     held_out_of,
@@ -35,6 +38,7 @@ from replay.readers.series_names import (
     step_name,
 )
 from replay.readers.splits import RowSet, find_set, is_flag, is_set_column
+from replay.readers.two_clocks import place_within_epochs
 
 __all__ = ["FORMAT"]
 
@@ -119,6 +123,7 @@ class _Row:
     values: dict[str, float]
     text: dict[str, str]  # the fields of text that say where the row belongs
     row_set: RowSet | None  # the set that the row says it is about
+    label: str  # the training that it says it is of
 
 
 @dataclass
@@ -157,7 +162,11 @@ def _read(path: Path) -> _Rows:
             continue
         values = {name: value for name, value in values.items() if not is_flag(name)}
         if values:
-            read.rows.append(_Row(values, text, row_set))
+            column = run_column(list(record))
+            label = "" if column is None else str(record[column])
+            if column is not None and not isinstance(record[column], str):
+                label = f"{column}={label}"  # a number alone would not say what it counts
+            read.rows.append(_Row(values, text, row_set, label))
     return read
 
 
@@ -171,6 +180,23 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
     if left_out:
         facts = {"rows": left_out, "of": len(read.rows)}
         read.findings.append(Finding(Kind.ROWS_WITHOUT_STEP, log=str(path), facts=facts))
+    labels = trainings_of([(row.label, row.step) for row in rows])
+    if labels is None:
+        runs = _runs(read, path, rows, by_epoch, run_id)
+    else:
+        runs = []
+        for label in labels:
+            part = [row for row in rows if row.label == label]
+            for run in _runs(read, path, part, by_epoch, f"{run_id}#{printable(label)}"):
+                runs.append(run.replace(info=run.info.replace(group=run_id)))
+    if not runs:
+        nothing = Finding(Kind.NO_VALUES, log=str(path), facts={"format": FORMAT.name})
+        raise UnusableLog(*(read.findings or [nothing]))
+    return Loaded(runs, read.findings)
+
+
+def _runs(read: _Rows, path: Path, rows: Sequence[_Placed], by_epoch: bool, run_id: str) -> list[Run]:
+    """The runs of the placed rows of one training."""
     points = PointsBuilder()
     held_out: set[str] = set()
     train_names = {name for row in rows if not row.held_out for name in row.values}
@@ -215,32 +241,37 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
         or name in companions
         or not (is_bookkeeping(name) or name in ("epoch", "percentage", "num_tokens", "eval_num_tokens"))
     }
+    if any(row.label for row in rows):
+        used.pop(run_column(list(used)) or "", None)
+    first = {name for row in rows[:1] for name in row.values}
+    zero_based = by_epoch and is_zero_based(used, held_out, first)
+    notes = [*filled, *interleaved]
+    least = min((float(one.step.min()) for one in used.values() if len(one.step)), default=1.0)
+    within = place_within_epochs(used, held_out, zero_based=least == 0) if by_epoch else None
+    if within is not None:
+        used, zero_based = within, False
+        notes.append(Finding(Kind.WITHIN_EPOCHS, Severity.NOTE))
     info = RunInfo.of(
         {
             "format": FORMAT.name,
-            "sources": files,
+            "sources": [path],
             "step_unit": "epoch" if by_epoch else "step",
             "planned_steps": _whole(read.planned) if read.planned > 0 else None,
             **read.summary,
-            "findings": [*filled, *interleaved],
+            "findings": notes,
         }
     )
-    first = {name for row in rows[:1] for name in row.values}
-    runs = assemble(
+    return assemble(
         run_id,
         used,
         held_out=held_out,
         epoch=epoch,
         counters=counters,
         companions=companions,
-        zero_based=by_epoch and is_zero_based(used, held_out, first),
+        zero_based=zero_based,
         info=info,
         hint=lambda steps: {**_hint(read, steps), "evals": evals},
     )
-    if not runs:
-        nothing = Finding(Kind.NO_VALUES, log=str(path), facts={"format": FORMAT.name})
-        raise UnusableLog(*(read.findings or [nothing]))
-    return Loaded(runs, read.findings)
 
 
 def _whole(value: float) -> float:
@@ -253,6 +284,7 @@ class _Placed:
     values: dict[str, float]
     held_out: bool
     split: str | None
+    label: str
 
 
 def _place(rows: Sequence[_Row]) -> tuple[list[_Placed], bool, int] | None:
@@ -306,7 +338,7 @@ def _place(rows: Sequence[_Row]) -> tuple[list[_Placed], bool, int] | None:
         last_step = step
         if elapsed := _seconds(row.text.get("elapsed_time") or row.text.get("elapsed")):
             values["elapsed_time"] = elapsed
-        placed.append(_Placed(step, values, held_out, split))
+        placed.append(_Placed(step, values, held_out, split, row.label))
     return (placed, by_epoch, left_out) if placed else None
 
 
