@@ -138,3 +138,14 @@ def test_lines_of_json_with_two_clocks(tmp_path):
     (run,) = read(tmp_path).runs
     assert run.steps.tolist() == [50, 100, 150, 200, 250, 300]
     assert np.isfinite(run.columns["train_loss"].values).all()
+
+
+def test_exported_tags_are_ordered_by_their_wall_times(tmp_path):
+    """TensorBoard's page exports one file per tag."""
+    train = [f"{1.75e9 + step},{step},{5 / step:.6f}" for step in range(1, 241)]
+    evals = [f"{1.75e9 + 24 * (epoch + 1) + 0.5},{epoch},{loss_at(epoch)}" for epoch in range(10)]
+    for tag, rows in (("train_loss", train), ("val_loss", evals)):
+        text = "\n".join(["Wall time,Step,Value", *rows, ""])
+        (tmp_path / f"run-mine-tag-{tag}.csv").write_text(text, encoding="utf-8")
+    (run,) = replay.load(str(tmp_path))
+    assert run.steps.tolist() == list(range(24, 241, 24))

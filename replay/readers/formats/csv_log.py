@@ -16,6 +16,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from replay.data.finding import Finding, Kind, Severity
 from replay.data.info import RunInfo
 from replay.data.run import Run
@@ -199,6 +201,7 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
         tables.append((path, table))
     if not tables:
         raise UnusableLog(*findings)
+    _order_exports([table for _, table in tables])
     points: dict[str, Points] = {}
     for path, table in tables:
         for name, series in _rename(path, table, several=len(tables) > 1).items():
@@ -244,6 +247,29 @@ def _load_long(path: Path, run_id: str) -> Loaded:
     if not runs:
         raise UnusableLog(Finding(Kind.NO_VALUES, log=str(path), facts={"format": FORMAT.name}))
     return Loaded(runs, findings)
+
+
+def _order_exports(tables: Sequence[Table]) -> None:
+    """Put the rows of exported tags in one arrival order, by their wall times."""
+    if len(tables) < 2 or any([name.lower() for name in table.names] != _EXPORT for table in tables):
+        return
+    walls = [table.points[table.names[0]] for table in tables if table.names[0] in table.points]
+    if len(walls) < len(tables) or any(
+        len(wall.order) < table.rows for wall, table in zip(walls, tables, strict=True)
+    ):
+        return
+    rank = np.empty(sum(len(wall.value) for wall in walls), dtype=np.int64)
+    rank[np.argsort(np.concatenate([wall.value for wall in walls]), kind="stable")] = np.arange(
+        1, len(rank) + 1
+    )
+    begin = 0
+    for table, wall in zip(tables, walls, strict=True):
+        of_row = rank[begin : begin + len(wall.value)]
+        begin += len(wall.value)
+        table.points = {
+            name: Points(np.maximum.accumulate(of_row[series.order - 1]), series.step, series.value)
+            for name, series in table.points.items()
+        }
 
 
 def _sample(table: Table) -> Finding | None:
