@@ -2,8 +2,9 @@
 
 The steps must say it: the later log begins in the middle, with what was due next where the earlier one ended
 or before that, and comes further. Logs are compared where their places differ by what counts processes alone
-(``version_0`` and ``version_1``, dates, ``log_2.csv``), and where they share evals with the same values. What
-the earlier process logged from the first step of the later one on is void, and reported.
+(``version_0`` and ``version_1``, dates, ``log_2.csv``), where a tracker stores them as runs of one name, and
+where they share evals with the same values. What the earlier process logged from the first step of the later
+one on is void, and reported.
 """
 
 from __future__ import annotations
@@ -101,7 +102,11 @@ def _piece(entry: Entry) -> _Piece:
     path = entry.folder
     if run.info.format != "tensorboard" and len(run.info.sources) == 1:
         path = Path(run.info.sources[0])
-    return _Piece(entry, Span(steps, began, ended), tuple(map(_pattern, path.parts)))
+    place = tuple(map(_pattern, path.parts))
+    shown = run.info.extra.get("run_name")
+    if isinstance(shown, str) and shown:  # a tracker stores each process as a run of the same name
+        place = (run.info.group or "", shown)
+    return _Piece(entry, Span(steps, began, ended), place)
 
 
 def _pattern(part: str) -> str:

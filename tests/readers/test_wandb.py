@@ -109,6 +109,26 @@ def test_folders_of_one_id_are_one_run_in_the_order_of_their_names(tmp_path):
     assert len(first.info.sources) == 2
 
 
+def test_runs_of_one_name_of_which_one_goes_on_are_one_training(tmp_path):
+    """transformers begins a run with another id when it resumes."""
+
+    def write(time, run, name, steps, scale):
+        start = message((17, message((1, run), (3, "project"), (8, name))))
+        rows = [history({"train/loss": scale / s, "train/global_step": s}, n) for n, s in enumerate(steps)]
+        evals = [s for s in steps if s % 20 == 0]
+        rows += [history({"eval/loss": scale / s, "train/global_step": s}, 99 + s) for s in evals]
+        put(offline(tmp_path, time, run), start, *rows)
+
+    write("100000", "aaa", "first", range(5, 75, 5), 7.0)
+    write("110000", "bbb", "first", range(55, 105, 5), 9.0)
+    write("120000", "ccc", "other", range(55, 105, 5), 4.0)
+    write("130000", "ddd", "first", range(5, 105, 5), 3.0)
+    runs = {run.id.rsplit("-", 1)[-1]: run for run in read(tmp_path).runs}
+    assert set(runs) == {"wandb", "ccc", "ddd"}
+    assert curve(runs["wandb"], "eval/loss") == {20: 7 / 20, 40: 7 / 40, 60: 9 / 60, 80: 9 / 80, 100: 9 / 100}
+    assert runs["wandb"].info.resumes == (55,)
+
+
 def test_a_link_to_the_latest_run_does_not_count_again(tmp_path):
     path = put(offline(tmp_path, "100000", "a"), *ROWS)
     (tmp_path / "wandb" / "latest-run").symlink_to(path.parent)
