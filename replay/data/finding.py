@@ -56,6 +56,7 @@ class Kind(StrEnum):
     PYTHON_TEXT = "python-text"
     LONG_ROWS = "long-rows"
     ZERO_BYTES = "zero-bytes"
+    OVER_LIMIT = "over-limit"
     TENSOR_TAG = "tensor-tag"
     NO_STEP = "no-step"
     ROWS_WITHOUT_STEP = "rows-without-step"

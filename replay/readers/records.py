@@ -7,19 +7,27 @@ after it is read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from struct import Struct
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
-from google_crc32c import value as crc32c
+import numpy as np
+import numpy.typing as npt
 
-__all__ = ["BLOCK", "Damage", "RecordReader", "first_record", "mask_crc"]
+from replay.readers.checksums import CHUNK, advance, crc_of_pieces, crc_of_rows, mask_crc, masked
+from replay.readers.framing import FRAME, HEAD, WIDEST, Alike, Cut, Repeats, find_records, length_crcs
+
+__all__ = ["BLOCK", "Damage", "RecordReader", "Records", "Rows", "first_record"]
 
 _LENGTH = Struct("<Q")
 _CRC = Struct("<I")
-_FRAME = 16
-BLOCK = 32 * 1024 * 1024
+#: Bytes that are read and checked at a time. A record that is longer is checked piece by piece and not held.
+BLOCK = 4 * 1024 * 1024
+_FEW_BYTES = 1024  # faster one by one
+_ROWS = 24  # so many records of one length are worth a table
+
+Indices = npt.NDArray[np.int64]
 
 
 class Damage(NamedTuple):
@@ -30,10 +38,39 @@ class Damage(NamedTuple):
     facts: dict[str, Any]
 
 
-def mask_crc(data: bytes) -> int:
-    """The CRC-32C of the data in the form in which a record stores it."""
-    crc: int = crc32c(data)
-    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+class Rows(NamedTuple):
+    """Records of one length as the rows of a table.
+
+    ``place`` is the number of each record in its block, ``cells`` holds the data (a few more bytes follow in
+    each row), and ``spread`` has, for each column, the bits in which some row differs from the first.
+    """
+
+    place: Indices
+    cells: npt.NDArray[np.uint8]
+    spread: npt.NDArray[np.uint8]
+    length: int
+
+
+class Records(NamedTuple):
+    """Verified records of one block of a file: the bytes, and where the data of each record lie in them.
+
+    ``tables`` hold those records that are many of one length; ``others`` are the numbers of the rest.
+    ``long`` is the length, and the first bytes, of a record after these that is longer than a block and not
+    held.
+    """
+
+    data: npt.NDArray[np.uint8]
+    starts: Indices
+    lengths: Indices
+    tables: list[Rows]
+    others: Indices
+    long: tuple[int, bytes] | None = None
+
+    def views(self) -> Iterator[memoryview]:
+        """The data of each record."""
+        data = self.data.data
+        for start, length in zip(self.starts.tolist(), self.lengths.tolist(), strict=True):
+            yield data[start : start + length]
 
 
 def first_record(head: bytes) -> bytes | None:
@@ -46,68 +83,178 @@ def first_record(head: bytes) -> bytes | None:
 
 
 class RecordReader:
-    """Iterates over the data of the good records of a file. After that, ``damage`` says what ended them, or
-    is None where the whole file is good.
+    """Iterates over the good records of a file, block by block. After that, ``damage`` says what ended them,
+    or is None where the whole file is good.
 
-    ``block`` is how many bytes are read and checked at a time.
+    ``block`` is how many bytes are read and checked at a time, ``limit`` how many records are wanted.
+    ``alike`` says whether two records, given their data, are of one kind; with it, records are put into
+    tables of one kind where they come in turns.
     """
 
-    def __init__(self, path: Path, *, block: int = BLOCK) -> None:
+    def __init__(
+        self, path: Path, *, block: int = BLOCK, limit: int | None = None, alike: Alike | None = None
+    ) -> None:
         self.path = path
-        self.block = block
+        self.block = max(block, 2 * FRAME)
+        self.limit = limit
+        self.alike = alike
         self.damage: Damage | None = None
 
-    def __iter__(self) -> Iterator[memoryview]:
+    def __iter__(self) -> Iterator[Records]:
         with self.path.open("rb") as file:
             size = self.path.stat().st_size
-            rest, offset = b"", 0
-            while True:
-                more = file.read(self.block)
-                block = rest + more if rest else more
-                starts, lengths, at = self._walk(block)
-                good = _count_verified(block, starts, lengths)
-                view = memoryview(block)
-                for start, length in zip(starts[:good], lengths[:good], strict=True):
-                    yield view[start + 12 : start + 12 + length]
-                if good < len(starts):
-                    self.damage = _damage(block[starts[good] :], offset + starts[good], size, whole=True)
+            # a checksum reads up to a chunk before its data, a table up to a word after
+            buffer = np.zeros(CHUNK + min(self.block, size + 1) + 2 * CHUNK, dtype=np.uint8)
+            room = buffer.data[CHUNK : len(buffer) - 2 * CHUNK]
+            filled, offset, left = 0, 0, self.limit
+            while left is None or left > 0:
+                more = file.readinto(room[filled:])
+                filled += more
+                cut = find_records(buffer[CHUNK : CHUNK + filled], self.alike, left)
+                at = cut.end
+                records, good = _verify(buffer, cut)
+                if left is not None:
+                    left -= len(cut.starts)
+                long = None
+                rest = bytes(room[at : min(at + 1024, filled)])
+                if good < len(cut.starts):
+                    begin = int(cut.starts[good]) - HEAD
+                    self.damage = _damage(bytes(room[begin:filled]), offset + begin, size, whole=True)
+                elif at == 0 and filled == len(room) and len(rest) >= 12:
+                    # the record is longer than a block
+                    self.damage = _check_long(file, offset, rest, size)
+                    if self.damage is None:
+                        long = (int(_LENGTH.unpack_from(rest)[0]), rest[12:])
+                elif at < filled and (not more or _goes_beyond(rest, offset + at, size)):
+                    tail = bytes(room[at:filled]) + (file.read(self.block) if more else b"")
+                    self.damage = _damage(tail, offset + at, size, whole=False)
+                if good or long is not None:
+                    yield records._replace(long=long)
+                if self.damage is not None or not more:
                     return
-                rest, offset = block[at:], offset + at
-                if not more:
-                    break
-                # a record that cannot end inside the file is not waited for: its length is wrong, or the file
-                # is cut off
-                if len(rest) >= 12 and offset + _LENGTH.unpack_from(rest)[0] + _FRAME > size:
-                    rest += file.read(self.block)
-                    break
-            if rest:
-                self.damage = _damage(rest, offset, size, whole=False)
-
-    @staticmethod
-    def _walk(block: bytes) -> tuple[list[int], list[int], int]:
-        starts, lengths = list[int](), list[int]()
-        at, end, unpack = 0, len(block), _LENGTH.unpack_from
-        while at + _FRAME <= end:
-            (length,) = unpack(block, at)
-            after = at + _FRAME + length
-            if after > end:
-                break
-            starts.append(at)
-            lengths.append(length)
-            at = after
-        return starts, lengths, at
+                if long is not None:
+                    offset, filled = file.tell(), 0
+                else:
+                    offset, filled = offset + at, filled - at
+                    room[:filled] = bytes(room[at : at + filled])
 
 
-def _count_verified(block: bytes, starts: Sequence[int], lengths: Sequence[int]) -> int:
-    """How many of the records, from the first on, match their checksums."""
-    unpack = _CRC.unpack_from
-    for number, (start, length) in enumerate(zip(starts, lengths, strict=True)):
-        data = start + 12
-        if mask_crc(block[start : start + 8]) != unpack(block, start + 8)[0]:
-            return number
-        if mask_crc(block[data : data + length]) != unpack(block, data + length)[0]:
-            return number
-    return len(starts)
+def _goes_beyond(rest: bytes, offset: int, size: int) -> bool:
+    """Whether a record that begins here cannot end inside the file: its length is wrong, or the file is
+    cut off.
+    """
+    return len(rest) >= 12 and offset + int(_LENGTH.unpack_from(rest)[0]) + FRAME > size
+
+
+def _verify(data: npt.NDArray[np.uint8], cut: Cut) -> tuple[Records, int]:
+    """The records up to the first that does not match its checksums, and how many these are. Places are those
+    behind the first `CHUNK` bytes.
+    """
+    starts, lengths = cut.starts + CHUNK, cut.lengths
+    good = np.ones(len(starts), dtype=bool)
+    plain = np.ones(len(starts), dtype=bool)
+    tables: list[Rows] = []
+    for repeats in cut.repeats:
+        plain[repeats.first : repeats.first + len(repeats.lengths) * repeats.times] = False
+        tables += _tables_of_repeats(data, repeats, good)
+    rest = np.flatnonzero(plain)
+    good[rest] = _crcs_of_lengths(data, starts[rest], lengths[rest]) == _stored(data, starts[rest] - 4)
+    key = np.where(lengths[rest] <= WIDEST, lengths[rest], 0).astype(np.uint16)
+    counts = np.bincount(key, minlength=WIDEST + 1)
+    many = counts >= _ROWS
+    many[0] = False
+    order, bounds = rest[np.argsort(key, kind="stable")], np.cumsum(counts)
+    for length in np.flatnonzero(many).tolist():
+        index = order[bounds[length] - counts[length] : bounds[length]]
+        width = _table_width(length)
+        rows = np.ndarray((len(data) - width + 1,), f"V{width}", data, strides=(1,))[starts[index]]
+        tables.append(_table(rows, index, length, good))
+    others = rest[~many[key]]
+    good[others] &= _crcs(data, starts[others], lengths[others]) == _stored(
+        data, starts[others] + lengths[others]
+    )
+    if good.all():
+        return Records(data, starts, lengths, tables, others), len(starts)
+    first = int(np.argmin(good))
+    return _verify(data, Cut(cut.starts[:first], lengths[:first], [], 0))[0], first
+
+
+def _tables_of_repeats(
+    data: npt.NDArray[np.uint8], repeats: Repeats, good: npt.NDArray[np.bool_]
+) -> Iterator[Rows]:
+    """A table for each of the records that repeat."""
+    size = sum(repeats.lengths) + FRAME * len(repeats.lengths)
+    begin = repeats.begin + CHUNK + HEAD
+    last = repeats.first + len(repeats.lengths) * repeats.times
+    for number, length in enumerate(repeats.lengths):
+        index = np.arange(repeats.first + number, last, len(repeats.lengths))
+        good[index] = np.ndarray((repeats.times,), "<u4", data, begin - 4, (size,)) == length_crcs()[length]
+        rows = np.ndarray((repeats.times,), f"V{_table_width(length)}", data, begin, (size,))
+        yield _table(rows.copy(), index, length, good)
+        begin += length + FRAME
+
+
+def _crcs(data: npt.NDArray[np.uint8], starts: Indices, lengths: Indices) -> npt.NDArray[np.uint32]:
+    """The checksums of data of any length."""
+    if int(lengths.sum()) > _FEW_BYTES:
+        return masked(crc_of_pieces(data, starts, lengths))
+    ends = (starts + lengths).tolist()
+    pieces = zip(starts.tolist(), ends, strict=True)
+    return np.array([mask_crc(data[start:end].tobytes()) for start, end in pieces], dtype=np.uint32)
+
+
+def _stored(data: npt.NDArray[np.uint8], places: Indices) -> npt.NDArray[np.uint32]:
+    """The checksums at these places."""
+    return np.ndarray((len(data) - 3,), "V4", data, strides=(1,))[places].view("<u4")
+
+
+def _crcs_of_lengths(
+    data: npt.NDArray[np.uint8], starts: Indices, lengths: Indices
+) -> npt.NDArray[np.uint32]:
+    """What the checksum of each length should be."""
+    known = length_crcs()
+    crcs = known[np.minimum(lengths, len(known) - 1)]
+    long = np.flatnonzero(lengths >= len(known))
+    crcs[long] = masked(crc_of_pieces(data, starts[long] - HEAD, np.full(len(long), 8)))
+    return crcs
+
+
+def _table_width(length: int) -> int:
+    """Bytes of a row that holds a record and its checksum, in whole words."""
+    return (length + 4 + 7) // 8 * 8
+
+
+def _table(rows: npt.NDArray[np.void], index: Indices, length: int, good: npt.NDArray[np.bool_]) -> Rows:
+    """Records of one length as a table. Those that do not match their checksums are no longer ``good``."""
+    words = rows.view(np.uint64).reshape(len(rows), -1)
+    spread = np.bitwise_or.reduce(words ^ words[0], axis=0).view(np.uint8)
+    cells = words.view(np.uint8)
+    stored = np.ndarray((len(rows),), "<u4", cells, length, cells.strides[:1])
+    good[index] &= masked(crc_of_rows(cells, np.flatnonzero(spread[:length]), length)) == stored
+    return Rows(index, cells, spread, length)
+
+
+def _check_long(file: BinaryIO, offset: int, head: bytes, size: int) -> Damage | None:
+    """Check a record that is longer than a block piece by piece, and return its damage, if there is any. The
+    file is then at the end of the record.
+    """
+    (length,) = _LENGTH.unpack_from(head)
+    if mask_crc(head[:8]) != _CRC.unpack_from(head, 8)[0] or _goes_beyond(head, offset, size):
+        return _damage(head, offset, size, whole=False)
+    file.seek(offset + 12)
+    crc, left = np.zeros(1, dtype=np.uint32), length
+    while left:
+        piece = file.read(min(left, BLOCK))
+        if not piece:  # the file has become shorter
+            return Damage(offset, True, {"byte": size, "zeros": False})
+        padded = np.frombuffer(bytes(CHUNK) + piece, dtype=np.uint8)
+        count = np.array([len(piece)])
+        crc = advance(crc, count) ^ crc_of_pieces(padded, np.array([CHUNK]), count)
+        left -= len(piece)
+    stored = file.read(4)
+    if len(stored) < 4 or int(masked(crc)[0]) != _CRC.unpack(stored)[0]:
+        return Damage(offset, False, {"byte": offset, "part": "data"})
+    return None
 
 
 def _damage(rest: bytes, offset: int, size: int, *, whole: bool) -> Damage:

@@ -15,7 +15,7 @@ import zipfile
 import zlib
 from contextlib import closing
 
-from replay.readers.records import mask_crc
+from replay.readers.checksums import mask_crc
 
 _SIZES = [0, 1, 0x7F, 0x80, 0xFF, 0xFFFF, 2**31 - 1, 2**31, 2**32 - 1, 2**62, 2**63 - 1, 2**63, 2**64 - 1]
 _JUNK = [

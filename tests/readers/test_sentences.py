@@ -146,6 +146,24 @@ OF_LOGS = [
         ),
     ),
     (
+        Kind.OVER_LIMIT,
+        {"part": "line", "limit": 16777216, "count": 1},
+        "1 line is longer than 16,777,216 characters, the most that replay reads at a time, and skipped",
+    ),
+    (
+        Kind.OVER_LIMIT,
+        {"part": "record", "limit": 4194304, "count": 1200},
+        "1,200 records are longer than 4,194,304 bytes, the most that replay reads at a time, and skipped",
+    ),
+    (
+        Kind.OVER_LIMIT,
+        {"part": "name", "limit": 10000, "count": None},
+        (
+            "it has more than 10,000 names. The first 10,000 of the held-out metrics and the first 10,000"
+            " others are read, and the rest are skipped"
+        ),
+    ),
+    (
         Kind.TENSOR_TAG,
         {"tag": "a/b"},
         "tag 'a/b' holds tensors of more than one element, which are no scalars; they are left out",

@@ -66,6 +66,7 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
             continue
         if file.damage is not None:
             findings.append(file.damage)
+        findings += file.findings
         findings += [
             Finding(Kind.TENSOR_TAG, log=str(path), facts={"tag": tag}) for tag in sorted(file.tensor_tags)
         ]

@@ -140,6 +140,18 @@ def _long_rows(finding: Finding) -> str:
     )
 
 
+def _over_limit(finding: Finding) -> str:
+    part, limit, count = finding["part"], finding["limit"], finding.get("count")
+    if part in ("line", "record"):
+        unit = "characters" if part == "line" else "bytes"
+        these = f"1 {part} is" if count == 1 else f"{count:,} {part}s are"
+        return f"{these} longer than {limit:,} {unit}, the most that replay reads at a time, and skipped"
+    return (
+        f"it has more than {limit:,} {part}s. The first {limit:,} of the held-out metrics and the first"
+        f" {limit:,} others are read, and the rest are skipped"
+    )
+
+
 def _tensor_tag(finding: Finding) -> str:
     return (
         f"tag {finding['tag']!r} holds tensors of more than one element, which are no scalars; they are left"
@@ -490,6 +502,7 @@ SENTENCES: dict[Kind, Callable[[Finding], str]] = {
                 "there are zero bytes in it, as a crash or a full disk leaves them; the rows around them are"
                 " kept"
             ),
+            Kind.OVER_LIMIT: _over_limit,
             Kind.TENSOR_TAG: _tensor_tag,
             Kind.NO_STEP: _no_step,
             Kind.ROWS_WITHOUT_STEP: _rows_without_step,

@@ -1,0 +1,180 @@
+"""CRC-32C of many pieces of data at once, in numpy.
+
+The CRC of a piece is linear over GF(2): without its start value it is the exclusive or of one table entry for
+each byte, chosen by the byte and its distance from the end. So a table of rows is checked column by column,
+and a column in which all rows agree is looked up once.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["CHUNK", "advance", "crc_of_pieces", "crc_of_rows", "mask_crc", "masked"]
+
+Words = npt.NDArray[np.uint32]
+
+_POLYNOMIAL = 0x82F63B78
+_MASK_DELTA = 0xA282EAD8
+#: Pieces of any length are cut into chunks of so many bytes. `crc_of_pieces` reads up to so many bytes before
+#: a piece.
+CHUNK = 64
+_BATCH = 8192  # chunks at a time, few enough for the processor's cache
+_WORDS_OF_CHUNK = CHUNK // 2
+
+
+@cache
+def _zero_byte() -> list[int]:
+    """The classic table: what a register with this low byte becomes after 8 zero bits."""
+    table = []
+    for value in range(256):
+        for _ in range(8):
+            value = value >> 1 ^ _POLYNOMIAL * (value & 1)
+        table.append(value)
+    return table
+
+
+@cache
+def _by_distance(count: int) -> Words:
+    """For each distance from the end up to ``count``, what each byte there contributes to the CRC."""
+    first = np.array(_zero_byte(), dtype=np.uint32)
+    tables = np.empty((count, 256), dtype=np.uint32)
+    tables[0] = first
+    for distance in range(1, count):
+        tables[distance] = first[tables[distance - 1] & 0xFF] ^ tables[distance - 1] >> 8
+    return tables
+
+
+@cache
+def _two_bytes() -> Words:
+    """What a register with these low 16 bits becomes after 16 zero bits."""
+    first, word = np.array(_zero_byte(), dtype=np.uint32), np.arange(65536, dtype=np.uint32)
+    for _ in range(2):
+        word = first[word & 0xFF] ^ word >> 8
+    return word
+
+
+@cache
+def _shift_tables(power: int) -> Words:
+    """The operator "2 ** power more bytes of zeros", one table for each byte of the register."""
+    register = np.arange(256, dtype=np.uint32) << np.arange(0, 32, 8, dtype=np.uint32)[:, None]
+    if power == 0:
+        shifted: Words = np.array(_zero_byte(), dtype=np.uint32)[register & 0xFF] ^ register >> 8
+        return shifted
+    return _shift(_shift(register, power - 1), power - 1)
+
+
+def _shift(crc: Words, power: int) -> Words:
+    low, second, third, high = _shift_tables(power)
+    shifted: Words = low[crc & 0xFF] ^ second[crc >> 8 & 0xFF] ^ third[crc >> 16 & 0xFF] ^ high[crc >> 24]
+    return shifted
+
+
+def advance(crc: Words, lengths: npt.NDArray[np.int64]) -> Words:
+    """Registers after so many zero bytes each."""
+    crc = crc.copy()
+    for power in range(int(lengths.max(initial=0)).bit_length()):
+        there = np.flatnonzero(lengths >> power & 1)
+        crc[there] = _shift(crc[there], power)
+    return crc
+
+
+@cache
+def _start_values(count: int) -> Words:
+    """What the start value has become after 0, 1, 2, … bytes."""
+    return advance(np.full(count, 0xFFFFFFFF, dtype=np.uint32), np.arange(count))
+
+
+def _start_value(lengths: npt.NDArray[np.int64]) -> Words:
+    short = _start_values(1025)
+    if int(lengths.max(initial=0)) < len(short):
+        return short[lengths]
+    return advance(np.full(len(lengths), 0xFFFFFFFF, dtype=np.uint32), lengths)
+
+
+def masked(crc: Words) -> Words:
+    """CRCs in the form in which a record stores them."""
+    stored: Words = np.add(crc >> 15 | crc << 17, np.uint32(_MASK_DELTA), dtype=np.uint32)
+    return stored
+
+
+def mask_crc(data: bytes | memoryview) -> int:
+    """The CRC-32C of a few bytes in the form in which a record stores it."""
+    if len(data) > 256:
+        padded = np.frombuffer(bytes(CHUNK) + bytes(data), dtype=np.uint8)
+        return int(masked(crc_of_pieces(padded, np.array([CHUNK]), np.array([len(data)])))[0])
+    crc, table = 0xFFFFFFFF, _zero_byte()
+    for byte in data:
+        crc = table[(crc ^ byte) & 0xFF] ^ crc >> 8
+    crc ^= 0xFFFFFFFF
+    return ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF
+
+
+def crc_of_rows(rows: npt.NDArray[np.uint8], varying: npt.NDArray[np.intp], length: int) -> Words:
+    """The CRC-32C of the first ``length`` bytes of each row, at most 1024; ``varying`` are those columns
+    among them in which not all rows agree.
+    """
+    tables = _by_distance(1024)
+    first = rows[0, :length].copy()
+    first[varying] = 0  # contributes nothing
+    common = np.bitwise_xor.reduce(tables[np.arange(length - 1, -1, -1), first])
+    crc = np.full(len(rows), common ^ _start_values(1025)[length] ^ np.uint32(0xFFFFFFFF), dtype=np.uint32)
+    for column in varying.tolist():
+        crc ^= tables[length - 1 - column].take(rows[:, column])
+    return crc
+
+
+def crc_of_pieces(
+    data: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]
+) -> Words:
+    """The CRC-32C of pieces of any length; there are `CHUNK` bytes of data before the first.
+
+    Each piece is cut into chunks from its end. The CRCs of chunks are joined in pairs, then those of pairs,
+    and so on.
+    """
+    if not len(starts):
+        return np.empty(0, dtype=np.uint32)
+    counts = np.maximum((lengths + CHUNK - 1) // CHUNK, 1)
+    firsts = np.cumsum(counts) - counts
+    place = np.repeat(firsts + counts - 1, counts) - np.arange(int(counts.sum()))  # of a chunk, from the end
+    last = np.repeat(counts - 1, counts)
+    begins = np.repeat(starts + lengths, counts) - CHUNK * (place + 1)
+    crc = np.empty(len(begins), dtype=np.uint32)
+    blanks = CHUNK * counts - lengths
+    for low in range(0, len(begins), _BATCH):
+        high = min(low + _BATCH, len(begins))
+        inside = slice(*np.searchsorted(firsts, [low, high]))
+        crc[low:high] = _crc_of_chunks(data, begins[low:high], firsts[inside] - low, blanks[inside])
+    power = CHUNK.bit_length() - 1
+    while last.any():
+        even = np.flatnonzero(place & 1 == 0)
+        joined = crc[even]
+        pairs = np.flatnonzero(place[even] < last[even])
+        joined[pairs] ^= _shift(crc[even[pairs] - 1], power)
+        crc, place, last = joined, place[even] >> 1, last[even] >> 1
+        power += 1
+    return crc ^ _start_value(lengths) ^ np.uint32(0xFFFFFFFF)
+
+
+def _crc_of_chunks(
+    data: npt.NDArray[np.uint8],
+    begins: npt.NDArray[np.int64],
+    firsts: npt.NDArray[np.int64],
+    blanks: npt.NDArray[np.int64],
+) -> Words:
+    """CRCs of chunks without start value. The first chunks of pieces, ``firsts``, begin with ``blanks`` bytes
+    that do not count.
+    """
+    chunks = np.ndarray((len(data) - CHUNK + 1,), f"V{CHUNK}", data, strides=(1,))[begins]
+    rows = chunks.view(np.uint8).reshape(-1, CHUNK)
+    rows[firsts] *= np.arange(CHUNK) >= blanks[:, None]
+    words, table = rows.view("<u2"), _two_bytes()
+    crc = np.zeros(len(begins), dtype=np.uint32)
+    for column in range(_WORDS_OF_CHUNK):
+        low = crc.astype(np.uint16)
+        low ^= words[:, column]
+        crc >>= np.uint32(16)
+        crc ^= table.take(low)
+    return crc
