@@ -92,6 +92,7 @@ class HeldOutName(NamedTuple):
     words: tuple[str, ...]
 
 
+@lru_cache(maxsize=65536)
 def canonical(name: str) -> str:
     """A metric's name without its writer's habits: ``eval/loss`` and ``eval_loss`` are the same."""
     return re.sub(r"[^a-z0-9]+", "_", name.strip().lower()).strip("_")

@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from replay.data.finding import Finding, Kind, Severity
 from replay.data.run import Run
 from replay.errors import InputError, ReplayError, did_you_mean, list_names, printable
@@ -191,7 +193,8 @@ def read(
     groups.sort(key=lambda group: (natural(str(group.folder)), group.rank, natural(str(group.files[0]))))
     entries: list[Entry] = []
     origin: list[Group] = []
-    with progress(groups) as counted:
+    # infinities and numbers near the largest are data here
+    with progress(groups) as counted, np.errstate(all="ignore"):
         for group in counted:
             loaded = _load(group, result.findings)
             entries += [Entry(run, group.folder, group.rank) for run in loaded]

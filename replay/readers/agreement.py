@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -32,9 +33,29 @@ class LoggedCurve:
     step: Floats
     value: Floats
     held_out: bool
-    distinct: int
-    decimals: int
-    digits: int
+
+    @cached_property
+    def _few(self) -> Floats:
+        return self.value[:: max(1, len(self.value) // 64)]
+
+    @cached_property
+    def distinct(self) -> int:
+        """How many different values it has, up to about 64."""
+        return len(np.unique(self._few[np.isfinite(self._few)]))
+
+    @cached_property
+    def _printed(self) -> tuple[int, int]:
+        return _printed_digits(self._few)
+
+    @property
+    def decimals(self) -> int:
+        """With how many decimals its values are written."""
+        return self._printed[0]
+
+    @property
+    def digits(self) -> int:
+        """With how many significant digits its values are written."""
+        return self._printed[1]
 
 
 class Agreement(NamedTuple):
@@ -63,10 +84,7 @@ class Agreement(NamedTuple):
 
 def logged_curve(owner: int, name: str, series: Series, *, held_out: bool) -> LoggedCurve:
     """The series of a run, ready to be compared."""
-    few = series.value[:: max(1, len(series.value) // 64)]
-    decimals, digits = _printed_digits(few)
-    distinct = len(np.unique(few[np.isfinite(few)]))
-    return LoggedCurve(owner, name, series.step, series.value, held_out, distinct, decimals, digits)
+    return LoggedCurve(owner, name, series.step, series.value, held_out)
 
 
 def _printed_digits(values: Floats) -> tuple[int, int]:

@@ -262,8 +262,8 @@ def _mean_since(series: Series, steps: npt.NDArray[np.float64]) -> Column:
     high = np.searchsorted(series.step, steps, side="right")
     low = np.concatenate([[0], high[:-1]]) if len(high) else high
     present = high > low
-    values = np.array(
-        [series.value[a:b].mean() if b > a else np.nan for a, b in zip(low, high, strict=True)],
-        dtype=np.float64,
-    )
+    values = np.full(len(steps), np.nan)
+    values[high == low + 1] = series.value[low[high == low + 1]]
+    for at in np.flatnonzero(high > low + 1).tolist():
+        values[at] = series.value[low[at] : high[at]].mean()
     return Column(values, present)

@@ -22,7 +22,7 @@ from replay.data.names import canonical
 from replay.data.run import COUNTERS, Column, Run, Series
 from replay.data.types import Floats
 from replay.readers.duplicates import Entry, training_folder
-from replay.readers.processes import Span, goes_on_from
+from replay.readers.processes import Span, begins_later, goes_on_from
 
 __all__ = ["find_continuations", "join_runs"]
 
@@ -59,18 +59,22 @@ class _Piece:
 def find_continuations(entries: Sequence[Entry]) -> list[list[int]]:
     """Chains of entries that are one training, as indices from the first process to the last."""
     pieces = [_piece(entry) for entry in entries]
-    near: dict[object, list[int]] = {}
+    near: dict[
+        object, dict[object, list[int]]
+    ] = {}  # in groups that begin alike: none of them follows another
     for number, piece in enumerate(pieces):
-        near.setdefault((piece.entry.run.info.format, piece.place), []).append(number)
-        near.setdefault(training_folder(piece.entry.folder), []).append(number)
+        for key in _places(piece):
+            near.setdefault(key, {}).setdefault(piece.span.begins, []).append(number)
     follower: dict[int, int] = {}
     leader: dict[int, int] = {}
     for later in sorted(range(len(pieces)), key=lambda number: pieces[number].span.first):
         piece = pieces[later]
         others = {
             number
-            for key in ((piece.entry.run.info.format, piece.place), training_folder(piece.entry.folder))
-            for number in near[key]
+            for key in _places(piece)
+            for alike in near[key].values()
+            if begins_later(piece.span, pieces[alike[0]].span)
+            for number in alike
         }
         candidates = [
             number
@@ -87,6 +91,11 @@ def find_continuations(entries: Sequence[Entry]) -> list[list[int]]:
             chain.append(follower[chain[-1]])
         chains.append(chain)
     return chains
+
+
+def _places(piece: _Piece) -> tuple[object, object]:
+    """Where the processes of one training lie together."""
+    return (piece.entry.run.info.format, piece.place), training_folder(piece.entry.folder)
 
 
 def _piece(entry: Entry) -> _Piece:

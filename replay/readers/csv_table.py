@@ -283,6 +283,7 @@ def read_table(path: Path) -> Table:
             findings.append(Finding(Kind.INVALID_ROW, log=str(path), facts=row_facts))
         if not rows.finish(lines.ended):
             findings.append(Finding(Kind.CUT_OFF, log=str(path), facts={"part": "row"}))
+        findings += file.findings(path) + rows.points.findings(path)
     if rows.longer:
         findings.append(Finding(Kind.LONG_ROWS, log=str(path), facts={"rows": rows.longer}))
     if rows.without_step:

@@ -8,10 +8,12 @@ import json
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from replay.data.finding import Finding, Kind
+from replay.readers.limits import LONGEST_TEXT, over_limit
 from replay.readers.points import number, open_text
+from replay.readers.text_files import TextLines
 
 __all__ = ["head_records", "read_records"]
 
@@ -43,27 +45,29 @@ def head_records(head: bytes) -> list[dict[str, Any]]:
 
 
 def read_records(
-    path: Path, open_file: Callable[[Path], TextIO] = open_text
+    path: Path, open_file: Callable[[Path], TextLines] = open_text
 ) -> tuple[list[dict[str, Any]], list[Finding]]:
     """The objects of a file, and findings on what is not an object or is cut off. Raises OSError."""
     with open_file(path) as file:
         first = next((line.strip("\0 \t\r\n") for line in file if line.strip("\0 \t\r\n")), "")
         if first == "[" or (first.startswith("[") and first[1:].lstrip().startswith("{")):
             file.seek(0)
-            return _read_list(path, file.read())
+            records, findings = _read_list(path, file.read(LONGEST_TEXT))
+            return records, [*([over_limit(path, "text", LONGEST_TEXT)] if file.read(1) else []), *findings]
         file.seek(0)
         return _read_lines(path, file)
 
 
-def _read_lines(path: Path, lines: TextIO) -> tuple[list[dict[str, Any]], list[Finding]]:
+def _read_lines(path: Path, lines: TextLines) -> tuple[list[dict[str, Any]], list[Finding]]:
     records, findings = list[dict[str, Any]](), list[Finding]()
     unreadable, count = 0, 0
     for line in lines:
         count += 1
-        if not line.strip("\0 \t\r\n"):
+        text = line.strip("\0 \t\r\n")  # a crash may leave zero bytes before the next row
+        if not text:
             continue
         try:
-            record = json.loads(line)
+            record = json.loads(text)
         except (ValueError, RecursionError):
             if line.endswith("\n"):
                 unreadable += 1
@@ -75,6 +79,7 @@ def _read_lines(path: Path, lines: TextIO) -> tuple[list[dict[str, Any]], list[F
             records.append(_as_row(record))
         else:
             unreadable += 1
+    findings += lines.findings(path)
     if unreadable:
         facts = {"lines": unreadable, "of": count}
         findings.append(Finding(Kind.INVALID_JSON, log=str(path), facts=facts))

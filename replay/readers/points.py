@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import codecs
-import gzip
-import io
 import math
 import re
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from replay.data.finding import Finding
+from replay.readers.limits import MOST_NAMES, over_limit
+from replay.readers.series_names import is_held_out
+from replay.readers.text_files import open_text, unzip_head
 
 __all__ = ["Points", "PointsBuilder", "number", "open_text", "round_interval", "unzip_head"]
 
@@ -27,6 +28,8 @@ def number(value: Any) -> float | None:
     """A logged number, also where it was written as text (``"0.51"``, ``"tensor(0.51)"``, ``"NaN"``); null,
     booleans and other text are none (None).
     """
+    if type(value) is float:
+        return value
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):
@@ -42,53 +45,6 @@ def number(value: Any) -> float | None:
         word = _WORDS.get(text.lstrip("+-"))
         return None if word is None else -word if text.startswith("-") else word
     return None
-
-
-_GZIP = b"\x1f\x8b"
-
-
-def unzip_head(head: bytes) -> bytes:
-    """The first bytes of a file, at most as many as given, decompressed where it is a gzip file."""
-    if not head.startswith(_GZIP):
-        return head
-    try:
-        return zlib.decompressobj(wbits=zlib.MAX_WBITS | 16).decompress(head, max(len(head), 64 * 1024))
-    except zlib.error:
-        return b""
-
-
-class _Unzipped(io.RawIOBase):
-    """The content of a gzip file, whose damage is an OSError however it shows."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = gzip.open(path)  # noqa: SIM115
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        try:
-            return self._file.readinto(buffer)
-        except (EOFError, zlib.error) as error:
-            raise gzip.BadGzipFile(str(error)) from None
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
-
-
-def open_text(path: Path) -> TextIO:
-    """The file as text, decompressed where it is a gzip file: UTF-8 unless a byte order mark says UTF-16;
-    bytes that are not text become U+FFFD. Raises OSError, also when a damaged gzip file is read.
-    """
-    with path.open("rb") as raw:
-        if raw.read(2) == _GZIP:
-            unzipped = io.BufferedReader(_Unzipped(path))
-            return io.TextIOWrapper(unzipped, encoding="utf-8-sig", errors="replace", newline="")
-    with path.open("rb") as raw:
-        mark = raw.read(2)
-    encoding = "utf-16" if mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
-    return path.open(encoding=encoding, errors="replace", newline="")
 
 
 def round_interval(steps: float) -> int:
@@ -119,15 +75,34 @@ class PointsBuilder:
         self._rows = 0
         self._points: dict[str, tuple[list[int], list[float], list[float]]] = {}
         self._parts: dict[str, set[str]] = {}
+        self._held_out = 0
+        self._skipped = False
 
     def add(self, step: float, values: Mapping[str, float]) -> None:
         """Add one row; all its names get the same position in the arrival order."""
         self._rows += 1
+        row, points = self._rows, self._points
         for name, value in values.items():
-            orders, steps, column = self._points.setdefault(name, ([], [], []))
-            orders.append(self._rows)
+            known = points.get(name)
+            if known is None:
+                known = self._begin(name)
+            orders, steps, column = known
+            orders.append(row)
             steps.append(step)
             column.append(value)
+
+    def _begin(self, name: str) -> tuple[list[int], list[float], list[float]]:
+        """A new name. There is a limit to the names; held-out metrics have places of their own."""
+        held_out = is_held_out(name)
+        if (self._held_out if held_out else len(self._points) - self._held_out) >= MOST_NAMES:
+            self._skipped = True
+            return [], [], []
+        self._held_out += held_out
+        return self._points.setdefault(name, ([], [], []))
+
+    def findings(self, path: Path) -> list[Finding]:
+        """What was not kept of the rows so far."""
+        return [over_limit(path, "name", MOST_NAMES)] if self._skipped else []
 
     def add_parts(self, step: float, name: str, parts: Mapping[str, float]) -> None:
         """Add to the sum of what rows of one step log in parts: the runtimes of several eval sets. A part

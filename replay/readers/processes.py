@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Span", "goes_on_from", "process_order"]
+__all__ = ["Span", "begins_later", "goes_on_from", "process_order"]
 
 #: The distance of two entries of one series may vary by this much around the usual one.
 _REACH = 1.6
@@ -31,15 +32,28 @@ class Span:
     began: float | None = None
     ended: float | None = None
 
-    @property
+    @cached_property
     def first(self) -> float:
         """The first step of any series."""
         return min((float(step.min()) for step in self.steps.values() if len(step)), default=np.inf)
 
-    @property
+    @cached_property
     def last(self) -> float:
         """The last step of any series."""
         return max((float(step.max()) for step in self.steps.values() if len(step)), default=-np.inf)
+
+    @cached_property
+    def begins(self) -> frozenset[tuple[str, float]]:
+        """The first step of each series."""
+        return frozenset((name, float(step.min())) for name, step in self.steps.items() if len(step))
+
+
+def begins_later(later: Span, earlier: Span) -> bool:
+    """Whether ``later`` begins after ``earlier``, in all or in a series that both have."""
+    if later.begins == earlier.begins:
+        return False
+    first = dict(earlier.begins)
+    return later.first > earlier.first or any(begin > first.get(name, np.inf) for name, begin in later.begins)
 
 
 def goes_on_from(later: Span, earlier: Span) -> bool:

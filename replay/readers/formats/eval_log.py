@@ -101,7 +101,7 @@ def encode(record: Mapping[str, Any]) -> str:
 def decode(line: str) -> dict[str, Any]:
     """The record of one line; raises ValueError where the line is not an object of strict JSON."""
     try:
-        record = json.loads(line, parse_constant=_refuse)
+        record = _DECODER.decode(line)
     except RecursionError:
         raise ValueError("nested too deeply") from None
     if not isinstance(record, dict):
@@ -135,6 +135,9 @@ def _refuse(word: str) -> Any:
     raise ValueError(f"{word} is not strict JSON")
 
 
+_DECODER = json.JSONDecoder(parse_constant=_refuse)
+
+
 def _sniff(path: Path, head: bytes) -> bool:
     first = unzip_head(head).split(b"\n", 1)[0]
     return (
@@ -157,10 +160,10 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
     extensions: list[dict[str, Any]] = []
     with open_text(path) as text:
         for count, line in enumerate(_lines(text, path, findings), 1):
-            if not line.strip():
+            if not line.strip("\0 \t\r\n"):
                 continue
             try:
-                record = decode(line)
+                record = decode(line.lstrip("\0"))  # a crash may leave zero bytes before the next line
             except ValueError as error:
                 if header is None:
                     facts = {"format": FORMAT.name, "error": str(error)}
@@ -201,6 +204,7 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
                 _continue(rows[-1], record)
             elif kind in ("train", "eval"):
                 rows.append(record)
+        findings += text.findings(path)
     if header is None:
         raise UnusableLog(Finding(Kind.EMPTY_FILE, log=str(path)))
     held_out: set[str] = set()
@@ -208,6 +212,7 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
     for record in rows:
         held_out |= set(_numbers(entries(record, "metrics")))
         points.add(number(record["step"]) or 0.0, _values(record, saved))
+    findings += points.findings(path)
     runs = assemble(
         run_id,
         points.points(),

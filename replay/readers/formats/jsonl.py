@@ -219,6 +219,7 @@ def _runs(read: _Rows, path: Path, rows: Sequence[_Placed], by_epoch: bool, run_
         points.add(row.step, values)
         if runtimes:
             points.add_parts(row.step, "eval runtime", runtimes)
+    read.findings += points.findings(path)
     series = points.points()
     held_out |= held_out_of(series)
     if "total_loss" in series and "iteration" in {name for row in read.rows for name in row.values}:

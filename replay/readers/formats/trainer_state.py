@@ -13,7 +13,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from replay.data.finding import Finding, Kind
 from replay.data.info import RunInfo
@@ -23,6 +23,7 @@ from replay.readers.assemble import assemble
 from replay.readers.flatten import flat_numbers
 from replay.readers.format import Format, Loaded, UnusableLog
 from replay.readers.interleaved import name_sets
+from replay.readers.limits import LONGEST_TEXT, over_limit
 from replay.readers.points import PointsBuilder, number, open_text, round_interval
 from replay.readers.series_names import chosen_modes, is_bookkeeping, is_held_out
 
@@ -78,8 +79,10 @@ def _begins_history(text: bytes) -> bool:
 def _load(files: Sequence[Path], run_id: str) -> Loaded:
     (path,) = files
     with open_text(path) as file:
-        text = file.read()
+        text = file.read(LONGEST_TEXT)
+        more = [over_limit(path, "text", LONGEST_TEXT)] if file.read(1) else file.findings(path)
     state, findings = _parse(text, path)
+    findings = more + findings
     history = state.get("log_history")
     if not isinstance(history, list):
         raise UnusableLog(*(findings or [_no_history(path)]))
@@ -104,13 +107,14 @@ def runs_of(state: Mapping[str, Any], run_id: str, path: Path | None = None) -> 
         return []
     facts = _facts(state, summary)
     series = points.points()
+    more = [] if path is None else points.findings(path)
     evals = len(series["eval runtime"].step) if "eval runtime" in series else 0
     series, interleaved = name_sets(series, held_out)
     held_out |= {name for finding in interleaved for name in finding["names"]}
     facts |= {
         "format": FORMAT.name,
         "sources": () if path is None else (path,),
-        "findings": interleaved,
+        "findings": [*interleaved, *more],
     }
     runs = assemble(
         run_id,
@@ -154,7 +158,8 @@ def _parse(text: str, path: Path) -> tuple[dict[str, Any], list[Finding]]:
     except ValueError:
         state, at = _salvage(text)
         rest = text[at:].lstrip(" \t\r\n,")
-        facts: dict[str, Any] = {"kept": len(state.get("log_history") or [])}
+        history = state.get("log_history")
+        facts: dict[str, Any] = {"kept": len(history) if isinstance(history, list) else 0}
         broken = re.search(r"\b(?:np|numpy|torch)\.\w+\(|\b(?:tensor|array)\(", rest.split("}", 1)[0])
         if broken:
             return state, [Finding(Kind.PYTHON_TEXT, log=str(path), facts={**facts, "text": broken[0]})]
@@ -231,6 +236,7 @@ def _points(
     points = PointsBuilder()
     held_out: set[str] = set()
     summary: dict[str, float] = {}
+    uses: dict[str, str] = {}
     for row in history:
         if not isinstance(row, dict):
             continue
@@ -250,21 +256,31 @@ def _points(
         runtimes: dict[str, float] = {}
         kept: dict[str, float] = {}
         for name, value in values.items():
-            if name in ("step", "global_step"):
-                continue
-            if _RUNTIME.fullmatch(name):
-                runtimes[name] = value
-            elif name in (*_TOKENS, "epoch", "total_flos") or not (
-                is_bookkeeping(name) or name.endswith("num_tokens")
-            ):
-                kept[name] = value
-                if is_held_out(name):
+            use = uses.get(name)
+            if use is None:
+                use = uses[name] = _use_of(name)
+                if use == "held out":
                     held_out.add(name)
+            if use == "runtime":
+                runtimes[name] = value
+            elif use != "aside":
+                kept[name] = value
         if kept.keys() - {"epoch"}:
             points.add(step, kept)
         if runtimes:
             points.add_parts(step, "eval runtime", runtimes)
     return points, held_out, summary
+
+
+def _use_of(name: str) -> Literal["aside", "runtime", "held out", "kept"]:
+    """What a name in a row is."""
+    if name in ("step", "global_step"):
+        return "aside"
+    if _RUNTIME.fullmatch(name):
+        return "runtime"
+    if name in (*_TOKENS, "epoch", "total_flos") or not (is_bookkeeping(name) or name.endswith("num_tokens")):
+        return "held out" if is_held_out(name) else "kept"
+    return "aside"
 
 
 def _step(values: Mapping[str, float], state: Mapping[str, Any]) -> float | None:

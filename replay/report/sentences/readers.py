@@ -146,6 +146,8 @@ def _over_limit(finding: Finding) -> str:
         unit = "characters" if part == "line" else "bytes"
         these = f"1 {part} is" if count == 1 else f"{count:,} {part}s are"
         return f"{these} longer than {limit:,} {unit}, the most that replay reads at a time, and skipped"
+    if part == "text":
+        return f"it holds more than {limit:,} characters, the most that replay reads; the rest is skipped"
     return (
         f"it has more than {limit:,} {part}s. The first {limit:,} of the held-out metrics and the first"
         f" {limit:,} others are read, and the rest are skipped"

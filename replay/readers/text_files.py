@@ -1,0 +1,117 @@
+"""Text files of any size and state, read line by line with bounded memory."""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import io
+import os
+import zlib
+from pathlib import Path
+from typing import Any
+
+from replay.data.finding import Finding
+from replay.readers.limits import LONGEST_LINE, LONGEST_TEXT, over_limit
+
+__all__ = ["TextLines", "open_text", "unzip_head"]
+
+_GZIP = b"\x1f\x8b"
+_BUFFER, _PAGE = 1 << 20, 4096
+
+
+class _File(io.FileIO):
+    """A file whose holes are skipped: a log on a full disk or after a power cut may have one of 100 GB."""
+
+    def readinto(self, buffer: Any) -> int:
+        count = super().readinto(buffer) or 0
+        data = bytes(memoryview(buffer)[:count])
+        if count >= _PAGE and data[:8] == bytes(8) and hasattr(os, "SEEK_DATA") and not data.strip(b"\0"):
+            try:
+                self.seek(self.tell(), os.SEEK_DATA)
+            except OSError:  # nothing but the hole follows
+                self.seek(0, os.SEEK_END)
+        return count
+
+
+class _Inflated(io.RawIOBase):
+    """A decompressed gzip file, up to a limit: a small file may hold any number of zeros."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = gzip.open(path)  # noqa: SIM115 - closed by close
+        self._left = LONGEST_TEXT
+        self.is_too_long = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            data = self._file.read(min(len(buffer), max(self._left, 1)))
+        except (EOFError, zlib.error) as error:
+            raise gzip.BadGzipFile(str(error)) from None
+        if self._left <= 0:
+            self.is_too_long = bool(data)
+            return 0
+        buffer[: len(data)] = data
+        self._left -= len(data)
+        return len(data)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+class TextLines(io.TextIOWrapper):
+    """A text file that skips lines longer than `LONGEST_LINE` where it is read line by line."""
+
+    def __init__(self, raw: io.RawIOBase, encoding: str) -> None:
+        super().__init__(io.BufferedReader(raw, _BUFFER), encoding=encoding, errors="replace", newline="")
+        self._raw = raw
+        self._long = 0
+
+    def __next__(self) -> str:  # type: ignore[override]
+        while True:
+            line = self.readline(LONGEST_LINE)
+            if not line:
+                raise StopIteration
+            if len(line) < LONGEST_LINE or line.endswith(("\n", "\r")):
+                return line
+            self._long += bool(line.strip("\0"))
+            while line and not line.endswith(("\n", "\r")):
+                line = self.readline(_BUFFER)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        if offset == 0 and whence == 0:
+            self._long = 0
+        return super().seek(offset, whence)
+
+    def findings(self, path: Path) -> list[Finding]:
+        """What was not read of the file so far."""
+        findings = []
+        if self._long:
+            findings.append(over_limit(path, "line", LONGEST_LINE, self._long))
+        if isinstance(self._raw, _Inflated) and self._raw.is_too_long:
+            findings.append(over_limit(path, "text", LONGEST_TEXT))
+        return findings
+
+
+def unzip_head(head: bytes) -> bytes:
+    """The first bytes of a file, at most as many as given, decompressed where it is a gzip file."""
+    if not head.startswith(_GZIP):
+        return head
+    try:
+        return zlib.decompressobj(wbits=zlib.MAX_WBITS | 16).decompress(head, max(len(head), 64 * 1024))
+    except zlib.error:
+        return b""
+
+
+def open_text(path: Path) -> TextLines:
+    """The file as text, decompressed where it is a gzip file: UTF-8 unless a byte order mark says UTF-16;
+    bytes that are not text become U+FFFD. Raises OSError, also when a damaged gzip file is read.
+    """
+    with path.open("rb") as raw:
+        mark = raw.read(2)
+    if mark == _GZIP:
+        return TextLines(_Inflated(path), "utf-8-sig")
+    encoding = "utf-16" if mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+    return TextLines(_File(path), encoding)
