@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from replay.data.finding import Finding, Kind
 from replay.readers.block_records import BlockRecords
-from replay.readers.records import mask_crc
+from replay.readers.checksums import mask_crc
 from replay.readers.snappy import decompress
 
 __all__ = ["Contents", "read_database"]

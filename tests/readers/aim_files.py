@@ -2,7 +2,7 @@
 
 import struct
 
-from replay.readers.records import mask_crc
+from replay.readers.checksums import mask_crc
 from tests.readers.blocks import framed, varint
 
 PUT, DELETE, RANGE_DELETE = 1, 0, 15

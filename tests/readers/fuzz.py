@@ -147,14 +147,18 @@ def write(folder, files):
         (folder / path).write_bytes(content)
 
 
-def run(names, seed, first, count, keep=None, scratch=None, show=lambda text: None):
+def run(names, seed, first, count, keep=None, scratch=None, show=lambda text: None, seconds=None):
     """Read ``count`` damaged logs, the formats in turn; returns counts of inputs, of those with runs, and the
-    failures."""
+    failures. After so many ``seconds`` no further log is read.
+    """
+    end = None if seconds is None else time.monotonic() + seconds
     logs = golden_logs()
     names = [name for name in names or logs if name in logs]
     inputs, read_some, failures = Counter(), Counter(), []
     with tempfile.TemporaryDirectory(dir=scratch) as scratch_folder:
         for number in range(first, first + count):
+            if end is not None and time.monotonic() > end:
+                break
             name = names[number % len(names)]
             folder = Path(scratch_folder) / "log"
             write(folder, damaged(logs, name, seed, number))
@@ -178,6 +182,7 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--count", type=int, default=10_000, help="how many logs to read")
+    parser.add_argument("--seconds", type=float, help="read no further log after so many seconds")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--first", type=int, default=0, help="number of the first log")
     parser.add_argument("--format", action="append", help="only this format; may be repeated")
@@ -187,7 +192,14 @@ def main():
     limit_memory()
     begin = time.perf_counter()
     inputs, read_some, failures = run(
-        options.format, options.seed, options.first, options.count, options.keep, options.scratch, print
+        options.format,
+        options.seed,
+        options.first,
+        options.count,
+        options.keep,
+        options.scratch,
+        print,
+        options.seconds,
     )
     for name, count in sorted(inputs.items()):
         print(f"{name:20} {count:9} inputs, {read_some[name]:9} with a run")

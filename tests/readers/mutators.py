@@ -327,7 +327,7 @@ def _sqlite(random, content, others):
             database.deserialize(content)
             _query(random, database)
             return database.serialize()
-    except (sqlite3.Error, OverflowError, UnicodeEncodeError):
+    except (sqlite3.Error, OverflowError, UnicodeError, IndexError):  # damaged already, or without a table
         return random.choice(_BYTES)(random, content, others)
 
 

@@ -8,8 +8,8 @@ import zlib
 import pytest
 
 from replay.readers import read
+from replay.readers.checksums import mask_crc
 from replay.readers.formats.aim import FORMAT, _path_of, _value_of
-from replay.readers.records import mask_crc
 from replay.readers.rocksdb_files import read_database
 from replay.report.sentences import sentences
 from tests.readers.aim_files import DELETE, PUT, RANGE_DELETE, key, log, repository, value
