@@ -7,10 +7,8 @@ they were printed.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -77,11 +75,9 @@ def _decode(head: bytes) -> str | None:
     """The head as text; None where it is binary, or JSON, which other formats read."""
     if head[:2] in _BOMS:
         text = head[: len(head) // 2 * 2].decode("utf-16", "replace")
-    elif b"\0" in head[:4096] and head[:4096].count(b"\0") > 64:
-        return None
     else:
         text = head.decode("utf-8-sig", "replace")
-    begin = text.lstrip("\ufeff \t\r\n")
+    begin = text.lstrip("\ufeff\0 \t\r\n")
     if not begin or re.match(r"\{\s*[\"}]|\[\s*[\[{\"\]]|<[!?a-zA-Z]", begin):
         return None
     odd = text.count("\ufffd") + sum(
@@ -116,13 +112,12 @@ def _is_own_loop(training: Training) -> bool:
     """Whether rows without the marks of a tool are those of a training: its places go on, and its values are
     no whole numbers.
     """
-    rows = training.rows
-    places = [row.step if row.step is not None else row.epoch for row in rows]
-    known = [place for place in places if place is not None]
-    back = sum(later < earlier for earlier, later in pairwise(known))
-    values = [value for row in rows for value in row.values.values()]
-    whole = sum(value == int(value) for value in values if math.isfinite(value))
-    return back <= len(known) / 4 and whole <= len(values) / 2
+    if training.placed is None:
+        return False
+    series = [one for name, one in training.placed.points.items() if name != "epoch"]
+    back = sum(int((np.diff(one.step) < 0).sum()) for one in series)
+    values = np.concatenate([one.value[np.isfinite(one.value)] for one in series])
+    return back <= len(values) / 4 and int((values == np.round(values)).sum()) <= len(values) / 2
 
 
 def _group(paths: Sequence[Path]) -> list[list[Path]]:

@@ -21,7 +21,7 @@ _DICT = re.compile(r"\{\s?['\"][^{}]{1,20000}\}")
 _ITEM = re.compile(
     r"['\"]([^'\"]{1,200})['\"]: ?(?:['\"]("
     + Number
-    + r")['\"]|(?:[A-Za-z_.]{1,40}\()?("
+    + r")['\"]|(?:[A-Za-z_][\w.]{0,40}\()?("
     + Number
     + r")(?=[,}\s)]))"
 )
@@ -67,7 +67,7 @@ class TrainerDicts:
                 match = _DICT.search(text, match.end())
             if taken or "%|" in text:
                 return taken
-        if "=" in text or ":" in text:
+        if "steps" in text or "pochs" in text:
             steps = _STEPS.search(text)
             epochs = _EPOCHS.search(text)
             if epochs is not None:

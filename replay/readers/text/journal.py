@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
+
 from replay.data.types import Mode
 from replay.readers.points import Points, PointsBuilder
 from replay.readers.series_names import held_out_of, is_bookkeeping, is_metric
@@ -126,13 +128,14 @@ class Training:
 
     def evidence(self) -> int:
         """At how many places a metric was logged."""
-        return len(
-            {
-                (row.step, row.epoch)
-                for row in self.rows
-                if any("loss" in name.lower() or is_metric(name) for name in row.values)
-            }
-        )
+        if self.placed is None:
+            return 0
+        metrics = [
+            series.step
+            for name, series in self.placed.points.items()
+            if "loss" in name.lower() or is_metric(name)
+        ]
+        return len(np.unique(np.concatenate(metrics))) if metrics else 0
 
 
 class Journal:

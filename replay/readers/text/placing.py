@@ -22,8 +22,8 @@ from replay.readers.text.journal import Row, Training, place_rows
 
 __all__ = ["Epoch", "place"]
 
-#: Entries from which on the largest logging interval that fits them is not one by chance.
-_TELLING = 4
+#: Logging intervals that fit by chance, up to which one that fits is taken, and is the right one.
+_LIKELY, _CERTAIN = 0.5, 0.01
 
 _Bars = Mapping[tuple[str, float], float]
 
@@ -169,16 +169,23 @@ def _by_bars(
     keys: dict[tuple[str, float], None] = {}
     for entry in entries:
         keys |= dict.fromkeys(entry.before) | dict.fromkeys(entry.after)
-    best: tuple[float, list[float], float] | None = None
+    kinds = _kinds(entries)
+    few = max(map(len, kinds)) < 3
+    best: tuple[tuple[float, ...], list[float], float, float] | None = None
     for key in keys:
-        for side in ("after", "before"):
+        for side in ("before", "after"):
             steps = _side(entries, key, side)
             if steps is None or not _agree(entries, steps, per_epoch):
                 continue
-            interval = _interval(steps, _kinds(entries))
-            if best is None or interval > best[0]:
-                best = (interval, steps, key[1])
-    return (None, None, 0.0) if best is None else (best[1], best[2], best[0])
+            interval = _interval(steps, kinds)
+            # without epochs that it agrees with, the longest bar is that of the training
+            fit = (interval, key[1]) if entries[0].epoch is not None else (key[1], interval)
+            rank = (float(not key[0]), *fit)
+            if best is None or rank > best[0]:
+                best = (rank, steps, key[1], interval)
+            if few:
+                break  # which of the two sides keeps to an interval says nothing yet
+    return (None, None, 0.0) if best is None else (best[1], best[2], best[3])
 
 
 def _side(entries: Sequence[_Entry], key: tuple[str, float], side: str) -> list[float] | None:
@@ -273,38 +280,37 @@ def _by_epochs(entries: Sequence[_Entry], per_epoch: float) -> tuple[list[float]
         width = max(high - low for low, high in intervals)
         chosen = [float(round((entries[number].epoch or 0.0) * per_epoch)) for number in kind]
         if width > 2:
-            kept = _multiples(intervals)
-            certain = kept is not None and len(kept) >= _TELLING
-            chosen = kept or chosen
-            if not certain and any(is_held_out(name) for name in entries[kind[0]].row.values):
+            kept, chance = _multiples(intervals)
+            if chance < _LIKELY:
+                chosen = kept
+            if chance > _CERTAIN and any(is_held_out(name) for name in entries[kind[0]].row.values):
                 off = max(off, width / 2)
         for number, step in zip(kind, chosen, strict=True):
             steps[number] = step
     return steps, off
 
 
-def _multiples(intervals: Sequence[tuple[float, float]]) -> list[float] | None:
-    """The multiples of the largest logging interval that fit all entries; None where there is none that
-    leaves no choice. The first entry may be that of step 1, and the last one that of the end.
+def _multiples(intervals: Sequence[tuple[float, float]]) -> tuple[list[float], float]:
+    """The multiples of the largest logging interval that fit all entries, and how many such intervals fit by
+    chance. The first entry may be that of step 1, and the last one that of the end.
     """
-    if len(intervals) < 2:
-        return None
-    inner = intervals[1:-1] if len(intervals) >= _TELLING else intervals
+    inner = intervals[1:-1] if len(intervals) > 3 else intervals
+    if len(inner) < 2:
+        return [], math.inf
     width = max(high - low for low, high in intervals)
     for every in range(int(inner[0][1]), math.ceil(width), -1):
-        if all(math.floor(high / every) * every >= max(low, 1.0) for low, high in inner):
-            fitting = [float(math.floor(high / every) * every) for _, high in inner]
-            if len(fitting) == len(intervals):
-                return fitting
-            (low, high), (least, most) = intervals[0], intervals[-1]
-            first, last = math.floor(high / every) * every, math.floor(most / every) * every
-            if first < max(low, 1.0):
-                first = 1 if low <= 1 <= high else round((low + high) / 2)
-            if last < least:
-                last = round((least + most) / 2)
-            return [
-                float(first),
-                *(float(math.floor(high / every) * every) for _, high in inner),
-                float(last),
-            ]
-    return None
+        fitting = [float(math.floor(high / every) * every) for _, high in inner]
+        if any(step < max(low, 1.0) for step, (low, _) in zip(fitting, inner, strict=True)):
+            continue
+        count = len(inner)
+        chance = every / (count - 1) * (width / every) ** count
+        if len(fitting) == len(intervals):
+            return fitting, chance
+        (low, high), (least, most) = intervals[0], intervals[-1]
+        first, last = math.floor(high / every) * every, math.floor(most / every) * every
+        if first < max(low, 1.0):
+            first = 1 if low <= 1 <= high else round((low + high) / 2)
+        if last < least:
+            last = round((least + most) / 2)
+        return [float(first), *fitting, float(last)], chance
+    return [], math.inf

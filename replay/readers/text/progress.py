@@ -130,7 +130,7 @@ class Lightning:
                 return True
             return False
         taken = False
-        for bar in bars(text):
+        for bar in bars(text) if "poch" in text or "Validat" in text else ():
             if self._VALIDATION.search(bar.before):
                 self._validates = self._validated = True
                 taken = self._epoch is not None

@@ -38,6 +38,8 @@ DIALECTS: tuple[type[Dialect], ...] = (
     Keras,
     Epochs,
 )
+#: Those that read progress bars.
+_OF_BARS = (TrainerDicts, Lightning)
 #: Lines by which it is decided which number at their begin is that of a process.
 _FIRST = 5000
 
@@ -62,12 +64,30 @@ def read_text(lines: Iterable[Line], *, whole: bool = True) -> Text:
         if not line.complete and not _is_closed(line.text):
             cut_off = line.number if whole and any(sign.isdigit() for sign in line.text) else None
             continue
+        text = line.text
+        if "%|" in text:
+            taken = [dialect.take(text, order) for dialect in dialects if isinstance(dialect, _OF_BARS)]
+            if any(taken):
+                continue
+            text = _behind_bars(text)
+            if not text:
+                continue
         for dialect in dialects:
-            if dialect.take(line.text, order):
+            if dialect.take(text, order):
                 break
     found = [(dialect.specific, dialect.finish()) for dialect in dialects]
     seen = list(dict.fromkeys(chain.from_iterable(dialect.seen for dialect in dialects)))
     return Text(_choose(found), seen, cut_off)
+
+
+def _behind_bars(text: str) -> str:
+    """What a line shows behind its progress bars."""
+    end = 0
+    if not text.endswith("]"):
+        for bar in bars(text):
+            end = bar.end
+        return text[end:].lstrip()
+    return ""
 
 
 def _of_one_process(lines: Iterator[Line]) -> Iterator[Line]:

@@ -111,7 +111,7 @@ class Fairseq:
         found = match or train
         if found is None:
             return False
-        fields = {name: float(value) for name, value in self._FIELD.findall(text, found.end() - 1)}
+        fields = {name: float(value) for name, value in self._FIELD.findall("|" + text[found.end() :])}
         step = fields.get("num_updates")
         if step is None:
             return False

@@ -1,0 +1,178 @@
+"""Lines of one's own loop, and the tables and lines of spaCy, fairseq, OpenNMT and mmengine."""
+
+import pytest
+
+from tests.readers.columns import curve
+from tests.readers.text.printing import run_of, runs_of
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "epoch {epoch}: val_loss {loss}",
+        "Epoch {epoch}, train_loss: 0.5, val_loss: {loss}",
+        "[epoch {epoch}/9] loss=0.50 val_loss={loss}",
+        "Epoch: {epoch} | Train Loss: 0.500 | Val. Loss: {loss}",
+        "Epoch {epoch}/9 - 2s - loss: 0.41 - val_loss: {loss}",
+        "EPOCH {epoch} done: loss 0.5 - lr 0.1 - dev loss {loss} - bad epochs 0",
+        "Epoch [{epoch}/9], Loss: 0.5000, Val Loss: {loss}, Val Accuracy: 81.25%",
+        "2026-03-01 10:00:00,123 - train.py - INFO - Epoch {epoch} | val_loss: {loss} (best: 0.25)",
+        "[rank0]: epoch={epoch} train/loss=0.5 val/loss={loss}",
+        "INFO:__main__:Epoch {epoch} finished. Validation loss: {loss}.",
+        "Epoch {epoch}\n---------\ntrain loss: 0.5\nval loss: {loss}",
+        "Epoch: {epoch:02} | Time: 0m 15s\n\tTrain Loss: 0.650 | Train Acc: 60.12%\n\t Val. Loss: {loss}",
+    ],
+)
+def test_epochs(tmp_path, line):
+    values = {1: 0.75, 2: 0.5, 3: 0.625}
+    run = run_of(
+        tmp_path, "".join(line.format(epoch=epoch, loss=loss) + "\n" for epoch, loss in values.items())
+    )
+    (name,) = [name for name in run.metrics if name.lower().endswith("loss")]
+    assert curve(run, name) == values
+    assert run.info.step_unit == "epoch"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "step {step}: loss 0.5, val_loss {loss}",
+        "[{step}/900] iteration {step} train loss 0.5 eval loss {loss}",
+        "global_step=     {step} eval/loss={loss}",
+        "Step: {step}, Validation Loss: {loss}",
+        "iter {step} | train loss 0.50 | val loss {loss} | lr 3e-4 | 120 ms",
+    ],
+)
+def test_steps(tmp_path, line):
+    values = {100: 0.75, 200: 0.5, 300: 0.625}
+    run = run_of(tmp_path, "".join(line.format(step=step, loss=loss) + "\n" for step, loss in values.items()))
+    (name,) = run.metrics
+    assert curve(run, name) == values
+    assert run.info.step_unit == "step"
+
+
+def test_epochs_from_0_are_finished_epochs(tmp_path):
+    lines = [f"Epoch {epoch}: train_loss 0.9, val_loss {1 / (epoch + 1)}\n" for epoch in range(4)]
+    assert curve(run_of(tmp_path, "".join(lines))) == {1: 1.0, 2: 0.5, 3: 1 / 3, 4: 0.25}
+
+
+def test_the_test_lines_of_a_script_of_pytorch(tmp_path):
+    """Train lines say how far the epoch is, in samples; the line of the test names no epoch."""
+    parts = []
+    for epoch in (1, 2, 3):
+        parts += [
+            f"Train Epoch: {epoch} [{done}/600 ({done // 6}%)]\tLoss: {1 / (done + 1):.4f}\n"
+            for done in (0, 300)
+        ]
+        parts.append(
+            f"\nTest set: Average loss: {0.3 / epoch:.4f}, Accuracy: {90 + epoch}/100 ({90 + epoch}%)\n\n"
+        )
+    run = run_of(tmp_path, "".join(parts))
+    assert curve(run, "test_loss") == {1: 0.3, 2: 0.15, 3: 0.1}
+    assert curve(run, "test_Accuracy") == {1: 0.91, 2: 0.92, 3: 0.93}
+    assert run.train["Loss"].step.tolist() == [0, 0.5, 1, 1.5, 2, 2.5]
+
+
+def test_batches_of_an_epoch_are_no_steps(tmp_path):
+    parts = []
+    for epoch in (1, 2, 3):
+        parts += [f"epoch {epoch} step {step} loss {1 / step}\n" for step in (10, 20, 40)]
+        parts.append(f"epoch {epoch} val_loss {1 / epoch}\n")
+    run = run_of(tmp_path, "".join(parts))
+    assert curve(run) == {1: 1.0, 2: 0.5, 3: 1 / 3}
+    assert run.train["loss"].step[:3].tolist() == [0.25, 0.5, 1.0]
+
+
+def test_steps_that_go_on_over_the_epochs(tmp_path):
+    parts = []
+    for epoch in (1, 2, 3):
+        parts += [f"epoch {epoch} step {40 * (epoch - 1) + step} loss {1 / step}\n" for step in (10, 40)]
+        parts.append(f"epoch {epoch} val_loss {1 / epoch}\n")
+    assert curve(run_of(tmp_path, "".join(parts))) == {40: 1.0, 80: 0.5, 120: 1 / 3}
+
+
+def test_each_training_is_a_run_and_a_resume_is_none(tmp_path):
+    line = "epoch {}: val_loss {}\n".format
+    anew = "".join(line(epoch, 0.5 + 0.1 * fold + epoch / 100) for fold in range(2) for epoch in (1, 2, 3, 4))
+    runs, _ = runs_of(tmp_path, anew)
+    assert [run.steps.tolist() for run in runs] == [[1, 2, 3, 4]] * 2
+    resumed = "".join(line(epoch, epoch / 4) for epoch in (1, 2, 3, 4)) + "".join(
+        line(n, n / 8) for n in (3, 4, 5)
+    )
+    assert curve(run_of(tmp_path, resumed)) == {1: 0.25, 2: 0.5, 3: 0.375, 4: 0.5, 5: 0.625}
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    ["[rank{}]: ", "[default{}]:", "{}: ", "[1,{}]<stdout>:", "(RayTrainWorker pid=12{}, ip=10.0.0.{}) "],
+)
+def test_processes_that_print_the_same(tmp_path, prefix):
+    """All of them measure something of their own; the first is read."""
+    lines = []
+    for epoch in (1, 2, 3, 4):
+        for rank in (1, 0, 2):
+            begin = prefix.format(rank, rank)
+            lines.append(f"{begin}epoch {epoch}: val_loss {epoch / 4 + rank}\n")
+    run = run_of(tmp_path, "".join(lines))
+    expected = 1 if "Ray" in prefix else 0  # these name no rank: the first of equal lines counts
+    assert curve(run) == {epoch: epoch / 4 + expected for epoch in (1, 2, 3, 4)}
+
+
+def test_numbered_lines_are_no_processes(tmp_path):
+    lines = [f"{number}: epoch {number} val_loss {1 / number}\n" for number in (1, 2, 3, 4)]
+    assert len(run_of(tmp_path, "".join(lines))) == 4
+
+
+def test_the_best_value_is_no_metric(tmp_path):
+    lines = [
+        f"epoch {n}: val_loss {1 / n:.3f} best_val_loss {1 / n:.3f} best loss: 0.1 eta 0:12:01\n"
+        for n in (1, 2, 3)
+    ]
+    assert run_of(tmp_path, "".join(lines)).metrics == ("val_loss",)
+
+
+FAIRSEQ = """2026-01-02 10:00:00 | INFO | fairseq_cli.train | task: translation
+epoch 001 | loss 9.1 | nll_loss 8.5 | ppl 360.2 | wps 3000 | num_updates 200 | lr 0.0005 | wall 60
+epoch 001 | valid on 'valid' subset | loss 8.25 | nll_loss 7.5 | ppl 181.0 | num_updates 200
+epoch 002 | loss 7.1 | nll_loss 6.5 | ppl 90.5 | wps 3000 | num_updates 400 | lr 0.0005 | wall 120
+epoch 002 | valid on 'valid' subset | loss 6.5 | nll_loss 5.5 | ppl 45.25 | num_updates 400 | best_loss 6.5
+2026-01-02 10:09:00 | INFO | train | early stop since valid performance hasn't improved for last 3 runs
+"""
+
+
+def test_fairseq(tmp_path):
+    run = run_of(tmp_path, FAIRSEQ)
+    assert curve(run, "valid/loss") == {200: 8.25, 400: 6.5}
+    assert curve(run, "epoch") == {200: 1, 400: 2}
+    assert run.info.stopped_by == "early stopping (3 validations)"
+
+
+def test_opennmt(tmp_path):
+    parts = []
+    for step in (50, 100, 150):
+        parts.append(
+            f"[2026-01-02 10:00:00 INFO] Step {step}/ 2000; acc: 12.5; ppl: 450.5; xent: 6.1; lr: 0.001;\n"
+        )
+        if step > 50:
+            parts.append(f"[2026-01-02 10:00:01,123 INFO] Validation perplexity: {step / 2}\n")
+            parts.append(f"[2026-01-02 10:00:01,123 INFO] Validation accuracy: {step / 4}\n")
+    run = run_of(tmp_path, "".join(parts))
+    assert curve(run, "valid/perplexity") == {100: 50, 150: 75}
+    assert run.info.planned_steps == 2000
+
+
+def test_mmengine(tmp_path):
+    parts = []
+    for epoch in (1, 2, 3):
+        for done in (10, 20, 25):
+            parts.append(
+                f"mmengine - INFO - Epoch(train)   [{epoch}][{done}/25]  lr: 1.0e-04  eta: 0:10:00  "
+                f"time: 0.5  loss: 0.5{epoch}\n"
+            )
+        parts.append(f"mmengine - INFO - Epoch(val)   [{epoch}][5/10]    eta: 0:00:01  time: 0.2\n")
+        parts.append(
+            f"mmengine - INFO - Epoch(val) [{epoch}][10/10]    coco/bbox_mAP: 0.2{epoch}0  time: 0.2\n"
+        )
+    run = run_of(tmp_path, "".join(parts))
+    assert curve(run, "coco/bbox_mAP") == {25: 0.21, 50: 0.22, 75: 0.23}
+    assert curve(run, "train_loss") == pytest.approx({25: 0.51, 50: 0.52, 75: 0.53})
