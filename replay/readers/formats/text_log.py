@@ -40,7 +40,7 @@ _OTHER_ENDINGS = frozenset(
     """.split()
 )
 _OTHER_NAMES = re.compile(
-    r"(?:read_?me|change(?:s|log)|history|news|licen[cs]e|copying|authors|notice|metadata|pkg-info|record|makefile"
+    r"(?:read_?me|change(?:s|log)|history|news|licen[cs]e|copy(?:ing|right)|authors|notice|metadata|pkg-info|record|makefile"
     r"|dockerfile|requirements)\b",
     re.IGNORECASE,
 )

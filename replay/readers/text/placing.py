@@ -279,7 +279,8 @@ def _by_epochs(entries: Sequence[_Entry], per_epoch: float) -> tuple[list[float]
         intervals = [entries[number].interval(per_epoch) for number in kind]
         width = max(high - low for low, high in intervals)
         chosen = [float(round((entries[number].epoch or 0.0) * per_epoch)) for number in kind]
-        if width > 2:
+        whole = all(entries[number].epoch == int(entries[number].epoch or 0.0) for number in kind)
+        if width > 2 and not whole:  # an eval at the end of each epoch keeps to the epochs
             kept, chance = _multiples(intervals)
             if chance < _LIKELY:
                 chosen = kept
@@ -298,19 +299,32 @@ def _multiples(intervals: Sequence[tuple[float, float]]) -> tuple[list[float], f
     if len(inner) < 2:
         return [], math.inf
     width = max(high - low for low, high in intervals)
+    fitting: list[int] = []
     for every in range(int(inner[0][1]), math.ceil(width), -1):
-        fitting = [float(math.floor(high / every) * every) for _, high in inner]
-        if any(step < max(low, 1.0) for step, (low, _) in zip(fitting, inner, strict=True)):
-            continue
-        count = len(inner)
-        chance = every / (count - 1) * (width / every) ** count
-        if len(fitting) == len(intervals):
-            return fitting, chance
-        (low, high), (least, most) = intervals[0], intervals[-1]
-        first, last = math.floor(high / every) * every, math.floor(most / every) * every
-        if first < max(low, 1.0):
-            first = 1 if low <= 1 <= high else round((low + high) / 2)
-        if last < least:
-            last = round((least + most) / 2)
-        return [float(first), *fitting, float(last)], chance
-    return [], math.inf
+        if all(math.floor(high / every) * every >= max(low, 1.0) for low, high in inner):
+            fitting.append(every)
+        elif fitting:
+            break
+    if not fitting:
+        return [], math.inf
+    # of neighbours that all fit, somebody chose the roundest, or the one that the epochs are closest to
+    every = max(fitting, key=lambda every: (_roundness(every), -_distance(inner, every)))
+    count = len(inner)
+    chance = every / (count - 1) * (width / every) ** count
+    steps = [float(math.floor(high / every) * every) for _, high in intervals]
+    for at in (0, -1):
+        low, high = intervals[at]
+        if steps[at] < max(low, 1.0):
+            steps[at] = 1.0 if at == 0 and low <= 1 <= high else float(round((low + high) / 2))
+    return steps, chance
+
+
+def _roundness(number: int) -> int:
+    """How round a number is: 100 more than 50, that more than 10 and 5."""
+    digits = str(number)
+    rest = digits.rstrip("0")
+    return 2 * (len(digits) - len(rest)) + rest.endswith("5")
+
+
+def _distance(intervals: Sequence[tuple[float, float]], every: int) -> float:
+    return sum(abs(math.floor(high / every) * every - (low + high) / 2) for low, high in intervals)

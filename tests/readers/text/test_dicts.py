@@ -118,6 +118,26 @@ def test_a_rounded_epoch_leaves_some_steps_and_the_logging_interval_tells_which(
     assert note["off"] == 7
 
 
+@pytest.mark.parametrize("per_epoch", [583, 585, 587, 1171])
+def test_an_eval_at_the_end_of_each_epoch(tmp_path, per_epoch):
+    lines = [entry(step, per_epoch=per_epoch, loss=2 / step) for step in range(500, 3 * per_epoch, 500)]
+    for epoch in (1, 2, 3):
+        lines.append(entry(epoch * per_epoch, per_epoch=per_epoch, eval_loss=1 / epoch))
+    text = f"Num Epochs = 3 | Total steps = {3 * per_epoch:,}\n" + "".join(f"{line}\n" for line in lines)
+    run = run_of(tmp_path, text)
+    assert curve(run, "eval_loss") == {per_epoch * epoch: 1 / epoch for epoch in (1, 2, 3)}
+    assert not run.info.findings
+
+
+def test_two_evals_leave_a_doubt(tmp_path):
+    """200 and 400 are the roundest steps that fit; others do as well."""
+    lines = [entry(step, per_epoch=585, eval_loss=1 / step) for step in (200, 400)]
+    run = run_of(tmp_path, "Num Epochs = 3 | Total steps = 1,755\n" + "".join(f"{line}\n" for line in lines))
+    assert run.steps.tolist() == [200, 400]
+    (note,) = run.info.findings
+    assert note["off"] == 4
+
+
 def test_a_callback_that_ended_the_training(tmp_path):
     parts = [bar(0, 1000)]
     for step, text in evals().items():
