@@ -10,7 +10,7 @@ from replay.data.finding import Finding, Kind
 __all__ = ["LONGEST_LINE", "LONGEST_TEXT", "MOST_NAMES", "over_limit"]
 
 #: Characters of one line.
-LONGEST_LINE = 1 << 24
+LONGEST_LINE = 1 << 21
 #: Characters of a file that is read as a whole, and bytes that a compressed one may hold.
 LONGEST_TEXT = 1 << 28
 #: Names of metrics and series. Held-out ones are counted apart, so that others do not crowd them out.
