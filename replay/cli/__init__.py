@@ -22,6 +22,15 @@ from replay.errors import ReplayError
 __all__ = ["cli", "main"]
 
 
+#: The commands by what they are for.
+_TASKS = {
+    "Look at logs": ("inspect", "explain", "formats"),
+    "Compare policies": ("simulate", "sweep", "choose", "plan", "policies"),
+    "Guard a policy": ("check", "diff"),
+    "Use a policy in a training": ("export", "verify"),
+}
+
+
 class _Replay(click.Group):
     """The group of commands; ``replay PATH`` answers the whole question about the logs of a path."""
 
@@ -40,6 +49,23 @@ class _Replay(click.Group):
                 f" {', '.join(commands)}.{hint}"
             )
         return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands by task."""
+        commands = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
+        listed = {name: one for name, one in commands.items() if one is not None and not one.hidden}
+        width = max(len(name) for name in listed)
+        for task, names in _TASKS.items():
+            rows = [
+                (name.ljust(width), listed.pop(name).get_short_help_str(200))
+                for name in names
+                if name in listed
+            ]
+            with formatter.section(task):
+                formatter.write_dl(rows)
+        if listed:
+            with formatter.section("Other commands"):
+                formatter.write_dl([(name, one.get_short_help_str(200)) for name, one in listed.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -65,19 +91,14 @@ def _command_for(words: Sequence[str]) -> str:
 def cli() -> None:
     """Replay early-stop policies on finished training logs.
 
-    Shows what each stop rule would have saved in compute, and what it would have cost in the best metric.
-    Reads transformers' trainer_state.json, TensorBoard event files, CSV and JSONL logs, found recursively and
+    The output shows what each stop policy would have saved in compute and what it would have lost in the best
+    metric. Logs of many tools are read (see replay formats). They are found in all folders below a path and
     recognised by their content.
 
     \b
-      replay logs/                              a default set of policies
+      replay logs/                              the whole answer
       replay simulate logs/ --policy patience=3
-      replay inspect logs/                      what was found, and how it is read
-      replay explain logs/ --policy patience=3  one run, one line an eval
-      replay sweep logs/ --grid patience=1..20  a grid of policies, and its best
-      replay choose logs/ --max-lost 5%         the policy to use, guaranteed
-      replay plan logs/ --max-lost 5%           runs that a guarantee needs
-      replay check policies.toml logs/          in CI: limits kept, stops the same
+      replay choose logs/ --max-lost 5%
     """
 
 

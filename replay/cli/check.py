@@ -58,7 +58,7 @@ def command(
     code_quality: Path | None,
     plot: Path | None,
 ) -> None:
-    """Do the policies of a file still keep their limits, and do what they did?
+    """Check that policies still meet their limits and stop where the lock file says.
 
     FILE is a TOML file of policies with limits; LOGS are the logs to replay (default: those that it names).
     What the policies did when the lock was made is compared on the same logs.

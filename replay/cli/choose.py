@@ -55,7 +55,7 @@ def command(
     style: str,
     out: Path | None,
 ) -> None:
-    """Choose the policy to use, and say how far it can be trusted.
+    """Choose the policy to use and report how far it can be trusted.
 
     There are three results. Guaranteed: the loss of the policy is proven to stay within --max-lost, if the
     next runs are like these. Best guess: the policy saves most among those within --max-lost, and

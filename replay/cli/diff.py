@@ -42,7 +42,7 @@ def command(
     style: str,
     out: Path | None,
 ) -> None:
-    """Which runs stop elsewhere under B than under A, and by how much?
+    """Show which runs stop elsewhere under B than under A, and what that changes.
 
     A and B are two policies or two files of policies, on the same LOGS; two locks, as replay check writes
     them; or two sets of logs, under the same policies. Runs are paired by their ids, and the differences have

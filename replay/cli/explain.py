@@ -38,7 +38,7 @@ def command(
     style: str,
     out: Path | None,
 ) -> None:
-    """Why does this policy stop this run where it does? One line an eval.
+    """Show why a policy stops a run where it does, one line per eval.
 
     \b
       replay explain logs/ --policy transformers:patience=3 --run lr1e-3

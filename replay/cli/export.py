@@ -26,7 +26,7 @@ __all__ = ["command"]
 )
 @watch_options
 def command(spec: str, framework: str, monitor: str | None, mode: Mode | None) -> None:
-    """A policy as code for a training script.
+    """Print a policy as code for a training script.
 
     \b
       replay export --policy patience=3 --to transformers

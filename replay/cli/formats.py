@@ -15,7 +15,7 @@ __all__ = ["command"]
 @click.command("formats")
 @output_options
 def command(style: str, out: Path | None) -> None:
-    """The log formats that can be read."""
+    """List the log formats that can be read."""
     from replay.readers.registry import registry
     from replay.report.formats import build
 

@@ -26,10 +26,11 @@ __all__ = ["command"]
 def command(
     paths: tuple[Path, ...], monitor: str | None, mode: Mode | None, style: str, out: Path | None
 ) -> None:
-    """What was found below the paths, and how it is read.
+    """Show what was found below the paths and how it is read.
 
-    Runs, formats, metrics, evals, the monitor and mode with the reason, eval noise, censoring, duplicates,
-    and what was dropped. A log without evals is shown with the setting that would have logged them.
+    The output lists the runs, their formats, metrics and evals, the monitor with the reason why it was taken,
+    eval noise, censored runs, duplicates, and what could not be read. For a log without evals it names the
+    setting that would have logged them.
 
     \b
       replay inspect logs/

@@ -63,28 +63,30 @@ policies_option = click.option(
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="A TOML file of named policies ([policies.NAME] with spec = …).",
+    help="A TOML file of named policies: [policies.NAME] with spec = …",
 )
 
 watch_options = _group(
     click.option(
         "--monitor",
         metavar="METRIC",
-        help="The metric to watch (default: the one the logs state, else the validation loss).",
+        help="The metric that policies watch (default: the one the logs state, else the validation loss).",
     ),
     click.option(
         "--mode",
         type=click.Choice(["min", "max"]),
-        help="Whether lower or higher is better (default: stated by the log, or known by name).",
+        help="Whether lower or higher is better (default: as the log states, or known by the name).",
     ),
 )
 
 _judging = _group(
-    click.option("--objective", metavar="METRIC", help="The metric to judge by (default: the one watched)."),
+    click.option(
+        "--objective", metavar="METRIC", help="The metric that outcomes are judged by (default: the monitor)."
+    ),
     click.option(
         "--objective-mode",
         type=click.Choice(["min", "max"]),
-        help="Its mode, where neither log nor name says.",
+        help="Whether lower or higher is better for the objective, if neither the log nor its name says.",
     ),
     click.option(
         "--unit",

@@ -47,7 +47,7 @@ def command(
     style: str,
     out: Path | None,
 ) -> None:
-    """Say how many more runs a guarantee needs, and what these runs guarantee today.
+    """Show how many more runs a guarantee needs and what these runs guarantee.
 
     A guarantee says that a policy loses at most --max-lost of a run's improvement, if the next runs are like
     these: on average, or with --confidence 90% for their true mean. The answer takes the losses seen so far

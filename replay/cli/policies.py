@@ -15,7 +15,7 @@ __all__ = ["command"]
 @click.command("policies")
 @output_options
 def command(style: str, out: Path | None) -> None:
-    """The stop policies, their parameters and modifiers."""
+    """List the stop policies, their parameters and modifiers."""
     from replay.report.policies import build
 
     show(build(), style, out)

@@ -40,7 +40,7 @@ __all__ = ["command"]
 @policies_option
 @question_options
 @weight_option
-@click.option("--per-run", is_flag=True, help="One row a run and policy instead of one a policy.")
+@click.option("--per-run", is_flag=True, help="One row per run and policy instead of one row per policy.")
 @file_option("--plot", "Draw saved against lost, and the runs with their stops (png, svg, pdf).")
 @columns_options()
 @output_options
@@ -55,7 +55,7 @@ def command(
     style: str,
     out: Path | None,
 ) -> None:
-    """What would each policy have saved and cost on these logs?
+    """Show what each policy would have saved and lost on these logs.
 
     \b
       replay simulate logs/ --policy patience=3 \\

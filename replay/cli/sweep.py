@@ -44,11 +44,11 @@ def command(
     style: str,
     out: Path | None,
 ) -> None:
-    """Which of many policies are worth it, and where is the good region?
+    """Try a grid of policies and show which are worth it.
 
-    Shows the Pareto front (no other policy saves as much and loses less), the region of the grid that saves
-    most within what may be lost, its centre, and how far each parameter can move from there. Rules and
-    presets are swept by rule=.
+    The output shows the Pareto front: the policies of which no other saves as much and loses less. It also
+    shows the region of the grid that saves most within the tolerance, the centre of that region, and how far
+    each parameter can move from there. --grid rule=... tries several rules and presets.
 
     \b
       replay sweep logs/ --grid patience=1..20 --grid min_delta=0,1e-4,1e-3 \\

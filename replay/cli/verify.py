@@ -25,7 +25,7 @@ __all__ = ["command"]
 @watch_options
 @columns_options()
 def command(paths: tuple[Path, ...], spec: str, monitor: str | None, mode: Mode | None) -> None:
-    """Does a policy stop live where replay says? Asks it after each eval of each run.
+    """Check that a policy stops a live training where its replay stops.
 
     \b
       replay verify logs/ --policy 'patience=3,smooth=ema:0.3'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from itertools import groupby
 from typing import Any
 
@@ -28,6 +28,7 @@ from replay.report.sentences.check_kinds import CHECK_KINDS
 
 __all__ = ["build", "verdict"]
 
+_MOST_POLICIES = 4  # each with its limits, in the brief form
 _MOST_ALIKE = 10  # findings of one kind and policy on the screen
 _MOST_FINDINGS = 100  # on a page
 
@@ -150,14 +151,37 @@ def _limit_data(limit: LimitResult) -> dict[str, Any]:
 
 def _screen(checked: Checked, next_steps: Sequence[Sequence[str]]) -> list[Block]:
     out: list[Block] = [Paragraph((_headline(checked),), hanging=2, medium="screen")]
-    for policy in checked.policies:
-        out += _policy(policy)
+    blocks = [block for policy in checked.policies for block in _policy(policy)]
+    if len(checked.policies) > _MOST_POLICIES:
+        blocks = [replace(block, detail="verbose") for block in blocks]
+        out.append(_overview(checked.policies))
+    out += blocks
     if checked.all_findings:
         out.append(Findings(_grouped(checked.all_findings), medium="screen"))
     out.append(Paragraph((verdict(checked),), hanging=2, medium="screen"))
     if next_steps:
         out.append(Commands(next_steps, medium="screen", tight=True))
     return out
+
+
+def _overview(policies: Sequence[PolicyResult]) -> Table:
+    """One row per policy, for the brief form."""
+    rows = []
+    for policy in policies:
+        now = policy.summary
+        limits = Counter(limit.verdict for limit in policy.limits)
+        rows.append(
+            [
+                policy.name,
+                f"{now['stopped']}/{now['runs']}",
+                percent(now["saved_mean"]),
+                percent(now["lost_mean"]),
+                ", ".join(f"{count} {word}" for word, count in limits.items()),
+            ]
+        )
+    return Table(
+        ["policy", "stopped", "saved", "lost", "limits"], rows, (0, 4), medium="screen", detail="brief"
+    )
 
 
 def _page(checked: Checked) -> list[Block]:
@@ -191,10 +215,10 @@ def _headline(checked: Checked) -> str:
     count = len(checked.policies)
     text = (
         f"{checked.runs} run{'s' * (checked.runs != 1)}, {count} polic{'y' if count == 1 else 'ies'} of"
-        f" {checked.file}; watching {checked.monitor}"
+        f" {checked.file}; monitor {checked.monitor}"
     )
     if checked.objective != checked.monitor:
-        text += f", judged by {checked.objective}"
+        text += f", objective {checked.objective}"
     against = f"compared with {checked.lock}" if checked.lock else "no lock to compare with"
     return f"{text}, in {checked.unit}; {against}."
 

@@ -157,9 +157,9 @@ def _setting(diff: Diff) -> list[str]:
     if diff.study is None:
         return []
     monitor, objective, question = diff.study.monitor, diff.study.objective, diff.study.question
-    text = f"Watching {monitor.name}, {say_better(monitor.mode)} is better"
+    text = f"Monitor: {monitor.name}, {say_better(monitor.mode)} is better"
     if objective.name != monitor.name:
-        text += f"; judged by {objective.name}"
+        text += f"; objective: {objective.name}"
     kept = "" if question.keep == "best" else f"; kept: {question.keep}"
     return [f"{text}. Compute in {question.unit}{kept}."]
 

@@ -50,7 +50,7 @@ def test_a_framework_upgrade(monkeypatch):
     monkeypatch.chdir(ROOT)
     out = run("diff", OLD, NEW, "sample_logs").stdout
     fits(out)
-    assert out.startswith("Watching eval_loss, lower is better. Compute in steps.\n")
+    assert out.startswith("Monitor: eval_loss, lower is better. Compute in steps.\n")
     assert f"A  {OLD}\nB  {NEW}\n" in out
     rows = [line.split() for line in out.splitlines() if " -> " in line]
     assert [row[:4] for row in rows if row[0] == "minilm-films-r4-lr3e-4-constant-s0"] == [
