@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING, Any
 from warnings import warn
 
@@ -25,6 +26,7 @@ from replay.errors import InputError, ReplayWarning
 from replay.policies import Policy
 from replay.policies.grid import DEFAULT_GRID, parse_grids
 from replay.report.choose import describe_status
+from replay.report.format import percent
 from replay.report.sentences import sentences
 from replay.search.choice import select_policy
 from replay.search.guarantee import guarantee
@@ -69,6 +71,22 @@ class Choice:
     reason: str
     runs: int
     needed_runs: int | None
+
+    def _repr_html_(self) -> str:
+        """A table for notebooks."""
+        shares = {"saved": self.saved, "lost": self.lost, "bound": self.bound}
+        rows = {
+            "status": self.status,
+            "policy": self.policy or "none",
+            **{name: percent(share) for name, share in shares.items() if share is not None},
+            "runs": str(self.runs),
+            "why": self.reason,
+        }
+        cells = "".join(
+            f"<tr><th style='text-align: left'>{name}</th><td style='text-align: left'>{escape(text)}</td></tr>"
+            for name, text in rows.items()
+        )
+        return f"<table>{cells}</table>"
 
 
 def read(

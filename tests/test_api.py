@@ -70,3 +70,12 @@ def test_what_is_out_of_range(settings):
     for function in (replay.choose_policy, replay.plan):
         with pytest.raises(InputError, match=next(iter(settings))):
             function(runs(8), **settings)
+
+
+def test_a_choice_is_a_table_in_a_notebook():
+    choice = replay.Choice("best guess", "patience=3 & gl<2>", 0.31, 0.02, 0.06, "No <b>proof</b>.", 9, None)
+    html = choice._repr_html_()
+    assert "patience=3 &amp; gl&lt;2&gt;" in html
+    assert "<b>" not in html
+    assert "<td style='text-align: left'>31%</td>" in html
+    assert html.startswith("<table>")
