@@ -82,9 +82,9 @@ class Choice:
             "runs": str(self.runs),
             "why": self.reason,
         }
+        left = "style='text-align: left'"
         cells = "".join(
-            f"<tr><th style='text-align: left'>{name}</th><td style='text-align: left'>{escape(text)}</td></tr>"
-            for name, text in rows.items()
+            f"<tr><th {left}>{name}</th><td {left}>{escape(text)}</td></tr>" for name, text in rows.items()
         )
         return f"<table>{cells}</table>"
 
