@@ -184,7 +184,8 @@ def test_league_of_rules(monkeypatch):
 
 def test_too_few_runs_is_exit_code_3(tmp_path):
     for number in range(3):
-        write_log(tmp_path / f"r{number}", [1, 0.8, 0.7, 0.75, 0.9, 1.0, 1.1 + number])
+        values = [1, 0.8, 0.7, 0.75, 0.9, 1.0, 1.1 + number]
+        write_log(tmp_path / f"r{number}", [value + number / 100 for value in values])
     result = run("choose", tmp_path, code=3)
     assert "Result: cannot tell" in result.stdout
     words = " ".join(result.stdout.split())

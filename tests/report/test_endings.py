@@ -43,9 +43,9 @@ def logs(tmp_path):
     """Four logs: as planned, cut short, still improving, and without a plan."""
     for name, values, header in (
         ("whole", TURNS, {}),
-        ("cut", [*TURNS[:-1], 1.2], {"planned_steps": 1600}),
+        ("cut", [value + 0.01 for value in TURNS], {"planned_steps": 1600}),
         ("falls", FALLS, {}),
-        ("free", [*TURNS[:-1], 1.3], {"planned_steps": None}),
+        ("free", [value + 0.02 for value in TURNS], {"planned_steps": None}),
     ):
         write_log(tmp_path / "logs" / name, values, header=header)
     return read(tmp_path / "logs")
@@ -55,7 +55,7 @@ def logs(tmp_path):
 def whole(tmp_path):
     """Logs of which there is nothing to say."""
     for number in range(3):
-        write_log(tmp_path / "whole" / f"run{number}", [*TURNS[:-1], 1.1 + number])
+        write_log(tmp_path / "whole" / f"run{number}", [value + number / 100 for value in TURNS])
     return read(tmp_path / "whole")
 
 
