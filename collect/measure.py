@@ -79,7 +79,8 @@ def measure(config: Config, cache: Path, began: float) -> Measurement:
         log = read_existing_log(folder)
         assert log is not None
         (checkpoint,) = (record for record in log.records if record.get("kind") == "checkpoint")
-        files = [path for path in (folder / f"checkpoint-{steps}").rglob("*") if path.is_file()]
+        # without the folder of the best adapter, which does not stay in it
+        files = [path for path in (folder / f"checkpoint-{steps}").iterdir() if path.is_file()]
         return _summarise(
             whole,
             watch,

@@ -251,10 +251,10 @@ def test_the_text_says_what_was_measured(tmp_path):
     ]
 
 
-def test_mistakes(grid, workplace, tmp_path):
+def test_mistakes(grid, tmp_path):
     result = CliRunner().invoke(cli, ["grid", str(grid)])
     assert (result.exit_code, "Missing option '--out'" in result.stderr) == (2, True)
     result = CliRunner().invoke(cli, ["grid", str(grid), "--out", str(tmp_path), "--price", "1"])
     assert (result.exit_code, "--price and --format are options of --dry-run" in result.stderr) == (2, True)
-    result = CliRunner().invoke(cli, ["run", str(workplace / "nowhere.toml"), "--dry-run"])
-    assert (result.exit_code, "nowhere.toml: no such file" in result.stderr) == (2, True)
+    result = CliRunner().invoke(cli, ["run", str(tmp_path / "absent.toml"), "--dry-run"])
+    assert (result.exit_code, "absent.toml: no such file" in result.stderr) == (2, True)
