@@ -150,14 +150,21 @@ def train(
     import torch
 
     from collect.progress import EvalLines, Progress
+    from collect.reporters import close_reporters, make_reporters
 
+    reporters = make_reporters(config.train.report_to, say)
     prepared = prepare(config, folder, cache, plan, say=say)
     trainer, keeper = prepared.trainer, prepared.keeper
     if eval_lines:
         trainer.add_callback(EvalLines(say, trainer.planned_evals()))
     if terminal is not None:
         trainer.add_callback(Progress(config.name, trainer.planned_evals(), terminal))
-    with prepared.running():
+    if reporters:
+        trainer.args.run_name = config.name
+    for reporter in reporters:
+        trainer.add_callback(reporter)
+    with prepared.running(), contextlib.ExitStack() as stack:
+        stack.callback(close_reporters, reporters)
         if torch.cuda.is_available() and config.train.device != "cpu":
             trainer.try_memory()
         if config.model.attn_implementation is not None:

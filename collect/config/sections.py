@@ -77,6 +77,22 @@ def _attentions() -> Iterable[str]:
     return {"eager", *(name for name in ALL_ATTENTION_FUNCTIONS.valid_keys() if not name.startswith(paged))}
 
 
+def _check_reporters(names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    if info.context == TYPES_ONLY or not names:
+        return names
+    from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
+
+    if "tensorboard" in names:
+        raise ValueError("the run's folder gets TensorBoard events in any case; leave 'tensorboard' out")
+    known = sorted(set(INTEGRATION_TO_CALLBACK) - {"tensorboard"})
+    for name in names:
+        if name not in known:
+            raise ValueError(f"{name!r} must be one of {suggestion(name, known)}")
+    if len(set(names)) < len(names):
+        raise ValueError("it must name each tracker once")
+    return names
+
+
 # by default pydantic takes "8" and true for 8
 _Int = Annotated[int, Strict()]
 _Float = Annotated[float, Strict(), AllowInfNan(False)]
@@ -112,6 +128,7 @@ _Modules = Annotated[
     ),
 ]
 _Metrics = Annotated[tuple[str, ...], AfterValidator(_check_metrics)]
+_Reporters = Annotated[tuple[str, ...], AfterValidator(_check_reporters)]
 _Optimizer = Annotated[str, _one_of(_optimizers)]
 _Attention = Annotated[str, _one_of(_attentions)]
 _Columns = Annotated[
@@ -256,7 +273,9 @@ class Train(_Section):
     ``adapters``. ``plateau_patience`` (in evals) and ``plateau_factor`` are of the scheduler
     ``reduce-on-plateau``. ``optimizer`` is any of transformers' (``optim`` of its TrainingArguments; by
     default transformers chooses). ``precision`` bf16 computes under autocast, which needs a GPU. ``threads``
-    limits the CPU threads (0: as the machine decides).
+    limits the CPU threads (0: as the machine decides). ``report_to`` names further trackers that get the
+    logged numbers (wandb, mlflow, trackio, swanlab and others of transformers' ``report_to``), offline unless
+    their environment variables say otherwise.
     """
 
     learning_rate: _Positive
@@ -287,6 +306,7 @@ class Train(_Section):
     device: Literal["auto", "cpu"] = "auto"
     threads: _AtLeast0 = 0
     seed: _AtLeast0 = 0
+    report_to: _Reporters = dataclasses.field(default=(), metadata=_IF_SET)
 
 
 @dataclass(frozen=True)

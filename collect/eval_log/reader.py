@@ -58,7 +58,10 @@ class ExistingLog(NamedTuple):
         here``), or None.
         """
         mine = decode(encode({name: header.get(name) for name in names}))
-        differences = (_difference(self.header.get(name), mine[name], name) for name in names)
+        theirs = {**self.header, "config": _without_reporters(self.header.get("config"))}
+        if "config" in mine:
+            mine["config"] = _without_reporters(mine["config"])
+        differences = (_difference(theirs.get(name), mine[name], name) for name in names)
         return next((difference for difference in differences if difference is not None), None)
 
     def checkpoints(self) -> list[int]:
@@ -112,6 +115,13 @@ def without_plan(header: Mapping[str, Any]) -> dict[str, Any]:
             for name in ("max_steps", "epochs", "num_train_epochs"):
                 section.pop(name, None)
     return plain
+
+
+def _without_reporters(config: Any) -> Any:
+    """A recorded config without ``train.report_to``: a run that is reported elsewhere too is the same run."""
+    if not isinstance(config, dict) or not isinstance(train := config.get("train"), dict):
+        return config
+    return {**config, "train": {key: value for key, value in train.items() if key != "report_to"}}
 
 
 def _difference(old: Any, new: Any, name: str) -> str | None:
