@@ -203,10 +203,10 @@ def flops(place):
             wrong.append(f"{name.lower()} counts {total:.4g}, not {eager + attention / 2:.4g}")
     if not counted:
         wrong.append("no fused kernel runs here")
-    plain, forward = count(build("sdpa")), count(build("sdpa"), backward=False)
     model = build("sdpa")
-    model.gradient_checkpointing_enable({"use_reentrant": False})
     model.enable_input_require_grads()
+    plain, forward = count(model), count(model, backward=False)
+    model.gradient_checkpointing_enable({"use_reentrant": False})
     extra = count(model) - plain
     again = forward - 2 * batch * tokens * width * words  # all but the output layer
     figures |= {"checkpointing": extra, "forward": forward, "share": extra / again}

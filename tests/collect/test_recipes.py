@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import replay
+from replay.errors import ReplayWarning
 
 yaml = pytest.importorskip("yaml")
 ROOT = Path(__file__).parents[2]
@@ -46,7 +47,8 @@ def test_the_code_for_trl_leaves_a_complete_log(workplace, tmp_path, monkeypatch
         "test": texts(24, 32),
     }
     exec(code, names)
-    (run,) = replay.load(tmp_path / "logs")
+    with pytest.warns(ReplayWarning, match="holds the values of 2 sets in turn"):
+        (run,) = replay.load(tmp_path / "logs")
     assert run.evals["step"].tolist() == [0, 2, 4, 6]  # two steps in each of three epochs
     assert {"eval_validation_loss", "eval_test_loss"} <= set(run.metrics)
     assert run.info.complete

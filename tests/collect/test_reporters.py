@@ -62,11 +62,7 @@ def collect(workplace, tmp_path):
 def numbers(folder):
     """All of a log but for the clocks and the config."""
     records = [
-        {
-            key: value
-            for key, value in record.items()
-            if key not in ("compute", "wall_time", "time", "seconds")
-        }
+        {key: value for key, value in record.items() if key not in ("compute", "time", "segment")}
         for record in read_existing_log(folder).records
         if record.get("kind") in ("eval", "train")
     ]
