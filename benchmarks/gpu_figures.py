@@ -213,9 +213,8 @@ def flops(place):
     # a pass that is computed again ends with the last tensor that is needed
     if not 0.8 <= extra / again <= 1.001:
         wrong.append(f"checkpointing adds {extra / again:.3f} of a forward pass")
-    good = (
-        f"{len(counted)} fused kernels are counted right; checkpointing adds {extra / again:.3f} of a forward"
-    )
+    kernels = ", ".join(counted).lower()
+    good = f"{kernels} is counted right, and checkpointing adds {extra / again:.3f} of a forward"
     return judge(not wrong, "; ".join(wrong) or f"{good} pass", **figures)
 
 
