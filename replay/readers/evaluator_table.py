@@ -80,12 +80,21 @@ def read_evaluator(path: Path) -> Table:
         findings.append(Finding(kind, log=str(path), facts={"part": "row"} if cut else {"rows": short}))
     steps, by_epoch = _steps([(epoch, step) for epoch, step, _ in rows])
     points = PointsBuilder()
-    for (epoch, _, values), step in zip(rows, steps, strict=True):
-        if step is not None:
+    for index, ((epoch, _, values), step) in enumerate(zip(rows, steps, strict=True)):
+        if step is not None and not _is_made_again(steps, index):
             points.add(step, values if by_epoch or epoch < 0 else {**values, "epoch": epoch})
     if not any(step is not None for step in steps):
         raise UnusableLog(findings[0] if findings else Finding(Kind.NO_ROWS, log=str(path)))
     return Table(names, by_epoch, points.points(), len(rows), set(without), findings)
+
+
+def _is_made_again(steps: Sequence[float | None], index: int) -> bool:
+    """Whether the next row has the same step, and the training goes on after it: a resumed process, which
+    appends to the same table, has evaluated this step once more.
+    """
+    step = steps[index]
+    later = steps[index + 1 : index + 3]
+    return len(later) == 2 and later[0] == step and later[1] is not None and later[1] > (step or 0.0)
 
 
 def _steps(places: Sequence[tuple[float, float]]) -> tuple[list[float | None], bool]:

@@ -107,3 +107,16 @@ def test_names(tmp_path):
     }
     for stem, name in names.items():
         assert evaluator_name(tmp_path / f"{stem}.csv") == name
+
+
+def test_a_resumed_process_evaluates_a_step_once_more(tmp_path):
+    rows = ["0.5,100,0.5,0.61", "1.0,200,0.5,0.64", "1.0,200,0.5,0.66", "1.5,300,0.5,0.63"]
+    put(tmp_path, rows)
+    (run,) = read(tmp_path).runs
+    assert curve(run, "cosine_spearman") == {100: 0.61, 200: 0.66, 300: 0.63}
+
+
+def test_the_last_step_evaluated_once_more_is_the_first_value(tmp_path):
+    put(tmp_path, ["0.5,100,0.5,0.61", "1.0,200,0.5,0.64", "1.0,200,0.5,0.66"])
+    (run,) = read(tmp_path).runs
+    assert curve(run, "cosine_spearman") == {100: 0.61, 200: 0.64}
