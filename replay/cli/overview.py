@@ -23,7 +23,7 @@ __all__ = ["command"]
 
 #: The setting that is copied most often, and those beside it.
 _COMMON = "patience=3"
-_POLICIES = ("patience=1", "patience=2", _COMMON, "patience=5")
+_POLICIES = ("patience=1", _COMMON, "patience=5")
 
 
 @click.command("overview", hidden=True)
@@ -47,7 +47,9 @@ def command(paths: tuple[Path, ...], question: Question, style: str, out: Path |
     logs = read_logs(paths)
     configured = _configured(logs.runs)
     common = configured or _COMMON
-    policies = list(dict.fromkeys([*([configured] if configured else []), *_POLICIES]))
+    selection = _choose(logs.runs, question)
+    chosen = [] if selection is None or selection.policy is None else [selection.policy.spec()]
+    policies = list(dict.fromkeys([*([configured] if configured else []), *_POLICIES, *chosen]))
     outcomes = simulate_policies(logs.runs, policies, question, baselines=True)
     summary = summarise(outcomes)
     outcomes = outcomes.with_findings(find_first_stretch(outcomes, summary))
@@ -57,7 +59,7 @@ def command(paths: tuple[Path, ...], question: Question, style: str, out: Path |
     document = build(
         outcomes,
         summary,
-        _choose(logs.runs, question),
+        selection,
         common=common,
         configured=configured is not None,
         findings=logs.findings,

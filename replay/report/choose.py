@@ -364,9 +364,9 @@ def _apart_by_group(selection: Selection) -> list[str]:
         if held.by != "run":
             loss = _loss(selection, line.summary)
             out.append(
-                f"For new data, measure again: with each {held.by} left out in turn, {folds - same} of"
-                f" {folds} folds select another policy than {_spec(selection.guess)}, and lose {loss} on what"
-                " was left out."
+                f"Settings selected without a {held.by} lose {loss} on it (cross-validated;"
+                f" {folds - same} of {folds} folds select another one than {_spec(selection.guess)}). For new"
+                " data, measure again."
             )
     return out
 

@@ -92,13 +92,13 @@ def _metric_data(metric: Mapping[str, Any]) -> dict[str, Any]:
 def describe_logs(logs: ReadResult, paths: Sequence[Path]) -> list[str]:
     """One sentence on what was read: runs, formats, duplicates and problems."""
     counts = Counter(str(run.info.format or "?") for run in logs.runs)
-    shown = ", ".join(f"{name} {count}" for name, count in counts.most_common())
+    shown = ", ".join(f"{name} {count}" if len(counts) > 1 else name for name, count in counts.most_common())
     where = ", ".join(str(path) for path in paths[:_MOST_NAMES])
     if len(paths) > _MOST_NAMES:
         where += f" and {len(paths) - _MOST_NAMES} more"
     text = f"{_count(len(logs.runs), 'run')} in {where} ({shown})"
     if logs.duplicates:
-        text += f"; {_count(len(logs.duplicates), 'more log')} of the same runs"
+        text += f"; {_count(len(logs.duplicates), 'duplicate log')} skipped"
     if logs.findings:
         text += f"; {_count(len(logs.findings), 'problem')}"
     return [text + "."]
@@ -176,15 +176,24 @@ def _group_table(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _group_cells(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    ends = Counter("cut short or stopped" if row["censored"] else _end(row) for row in rows if row["evals"])
-    if without := sum(not row["evals"] for row in rows):
-        ends["no evals"] = without
+    ended = [row for row in rows if row["evals"]]
+    ends = Counter(_brief_end(row) for row in ended)
+    if improving := sum(bool(row["still_improving"]) for row in ended):
+        ends["still improving"] = improving
+    if without := len(rows) - len(ended):
+        ends["without evals"] = without
     return [
         str(len(rows)),
         _span([row["evals"] for row in rows]),
         _span([row["trained_steps"] for row in rows if row["trained_steps"] is not None]),
-        ", ".join(f"{count} {end}" for end, count in ends.most_common()),
+        ", ".join(f"{count} {end}" for end, count in ends.items()),
     ]
+
+
+def _brief_end(row: Mapping[str, Any]) -> str:
+    if row["censored"]:
+        return "cut short or stopped"
+    return "ended as planned" if row["plan_known"] else "with an unknown plan"
 
 
 def _span(values: Sequence[float]) -> str:

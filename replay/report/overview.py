@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from replay.data.finding import Finding
-from replay.engine.outcomes import BASELINES, COLUMNS, Outcomes, records
+from replay.engine.outcomes import BASELINES, COLUMNS, ORACLE, Outcomes, records
 from replay.report import choose, simulate
 from replay.report.document import Block, Code, Commands, Document, Notes, Paragraph, Records
 from replay.report.format import percent
@@ -64,7 +64,7 @@ def _blocks(
     out: list[Block] = [
         *headline(study, source),
         Paragraph([_common(rows, common, configured, study.question.unit)], answer=True),
-        replace(brief_table([row for row in rows if row["spec"] != "one-epoch"]), detail=None),
+        replace(brief_table(_shown(rows)), detail=None),
         Paragraph([_recommendation(selection)], answer=True),
     ]
     if selection is not None and selection.policy is not None:
@@ -72,6 +72,16 @@ def _blocks(
     out.append(Notes(make_notes(findings, [*outcomes.findings, *limits], simulate.shortage_notes(study))))
     out.append(Commands(next_steps, medium="screen"))
     return out
+
+
+def _shown(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The rows of the table: the policies from most to least saved, between no early stopping and the best."""
+    policies = [row for row in rows if row["spec"] not in (*BASELINES, ORACLE)]
+    return [
+        *(row for row in rows if row["spec"] == "never"),
+        *sorted(policies, key=lambda row: -row["saved_mean"]),
+        *(row for row in rows if row["spec"] == ORACLE),
+    ]
 
 
 def _common(rows: Sequence[Mapping[str, Any]], common: str, configured: bool, unit: str) -> str:

@@ -144,7 +144,7 @@ def _table(plan: Plan, unit: str) -> Table:
             percent(rung.saved),
             percent(rung.lost),
             _up(rung.bound),
-            "none" if rung.needed_units is None else f"{rung.needed_units:,}",
+            "not reachable" if rung.needed_units is None else f"{rung.needed_units:,}",
             "guaranteed" if chosen is not None and index <= chosen else "",
         ]
         for index, rung in _shown(plan)
@@ -178,7 +178,7 @@ def _notes(plan: Plan, unit: str) -> list[str]:
     legend = (
         "guaranteed tolerance: the smallest one that is guaranteed for the policy. Of policies with equal"
         f" losses the one that saves most is shown. {units} needed: for {say_tolerance(today.alpha)}, if"
-        f" further {units} lose no more than these; none: no number would do."
+        f" further {units} lose no more than these."
     )
     out = [legend]
     if today.left_out:

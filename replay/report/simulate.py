@@ -254,7 +254,7 @@ def brief_table(summary: Sequence[Mapping[str, Any]]) -> Table:
         ]
         for row in summary
     ]
-    return Table(["policy", "saved", "lost", "equal budget", "verdict"], rows, (0, 4), detail="brief")
+    return Table(["policy", "saved", "lost", "equal budget", "against it"], rows, (0, 4), detail="brief")
 
 
 def _summary_table(summary: Sequence[Mapping[str, Any]]) -> Table:

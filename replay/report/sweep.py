@@ -42,6 +42,7 @@ from replay.stats.summary import ENOUGH_EVALS, ENOUGH_RUNS, KEYS, find_shortage
 __all__ = ["build"]
 
 _MOST_ROWS = 12
+_BRIEF_NAMES = {"equal": "equal budget", "verdict": "against it"}
 _BRIEF = 6  # lines of the brief form's table, not counting the baselines
 _MOST_SINGLES = 4
 _FEWEST_LINES = 4
@@ -217,9 +218,9 @@ def _brief_answer(sweep: GridSweep) -> list[str]:
     if sweep.ranked:
         result = sweep.ranked[0]
         corner, centre = (sweep.sweep.policies[index].spec() for index in (result.corner, result.centre))
-        text += f" {corner} saves most of them: it {describe_figures(sweep, result.corner)}."
+        text += f" Of these, {corner} (^) saves most: it {describe_figures(sweep, result.corner)}."
         if centre != corner:
-            text += f" {centre} is safer, since its neighbours are good too: it"
+            text += f" {centre} (*) is safer, because settings near it keep the tolerance too: it"
             text += f" {describe_figures(sweep, result.centre)}."
     text += " All figures are in-sample: replay choose gives cross-validated ones."
     return [text]
@@ -230,7 +231,7 @@ def _brief_table(sweep: GridSweep, shown: Sequence[int]) -> Table:
     table = _table(sweep, shown, "screen")
     kept = [index for index, name in enumerate(table.head) if name not in ("total", "worst")]
     rows = [[row[index] for index in kept] for row in table.rows if row[0] != "one-epoch"]
-    head = [table.head[index].replace("equal", "equal budget") for index in kept]
+    head = [_BRIEF_NAMES.get(table.head[index], table.head[index]) for index in kept]
     return Table(head, rows, (0, len(head) - 1), medium="screen", detail="brief")
 
 

@@ -48,7 +48,7 @@ class Tutorial(Policy):
             return f"on such a log the callback never fires, without a word: there is no {self.monitor}"
         return (
             "on such a log the callback never fires, without a word: transformers logs eval_loss, never"
-            " val_loss; write tutorial:monitor=eval_loss (in the callback: monitor='eval_loss')"
+            " val_loss; add monitor=eval_loss to the policy (in the callback: monitor='eval_loss')"
         )
 
     def caution(self, metric: str, mode: Mode) -> str | None:

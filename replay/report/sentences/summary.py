@@ -30,7 +30,7 @@ SHORT_VERDICTS: Mapping[str, str] = {
     Verdict.TOO_FEW: "too few",
     Verdict.BETTER: "better",
     Verdict.WORSE: "worse",
-    Verdict.NO_DIFFERENCE: "not significant",
+    Verdict.NO_DIFFERENCE: "no clear difference",
     Verdict.FULL_LOG: "",
     Verdict.UPPER_BOUND: "",
 }

@@ -137,7 +137,7 @@ def test_the_tutorials_callback_takes_lower_as_better():
     assert "lower as better" in rule.caution("eval_accuracy", "max")
     assert rule.caution("eval_loss", "min") is None
     assert parse_policy("tutorial").caution("val_loss", "min") is None
-    assert "write tutorial:monitor=eval_loss" in parse_policy("tutorial").absence_note()
+    assert "add monitor=eval_loss to the policy" in parse_policy("tutorial").absence_note()
     assert rule.decide([1.0, 0.5]).reason == "better by 0.5"
     with pytest.raises(PolicyError):
         parse_policy("tutorial:patience=-1")
