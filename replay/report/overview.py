@@ -75,7 +75,7 @@ def _blocks(
 
 
 def _shown(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The rows of the table: the policies from most to least saved, between no early stopping and the best."""
+    """The rows of the table, from no early stopping to the best possible: policies by what they save."""
     policies = [row for row in rows if row["spec"] not in (*BASELINES, ORACLE)]
     return [
         *(row for row in rows if row["spec"] == "never"),
