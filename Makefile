@@ -3,7 +3,7 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN = $(VENV)/bin
 
-.PHONY: demo test slow lint types layers docs policies readme site check bench clean
+.PHONY: demo test slow lint types layers docs policies readme league site check bench clean
 .DEFAULT_GOAL := check
 
 # The main job on real runs: what would each stop rule have saved, and cost?
@@ -30,7 +30,7 @@ layers: $(VENV)/.test
 	$(BIN)/lint-imports
 
 # README and docs say what the code does: their blocks are made by it
-PAGES = README.md sample_logs/README.md $(wildcard docs/*.md)
+PAGES = README.md sample_logs/README.md corpus/README.md $(wildcard docs/*.md)
 
 docs: $(VENV)/.test
 	$(BIN)/cog --check $(PAGES)
