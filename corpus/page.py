@@ -44,10 +44,10 @@ def league_table(part: str) -> list[str]:
             sharing[cells].append(rule["policy"])
     rows: list[tuple[str, ...]] = []
     rank = 1
-    for cells, policies in sharing.items():
+    for figures_shown, policies in sharing.items():
         more = f" and {len(policies) - 3} more" if len(policies) > 3 else ""
         shown = ", ".join(f"`{policy}`" for policy in policies[:3]) + more
-        rows.append((str(rank), shown, *cells))
+        rows.append((str(rank), shown, *figures_shown))
         rank += len(policies)
     unusable = sorted(rule["rule"] for rule in league["rules"] if rule["status"] == "cannot tell")
     notes = f"{league['runs']} runs, {league['data_sets']} data sets."
@@ -148,10 +148,8 @@ def progress() -> str:
         for shorter in (False, True)
     }
     runs, shorter = (len(load_all(ROOT / "corpus" / name)) for name in ("runs", "shorter"))
-    return (
-        f"{runs} of the {planned[False]} runs and {shorter} of the {planned[True]} siblings that the grids describe"
-        " are here."
-    )
+    counts = f"{runs} of the {planned[False]} runs and {shorter} of the {planned[True]} siblings"
+    return f"{counts} that the grids describe are here."
 
 
 def _values(values: Any) -> str:
