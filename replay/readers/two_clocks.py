@@ -39,7 +39,7 @@ class OneClock(NamedTuple):
 def place_on_one_clock(points: Mapping[str, Points], held_out: Collection[str]) -> OneClock:
     """The points with series that count epochs placed among those that count steps."""
     plain = OneClock(dict(points))
-    train = {name: series for name, series in points.items() if name not in held_out}
+    train = {name: series for name, series in points.items() if name not in held_out and len(series.step)}
     if not train or not held_out:
         return plain
     fast_name = max(train, key=lambda name: len(train[name].step))

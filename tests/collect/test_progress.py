@@ -71,7 +71,7 @@ def test_a_batch_job_says_what_it_trains(batch, workplace):
 
 def test_a_batch_job_says_each_eval(batch):
     lines, folder = batch
-    *evals, done = lines[4:]
+    *evals, kept, done = lines[4:]
     records = [json.loads(line) for line in (folder / "eval_log.jsonl").read_text().splitlines()]
     logged = [record for record in records if record.get("kind") == "eval"]
     assert len(evals) == len(logged) == 3
@@ -84,6 +84,7 @@ def test_a_batch_job_says_each_eval(batch):
             rf" train {train:.4g}",
             line,
         )
+    assert re.match(r"the adapter of step \d+, the best one, is in ", kept)
     assert done.startswith("done (eval_loss ")
 
 

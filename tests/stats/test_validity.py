@@ -71,8 +71,8 @@ def test_falling_rates_are_counted():
     (text,) = noted(*made)
     assert (
         text
-        == "2 of 4 runs have a falling learning rate: stopping one of them early is not what training with a"
-        " shorter schedule would have given."
+        == "2 of 4 runs have a falling learning rate: stopping one of them early is not the same as planning"
+        " a shorter schedule."
     )
     assert noted(*made[1:])[0].startswith("1 of 3 runs has a falling learning rate: ")
     assert noted(made[0])[0].startswith("The run has a falling learning rate: stopping it early is not ")
@@ -227,17 +227,17 @@ def test_resumed_runs():
         True,
         True,
     ]
-    twice_told = " 10 steps were trained twice, which is not counted as used."
+    twice_told = " 10 steps were trained twice and are not counted as used."
     again_told = (
-        " In 1 of them some steps were trained twice; counted in steps, that is not part of what was used."
+        " In 1 of them some steps were trained twice. Counted in steps, they are not part of what was used."
     )
     first = (
-        "4 of 5 runs were resumed: a tool that keeps its counter in memory begins it anew there and mostly"
-        " stops later; here it is counted through."
+        "4 of 5 runs were resumed. Tools that keep the patience counter in memory reset it on resume and"
+        " usually stop later. This replay does not reset it."
     )
     assert noted(plain, parts, twice, tensorboard, clean) == [first + twice_told + again_told]
     assert noted(plain, parts) == [first.replace("4 of 5 runs were", "1 of 2 runs was")]
-    assert noted(tensorboard)[0].startswith("The run was resumed: ")
+    assert noted(tensorboard)[0].startswith("The run was resumed. ")
     assert "There some steps were trained twice" in noted(tensorboard)[0]
     assert noted(run(segment=[2] * 14)) == []
 
@@ -342,8 +342,8 @@ def test_sample_logs():
     assert [lowers_on_plateau(one, one.curve("eval_loss", "min")) for one in made] == [None] * len(made)
     assert len(said) == 2
     assert said[0].startswith(f"{cosine} of {len(made)} runs have a falling learning rate: ")
-    assert said[1].startswith(f"1 of {len(made)} runs was resumed: ")
-    assert said[1].endswith(" 10 steps were trained twice, which is not counted as used.")
+    assert said[1].startswith(f"1 of {len(made)} runs was resumed. ")
+    assert said[1].endswith(" 10 steps were trained twice and are not counted as used.")
     (text,) = noted(*made, policies=["patience=24", "patience=25"])[2:]
     few = sum(len(one) == 25 for one in made)
     assert text.startswith(f"{few} of 26 runs have too few evals to try patience=24: it can stop at eval 25 ")
