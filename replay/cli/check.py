@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from replay.cli.columns import columns_options
-from replay.cli.options import file_option
+from replay.cli.options import file_option, verbose_option
 from replay.cli.output import append, show, warn, write
 from replay.cli.progress import read_logs
 
@@ -39,6 +39,7 @@ __all__ = ["command"]
     show_default=True,
     help="Output format.",
 )
+@verbose_option
 @file_option("--out", "Write to a file instead of the terminal.")
 @file_option("--junit", "Also write JUnit XML.")
 @file_option("--sarif", "Also write SARIF.")

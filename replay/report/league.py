@@ -142,6 +142,6 @@ def _sentences(league: League) -> list[str]:
     for rule, error in league.skipped:
         rules_by_reason.setdefault(error_text(error), []).append(rule)
     return out + [
-        f"Left out: {', '.join(rules)}: {reason.removesuffix('.')}."
+        f"Skipped: {', '.join(rules)}: {reason.removesuffix('.')}."
         for reason, rules in rules_by_reason.items()
     ]

@@ -173,7 +173,7 @@ def test_league_of_rules(monkeypatch):
     fits(out)
     assert "transformers:patience=4 (+1)" in out
     assert "keras:patience=4 do the same here" in " ".join(out.split())
-    assert "Left out: tutorial: no metric 'val_loss'" in out
+    assert "Skipped: tutorial: no metric 'val_loss'" in out
     found = json.loads(run(*args, "--format", "json").stdout)
     assert {row["rule"] for row in found["rules"]} == {"patience", "transformers", "keras", "gl"}
     assert set(found["left_out"]) == {"tutorial", "drift"}

@@ -168,7 +168,7 @@ def test_simulation_names_metric_run_and_value():
     assert sentences(both.findings) == [
         (
             "gl cannot judge eval_loss of bad: it is -0.1 at step 30, and generalization loss is defined for"
-            " errors > 0 only; left out for it"
+            " errors > 0 only; the policy is skipped there"
         )
     ]
     with pytest.raises(InputError, match=r"gl cannot judge eval_accuracy of r: .* mode max"):

@@ -127,7 +127,7 @@ def test_policies_that_lack_something_are_told_and_not_on_the_front():
     some = [*RUNS, run("c", [1.0, 0.9, 0.95, 0.5, 0.4], eval_generic_loss=[1.0, 1.0, 1.5, 1.5, 1.5])]
     found = swept("rule=patience,tutorial,pq", runs=some, optional=True)
     warnings = sentences(found.findings)
-    assert any(text.startswith("tutorial:patience=1 is left out: no metric 'val_loss'") for text in warnings)
+    assert any(text.startswith("tutorial:patience=1 is skipped: no metric 'val_loss'") for text in warnings)
     assert any("policies could be tried on no run" in text for text in warnings)
     on_front = {found.sweep.policies[place].spec() for place in found.front}
     assert on_front

@@ -288,7 +288,7 @@ def test_policies_that_no_run_has_what_it_takes_for():
     swept = sweep_study(Study(runs, rules, question()), rules, optional=True)
     assert swept.figures["runs"].tolist() == [0, 4]
     about_policies = [finding for finding in swept.findings if finding.kind != Kind.NO_SCALE]
-    assert sentences(about_policies) == ["pq=1 needs train_loss, which no run logs; it is left out"]
+    assert sentences(about_policies) == ["pq=1 needs train_loss, which no run logs; the policy is skipped"]
     with pytest.raises(InputError, match="pq=1 needs train_loss, which no run logs"):
         sweep_study(Study(runs, rules, question()), rules)
 
@@ -301,7 +301,7 @@ def test_policies_that_watch_a_metric_that_no_run_has_are_left_out_of_a_grid_of_
     swept = sweep_study(Study(runs, rules, question()), rules, optional=True)
     assert swept.figures["runs"].tolist() == [4, 0, 0, 4]
     (text,) = sentences(finding for finding in swept.findings if finding.kind == Kind.POLICY_SKIPPED)
-    assert text.startswith("patience=1,monitor=val_nothing_loss is left out: no metric 'val_nothing_loss'")
+    assert text.startswith("patience=1,monitor=val_nothing_loss is skipped: no metric 'val_nothing_loss'")
     with pytest.raises(InputError, match="no metric 'val_nothing_loss'"):
         sweep_study(Study(runs, rules, question()), rules)
 

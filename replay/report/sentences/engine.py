@@ -88,7 +88,7 @@ def _companion_missing(finding: Finding) -> str:
     who = f"{len(runs)} runs lack: {list_names(runs)}" if available else "no run logs"
     text = f"{finding.policy} needs {finding['label']}, which {who}"
     text += f"; {finding['remedy']}" if finding["remedy"] else ""
-    return text + ("; they are left out for it" if available else "; it is left out")
+    return text + ("; the policy is skipped on them" if available else "; the policy is skipped")
 
 
 def _refused(finding: Finding) -> str:
@@ -96,12 +96,12 @@ def _refused(finding: Finding) -> str:
         others = len(finding.runs) - 1
         more = f" (and {others} more runs)" if others else ""
         where = f"{finding['metric']} of {finding.runs[0]}{more}"
-        return f"{finding.policy} cannot judge {where}: {finding['reason']}; left out for it"
+        return f"{finding.policy} cannot judge {where}: {finding['reason']}; the policy is skipped there"
     others = finding["others"]
     more = f" (and {others} more policies like it, some of them)" if others else ""
     return (
-        f"{finding.policy}{more} cannot judge {finding['count']} of {finding['total']} runs; they are left"
-        " out for it"
+        f"{finding.policy}{more} cannot judge {finding['count']} of {finding['total']} runs; the policy"
+        " is skipped on them"
     )
 
 
@@ -175,7 +175,7 @@ def _no_scale(finding: Finding) -> str:
 
 
 def _policy_skipped(finding: Finding) -> str:
-    return f"{finding.policy} is left out: {finding['error']}"
+    return f"{finding.policy} is skipped: {finding['error']}"
 
 
 def _grid_refused(finding: Finding) -> str:
