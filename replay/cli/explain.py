@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from replay.cli.columns import columns_options
-from replay.cli.options import output_options, paths_argument, policy_option, question_options
+from replay.cli.options import file_option, output_options, paths_argument, policy_option, question_options
 from replay.cli.output import show, warn
 from replay.cli.progress import read_logs
 
@@ -29,12 +29,14 @@ __all__ = ["command"]
 )
 @question_options
 @columns_options(run_flag=False)
+@file_option("--plot", "Draw the curve with the reference, the stop and the checkpoint kept (png, svg, pdf).")
 @output_options
 def command(
     paths: tuple[Path, ...],
     spec: str,
     run_id: str | None,
     question: Question,
+    plot: Path | None,
     style: str,
     out: Path | None,
 ) -> None:
@@ -42,6 +44,7 @@ def command(
 
     \b
       replay explain logs/ --policy transformers:patience=3 --run lr1e-3
+      replay explain logs/ --policy patience=3 --plot stop.png
     """
     from replay.engine.explain import explain, pick_run
     from replay.policies.spec import parse_policy
@@ -53,4 +56,9 @@ def command(
     explanation = explain(run, spec, question)
     if style in ("json", "csv"):
         warn([*logs.findings, *explanation.outcomes.findings])
+    if plot is not None:
+        from replay.report.plots.explain import save
+
+        save(explanation, plot)
+        click.echo(f"drew {plot}", err=True)
     show(build(explanation, logs.findings), style, out)
