@@ -272,6 +272,10 @@ class Outcomes:
         column: npt.NDArray[Any] = getattr(self, name)
         return column
 
+    def _repr_html_(self) -> str:
+        """The table of `frame`, for notebooks."""
+        return str(self.frame().to_html(max_rows=60))
+
     def frame(self) -> pd.DataFrame:
         """The outcomes as a DataFrame; counts are nullable integers where all steps are whole.
 

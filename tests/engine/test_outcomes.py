@@ -127,3 +127,11 @@ def test_no_policies_have_no_outcomes():
     frame = replay.simulate([run(eval_loss=[1.0, 0.5])], [])
     assert list(frame.columns) == list(COLUMNS)
     assert frame.empty
+
+
+def test_outcomes_are_a_table_in_a_notebook():
+    outcomes = simulate_policies([run(id="<b>r", eval_loss=[1.0, 0.8, 0.9, 0.95])], ["patience=2"])
+    html = outcomes._repr_html_()
+    assert "<table" in html
+    assert "&lt;b&gt;r" in html
+    assert "no gain over 0.8 for 2 evals" in html
