@@ -121,6 +121,15 @@ class Sets(_Trainer):  # type: ignore[misc]
             # step.
             self.model_accepts_loss_kwargs: bool = False
 
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> Any:
+        """Nothing where all steps are done: a run that was killed after its last checkpoint only has to end,
+        and transformers would train one more step.
+        """
+        if self.state.global_step >= self.state.max_steps:
+            self.control.should_training_stop = True
+            return None
+        return super()._run_epoch(*args, **kwargs)
+
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
