@@ -8,7 +8,7 @@ BIN = $(VENV)/bin
 
 # The main job on real runs: what would each stop rule have saved, and cost?
 demo: $(VENV)/.core
-	$(BIN)/replay simulate sample_logs --policy patience=3 --policy transformers:patience=3,threshold=0.001
+	$(BIN)/replay sample_logs
 
 # the tests of a file stay together, as they share what they trained
 PYTEST = $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
