@@ -202,7 +202,7 @@ def _conversations(config: Config, name: str, cache: Path, column: str) -> tuple
             empty.append(number)
         except ValueError as reason:
             raise InputError(
-                f"{origin}: column {column!r} is no conversation in row {number}: {reason}; data.messages"
+                f"{origin}: column {column!r} is not a conversation in row {number}: {reason}; data.messages"
                 " takes lists of messages with role and content, or with from and value"
             ) from None
     different = list(dict.fromkeys(conversations))

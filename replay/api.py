@@ -24,7 +24,7 @@ from replay.engine.scoring import parse_policies, simulate_study, typed_specs
 from replay.engine.study import Study
 from replay.errors import InputError, ReplayWarning
 from replay.policies import Policy
-from replay.policies.grid import DEFAULT_GRID, parse_grids
+from replay.policies.grid import DEFAULT_GRID, parse_grids, policies_of
 from replay.report.choose import describe_status
 from replay.report.format import percent
 from replay.report.sentences import sentences
@@ -231,7 +231,7 @@ def choose_policy(
     Test, Angelopoulos, Bates, Candès, Jordan & Lei, arXiv:2110.01052.
     """
     _check_guarantee(max_lost, confidence)
-    rules = _default_candidates() if policies is None else parse_policies(policies)
+    rules = policies_of(parse_grids(DEFAULT_GRID)) if policies is None else parse_policies(policies)
     study = Study(runs, rules, Question(**question))
     selection = select_policy(
         study,
@@ -258,10 +258,6 @@ def choose_policy(
         runs=summary["runs"],
         needed_runs=None if selection.guarantee is None else selection.guarantee.needed_units,
     )
-
-
-def _default_candidates() -> list[Policy]:
-    return [policy for grid in parse_grids(DEFAULT_GRID) for policy, _ in grid.points]
 
 
 def _check_guarantee(max_lost: float, confidence: float | None) -> None:

@@ -37,6 +37,7 @@ def test_readme_blocks_are_fresh():
         "--diff",
         "README.md",
         "sample_logs/README.md",
+        "corpus/README.md",
         *pages,
     ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

@@ -42,7 +42,7 @@ _BASE = (bool, int, float, str)
 
 
 def check(options: Mapping[str, Any], own: typing.Iterable[str], *, values: bool = True) -> None:
-    """Raise InputError where a key is no field of LoraConfig, or a value is not of its type.
+    """Raise InputError where a key is not a field of LoraConfig, or a value is not of its type.
 
     ``own`` are our keys, which a message names too. Without ``values`` only the keys are checked.
     """

@@ -76,14 +76,10 @@ class Candidates:
 
     def words(self) -> list[str]:
         """The words of a command that asks for the same again."""
-        options = [
-            *(("--grid", text) for text in self.grids),
-            *(("--policy", text) for text in self.specs),
-            *(("--policies", str(file)) for file in self.files),
-            ("--max-lost", self.max_lost),
-            ("--max-regret", self.max_regret),
-        ]
-        return [word for name, text in options if text for word in (name, text)]
+        grids = [word for text in self.grids for word in ("--grid", text)]
+        limits = {"--max-lost": self.max_lost, "--max-regret": self.max_regret}
+        typed = [word for name, text in limits.items() if text for word in (name, text)]
+        return [*grids, *spec_words(self.specs, self.files), *typed]
 
 
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (

@@ -19,7 +19,7 @@ from replay.cli.options import (
     question_words,
     weight_option,
 )
-from replay.cli.output import show, warn
+from replay.cli.output import show, warn, warn_unless_noted
 from replay.cli.progress import count_policies, read_logs
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ def command(
     """
     from replay.data.finding import Finding
     from replay.engine.study import Study
+    from replay.policies.grid import policies_of
     from replay.report.choose import build
     from replay.report.inspect import describe_logs
     from replay.search.choice import Status, select_policy
@@ -82,7 +83,7 @@ def command(
 
     tolerance = parse_tolerance(candidates.max_regret, candidates.max_lost)
     grids, singles = candidates.parse()
-    policies = [*(policy for grid in grids for policy, _ in grid.points), *singles]
+    policies = [*policies_of(grids), *singles]
     logs = read_logs(paths)
     source = describe_logs(logs, paths)
     if per_rule:
@@ -118,8 +119,7 @@ def command(
             weight=weight,
             progress=progress,
         )
-    if style in ("json", "csv"):
-        warn([*findings, *selection.outcomes.findings])
+    warn_unless_noted(style, [*findings, *selection.outcomes.findings])
     where = [str(path) for path in paths]
     settings = question_words()
     next_steps = []

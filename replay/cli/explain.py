@@ -9,7 +9,7 @@ import click
 
 from replay.cli.columns import columns_options
 from replay.cli.options import file_option, output_options, paths_argument, policy_option, question_options
-from replay.cli.output import show, warn
+from replay.cli.output import show, warn_unless_noted
 from replay.cli.progress import read_logs
 
 if TYPE_CHECKING:
@@ -54,8 +54,7 @@ def command(
     logs = read_logs(paths)
     run = pick_run(logs.runs, run_id)
     explanation = explain(run, spec, question)
-    if style in ("json", "csv"):
-        warn([*logs.findings, *explanation.outcomes.findings])
+    warn_unless_noted(style, [*logs.findings, *explanation.outcomes.findings])
     if plot is not None:
         from replay.report.plots.explain import save
 

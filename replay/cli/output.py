@@ -23,11 +23,11 @@ __all__ = [
     "VERBOSE",
     "Failure",
     "append",
-    "is_verbose",
     "keep_findings",
     "show",
     "warn",
     "warn_of_kept",
+    "warn_unless_noted",
     "warnings_on_stderr",
     "write",
 ]
@@ -74,10 +74,10 @@ def show(document: Document, style: str, out: Path | None = None) -> None:
 
     terminal = out is None and sys.stdout.isatty()
     color = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    write(render(document, style, verbose=is_verbose(), width=_width(terminal), color=color), out)
+    write(render(document, style, verbose=_is_verbose(), width=_width(terminal), color=color), out)
 
 
-def is_verbose() -> bool:
+def _is_verbose() -> bool:
     """Whether --verbose was given."""
     return bool(click.get_current_context().meta.get(VERBOSE))
 
@@ -135,6 +135,12 @@ def warn(findings: Iterable[Finding]) -> None:
         context.meta.pop(_KEPT, None)
     for text in sentences(findings):
         _print_warning(text)
+
+
+def warn_unless_noted(style: str, findings: Iterable[Finding]) -> None:
+    """Print findings as warnings on stderr in the styles that show no notes, which say the same."""
+    if style in ("json", "csv"):
+        warn(findings)
 
 
 def _print_warning(text: str) -> None:

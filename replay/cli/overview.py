@@ -9,7 +9,7 @@ import click
 
 from replay.cli.columns import columns_options
 from replay.cli.options import output_options, paths_argument, question_options, question_words
-from replay.cli.output import show, warn
+from replay.cli.output import show, warn_unless_noted
 from replay.cli.progress import count_policies, read_logs
 
 if TYPE_CHECKING:
@@ -53,8 +53,7 @@ def command(paths: tuple[Path, ...], question: Question, style: str, out: Path |
     outcomes = simulate_policies(logs.runs, policies, question, baselines=True)
     summary = summarise(outcomes)
     outcomes = outcomes.with_findings(find_first_stretch(outcomes, summary))
-    if style in ("json", "csv"):
-        warn([*logs.findings, *outcomes.findings])
+    warn_unless_noted(style, [*logs.findings, *outcomes.findings])
     where = [str(path) for path in paths]
     document = build(
         outcomes,
@@ -73,12 +72,12 @@ def _choose(runs: Sequence[Run], question: Question) -> Selection | None:
     """The choice that ``replay choose`` makes without options; None where these runs allow none."""
     from replay.engine.study import Study
     from replay.errors import ReplayError
-    from replay.policies.grid import DEFAULT_GRID, parse_grids
+    from replay.policies.grid import DEFAULT_GRID, parse_grids, policies_of
     from replay.search.choice import select_policy
     from replay.search.ladders import default_policies
     from replay.search.tolerance import parse_tolerance
 
-    policies = [policy for grid in parse_grids(DEFAULT_GRID) for policy, _ in grid.points]
+    policies = policies_of(parse_grids(DEFAULT_GRID))
     try:
         study = Study(runs, policies, question)
         with count_policies(len(policies), len(study.runs)) as progress:

@@ -19,7 +19,7 @@ from replay.cli.options import (
     question_words,
     weight_option,
 )
-from replay.cli.output import show, warn
+from replay.cli.output import show, warn_unless_noted
 from replay.cli.progress import count_policies, read_logs
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def command(
     """
     from replay.engine.study import Study
     from replay.errors import InputError
+    from replay.policies.grid import policies_of
     from replay.report.inspect import describe_logs
     from replay.report.plan import build
     from replay.search.guarantee import guarantee
@@ -80,7 +81,7 @@ def command(
         policies = default_policies()
     else:
         grids, singles = candidates.parse()
-        policies = [*(policy for grid in grids for policy, _ in grid.points), *singles]
+        policies = [*policies_of(grids), *singles]
     logs = read_logs(paths)
     study = Study(logs.runs, policies, question)
     groups = None if group is None else groups_of(study.panel.runs, group)
@@ -95,8 +96,7 @@ def command(
             optional=True,
             progress=progress,
         )
-    if style in ("json", "csv"):
-        warn([*logs.findings, *today.findings])
+    warn_unless_noted(style, [*logs.findings, *today.findings])
     where = [str(path) for path in paths]
     words = [*candidates.words(), *guarantee_words(confidence, group), *question_words()]
     document = build(

@@ -18,7 +18,7 @@ from replay.cli.options import (
     question_words,
     weight_option,
 )
-from replay.cli.output import show, warn
+from replay.cli.output import show, warn_unless_noted
 from replay.cli.progress import read_logs
 
 if TYPE_CHECKING:
@@ -74,8 +74,7 @@ def command(
     outcomes = simulate_policies(logs.runs, policies, question, baselines=True)
     summary = summarise(outcomes)
     outcomes = outcomes.with_findings(find_first_stretch(outcomes, summary))
-    if style in ("json", "csv"):
-        warn([*logs.findings, *outcomes.findings])
+    warn_unless_noted(style, [*logs.findings, *outcomes.findings])
     if plot is not None:
         from replay.report.plots.simulate import save
 

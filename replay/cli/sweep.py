@@ -17,7 +17,7 @@ from replay.cli.options import (
     question_words,
     weight_option,
 )
-from replay.cli.output import show, warn
+from replay.cli.output import show, warn_unless_noted
 from replay.cli.progress import count_policies, read_logs
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def command(
       replay sweep logs/ --grid rule=all --max-regret 0.01 --format csv
     """
     from replay.engine.study import Study
+    from replay.policies.grid import policies_of
     from replay.report.inspect import describe_logs
     from replay.report.sweep import build
     from replay.search.grid_sweep import sweep_grids
@@ -63,7 +64,7 @@ def command(
 
     tolerance = parse_tolerance(candidates.max_regret, candidates.max_lost)
     grids, singles = candidates.parse()
-    policies = [*(policy for grid in grids for policy, _ in grid.points), *singles]
+    policies = [*policies_of(grids), *singles]
     logs = read_logs(paths)
     study = Study(logs.runs, policies, question)
     with count_policies(len(policies), len(study.runs)) as progress:
@@ -77,8 +78,7 @@ def command(
             optional=len(grids) > 1,
             progress=progress,
         )
-    if style in ("json", "csv"):
-        warn([*logs.findings, *result.findings])
+    warn_unless_noted(style, [*logs.findings, *result.findings])
     if plot is not None:
         from replay.report.plots.sweep import save
 

@@ -12,7 +12,7 @@ tool's name and ``own`` for the rest. A policy that another package adds is swep
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass
 from decimal import Decimal
 from itertools import product
@@ -26,7 +26,16 @@ from replay.policies.modify import MODIFIERS, modified
 from replay.policies.param import format_parameter, names_of, parameters, type_of
 from replay.policies.spec import describe_unknown, example, example_value, parse_policy
 
-__all__ = ["DEFAULT_GRID", "MOST_POINTS", "Dimension", "Grid", "count", "default_grid", "parse_grids"]
+__all__ = [
+    "DEFAULT_GRID",
+    "MOST_POINTS",
+    "Dimension",
+    "Grid",
+    "count",
+    "default_grid",
+    "parse_grids",
+    "policies_of",
+]
 
 #: Searched where neither a grid nor a policy is given.
 DEFAULT_GRID = ("patience=1..10,15,20", "min_delta=0,1e-3,1e-2", "smooth=none,ema:0.3,mean:3")
@@ -82,6 +91,11 @@ def parse_grids(texts: Sequence[str]) -> list[Grid]:
             f"no point of the grid is a policy ({len(refused):,} refused); the first, {spec}: {reason}"
         )
     return grids
+
+
+def policies_of(grids: Iterable[Grid]) -> list[Policy]:
+    """The policies of grids, one after the other."""
+    return [policy for grid in grids for policy, _ in grid.points]
 
 
 def count(texts: Sequence[str]) -> int:

@@ -19,7 +19,7 @@ from zlib import crc32
 from replay.data.finding import Finding, Kind
 from replay.readers.records import Damage
 
-__all__ = ["BLOCK", "BlockRecords", "find_damage"]
+__all__ = ["BLOCK", "BlockRecords", "find_damage", "take_records"]
 
 BLOCK = 32 * 1024
 _FRAGMENT = Struct("<IHB")
@@ -96,6 +96,23 @@ class BlockRecords:
                     self.damage = Damage(start + at, True, facts)
                     return
                 start, at = start + len(block), 0
+
+
+def take_records(records: BlockRecords, take: Callable[[bytes], None], findings: list[Finding]) -> int:
+    """Give each good record to ``take``, and return how many were taken. The first record that it cannot take
+    (it raises ValueError or RecursionError) ends the file, as damage does.
+    """
+    count = 0
+    for data in records:
+        try:
+            take(data)
+        except (ValueError, RecursionError):
+            facts = {"part": "event", "record": count + 1, "kept": count}
+            findings.append(Finding(Kind.CORRUPT_RECORD, log=str(records.path), facts=facts))
+            return count
+        count += 1
+    findings += find_damage(records, count)
+    return count
 
 
 def find_damage(records: BlockRecords, kept: int) -> list[Finding]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from array import array
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,11 +19,12 @@ import numpy.typing as npt
 from replay.data.finding import Finding, Kind
 from replay.readers.event_layouts import ELEMENT_TYPES, Value, is_payload
 from replay.readers.event_tables import alike, read_table
+from replay.readers.format import unreadable
 from replay.readers.limits import MOST_NAMES, over_limit
 from replay.readers.records import BLOCK, RecordReader, Records
 from replay.readers.series_names import is_held_out
 
-__all__ = ["EventFile", "Scalars", "read_events"]
+__all__ = ["EventFile", "Scalars", "read_each", "read_events"]
 
 _HEAD = 64 * 1024  # as much as a peek takes
 
@@ -61,6 +62,25 @@ class EventFile:
     damage: Finding | None
     tensor_tags: set[str]  # scalar tags with tensors of more than one element
     findings: list[Finding]  # of what was left out, apart from damage
+
+
+def read_each(paths: Iterable[Path], findings: list[Finding]) -> list[EventFile]:
+    """The event files that can be read; what is damaged, limited or no scalar is added to ``findings``."""
+    read = []
+    for path in paths:
+        try:
+            file = read_events(path)
+        except OSError as error:
+            findings.append(unreadable(path, error, "file"))
+            continue
+        if file.damage is not None:
+            findings.append(file.damage)
+        findings += file.findings
+        findings += [
+            Finding(Kind.TENSOR_TAG, log=str(path), facts={"tag": tag}) for tag in sorted(file.tensor_tags)
+        ]
+        read.append(file)
+    return read
 
 
 def read_events(path: Path, *, limit: int | None = None) -> EventFile:

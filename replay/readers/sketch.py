@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -97,8 +96,3 @@ def _repeats(sheet: Sheet, name: str) -> bool:
     """Whether a column has a few values, each in several rows."""
     values = [str(row[name]) for row in sheet.rows if name in row]
     return 1 < len(set(values)) <= len(values) / 2
-
-
-def as_command(options: tuple[str, ...]) -> str:
-    """Options as they are typed."""
-    return shlex.join(options)

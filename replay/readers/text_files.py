@@ -7,13 +7,14 @@ import gzip
 import io
 import os
 import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from replay.data.finding import Finding
+from replay.data.finding import Finding, Kind
 from replay.readers.limits import LONGEST_LINE, LONGEST_TEXT, over_limit
 
-__all__ = ["TextLines", "open_text", "unzip_head"]
+__all__ = ["TextLines", "open_text", "parse_whole_lines", "unzip_head"]
 
 _GZIP = b"\x1f\x8b"
 _BUFFER, _PAGE = 1 << 20, 4096
@@ -115,3 +116,38 @@ def open_text(path: Path) -> TextLines:
         return TextLines(_Inflated(path), "utf-8-sig")
     encoding = "utf-16" if mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
     return TextLines(_File(path), encoding)
+
+
+_Parsed = TypeVar("_Parsed")
+
+
+def parse_whole_lines(
+    path: Path,
+    parse: Callable[[str], _Parsed],
+    findings: list[Finding],
+    invalid: Kind = Kind.INVALID_JSON,
+    **facts: Any,
+) -> Iterator[_Parsed]:
+    """What ``parse`` makes of each line that is not blank.
+
+    A last line without its end may lack digits: it is left out and reported. Lines for which ``parse`` raises
+    ValueError or RecursionError are counted in a finding of the kind ``invalid``, with the ``facts``. Raises
+    OSError.
+    """
+    count = bad = 0
+    line = "\n"
+    with open_text(path) as lines:
+        for line in lines:
+            count += 1
+            if not line.strip() or not line.endswith("\n"):
+                continue
+            try:
+                parsed = parse(line)
+            except (ValueError, RecursionError):
+                bad += 1
+            else:
+                yield parsed
+    if not line.endswith("\n"):
+        findings.append(Finding(Kind.CUT_OFF, log=str(path), facts={"part": "line", "number": count}))
+    if bad:
+        findings.append(Finding(invalid, log=str(path), facts={"lines": bad, "of": count, **facts}))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["cell", "number", "percent"]
+__all__ = ["cell", "number", "percent", "span"]
 
 
 def percent(share: float | None) -> str:
@@ -23,10 +23,16 @@ def cell(mean: float | None, low: float | None, high: float | None) -> str:
     """A mean share with its interval: ``39% 33-58``."""
     if mean is None:
         return "?"
+    ends = span(low, high)
+    return f"{percent(mean)} {ends}" if ends else percent(mean)
+
+
+def span(low: float | None, high: float | None) -> str:
+    """The ends of an interval of a share in percent: ``33-58``; empty where there is none."""
     if low is None or high is None or low == high:
-        return percent(mean)
+        return ""
     digits = 0 if 100 * high >= 9.95 else 1
-    return f"{percent(mean)} {100 * low:.{digits}f}-{100 * high:.{digits}f}"
+    return f"{100 * low:.{digits}f}-{100 * high:.{digits}f}"
 
 
 def number(value: float | None, digits: int = 4) -> str:

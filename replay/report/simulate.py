@@ -40,7 +40,6 @@ __all__ = [
     "build",
     "describe_setting",
     "describe_source",
-    "describe_validity",
     "ending_data",
     "find_limits",
     "headline",
@@ -107,7 +106,7 @@ def _data(outcomes: Outcomes, rows: list[dict[str, Any]], findings: Sequence[Fin
         "summary": rows,
         "outcomes": outcomes.rows(),
         "warnings": sentences([*findings, *outcomes.findings]),
-        "notes": describe_validity(outcomes.study, _policies_of(outcomes)),
+        "notes": sentences(find_limits(outcomes.study, _policies_of(outcomes))),
         **setting(outcomes.study),
         "second_metric": _second_data(outcomes),
     }
@@ -357,11 +356,6 @@ def find_limits(study: Study, policies: Sequence[Policy]) -> list[Finding]:
     curves = dict(zip((run.id for run in study.panel.runs), study.panel.curves, strict=True))
     endings = [finding for finding in study.endings if finding.kind is not Kind.CENSORED_RUNS]
     return [*endings, *find_validity(study.judged_runs, curves, policies), *find_adaptive(study)]
-
-
-def describe_validity(study: Study, policies: Sequence[Policy]) -> list[str]:
-    """`find_limits` in words."""
-    return sentences(find_limits(study, policies))
 
 
 def describe_source(study: Study) -> str:

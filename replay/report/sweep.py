@@ -66,7 +66,7 @@ def build(
     next.
     """
     return Document(
-        lambda: [*_screen(sweep, findings, source, next_steps), *_page(sweep, findings)],
+        lambda: _blocks(sweep, findings, source, next_steps),
         lambda: _data(sweep, findings),
         lambda: _records(sweep),
     )
@@ -181,12 +181,18 @@ def _origins(sweep: GridSweep) -> Iterator[tuple[str, dict[str, str]]]:
         yield sweep.sweep.policies[index].name, {}
 
 
-def _screen(
+def _blocks(
     sweep: GridSweep,
     findings: Sequence[Finding],
     source: Sequence[str],
     next_steps: Sequence[Sequence[str]],
 ) -> list[Block]:
+    notes = Notes(make_notes(findings, [*sweep.findings, *_limits(sweep)]))
+    out: list[Block] = [*_screen(sweep, source), *_page(sweep), notes]
+    return [*out, Commands(next_steps, medium="screen")] if next_steps else out
+
+
+def _screen(sweep: GridSweep, source: Sequence[str]) -> list[Block]:
     """What a terminal shows: in the verbose form, the table has as many rows as the rest leaves of it."""
     before = headline(sweep.outcomes.study, source)
     after = separate([_legend(sweep)], medium="screen", detail="verbose")
@@ -199,16 +205,14 @@ def _screen(
         ]
     shown = _shown(sweep, _SCREEN - 1 - height([*before, *after]))
     counts = Paragraph((_counts(sweep, shown),), hanging=2, medium="screen", tight=True, detail="verbose")
-    out: list[Block] = [
+    return [
         *before,
         counts,
         Paragraph(_brief_answer(sweep), answer=True, medium="screen", detail="brief"),
         replace(_table(sweep, shown, "screen"), detail="verbose"),
         _brief_table(sweep, _shown(sweep, _BRIEF)),
         *after,
-        Notes(make_notes(findings, [*sweep.findings, *_limits(sweep)]), medium="screen"),
     ]
-    return [*out, Commands(next_steps, medium="screen")] if next_steps else out
 
 
 def _brief_answer(sweep: GridSweep) -> list[str]:
@@ -235,13 +239,12 @@ def _brief_table(sweep: GridSweep, shown: Sequence[int]) -> Table:
     return Table(head, rows, (0, len(head) - 1), medium="screen", detail="brief")
 
 
-def _page(sweep: GridSweep, findings: Sequence[Finding]) -> list[Block]:
+def _page(sweep: GridSweep) -> list[Block]:
     shown = _shown(sweep, None)
     return [
         *separate([_counts(sweep, shown)], medium="page"),
         _table(sweep, shown, "page"),
         *separate([_legend(sweep), *_regions(sweep), *_closing(sweep)], medium="page"),
-        Notes(make_notes(findings, [*sweep.findings, *_limits(sweep)]), medium="page"),
     ]
 
 

@@ -15,7 +15,7 @@ from replay.engine.scoring import simulate_study
 from replay.engine.study import Study
 from replay.errors import InputError
 from replay.policies import Policy
-from replay.policies.grid import Grid
+from replay.policies.grid import Grid, policies_of
 from replay.search.front import front, thin
 from replay.search.region import Region, region
 from replay.search.sweep import Sweep, sweep_study
@@ -182,7 +182,7 @@ def sweep_grids(
     with a warning. ``progress`` is called with the number of policies done. Raises InputError where no policy
     can be tried.
     """
-    points = [policy for grid in grids for policy, _ in grid.points]
+    points = policies_of(grids)
     known = set(points)
     policies = [*points, *(policy for policy in dict.fromkeys(singles) if policy not in known)]
     sweep = sweep_study(study, policies, optional=optional, progress=progress)

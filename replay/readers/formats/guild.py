@@ -12,11 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from replay.data.finding import Finding, Kind, Severity
-from replay.readers.event_files import EventFile, read_events
-from replay.readers.event_rows import event_rows
-from replay.readers.format import Format, Loaded, UnusableLog, unreadable
+from replay.readers.event_rows import event_rows, read_in_order
+from replay.readers.format import Format, Loaded, UnusableLog
 from replay.readers.points import open_text
-from replay.readers.tracker_rows import Row
 from replay.readers.tracker_runs import tracker_runs
 from replay.readers.tracker_settings import settings_of
 
@@ -35,26 +33,8 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
     if home.name == "trash":
         return Loaded([], [])
     findings: list[Finding] = []
-    read: list[EventFile] = []
-    for path in sorted(home.glob("*tfevents*")):
-        if path.is_symlink() or not path.is_file():
-            continue
-        try:
-            file = read_events(path)
-        except OSError as error:
-            findings.append(unreadable(path, error, "file"))
-            continue
-        if file.damage is not None:
-            findings.append(file.damage)
-        read.append(file)
-    read.sort(key=lambda file: file.first)
-    rows: list[Row] = []
-    starts: list[int] = []
-    for file in read:
-        own = event_rows(file)
-        if rows and own:
-            starts.append(len(rows))
-        rows += own
+    read = read_in_order(home, findings)
+    rows, starts = event_rows(read)
     if not rows:
         raise UnusableLog(*(findings or [Finding(Kind.NO_METRICS, Severity.NOTE, log=run_id)]))
     attributes = home / "attrs"

@@ -19,6 +19,7 @@ from replay.data.run import Run
 from replay.readers.format import Format, Loaded, UnusableLog, unreadable
 from replay.readers.points import number, open_text
 from replay.readers.sqlite_files import MAGIC, Database, open_database, sources_of, table_names
+from replay.readers.text_files import parse_whole_lines
 from replay.readers.tracker_rows import Row, rows_by_time, unique_names
 from replay.readers.tracker_runs import tracker_runs
 from replay.readers.tracker_settings import settings_of
@@ -129,26 +130,16 @@ def _load_files(files: Sequence[Path], folder: Path, home: Path | None, run_id: 
 
 
 def _values(path: Path, findings: list[Finding]) -> Iterator[tuple[float, float, float]]:
-    """The values of one metric file; a last line without its end may lack digits and is left out."""
-    count = bad = 0
-    line = "\n"
-    with open_text(path) as lines:
-        for line in lines:
-            count += 1
-            fields = _LINE.fullmatch(line)
-            if not line.endswith("\n") or not line.strip():
-                continue
-            try:
-                if fields is None:
-                    raise ValueError(line)
-                yield int(fields[1]) / 1000, float(fields[3] or 0), float(fields[2])
-            except ValueError:
-                bad += 1
-    if not line.endswith("\n"):
-        findings.append(Finding(Kind.CUT_OFF, log=str(path), facts={"part": "line", "number": count}))
-    if bad:
-        facts = {"lines": bad, "of": count, "form": _FORM}
-        findings.append(Finding(Kind.INVALID_LINES, log=str(path), facts=facts))
+    """The values of one metric file: time, step and value."""
+    return parse_whole_lines(path, _value, findings, Kind.INVALID_LINES, form=_FORM)
+
+
+def _value(line: str) -> tuple[float, float, float]:
+    """One line of a metric file. Raises ValueError where it is not one."""
+    fields = _LINE.fullmatch(line)
+    if fields is None:
+        raise ValueError(line)
+    return int(fields[1]) / 1000, float(fields[3] or 0), float(fields[2])
 
 
 def _meta(path: Path) -> dict[str, str]:

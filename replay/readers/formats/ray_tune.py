@@ -18,8 +18,7 @@ import numpy as np
 
 from replay.data.finding import Finding, Kind, Severity
 from replay.readers.csv_table import read_table
-from replay.readers.event_files import read_events
-from replay.readers.event_rows import event_rows
+from replay.readers.event_rows import event_rows, read_in_order
 from replay.readers.format import Format, Loaded, UnusableLog, unreadable
 from replay.readers.points import open_text
 from replay.readers.series_names import step_name
@@ -182,24 +181,13 @@ def _table(home: Path, findings: list[Finding]) -> _Read:
 
 def _events(home: Path, findings: list[Finding]) -> _Read:
     """The reports of the event files, of which a restored trial has two."""
-    read = []
-    for path in sorted(home.glob("*tfevents*")):
-        if path.is_file() and not path.is_symlink():
-            file = read_events(path)
-            if file.damage is not None:
-                findings.append(file.damage)
-            read.append(file)
-    rows: list[Row] = []
-    starts: list[int] = []
-    for file in sorted(read, key=lambda file: file.first):
-        own = []
-        for row in event_rows(file, _PREFIX):
-            values = {name: value for name, value in row.values.items() if name not in _OWN}
-            own.append(row._replace(values=values))
-        if rows and own:
-            starts.append(len(rows))
-        rows += own
-    return rows, starts, [file.path for file in read], None
+    read = read_in_order(home, findings)
+    rows, starts = event_rows(read, _PREFIX)
+    own = [
+        row._replace(values={name: value for name, value in row.values.items() if name not in _OWN})
+        for row in rows
+    ]
+    return own, starts, sorted(file.path for file in read), None
 
 
 def _axis(rows: Sequence[Row]) -> list[str]:

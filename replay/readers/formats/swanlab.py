@@ -14,15 +14,17 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from replay.data.finding import Finding, Kind
 from replay.data.run import Run
-from replay.readers.block_records import BlockRecords, find_damage
+from replay.readers.block_records import BlockRecords, take_records
 from replay.readers.format import Format, Loaded, UnusableLog, unreadable
 from replay.readers.points import number, open_text
 from replay.readers.sqlite_files import MAGIC, open_database, sources_of
+from replay.readers.text_files import parse_whole_lines
 from replay.readers.tracker_rows import Row, joined, rows_by_time, time_of, unique_names
 from replay.readers.tracker_runs import tracker_runs
 from replay.readers.tracker_settings import settings_of
@@ -116,16 +118,7 @@ def _read(path: Path, findings: list[Finding]) -> _RunFile:
         return file
     with path.open("rb") as raw:
         take = _take_json if raw.read(_HEADER)[-1:] == b"\x01" else _take_message
-    records = BlockRecords(path, begin=_HEADER)
-    for data in records:
-        try:
-            take(file, data)
-        except (ValueError, RecursionError):
-            facts = {"part": "event", "record": file.records + 1, "kept": file.records}
-            findings.append(Finding(Kind.CORRUPT_RECORD, log=str(path), facts=facts))
-            return file
-        file.records += 1
-    findings += find_damage(records, file.records)
+    file.records = take_records(BlockRecords(path, begin=_HEADER), partial(take, file), findings)
     return file
 
 
@@ -255,27 +248,17 @@ def _load_board(folder: Path, run_id: str) -> Loaded:
 
 def _values(path: Path, findings: list[Finding]) -> Iterator[tuple[float, float, float]]:
     """The values of one metric of the board: time, step and value."""
-    bad = count = 0
-    line = "\n"
-    with open_text(path) as lines:
-        for line in lines:
-            count += 1
-            if not line.strip() or not line.endswith("\n"):
-                continue
-            try:
-                record = json.loads(line)
-            except (ValueError, RecursionError):
-                record = None
-            step = number(record.get("index")) if isinstance(record, dict) else None
-            value = number(record.get("data")) if isinstance(record, dict) else None
-            if isinstance(record, dict) and step is not None and value is not None:
-                yield time_of(record.get("create_time")), step, value
-            else:
-                bad += 1
-    if not line.endswith("\n"):
-        findings.append(Finding(Kind.CUT_OFF, log=str(path), facts={"part": "line", "number": count}))
-    if bad:
-        findings.append(Finding(Kind.INVALID_JSON, log=str(path), facts={"lines": bad, "of": count}))
+    return parse_whole_lines(path, _value, findings)
+
+
+def _value(line: str) -> tuple[float, float, float]:
+    """One line of a metric of the board. Raises ValueError where it is not one."""
+    record = json.loads(line)
+    if isinstance(record, dict):
+        step, value = number(record.get("index")), number(record.get("data"))
+        if step is not None and value is not None:
+            return time_of(record.get("create_time")), step, value
+    raise ValueError(line)
 
 
 FORMAT = Format(

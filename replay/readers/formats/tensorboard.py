@@ -23,9 +23,9 @@ from replay.data.finding import Finding, Kind, Severity
 from replay.data.info import RunInfo
 from replay.data.run import Run
 from replay.readers.assemble import assemble
-from replay.readers.event_files import EventFile, Scalars, read_events
+from replay.readers.event_files import EventFile, Scalars, read_each
 from replay.readers.event_folders import group_events, home_of, tag_names
-from replay.readers.format import Format, Loaded, UnusableLog, unreadable
+from replay.readers.format import Format, Loaded, UnusableLog
 from replay.readers.points import Points, round_interval
 from replay.readers.processes import Span, process_order
 from replay.readers.records import first_record
@@ -57,20 +57,7 @@ def _sniff(path: Path, head: bytes) -> bool:
 
 def _load(files: Sequence[Path], run_id: str) -> Loaded:
     findings: list[Finding] = []
-    read: list[EventFile] = []
-    for path in files:
-        try:
-            file = read_events(path)
-        except OSError as error:
-            findings.append(unreadable(path, error, "file"))
-            continue
-        if file.damage is not None:
-            findings.append(file.damage)
-        findings += file.findings
-        findings += [
-            Finding(Kind.TENSOR_TAG, log=str(path), facts={"tag": tag}) for tag in sorted(file.tensor_tags)
-        ]
-        read.append(file)
+    read = read_each(files, findings)
     used = [file for file in read if file.scalars]
     if not used:
         raise UnusableLog(*(findings or [_no_scalars(files, run_id, max(file.events for file in read))]))

@@ -17,8 +17,9 @@ from typing import Any
 from replay.data.finding import Finding, Kind, Severity
 from replay.readers.format import Format, Loaded, UnusableLog, unreadable
 from replay.readers.parquet_files import is_parquet_of, parquet_rows
-from replay.readers.points import number, open_text
+from replay.readers.points import number
 from replay.readers.sqlite_files import MAGIC, open_database, sources_of, table_names
+from replay.readers.text_files import parse_whole_lines
 from replay.readers.tracker_rows import Row, flat_numbers, time_of, unique_names
 from replay.readers.tracker_runs import tracker_runs
 from replay.readers.tracker_settings import settings_of
@@ -170,28 +171,18 @@ def _read_lines(path: Path, runs: _Runs, findings: list[Finding]) -> None:
 
 
 def _records(path: Path, findings: list[Finding]) -> Iterator[dict[str, Any]]:
-    bad = count = 0
-    line = "\n"
-    with open_text(path) as lines:
-        for line in lines:
-            count += 1
-            if not line.strip():
-                continue
-            try:
-                record = json.loads(line)
-                if not isinstance(record, dict):
-                    raise ValueError(line)
-            except (ValueError, RecursionError):
-                bad += line.endswith("\n")
-                continue
-            if line.endswith("\n"):
-                yield record
-    if not count:
+    """The records of a file of the inbox."""
+    if not path.stat().st_size:
         findings.append(Finding(Kind.EMPTY_FILE, log=str(path)))
-    elif not line.endswith("\n"):
-        findings.append(Finding(Kind.CUT_OFF, log=str(path), facts={"part": "line", "number": count}))
-    if bad:
-        findings.append(Finding(Kind.INVALID_JSON, log=str(path), facts={"lines": bad, "of": count}))
+    return parse_whole_lines(path, _record, findings)
+
+
+def _record(line: str) -> dict[str, Any]:
+    """One line of a file of the inbox. Raises ValueError where it is not an object."""
+    record = json.loads(line)
+    if not isinstance(record, dict):
+        raise ValueError(line)
+    return record
 
 
 def _add(

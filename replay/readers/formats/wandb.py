@@ -13,11 +13,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from replay.data.finding import Finding, Kind
-from replay.readers.block_records import BlockRecords, find_damage
+from replay.readers.block_records import BlockRecords, take_records
 from replay.readers.format import Format, Loaded, UnusableLog, unreadable
 from replay.readers.series_names import held_out_of
 from replay.readers.tracker_rows import Row, flat_numbers
@@ -135,16 +136,7 @@ def _read(path: Path, findings: list[Finding]) -> _RunFile:
     if not size:
         findings.append(Finding(Kind.EMPTY_FILE, log=str(path)))
         return file
-    records = BlockRecords(path, begin=_HEADER)
-    for data in records:
-        try:
-            _take(file, data)
-        except (ValueError, RecursionError):
-            facts = {"part": "event", "record": file.records + 1, "kept": file.records}
-            findings.append(Finding(Kind.CORRUPT_RECORD, log=str(path), facts=facts))
-            return file
-        file.records += 1
-    findings += find_damage(records, file.records)
+    file.records = take_records(BlockRecords(path, begin=_HEADER), partial(_take, file), findings)
     if not file.records and size <= _HEADER:
         findings.append(Finding(Kind.NO_SCALARS, log=str(path), facts={"events": 1}))
     return file

@@ -41,12 +41,38 @@ def _stopped(journal: Journal, patience: int | None) -> None:
         journal.current.facts["stopped_by"] = f"early stopping{rounds}"
 
 
-class LightGBM:
+class _Rounds:
+    """What LightGBM and XGBoost have in common: a line per round, and the best round's line once more."""
+
+    specific = True
+    _TOOL: ClassVar[str]
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self._journal = Journal(self._TOOL)
+        self._repeats = False
+        self._patience: int | None = None
+
+    def _take_round(self, order: int, step: float, values: dict[str, float]) -> bool:
+        """Take the values of a round, unless its line is the repeated one of the best round."""
+        if not values:
+            return False
+        if not self._repeats:
+            self._journal.add(order, step, None, values, strict=True)
+        self._repeats = False
+        return True
+
+    def finish(self) -> list[Training]:
+        """The trainings."""
+        return _finish(self._journal)
+
+
+class LightGBM(_Rounds):
     """LightGBM: ``[5]<tab>valid's auc: 0.78<tab>valid's binary_logloss: 0.56``, and the lines of its command
     line.
     """
 
-    specific = True
+    _TOOL = "lightgbm"
     _ROUND = re.compile(r"(?:^|\s)\[(\d{1,9})\]\s{1,8}(?=\S.{0,100}?'s )")
     _FIELD = re.compile(
         r"(?:^|\t| {2,8})\s?([^\t:']{1,100})'s ([^\t:]{1,100}): ("
@@ -60,12 +86,6 @@ class LightGBM:
     )
     _PATIENCE = re.compile(r"Training until validation scores don't improve for (\d{1,9}) rounds")
 
-    def __init__(self) -> None:
-        self.seen: list[str] = []
-        self._journal = Journal("lightgbm")
-        self._repeats = False
-        self._patience: int | None = None
-
     def take(self, text: str, order: int) -> bool:
         """Take a round, or a line about early stopping."""
         if "'s " in text and "[" in text:
@@ -75,12 +95,7 @@ class LightGBM:
                     f"{data}/{metric}": float(mean)
                     for data, metric, mean, _ in self._FIELD.findall(text[match.end() :])
                 }
-                if not values:
-                    return False
-                if not self._repeats:
-                    self._journal.add(order, float(match[1]), None, values, strict=True)
-                self._repeats = False
-                return True
+                return self._take_round(order, float(match[1]), values)
         if "LightGBM" in text:
             match = self._COMMAND.search(text)
             if match is not None:
@@ -104,28 +119,18 @@ class LightGBM:
             return True
         return False
 
-    def finish(self) -> list[Training]:
-        """The trainings."""
-        return _finish(self._journal)
 
-
-class XGBoost:
+class XGBoost(_Rounds):
     """XGBoost: ``[0]<tab>train-logloss:0.60333<tab>eval-auc:0.75250``, with ``mean+std`` in cross-validation.
 
     A training that goes on from a model counts from 0 again, and its early stopping begins anew: it is a
     training of its own.
     """
 
-    specific = True
+    _TOOL = "xgboost"
     _ROUND = re.compile(r"(?:^|\s)\[(\d{1,9})\]\s{1,8}(?=[^\s:]{1,100}-[^\s:]{1,100}:[-+.\dni])")
     _FIELD = re.compile(r"([^\s:]{1,100}-[^\s:]{1,100}):(" + Number + r")(?:\+(" + Number + r"))?(?=\s|$)")
     _PATIENCE = re.compile(r"Will train until \S{1,200} hasn't improved in (\d{1,9}) rounds")
-
-    def __init__(self) -> None:
-        self.seen: list[str] = []
-        self._journal = Journal("xgboost")
-        self._repeats = False
-        self._patience: int | None = None
 
     def take(self, text: str, order: int) -> bool:
         """Take a round, or a line about early stopping."""
@@ -133,12 +138,7 @@ class XGBoost:
             match = self._ROUND.search(text)
             if match is not None:
                 values = {name: float(mean) for name, mean, _ in self._FIELD.findall(text, match.end())}
-                if not values:
-                    return False
-                if not self._repeats:
-                    self._journal.add(order, float(match[1]), None, values, strict=True)
-                self._repeats = False
-                return True
+                return self._take_round(order, float(match[1]), values)
         if text.startswith("Stopping. Best iteration:"):
             _stopped(self._journal, self._patience)
             self._repeats = True
@@ -147,10 +147,6 @@ class XGBoost:
             self._patience = int(match[1])
             return True
         return False
-
-    def finish(self) -> list[Training]:
-        """The trainings."""
-        return _finish(self._journal)
 
 
 class CatBoost:
@@ -170,7 +166,6 @@ class CatBoost:
     def __init__(self) -> None:
         self.seen: list[str] = []
         self._journal = Journal("catboost")
-        self._best: list[tuple[float, float]] = []
 
     def take(self, text: str, order: int) -> bool:
         """Take an iteration, or the line about early stopping."""

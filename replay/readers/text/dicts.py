@@ -50,7 +50,6 @@ class TrainerDicts:
         self.seen: list[str] = []
         self._journal = Journal("transformers")
         self._bars: dict[tuple[str, float], float] = {}
-        self._drawn: dict[tuple[str, float], float] = {}  # since the last row
         self._open: Bars | None = None  # of the last row, which the next bars complete
         self._facts: dict[str, Any] = {}
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from replay.engine.outcomes import ORACLE
-from replay.report.format import percent
+from replay.report.format import percent, span
 from replay.stats.summary import SAVED_KEYS, Weight
 from replay.stats.verdict import Verdict
 
@@ -85,10 +85,8 @@ def say_outcome(row: Mapping[str, Any], unit: str, weight: Weight = "runs") -> s
 
 
 def _interval(low: float | None, high: float | None, name: str = "") -> str:
-    if low is None or high is None or low == high:
-        return ""
-    digits = 0 if 100 * high >= 9.95 else 1
-    return f" ({name}{100 * low:.{digits}f}-{100 * high:.{digits}f})"
+    ends = span(low, high)
+    return f" ({name}{ends})" if ends else ""
 
 
 def say_extremes(rows: Sequence[Mapping[str, Any]], unit: str, weight: Weight = "runs") -> str:
