@@ -84,7 +84,7 @@ def _is_verbose() -> bool:
 
 def _width(terminal: bool) -> int:
     """The columns of the terminal, within bounds; 80 where the output goes elsewhere."""
-    columns = shutil.get_terminal_size().columns if terminal else int(os.environ.get("COLUMNS") or 80)
+    columns = shutil.get_terminal_size().columns if terminal or "COLUMNS" in os.environ else 80
     return min(max(columns, 40), 160)
 
 

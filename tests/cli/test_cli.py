@@ -105,6 +105,13 @@ def test_the_suggested_command_asks_the_same_question(logs, command):
         assert words in suggested
 
 
+@pytest.mark.parametrize("columns", ["", "wide", "0", "-3"])
+def test_a_width_of_the_terminal_that_is_no_number(logs, monkeypatch, columns):
+    monkeypatch.chdir(logs.parent)
+    monkeypatch.setenv("COLUMNS", columns)
+    assert run("simulate", "logs", "--policy", "patience=2").stdout.startswith("10 runs in logs")
+
+
 @pytest.mark.parametrize("columns", [40, 60, 80, 120])
 def test_a_narrow_and_a_wide_terminal(logs, monkeypatch, columns):
     monkeypatch.setenv("COLUMNS", str(columns))
