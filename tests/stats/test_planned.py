@@ -8,7 +8,7 @@ from replay import Run
 from replay.data.finding import Kind
 from replay.engine.scoring import simulate_policies
 from replay.report.sentences import sentence
-from replay.report.simulate import describe_validity
+from replay.report.simulate import find_limits
 from replay.stats.budgets import FixedBudgets
 from replay.stats.planned import find_adaptive, trained_shares
 
@@ -89,7 +89,7 @@ def test_a_length_that_a_stop_rule_chose_is_reported():
         "The equal budget is a share of each log's length, which a stop rule chose in 2 of 5 runs, so it is"
         " adaptive too."
     )
-    assert describe_validity(study(*made), [])[-1] == text
+    assert sentence(find_limits(study(*made), [])[-1]) == text
     assert find_adaptive(study(*made[1:3], made[4])) == []
     (alone,) = find_adaptive(study(made[0]))
     assert "which a stop rule chose in the run, so it is adaptive too" in sentence(alone)
