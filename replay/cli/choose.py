@@ -11,6 +11,8 @@ import click
 from replay.cli.candidates import Candidates, candidate_options
 from replay.cli.columns import columns_options
 from replay.cli.options import (
+    chart_option,
+    check_chart,
     guarantee_options,
     guarantee_words,
     output_options,
@@ -40,6 +42,7 @@ __all__ = ["command"]
     help="Exit with code 3 unless a policy is guaranteed, also where there is a best guess.",
 )
 @click.option("--per-rule", is_flag=True, help="Choose within each rule of the grid and compare the rules.")
+@chart_option
 @question_options
 @columns_options()
 @output_options
@@ -52,6 +55,7 @@ def command(
     require: str | None,
     question: Question,
     per_rule: bool,
+    chart: bool,
     style: str,
     out: Path | None,
 ) -> None:
@@ -73,14 +77,20 @@ def command(
     """
     from replay.data.finding import Finding
     from replay.engine.study import Study
+    from replay.errors import InputError
     from replay.policies.grid import policies_of
     from replay.report.choose import build
     from replay.report.inspect import describe_logs
+    from replay.report.plane import chart_choice
     from replay.search.choice import Status, select_policy
     from replay.search.grid_sweep import refused_points
     from replay.search.ladders import default_policies
     from replay.search.tolerance import parse_tolerance
 
+    if chart:
+        check_chart(style)
+        if per_rule:
+            raise InputError("--chart shows the policies of one choice; leave out --per-rule or --chart")
     tolerance = parse_tolerance(candidates.max_regret, candidates.max_lost)
     grids, singles = candidates.parse()
     policies = [*policies_of(grids), *singles]
@@ -129,7 +139,9 @@ def command(
     elif selection.policy is not None:
         spec = selection.policy.spec()
         next_steps.append(["replay", "simulate", *where, "--policy", spec, "--per-run", *settings])
-    show(build(selection, findings=findings, source=source, next_steps=next_steps), style, out)
+    drawn = chart_choice(selection, weight) if chart else ()
+    document = build(selection, findings=findings, source=source, next_steps=next_steps, chart=drawn)
+    show(document, style, out)
     if selection.status is Status.CANNOT_TELL:
         sys.exit(3)
     if require == "guarantee" and selection.status is not Status.GUARANTEED:

@@ -11,11 +11,14 @@ import click
 
 from replay.cli.columns import columns_words
 from replay.cli.output import VERBOSE
+from replay.errors import InputError
 
 if TYPE_CHECKING:
     from replay.engine.question import Question
 
 __all__ = [
+    "chart_option",
+    "check_chart",
     "file_option",
     "given_settings",
     "guarantee_options",
@@ -192,6 +195,25 @@ def file_option(name: str, description: str) -> Callable[[_F], _F]:
     return click.option(
         name, type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help=description
     )
+
+
+chart_option = click.option(
+    "--chart",
+    is_flag=True,
+    help="Also draw saved against lost in the terminal (needs pip install 'stop-replay[chart]').",
+)
+
+
+def check_chart(style: str) -> None:
+    """Raise InputError where ``--chart`` cannot be drawn: in formats for programs, and without plotext."""
+    from replay.report.render.chart import require_plotext
+
+    if style in ("json", "csv"):
+        raise InputError(
+            f"--chart cannot be drawn in --format {style}, only in table and markdown. For a figure as a"
+            " file, give --plot FILE to replay sweep or replay simulate"
+        )
+    require_plotext()
 
 
 def _set_verbose(context: click.Context, parameter: click.Parameter, value: bool) -> None:

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 import click
 
 from replay.cli.columns import columns_options
-from replay.cli.options import output_options, paths_argument, question_options, question_words
+from replay.cli.options import (
+    chart_option,
+    check_chart,
+    output_options,
+    paths_argument,
+    question_options,
+    question_words,
+)
 from replay.cli.output import show, warn_unless_noted
 from replay.cli.progress import count_policies, read_logs
 
@@ -29,21 +36,26 @@ _POLICIES = ("patience=1", _COMMON, "patience=5")
 @click.command("overview", hidden=True)
 @paths_argument
 @question_options
+@chart_option
 @columns_options()
 @output_options
-def command(paths: tuple[Path, ...], question: Question, style: str, out: Path | None) -> None:
+def command(paths: tuple[Path, ...], question: Question, chart: bool, style: str, out: Path | None) -> None:
     """Show what was found, what the common policy would have done, and which policy to use.
 
     \b
       replay logs/
       replay logs/ --monitor eval_loss --unit gpu_hours
     """
+    from replay.engine.outcomes import records
     from replay.engine.scoring import simulate_policies
     from replay.report.inspect import describe_logs
     from replay.report.overview import build
+    from replay.report.plane import chart_summary
     from replay.stats.cautions import find_first_stretch
     from replay.stats.summary import summarise
 
+    if chart:
+        check_chart(style)
     logs = read_logs(paths)
     configured = _configured(logs.runs)
     common = configured or _COMMON
@@ -64,6 +76,7 @@ def command(paths: tuple[Path, ...], question: Question, style: str, out: Path |
         findings=logs.findings,
         source=describe_logs(logs, paths),
         next_steps=[["replay", "choose", *where, *question_words()]],
+        chart=chart_summary(outcomes.study, records(summary)) if chart else (),
     )
     show(document, style, out)
 

@@ -10,6 +10,8 @@ import click
 from replay.cli.candidates import DEFAULT_POLICIES, read_specs, spec_words
 from replay.cli.columns import columns_options
 from replay.cli.options import (
+    chart_option,
+    check_chart,
     file_option,
     output_options,
     paths_argument,
@@ -41,6 +43,7 @@ __all__ = ["command"]
 @question_options
 @weight_option
 @click.option("--per-run", is_flag=True, help="One row per run and policy instead of one row per policy.")
+@chart_option
 @file_option("--plot", "Draw saved against lost, and the runs with their stops (png, svg, pdf).")
 @columns_options()
 @output_options
@@ -51,6 +54,7 @@ def command(
     question: Question,
     weight: Weight,
     per_run: bool,
+    chart: bool,
     plot: Path | None,
     style: str,
     out: Path | None,
@@ -63,12 +67,16 @@ def command(
       replay simulate logs/ --policy patience=3 --monitor eval_loss \\
         --objective test_accuracy --unit gpu_hours --plot saved.png
     """
+    from replay.engine.outcomes import records
     from replay.engine.scoring import simulate_policies
     from replay.report.inspect import describe_logs
+    from replay.report.plane import chart_summary
     from replay.report.simulate import build
     from replay.stats.cautions import find_first_stretch
     from replay.stats.summary import summarise
 
+    if chart:
+        check_chart(style)
     policies = read_specs(specs, files) or list(DEFAULT_POLICIES)
     logs = read_logs(paths)
     outcomes = simulate_policies(logs.runs, policies, question, baselines=True)
@@ -94,5 +102,6 @@ def command(
         weight=weight,
         source=describe_logs(logs, paths),
         next_steps=[step],
+        chart=chart_summary(outcomes.study, records(summary), weight) if chart else (),
     )
     show(document, style, out)

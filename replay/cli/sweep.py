@@ -10,6 +10,8 @@ import click
 from replay.cli.candidates import Candidates, candidate_options
 from replay.cli.columns import columns_options
 from replay.cli.options import (
+    chart_option,
+    check_chart,
     file_option,
     output_options,
     paths_argument,
@@ -32,6 +34,7 @@ __all__ = ["command"]
 @candidate_options
 @question_options
 @weight_option
+@chart_option
 @file_option("--plot", "Draw saved against lost with the front, and heat maps of the grids (png, svg, pdf).")
 @columns_options()
 @output_options
@@ -40,6 +43,7 @@ def command(
     candidates: Candidates,
     question: Question,
     weight: Weight,
+    chart: bool,
     plot: Path | None,
     style: str,
     out: Path | None,
@@ -58,10 +62,13 @@ def command(
     from replay.engine.study import Study
     from replay.policies.grid import policies_of
     from replay.report.inspect import describe_logs
+    from replay.report.plane import chart_sweep
     from replay.report.sweep import build
     from replay.search.grid_sweep import sweep_grids
     from replay.search.tolerance import parse_tolerance
 
+    if chart:
+        check_chart(style)
     tolerance = parse_tolerance(candidates.max_regret, candidates.max_lost)
     grids, singles = candidates.parse()
     policies = [*policies_of(grids), *singles]
@@ -86,5 +93,11 @@ def command(
         click.echo(f"drew {plot}", err=True)
     where = [str(path) for path in paths]
     next_steps = [["replay", "choose", *where, *candidates.words(), *question_words()]]
-    document = build(result, findings=logs.findings, source=describe_logs(logs, paths), next_steps=next_steps)
+    document = build(
+        result,
+        findings=logs.findings,
+        source=describe_logs(logs, paths),
+        next_steps=next_steps,
+        chart=chart_sweep(result) if chart else (),
+    )
     show(document, style, out)

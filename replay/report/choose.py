@@ -71,14 +71,15 @@ def build(
     findings: Sequence[Finding] = (),
     source: Sequence[str] = (),
     next_steps: Sequence[Sequence[str]] = (),
+    chart: Sequence[Block] = (),
 ) -> Document:
     """Report a choice.
 
     ``findings`` are those of the logs and grids; ``source`` says what was read; ``next_steps`` are the
-    commands to run next.
+    commands to run next, and ``chart`` is what `replay.report.plane` makes where a chart was asked for.
     """
     return Document(
-        lambda: _blocks(selection, findings, source, next_steps),
+        lambda: _blocks(selection, findings, source, next_steps, chart),
         lambda: _data(selection, findings),
         lambda: Records(_COLUMNS, _rows(selection)),
     )
@@ -195,6 +196,7 @@ def _blocks(
     findings: Sequence[Finding],
     source: Sequence[str],
     next_steps: Sequence[Sequence[str]],
+    chart: Sequence[Block],
 ) -> list[Block]:
     study = selection.outcomes.study
     out: list[Block] = [
@@ -203,6 +205,7 @@ def _blocks(
         Paragraph(_brief_answer(selection), answer=True, detail="brief"),
         _table(selection, "brief"),
         _table(selection, "verbose"),
+        *chart,
         *separate(_sentences(selection), detail="verbose"),
     ]
     if selection.policy is not None:

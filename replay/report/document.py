@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 __all__ = [
     "Block",
+    "Chart",
     "Code",
     "Commands",
     "Detail",
@@ -26,6 +27,7 @@ __all__ = [
     "Notes",
     "Paragraph",
     "Records",
+    "Series",
     "Strong",
     "Table",
     "Words",
@@ -128,6 +130,37 @@ class Table(Block):
     left: Sequence[int] = (0,)
     notes: Mapping[int, str] = field(default_factory=dict)
     indent: int = 0
+
+
+@dataclass(frozen=True)
+class Series:
+    """Points of a chart that share a mark (one character) and a colour; ``label`` is empty where the reader
+    needs no name for them.
+
+    A line is a series of many points; later series are drawn over earlier ones.
+    """
+
+    mark: str
+    label: str
+    x: Sequence[float]
+    y: Sequence[float]
+    color: str = "default"
+
+
+@dataclass(frozen=True)
+class Chart(Block):
+    """Points in a plane, in characters.
+
+    ``across`` and ``up`` name the axes. The axes go from 0 to ``right`` and ``top``; points beyond them are
+    not shown, and ``note`` says so below the chart.
+    """
+
+    series: Sequence[Series]
+    across: str
+    up: str
+    right: float
+    top: float
+    note: str = ""
 
 
 @dataclass(frozen=True)

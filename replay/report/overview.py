@@ -30,16 +30,18 @@ def build(
     findings: Sequence[Finding] = (),
     source: Sequence[str] = (),
     next_steps: Sequence[Sequence[str]] = (),
+    chart: Sequence[Block] = (),
 ) -> Document:
     """Report the outcomes of well-known policies, and the choice among many (None: none could be made).
 
     ``common`` is the policy that the answer is about; ``configured`` says that the logs name it as the one
-    that they were trained with. ``findings`` are those of the logs.
+    that they were trained with. ``findings`` are those of the logs, and ``chart`` is
+    what `replay.report.plane` makes where a chart was asked for.
     """
     rows = records(summary)
     simulated = simulate.build(outcomes, summary, findings=findings)
     return Document(
-        lambda: _blocks(outcomes, rows, selection, common, configured, findings, source, next_steps),
+        lambda: _blocks(outcomes, rows, selection, common, configured, findings, source, next_steps, chart),
         lambda: {
             **simulated.data(),
             "choice": None if selection is None else choose.build(selection).data(),
@@ -57,6 +59,7 @@ def _blocks(
     findings: Sequence[Finding],
     source: Sequence[str],
     next_steps: Sequence[Sequence[str]],
+    chart: Sequence[Block],
 ) -> list[Block]:
     study = outcomes.study
     policies = [] if selection is None or selection.policy is None else [selection.policy]
@@ -65,6 +68,7 @@ def _blocks(
         *headline(study, source),
         Paragraph([_common(rows, common, configured, study.question.unit)], answer=True),
         replace(brief_table(_shown(rows)), detail=None),
+        *chart,
         Paragraph([_recommendation(selection)], answer=True),
     ]
     if selection is not None and selection.policy is not None:

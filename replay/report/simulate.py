@@ -76,16 +76,18 @@ def build(
     weight: Weight = "runs",
     source: Sequence[str] = (),
     next_steps: Sequence[Sequence[str]] = (),
+    chart: Sequence[Block] = (),
 ) -> Document:
     """Report outcomes with their summary, one row per policy or, with ``per_run``, per run and policy.
 
     With the ``weight`` compute, policies are sorted by the share of the total compute that they save, and
     sentences state that share. ``findings`` are those of the logs; ``source`` says what was read;
-    ``next_steps`` are the commands to run next.
+    ``next_steps`` are the commands to run next, and ``chart`` is what `replay.report.plane`
+    makes where a chart was asked for.
     """
     rows = _sorted(records(summary), weight)
     return Document(
-        lambda: _blocks(outcomes, rows, findings, per_run, weight, source, next_steps),
+        lambda: _blocks(outcomes, rows, findings, per_run, weight, source, next_steps, chart),
         lambda: _data(outcomes, rows, findings),
         lambda: Records(COLUMNS, outcomes.rows()) if per_run else Records(KEYS, rows),
     )
@@ -180,6 +182,7 @@ def _blocks(
     weight: Weight,
     source: Sequence[str],
     next_steps: Sequence[Sequence[str]],
+    chart: Sequence[Block],
 ) -> list[Block]:
     study = outcomes.study
     rows = [row for row in summary if row["spec"] not in (*BASELINES, ORACLE)]
@@ -188,6 +191,7 @@ def _blocks(
         *headline(study, source),
         Paragraph(answer(study, rows, weight), answer=True),
         *tables,
+        *chart,
         Paragraph(_explanation(study, summary, weight), detail="verbose"),
         Notes(_notes(outcomes, findings, rows)),
     ]

@@ -59,14 +59,15 @@ def build(
     findings: Sequence[Finding] = (),
     source: Sequence[str] = (),
     next_steps: Sequence[Sequence[str]] = (),
+    chart: Sequence[Block] = (),
 ) -> Document:
     """Report a sweep.
 
     ``findings`` are those of the logs; ``source`` says what was read; ``next_steps`` are the commands to run
-    next.
+    next, and ``chart`` is what `replay.report.plane` makes where a chart was asked for.
     """
     return Document(
-        lambda: _blocks(sweep, findings, source, next_steps),
+        lambda: _blocks(sweep, findings, source, next_steps, chart),
         lambda: _data(sweep, findings),
         lambda: _records(sweep),
     )
@@ -186,9 +187,10 @@ def _blocks(
     findings: Sequence[Finding],
     source: Sequence[str],
     next_steps: Sequence[Sequence[str]],
+    chart: Sequence[Block],
 ) -> list[Block]:
     notes = Notes(make_notes(findings, [*sweep.findings, *_limits(sweep)]))
-    out: list[Block] = [*_screen(sweep, source), *_page(sweep), notes]
+    out: list[Block] = [*_screen(sweep, source), *_page(sweep), *chart, notes]
     return [*out, Commands(next_steps, medium="screen")] if next_steps else out
 
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from replay.engine.study import Study
 from replay.errors import InputError, printable
-from replay.stats.budgets import FixedBudgets
+from replay.report.plane import budget_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,17 +41,13 @@ def save(figure: Figure, path: Path) -> None:
 
 def draw_budget_line(axes: Axes, study: Study, figure: str) -> None:
     """Draw what the equal budget loses (``lost`` or ``regret``): the line below which a policy should lie."""
-    if not study.panel.judged.any():
-        return  # the losses of these runs are unknown
-    budgets = FixedBudgets.of(study, np.flatnonzero(study.judged))
-    saved = [share / 50 for share in range(50)]
-    lost = [
-        100 * budgets.matching(share).lost if figure == "lost" else budgets.matching(share).regret
-        for share in saved
-    ]
+    line = budget_line(study, figure)
+    if line is None:
+        return
+    saved, lost = line
     axes.plot(
         [100 * share for share in saved],
-        lost,
+        [100 * loss for loss in lost] if figure == "lost" else lost,
         color="0.6",
         linestyle="--",
         linewidth=1,

@@ -7,6 +7,7 @@ import re
 from replay.errors import printable
 from replay.report.document import (
     Block,
+    Chart,
     Code,
     Commands,
     Document,
@@ -21,7 +22,8 @@ from replay.report.document import (
     Words,
     parts,
 )
-from replay.report.render.text import command
+from replay.report.render.chart import draw
+from replay.report.render.text import WIDTH, command
 
 __all__ = ["render", "render_untrusted"]
 
@@ -56,6 +58,8 @@ class _Markdown:
                 return [f"- {self.words(item)}" for item in block.items]
             case Table():
                 return self.table(block)
+            case Chart():
+                return ["```text", *draw(block, width=WIDTH), "```"]
             case Code():
                 return ["```", *block.text.splitlines(), "```"]
             case Commands():

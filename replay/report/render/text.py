@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from replay.errors import printable
 from replay.report.document import (
     Block,
+    Chart,
     Code,
     Commands,
     Document,
@@ -22,6 +23,7 @@ from replay.report.document import (
     Words,
     parts,
 )
+from replay.report.render.chart import draw
 
 __all__ = ["WIDTH", "command", "height", "lines", "render", "suggested", "wrapped"]
 
@@ -61,11 +63,12 @@ class _Screen:
             return self._join(shown)
         notes = [len(block.texts) for block in shown if isinstance(block, Notes)]
         most = min(MOST_NOTES, sum(notes))
+        charts = sum(len(self._lines_of(block)) + 1 for block in shown if isinstance(block, Chart))
         while True:
             rest = sum(notes) - most
             more = self._say_more(rest, any(block.detail == "verbose" for block in screen))
             out = self._join(_shortened(shown, most), more)
-            if len(out) <= HEIGHT or not most:
+            if len(out) <= HEIGHT + charts or not most:
                 return out
             most -= 1
 
@@ -108,6 +111,8 @@ class _Screen:
                 ]
             case Table():
                 return self._table(block)
+            case Chart():
+                return draw(block, width=self.width, color=self.color)
             case Code():
                 return [" " * block.indent + line for line in block.text.splitlines()]
             case Commands():
@@ -209,11 +214,13 @@ def _stacked(
     for index, row in enumerate(rows):
         if index in notes:
             out.append(notes[index])
-        out.append(row[0] if len(row[0]) <= width else row[0][: width - 1] + "~")
+        marks = "".join(f" {cell}" for name, cell in zip(head[1:], row[1:], strict=True) if cell and not name)
+        first = row[0] + marks  # a cell of a column without a name
+        out.append(first if len(first) <= width else first[: width - 1] + "~")
         out += [
             f"  {name.ljust(size)}  {cell}"[:width].rstrip()
             for name, cell, size in zip(head[1:], row[1:], names, strict=True)
-            if cell
+            if cell and name
         ]
     return out
 
