@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 __all__ = [
     "InputError",
+    "OutputError",
     "PolicyError",
     "ReplayError",
     "ReplayWarning",
@@ -25,7 +26,11 @@ class ReplayError(Exception):
     """Base of all errors that a user can cause; the message is one sentence that says what to do.
 
     ``because`` is the finding that explains the error, where there is one; a report adds its sentence.
+    ``file`` and ``line`` say where a page of a CI system is to show it.
     """
+
+    file: str | None = None
+    line: int | None = None
 
     exit_code = 2
 
@@ -36,6 +41,12 @@ class ReplayError(Exception):
 
 class InputError(ReplayError):
     """A log, a path, a metric or a mode is not usable as given."""
+
+
+class OutputError(InputError):
+    """An output could not be written because the device is full or broken."""
+
+    exit_code = 74
 
 
 class PolicyError(ReplayError):

@@ -406,7 +406,12 @@ def test_the_action_fails_with_the_code_of_the_check(runner):
     assert "max_lost" in (runner.workspace / out["sarif"]).read_text()
     edit(runner.workspace / "policies.toml", "patience=1", "patients=1")
     out = runner.run(python=sys.executable)
-    assert out == {"code": 2, "exit-code": "2", "sarif": "", "junit": "", "plot": ""}
+    assert (out["code"], out["exit-code"], out["plot"]) == (2, "2", "")
+    assert "::error file=policies.toml" in runner.log
+    (error,) = ElementTree.parse(runner.workspace / out["junit"]).getroot().iter("error")
+    assert "patients" in error.get("message")
+    assert "patients" in (runner.workspace / out["sarif"]).read_text()
+    assert "patients" in runner.summary.read_text()
 
 
 def test_the_inputs_of_the_action(runner):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 import types
 import typing
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from collect.config.peft_options import check
 from collect.config.rules import refusals
 from collect.config.sections import TYPES_ONLY, Config, Lora
+from replay import files
 from replay.errors import InputError, suggestion
 
 __all__ = ["SECTIONS", "describe", "load", "parse", "parse_record", "read_toml"]
@@ -57,11 +57,9 @@ def read_toml(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     Raises InputError where a file cannot be read or a base leads back.
     """
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: {(error.strerror or str(error)).lower()}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a TOML file ({error})") from None
+        raw = files.parse_toml(files.read_file(path), str(path))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file or directory") from None
     base = raw.pop("base", None)
     if base is None:
         return raw

@@ -283,11 +283,13 @@ def _portable(runs: Sequence[Run], paths: dict[str, list[str]]) -> tuple[list[Ru
         files = paths[run.id]
         number[files[0]] = number.get(files[0], 0) + 1
         shown = printable(files[0])
-        base, hashed, rest = run.id.partition("#")
-        if not any(f"/{Path(part).as_posix()}/" in f"/{shown}/" for part in (run.id, base)):
+        # what follows a "#" may tell runs of one file apart, or belong to the name of a folder
+        pieces = run.id.split("#")
+        bases = ["#".join(pieces[:count]) for count in range(len(pieces), 0, -1)]
+        if not any(f"/{Path(base).as_posix()}/" in f"/{shown}/" for base in bases):
             new = (
-                f"{shown}{hashed}{rest}"
-                if hashed
+                f"{shown}#{pieces[-1]}"
+                if len(pieces) > 1
                 else shown + (f" ({number[files[0]]})" if number[files[0]] > 1 else "")
             )
             if new not in taken:
@@ -300,8 +302,12 @@ def _portable(runs: Sequence[Run], paths: dict[str, list[str]]) -> tuple[list[Ru
 
 def _locate(path: Path, roots: Sequence[Path], logs_read: ReadResult) -> Whereabouts:
     """What became of a log of the lock that no run was read from."""
-    if not path.exists():
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
         return "deleted"
+    except OSError:  # in a folder that cannot be read
+        return "unreadable"
     real = os.path.realpath(path)
     homes = [os.path.realpath(root) for root in roots]
     if not any(real == home or real.startswith(home.rstrip(os.sep) + os.sep) for home in homes):

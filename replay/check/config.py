@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import math
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from replay.data.compute import UNITS
 from replay.data.types import Mode
 from replay.engine.question import KEEPS, Keep, Question
 from replay.errors import InputError, PolicyError, did_you_mean, suggestion
+from replay.files import read_toml
 from replay.policies import Policy
 from replay.policies.spec import parse_policy
 from replay.search.tolerance import parse_confidence
@@ -130,10 +130,7 @@ def read_config(path: Path) -> Config:
     """The file of policies at a path; raises InputError that names the file, the table and the key, and what
     is allowed there.
     """
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+    document = read_toml(path, label="")
     top = _Table(path, "", document, _TOP)
     tables = document.get("policies")
     if not isinstance(tables, dict) or not tables:

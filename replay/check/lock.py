@@ -10,9 +10,6 @@ import contextlib
 import hashlib
 import json
 import math
-import os
-import secrets
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +17,7 @@ from typing import Any, TypeGuard
 
 from replay.check.model import Stop
 from replay.errors import InputError
+from replay.files import read_file, write_file
 from replay.readers.step_signals import FILE_NAME
 
 __all__ = [
@@ -178,11 +176,9 @@ def read_lock(path: Path) -> Lock | None:
     is damaged.
     """
     try:
-        data = path.read_bytes()
+        data = read_file(path)
     except FileNotFoundError:
         return None
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from None
     return from_text(data, str(path))
 
 
@@ -280,34 +276,8 @@ def write_lock(path: Path, lock: Lock) -> bool:
     Raises InputError where it cannot be written.
     """
     data = as_text(lock).encode("ascii")
-    target = Path(os.path.realpath(path))  # a link stays a link
-    try:
-        with contextlib.suppress(FileNotFoundError):
-            if target.read_bytes() == data:
-                return False
-        _replace(target, data)
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from None
+    with contextlib.suppress(FileNotFoundError):
+        if read_file(path) == data:
+            return False
+    write_file(path, data)
     return True
-
-
-def _replace(target: Path, data: bytes) -> None:
-    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
-    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        with contextlib.suppress(OSError):
-            part.chmod(stat.S_IMODE(target.stat().st_mode))
-        part.replace(target)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-    if os.name == "posix":  # the new name itself must outlive a power cut
-        folder = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from replay.data.finding import Finding, Severity
+from replay.data.finding import Finding, Kind, Severity
 
 __all__ = [
     "EXIT_CODES",
@@ -132,6 +132,13 @@ class Checked:
     policies: tuple[PolicyResult, ...]
     findings: tuple[Finding, ...] = ()
     warnings: tuple[Finding, ...] = ()
+
+    @classmethod
+    def failed(cls, file: str, version: str, error: str, *, undecidable: bool = False) -> Checked:
+        """A check that could not run, for an error in words."""
+        severity = Severity.UNDECIDED if undecidable else Severity.REGRESSION
+        finding = Finding(Kind.NOT_CHECKED, severity, facts={"error": error})
+        return cls(file, None, version, 0, "", "", "", (), (finding,))
 
     @property
     def all_findings(self) -> list[Finding]:

@@ -16,7 +16,8 @@ from typing import Any
 
 import click
 
-from replay.cli.output import Failure, warn_of_kept, warnings_on_stderr
+from replay.cli.exits import Guarded
+from replay.cli.output import Failure, exists, report_failure, warn_of_kept, warnings_on_stderr
 from replay.errors import ReplayError
 
 __all__ = ["cli", "main"]
@@ -31,7 +32,7 @@ _TASKS = {
 }
 
 
-class _Replay(click.Group):
+class _Replay(Guarded):
     """The group of commands; ``replay PATH`` answers the whole question about the logs of a path."""
 
     def resolve_command(
@@ -39,7 +40,7 @@ class _Replay(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
         if self.get_command(ctx, name) is None:
-            if Path(name).exists():
+            if exists(Path(name)):
                 return super().resolve_command(ctx, [_command_for(args), *args])
             commands = self.list_commands(ctx)
             close = difflib.get_close_matches(name, commands, n=1)
@@ -75,6 +76,9 @@ class _Replay(click.Group):
             warn_of_kept()
             raise Failure(error) from error
 
+    def report_failure(self, text: str, code: int, error: Exception) -> None:
+        report_failure(text, code, getattr(error, "file", None), getattr(error, "line", None))
+
 
 def _command_for(words: Sequence[str]) -> str:
     """The command that ``replay PATH`` stands for: the whole answer, or the simulation of given policies."""
@@ -99,6 +103,10 @@ def cli() -> None:
       replay logs/                              the whole answer
       replay simulate logs/ --policy patience=3
       replay choose logs/ --max-lost 5%
+
+    The exit code is 0 for success, 1 for a broken limit or a regression, 2 for a mistake in what was given,
+    and 3 where the logs cannot decide. It is 70 after a crash, 74 where the output could not be written, 130
+    after an interrupt and 141 where the reader of the output has gone.
     """
 
 

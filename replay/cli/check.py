@@ -4,16 +4,59 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from replay.cli.columns import columns_options
 from replay.cli.options import file_option, verbose_option
-from replay.cli.output import append, show, warn, write
+from replay.cli.output import append, error_words, keep_inputs, refuse_overlaps, show, warn, write
 from replay.cli.progress import read_logs
+from replay.errors import ReplayError, Undecidable
+
+if TYPE_CHECKING:
+    from replay.check.model import Checked
 
 __all__ = ["command"]
+
+
+@dataclass(frozen=True)
+class Reports:
+    """The files that CI systems read, of those that were asked for."""
+
+    junit: Path | None
+    sarif: Path | None
+    code_quality: Path | None
+
+    def write(self, checked: Checked) -> None:
+        """Write the outcome of a check."""
+        if self.junit is not None:
+            from replay.report.junit import as_junit
+
+            write(as_junit(checked), self.junit, "--junit")
+        if self.sarif is not None:
+            from replay.report.sarif import as_sarif
+
+            write(as_sarif(checked), self.sarif, "--sarif")
+        if self.code_quality is not None:
+            from replay.report.code_quality import as_code_quality
+
+            write(as_code_quality(checked), self.code_quality, "--code-quality")
+
+    def write_failure(self, file: Path, error: ReplayError) -> None:
+        """Write that nothing could be checked, and note where a CI system is to show the error."""
+        from replay import __version__
+        from replay.check.model import Checked
+        from replay.report.findings import location
+
+        undecidable = isinstance(error, Undecidable)
+        failed = Checked.failed(str(file), __version__, error_words(error), undecidable=undecidable)
+        error.file = error.file or location(failed)
+        with suppress(ReplayError):  # of two errors, the first is the one to read
+            self.write(failed)
 
 
 @click.command("check")
@@ -69,36 +112,32 @@ def command(
       replay check policies.toml --update
       replay check policies.toml --require-lock --junit check.xml
 
-    The exit code is 1 for a regression, 2 for a mistake, and 3 where it cannot be decided: too few runs, or
-    no lock where one is required.
+    The exit code is 1 for a broken limit or a regression, 2 for a mistake, and 3 where it cannot be decided:
+    too few runs, or no lock where one is required.
     """
     from replay.check.checking import examine, lock_beside, logs_of
     from replay.check.config import read_config
     from replay.check.lock import write_lock
     from replay.report.check import build
 
-    config = read_config(file)
-    roots = logs_of(config, logs)
+    reports = Reports(junit, sarif, code_quality)
     lock_path = lock_beside(file) if lock is None else lock
-    checked, made = examine(
-        config, read_logs(roots), roots, lock_path, require_lock=require_lock, update=update
-    )
+    try:
+        keep_inputs([lock_path])
+        config = read_config(file)
+        roots = logs_of(config, logs)
+        checked, made = examine(
+            config, read_logs(roots), roots, lock_path, require_lock=require_lock, update=update
+        )
+    except ReplayError as error:
+        reports.write_failure(file, error)
+        raise
     warn(checked.warnings)
-    if junit is not None:
-        from replay.report.junit import as_junit
-
-        write(as_junit(checked), junit)
-    if sarif is not None:
-        from replay.report.sarif import as_sarif
-
-        write(as_sarif(checked), sarif)
-    if code_quality is not None:
-        from replay.report.code_quality import as_code_quality
-
-        write(as_code_quality(checked), code_quality)
+    reports.write(checked)
     if plot is not None:
         from replay.report.plots.check import save
 
+        refuse_overlaps()
         save(checked, plot)
         click.echo(f"drew {plot}", err=True)
     again = ["replay", "check", str(file), *map(str, logs), *([] if lock is None else ["--lock", str(lock)])]

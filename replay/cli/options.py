@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from replay.cli.columns import columns_words
-from replay.cli.output import VERBOSE
+from replay.cli.output import VERBOSE, keep_output
 from replay.errors import InputError
 
 if TYPE_CHECKING:
@@ -192,9 +192,14 @@ weight_option = click.option(
 
 def file_option(name: str, description: str) -> Callable[[_F], _F]:
     """An option that names a file to write."""
-    return click.option(
-        name, type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help=description
-    )
+
+    def keep(context: click.Context, parameter: click.Parameter, value: Path | None) -> Path | None:
+        if value is not None:
+            keep_output(name, value)
+        return value
+
+    path = click.Path(path_type=Path, dir_okay=False)
+    return click.option(name, type=path, metavar="FILE", help=description, callback=keep)
 
 
 chart_option = click.option(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import sys
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from replay.errors import InputError, ReplayError, ReplayWarning, printable
+from replay.files import write_file
 
 if TYPE_CHECKING:
     from replay.data.finding import Finding
@@ -23,7 +25,13 @@ __all__ = [
     "VERBOSE",
     "Failure",
     "append",
+    "error_words",
+    "exists",
     "keep_findings",
+    "keep_inputs",
+    "keep_output",
+    "refuse_overlaps",
+    "report_failure",
     "show",
     "warn",
     "warn_of_kept",
@@ -40,8 +48,9 @@ class Failure(click.ClickException):
     """A ReplayError as click shows it: one message on stderr, and the error's own exit code."""
 
     def __init__(self, error: ReplayError) -> None:
-        super().__init__(_text(error))
+        super().__init__(error_words(error))
         self.code = error.exit_code
+        self.file, self.line = error.file, error.line
 
     @property
     def exit_code(self) -> int:  # type: ignore[override]
@@ -51,7 +60,8 @@ class Failure(click.ClickException):
         return _safe("\n".join(printable(line) for line in self.message.splitlines()))
 
 
-def _text(error: ReplayError) -> str:
+def error_words(error: ReplayError) -> str:
+    """The text of an error, with the sentence of the finding that explains it."""
     if error.because is None:
         return str(error)
     from replay.report.sentences import error_text
@@ -72,9 +82,18 @@ def show(document: Document, style: str, out: Path | None = None) -> None:
     """Print a document in a style, or write it to a file; as text in the form that --verbose asks for."""
     from replay.report.render import render
 
-    terminal = out is None and sys.stdout.isatty()
+    terminal = out is None and sys.stdout is not None and sys.stdout.isatty()
     color = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    write(render(document, style, verbose=_is_verbose(), width=_width(terminal), color=color), out)
+    text = render(document, style, verbose=_is_verbose(), width=_width(terminal), color=color)
+    write(_json_for_stdout(text) if style == "json" and out is None else text, out)
+
+
+def _json_for_stdout(text: str) -> str:
+    """JSON that stays the same JSON in the encoding of standard output, and in a log on GitHub."""
+    if (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "") != "utf8":
+        text = "".join(char if char.isascii() else json.dumps(char)[1:-1] for char in text)
+    # what the runner would take for a command can only be inside a string
+    return text.replace("##[", "#\\u0023[") if os.environ.get("GITHUB_ACTIONS") else text
 
 
 def _is_verbose() -> bool:
@@ -88,16 +107,104 @@ def _width(terminal: bool) -> int:
     return min(max(columns, 40), 160)
 
 
-def write(text: str, out: Path | None = None) -> None:
-    """Print text, or write it to a file; raises InputError where the file cannot be written."""
+def write(text: str, out: Path | None = None, option: str = "--out") -> None:
+    """Print text, or write it to the file that an option names.
+
+    Raises InputError where the file cannot be written, or is one of those that were read.
+    """
     if out is None:
         click.echo(_safe(text), nl=False)
         return
+    refuse_overlaps()
+    write_file(out, text.encode("utf-8", "backslashreplace"), option)
+    click.echo(_safe(printable(f"wrote {out}")), err=True)
+
+
+_OUTPUTS, _INPUTS = "replay.outputs", "replay.inputs"
+
+
+def keep_output(option: str, path: Path) -> None:
+    """Note a file that an option asks to be written; raises InputError where another option names it too."""
+    outputs: dict[str, Path] = click.get_current_context().meta.setdefault(_OUTPUTS, {})
+    for other, taken in outputs.items():
+        if _same(path, taken) and not _is_special(path):
+            raise InputError(f"{other} and {option} both name {path}; give each a file of its own")
+    outputs[option] = path
+
+
+def keep_inputs(paths: Iterable[Path | str]) -> None:
+    """Note files that are read; raises InputError where an option asks to write to one of them."""
+    context = click.get_current_context(silent=True)
+    if context is None:
+        return
+    context.meta.setdefault(_INPUTS, []).extend(map(Path, paths))
+    refuse_overlaps()
+
+
+def refuse_overlaps() -> None:
+    """Raise InputError where an option asks to write to a file that is read."""
+    context = click.get_current_context(silent=True)
+    outputs = {} if context is None else context.meta.get(_OUTPUTS, {})
+    if context is None or not outputs:
+        return
+    written = {option.lstrip("-").replace("-", "_") for option in outputs}
+    named = _paths(value for name, value in context.params.items() if name not in written)
+    inputs: list[Path] = [*named, *context.meta.get(_INPUTS, [])]
+    for option, output in outputs.items():
+        if not exists(output) or _is_special(output):
+            continue
+        for path in inputs:
+            if _same(output, path):
+                raise InputError(
+                    f"{option} {output} would overwrite {path}, which is read; give another file"
+                )
+
+
+def _paths(values: Iterable[Any]) -> Iterator[Path]:
+    for value in values:
+        if isinstance(value, Path):
+            yield value
+        elif isinstance(value, tuple):
+            yield from _paths(value)
+        elif isinstance(value, str) and len(value) < 4096 and exists(Path(value)):
+            yield Path(value)
+
+
+def _same(one: Path, other: Path) -> bool:
+    if os.path.realpath(one) == os.path.realpath(other):
+        return True
     try:
-        out.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"--out {out}: {error.strerror or error}") from None
-    click.echo(f"wrote {out}", err=True)
+        return one.samefile(other)
+    except (OSError, ValueError):
+        return False
+
+
+def _is_special(path: Path) -> bool:
+    """Whether a path is a device or pipe, which several outputs may share."""
+    try:
+        return not path.is_file() and path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def exists(path: Path) -> bool:
+    """Whether there is something at a path, as far as the system lets us see."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def report_failure(text: str, code: int, file: str | None = None, line: int | None = None) -> None:
+    """On GitHub, show a failure as an annotation and on the page of the job."""
+    if not os.environ.get("GITHUB_ACTIONS") or code in (1, 141):
+        return
+    from replay.report.annotations import as_annotation
+    from replay.report.job_summary import failure_summary
+
+    click.echo(as_annotation(text, file, line), err=True)
+    if step_summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+        append(failure_summary(text), Path(step_summary))
 
 
 def append(text: str, path: Path) -> None:
@@ -106,7 +213,7 @@ def append(text: str, path: Path) -> None:
         with path.open("a", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
-        click.echo(f"warning: {path}: {error.strerror or error}", err=True)
+        click.echo(_safe(printable(f"warning: {path}: {error.strerror or error}")), err=True)
 
 
 _KEPT = "replay.findings"

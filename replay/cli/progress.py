@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from replay.cli.columns import stated_columns
-from replay.cli.output import keep_findings
+from replay.cli.output import exists, keep_findings, keep_inputs
+from replay.data.finding import Kind
 
 if TYPE_CHECKING:
     from replay.readers import ReadResult
 
 __all__ = ["count_policies", "read_logs"]
 
+#: Findings about files that are no logs.
+_NO_LOGS = {Kind.UNKNOWN_FORMAT, Kind.BINARY_FILE, Kind.EMPTY_FILE}
 _MANY_OUTCOMES = 200_000  # policies times runs that take about a second
 _MANY_LOGS = 50
 
@@ -31,10 +34,22 @@ def read_logs(paths: Sequence[Path]) -> ReadResult:
             return contextlib.nullcontext(items)
         return click.progressbar(items, label="reading", file=sys.stderr)
 
+    keep_inputs(paths)
     columns = stated_columns()
     logs = read(paths, bar, columns) if sys.stderr.isatty() else read(paths, columns=columns)
     keep_findings(logs.findings)
+    keep_inputs(_files_of(logs))
     return logs
+
+
+def _files_of(logs: ReadResult) -> Iterator[Path]:
+    """The files that runs were read from, and those that something was found about; a file inside an archive
+    stands for the archive.
+    """
+    of_runs = (source for run in logs.runs for source in run.info.sources)
+    damaged = (finding.log for finding in logs.findings if finding.log and finding.kind not in _NO_LOGS)
+    for name in (*of_runs, *damaged):
+        yield next((path for path in (Path(name), *Path(name).parents) if exists(path)), Path(name))
 
 
 @contextlib.contextmanager

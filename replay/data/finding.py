@@ -40,6 +40,7 @@ class Kind(StrEnum):
     EMPTY_FILE = "empty-file"
     EMPTY_ARCHIVE = "empty-archive"
     BINARY_FILE = "binary-file"
+    LFS_POINTER = "lfs-pointer"
     MISNAMED_FILE = "misnamed-file"
     UNKNOWN_FORMAT = "unknown-format"
     READER_FAILED = "reader-failed"
@@ -153,6 +154,7 @@ class Kind(StrEnum):
     CENSORED = "censored"
     NO_LOCK = "no-lock"
     LOCK = "lock"
+    NOT_CHECKED = "not-checked"
 
     # diff
     LOCKS_DIFFER = "locks-differ"

@@ -22,6 +22,8 @@ from replay.policies.companions import Companion
 from replay.policies.param import check_parameter, format_parameter, parameters, signal_fields
 from replay.policies.stops import first_reached, first_reached_each, group_equal
 
+_MOST_CONTINUED = 1000
+
 __all__ = ["Decision", "Policy", "Trace", "reference_after_stop"]
 
 
@@ -218,7 +220,8 @@ class Policy(ABC):
 
     def continued_trace(self, batch: CurveBatch) -> Trace:
         """The trace of the batch with one more eval that the policy looks at behind each run."""
-        return self.trace(_continue(batch, max(self.thinning)))
+        # a thinning that is longer than this lets the policy look at no eval of the log
+        return self.trace(_continue(batch, min(max(self.thinning), _MOST_CONTINUED)))
 
     def stop_eval(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
@@ -42,18 +43,20 @@ class _Combined(Policy):
     def companions(self) -> tuple[Companion, ...]:
         return tuple(dict.fromkeys(companion for part in self.parts for companion in part.companions))
 
-    @property
+    @cached_property
     def _first(self) -> Policy:
         """The part whose metric decides which checkpoint is best: the first that monitors the given metric,
         else the first.
         """
         return next((part for part in self.parts if part.monitor is None), self.parts[0])
 
-    @property
+    # each asks its parts twice, so that uncached the time would double with each level
+
+    @cached_property
     def monitor(self) -> str | None:
         return self._first.monitor
 
-    @property
+    @cached_property
     def mode(self) -> Mode | None:
         return self._first.mode
 

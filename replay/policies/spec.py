@@ -6,9 +6,10 @@ From tightest to loosest: ``&`` (all at the same eval), ``&&`` (all, each at its
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import MISSING, Field
 from typing import Any
 
@@ -59,6 +60,18 @@ class _Parser:
     def __init__(self, text: str) -> None:
         self.text = text
         self.position = 0
+        self.depth = 0
+
+    @contextlib.contextmanager
+    def deeper(self, what: str) -> Iterator[None]:
+        """One level of nesting; raises PolicyError beyond what can be evaluated."""
+        self.depth += 1
+        if self.depth > _MOST_LEVELS:
+            raise PolicyError(
+                f"policy {_shortened(self.text)!r}: {what} are nested more than {_MOST_LEVELS} deep"
+            )
+        yield
+        self.depth -= 1
 
     def skip(self) -> None:
         while self.position < len(self.text) and self.text[self.position].isspace():
@@ -75,9 +88,11 @@ class _Parser:
 
     def unless(self) -> Policy:
         policy = self.any_of()
-        while _UNLESS.match(self.text, self.position):
-            self.take("unless")
-            policy = Unless((policy, self.any_of()))
+        with contextlib.ExitStack() as levels:  # each forbids what all before it decide
+            while _UNLESS.match(self.text, self.position):
+                levels.enter_context(self.deeper("policies joined by unless"))
+                self.take("unless")
+                policy = Unless((policy, self.any_of()))
         return policy
 
     def any_of(self) -> Policy:
@@ -99,9 +114,10 @@ class _Parser:
 
     def atom(self) -> Policy:
         if self.take("("):
-            inner = self.unless()
+            with self.deeper("parentheses"):
+                inner = self.unless()
             if not self.take(")"):
-                raise PolicyError(f"policy {self.text!r}: a parenthesis is not closed")
+                raise PolicyError(f"policy {_shortened(self.text)!r}: a parenthesis is not closed")
             return inner
         self.skip()
         begin, depth = self.position, 0
@@ -126,6 +142,12 @@ class _Parser:
         return _parse_one(single)
 
 
+def _shortened(text: str) -> str:
+    return text if len(text) <= 100 else text[:99] + "…"
+
+
+#: How deep policies may be nested: more than anybody writes, and few enough to be evaluated.
+_MOST_LEVELS = 64
 _PLATEAU = (
     "it lowers the learning rate, and what comes after is another training; torch-plateau stops where it"
     " would first act"

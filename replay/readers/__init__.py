@@ -16,6 +16,7 @@ import numpy as np
 from replay.data.finding import Finding, Kind, Severity
 from replay.data.run import Run
 from replay.errors import InputError, ReplayError, did_you_mean, list_names, printable
+from replay.files import is_lfs_pointer
 from replay.readers.columns import ColumnMap, load_columns
 from replay.readers.continuations import find_continuations, join_runs
 from replay.readers.duplicates import Entry, merge
@@ -108,6 +109,8 @@ class _Recogniser:
 
     def file(self, path: Path, head: bytes) -> Format | None:
         """The format of a file, by its first 64 KiB."""
+        if is_lfs_pointer(head):
+            return None
         return self._first(path, lambda one: one.sniff(path, head))
 
     def folder(self, path: Path, names: frozenset[str]) -> Format | None:
@@ -346,7 +349,9 @@ def _find_unrecognised(candidate: Candidate) -> Finding | None:
     if not candidate.named and not known:
         return None
     kind, facts = None, dict[str, Any]()
-    if not head.strip(b"\0 \t\r\n"):
+    if is_lfs_pointer(head):
+        kind = Kind.LFS_POINTER
+    elif not head.strip(b"\0 \t\r\n"):
         kind, facts = Kind.EMPTY_FILE, {"blank": bool(head)}
     elif head.startswith(PARQUET):
         kind, facts = Kind.UNKNOWN_FORMAT, sketch(path, head)

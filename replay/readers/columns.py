@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from replay.data.info import RunInfo
 from replay.data.names import canonical
 from replay.data.run import Run
 from replay.errors import InputError, did_you_mean
+from replay.files import read_toml
 from replay.readers.assemble import assemble
 from replay.readers.clocks import is_zero_based, measures_of
 from replay.readers.format import Loaded, UnusableLog
@@ -99,13 +99,7 @@ def read_columns_file(path: Path) -> ColumnMap:
 
     Raises InputError where the file cannot be read or says something else.
     """
-    try:
-        with path.open("rb") as file:
-            said = tomllib.load(file)
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a TOML file ({error})") from None
+    said = read_toml(path)
     said = said.get("columns", said) if isinstance(said.get("columns", said), dict) else said
     for name in said:
         if name not in _KEYS:

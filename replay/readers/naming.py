@@ -59,10 +59,10 @@ def named_runs(runs: Sequence[Run], groups: Sequence[Group]) -> list[Run]:
     """
     level = dict.fromkeys(range(len(runs)), 0)
     while True:
-        ids = [_id(runs[number].id, groups[number], level[number]) for number in range(len(runs))]
+        names = [_id(groups[number], level[number]) for number in range(len(runs))]
         owners: dict[str, set[int]] = {}
-        for number, name in enumerate(ids):
-            owners.setdefault(name.partition("#")[0], set()).add(number)
+        for number, name in enumerate(names):
+            owners.setdefault(name, set()).add(number)
         clashes = [
             number
             for numbers in owners.values()
@@ -74,6 +74,9 @@ def named_runs(runs: Sequence[Run], groups: Sequence[Group]) -> list[Run]:
             break
         for number in clashes:
             level[number] += 1
+    ids = [
+        name + run.id.removeprefix(group.name) for run, group, name in zip(runs, groups, names, strict=True)
+    ]
     taken: dict[str, int] = {}
     named = []
     for run, group, name in zip(runs, groups, ids, strict=True):
@@ -89,9 +92,8 @@ def named_runs(runs: Sequence[Run], groups: Sequence[Group]) -> list[Run]:
     return named
 
 
-def _id(long: str, group: Group, level: int) -> str:
-    """One of four ids of a run, from short to long."""
-    suffix = long.removeprefix(group.name)
+def _id(group: Group, level: int) -> str:
+    """One of four ids of the runs of a group, from short to long, without what tells them apart."""
     root, folder = group.root, group.folder
     file = group.file.name if group.file is not None else ""
     if root in (folder, *folder.parents):
@@ -102,4 +104,4 @@ def _id(long: str, group: Group, level: int) -> str:
     else:  # the root is the file itself
         names = [folder.name if root.parent.parts else file, file, str(root)]
     names.append(str((folder / file).resolve() if file else folder.resolve()))
-    return printable(names[level]) + suffix
+    return printable(names[level])

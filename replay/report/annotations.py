@@ -9,7 +9,7 @@ from replay.data.finding import Finding, Severity
 from replay.errors import printable
 from replay.report.findings import details, location, subjects, title
 
-__all__ = ["as_annotations", "without_commands"]
+__all__ = ["as_annotation", "as_annotations", "without_commands"]
 
 _COMMAND = {
     Severity.REGRESSION: "error",
@@ -40,13 +40,20 @@ def as_annotations(checked: Checked) -> str:
     return "".join(line + "\n" for line in out)
 
 
+def as_annotation(text: str, file: str | None = None, line: int | None = None) -> str:
+    """The workflow command for a check that could not run, with what was said of it."""
+    shown = "\n".join(printable(part) for part in text.splitlines())
+    return _command("error", file, "replay could not check", shown, line)
+
+
 def _title(finding: Finding) -> str:
     about = subjects(finding)
     return ", ".join(about) + (": " if about else "replay check: ") + title(finding)
 
 
-def _command(name: str, file: str, heading: str, text: str) -> str:
-    properties = {"file": file, "line": "1", "title": heading}
+def _command(name: str, file: str | None, heading: str, text: str, line: int | None = None) -> str:
+    place = {} if file is None else {"file": file, "line": str(line or 1)}
+    properties = {**place, "title": heading}
     return (
         f"::{name} "
         + ",".join(f"{key}={_property(value)}" for key, value in properties.items())

@@ -13,7 +13,7 @@ from replay.report.render.markdown import render_untrusted
 from replay.report.sentences import sentence, sentences
 from replay.report.sentences.check import after_line, before_line
 
-__all__ = ["build", "job_summary"]
+__all__ = ["build", "failure_summary", "job_summary"]
 
 _MOST = 50
 _VERDICTS = {"unsure": "broken, within its uncertainty"}
@@ -25,6 +25,12 @@ def job_summary(checked: Checked, plot: str | None = None) -> str:
     ``plot`` is the name of an artifact with the plot, to point at.
     """
     return render_untrusted(build(checked, plot))
+
+
+def failure_summary(text: str) -> str:
+    """Markdown for the job's page, of a check that could not run."""
+    blocks: list[Block] = [Heading("replay could not check"), Paragraph(text.splitlines())]
+    return render_untrusted(Document(lambda: blocks))
 
 
 def build(checked: Checked, plot: str | None = None) -> Document:

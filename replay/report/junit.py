@@ -36,9 +36,9 @@ class _Case:
 
     @property
     def outcome(self) -> str | None:
-        """``failure``, ``skipped``, or None where it passed."""
-        if self.of(Severity.REGRESSION):
-            return "failure"
+        """``failure``, ``error``, ``skipped``, or None where it passed."""
+        if regressions := self.of(Severity.REGRESSION):
+            return "error" if regressions[0].kind == Kind.NOT_CHECKED else "failure"
         if self.of(Severity.UNDECIDED) or self.reason is not None:
             return "skipped"
         if self.limit is None or any(finding.kind == Kind.LIMIT for finding in self.of(Severity.WARNING)):
@@ -119,19 +119,23 @@ def _fill(
             name += f", {group}"
         if matters and name not in named:
             every.append(named.setdefault(name, _Case(name)))
-        if _LOCK in named and is_of_lock(finding) and name != _LOCK:
-            named[_LOCK].findings.append(finding)
         if name in named:
             named[name].findings.append(finding)
         else:
             out.append(_sentence_of(finding))
+    lock = named.get(_LOCK)
+    apart = any(case is not lock and any(map(is_of_lock, case.findings)) for case in every)
+    if lock is not None and lock.outcome is None and apart:
+        # it would say that all is the same, while each run that moved is a test of its own
+        every = [case for case in every if case is not lock]
+        out += [_sentence_of(finding) for finding in lock.findings]
     for case in every:
         _add(suite, case)
     outcomes = [case.outcome for case in every]
     counts = {
         "tests": len(every),
         "failures": outcomes.count("failure"),
-        "errors": 0,
+        "errors": outcomes.count("error"),
         "skipped": outcomes.count("skipped"),
     }
     for key, count in counts.items():

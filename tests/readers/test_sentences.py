@@ -26,6 +26,11 @@ OF_FILES = [
         ),
     ),
     (Kind.BINARY_FILE, {"suffix": ""}, "a binary file; it is left out"),
+    (
+        Kind.LFS_POINTER,
+        {},
+        "a pointer of Git LFS, not the log itself; it is left out. Fetch the logs with git lfs pull",
+    ),
     (Kind.BINARY_FILE, {"suffix": ".csv"}, "a binary file, though it is named *.csv; it is left out"),
     (Kind.MISNAMED_FILE, {}, "not what its name says; no format that replay reads recognises it"),
     (Kind.UNKNOWN_FORMAT, {}, "not a log in a format that replay reads"),

@@ -370,6 +370,7 @@ OF_KIND = {
     Kind.CENSORED: _findings(Kind.CENSORED, _facts(**_SOME_LIMITS, count=_COUNTS, total=_COUNTS)),
     Kind.NO_LOCK: _findings(Kind.NO_LOCK, _facts(lock=TEXTS, file=TEXTS), policy=_NO_POLICY),
     Kind.LOCK: _findings(Kind.LOCK, _facts(error=TEXTS), policy=_NO_POLICY),
+    Kind.NOT_CHECKED: _findings(Kind.NOT_CHECKED, _facts(error=TEXTS), policy=_NO_POLICY),
     Kind.OTHER: _findings(Kind.OTHER, _facts(text=TEXTS), runs=_RUN | _NO_RUNS, policy=_MAYBE, log=_MAYBE),
 }
 assert set(OF_KIND) == {*CHECK_KINDS, Kind.OTHER}

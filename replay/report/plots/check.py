@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from replay.check.model import Checked, PolicyResult
 from replay.errors import InputError, printable
+from replay.files import write_file
 from replay.report.plots.style import COLORS, MARKERS, safe
 
 if TYPE_CHECKING:
@@ -31,11 +33,10 @@ def save(checked: Checked, path: Path) -> None:
         )
     # the same check gives the same file
     undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(ending)
-    try:
-        with rc_context({"svg.hashsalt": "replay"}):
-            drawn.savefig(path, dpi=150, metadata=undated)
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from None
+    data = io.BytesIO()
+    with rc_context({"svg.hashsalt": "replay"}):
+        drawn.savefig(data, format=ending, dpi=150, metadata=undated)
+    write_file(path, data.getvalue(), "--plot")
 
 
 def draw(checked: Checked) -> Figure:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from replay.engine.study import Study
 from replay.errors import InputError, printable
+from replay.files import write_file
 from replay.report.plane import budget_line
 
 if TYPE_CHECKING:
@@ -33,10 +35,9 @@ def save(figure: Figure, path: Path) -> None:
             f"--plot {path}: cannot draw a {path.suffix or 'file without ending'}; it can be"
             f" {', '.join(endings)}"
         )
-    try:
-        figure.savefig(path, dpi=150)
-    except OSError as error:
-        raise InputError(f"--plot {path}: {error.strerror or error}") from None
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format=path.suffix.lstrip(".").lower(), dpi=150)
+    write_file(path, drawn.getvalue(), "--plot")
 
 
 def draw_budget_line(axes: Axes, study: Study, figure: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,7 +20,9 @@ def render(document: Document) -> str:
 
 def json_text(data: Any) -> str:
     """Strict JSON: NaN and what is unknown are null, an infinity is ``"Infinity"`` or ``"-Infinity"``."""
-    return json.dumps(_strict(data), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    text = json.dumps(_strict(data), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    # half of a surrogate pair, as in the name of a file that is not UTF-8, has no encoding but as an escape
+    return re.sub("[\ud800-\udfff]", lambda half: f"\\u{ord(half[0]):04x}", text)
 
 
 def _strict(value: Any) -> Any:

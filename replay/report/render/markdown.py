@@ -61,7 +61,7 @@ class _Markdown:
             case Chart():
                 return ["```text", *draw(block, width=WIDTH), "```"]
             case Code():
-                return ["```", *block.text.splitlines(), "```"]
+                return ["```", *map(printable, block.text.splitlines()), "```"]
             case Commands():
                 return ["```", *(line for words in block.steps for line in command(words)), "```"]
             case Findings():
@@ -89,7 +89,7 @@ class _Markdown:
 
     def table(self, table: Table) -> list[str]:
         return [
-            "| " + " | ".join(table.head) + " |",
+            "| " + " | ".join(self.cell(name) for name in table.head) + " |",
             "|"
             + "|".join(" :-- " if column in table.left else " --: " for column in range(len(table.head)))
             + "|",
@@ -97,17 +97,26 @@ class _Markdown:
         ]
 
     def plain(self, text: str) -> str:
-        return printable(text)
+        return _without_mentions(printable(text))
 
     def cell(self, text: str) -> str:
-        return re.sub(r"([\\|<>*_`\[\]~&$])", r"\\\1", printable(text))
+        return _without_mentions(re.sub(r"([\\|<>*_`\[\]~&$])", r"\\\1", printable(text)))
 
 
 class _Untrusted(_Markdown):
     def plain(self, text: str) -> str:
         # what could be markup, an entity, a formula or a link
         escaped = re.sub(r"([\\|<>*_`\[\]~&$@#!]|:(?=//))", r"\\\1", printable(text))
-        return escaped.replace("www.", "www\\.")
+        return _without_mentions(escaped.replace("www.", "www\\."))
 
     def cell(self, text: str) -> str:
         return self.plain(text)
+
+
+def _without_mentions(text: str) -> str:
+    """Text in which no name is a mention, which would notify somebody.
+
+    GitHub and GitLab look for mentions in the finished page, where a backslash is gone; an invisible word
+    joiner stays. An address, and a version such as transformers@4.46, is no mention.
+    """
+    return re.sub(r"(?<![\w.])((?:\\)?@)(?=[\w\[])", "\\1\N{WORD JOINER}", text)

@@ -114,7 +114,7 @@ class _Screen:
             case Chart():
                 return draw(block, width=self.width, color=self.color)
             case Code():
-                return [" " * block.indent + line for line in block.text.splitlines()]
+                return [" " * block.indent + printable(line) for line in block.text.splitlines()]
             case Commands():
                 return suggested(block.steps, width=self.width)
             case Findings():
@@ -188,7 +188,7 @@ def lines(
     out = []
     for index, row in enumerate(cells, start=-1):
         if notes and index in notes:
-            out.append(notes[index])
+            out.append(printable(notes[index]))
         first, *others = row
         if len(first) > sizes[0]:
             out.append(first if len(first) <= width else first[: width - 1] + "~")
@@ -213,7 +213,7 @@ def _stacked(
     out = []
     for index, row in enumerate(rows):
         if index in notes:
-            out.append(notes[index])
+            out.append(printable(notes[index]))
         marks = "".join(f" {cell}" for name, cell in zip(head[1:], row[1:], strict=True) if cell and not name)
         first = row[0] + marks  # a cell of a column without a name
         out.append(first if len(first) <= width else first[: width - 1] + "~")

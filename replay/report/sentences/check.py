@@ -299,6 +299,10 @@ def _lock(finding: Finding) -> str:
     return f"the old lock could not be trusted and is replaced: {finding['error']}"
 
 
+def _not_checked(finding: Finding) -> str:
+    return f"nothing was checked: {finding['error']}"
+
+
 def _locks_differ(finding: Finding) -> str:
     before, after = finding["locks"]
     old, new = finding["values"]
@@ -329,6 +333,7 @@ SENTENCES = {
     Kind.NEVER_FIRES: _never_fires,
     Kind.NO_LOCK: _no_lock,
     Kind.LOCK: _lock,
+    Kind.NOT_CHECKED: _not_checked,
     Kind.LOCKS_DIFFER: _locks_differ,
     Kind.NO_GROUPS: _no_groups,
 }

@@ -152,4 +152,11 @@ CHECK_KINDS: dict[str, KindText] = {
         Severity.REGRESSION,
         of_lock=True,
     ),
+    Kind.NOT_CHECKED: KindText(
+        "could not check",
+        "The check could not run: the file of policies, the lock, the logs or an option is not usable as"
+        " given. Nothing was checked.",
+        Severity.REGRESSION,
+        ("nothing was checked", "nothing was checked"),
+    ),
 }

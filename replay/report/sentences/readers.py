@@ -32,6 +32,10 @@ def _binary_file(finding: Finding) -> str:
     return f"a binary file{f', though it is named *{suffix}' if suffix else ''}; it is left out"
 
 
+def _lfs_pointer(finding: Finding) -> str:
+    return "a pointer of Git LFS, not the log itself; it is left out. Fetch the logs with git lfs pull"
+
+
 def _unknown_format(finding: Finding) -> str:
     text = "not a log in a format that replay reads"
     if finding.get("columns"):
@@ -488,6 +492,7 @@ SENTENCES: dict[Kind, Callable[[Finding], str]] = {
             Kind.EMPTY_FILE: _empty_file,
             Kind.EMPTY_ARCHIVE: _empty_archive,
             Kind.BINARY_FILE: _binary_file,
+            Kind.LFS_POINTER: _lfs_pointer,
             Kind.MISNAMED_FILE: lambda _: "not what its name says; no format that replay reads recognises it",
             Kind.UNKNOWN_FORMAT: _unknown_format,
             Kind.READER_FAILED: _reader_failed,

@@ -1,0 +1,193 @@
+"""Files that a user names: read only where they are regular files, and written whole or not at all.
+
+A separate module so that every layer can use it without importing another layer.
+"""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import errno
+import os
+import re
+import secrets
+import stat
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from replay.errors import InputError, OutputError
+
+__all__ = [
+    "FULL",
+    "is_lfs_pointer",
+    "is_substituted",
+    "parse_toml",
+    "read_file",
+    "read_toml",
+    "write_file",
+]
+
+#: Error numbers of a write that the device stopped: it is full, a quota is used up, or it is broken.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+_LFS_ADVICE = "is a pointer of Git LFS, not the file itself; fetch the files with git lfs pull"
+#: The most bytes of a file of settings; a lock of 100,000 runs and policies has less.
+_MOST_BYTES = 256 * 1024 * 1024
+_MOST_TOML_BYTES = 4 * 1024 * 1024
+#: Keys of more parts than this are no settings; Python's parser takes quadratic time and memory for them.
+_LONG_KEY = re.compile(
+    r"(?:[\w-]+|\"[^\"\n]*\"|'[^'\n]*')(?:[ \t]*\.[ \t]*(?:[\w-]+|\"[^\"\n]*\"|'[^'\n]*')){64}"
+)
+_KINDS = (
+    (stat.S_ISDIR, "a directory"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISSOCK, "a socket"),
+)
+
+
+def is_lfs_pointer(data: bytes) -> bool:
+    """Whether a file that begins with these bytes is a pointer that Git LFS leaves in the place of a file."""
+    return data.startswith(_LFS_POINTER)
+
+
+def is_substituted(path: Path | str) -> bool:
+    """Whether a path is what a shell puts in the place of ``<(command)``, or standard input."""
+    return re.fullmatch(r"/dev/fd/\d+|/dev/stdin|/proc/(self|\d+)/fd/(pipe:\[)?\d+\]?", str(path)) is not None
+
+
+def read_file(path: Path, *, pipe: bool = False) -> bytes:
+    """The bytes of a regular file; with ``pipe``, also those that a shell's ``<(command)`` gives.
+
+    Raises FileNotFoundError where there is none, and InputError for what is not a regular file (which might
+    never end) and what cannot be read.
+    """
+    try:
+        handle = _open_regular(path, pipe and is_substituted(path))
+        with os.fdopen(handle, "rb") as file:
+            data = file.read(_MOST_BYTES + 1)
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+    if len(data) > _MOST_BYTES:
+        raise InputError(f"{path} has more than {_MOST_BYTES // 2**20} MiB, which no file of replay has")
+    if is_lfs_pointer(data):
+        raise InputError(f"{path} {_LFS_ADVICE}")
+    return data
+
+
+def _open_regular(path: Path, pipe: bool) -> int:
+    _refuse_special(path, path.stat().st_mode, pipe)  # opening some devices has an effect
+    # without O_NONBLOCK, a file that was swapped for a pipe would be waited on for ever
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        _refuse_special(path, os.fstat(handle).st_mode, pipe)
+        if pipe:
+            os.set_blocking(handle, True)
+    except BaseException:
+        os.close(handle)
+        raise
+    return handle
+
+
+def _refuse_special(path: Path, mode: int, pipe: bool) -> None:
+    if stat.S_ISREG(mode) or (pipe and stat.S_ISFIFO(mode)):
+        return
+    kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "not a regular file")
+    raise InputError(f"{path} is {kind}; give a regular file")
+
+
+def read_toml(path: Path, *, label: str = "not a TOML file: ") -> dict[str, Any]:
+    """The document of a TOML file; raises InputError that says what is wrong with the file."""
+    try:
+        data = read_file(path)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
+    return parse_toml(data, str(path), label)
+
+
+def parse_toml(data: bytes, path: str, label: str = "not a TOML file: ") -> dict[str, Any]:
+    """The document that these bytes are; ``path`` is its name in messages, ``label`` their beginning."""
+    if data.startswith(codecs.BOM_UTF8):
+        raise InputError(f"{path} begins with a byte order mark; save it as UTF-8 without one")
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise InputError(f"{path} is in UTF-16; save it as UTF-8 without a byte order mark")
+    if b"\0" in data[:1024]:
+        raise InputError(f"{path} has zero bytes, as a binary file or one in UTF-16 has; save it as UTF-8")
+    if len(data) > _MOST_TOML_BYTES:
+        raise InputError(f"{path} has {len(data):,} bytes; such a file may have {_MOST_TOML_BYTES:,}")
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise InputError(f"{path}: line {line} is not UTF-8; save the file as UTF-8") from None
+    if (key := _LONG_KEY.search(text)) is not None:
+        line = text.count("\n", 0, key.start()) + 1
+        raise InputError(f"{path}: the key in line {line} has more than 64 parts")
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError, MemoryError) as error:
+        why = "it is nested too deeply" if isinstance(error, RecursionError | MemoryError) else error
+        raise InputError(f"{path}: {label}{why}") from None
+
+
+def write_file(path: Path, data: bytes, option: str = "") -> None:
+    """Write a file so that at any time either the old or the new one is there, whole.
+
+    A link stays a link, and a device or pipe is written to as it is. ``option`` names in messages the option
+    that asked for the file. Raises InputError where the file cannot be written, and OutputError where the
+    device is full.
+    """
+    target = Path(os.path.realpath(path))
+    try:
+        try:
+            mode = target.stat().st_mode
+        except FileNotFoundError:
+            mode = None
+        if mode is not None and not stat.S_ISREG(mode):
+            with path.open("wb") as file:
+                file.write(data)
+            return
+        try:
+            _replace(target, data, mode)
+        except PermissionError:
+            # a folder that takes no new files may still hold one that can be written
+            if mode is None or not os.access(target, os.W_OK):
+                raise
+            with target.open("wb") as file:
+                file.write(data)
+    except BrokenPipeError:
+        raise
+    except (OSError, ValueError) as error:
+        name = f"{option} {path}".strip()
+        reason = getattr(error, "strerror", None) or error
+        full = isinstance(error, OSError) and error.errno in FULL
+        raise (OutputError if full else InputError)(f"{name}: {reason}") from None
+
+
+def _replace(target: Path, data: bytes, mode: int | None) -> None:
+    part = target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}.tmp")
+    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if mode is not None:
+            with contextlib.suppress(OSError):
+                part.chmod(stat.S_IMODE(mode))
+        part.replace(target)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    if os.name == "posix":  # the new name itself must outlive a power cut
+        with contextlib.suppress(OSError):
+            folder = os.open(target.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
