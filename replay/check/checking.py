@@ -79,13 +79,14 @@ def examine(
     *,
     require_lock: bool = False,
     update: bool = False,
+    against: tuple[str, Lock] | None = None,
 ) -> tuple[Checked, Lock]:
     """The outcome of a check of the runs that were found below the roots, and the lock that says the same.
 
     With ``update`` what differs from the old lock is only a note, as the new one is to replace it; and the
-    old one may be damaged.
+    old one may be damaged. ``against`` is the lock to compare with instead, with its name.
     """
-    old, trouble = _old(lock_path, update)
+    old, trouble = _old(lock_path, update) if against is None else (against[1], [])
     folder = Path(os.path.abspath(lock_path)).parent  # noqa: PTH100
     policies = [entry.policy for entry in config.policies]
     companions = any(
@@ -157,7 +158,7 @@ def examine(
         )
     checked = Checked(
         file=str(config.path),
-        lock=str(lock_path) if old is not None else None,
+        lock=None if old is None else str(lock_path) if against is None else against[0],
         version=__version__,
         runs=len(study.panel.runs),
         monitor=study.monitor.name,

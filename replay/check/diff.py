@@ -189,12 +189,14 @@ def diff(
     *,
     defaults: Sequence[str],
     given: Mapping[str, Any] | None = None,
+    logs_of_sides: tuple[Sequence[Path], Sequence[Path]] | None = None,
 ) -> Diff:
     """Compare what two words of the command line name.
 
-    ``paths`` are the logs for policies, ``policies`` the specifications for logs (else ``defaults``),
-    ``read`` reads logs, and ``given`` holds the settings of the `Question` that the user gave, which win over
-    those of files. Raises InputError where the two do not go together, and where nothing is in both.
+    ``paths`` are the logs for policies, or ``logs_of_sides`` those for each of two files of policies.
+    ``policies`` are the specifications for logs (else ``defaults``), ``read`` reads logs, and ``given`` holds
+    the settings of the `Question` that the user gave, which win over those of files. Raises InputError where
+    the two do not go together, and where nothing is in both.
     """
     kind, other = kind_of(before), kind_of(after)
     if kind != other:
@@ -206,8 +208,16 @@ def diff(
         raise InputError(
             f"--policy is for two sets of logs; {before} and {after} are {_SEVERAL[kind]} on their own"
         )
+    if kind == "policies" and logs_of_sides is not None:
+        result = _of_files(before, after, paths, (), read, given or {}, logs_of_sides)
+        return _with_pairs(before, after, result)
     compare_sides = {"policy": _of_policies, "policies": _of_files, "lock": _of_locks, "logs": _of_logs}[kind]
     result = compare_sides(before, after, paths, policies or defaults, read, given or {})
+    return _with_pairs(before, after, result)
+
+
+def _with_pairs(before: str, after: str, result: Diff) -> Diff:
+    """The result; raises InputError where nothing is in both sides."""
     if not result.pairs:
         names = {
             side: ", ".join(names) or "none"
@@ -255,17 +265,23 @@ def _both(*parts: Iterable[Finding]) -> tuple[Finding, ...]:
 
 
 def _of_files(
-    before: str, after: str, paths: Sequence[Path], _: Any, read: Read, given: Mapping[str, Any]
+    before: str,
+    after: str,
+    paths: Sequence[Path],
+    _: Any,
+    read: Read,
+    given: Mapping[str, Any],
+    logs_of_sides: tuple[Sequence[Path], Sequence[Path]] | None = None,
 ) -> Diff:
     configs = [read_config(Path(name)) for name in (before, after)]
     logs = list(paths) or next((list(config.logs) for config in reversed(configs) if config.logs), [])
-    if not logs:
+    if not logs and logs_of_sides is None:
         raise InputError(f"on which logs? Neither file names any; write replay diff {before} {after} LOGS")
-    logs_read = read(logs)
+    reads = [read(logs)] * 2 if logs_of_sides is None else [read(side) for side in logs_of_sides]
     entries = [{entry.name: entry for entry in config.policies} for config in configs]
     both, only_before, only_after = paired(*entries)
     simulated, stops = [], []
-    for config, of_config in zip(configs, entries, strict=True):
+    for config, of_config, logs_read in zip(configs, entries, reads, strict=True):
         policies = [entry.policy for entry in of_config.values()]
         outcomes = simulate_policies(logs_read.runs, policies, replace(config.question, **given))
         simulated.append(outcomes)
@@ -297,7 +313,7 @@ def _of_files(
         tuple(only_before),
         tuple(only_after),
         studies[1],
-        _both(logs_read.findings, simulated[0].findings, simulated[1].findings),
+        _both(*(one.findings for one in reads), *(one.findings for one in simulated)),
     )
 
 

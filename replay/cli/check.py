@@ -15,7 +15,7 @@ from replay.cli.columns import columns_options
 from replay.cli.options import file_option, verbose_option
 from replay.cli.output import append, error_words, keep_inputs, refuse_overlaps, show, warn, write
 from replay.cli.progress import read_logs
-from replay.errors import ReplayError, Undecidable
+from replay.errors import InputError, ReplayError, Undecidable
 
 if TYPE_CHECKING:
     from replay.check.model import Checked
@@ -73,6 +73,11 @@ class Reports:
     is_flag=True,
     help="Write the lock: what the policies do now is what later checks compare with.",
 )
+@click.option(
+    "--against",
+    metavar="REVISION",
+    help="Compare with the lock of a git revision, such as main, or with what its policies did to its logs.",
+)
 @click.option("--require-lock", is_flag=True, help="Do not pass without a lock (exit code 3).")
 @click.option(
     "--format",
@@ -94,6 +99,7 @@ def command(
     logs: tuple[Path, ...],
     lock: Path | None,
     update: bool,
+    against: str | None,
     require_lock: bool,
     style: str,
     out: Path | None,
@@ -111,6 +117,7 @@ def command(
       replay check policies.toml logs/
       replay check policies.toml --update
       replay check policies.toml --require-lock --junit check.xml
+      replay check policies.toml --against main
 
     The exit code is 1 for a broken limit or a regression, 2 for a mistake, and 3 where it cannot be decided:
     too few runs, or no lock where one is required.
@@ -126,8 +133,21 @@ def command(
         keep_inputs([lock_path])
         config = read_config(file)
         roots = logs_of(config, logs)
+        baseline = None
+        if against is not None:
+            from replay.check.against import lock_of_revision
+
+            if update:
+                raise InputError("--update writes the lock anew, and --against compares; give one of the two")
+            baseline = lock_of_revision(against, file, lock_path, logs, read_logs)
         checked, made = examine(
-            config, read_logs(roots), roots, lock_path, require_lock=require_lock, update=update
+            config,
+            read_logs(roots),
+            roots,
+            lock_path,
+            require_lock=require_lock,
+            update=update,
+            against=baseline,
         )
     except ReplayError as error:
         reports.write_failure(file, error)
@@ -141,7 +161,8 @@ def command(
         save(checked, plot)
         click.echo(f"drew {plot}", err=True)
     again = ["replay", "check", str(file), *map(str, logs), *([] if lock is None else ["--lock", str(lock)])]
-    document = build(checked, again=again, logs=[str(root) for root in roots], update=update)
+    steps = [] if against is not None else again
+    document = build(checked, again=steps, logs=[str(root) for root in roots], update=update)
     if update:
         wrote = write_lock(lock_path, made)
         click.echo(f"wrote {lock_path}" if wrote else f"{lock_path} is up to date", err=True)

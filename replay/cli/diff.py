@@ -20,9 +20,14 @@ __all__ = ["command"]
 
 
 @click.command("diff")
-@click.argument("before", metavar="A")
-@click.argument("after", metavar="B")
-@click.argument("paths", nargs=-1, metavar="[LOGS]...", type=click.Path(path_type=Path))
+@click.argument("words", nargs=-1, metavar="A B [LOGS]...")
+@click.option(
+    "--rev",
+    "revisions",
+    multiple=True,
+    metavar="REVISION",
+    help="Compare A as it is in a git revision, such as HEAD~1, with that of now (or of a second --rev).",
+)
 @click.option(
     "--policy",
     "specs",
@@ -34,9 +39,8 @@ __all__ = ["command"]
 @columns_options()
 @output_options
 def command(
-    before: str,
-    after: str,
-    paths: tuple[Path, ...],
+    words: tuple[str, ...],
+    revisions: tuple[str, ...],
     specs: tuple[str, ...],
     question: Question,
     style: str,
@@ -53,13 +57,30 @@ def command(
       replay diff old/policies.toml policies.toml logs/
       replay diff old/replay.lock replay.lock
       replay diff old_logs/ new_logs/ --policy patience=3
+      replay diff --rev HEAD~1 policies.toml
+      replay diff --rev v1 --rev v2 replay.lock
+
+    With --rev there is one A: a file of policies (with its logs), a lock, or logs. Git gives it as it was;
+    nothing is checked out.
     """
     from replay.check.diff import diff
+    from replay.check.revision_diff import diff_revisions, stored
     from replay.report.diff import build
 
+    needed = 1 if revisions else 2
+    if len(words) < needed:
+        raise click.UsageError("give A, such as policies.toml" if revisions else "give A and B to compare")
+    logs = [Path(word) for word in words[needed:]]
     # settings that were not typed are those of the files or locks that are compared
-    result = diff(
-        before, after, paths, specs, read_logs, defaults=DEFAULT_POLICIES, given=given_settings(question)
-    )
+    given = given_settings(question)
+    if revisions:
+        result = diff_revisions(
+            revisions, Path(words[0]), logs, specs, read_logs, defaults=DEFAULT_POLICIES, given=given
+        )
+    else:
+        with stored(words[:2]) as ((before, after), renamed):
+            result = renamed(
+                diff(before, after, logs, specs, read_logs, defaults=DEFAULT_POLICIES, given=given)
+            )
     warn(result.findings)
     show(build(result), style, out)

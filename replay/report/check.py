@@ -303,6 +303,6 @@ def _next_steps(checked: Checked, again: Sequence[str], logs: Sequence[str]) -> 
     steps = []
     if deciding & _OF_RUNS:
         steps.append(["replay", "simulate", *logs, "--policies", checked.file, "--per-run"])
-    if deciding & _SETTLED or (present & _NEWS and not deciding):
+    if again and (deciding & _SETTLED or (present & _NEWS and not deciding)):
         steps.append([*again, "--update"])
     return steps

@@ -25,7 +25,7 @@ from replay.report.document import (
 from replay.report.render.chart import draw
 from replay.report.render.text import WIDTH, command
 
-__all__ = ["render", "render_untrusted"]
+__all__ = ["render", "render_untrusted", "without_mentions"]
 
 
 def render(document: Document) -> str:
@@ -97,23 +97,23 @@ class _Markdown:
         ]
 
     def plain(self, text: str) -> str:
-        return _without_mentions(printable(text))
+        return without_mentions(printable(text))
 
     def cell(self, text: str) -> str:
-        return _without_mentions(re.sub(r"([\\|<>*_`\[\]~&$])", r"\\\1", printable(text)))
+        return without_mentions(re.sub(r"([\\|<>*_`\[\]~&$])", r"\\\1", printable(text)))
 
 
 class _Untrusted(_Markdown):
     def plain(self, text: str) -> str:
         # what could be markup, an entity, a formula or a link
         escaped = re.sub(r"([\\|<>*_`\[\]~&$@#!]|:(?=//))", r"\\\1", printable(text))
-        return _without_mentions(escaped.replace("www.", "www\\."))
+        return escaped.replace("www.", "www\\.")
 
     def cell(self, text: str) -> str:
         return self.plain(text)
 
 
-def _without_mentions(text: str) -> str:
+def without_mentions(text: str) -> str:
     """Text in which no name is a mention, which would notify somebody.
 
     GitHub and GitLab look for mentions in the finished page, where a backslash is gone; an invisible word
