@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -88,19 +89,25 @@ class RunInfo:
     extra: Mapping[str, Any] = field(default_factory=_nothing)
 
     def __post_init__(self) -> None:
-        changes: dict[str, Any] = {
-            "sources": tuple(str(path) for path in self.sources),
-            "resumes": tuple(float(step) for step in self.resumes),
-            "findings": tuple(_findings(self.findings)),
-        }
+        changes: dict[str, Any] = {}
+        if self.sources != ():
+            changes["sources"] = tuple(map(str, self.sources))
+        if self.resumes != ():
+            changes["resumes"] = tuple(map(float, self.resumes))
+        if self.findings != ():
+            changes["findings"] = tuple(_findings(self.findings))
         for name in _TEXTS:
             value = getattr(self, name)
-            changes[name] = str(value) if isinstance(value, str | int | float) else None
+            if value is not None and type(value) is not str:
+                changes[name] = str(value) if isinstance(value, str | int | float) else None
         if self.step_unit not in ("step", "epoch"):
             changes["step_unit"] = "step"
         for name in _MAPPINGS:
-            changes[name] = _read_only(getattr(self, name)) or _EMPTY
-        changes["hardware"] = _read_only(self.hardware)
+            value = getattr(self, name)
+            if value is not _EMPTY:
+                changes[name] = _read_only(value) or _EMPTY
+        if self.hardware is not None:
+            changes["hardware"] = _read_only(self.hardware)
         if isinstance(self.eval_hint, str):
             (changes["eval_hint"],) = _findings([self.eval_hint])
         for name, value in changes.items():
@@ -114,7 +121,7 @@ class RunInfo:
         """
         if isinstance(facts, RunInfo):
             return facts
-        known = {one.name for one in dataclasses.fields(cls)}
+        known = _names()
         given = {str(name): value for name, value in (facts or {}).items() if value is not None}
         given["findings"] = [*given.get("findings", ()), *given.pop("notes", ())]
         extra = dict(given.pop("extra", ()))
@@ -138,7 +145,7 @@ class RunInfo:
         }
 
     def _fields(self) -> dict[str, Any]:
-        return {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
+        return {name: getattr(self, name) for name in _names()}
 
     def __reduce__(self) -> tuple[Any, ...]:
         fields = {
@@ -146,6 +153,12 @@ class RunInfo:
             for name, value in self._fields().items()
         }
         return _rebuild, (fields,)
+
+
+@cache
+def _names() -> dict[str, None]:
+    """The names of the fields, in order."""
+    return dict.fromkeys(one.name for one in dataclasses.fields(RunInfo))
 
 
 def _rebuild(fields: dict[str, Any]) -> RunInfo:

@@ -169,6 +169,13 @@ class Run:
         train: Mapping[str, Series] | None = None,
     ) -> Run:
         """A new run with some parts replaced."""
+        if columns is None and train is None:  # both were checked when this run was made
+            same = object.__new__(Run)
+            object.__setattr__(same, "id", self.id if id is None else str(id))
+            object.__setattr__(same, "info", self.info if info is None else info)
+            object.__setattr__(same, "columns", self.columns)
+            object.__setattr__(same, "train", self.train)
+            return same
         return Run(
             self.id if id is None else id,
             self.columns if columns is None else columns,

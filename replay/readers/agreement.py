@@ -41,7 +41,14 @@ class LoggedCurve:
     @cached_property
     def distinct(self) -> int:
         """How many different values it has, up to about 64."""
-        return len(np.unique(self._few[np.isfinite(self._few)]))
+        return len(set(self._few[np.isfinite(self._few)].tolist()))
+
+    @cached_property
+    def anchors(self) -> list[tuple[float, float]]:
+        """Step and value of the last finite point, which tells runs apart best, and of one in the middle."""
+        finite = np.flatnonzero(np.isfinite(self.value))
+        places = (int(finite[-1]), int(finite[len(finite) // 2])) if len(finite) else (-1,)
+        return [(float(self.step[at]), float(self.value[at])) for at in dict.fromkeys(places)]
 
     @cached_property
     def _printed(self) -> tuple[int, int]:

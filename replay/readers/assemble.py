@@ -81,9 +81,11 @@ def assemble(
     for number, (training, end) in enumerate(zip(trainings, ends, strict=True), 1):
         logged: dict[str, Points] = {}
         for name, series in finite.items():
-            low, high = np.searchsorted(series.order, training[0].start), np.searchsorted(series.order, end)
+            low, high = 0, len(series.order)
+            if len(trainings) > 1:
+                low, high = np.searchsorted(series.order, [training[0].start, end]).tolist()
             if high > low:
-                logged[name] = Points(series.order[low:high], series.step[low:high], series.value[low:high])
+                logged[name] = series.at(slice(low, high))
         stated = info
         if len(trainings) > 1:
             note = _note(Kind.RESTART, number=number, of=len(trainings))
@@ -264,6 +266,7 @@ def _mean_since(series: Series, steps: npt.NDArray[np.float64]) -> Column:
     present = high > low
     values = np.full(len(steps), np.nan)
     values[high == low + 1] = series.value[low[high == low + 1]]
-    for at in np.flatnonzero(high > low + 1).tolist():
-        values[at] = series.value[low[at] : high[at]].mean()
+    several = np.flatnonzero(high > low + 1)
+    for at, first, end in zip(several.tolist(), low[several].tolist(), high[several].tolist(), strict=True):
+        values[at] = np.add.reduce(series.value[first:end]) / (end - first)
     return Column(values, present)

@@ -183,8 +183,8 @@ class _Rows:
             return
         if (
             len(cells) > 1
-            and step_column(cells) is not None
             and all(cell_number(cell, self.delimiter) is None for cell in cells if cell)
+            and step_column(cells) is not None
         ):
             self._add()
             self._begin(cells)  # the file goes on under another header

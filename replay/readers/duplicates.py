@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import filecmp
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,6 +37,10 @@ _PRINTED = "text"
 #: Digits of a value that two runs do not share by chance.
 _SURE = 8
 _COMPANIONS = {*COUNTERS, "epoch", "wall_time", "saved", "train_loss", "learning_rate", "grad_norm"}
+#: Points that are looked up at a time.
+_BATCH = 100_000
+#: Steps of two logs of one run may be off by one.
+_SHIFTS = np.array([-1.0, 0.0, 1.0])
 #: What is true of a run from its begin, so that a checkpoint of it knows it as well as the whole.
 _STATIC = (
     "contradicted_modes",
@@ -64,7 +68,8 @@ def merge(entries: Sequence[Entry]) -> tuple[dict[int, Run], list[tuple[int, int
     does not (settings, time, what stopped it) is added to the kept run.
     """
     curves = [_curves(entry.run, number) for number, entry in enumerate(entries)]
-    inside = _inside(entries, curves)
+    related = _find_related([training_folder(entry.folder) for entry in entries])
+    inside = _inside(entries, curves, related)
     order = sorted(range(len(entries)), key=lambda number: (*precedence(entries[number]), number))
     position = {number: at for at, number in enumerate(order)}
     parent: dict[int, int] = {}
@@ -89,7 +94,6 @@ def merge(entries: Sequence[Entry]) -> tuple[dict[int, Run], list[tuple[int, int
     pairs = [(number, kept) for number, kept in pairs if kept not in dropped]
     gone = {number for number, _ in pairs}
     runs = {number: entry.run for number, entry in enumerate(entries) if number not in gone}
-    related = _find_related([training_folder(entry.folder) for entry in entries])
     for number, kept in pairs:
         near = kept in related(number)
         findings = _disagreements(entries[number], curves[number], curves[kept], near=near)
@@ -157,8 +161,10 @@ def _train_curves(run: Run, owner: int) -> list[LoggedCurve]:
     ]
 
 
-def _inside(entries: Sequence[Entry], curves: Sequence[list[LoggedCurve]]) -> list[set[int]]:
-    """For every run, the others that it is a part of."""
+def _inside(
+    entries: Sequence[Entry], curves: Sequence[list[LoggedCurve]], related: Callable[[int], set[int]]
+) -> list[set[int]]:
+    """For every run, the others that it is a part of; ``related`` gives those in the same training folder."""
     inside: list[set[int]] = [set() for _ in entries]
     everything = [curve for series in curves for curve in series]
     if any(
@@ -172,21 +178,17 @@ def _inside(entries: Sequence[Entry], curves: Sequence[list[LoggedCurve]]) -> li
     by_owner: list[list[LoggedCurve]] = [[] for _ in entries]
     for curve in everything:
         by_owner[curve.owner].append(curve)
-    index = _Index(
-        everything, {point[0] for series in curves for curve in series for point in _anchors(curve)}
-    )
-    related = _find_related([training_folder(entry.folder) for entry in entries])
+    asked = [_telling(series) for series in curves]
+    points = [point for _, chosen in asked for curve in chosen for point in curve.anchors]
+    found = iter(_Index(everything, {step for step, _ in points}).near(points) if points else [])
     for number, series in enumerate(curves):
         if not series:
             continue
-        telling = [curve for curve in series if curve.distinct > 2]
-        plain = [curve for curve in series if curve.distinct == 2 and curve.digits >= 2]
+        telling, chosen = asked[number]
         near = related(number)
         others = set(near)
-        if telling or plain:
-            seen = [
-                set().union(*(index.near(*point) for point in _anchors(curve))) for curve in telling or plain
-            ]
+        if chosen:
+            seen = [set[int]().union(*(next(found) for _ in curve.anchors)) for curve in chosen]
             others = min(seen, key=len) | (others if len(others) < 8 else set())
         elif entries[number].run.info.sources:
             others |= {other for other in range(len(entries)) if _is_copy(entries[number], entries[other])}
@@ -206,6 +208,16 @@ def _inside(entries: Sequence[Entry], curves: Sequence[list[LoggedCurve]]) -> li
                 if entries[other].run.info.format != _PRINTED and _shows(series, by_owner[other])
             }
     return inside
+
+
+def _telling(series: Sequence[LoggedCurve]) -> tuple[bool, list[LoggedCurve]]:
+    """Whether some series have enough different values to tell runs apart, and these; else those that have
+    two with the digits for it.
+    """
+    telling = [curve for curve in series if curve.distinct > 2]
+    if telling:
+        return True, telling
+    return False, [curve for curve in series if curve.distinct == 2 and curve.digits >= 2]
 
 
 def _shows(printed: Sequence[LoggedCurve], logged: Sequence[LoggedCurve]) -> bool:
@@ -258,54 +270,77 @@ def _contradict(run: Run, other: Run) -> bool:
     return False
 
 
-def _anchors(curve: LoggedCurve) -> list[tuple[float, float]]:
-    """Step and value of the last finite point, which tells runs apart best, and of one in the middle."""
-    finite = np.flatnonzero(np.isfinite(curve.value))
-    last = int(finite[-1]) if len(finite) else -1
-    middle = int(finite[len(finite) // 2]) if len(finite) else -1
-    return [(float(curve.step[at]), float(curve.value[at])) for at in dict.fromkeys((last, middle))]
-
-
 class _Index:
     """Which series pass near a point. Only the steps that will be asked for are looked up."""
 
-    def __init__(self, curves: Sequence[LoggedCurve], steps: set[float]) -> None:
-        wanted = np.unique([step + shift for step in steps for shift in (-1.0, 0.0, 1.0)])
+    def __init__(self, curves: Sequence[LoggedCurve], steps: Iterable[float]) -> None:
+        self._wanted = np.unique(np.array(list(steps))[:, None] + _SHIFTS)
         indices, values, owners = [], [], []
-        for curve in curves:
-            at = np.searchsorted(curve.step, wanted)
-            hit = np.flatnonzero(
-                (at < len(curve.step)) & (curve.step[np.minimum(at, len(curve.step) - 1)] == wanted)
-            )
-            indices.append(hit)
-            values.append(curve.value[at[hit]])
-            owners.append(np.full(len(hit), curve.owner))
-        index, value, owner = np.concatenate(indices), np.concatenate(values), np.concatenate(owners)
-        order = np.lexsort((value, index))
-        self._value, self._owner = value[order], owner[order]
-        self._bounds = {step: (int(low), int(high)) for step, low, high in _runs_of(wanted, index[order])}
+        for together in _batches(curves):
+            step = np.concatenate([curve.step for curve in together])
+            value = np.concatenate([curve.value for curve in together])
+            at = np.minimum(np.searchsorted(self._wanted, step), len(self._wanted) - 1)
+            hit = np.flatnonzero((self._wanted[at] == step) & np.isfinite(value))
+            indices.append(at[hit])
+            values.append(value[hit])
+            sizes = [len(curve.step) for curve in together]
+            owners.append(np.repeat([curve.owner for curve in together], sizes)[hit])
+        value, owner = np.concatenate(values), np.concatenate(owners)
+        keys = _keys(np.concatenate(indices), value)
+        order = np.argsort(keys)
+        self._keys, self._value, self._owner = keys[order], value[order], owner[order]
+        self._rounded = _is_rounded(self._value)
 
-    def near(self, step: float, value: float) -> set[int]:
-        """Owners of series that have about this value at this step or one beside it, as far as rounding to
-        four digits may hide it.
+    def near(self, points: Sequence[tuple[float, float]]) -> list[set[int]]:
+        """For each point, the owners of series that have about its value at its step or one beside it, as far
+        as rounding to four digits may hide it. Of two values with more than ten digits, neither was rounded.
         """
-        reach = max(6e-4 * abs(value), 6e-5)
-        owners: set[int] = set()
-        for shifted in (step - 1, step, step + 1):
-            low, high = self._bounds.get(shifted, (0, 0))
-            values = self._value[low:high]
-            first, last = (
-                np.searchsorted(values, value - reach),
-                np.searchsorted(values, value + reach, side="right"),
-            )
-            owners.update(self._owner[low:high][first:last].tolist())
+        step, value = np.array(points).reshape(-1, 2).T
+        rounded = _is_rounded(value)
+        reach = np.maximum(6e-4 * np.abs(value), 6e-5)
+        owners: list[set[int]] = [set() for _ in points]
+        for shift in _SHIFTS.tolist():
+            at = np.searchsorted(self._wanted, step + shift)
+            first = np.searchsorted(self._keys, _keys(at, value - reach))
+            last = np.searchsorted(self._keys, _keys(at, value + reach), side="right")
+            counts = last - first
+            point = np.repeat(np.arange(len(points)), counts)
+            found = np.arange(len(point)) + np.repeat(first - (np.cumsum(counts) - counts), counts)
+            close = np.abs(self._value[found] - value[point]) <= 4e-7 * np.abs(value[point])
+            kept = rounded[point] | self._rounded[found] | close
+            for number, owner in zip(point[kept].tolist(), self._owner[found[kept]].tolist(), strict=True):
+                owners[number].add(owner)
         return owners
 
 
-def _runs_of(wanted: npt.NDArray[np.float64], index: npt.NDArray[np.int64]) -> list[tuple[float, int, int]]:
-    low = np.searchsorted(index, np.arange(len(wanted)))
-    high = np.searchsorted(index, np.arange(len(wanted)), side="right")
-    return list(zip(wanted.tolist(), low.tolist(), high.tolist(), strict=True))
+def _keys(index: npt.NDArray[np.int64], value: npt.NDArray[np.float64]) -> npt.NDArray[np.complex128]:
+    """Complex numbers, which are sorted by their real parts first."""
+    keys = np.empty(len(index), dtype=np.complex128)
+    keys.real, keys.imag = index, value
+    return keys
+
+
+def _batches(curves: Sequence[LoggedCurve]) -> Iterator[list[LoggedCurve]]:
+    """Curves in groups of a limited number of points."""
+    together: list[LoggedCurve] = []
+    size = 0
+    for curve in curves:
+        together.append(curve)
+        size += len(curve.step)
+        if size > _BATCH:
+            yield together
+            together, size = [], 0
+    if together:
+        yield together
+
+
+def _is_rounded(values: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Which values have no more than ten significant digits, as far as that can be told fast."""
+    finite = np.isfinite(values) & (np.abs(values) > 1e-200) & (np.abs(values) < 1e200)
+    sizes = np.abs(np.where(finite, values, 1.0))
+    scale = 10.0 ** (10 - np.floor(np.log10(sizes)))
+    rounded: npt.NDArray[np.bool_] = np.abs(np.rint(sizes * scale) / scale - sizes) <= 1e-15 * sizes
+    return rounded | ~finite
 
 
 def _is_in(

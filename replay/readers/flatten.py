@@ -11,6 +11,7 @@ __all__ = ["flat_numbers"]
 
 _LONGEST_LIST = 32
 _DEEPEST = 4
+_PLAIN = frozenset({float, int})
 
 
 def flat_numbers(record: Mapping[str, Any], before: str = "", depth: int = 0) -> dict[str, float]:
@@ -18,6 +19,11 @@ def flat_numbers(record: Mapping[str, Any], before: str = "", depth: int = 0) ->
 
     Text that is no number is left out, and so are lists of more than a few elements.
     """
+    if not before and _PLAIN.issuperset(map(type, record.values())):
+        try:
+            return dict(zip(record, map(float, record.values()), strict=True))
+        except OverflowError:  # an integer beyond all floats is left out
+            pass
     values: dict[str, float] = {}
     for key, item in record.items():
         name = f"{before}{key}"

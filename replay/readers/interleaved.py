@@ -54,12 +54,17 @@ def _are_repeated(points: Mapping[str, Points], held_out: Collection[str]) -> bo
         for name, series in points.items()
         if name not in held_out and not is_bookkeeping(name) and len(series.step) > 1
     ]
-    return any((np.diff(series.step) == 0).mean() > 0.25 for series in train)
+    return any(
+        np.count_nonzero(series.step[1:] == series.step[:-1]) > 0.25 * (len(series.step) - 1)
+        for series in train
+    )
 
 
 def _count_sets(series: Points) -> int:
     """How many sets share a name; 0 where it is one, or where that cannot be told."""
     step, value = series.step, series.value
+    if len(step) < 2 * _FEWEST_STEPS or step[0] != step[1]:
+        return 0
     begins = np.flatnonzero(np.concatenate([[True], step[1:] != step[:-1]]))
     sizes = np.diff(np.append(begins, len(step)))
     count = int(sizes[0])

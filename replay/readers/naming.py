@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -58,8 +58,9 @@ def named_runs(runs: Sequence[Run], groups: Sequence[Group]) -> list[Run]:
     that is needed.
     """
     level = dict.fromkeys(range(len(runs)), 0)
+    tops = {root: root.resolve().name or "logs" for root in {group.root for group in groups}}
     while True:
-        names = [_id(groups[number], level[number]) for number in range(len(runs))]
+        names = [_id(groups[number], level[number], tops) for number in range(len(runs))]
         owners: dict[str, set[int]] = {}
         for number, name in enumerate(names):
             owners.setdefault(name, set()).add(number)
@@ -92,16 +93,22 @@ def named_runs(runs: Sequence[Run], groups: Sequence[Group]) -> list[Run]:
     return named
 
 
-def _id(group: Group, level: int) -> str:
-    """One of four ids of the runs of a group, from short to long, without what tells them apart."""
+def _id(group: Group, level: int, tops: Mapping[Path, str]) -> str:
+    """One of four ids of the runs of a group, from short to long, without what tells them apart; ``tops`` are
+    the names of the roots.
+    """
     root, folder = group.root, group.folder
     file = group.file.name if group.file is not None else ""
-    if root in (folder, *folder.parents):
+    if level == 3:
+        name = str((folder / file).resolve() if file else folder.resolve())
+    elif folder.is_relative_to(root):
         below = folder.relative_to(root)
-        top = root.resolve().name or "logs"
-        short = str(below) if below.parts else top
-        names = [short, str(below / file) if below.parts or file else top, str(Path(top) / below / file)]
+        if level == 0:
+            name = str(below) if below.parts else tops[root]
+        elif level == 1:
+            name = str(below / file) if below.parts or file else tops[root]
+        else:
+            name = str(Path(tops[root]) / below / file)
     else:  # the root is the file itself
-        names = [folder.name if root.parent.parts else file, file, str(root)]
-    names.append(str((folder / file).resolve() if file else folder.resolve()))
-    return printable(names[level])
+        name = (folder.name if root.parent.parts else file, file, str(root))[level]
+    return printable(name)

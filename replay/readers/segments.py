@@ -46,8 +46,10 @@ def find_segments(points: Mapping[str, Points], starts: Sequence[int]) -> list[S
     begins = np.array(starts, dtype=np.int64)
     backward: list[tuple[int, int, str, int]] = []  # position, position of the point before, name, index
     for name, (order, step, _) in points.items():
-        change = np.diff(step)
+        change = step[1:] - step[:-1]
         turned = change < 0
+        if not len(begins) and not turned.any():
+            continue
         if len(begins) and len(step) > 2:
             # a new process that logs the last step again and goes on took it up from before that step; one
             # that logs no more evaluated once more (as is done with the best checkpoint)
@@ -217,6 +219,8 @@ def merge_segments(
     A process that evaluates when it begins has no train loss of that step: that of the process before is
     kept.
     """
+    if len(segments) == 1 and (points.step[1:] > points.step[:-1]).all():
+        return Series(points.step, points.value), np.zeros(len(points.step)), 0, 0
     kept_step = np.empty(0)
     kept_value = np.empty(0)
     kept_segment = np.empty(0)
@@ -235,7 +239,10 @@ def merge_segments(
                 keep |= kept_step == cut
             overlapped += int((~keep).sum())
             kept_step, kept_value, kept_segment = kept_step[keep], kept_value[keep], kept_segment[keep]
-        unique, first = np.unique(step, return_index=True)
+        if (step[1:] > step[:-1]).all():
+            unique, first = step, np.arange(len(step))
+        else:
+            unique, first = np.unique(step, return_index=True)
         repeated += len(step) - len(unique)
         kept_step = np.concatenate([kept_step, unique])
         kept_value = np.concatenate([kept_value, value[first]])

@@ -110,12 +110,14 @@ def open_text(path: Path) -> TextLines:
     """The file as text, decompressed where it is a gzip file: UTF-8 unless a byte order mark says UTF-16;
     bytes that are not text become U+FFFD. Raises OSError, also when a damaged gzip file is read.
     """
-    with path.open("rb") as raw:
-        mark = raw.read(2)
+    file = _File(path)
+    mark = file.read(2)
     if mark == _GZIP:
+        file.close()
         return TextLines(_Inflated(path), "utf-8-sig")
+    file.seek(0)
     encoding = "utf-16" if mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
-    return TextLines(_File(path), encoding)
+    return TextLines(file, encoding)
 
 
 _Parsed = TypeVar("_Parsed")

@@ -44,7 +44,11 @@ def place_on_one_clock(points: Mapping[str, Points], held_out: Collection[str]) 
         return plain
     fast_name = max(train, key=lambda name: len(train[name].step))
     fast = train[fast_name]
-    reached = {name: _reached(series, fast) for name, series in points.items() if name != fast_name}
+    reached = {
+        name: _reached(series, fast)
+        for name, series in points.items()
+        if name != fast_name and _may_count_epochs(series, fast)
+    }
     slow = {name for name, at in reached.items() if _counts_epochs(points[name], fast, at)}
     if not slow & set(held_out):
         return plain
@@ -80,17 +84,21 @@ def _reached(series: Points, fast: Points) -> Floats:
     return np.where(index >= 0, fast.step[np.maximum(index, 0)], 0.0)
 
 
-def _counts_epochs(series: Points, fast: Points, reached: Floats) -> bool:
-    """Whether a series counts 0, 1, 2, … while the fast one has come much further."""
+def _may_count_epochs(series: Points, fast: Points) -> bool:
+    """Whether a series has few points, and steps as low as numbers of epochs are."""
     step = series.step
     if len(step) < 2 or len(fast.step) < 2 * len(step):
         return False
+    return not float(fast.step.max()) < 2 * (float(step.max()) + 1)
+
+
+def _counts_epochs(series: Points, fast: Points, reached: Floats) -> bool:
+    """Whether a series counts 0, 1, 2, … while the fast one has come much further."""
+    step = series.step
     if not (step == np.floor(step)).all() or float(step.min()) < 0:
         return False
     change = np.diff(step)
     if (change == 1).mean() < _MOST and not (len(change) < 10 and (change == 1).sum() >= len(change) - 1 > 0):
-        return False
-    if float(fast.step.max()) < 2 * (float(step.max()) + 1):
         return False
     later = step >= 1
     return bool(later.any() and (reached[later] >= _FASTER * (step[later] + 1)).mean() >= _MOST)

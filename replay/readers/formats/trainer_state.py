@@ -13,7 +13,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from replay.data.finding import Finding, Kind
 from replay.data.info import RunInfo
@@ -140,11 +140,11 @@ def _hint(steps: float) -> dict[str, Any]:
 
 def _complete(run: Run, state: Mapping[str, Any], path: Path | None) -> Run:
     """The run with its monitor and the checkpoints saved, where the state says which they are."""
-    columns = dict(run.columns)
     saved = None if path is None else _saved(path, state, run.steps.tolist())
-    if saved is not None:
-        columns["saved"] = columns["step"]._replace(values=saved)
-    return run.replace(info=run.info.replace(**_monitor_of(run.columns, state)), columns=columns)
+    columns = None if saved is None else {**run.columns, "saved": run.columns["step"]._replace(values=saved)}
+    stated = _monitor_of(run.columns, state)
+    info = run.info.replace(**stated) if stated else None
+    return run if info is None and columns is None else run.replace(info=info, columns=columns)
 
 
 def _parse(text: str, path: Path) -> tuple[dict[str, Any], list[Finding]]:
@@ -236,7 +236,7 @@ def _points(
     points = PointsBuilder()
     held_out: set[str] = set()
     summary: dict[str, float] = {}
-    uses: dict[str, str] = {}
+    shapes: dict[tuple[str, ...], _Shape] = {}
     for row in history:
         if not isinstance(row, dict):
             continue
@@ -253,23 +253,31 @@ def _points(
         step = _step(values, state)
         if step is None:
             continue
-        runtimes: dict[str, float] = {}
-        kept: dict[str, float] = {}
-        for name, value in values.items():
-            use = uses.get(name)
-            if use is None:
-                use = uses[name] = _use_of(name)
-                if use == "held out":
-                    held_out.add(name)
-            if use == "runtime":
-                runtimes[name] = value
-            elif use != "aside":
-                kept[name] = value
-        if kept.keys() - {"epoch"}:
-            points.add(step, kept)
-        if runtimes:
-            points.add_parts(step, "eval runtime", runtimes)
+        names = tuple(values)
+        shape = shapes.get(names)
+        if shape is None:
+            shape = shapes[names] = _Shape.of(names)
+            held_out |= shape.held_out
+        if shape.kept and shape.kept != ("epoch",):
+            points.add(step, {name: values[name] for name in shape.kept})
+        if shape.runtimes:
+            points.add_parts(step, "eval runtime", {name: values[name] for name in shape.runtimes})
     return points, held_out, summary
+
+
+class _Shape(NamedTuple):
+    """What the names of a row are."""
+
+    kept: tuple[str, ...]
+    runtimes: tuple[str, ...]
+    held_out: frozenset[str]
+
+    @classmethod
+    def of(cls, names: Sequence[str]) -> _Shape:
+        uses = {name: _use_of(name) for name in names}
+        kept = tuple(name for name, use in uses.items() if use in ("kept", "held out"))
+        runtimes = tuple(name for name, use in uses.items() if use == "runtime")
+        return cls(kept, runtimes, frozenset(name for name, use in uses.items() if use == "held out"))
 
 
 def _use_of(name: str) -> Literal["aside", "runtime", "held out", "kept"]:
