@@ -67,17 +67,16 @@ def header_names(line: str) -> list[str]:
 
 def cell_number(cell: str, delimiter: str) -> float | None:
     """The value of a cell; None where nothing was logged, and for text."""
+    try:
+        return None if "_" in cell or not cell else float(cell)  # float() takes 1_000 for a number
+    except ValueError:
+        pass
     text = cell.strip()
     if text.lower() in ABSENT:
         return None
     if delimiter == ";" and re.fullmatch(r"[-+]?\d+,\d+(e[-+]?\d+)?", text, re.IGNORECASE):
-        text = text.replace(",", ".")
-    if "_" in text:  # float() takes 1_000 for a number
-        return None
-    try:
-        return float(text)
-    except ValueError:
-        return None
+        return float(text.replace(",", "."))
+    return None
 
 
 def step_column(names: Sequence[str]) -> tuple[int, bool] | None:
@@ -147,9 +146,9 @@ class _Rows:
         self.longer = 0
         self.without_step = 0
         self.placed: list[tuple[str, float]] = []  # label of the training and step of each row
-        self.columns: dict[str, list[str]] = {}  # the first cells of each column
+        self._looked_at: list[tuple[list[str], list[str]]] = []  # names and cells of the first rows
         self._last_step: float | None = None
-        self._shortest: dict[int, int] = {}
+        self._shortest: dict[int, int] = {}  # of the cells in the last column, by the number of columns
         self._pending: tuple[float, list[str]] | None = None
         self._begin(header_names(header))
 
@@ -198,8 +197,7 @@ class _Rows:
         else:
             step = _step(cells[self.key[0]], self.delimiter) if len(cells) > self.key[0] else None
         if self.rows < _LOOKED_AT:
-            for name, cell in zip(self.names, cells, strict=False):
-                self.columns.setdefault(name, []).append(cell)
+            self._looked_at.append((self.names, cells))
         if step is None and not self.key[1] and self._has_epoch(cells):
             step = self._last_step  # a row of its own, of an eval after the step before
         else:
@@ -207,6 +205,14 @@ class _Rows:
         self._pending = None if step is None else (step, cells)
         if step is None and self._has_metric(cells):
             self.without_step += 1
+
+    def first_cells(self) -> dict[str, list[str]]:
+        """The first cells of each column."""
+        columns: dict[str, list[str]] = {}
+        for names, cells in self._looked_at:
+            for name, cell in zip(names, cells, strict=False):
+                columns.setdefault(name, []).append(cell)
+        return columns
 
     def _has_metric(self, cells: Sequence[str]) -> bool:
         return any(
@@ -224,23 +230,24 @@ class _Rows:
             return
         step, cells = self._pending
         values = {}
+        names, delimiter = self.names, self.delimiter
         for number in self._used:
-            if number < len(cells) and (value := cell_number(cells[number], self.delimiter)) is not None:
-                values[self.names[number]] = value
-        row_set = find_set(
-            (self.names[number], cells[number]) for number in self._sets if number < len(cells)
-        )
-        if row_set is not None:
-            values = names_in_set(values, row_set)
+            if number < len(cells) and (value := cell_number(cells[number], delimiter)) is not None:
+                values[names[number]] = value
+        if self._sets:
+            fields = ((names[number], cells[number]) for number in self._sets if number < len(cells))
+            row_set = find_set(fields)
+            if row_set is not None:
+                values = names_in_set(values, row_set)
         if not self.rows:
             self.first = set(values)
         self.points.add(step, values)
         label = "" if self._label is None or self._label >= len(cells) else cells[self._label]
         self.placed.append((label, step))
         self.rows += 1
-        for number, cell in enumerate(cells):
-            if cell:
-                self._shortest[number] = min(self._shortest.get(number, len(cell)), len(cell))
+        if len(cells) == len(names) and cells[-1]:
+            length = len(cells[-1])
+            self._shortest[len(cells)] = min(self._shortest.get(len(cells), length), length)
         self._pending = None
 
     def finish(self, ended: bool) -> bool:
@@ -252,7 +259,7 @@ class _Rows:
         if self._pending is not None and not ended and self.rows:
             cells = self._pending[1]
             if len(cells) < len(self.names) or (
-                cells[-1] and len(cells[-1]) < self._shortest.get(len(cells) - 1, len(cells[-1]) + 1)
+                cells[-1] and len(cells[-1]) < self._shortest.get(len(cells), len(cells[-1]) + 1)
             ):
                 return False
         self._add()
@@ -293,7 +300,7 @@ def read_table(path: Path) -> Table:
         findings.append(Finding(Kind.ZERO_BYTES, log=str(path)))
     if not rows.rows:
         raise UnusableLog(findings[0] if findings else Finding(Kind.NO_ROWS, log=str(path)))
-    told_by = summarised_by(rows.columns, [step for _, step in rows.placed[:_LOOKED_AT]])
+    told_by = summarised_by(rows.first_cells(), [step for _, step in rows.placed[:_LOOKED_AT]])
     if told_by is not None:
         told = {"rows": rows.rows, "column": told_by}
         raise UnusableLog(Finding(Kind.SUMMARY_TABLE, log=str(path), facts=told))
@@ -315,6 +322,6 @@ def read_table(path: Path) -> Table:
 
 
 def _step(cell: str, sign: str) -> float | None:
-    part = re.fullmatch(r"\s*(\d+)\s*/\s*\d+\s*", cell)
+    part = re.fullmatch(r"\s*(\d+)\s*/\s*\d+\s*", cell) if "/" in cell else None
     value = float(part[1]) if part else cell_number(cell, sign)
     return value if value is not None and math.isfinite(value) else None

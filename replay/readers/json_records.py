@@ -18,7 +18,8 @@ from replay.readers.text_files import TextLines
 __all__ = ["head_records", "read_records"]
 
 #: Fields that hold the name of a value, in rows such as ``{"metric": "val_loss", "step": 10, "value": 0.5}``.
-_NAMES = ("name", "metric", "metric_name", "key", "tag")
+_NAME_FIELDS = ("name", "metric", "metric_name", "key", "tag")
+_NAMES = frozenset(_NAME_FIELDS)
 _HEAD_ROWS = 20
 
 
@@ -60,14 +61,16 @@ def read_records(
 
 def _read_lines(path: Path, lines: TextLines) -> tuple[list[dict[str, Any]], list[Finding]]:
     records, findings = list[dict[str, Any]](), list[Finding]()
-    unreadable, count = 0, 0
+    unreadable, count, decoder = 0, 0, json.JSONDecoder()
     for line in lines:
         count += 1
         text = line.strip("\0 \t\r\n")  # a crash may leave zero bytes before the next row
         if not text:
             continue
         try:
-            record = json.loads(text)
+            record, end = decoder.raw_decode(text)
+            if end < len(text):
+                raise ValueError("more than one value in a line")
         except (ValueError, RecursionError):
             if line.endswith("\n"):
                 unreadable += 1
@@ -118,7 +121,9 @@ def _as_row(record: dict[str, Any]) -> dict[str, Any]:
 
     ``{"name": "validation_loss", "data": {"step": 10, "value": 0.5}}`` is what IBM's fms-hf-tuning writes.
     """
-    for field in _NAMES:
+    if _NAMES.isdisjoint(record):
+        return record
+    for field in _NAME_FIELDS:
         name = record.get(field) if "variant" not in record else None  # half of ClearML's names
         if not isinstance(name, str) or not name:
             continue

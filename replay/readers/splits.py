@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 from replay.data.names import HELD_OUT_WORDS, canonical
@@ -42,12 +43,14 @@ class RowSet(NamedTuple):
     held_out: bool
 
 
+@lru_cache(4096)
 def is_flag(name: str) -> bool:
     """Whether a column says by yes or no which set a row is about, so that its numbers are no values."""
     plain = canonical(name)
     return plain.startswith("is") and _FLAGS.fullmatch(plain) is not None
 
 
+@lru_cache(4096)
 def is_set_column(name: str) -> bool:
     """Whether a column's name is one of those that usually say which set a row is about."""
     return canonical(name) in _COLUMNS or _FLAGS.fullmatch(canonical(name)) is not None

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -70,6 +71,8 @@ def _with_counts(record: dict[str, Any]) -> tuple[dict[str, Any], float]:
     """A row with numbers for steps that are written with the planned ones (``"iteration": "50/1000"``), and
     the planned steps, 0 where there are none.
     """
+    if str not in map(type, record.values()):
+        return record, 0.0
     counts = {
         name: match
         for name, item in record.items()
@@ -127,6 +130,18 @@ class _Row:
 
 
 @dataclass
+class _Fields:
+    """What the fields of a row are: those that name a set, and the one that says which training it is of."""
+
+    sets: list[str]
+    label: str | None
+
+    @classmethod
+    def of(cls, names: Sequence[str]) -> _Fields:
+        return cls([name for name in names if is_set_column(name)], run_column(names))
+
+
+@dataclass
 class _Rows:
     rows: list[_Row] = field(default_factory=list)
     summary: dict[str, float] = field(default_factory=dict)
@@ -138,6 +153,7 @@ def _read(path: Path) -> _Rows:
     """All rows of a file that hold a number."""
     read = _Rows()
     records, read.findings = read_records(path, open_text)
+    known: dict[tuple[str, ...], _Fields] = {}
     for record in records:
         if "log_history" in record:  # ms-swift repeats the whole at the end
             continue
@@ -148,7 +164,9 @@ def _read(path: Path) -> _Rows:
             for name in (_STEP_OF, "elapsed_time", "elapsed")
             if isinstance(record.get(name), str)
         }
-        row_set = find_set((name, record[name]) for name in record if is_set_column(name))
+        names = tuple(record)
+        fields = known.get(names) or known.setdefault(names, _Fields.of(names))
+        row_set = find_set((name, record[name]) for name in fields.sets) if fields.sets else None
         part = _OF.fullmatch(text.get(_STEP_OF, ""))
         stated = [
             values.pop("total_steps", 0.0),
@@ -160,9 +178,10 @@ def _read(path: Path) -> _Rows:
         if "train_runtime" in values:
             read.summary |= {name: values[name] for name in ("train_runtime", "total_flos") if name in values}
             continue
-        values = {name: value for name, value in values.items() if not is_flag(name)}
+        for name in [name for name in values if is_flag(name)]:
+            del values[name]
         if values:
-            column = run_column(list(record))
+            column = fields.label
             label = "" if column is None else str(record[column])
             if column is not None and not isinstance(record[column], str):
                 label = f"{column}={label}"  # a number alone would not say what it counts
@@ -195,30 +214,47 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
     return Loaded(runs, read.findings)
 
 
+@dataclass
+class _Names:
+    """The names that the values of a row have in the run, by those that the row has; runtimes apart."""
+
+    kept: dict[str, str]
+    runtimes: list[str]
+    held_out: set[str]
+
+    @classmethod
+    def of(
+        cls, names: Sequence[str], held_out: bool, split: str | None, train_names: Collection[str]
+    ) -> _Names:
+        runtimes = [name for name in names if _RUNTIME.fullmatch(name)]
+        kept = {name: name for name in names if name not in runtimes}
+        measured = {
+            name
+            for name in kept
+            if held_out
+            and not is_bookkeeping(name)
+            and name != "epoch"
+            and companions_of([name]).get(name) != "learning_rate"
+        }
+        for name in measured:
+            if not is_held_out(name) and (split is not None or name in train_names):
+                kept[name] = f"{split or 'val'}/{name}"
+        return cls(kept, runtimes, {kept[name] for name in measured})
+
+
 def _runs(read: _Rows, path: Path, rows: Sequence[_Placed], by_epoch: bool, run_id: str) -> list[Run]:
     """The runs of the placed rows of one training."""
     points = PointsBuilder()
     held_out: set[str] = set()
-    train_names = {name for row in rows if not row.held_out for name in row.values}
+    train_names = set().union(*{tuple(row.values) for row in rows if not row.held_out})
+    known: dict[tuple[tuple[str, ...], bool, str | None], _Names] = {}
     for row in rows:
-        values, runtimes = {}, {}
-        for name, value in row.values.items():
-            if _RUNTIME.fullmatch(name):
-                runtimes[name] = value
-                continue
-            if (
-                row.held_out
-                and not is_bookkeeping(name)
-                and name != "epoch"
-                and companions_of([name]).get(name) != "learning_rate"
-            ):
-                if not is_held_out(name) and (row.split is not None or name in train_names):
-                    name = f"{row.split or 'val'}/{name}"
-                held_out.add(name)
-            values[name] = value
-        points.add(row.step, values)
-        if runtimes:
-            points.add_parts(row.step, "eval runtime", runtimes)
+        key = (tuple(row.values), row.held_out, row.split)
+        names = known.get(key) or known.setdefault(key, _Names.of(*key, train_names))
+        held_out |= names.held_out
+        points.add(row.step, {new: row.values[name] for name, new in names.kept.items()})
+        if names.runtimes:
+            points.add_parts(row.step, "eval runtime", {name: row.values[name] for name in names.runtimes})
     read.findings += points.findings(path)
     series = points.points()
     held_out |= held_out_of(series)
@@ -296,9 +332,9 @@ def _place(rows: Sequence[_Row]) -> tuple[list[_Placed], bool, int] | None:
         key: tuple[str, bool] | None = (_STEP_OF, False)
     else:
         common: dict[str, int] = {}
-        for row in rows:
-            for name in row.values:
-                common[name] = common.get(name, 0) + 1
+        for names, count in Counter(tuple(row.values) for row in rows).items():
+            for one in names:
+                common[one] = common.get(one, 0) + count
         key = _key(name for name, count in common.items() if 2 * count >= len(rows)) or _key(common)
     if key is None:
         return None
@@ -309,7 +345,8 @@ def _place(rows: Sequence[_Row]) -> tuple[list[_Placed], bool, int] | None:
     with_iter = name == "step" and any("iter" in row.values for row in rows)
     placed: list[_Placed] = []
     last_step = last_epoch = last_iter = math.nan
-    here, left_out = set[str](), 0  # what the last step has values of
+    here, left_out = frozenset[str](), 0  # what the last step has values of
+    known: dict[tuple[str, ...], frozenset[str]] = {}
     for row in rows:
         values = dict(row.values)
         split = None if row.row_set is None else row.row_set.name
@@ -335,7 +372,9 @@ def _place(rows: Sequence[_Row]) -> tuple[list[_Placed], bool, int] | None:
         if math.isnan(step):
             left_out += bool(_measured(values))
             continue
-        here = _measured(values) | (here if step == last_step else set())
+        names = tuple(values)
+        measured = known.get(names) or known.setdefault(names, _measured(values))
+        here = measured | here if step == last_step else measured
         last_step = step
         if elapsed := _seconds(row.text.get("elapsed_time") or row.text.get("elapsed")):
             values["elapsed_time"] = elapsed
@@ -343,9 +382,9 @@ def _place(rows: Sequence[_Row]) -> tuple[list[_Placed], bool, int] | None:
     return (placed, by_epoch, left_out) if placed else None
 
 
-def _measured(values: Mapping[str, float]) -> set[str]:
+def _measured(values: Mapping[str, float]) -> frozenset[str]:
     """The names of a row that are measured, and do not count or time."""
-    return {name for name in values if name != "epoch" and not is_bookkeeping(name)}
+    return frozenset(name for name in values if name != "epoch" and not is_bookkeeping(name))
 
 
 def _iterations_of_an_epoch(rows: Sequence[_Row]) -> float:
