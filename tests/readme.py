@@ -96,6 +96,80 @@ def formats_page():
     _out(render(build_page(), "markdown").rstrip())
 
 
+def findings_page():
+    """Print the page of the findings."""
+    from replay.report.kinds import build_page
+    from replay.report.render import render
+
+    _out(render(build_page(), "markdown").rstrip())
+
+
+#: Commands whose JSON the page of columns and keys describes.
+JSON_COMMANDS = {
+    "simulate": "replay simulate sample_logs --policy patience=3",
+    "sweep": "replay sweep sample_logs --grid patience=1..3",
+    "choose": "replay choose sample_logs",
+    "choose --per-rule": "replay choose sample_logs --grid rule=patience,gl --per-rule",
+    "plan": "replay plan sample_logs",
+    "inspect": "replay inspect sample_logs",
+    "explain": "replay explain sample_logs --policy patience=3",
+    "check": "replay check .ci/policies.toml",
+    "diff": "replay diff patience=3 patience=4 sample_logs",
+    "policies": "replay policies",
+    "formats": "replay formats",
+}
+#: Keys whose value maps names from the logs or the policies to something, so that these names are no keys.
+NAMED = ("censored", "still_improving", "left_out", "folds.runs", "regions.grid", "regions.values")
+NAMED += ("policies.parameters", "runs.metrics")
+
+
+def json_keys(command):
+    """The keys of what a command prints as JSON, each with its path, in order; a path that holds the keys of
+    the outcomes or of the summary stands for these."""
+    from replay.engine.outcomes import COLUMNS
+    from replay.stats.summary import KEYS
+
+    tables = {"outcomes": set(COLUMNS), "summary": set(KEYS) - {"policy", "spec"}}
+    found = {}
+
+    def walk(value, path):
+        if isinstance(value, list):
+            for item in value:
+                walk(item, path)
+        elif isinstance(value, dict) and (path not in NAMED or "what" in value):
+            if path and any(names <= set(value) for names in tables.values()):
+                return
+            for name, item in value.items():
+                below = f"{path}.{name}" if path else name
+                found.setdefault(below, None)
+                walk(item, below)
+
+    walk(_json(JSON_COMMANDS[command]), "")
+    return list(found)
+
+
+def columns_page():
+    """Print the columns of outcomes and summaries, and the keys of each command's JSON."""
+    from replay.engine.outcomes import COLUMNS
+    from replay.report.key_texts import describe_key
+    from replay.stats.summary import KEYS
+
+    def table(head, rows):
+        _out(f"| {head} | meaning |\n| :-- | :-- |")
+        for name, text in rows:
+            _out(f"| `{name}` | {text.replace('|', chr(92) + '|')} |")
+
+    _out("## Outcomes\n\nOne row per run and policy: `replay.simulate`, `outcomes` in JSON, and the CSV of")
+    _out("`replay simulate --per-run`.\n")
+    table("column", [(name, describe_key("outcomes", name)) for name in COLUMNS])
+    _out("\n## Summary\n\nOne row per policy: `summary` in JSON, and the CSV of `replay simulate`. The")
+    _out("DataFrame of `replay.sweep` has the same columns.\n")
+    table("column", [(name, describe_key("summary", name)) for name in KEYS])
+    for command in JSON_COMMANDS:
+        _out(f"\n## JSON of replay {command}\n")
+        table("key", [(path, describe_key(command, path)) for path in json_keys(command)])
+
+
 def disagreement():
     """Print at which eval each tool's rule, given the same patience and threshold, stops the same
     sequences."""

@@ -1,5 +1,6 @@
 """The documents say what the code does: README's blocks are made by it, CONTRIBUTING's example runs."""
 
+import ast
 import doctest
 import re
 import shutil
@@ -16,8 +17,12 @@ from click.testing import CliRunner
 from collect import config as settings
 from collect.cli import cli as collect_cli
 from replay.cli import cli
+from replay.data.finding import Kind
 from replay.policies import POLICIES
 from replay.readers import FORMATS
+from replay.report.key_texts import KEY_TEXTS, describe_key
+from replay.report.sentences.check_kinds import CHECK_KINDS
+from replay.report.sentences.meanings import MEANINGS, SEVERITIES
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -52,6 +57,27 @@ def test_the_readme_is_short():
 def test_every_page_is_in_the_menu_of_the_site():
     menu = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     assert [page.name for page in PAGES if f" {page.name}\n" not in menu] == []
+
+
+def test_links_lead_somewhere():
+    """Links between the documents: to files that exist, and to headings that are there."""
+    documents = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "sample_logs" / "README.md", *PAGES]
+    missing = []
+    for document in documents:
+        text = re.sub(r"(?s)```.*?```", "", document.read_text(encoding="utf-8"))
+        for link in re.findall(r"\]\(([^)\s]+)\)", text):
+            if re.match(r"[a-z]+:", link):
+                continue
+            name, _, anchor = link.partition("#")
+            target = document.parent / name if name else document
+            if not target.exists() or (anchor and anchor not in _anchors(target)):
+                missing.append((document.name, link))
+    assert missing == []
+
+
+def _anchors(page):
+    titles = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title).strip().lower().replace(" ", "-") for title in titles}
 
 
 def test_no_long_sentence():
@@ -122,6 +148,50 @@ def test_the_page_of_the_formats_has_each_with_what_is_read_and_what_it_was_test
         assert "- Read: " in part
         assert "- Tested on: " in part
         assert ("- Not read, or not known: " in part) == bool(format.limits)
+
+
+def test_the_page_of_the_findings_has_each_kind():
+    """A kind of a check has its text in CHECK_KINDS, any other in MEANINGS, and none has two."""
+    page = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"^### `(.*)`$", page, re.MULTILINE)) == sorted(Kind)
+    assert all(
+        text.endswith(".") for kinds in MEANINGS.values() for one in kinds.values() for text in one if text
+    )
+
+
+def test_the_severities_of_the_findings_are_those_of_the_code():
+    """Where a finding is made with a severity that can be read off, the page states it."""
+    found = {}
+    for file in (ROOT / "replay").rglob("*.py"):
+        for call in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.args):
+                continue
+            kind = call.args[0]
+            if (
+                call.func.id == "Finding"
+                and isinstance(kind, ast.Attribute)
+                and kind.attr in Kind.__members__
+            ):
+                given = [word.value for word in call.keywords if word.arg == "severity"] or call.args[1:2]
+                names = re.findall(r"Severity\.(\w+)", ast.unparse(given[0])) if given else ["WARNING"]
+                found.setdefault(Kind[kind.attr], set()).update(names)
+    assert len(found) > 60
+    for kind, names in found.items():
+        if kind in CHECK_KINDS or not names:
+            continue
+        stated = SEVERITIES.get(kind, "warning")
+        assert all(name.lower() in stated for name in names), (kind, names, stated)
+        assert "or" not in stated.split() or len(names) > 1 or kind is Kind.OTHER, (kind, names, stated)
+
+
+def test_the_page_of_the_columns_uses_every_text():
+    page = (ROOT / "docs" / "columns.md").read_text(encoding="utf-8")
+    assert [name for name, text in KEY_TEXTS.items() if f"| {text} |" not in page] == []
+
+
+def test_a_key_without_a_text_is_named():
+    with pytest.raises(KeyError, match=r"choose: lines.unheard has no text"):
+        describe_key("choose", "lines.unheard")
 
 
 def test_the_policy_of_contributing_works(monkeypatch):
