@@ -3,7 +3,7 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN = $(VENV)/bin
 
-.PHONY: demo test slow lint types layers docs policies readme league site check bench clean
+.PHONY: demo test slow lint types layers docs page policies readme league site check bench clean
 .DEFAULT_GOAL := check
 
 # The main job on real runs: what would each stop rule have saved, and cost?
@@ -34,6 +34,10 @@ PAGES = README.md sample_logs/README.md corpus/README.md $(wildcard docs/*.md)
 
 docs: $(VENV)/.test
 	$(BIN)/python -m pytest -q tests/test_docs.py
+
+# the script and the style of the page of replay report, which are committed; needs node and npm
+page:
+	cd page && npm ci --ignore-scripts --no-audit --no-fund && npm run types && npm test && npm run build
 
 # docs/ as a site, in site/
 site: $(VENV)/.test

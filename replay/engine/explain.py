@@ -17,7 +17,7 @@ from replay.engine.scoring import simulate_policies
 from replay.errors import InputError, list_names, suggestion
 from replay.policies import Policy
 
-__all__ = ["COLUMNS", "Explanation", "Resumes", "explain", "pick_run"]
+__all__ = ["COLUMNS", "Explanation", "Resumes", "explain", "pick_run", "trace_rows"]
 
 #: Columns of an explanation, one row per eval. ``seen`` is the value that the policy looked at (smoothed, for
 #: example; null where it did not look). ``counter`` is its signal, which stops the run when it reaches
@@ -56,30 +56,37 @@ class Explanation:
 def explain(run: Run, policy: Policy | str, question: Question) -> Explanation:
     """Explain a run under a policy, which may be a specification; errors as for `simulate_policies`."""
     outcomes = simulate_policies([run], [policy], question)
-    stops = outcomes.stops
-    rule, trace = stops.resolved(0), stops.trace(0)
     (outcome,) = outcomes.rows()
-    curve = outcomes.study.panel.curves[0]
+    rows = trace_rows(outcomes, 0, 0)
+    return Explanation(outcomes, rows, outcome, _find_resumes(run, outcomes, question))
+
+
+def trace_rows(outcomes: Outcomes, policy: int, row: int) -> list[dict[str, Any]]:
+    """One row per eval by COLUMNS: how a policy, by its index, saw the run at a row of its view."""
+    stops = outcomes.stops
+    rule, trace, view = stops.resolved(policy), stops.trace(policy), stops.view(policy)
+    run = int(view.runs[row])
+    curve, position = outcomes.study.panel.curves[run], int(stops.positions[policy, run])
     threshold = rule.signal_threshold(trace.batch.mode)
     rows = []
-    for index in range(int(trace.batch.lengths[0])):
-        signal = float(trace.signal[0, index])
-        reference = np.nan if trace.reference is None else float(trace.reference[0, index])
-        looked = trace.position is None or trace.position[0, index] >= 0
+    for index in range(int(trace.batch.lengths[row])):
+        signal = float(trace.signal[row, index])
+        reference = np.nan if trace.reference is None else float(trace.reference[row, index])
+        looked = trace.position is None or trace.position[row, index] >= 0
         rows.append(
             {
                 "eval": index + 1,
-                "step": whole(float(trace.batch.steps[0, index])),
+                "step": whole(float(trace.batch.steps[row, index])),
                 "value": float(curve.values[index]) if index < len(curve) else None,
-                "seen": float(trace.batch.values[0, index]) if looked else None,
+                "seen": float(trace.batch.values[row, index]) if looked else None,
                 "reference": reference if np.isfinite(reference) else None,
                 "counter": signal if np.isfinite(signal) else None,
                 "limit": threshold if np.isfinite(threshold) else None,
-                "decision": _decision(index + 1, outcome["stopped_eval"]),
-                "reason": rule.reason(trace, 0, index),
+                "decision": _decision(index + 1, position + 1 if position >= 0 else None),
+                "reason": rule.reason(trace, row, index),
             }
         )
-    return Explanation(outcomes, rows, outcome, _find_resumes(run, outcomes, question))
+    return rows
 
 
 def _find_resumes(run: Run, outcomes: Outcomes, question: Question) -> Resumes | None:

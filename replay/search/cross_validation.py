@@ -27,7 +27,7 @@ from replay.stats.groups import groups_of
 from replay.stats.summary import Weight
 from replay.stats.ties import above, tied
 
-__all__ = ["FEWEST_GROUPS", "CrossValidated", "HeldOut", "cross_validate"]
+__all__ = ["FEWEST_GROUPS", "CrossValidated", "HeldOut", "assign_folds", "cross_validate"]
 
 #: With fewer groups than this none can be held out.
 FEWEST_GROUPS = 3
@@ -204,7 +204,7 @@ def _of_panel(fold: Ints, study: Study) -> Ints:
     return folds
 
 
-def _folds(units: int) -> Ints:
+def assign_folds(units: int) -> Ints:
     """The fold of each unit: its own, or one of 20 of nearly equal size."""
     if units <= _MOST_FOLDS:
         return np.arange(units)
@@ -222,7 +222,7 @@ class _Sums:
 
     def __init__(self, policies: int, units_of_runs: Sequence[str], worth: Floats) -> None:
         names, unit = np.unique(np.asarray(units_of_runs, dtype=str), return_inverse=True)
-        folds = _folds(len(names))
+        folds = assign_folds(len(names))
         self.fold, self.folds = folds[unit], int(folds.max()) + 1
         self._runs = np.argsort(
             folds[unit] * (len(folds) + 1) + unit, kind="stable"

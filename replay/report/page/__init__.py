@@ -1,0 +1,1 @@
+"""The page of ``replay report``: what it is made from, its data, and the file."""
