@@ -18,7 +18,7 @@ from replay.cli.options import (
     question_words,
     weight_option,
 )
-from replay.cli.output import warn, write
+from replay.cli.output import keep_output, warn, write
 from replay.cli.progress import count_policies, read_logs
 
 if TYPE_CHECKING:
@@ -68,8 +68,9 @@ def command(
     grids, singles = candidates.parse()
     policies = [*policies_of(grids), *singles]
     target = out or Path("report.html")
+    if out is None:
+        keep_output("--out", target)
     logs = read_logs(paths)
-    _refuse_input(target, [source for run in logs.runs for source in run.info.sources])
     study = Study(logs.runs, policies, question)
     with count_policies(len(policies), len(study.runs)) as progress:
         facts = gather(
@@ -104,11 +105,3 @@ def _headline(answer: dict[str, object]) -> list[str]:
     assert isinstance(headline, dict)
     assert isinstance(sentences, list)
     return [f"{headline['before']}{headline['policy'] or ''}{headline['after']}", *sentences]
-
-
-def _refuse_input(target: Path, sources: list[str]) -> None:
-    """Raise InputError where the page would replace a log that was read."""
-    from replay.errors import InputError
-
-    if target.exists() and any(Path(source).exists() and target.samefile(source) for source in sources):
-        raise InputError(f"--out {target}: this file is one of the logs; write the page to another file")

@@ -380,7 +380,7 @@ def test_the_page_never_replaces_a_log(logs):
     log = next(logs.rglob("*.jsonl"))
     before = log.read_bytes()
     error = run("report", logs, "--out", log, code=2).stderr
-    assert f"--out {log}: this file is one of the logs" in error
+    assert f"--out {log} would overwrite {log}, which is read" in error
     assert log.read_bytes() == before
     assert "--out" in run("report", logs, "--out", logs / "no" / "such" / "page.html", code=2).stderr
 
