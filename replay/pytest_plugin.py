@@ -1,8 +1,9 @@
 """A pytest plugin: each limit, expectation and comparison with the lock of a file of policies as a test.
 
-``pytest --replay-policies policies.toml`` adds them to the tests that run. A regression fails, what the logs
-cannot decide is skipped, and warnings are among pytest's own. Without the option the plugin does nothing, and
-it imports nothing heavy before then: it is loaded by every run of pytest where this package is installed.
+``pytest --replay-policies policies.toml`` adds them to the tests that run. They fail where ``replay check``
+with the same options has another exit code than 0: on a regression, and on what the logs cannot decide unless
+the file says otherwise. Warnings are among pytest's own. Without the option the plugin does nothing, and it
+imports nothing heavy before then: it is loaded by every run of pytest where this package is installed.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from replay.check.config import Config, Entry
     from replay.check.model import Checked, PolicyResult
     from replay.data.finding import Finding
+    from replay.readers import ColumnMap
 
 __all__ = ["PolicyWarning"]
 
@@ -29,10 +31,18 @@ class PolicyWarning(pytest.PytestWarning):
     __module__ = "pytest"
 
 
-class _Regression(Exception):
+class _Failure(Exception):
     """What fails a test; its text is all that is shown."""
 
 
+#: The options on columns of tables, which replay check has as well.
+_COLUMNS = (
+    ("step", "COLUMN", "The column of a table that holds the step"),
+    ("metric", "COLUMN[=NAME]", "A column of a table that holds a metric of held-out data (repeatable)"),
+    ("split", "COLUMN", "The column that says on which set a row was measured"),
+    ("run-column", "COLUMN", "The column that says to which run a row belongs"),
+    ("columns", "FILE", "A TOML file with step, metrics, split and run"),
+)
 _COLLECTED = pytest.StashKey[set[Path]]()
 
 
@@ -51,6 +61,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="FILE",
         help="The lock to compare with (default: replay.lock beside the file of policies).",
     )
+    group.addoption(
+        "--replay-logs",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="A file or folder of logs (repeatable; default: those that the file of policies names).",
+    )
+    group.addoption("--replay-require-lock", action="store_true", help="Fail where there is no lock.")
+    group.addoption(
+        "--replay-strict",
+        action="store_true",
+        help="Also fail on warnings and on a lock that is not up to date.",
+    )
+    for name, metavar, what in _COLUMNS:
+        group.addoption(
+            f"--replay-{name}",
+            action="append" if name == "metric" else "store",
+            metavar=metavar,
+            help=f"{what}, as for replay check.",
+        )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -105,9 +135,17 @@ class _File(pytest.File):
         from replay.api import read
         from replay.check.checking import check
 
+        folder = self.config.invocation_params.dir
         name = self.config.getoption("replay_lock", default=None)
-        lock = None if name is None else self.config.invocation_params.dir / name
-        return check(self.path, lock=lock, read=read)
+        columns = _stated_columns(self.config)
+        return check(
+            self.path,
+            [folder / log for log in self.config.getoption("replay_logs", default=[])],
+            lock=None if name is None else folder / name,
+            require_lock=self.config.getoption("replay_require_lock", default=False),
+            strict=self.config.getoption("replay_strict", default=False),
+            read=lambda paths: read(paths, columns=columns),
+        )
 
     def collect(self) -> Iterator[pytest.Item | pytest.Collector]:
         from replay.errors import ReplayError
@@ -119,6 +157,20 @@ class _File(pytest.File):
         yield _Logs.from_parent(self, name="logs")
         for entry in entries:
             yield _Policy.from_parent(self, name=entry.name, entry=entry)
+
+
+def _stated_columns(config: pytest.Config) -> ColumnMap | None:
+    """What the options say of the columns of tables; None where they say nothing."""
+    from replay.readers import ColumnMap
+
+    stated: dict[str, Any] = {}
+    for name, _, _ in _COLUMNS:
+        value = config.getoption(f"replay_{name.replace('-', '_')}", default=None)
+        if value:
+            stated[name.removesuffix("-column")] = tuple(value) if name == "metric" else value
+    if "columns" in stated:
+        stated["columns"] = config.invocation_params.dir / stated["columns"]
+    return ColumnMap.of(**stated) if stated else None
 
 
 class _Policy(pytest.Collector):
@@ -144,16 +196,6 @@ class _Policy(pytest.Collector):
             yield _Expected.from_parent(self, name=f"expect[{expected.run}]", place=place)
         yield _Locked.from_parent(self, name="lock")
 
-    def expected(self, finding: Finding) -> int | None:
-        """The place of the expectation that a finding is about."""
-        runs = [wanted.run for wanted in self.entry.expect]
-        if finding.kind != "expect" or not finding.runs:
-            return None
-        (about,) = finding.runs
-        if about in runs:
-            return runs.index(about)
-        return next((index for index, run in enumerate(runs) if run in about), None)
-
 
 class _Test(pytest.Item):
     """One test: fails, skips or warns by the findings that are its own."""
@@ -169,15 +211,18 @@ class _Test(pytest.Item):
             self.warn(PolicyWarning(text))
         if "note" in by_level:
             self.add_report_section("call", "notes", "\n".join(by_level["note"]))
-        if "regression" in by_level:
-            raise _Regression("\n".join(by_level["regression"]))
-        if "undecided" in by_level:
-            pytest.skip("; ".join(by_level["undecided"]))
+        failures = [
+            text if level == "regression" else f"{level}: {text}"
+            for level in ("regression", "undecided")
+            for text in by_level.get(level, [])
+        ]
+        if failures:
+            raise _Failure("\n".join(failures))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         from replay.errors import ReplayError
 
-        if isinstance(excinfo.value, _Regression | ReplayError):
+        if isinstance(excinfo.value, _Failure | ReplayError):
             return str(excinfo.value)
         return super().repr_failure(excinfo, style)
 
@@ -224,20 +269,14 @@ class _Limit(_Test):
         return [finding for finding in self.parent.result.findings if self.about(finding)]
 
     def about(self, finding: Finding) -> bool:
-        if finding.get("group") != self.group or finding.get("limit") not in (self.limit, None):
+        if finding.get("group") != self.group or finding.kind in _AGAINST_LOCK:
             return False
-        if finding.get("limit") is not None:
-            return True
-        verdicts = {
-            limit.name: limit.verdict for limit in self.parent.result.limits if limit.group == self.group
-        }
-        return finding.kind in _WHY and (
-            verdicts[self.limit] == "unknown" or "unknown" not in verdicts.values()
-        )
+        limits = finding.get("limits") or finding.get("every") or ()
+        return self.limit in (finding.get("limit"), *limits)
 
 
-#: Why a limit cannot be decided.
-_WHY = ("few-runs", "censored")
+#: Kinds of findings on limits that the comparison with the lock makes.
+_AGAINST_LOCK = ("loosened", "changed-limit")
 
 
 class _Expected(_Test):
@@ -251,7 +290,9 @@ class _Expected(_Test):
 
     def findings(self) -> Iterable[Finding]:
         return [
-            finding for finding in self.parent.result.findings if self.parent.expected(finding) == self.place
+            finding
+            for finding in self.parent.result.findings
+            if finding.kind == "expect" and finding["row"] == self.place
         ]
 
 
@@ -264,9 +305,12 @@ class _Locked(_Test):
         return [
             finding
             for finding in self.parent.result.findings
-            if finding.get("limit") is None
-            and finding.kind not in _WHY
-            and self.parent.expected(finding) is None
+            if finding.kind in _AGAINST_LOCK
+            or (
+                finding.kind != "expect"
+                and finding.get("limit") is None
+                and not (finding.get("limits") or finding.get("every"))
+            )
         ]
 
     def runtest(self) -> None:

@@ -126,18 +126,29 @@ def test_a_vanished_log_fails(example):
     )
 
 
-def test_a_changed_log_is_among_the_warnings(example):
+def test_a_changed_log_fails_and_is_a_warning_where_the_file_says_so(example):
     path = example.path / "logs" / GUARDED / "eval_log.jsonl"
     path.write_text(path.read_text() + "\n")
+    run(example, passed=8)
+    path.write_text(path.read_text().replace('"eval_loss": 0.7', '"eval_loss": 0.8', 1))
+    result = run(example, code=1, passed=7, failed=1)
+    result.stdout.fnmatch_lines(
+        [f"logs/{GUARDED}/eval_log.jsonl does not say what it said *", "FAILED policies.toml::logs*"]
+    )
+    edit(example, ('logs = ["logs"]', 'logs = ["logs"]\nseverity.changed-log = "warning"'))
+    run(example, code=1, passed=7, failed=1)  # the lock still says that this fails
+    example.run(sys.executable, "-m", "replay", "check", "policies.toml", "--update")
+    path.write_text(path.read_text().replace('"eval_loss": 0.8', '"eval_loss": 0.9', 1))
     result = run(example, passed=8, warnings=1)
     result.stdout.fnmatch_lines(
         [
             "*= warnings summary =*",
             "policies.toml::logs",
-            f"*PolicyWarning: logs/{GUARDED}/eval_log.jsonl has changed *",
+            f"*PolicyWarning: logs/{GUARDED}/eval_log.jsonl does not say what it said *",
         ]
     )
     run(example, "-W", "error", code=1, passed=7, failed=1)
+    run(example, "--replay-strict", code=1, passed=7, failed=1)
 
 
 def test_without_a_lock_the_comparison_is_skipped(example):
@@ -158,16 +169,44 @@ def test_a_damaged_lock_fails_with_one_sentence(example):
     result.stdout.no_fnmatch_line("*Traceback*")
 
 
-def test_what_cannot_be_decided_is_skipped_with_the_reason(pytester):
+def test_a_lock_that_is_required_fails_where_there_is_none(example):
+    (example.path / "replay.lock").unlink()
+    result = run(example, "--replay-require-lock", code=1)
+    result.stdout.fnmatch_lines(
+        ["undecided: there is no replay.lock to compare with, though one is required*"]
+    )
+    edit(example, ('logs = ["logs"]', 'logs = ["logs"]\nrequire_lock = true'))
+    run(example, code=1)
+
+
+def test_of_two_expectations_the_right_one_fails(pytester):
+    """Where the run of one has a name that the other's begins with."""
+    for name in ("foo", "foo-bar"):
+        write_log(pytester.path / "logs" / name, [value + len(name) for value in curve(1)])
+    (pytester.path / "policies.toml").write_text(
+        'logs = ["logs"]\n[policies.ours]\nspec = "patience=2"\n'
+        '[[policies.ours.expect]]\nrun = "foo"\neval = 12\n'
+        '[[policies.ours.expect]]\nrun = "o-bar"\neval = 9\n'
+    )
+    result = run(pytester, "-v", code=1)
+    result.stdout.fnmatch_lines(["*::expect[[]foo[]] PASSED*", "*::expect[[]o-bar[]] FAILED*"])
+
+
+def test_what_cannot_be_decided_fails_with_the_reason_unless_the_file_says_otherwise(pytester):
     for number in range(3):
         write_log(pytester.path / "logs" / f"run{number}", curve(number))
     (pytester.path / "policies.toml").write_text(
         'logs = ["logs"]\n[policies.few]\nspec = "patience=2"\nmax_lost = "5%"\nmin_saved = "1%"\n'
     )
-    result = run(pytester, "-rs", passed=1, skipped=3)
+    result = run(pytester, code=1, passed=2, failed=1, skipped=1)
     result.stdout.fnmatch_lines(
-        ["SKIPPED*few: 3 runs are too few (8 are needed), so max_lost, min_saved cannot be decided*"]
+        ["undecided: few: 3 runs are too few (8 are needed), so max_lost cannot be decided"]
     )
+    text = (pytester.path / "policies.toml").read_text()
+    (pytester.path / "policies.toml").write_text('undecided = "warn"\n' + text)
+    run(pytester, passed=3, skipped=1, warnings=1)
+    (pytester.path / "policies.toml").write_text('undecided = "pass"\n' + text)
+    run(pytester, passed=3, skipped=1)
 
 
 def test_limits_of_groups_and_of_the_worst_run(pytester):

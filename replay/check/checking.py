@@ -6,15 +6,30 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from replay import __version__
-from replay.check.comparing import Whereabouts, accepted, compare
-from replay.check.config import Config, read_config
+from replay.check.comparing import Whereabouts, accepted, compare, match
+from replay.check.config import Config, Entry, Wanted, read_config
+from replay.check.digests import digest_of_runs, digests_with_other_ends
+from replay.check.following import follow
 from replay.check.judging import expectations, judge
-from replay.check.lock import BrokenLock, Lock, LockedPolicy, Log, digest, is_companion, read_lock, rounded
+from replay.check.lock import (
+    VERSION,
+    BrokenLock,
+    Lock,
+    LockedLimit,
+    LockedPolicy,
+    Log,
+    digest,
+    is_companion,
+    read_lock,
+    rounded,
+)
 from replay.check.model import Checked, PolicyResult
+from replay.check.places import path_in_repository
 from replay.check.scores import Scores, scores
 from replay.data.finding import Finding, Kind, Severity
 from replay.data.run import Run
@@ -58,17 +73,20 @@ def check(
     *,
     lock: Path | str | None = None,
     require_lock: bool = False,
+    strict: bool = False,
     read: Callable[[Sequence[Path]], ReadResult] = read,
 ) -> Checked:
     """Check a file of policies, as ``replay check`` does; nothing is written.
 
     ``logs`` are the paths to read (default: those that the file names), ``lock`` that of the lock (default:
-    replay.lock beside the file), ``read`` what reads the logs. Raises ReplayError for what cannot be read.
+    replay.lock beside the file), ``read`` what reads the logs. With ``require_lock`` there must be a lock;
+    with ``strict``, warnings and a lock that is not up to date fail. Raises ReplayError for what cannot be
+    read.
     """
     config = read_config(Path(file))
     roots = logs_of(config, [Path(log) for log in logs])
     path = lock_beside(config.path) if lock is None else Path(lock)
-    return examine(config, read(roots), roots, path, require_lock=require_lock)[0]
+    return examine(config, read(roots), roots, path, require_lock=require_lock, strict=strict)[0]
 
 
 def examine(
@@ -78,6 +96,7 @@ def examine(
     lock_path: Path,
     *,
     require_lock: bool = False,
+    strict: bool = False,
     update: bool = False,
     against: tuple[str, Lock] | None = None,
 ) -> tuple[Checked, Lock]:
@@ -86,6 +105,11 @@ def examine(
     With ``update`` what differs from the old lock is only a note, as the new one is to replace it; and the
     old one may be damaged. ``against`` is the lock to compare with instead, with its name.
     """
+    gate = replace(
+        config.gate,
+        strict=config.gate.strict or strict,
+        require_lock=config.gate.require_lock or require_lock,
+    )
     old, trouble = _old(lock_path, update) if against is None else (against[1], [])
     folder = Path(os.path.abspath(lock_path)).parent  # noqa: PTH100
     policies = [entry.policy for entry in config.policies]
@@ -104,11 +128,14 @@ def examine(
     shown = {run: _relative(folder / files[0], beside) for run, files in paths.items()}
     by_spec = _scores(outcomes, groups, shown)
     scores_of = {entry.name: by_spec[entry.spec] for entry in config.policies}
-    now = _locked(config, study, summary, scores_of, paths, folder)
+    other_ends = old is not None and old.version < VERSION
+    now = _locked(config, study, summary, scores_of, paths, folder, other_ends)
 
     whole, by_policy = list(trouble), {entry.name: list[Finding]() for entry in config.policies}
     gone: list[str] = []
+    followed: dict[str, str] = {}
     if old is not None:
+        followed = follow(old, now, match(old, now, companions).runs)
         differences, by_policy = compare(
             config.policies,
             config.confidence,
@@ -120,14 +147,13 @@ def examine(
             companions=companions,
         )
         gone = [run for path, log in old.logs.items() if path not in now.logs for run in log.runs]
-        if update:
-            differences = accepted(differences)
-            by_policy = {name: accepted(findings) for name, findings in by_policy.items()}
-        whole += differences
+        settle = accepted if update else lambda findings: [gate.apply(finding) for finding in findings]
+        by_policy = {name: settle(findings) for name, findings in by_policy.items()}
+        whole += settle(differences)
     elif not trouble and not update:
         facts = {"lock": lock_path.name, "file": str(config.path)}
-        severity = Severity.UNDECIDED if require_lock else Severity.NOTE
-        whole.append(Finding(Kind.NO_LOCK, severity, facts=facts))
+        severity = Severity.UNDECIDED if gate.require_lock else Severity.NOTE
+        whole.append(gate.apply(Finding(Kind.NO_LOCK, severity, facts=facts)))
     evals = {run.id: len(curve) for run, curve in zip(study.panel.runs, study.panel.curves, strict=True)}
     results = []
     for entry in config.policies:
@@ -139,12 +165,14 @@ def examine(
             summary[entry.spec],
             by_group=config.group not in (None, "run"),
         )
-        findings += [*expectations(entry, scores_here, evals, gone), *by_policy[entry.name]]
+        findings += expectations(entry, scores_here, evals, gone)
+        findings = [gate.apply(finding) for finding in findings] + by_policy[entry.name]
         silent = all(stop.stopped_eval is None for stop in locked.stops.values())
         known = any(finding.kind is Kind.NEVER_FIRES for finding in findings)
         if silent and entry.spec != "never" and not known:
-            findings.append(Finding(Kind.NEVER_FIRES, Severity.NOTE, policy=entry.name))
-        before = old.policies.get(entry.name) if old is not None else None
+            findings.append(gate.apply(Finding(Kind.NEVER_FIRES, Severity.NOTE, policy=entry.name)))
+        was = followed.get(entry.name, entry.name)
+        before = old.policies.get(was) if old is not None else None
         results.append(
             PolicyResult(
                 entry.name,
@@ -172,6 +200,8 @@ def examine(
             *find_first_stretch(outcomes, table),
             *find_near_one(study, _relative_limits(config)),
         ),
+        place=path_in_repository(config.path),
+        lines=config.lines,
     )
     return checked, now
 
@@ -211,11 +241,21 @@ def _locked(
     scores_of: dict[str, Scores],
     paths: dict[str, list[str]],
     folder: Path,
+    other_ends: bool,
 ) -> Lock:
-    logs: dict[str, list[str]] = {}
+    runs_of: dict[str, list[Run]] = {}
     for run in study.panel.runs:
         for path in paths[run.id]:
-            logs.setdefault(path, []).append(run.id)
+            runs_of.setdefault(path, []).append(run)
+    logs = {
+        path: Log(
+            digest(folder / path),
+            tuple(run.id for run in runs),
+            None if is_companion(path) else digest_of_runs(runs),
+            digests_with_other_ends(folder / path) if other_ends else frozenset(),
+        )
+        for path, runs in sorted(runs_of.items())
+    }
     settings = {
         "confidence": config.confidence,
         "group": config.group,
@@ -230,16 +270,29 @@ def _locked(
     return Lock(
         __version__,
         {key: rounded(value) for key, value in settings.items()},
-        {path: Log(digest(folder / path), tuple(runs)) for path, runs in sorted(logs.items())},
+        logs,
         {
             entry.name: LockedPolicy(
                 entry.spec,
                 {key: rounded(summary[entry.spec][key]) for key in KEYS if key not in ("policy", "spec")},
                 {stop.run: stop for stop in scores_of[entry.name].stops},
+                _limits(entry),
+                {wanted.run: wanted.eval for wanted in entry.expect},
             )
             for entry in config.policies
         },
+        config.gate.stated(),
     )
+
+
+def _limits(entry: Entry) -> dict[tuple[str | None, str], LockedLimit]:
+    """The limits of a policy, by group and name."""
+    of: list[tuple[str | None, tuple[Wanted, ...]]] = [(None, entry.limits), *entry.groups.items()]
+    return {
+        (group, limit.name): LockedLimit(limit.text, rounded(limit.value))
+        for group, limits in of
+        for limit in limits
+    }
 
 
 def _sources(run: Run, folder: Path, companions: bool) -> list[str]:

@@ -12,7 +12,9 @@ from typing import Any, Literal
 import numpy as np
 
 from replay.check.config import Entry
-from replay.check.lock import Lock, LockedPolicy, is_companion
+from replay.check.following import follow
+from replay.check.lock import VERSION, Lock, LockedPolicy, is_companion
+from replay.check.loosening import compare_gates, compare_limits
 from replay.check.model import Stop
 from replay.data.finding import Finding, Kind, Severity
 from replay.stats.intervals import interval
@@ -44,30 +46,26 @@ class Matched:
 
 
 def match(lock: Lock, now: Lock, companions: bool) -> Matched:
-    """Match the logs by path and digest: a log is known again under another path, and a run by its logs,
-    whatever its id.
+    """Match the logs by path and content: a log is known again under another path, and a run by its logs,
+    whatever its id. Other line ends, or other text that says the same, are no change.
 
     ``companions`` says whether a policy asks for the files that lie beside logs; if not, they may come and
     go.
     """
     gone = [path for path in sorted(lock.logs) if path not in now.logs]
     came = [path for path in sorted(now.logs) if path not in lock.logs]
-    by_digest: dict[str, list[str]] = {}
-    for path in came:
-        by_digest.setdefault(now.logs[path].sha256, []).append(path)
-    renamed = {}
+    alike = _alike(now, came)
+    renamed: dict[str, str] = {}
     for path in gone:
-        candidates = by_digest.get(lock.logs[path].sha256)
+        log, name = lock.logs[path], path.rpartition("/")[2]
+        keys = (log.sha256, *([] if log.content is None else [log.content]))
+        candidates = [one for key in keys for one in alike.get(key, ()) if one not in renamed.values()]
         if candidates:
-            alike = [one for one in candidates if one.rpartition("/")[2] == path.rpartition("/")[2]]
-            renamed[path] = (alike or candidates)[0]
-            candidates.remove(renamed[path])
+            renamed[path] = next((one for one in candidates if one.rpartition("/")[2] == name), candidates[0])
     new = [path for path in came if path not in renamed.values() and not is_companion(path)]
     missing = [path for path in gone if path not in renamed and (companions or not is_companion(path))]
     changed = [
-        path
-        for path in sorted(lock.logs)
-        if path in now.logs and lock.logs[path].sha256 != now.logs[path].sha256
+        path for path in sorted(lock.logs) if path in now.logs and not lock.logs[path].same(now.logs[path])
     ]
     both = {renamed.get(path, path) for path in lock.logs} & set(now.logs)
     before = _by_logs(lock, {path: renamed.get(path, path) for path in lock.logs}, both)
@@ -91,6 +89,16 @@ def match(lock: Lock, now: Lock, companions: bool) -> Matched:
                 if run not in runs and not any(path in missing for path in _logs_of(lock, run))
             ]
     return Matched(same, renamed, [path for path in changed if path in changed_now], missing, new, regrouped)
+
+
+def _alike(lock: Lock, paths: Sequence[str]) -> dict[str, list[str]]:
+    """Some logs of a lock by each digest that they are known by."""
+    by_digest: dict[str, list[str]] = {}
+    for path in paths:
+        log = lock.logs[path]
+        for key in {log.sha256, *log.other_ends, *([] if log.content is None else [log.content])}:
+            by_digest.setdefault(key, []).append(path)
+    return by_digest
 
 
 def _logs_of(lock: Lock, run: str) -> list[str]:
@@ -127,20 +135,27 @@ def compare(
     have it.
     """
     matched = match(lock, now, companions)
+    followed = follow(lock, now, matched.runs)
     monitoring = all(lock.settings.get(name) == now.settings.get(name) for name in _MONITORING)
     judging = monitoring and lock.settings == now.settings
     whole = [
+        *compare_gates(lock, now),
         *_compare_settings(lock, now, monitoring),
         *_compare_logs(lock, now, matched, locate, shorten, monitoring),
     ]
     by_policy: dict[str, list[Finding]] = {}
     moved = 0
     for entry in entries:
-        before, after = lock.policies.get(entry.name), now.policies[entry.name]
+        was = followed.get(entry.name, entry.name)
+        before, after = lock.policies.get(was), now.policies[entry.name]
         findings = by_policy[entry.name] = []
         if before is None:
             findings.append(Finding(Kind.NEW_POLICY, Severity.NOTE, policy=entry.name))
             continue
+        if was != entry.name:
+            facts = {"state": "renamed", "before": was, "after": entry.name}
+            findings.append(Finding(Kind.CHANGED_POLICY, Severity.NOTE, policy=entry.name, facts=facts))
+        findings += compare_limits(entry.name, before, after)
         pairs = [
             (before.stops[old], after.stops[new])
             for old, new in matched.runs.items()
@@ -167,10 +182,13 @@ def compare(
             findings.append(Finding(Kind.MOVED, Severity.WARNING, lost, entry.name, facts=facts))
         findings += _fires_no_more(entry.name, before, after, pairs, monitoring)
     whole += [
-        Finding(Kind.CHANGED_POLICY, Severity.NOTE, policy=name, facts={"state": "removed"})
+        Finding(Kind.REMOVED_POLICY, Severity.REGRESSION, policy=name)
         for name in lock.policies
-        if name not in now.policies
+        if name not in now.policies and name not in followed.values()
     ]
+    if lock.version < VERSION:
+        layouts = {"state": "layout", "before": lock.version, "after": VERSION}
+        whole.append(Finding(Kind.VERSION, Severity.NOTE, facts=layouts))
     if lock.tool != now.tool:
         versions = {
             "state": "tool",
@@ -192,8 +210,8 @@ def _compare_settings(lock: Lock, now: Lock, monitoring: bool) -> Iterable[Findi
         if lock.settings.get(name) != now.settings.get(name)
     }
     if differing:
-        facts = {"state": "settings", "settings": differing, "stops_compared": monitoring}
-        yield Finding(Kind.CHANGED_POLICY, Severity.WARNING, facts=facts)
+        facts = {"settings": differing, "stops_compared": monitoring}
+        yield Finding(Kind.CHANGED_SETTINGS, Severity.UNDECIDED, facts=facts)
 
 
 def _compare_logs(
@@ -217,7 +235,7 @@ def _compare_logs(
         yield Finding(kind, severity, log=shorten(path), facts=facts)
     for path in matched.changed:
         facts = {"state": "changed", "of": lock.logs[path].runs}
-        yield Finding(Kind.CHANGED_LOG, Severity.WARNING, log=shorten(path), facts=facts)
+        yield Finding(Kind.CHANGED_LOG, Severity.REGRESSION, log=shorten(path), facts=facts)
     if matched.regrouped:
         runs, facts = tuple(matched.regrouped), {"state": "regrouped"}
         yield Finding(Kind.CHANGED_LOG, Severity.WARNING, runs, facts=facts)

@@ -11,12 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
+from replay.check.gate import UNDECIDED, USUAL, Gate, Undecided
 from replay.check.model import Figure
+from replay.check.toml_lines import KeyPath, key_lines
 from replay.data.compute import UNITS
+from replay.data.finding import Severity
 from replay.data.types import Mode
 from replay.engine.question import KEEPS, Keep, Question
 from replay.errors import InputError, PolicyError, did_you_mean, suggestion
-from replay.files import read_toml
+from replay.files import parse_toml, read_file
 from replay.policies import Policy
 from replay.policies.spec import parse_policy
 from replay.search.tolerance import parse_confidence
@@ -39,6 +42,8 @@ LIMITS: dict[str, str] = {
 }
 #: What the key ``guarantee`` takes.
 GUARANTEE = '"mean", or a confidence in quotes, as in "90%", for the mean loss to stay within max_lost'
+#: What ``fail_on`` may name.
+_FAILING = (*(str(one) for one in Severity if one is not Severity.NOTE), *(str(kind) for kind in USUAL))
 _TOP: dict[str, str] = {
     "logs": 'a list of paths relative to this file, as in ["logs"]',
     "monitor": 'the name of a metric, as in "eval_loss"',
@@ -50,6 +55,11 @@ _TOP: dict[str, str] = {
     "keep": f"one of {', '.join(KEEPS)}, in quotes",
     "group": '"run", "folder" or something that the logs say, as in "dataset"',
     "confidence": "a number from 0.5 to below 1, as in 0.95",
+    "undecided": '"pass", "warn" or "fail", for limits that the logs cannot decide',
+    "fail_on": f"a list of severities and kinds of findings: {', '.join(_FAILING)}",
+    "severity": 'a table of kinds of findings, as in changed-log = "warning"',
+    "strict": "true or false; with true, warnings and a lock that is not up to date fail as well",
+    "require_lock": "true or false; with true, there must be a lock",
     "policies": 'one table [policies.NAME] a policy, with spec = "patience=3" in it',
 }
 _POLICY: dict[str, str] = {
@@ -91,12 +101,13 @@ class Wanted:
 @dataclass(frozen=True)
 class Expectation:
     """A run, by its id or a part of it, and the eval (from 1) that it must stop at; None: it must not be
-    stopped.
+    stopped. ``index`` is its position among the expectations of its policy.
     """
 
     run: str
     eval: int | None
     where: str
+    index: int = 0
 
 
 @dataclass(frozen=True)
@@ -116,7 +127,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Config:
-    """The whole file; settings that it leaves out have the defaults of the command line."""
+    """The whole file; settings that it leaves out have the defaults of the command line.
+
+    ``lines`` are the lines at which its keys stand.
+    """
 
     path: Path
     policies: tuple[Entry, ...]
@@ -124,13 +138,19 @@ class Config:
     logs: tuple[Path, ...] = ()
     group: str | None = None
     confidence: float = 0.95
+    gate: Gate = field(default_factory=Gate)
+    lines: Mapping[KeyPath, int] = field(default_factory=dict)
 
 
 def read_config(path: Path) -> Config:
     """The file of policies at a path; raises InputError that names the file, the table and the key, and what
     is allowed there.
     """
-    document = read_toml(path, label="")
+    try:
+        data = read_file(path)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
+    document = parse_toml(data, str(path), "")
     top = _Table(path, "", document, _TOP)
     tables = document.get("policies")
     if not isinstance(tables, dict) or not tables:
@@ -159,6 +179,34 @@ def read_config(path: Path) -> Config:
         logs=tuple(path.parent / log for log in _logs(top)),
         group=top.text("group"),
         confidence=confidence,
+        gate=_gate(top),
+        lines=key_lines(data.decode("utf-8")),
+    )
+
+
+def _gate(top: _Table) -> Gate:
+    """What makes a check by this file fail."""
+    fail_on = top.table.get("fail_on")
+    if fail_on is not None:
+        if not isinstance(fail_on, list) or not all(isinstance(one, str) for one in fail_on):
+            top.fault("fail_on", fail_on)
+        for one in fail_on:
+            if one not in _FAILING:
+                top.fault("fail_on", one, hint=did_you_mean(one, _FAILING))
+    severity = _Table(
+        top.path,
+        "severity",
+        top.table.get("severity", {}),
+        dict.fromkeys(map(str, USUAL), f"one of {', '.join(Severity)}, in quotes"),
+    )
+    return Gate(
+        undecided=cast("Undecided", top.one_of("undecided", UNDECIDED) or "fail"),
+        fail_on=None if fail_on is None else tuple(fail_on),
+        severity={
+            kind: Severity(one) for kind in severity.table if (one := severity.one_of(kind, list(Severity)))
+        },
+        strict=top.flag("strict"),
+        require_lock=top.flag("require_lock"),
     )
 
 
@@ -168,7 +216,7 @@ class _Table:
     """
 
     def __init__(self, path: Path, name: str, table: Any, allowed: Mapping[str, str]) -> None:
-        self.at = f"{path}: {f'[{name}] ' if name else ''}"
+        self.path, self.at = path, f"{path}: {f'[{name}] ' if name else ''}"
         if not isinstance(table, dict):
             raise InputError(f"{self.at}is a table, not {_shown(table)}")
         self.table, self.allowed = table, allowed
@@ -192,6 +240,12 @@ class _Table:
         value = self.text(key)
         if value is not None and value not in options:
             self.fault(key, value, hint=did_you_mean(value, options))
+        return value
+
+    def flag(self, key: str) -> bool:
+        value = self.table.get(key, False)
+        if not isinstance(value, bool):
+            self.fault(key, value)
         return value
 
     def number(self, key: str, default: float | None = None) -> float | None:
@@ -265,7 +319,7 @@ def _expectation(path: Path, at: str, number: int, row: Any) -> Expectation:
         )
     if eval != "never" and (isinstance(eval, bool) or not isinstance(eval, int) or eval < 1):
         table.fault("eval", eval)
-    return Expectation(run, None if eval == "never" else eval, where)
+    return Expectation(run, None if eval == "never" else eval, where, number - 1)
 
 
 def _limits(table: _Table) -> tuple[Wanted, ...]:

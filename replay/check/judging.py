@@ -12,7 +12,7 @@ import numpy as np
 from replay.check.config import Entry, Expectation, Wanted
 from replay.check.lock import rounded
 from replay.check.model import Figure, LimitResult, Verdict, WorstRun
-from replay.check.proof import is_hidden, judge_guarantee, scale_of
+from replay.check.proof import is_hidden, judge_few, judge_guarantee, scale_of
 from replay.check.scores import Scores
 from replay.data.finding import Finding, Kind, Severity
 from replay.errors import InputError, list_names, suggestion
@@ -41,12 +41,9 @@ def judge(
         if not limits:
             continue
         undecidable = _undecidable(entry, part, group, limits)
-        if undecidable is not None and undecidable["limits"]:
-            findings.append(undecidable)
         unscaled = None if undecidable is not None else _unscaled(entry, part, group, limits)
-        if unscaled is not None:
-            findings.append(unscaled)
-        hidden = []
+        few = undecidable or unscaled
+        hidden, undecided, about = [], [], []
         for limit in limits:
             if limit.name == "guarantee":
                 result, severity = judge_guarantee(entry, limit, part, by_group)
@@ -54,16 +51,25 @@ def judge(
                 result, severity = _worst(entry, limit, part, group)
             else:
                 figure = _figure(limit, part, level, entry, summary if group is None else {})
-                few = undecidable is not None or (unscaled is not None and limit.name in unscaled["limits"])
-                result, severity = _mean(entry, limit, group, few, figure)
+                if few is None or limit.name not in few["limits"]:
+                    result, severity = _mean(entry, limit, figure)
+                elif (proven := _proven(few, entry, limit, part, level, by_group)) is not None:
+                    result, severity = proven
+                else:
+                    result, severity = _result(entry, limit, figure, "unknown", undecidable=True), None
+                    undecided.append(limit.name)
+                result = replace(result, group=group)
             if is_hidden(limit, part, result):
                 result, severity = replace(result, verdict="unknown", undecidable=True), None
                 hidden.append(limit.name)
             results.append(result)
             if severity is not None:
-                findings.append(_limit_finding(result, severity))
+                about.append(_limit_finding(result, severity))
             if limit.name != "guarantee":
-                findings += _noisy(entry, limit, part, group)
+                about += _noisy(entry, limit, part, group)
+        if few is not None and undecided:
+            findings.append(replace(few, facts={**few.facts, "limits": undecided}))
+        findings += about
         if hidden:
             count, total = int(part.censored.sum()), len(part.stops)
             facts = {"group": group, "limits": hidden, "every": hidden, "count": count, "total": total}
@@ -123,12 +129,18 @@ def _unscaled(entry: Entry, part: Scores, group: str | None, limits: Sequence[Wa
     return Finding(Kind.FEW_RUNS, Severity.UNDECIDED, policy=entry.name, facts=facts)
 
 
+def _proven(
+    few: Finding, entry: Entry, limit: Wanted, part: Scores, level: float, by_group: bool
+) -> tuple[LimitResult, Severity | None] | None:
+    """The result of a limit on the mean of few runs, where they prove it; None where they do not.
+
+    Evals that are too few are another matter: with them, the losses themselves are not known.
+    """
+    return None if "evals" in few.facts else judge_few(entry, limit, part, level, by_group)
+
+
 def _mean(
-    entry: Entry,
-    limit: Wanted,
-    group: str | None,
-    undecidable: bool,
-    figure: tuple[float | None, float | None, float | None],
+    entry: Entry, limit: Wanted, figure: tuple[float | None, float | None, float | None]
 ) -> tuple[LimitResult, Severity | None]:
     """The result of a limit on a mean, and the severity of the finding that it makes, where it makes one."""
     value, low, high = figure
@@ -136,9 +148,7 @@ def _mean(
     least, scale = limit.is_minimum, scale_of(limit.figure)
     verdict: Verdict
     severity = None
-    if undecidable:
-        verdict = "unknown"
-    elif value is None or low is None or high is None:
+    if value is None or low is None or high is None:
         verdict, severity = "unknown", Severity.UNDECIDED
     elif at_least(value, wanted, scale) if least else at_most(value, wanted, scale):
         verdict = "kept"
@@ -146,20 +156,28 @@ def _mean(
         verdict, severity = "broken", Severity.REGRESSION
     else:
         verdict, severity = "unsure", Severity.WARNING
-    result = LimitResult(
+    return _result(entry, limit, figure, verdict), severity
+
+
+def _result(
+    entry: Entry,
+    limit: Wanted,
+    figure: tuple[float | None, float | None, float | None],
+    verdict: Verdict,
+    *,
+    undecidable: bool = False,
+) -> LimitResult:
+    wanted = rounded(limit.value)
+    return LimitResult(
         entry.name,
         limit.name,
         limit.text,
         limit.figure,
         wanted,
-        value,
-        low,
-        high,
+        *figure,
         verdict,
-        group,
-        undecidable,
+        undecidable=undecidable,
     )
-    return result, severity
 
 
 def _figure(
@@ -281,7 +299,7 @@ def expectations(entry: Entry, every: Scores, evals: Mapping[str, int], gone: Se
         if wanted.eval is not None and wanted.eval > evals[run]:
             raise InputError(f"{wanted.where}: eval = {wanted.eval}, but {run} has {evals[run]} evals")
         stop = by_run.get(run)
-        facts: dict[str, Any] = {"expected": wanted.eval, "after": stop}
+        facts: dict[str, Any] = {"expected": wanted.eval, "after": stop, "row": wanted.index}
         if stop is None:
             findings.append(Finding(Kind.EXPECT, Severity.UNDECIDED, (run,), entry.name, facts=facts))
         elif stop.stopped_eval != wanted.eval:
@@ -291,7 +309,11 @@ def expectations(entry: Entry, every: Scores, evals: Mapping[str, int], gone: Se
 
 def _expected(wanted: Expectation, ids: Sequence[str], gone: Sequence[str]) -> str | None:
     """The run that is meant, by its id or an unambiguous part; None where it is one that is gone."""
-    matches = [run for run in ids if run == wanted.run] or [run for run in ids if wanted.run in run]
+    matches = (
+        [run for run in ids if run == wanted.run]
+        or [run for run in ids if f"/{wanted.run}/" in f"/{run}/"]
+        or [run for run in ids if wanted.run in run]
+    )
     if len(matches) == 1:
         return matches[0]
     if matches:

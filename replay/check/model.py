@@ -5,9 +5,12 @@ plugins read.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
+from replay.check.places import path_in_repository
+from replay.check.toml_lines import KeyPath
 from replay.data.finding import Finding, Kind, Severity
 
 __all__ = [
@@ -119,7 +122,8 @@ class Checked:
 
     ``file`` and ``lock`` are paths as the user gave them (``lock`` None where there is none), ``version`` the
     version of this package, ``runs`` how many runs were checked, ``monitor``, ``objective`` and ``unit`` what
-    they were watched, judged and counted by.
+    they were watched, judged and counted by. ``place`` is the path of the file in its repository (None: as it
+    was given), ``lines`` are the lines at which its keys stand.
     """
 
     file: str
@@ -132,13 +136,15 @@ class Checked:
     policies: tuple[PolicyResult, ...]
     findings: tuple[Finding, ...] = ()
     warnings: tuple[Finding, ...] = ()
+    place: str | None = None
+    lines: Mapping[KeyPath, int] = field(default_factory=dict)
 
     @classmethod
     def failed(cls, file: str, version: str, error: str, *, undecidable: bool = False) -> Checked:
         """A check that could not run, for an error in words."""
         severity = Severity.UNDECIDED if undecidable else Severity.REGRESSION
         finding = Finding(Kind.NOT_CHECKED, severity, facts={"error": error})
-        return cls(file, None, version, 0, "", "", "", (), (finding,))
+        return cls(file, None, version, 0, "", "", "", (), (finding,), place=path_in_repository(Path(file)))
 
     @property
     def all_findings(self) -> list[Finding]:

@@ -80,6 +80,11 @@ class Reports:
 )
 @click.option("--require-lock", is_flag=True, help="Do not pass without a lock (exit code 3).")
 @click.option(
+    "--strict",
+    is_flag=True,
+    help="Also fail on warnings and on a lock that is not up to date (exit code 1).",
+)
+@click.option(
     "--format",
     "style",
     type=click.Choice(["text", "json", "markdown"]),
@@ -101,6 +106,7 @@ def command(
     update: bool,
     against: str | None,
     require_lock: bool,
+    strict: bool,
     style: str,
     out: Path | None,
     junit: Path | None,
@@ -146,6 +152,7 @@ def command(
             roots,
             lock_path,
             require_lock=require_lock,
+            strict=strict,
             update=update,
             against=baseline,
         )

@@ -7,7 +7,7 @@ import re
 from replay.check.model import Checked
 from replay.data.finding import Finding, Severity
 from replay.errors import printable
-from replay.report.findings import details, location, subjects, title
+from replay.report.findings import details, line_of, location, subjects, title
 
 __all__ = ["as_annotation", "as_annotations", "without_commands"]
 
@@ -31,7 +31,13 @@ def as_annotations(checked: Checked) -> str:
         findings = [finding for finding in checked.all_findings if _COMMAND[finding.severity] == command]
         shown = findings if len(findings) <= _MOST else findings[: _MOST - 1]
         out += [
-            _command(command, location(checked, finding), _title(finding), "\n".join(details(finding)))
+            _command(
+                command,
+                location(checked, finding),
+                _title(finding),
+                "\n".join(details(finding)),
+                line_of(checked, finding),
+            )
             for finding in shown
         ]
         if len(shown) < len(findings):

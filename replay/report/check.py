@@ -41,12 +41,19 @@ _SETTLED: set[str] = {
     Kind.VANISHED,
     Kind.NEVER_FIRES,
     Kind.CHANGED_LOG,
+    Kind.CHANGED_SETTINGS,
+    Kind.LOOSENED,
+    Kind.REMOVED_POLICY,
     Kind.NO_LOCK,
 }
 _NEWS: set[str] = {
     Kind.NO_LOCK,
     Kind.NEW_LOG,
     Kind.CHANGED_POLICY,
+    Kind.CHANGED_LIMIT,
+    Kind.CHANGED_SETTINGS,
+    Kind.LOOSENED,
+    Kind.REMOVED_POLICY,
     Kind.NEW_POLICY,
     Kind.CHANGED_LOG,
     Kind.VERSION,
@@ -303,6 +310,8 @@ def _next_steps(checked: Checked, again: Sequence[str], logs: Sequence[str]) -> 
     steps = []
     if deciding & _OF_RUNS:
         steps.append(["replay", "simulate", *logs, "--policies", checked.file, "--per-run"])
-    if again and (deciding & _SETTLED or (present & _NEWS and not deciding)):
+    # a check may be told to fail on what is news to others
+    settles = deciding & (_SETTLED | _NEWS) or (present & _NEWS and not deciding)
+    if again and settles:
         steps.append([*again, "--update"])
     return steps

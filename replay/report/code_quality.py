@@ -5,7 +5,7 @@ from __future__ import annotations
 from replay.check.model import Checked
 from replay.data.finding import Severity
 from replay.errors import printable
-from replay.report.findings import details, fingerprints, location
+from replay.report.findings import details, fingerprints, line_of, location
 from replay.report.render.json import json_text
 
 __all__ = ["as_code_quality"]
@@ -28,7 +28,10 @@ def as_code_quality(checked: Checked) -> str:
                 "check_name": f"replay/{printable(finding.kind)}",
                 "fingerprint": fingerprint,
                 "severity": _SEVERITY[finding.severity],
-                "location": {"path": printable(location(checked, finding)), "lines": {"begin": 1}},
+                "location": {
+                    "path": printable(location(checked, finding)),
+                    "lines": {"begin": line_of(checked, finding)},
+                },
             }
             for finding, fingerprint in zip(findings, fingerprints(findings), strict=True)
         ]

@@ -9,10 +9,11 @@ import hashlib
 import json
 import posixpath
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from replay.check.model import Checked, LimitResult
+from replay.check.toml_lines import KeyPath
 from replay.data.finding import Finding, Kind, Severity
 from replay.errors import printable
 from replay.report.format import cell, number
@@ -29,7 +30,9 @@ __all__ = [
     "is_of_lock",
     "kinds",
     "limit_name",
+    "line_of",
     "location",
+    "log_location",
     "run_of",
     "share",
     "subjects",
@@ -90,18 +93,68 @@ def subjects(finding: Finding) -> list[str]:
 
 
 def location(checked: Checked, finding: Finding | None = None) -> str:
-    """The path at which a finding is shown: the log that it is about, else the file of policies.
+    """The path at which a finding is shown: the file of policies or, where a log has changed, that log.
 
-    A log's path is relative to the file of policies; the result is relative to what that file's own path is
-    relative to. A log that is gone, or is not below that, cannot be shown: the file of policies stands for
-    it.
+    It is relative to the root of the repository. A log that is gone, or is not in the repository, cannot be
+    shown: the file of policies stands for it.
     """
-    file = checked.file.replace("\\", "/")
-    if finding is not None and finding.log and finding.kind != Kind.VANISHED:
-        path = posixpath.normpath(posixpath.join(posixpath.dirname(file), finding.log.replace("\\", "/")))
-        if path.split("/")[0] not in ("", ".", ".."):
+    if finding is not None and finding.kind == Kind.CHANGED_LOG:
+        path = log_location(checked, finding)
+        if path is not None:
             return path
-    return posixpath.normpath(file)
+    return posixpath.normpath(_place(checked))
+
+
+def log_location(checked: Checked, finding: Finding) -> str | None:
+    """The path of the log that a finding is about, relative to the root of the repository; None where it is
+    gone, or not in the repository.
+    """
+    if not finding.log or finding.kind == Kind.VANISHED:
+        return None
+    folder = posixpath.dirname(_place(checked))
+    path = posixpath.normpath(posixpath.join(folder, finding.log.replace("\\", "/")))
+    return None if path.split("/")[0] in ("", ".", "..") else path
+
+
+def _place(checked: Checked) -> str:
+    return (checked.file if checked.place is None else checked.place).replace("\\", "/")
+
+
+#: Settings that a finding on no policy is about, those that it may concern most first.
+_SETTINGS: dict[str, tuple[str, ...]] = {
+    Kind.VANISHED: ("logs",),
+    Kind.NEW_LOG: ("logs",),
+    Kind.LOOSENED: ("fail_on", "severity", "undecided", "strict", "require_lock"),
+}
+
+
+def line_of(checked: Checked, finding: Finding) -> int:
+    """The line at which a finding is shown, in the file of `location`: that of the limit, the expectation or
+    the specification concerned.
+    """
+    if location(checked, finding) != location(checked):
+        return 1
+    return next((checked.lines[path] for path in _keys(finding) if path in checked.lines), 1)
+
+
+def _keys(finding: Finding) -> Iterator[KeyPath]:
+    """The keys of the file of policies that a finding is about, the nearest first."""
+    if finding.policy is None:
+        names = finding.get("settings", ()) if finding.kind == Kind.CHANGED_SETTINGS else ()
+        yield from ((str(name),) for name in (*names, *_SETTINGS.get(finding.kind, ())))
+        return
+    table: KeyPath = ("policies", finding.policy)
+    if finding.kind == Kind.EXPECT:
+        yield (*table, "expect", finding.get("row", 0), "eval")
+        yield (*table, "expect", finding.get("row", 0))
+    group = finding.get("group")
+    for limit in (finding.get("limit"), *(finding.get("limits") or finding.get("every") or ())):
+        if limit is not None:
+            yield (*table, limit) if group is None else (*table, "groups", group, limit)
+    if group is not None:
+        yield (*table, "groups", group)
+    yield (*table, "spec")
+    yield table
 
 
 def details(finding: Finding) -> list[str]:

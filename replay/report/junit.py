@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 from replay.check.model import Checked, LimitResult, PolicyResult
 from replay.data.finding import Finding, Kind, Severity
 from replay.errors import printable
-from replay.report.findings import details, is_decisive, is_of_lock, limit_name, run_of, title
+from replay.report.findings import details, is_decisive, is_of_lock, limit_name, location, run_of, title
 from replay.report.sentences import sentence, sentences
 from replay.report.sentences.check import limit_sentence
 
@@ -72,7 +72,7 @@ def as_junit(checked: Checked) -> str:
 
 
 def _suite(checked: Checked, policy: PolicyResult) -> ElementTree.Element:
-    suite = _element("testsuite", name=policy.name, file=checked.file, version=checked.version)
+    suite = _element("testsuite", name=policy.name, file=location(checked), version=checked.version)
     properties = _child(suite, "properties")
     values = {
         "policy": policy.spec,

@@ -9,9 +9,17 @@ from urllib.parse import quote
 from replay.check.model import Checked
 from replay.data.finding import Finding, Severity
 from replay.errors import printable
-from replay.report.findings import details, fingerprints, kinds, location, run_of
+from replay.report.findings import (
+    details,
+    fingerprints,
+    kinds,
+    line_of,
+    location,
+    log_location,
+    run_of,
+)
 from replay.report.render.json import json_text
-from replay.report.sentences.check_kinds import CHECK_KINDS
+from replay.report.sentences.check_kinds import CHECK_KINDS, usual_severity
 
 __all__ = ["as_sarif"]
 
@@ -65,18 +73,13 @@ def _rule(kind: str) -> dict[str, Any]:
         "shortDescription": {"text": _message(short)},
         "fullDescription": {"text": _message(long)},
         "help": {"text": _message(long)},
-        "defaultConfiguration": {"level": _LEVEL[Severity.WARNING if text is None else text.severity]},
+        "defaultConfiguration": {"level": _LEVEL[usual_severity(kind)]},
     }
 
 
 def _result(checked: Checked, finding: Finding, rule: int, fingerprint: str) -> dict[str, Any]:
-    path = location(checked, finding)
-    artifact = (
-        {"uri": f"file://{_uri(path)}"}
-        if path.startswith("/")
-        else {"uri": _uri(path), "uriBaseId": "%SRCROOT%"}
-    )
-    shown: dict[str, Any] = {"physicalLocation": {"artifactLocation": artifact, "region": {"startLine": 1}}}
+    path, log = location(checked, finding), log_location(checked, finding)
+    shown: dict[str, Any] = {"physicalLocation": _physical(path, line_of(checked, finding))}
     logical = [
         {"name": printable(name), "kind": kind}
         for kind, name in (
@@ -95,9 +98,19 @@ def _result(checked: Checked, finding: Finding, rule: int, fingerprint: str) -> 
         "level": _LEVEL[finding.severity],
         "message": {"text": _message("\n".join(details(finding)))},
         "locations": [shown],
+        **({"relatedLocations": [{"physicalLocation": _physical(log, 1)}]} if log and log != path else {}),
         # the first is the one that GitHub goes by; without it, all findings in one file would be one alert
         "partialFingerprints": {"primaryLocationLineHash": fingerprint, "replayFinding/v1": fingerprint},
     }
+
+
+def _physical(path: str, line: int) -> dict[str, Any]:
+    artifact = (
+        {"uri": f"file://{_uri(path)}"}
+        if path.startswith("/")
+        else {"uri": _uri(path), "uriBaseId": "%SRCROOT%"}
+    )
+    return {"artifactLocation": artifact, "region": {"startLine": line}}
 
 
 def _uri(path: str) -> str:

@@ -160,7 +160,7 @@ def test_a_locked_policy_that_refuses_some_runs_of_real_files(tmp_path):
     # the run that is refused from now on is a changed log, so that nothing is said of its stop
     write_log(tmp_path / "logs" / "run2", [1.0, -0.5, 0.9], seed=2)
     checked = check(file)
-    assert kinds(checked.findings) == [("warning", "changed-log", "changed")]
+    assert kinds(checked.findings) == [("regression", "changed-log", "changed")]
     assert kinds(checked.policies[0].findings) == []
     assert len(checked.policies[0].stops) == 5
 
@@ -192,9 +192,8 @@ def test_what_became_of_a_log_that_no_run_was_read_from(tmp_path):
     # other logs that come first by name have the same evals
     for number in (3, 5):
         shutil.copytree(logs / f"run{number}", logs / f"a{number}")
-        (logs / f"a{number}" / "eval_log.jsonl").write_text(
-            (logs / f"run{number}" / "eval_log.jsonl").read_text() + "\n"
-        )
+        copy = logs / f"a{number}" / "eval_log.jsonl"
+        copy.write_text(copy.read_text().replace("{", '{"dataset": "another", ', 1))
     assert states() == [("changed-log", "duplicate", "run3"), ("changed-log", "duplicate", "run5")]
 
 
@@ -211,11 +210,14 @@ def test_an_expectation_of_a_run_whose_log_is_gone_is_not_a_mistake_of_the_file(
     file = locked_project(tmp_path, "patience=2", [curve(number) for number in range(9)])
     expected = '[[policies.ours.expect]]\nrun = "run3"\neval = 1\n'
     file.write_text(file.read_text() + expected)
-    assert [finding.kind for finding in check(file).policies[0].findings] == ["expect"]
+    assert [finding.kind for finding in check(file).policies[0].findings] == [
+        "expect",
+        "changed-limit",
+    ]
     shutil.rmtree(tmp_path / "logs" / "run3")
     checked = check(file)
     assert kinds(checked.findings) == [("regression", "vanished", "deleted")]
-    assert kinds(checked.policies[0].findings) == []
+    assert kinds(checked.policies[0].findings) == [("note", "changed-limit", "expect")]
     file.write_text(file.read_text().replace('"run3"', '"other"'))
     with pytest.raises(InputError, match='run = "other" is no run of these logs'):
         check(file)

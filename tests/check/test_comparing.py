@@ -94,14 +94,14 @@ def test_another_version_is_one_note_with_the_number_of_moved_stops():
     assert [len(by_policy[name]) for name in "ab"] == [2, 1]
 
 
-def test_policies_that_came_and_went_are_a_note_each():
+def test_a_policy_that_is_gone_is_a_regression_and_a_new_one_a_note():
     policy = LockedPolicy("patience=3", {}, stops_of())
+    other = LockedPolicy("patience=9", {}, stops_of(IDS, run1=stop("run1", 9)))
     old = replace(lock_of({}), policies=dict.fromkeys(("kept", "gone", "lost"), policy))
-    new = replace(old, policies=dict.fromkeys(("kept", "fresh"), policy))
+    new = replace(old, policies={"kept": policy, "fresh": other})
     whole, by_policy = compared(old, new)
     assert whole == [
-        Finding(Kind.CHANGED_POLICY, Severity.NOTE, policy=name, facts={"state": "removed"})
-        for name in ("gone", "lost")
+        Finding(Kind.REMOVED_POLICY, Severity.REGRESSION, policy=name) for name in ("gone", "lost")
     ]
     assert by_policy == {"kept": [], "fresh": [Finding(Kind.NEW_POLICY, Severity.NOTE, policy="fresh")]}
 
@@ -205,22 +205,21 @@ def test_runs_that_a_policy_can_no_longer_judge_are_one_warning():
     ], "another policy may refuse others"
 
 
-def test_another_monitor_is_one_warning_and_nothing_is_compared():
+def test_under_another_monitor_nothing_can_be_compared():
     moved = stops_of(run2=stop("run2", 5), run3=stop("run3", saved=0.1))
     for name in ("monitor", "mode"):
         (finding,), by_policy = compared(
             lock_of(stops_of()), lock_of(moved, settings={**SETTINGS, name: "other"})
         )
         facts = {
-            "state": "settings",
             "settings": {name: (SETTINGS[name], "other")},
             "stops_compared": False,
         }
-        assert finding == Finding(Kind.CHANGED_POLICY, Severity.WARNING, facts=facts)
+        assert finding == Finding(Kind.CHANGED_SETTINGS, Severity.UNDECIDED, facts=facts)
         assert by_policy == {"ours": []}
 
 
-def test_another_unit_is_one_warning_and_only_stops_are_compared():
+def test_in_another_unit_only_stops_are_compared():
     moved = stops_of(run2=stop("run2", 5), run3=stop("run3", saved=0.1))
     (finding,), by_policy = compared(
         lock_of(stops_of()), lock_of(moved, settings={**SETTINGS, "unit": "tokens"})
@@ -302,12 +301,12 @@ def test_a_log_that_no_run_was_read_from(where, severity, kind, under_another_mo
     assert by_policy == {"ours": []}
     other = replace(new, settings={**SETTINGS, "monitor": "other"})
     assert [finding.severity for finding in compared(old, other, where=where)[0]] == [
-        "warning",
+        "undecided",
         under_another_monitor,
     ]
 
 
-def test_changed_logs_are_a_warning_each_and_undecided_where_all_have_changed():
+def test_changed_logs_are_a_regression_each():
     def with_changed(ids):
         logs = {f"logs/{run}": Log(f"{run} {run in ids}", (run,)) for run in IDS}
         return lock_of(stops_of(IDS, **{run: stop(run, 9) for run in ids}), logs=logs)
@@ -315,12 +314,12 @@ def test_changed_logs_are_a_warning_each_and_undecided_where_all_have_changed():
     old = with_changed([])
     whole, by_policy = compared(old, with_changed(["run1", "run4"]))
     assert whole == [
-        Finding(Kind.CHANGED_LOG, Severity.WARNING, log=run, facts={"state": "changed", "of": (run,)})
+        Finding(Kind.CHANGED_LOG, Severity.REGRESSION, log=run, facts={"state": "changed", "of": (run,)})
         for run in ("run1", "run4")
     ]
     assert by_policy == {"ours": []}, "their stops are not compared"
     whole, _ = compared(old, with_changed(IDS))
-    assert kinds(whole) == [("warning", "changed-log", "changed")] * 10 + [
+    assert kinds(whole) == [("regression", "changed-log", "changed")] * 10 + [
         ("undecided", "changed-log", "all-changed")
     ]
 

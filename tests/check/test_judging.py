@@ -273,7 +273,7 @@ def test_an_expectation_that_is_met_is_no_finding_and_one_that_is_not_is_a_regre
         "fast",
         "run3.csv",
     )
-    assert later.facts == {"expected": 4, "after": stops.stops[3]}
+    assert later.facts == {"expected": 4, "after": stops.stops[3], "row": 0}
     assert (never.severity, never.runs, never["expected"]) == ("regression", ("run7",), None)
     silent = scores([0.0] * 9, stopped=False)
     assert expectations(expecting(("run3", None)), silent, EVALS, []) == []

@@ -2,9 +2,11 @@
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import math
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -14,10 +16,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from replay.check import lock_text
+from replay.check.digests import digests_with_other_ends
 from replay.check.lock import (
     VERSION,
     BrokenLock,
     Lock,
+    LockedLimit,
     LockedPolicy,
     Log,
     as_text,
@@ -82,7 +87,7 @@ def test_what_is_written_is_read_again(tmp_path):
 def test_a_run_of_several_logs_is_shown_by_the_first_of_them():
     made = example()
     logs = dict.fromkeys(("logs/b.csv", "logs/a.csv", "logs/c.csv"), made.logs["logs/run1.jsonl"])
-    policy = LockedPolicy("patience=3", {}, {"run1": stop("run1", log="logs/a.csv")})
+    policy = LockedPolicy("patience=3", {}, {"run1": stop("run1", log="logs/a.csv")}, {}, {})
     again = from_text(as_text(Lock("0.1.0", {}, logs, {"fast": policy})).encode(), "replay.lock")
     assert again.logs == logs
     assert again.policies == {"fast": policy}
@@ -91,60 +96,118 @@ def test_a_run_of_several_logs_is_shown_by_the_first_of_them():
 def test_it_is_ordered_plain_and_one_run_a_line():
     text = as_text(example())
     assert text.isascii(), "untrusted names are escapes"
-    assert text.endswith('"\n}\n')
-    assert list(json.loads(text))[-1] == "checksum"
-    assert [line.split('"')[1] for line in text.splitlines() if line.startswith("    ") and "[" in line] == [
-        "run1",
-        "run10",
-        "run2",
-    ]
+    assert text.endswith('"}\n]}\n')
+    runs = [row["run"] for row in json.loads(text)["lines"] if "stop" in row]
+    assert runs == ["run1", "run10", "run2"]
     swapped = dataclasses.replace(example(), logs=dict(reversed(example().logs.items())))
     assert as_text(swapped) == text
     one, other = text.splitlines(), as_text(dataclasses.replace(example(), tool="0.2.0")).splitlines()
-    assert sum(a != b for a, b in zip(one, other, strict=True)) == 2, "one line, and the checksum"
+    assert sum(a != b for a, b in zip(one, other, strict=True)) == 2, "one line, and the checksum of its part"
 
 
 LAYOUT = """\
+{"format": "replay lock", "version": 2, "lines": [
+ {"tool": "0.1.0"}
+,{"setting": "confidence", "value": 0.95}
+,{"setting": "monitor", "value": "eval_loss"}
+,{"setting": "price", "value": null}
+,{"gate": "fail_on", "value": ["limit", "moved"]}
+,{"gate": "undecided", "value": "warn"}
+,{"log": "logs/run1.jsonl", "runs": ["run1"], "sha256": "01", "content": "c1"}
+,{"log": "logs/run2.jsonl", "runs": ["run2"], "sha256": "02", "content": null}
+,{"checksum": "X"}
+,{"policy": "fast"}
+,{"policy": "fast", "spec": "patience=3"}
+,{"policy": "fast", "limit": "max_lost", "text": "5%", "value": 0.05}
+,{"policy": "fast", "limit": "min_saved", "group": "films", "text": "20%", "value": 0.2}
+,{"policy": "fast", "expect": "run1", "eval": null}
+,{"policy": "fast", "run": "run1", "stop": [3, 300, "no gain for 3 evals", 0.25, 0.125, 0.5, 0.0]}
+,{"policy": "fast", "figure": "runs", "value": 3}
+,{"policy": "fast", "figure": "saved_mean", "value": 0.25}
+,{"policy": "fast", "checksum": "X"}
+,{"policy": "idle"}
+,{"policy": "idle", "spec": "never"}
+,{"policy": "idle", "checksum": "X"}
+]}
+"""
+
+
+def test_a_change_of_one_thing_is_a_change_of_one_line():
+    """People review a lock as a difference, and git merges it by lines."""
+    limits = {("films", "min_saved"): LockedLimit("20%", 0.2), (None, "max_lost"): LockedLimit("5%", 0.05)}
+    fast = LockedPolicy(
+        "patience=3", {"saved_mean": 0.25, "runs": 3}, {"run1": stop("run1")}, limits, {"run1": None}
+    )
+    logs = {
+        "logs/run2.jsonl": Log("02", ("run2",)),
+        "logs/run1.jsonl": Log("01", ("run1",), "c1"),
+    }
+    settings = {"price": None, "monitor": "eval_loss", "confidence": 0.95}
+    gate = {"undecided": "warn", "fail_on": ["limit", "moved"]}
+    idle = LockedPolicy("never", {}, {}, {}, {})
+    lock = Lock("0.1.0", settings, logs, {"idle": idle, "fast": fast}, gate)
+    assert re.sub(r'"checksum": "\w+"', '"checksum": "X"', as_text(lock)) == LAYOUT
+    assert from_text(as_text(lock).encode(), "replay.lock") == lock
+
+
+FIRST = """\
 {
  "format": "replay lock",
  "version": 1,
  "tool": "0.1.0",
  "settings": {
-  "confidence": 0.95,
-  "monitor": "eval_loss",
-  "price": null
+  "monitor": "eval_loss"
  },
  "logs": {
-  "logs/run1.jsonl": {"runs": ["run1"], "sha256": "01"},
-  "logs/run2.jsonl": {"runs": ["run2"], "sha256": "02"}
+  "logs/run1.jsonl": {"runs": ["run1"], "sha256": "01"}
  },
  "policies": {
   "fast": {
    "spec": "patience=3",
    "stops": {
-    "run1": [3, 300, "no gain for 3 evals", 0.25, 0.125, 0.5, 0.0]
+    "run1": [3, 300, "no gain for 3 evals", 0.25, "Infinity", 0.5, 0.0]
    },
    "summary": {
-    "runs": 3,
-    "saved_mean": 0.25
+    "runs": 1
    }
-  },
-  "idle": {
-   "spec": "never",
-   "stops": {},
-   "summary": {}
   }
  },
- "checksum": """
+ "checksum": "CHECKSUM"
+}
+"""
 
 
-def test_a_change_of_one_thing_is_a_change_of_one_line():
-    """People review a lock as a difference, and git merges it by lines."""
-    fast = LockedPolicy("patience=3", {"saved_mean": 0.25, "runs": 3}, {"run1": stop("run1")})
-    logs = {f"logs/run{number}.jsonl": Log(f"0{number}", (f"run{number}",)) for number in (2, 1)}
-    settings = {"price": None, "monitor": "eval_loss", "confidence": 0.95}
-    lock = Lock("0.1.0", settings, logs, {"idle": LockedPolicy("never", {}, {}), "fast": fast})
-    assert as_text(lock).startswith(LAYOUT)
+def first_lock(text=FIRST):
+    """A lock of version 1, signed as replay 0.1 did."""
+    rest = json.loads(text)
+    del rest["checksum"]
+    canonical = json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()
+    return text.replace("CHECKSUM", hashlib.sha256(canonical).hexdigest()).encode()
+
+
+def test_a_lock_of_the_first_version_is_read_and_holds_no_limits():
+    lock = from_text(first_lock(), "replay.lock")
+    assert lock.version == 1
+    assert lock.logs == {"logs/run1.jsonl": Log("01", ("run1",))}
+    assert lock.policies == {
+        "fast": LockedPolicy("patience=3", {"runs": 1}, {"run1": stop("run1", regret=math.inf)})
+    }
+    assert (lock.gate, lock.policies["fast"].limits) == (None, None)
+    with pytest.raises(BrokenLock, match="a checksum differs"):
+        from_text(first_lock().replace(b"0.25", b"0.26"), "replay.lock")
+
+
+def test_parts_that_do_not_belong_together_are_refused():
+    """As git may merge them: a policy of one branch, and the logs of another."""
+    one = example()
+    other = dataclasses.replace(one, logs={**one.logs, "logs/run2.jsonl": Log("f" * 64, ("run2",))})
+    head, policy = as_text(other).index(',{"policy"'), as_text(one).index(',{"policy"')
+    with pytest.raises(BrokenLock, match="a checksum differs"):
+        from_text((as_text(other)[:head] + as_text(one)[policy:]).encode(), "replay.lock")
+    newer = dataclasses.replace(one, tool="0.2.0")
+    head = as_text(newer).index(',{"policy"')
+    mixed = from_text((as_text(newer)[:head] + as_text(one)[policy:]).encode(), "replay.lock")
+    assert (mixed.tool, mixed.policies) == ("0.2.0", from_text(as_text(one).encode(), "x").policies)
 
 
 @given(st.data())
@@ -173,10 +236,10 @@ def edited(old, new):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (edited("[3, 300", "[4, 300"), "its checksum differs"),
-        (edited('"patience=3"', '"patience=4"'), "its checksum differs"),
-        (edited('"checksum"', '"chequesum"'), "its checksum differs"),
-        (edited('{\n "format"', '{\n<<<<<<< HEAD\n "format"'), "the marks of a merge conflict"),
+        (edited("[3, 300", "[4, 300"), "a checksum differs"),
+        (edited('"patience=3"', '"patience=4"'), "a checksum differs"),
+        (edited('"checksum"', '"chequesum"'), "a checksum differs"),
+        (edited(',{"policy"', '<<<<<<< HEAD\n,{"policy"'), "the marks of a merge conflict"),
         ("", "it is empty or cut short"),
         (edited("0.25", "NaN"), "NaN is no number of JSON"),
     ],
@@ -202,16 +265,6 @@ def test_a_newer_version_is_named():
     assert not isinstance(told.value, BrokenLock), "an update must not throw it away"
 
 
-def resigned(change):
-    import hashlib
-
-    document = json.loads(as_text(example()))
-    document.pop("checksum")
-    change(document)
-    canonical = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
-    return json.dumps({**document, "checksum": hashlib.sha256(canonical).hexdigest()}).encode()
-
-
 @pytest.mark.parametrize(
     "change",
     [
@@ -221,15 +274,43 @@ def resigned(change):
         lambda lock: lock.update(tool=3),
         lambda lock: lock.update(logs=[]),
         lambda lock: lock["logs"].clear(),
-        lambda lock: lock["policies"]["fast \u202e"].pop("spec"),
-        lambda lock: lock["policies"]["fast \u202e"]["stops"].update(run1=[1]),
-        lambda lock: lock["policies"]["fast \u202e"]["stops"].update(run1=["1", 1, "x", 0, 0, 0, 0]),
-        lambda lock: lock["policies"]["fast \u202e"]["stops"].update(run1=[1, 1, "x", None, 0, 0, 0]),
+        lambda lock: lock["policies"]["fast"].pop("spec"),
+        lambda lock: lock["policies"]["fast"]["stops"].update(run1=[1]),
+        lambda lock: lock["policies"]["fast"]["stops"].update(run1=["1", 1, "x", 0, 0, 0, 0]),
+        lambda lock: lock["policies"]["fast"]["stops"].update(run1=[1, 1, "x", None, 0, 0, 0]),
     ],
 )
-def test_a_right_checksum_is_no_reason_to_trust_the_rest(change):
+def test_a_right_checksum_is_no_reason_to_trust_the_rest_of_a_first_lock(change):
+    document = json.loads(FIRST)
+    change(document)
     with pytest.raises(BrokenLock):
-        from_text(resigned(change), "replay.lock")
+        from_text(first_lock(json.dumps(document)), "replay.lock")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda rows: rows.pop(0),
+        lambda rows: rows[0].update(tool=3),
+        lambda rows: rows.append({"log": "more", "runs": [], "sha256": "1"}),
+        lambda rows: rows.append({"policy": "fast", "spec": "never"}),
+        lambda rows: rows[-2].update(stop=[1]),
+        lambda rows: rows[-2].update(stop=["1", 1, "x", 0, 0, 0, 0]),
+        lambda rows: rows[-2].update(stop=[1, 1, "x", None, 0, 0, 0]),
+        lambda rows: rows[-2].update(run="unknown"),
+    ],
+)
+def test_a_right_checksum_is_no_reason_to_trust_the_rest(change, monkeypatch):
+    fast = LockedPolicy("patience=3", {}, {"run1": stop("run1")}, {}, {})
+    lock = Lock("0.1.0", {}, {"logs/run1.jsonl": Log("01", ("run1",))}, {"fast": fast})
+    document = json.loads(as_text(lock))
+    rows = [row for row in document["lines"] if "checksum" not in row]
+    rows.append(rows.pop(rows.index(next(row for row in rows if row == {"policy": "fast"}))))
+    change(rows)
+    head, rest = [row for row in rows if "policy" not in row], [row for row in rows if "policy" in row]
+    signed = [*lock_text._signed(head, ""), *lock_text._signed(rest, lock_text._base(head))]
+    with pytest.raises(BrokenLock):
+        from_text(json.dumps({**document, "lines": signed}).encode(), "replay.lock")
 
 
 @given(st.floats())
@@ -240,9 +321,21 @@ def test_rounded_numbers_stay_when_rounded_again(value):
     assert once is None or math.copysign(1, once) == 1 or once < 0
 
 
-def test_digest_is_of_the_bytes(tmp_path):
+def test_digest_is_of_the_bytes_with_line_feeds_in_a_text(tmp_path):
     (tmp_path / "log").write_bytes(b"abc")
     assert digest(tmp_path / "log") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    pairs = [(b"a\r\nb\r\n", b"a\nb\n", True), (b"a\rb", b"a\nb", False), (b"\0\r\n", b"\0\n", False)]
+    # a block of the file may end between the two bytes of a line end
+    pairs += [(b"x" * size + b"\r\r\nb", b"x" * size + b"\r\nb", False) for size in (1 << 20, (1 << 20) - 1)]
+    pairs += [(b"x" * size + b"\r\nb", b"x" * size + b"\nb", True) for size in (1 << 20, (1 << 20) - 1)]
+    for one, other, same in pairs:
+        (tmp_path / "one").write_bytes(one)
+        (tmp_path / "other").write_bytes(other)
+        assert (digest(tmp_path / "one") == digest(tmp_path / "other")) == same
+        if same:
+            every = digests_with_other_ends(tmp_path / "other")
+            assert hashlib.sha256(one).hexdigest() in every
+            assert every == digests_with_other_ends(tmp_path / "one")
     with pytest.raises(InputError, match="none"):
         digest(tmp_path / "none")
 

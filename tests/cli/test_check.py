@@ -207,6 +207,7 @@ def test_limits_of_groups(project):
 
 def test_too_few_runs_are_undecided_and_no_failure(project):
     project.logs(*[TWICE] * 7).one('max_lost = "5%"\nmin_saved = "90%"')
+    project.one('max_regret = 0.3\nmin_saved = "50%"')
     told = project.told(code=3)
     assert {limit["verdict"] for limit in told["policies"][0]["limits"]} == {"unknown"}
     assert (told["findings"][0]["level"], told["findings"][0]["kind"]) == ("undecided", "few-runs")
@@ -371,18 +372,42 @@ def test_a_renamed_log_is_known_again(project):
     assert "logs/run3/eval_log.jsonl is now logs/other/eval_log.jsonl" in found["message"]
 
 
-def test_a_changed_byte_is_noticed_and_compared_no_further(project):
+def test_a_changed_value_is_a_regression_and_compared_no_further(project):
     project.logs(*[ONCE] * 10).one().update()
     alter(project, stopped_eval=4)
     path = project.folder / "logs" / "run0" / "eval_log.jsonl"
     path.write_bytes(path.read_bytes().replace(b"0.001", b"0.002", 1))
-    (found,) = project.told()["findings"]
+    (found,) = project.told(code=1)["findings"]
     assert (found["level"], found["kind"], found["log"]) == (
-        "warning",
+        "regression",
         "changed-log",
         "logs/run0/eval_log.jsonl",
     )
-    assert "\npassed, with 1 warning\n" in project.check().stdout
+    assert "does not say what it said when the lock was made (run run0)" in found["message"]
+    project.update()
+    assert project.found() == []
+
+
+@pytest.mark.parametrize(
+    "rewrite",
+    [
+        lambda data: data.replace(b"\n", b"\r\n"),
+        lambda data: data + b"\n",
+        lambda data: data.replace(b": ", b" :  "),
+    ],
+)
+def test_a_log_that_says_the_same_in_other_bytes_is_the_same_log(project, rewrite):
+    """So the moved stop of one of them is found."""
+    project.logs(*[ONCE] * 10).one().update()
+    before = project.lock.read_bytes()
+    for number in (0, 4, 7):
+        path = project.folder / "logs" / f"run{number}" / "eval_log.jsonl"
+        path.write_bytes(rewrite(path.read_bytes()))
+    assert project.found("--strict") == []
+    alter(project, stopped_eval=4)
+    assert project.found(code=1) == [("regression", "moved")]
+    project.lock.write_bytes(before.replace(b"\n", b"\r\n"))
+    assert project.found("--strict") == []
 
 
 def test_a_log_that_cannot_be_read_any_more_is_undecided(project):
@@ -394,9 +419,9 @@ def test_a_log_that_cannot_be_read_any_more_is_undecided(project):
 def test_when_all_logs_changed_nothing_can_be_compared(project):
     project.logs(*[ONCE] * 10).one().update()
     for path in project.folder.glob("logs/*/*"):
-        path.write_text(path.read_text() + "\n")
-    found = project.found(code=3)
-    assert found == [("undecided", "changed-log")] + [("warning", "changed-log")] * 10
+        path.write_text(path.read_text().replace("0.6", "0.61"))
+    found = project.found(code=1)
+    assert found == [("regression", "changed-log")] * 10 + [("undecided", "changed-log")]
 
 
 def test_new_logs_are_told_and_do_not_fail(project):
@@ -451,22 +476,27 @@ def test_a_policy_that_no_longer_fires_anywhere_fails(project):
     assert project.found() == [("note", "never-fires")]
 
 
-def test_policies_that_come_and_go_are_notes(project):
-    project.logs(*[ONCE] * 10).one().update()
-    project.policies('[policies.slow]\nspec = "patience=4"\n')
-    assert project.found() == [("note", "changed-policy"), ("note", "new-policy")]
+def test_a_policy_that_is_removed_is_a_regression_and_a_new_one_a_note(project):
+    one, two = '[policies.fast]\nspec = "patience=3"\n', '[policies.slow]\nspec = "patience=4"\n'
+    project.logs(*[ONCE] * 10).policies(one).update()
+    project.policies(one + two)
+    assert project.found() == [("note", "new-policy")]
+    project.update().policies(two)
+    assert project.found(code=1) == [("regression", "removed-policy")]
+    assert "fast is in the lock, but no longer in the file" in project.check(code=1).stdout
 
 
-def test_other_settings_are_warned_of_and_figures_not_compared(project):
+def test_under_other_settings_figures_cannot_be_compared(project):
     project.logs(*[ONCE] * 10).one().update()
     project.one(head='logs = ["logs"]\nunit = "tokens"\n')
-    (found,) = project.told()["findings"]
-    assert found["level"] == "warning"
+    (found,) = project.told(code=3)["findings"]
+    assert (found["level"], found["kind"]) == ("undecided", "changed-settings")
     assert "unit was steps and is tokens; stops are compared, figures are not" in found["message"]
     alter(project, stopped_eval=4)
     project.check(code=1)
     project.one(head='logs = ["logs"]\nmonitor = "eval_accuracy"\n')
-    assert project.found() == [("warning", "changed-policy")], "stops by another metric are other stops"
+    found = project.found(code=3)
+    assert found == [("undecided", "changed-settings")], "stops by another metric are other stops"
 
 
 def test_a_lock_that_is_required(project):
@@ -490,7 +520,7 @@ def test_an_update_fails_for_broken_limits_only(project):
     ("damage", "said"),
     [
         (lambda data: data[:-40], "the lock is damaged"),
-        (lambda data: data.replace(b"[6, 600", b"[5, 500", 1), "its checksum differs"),
+        (lambda data: data.replace(b"[6, 600", b"[5, 500", 1), "a checksum differs"),
         (lambda data: b"<<<<<<< HEAD\n" + data, "merge conflict"),
     ],
 )
@@ -516,10 +546,10 @@ def test_what_is_no_lock_or_a_newer_one_is_never_overwritten(project):
         )
     assert project.file.read_bytes() == text
     project.update()
-    newer = project.lock.read_bytes().replace(b'"version": 1', b'"version": 2')
+    newer = project.lock.read_bytes().replace(b'"version": 2', b'"version": 3')
     project.lock.write_bytes(newer)
     for args in ([], ["--update"]):
-        assert "a lock of version 2, while this replay reads version 1" in project.check(*args, code=2).stderr
+        assert "a lock of version 3, while this replay reads version 2" in project.check(*args, code=2).stderr
     assert project.lock.read_bytes() == newer
 
 
@@ -654,7 +684,7 @@ def test_the_files_beside_a_log_count_where_a_policy_reads_them(tmp_path):
     name = str(beside.relative_to(tmp_path))
     assert name in read_lock(project.lock).logs
     beside.write_bytes(beside.read_bytes() + b"\0")
-    assert ("warning", "changed-log") in project.found()
+    assert ("regression", "changed-log") in project.found(code=1)
     project.one().update()
     beside.unlink()
     assert project.found() == []

@@ -162,7 +162,7 @@ SAMPLE_SENTENCES = (
         "patient on group r=8: regret 0.0114 on average (0.008 to 0.0152), while max_regret is 0.01; so few"
         " runs cannot tell whether it is broken"
     ),
-    "../runs/c.jsonl has changed (run c); it is compared no further",
+    "../runs/c.jsonl does not say what it said when the lock was made (run c), so its runs are not compared",
     "patient stops a at eval 9, but stopped it at eval 8 when the lock was made",
     "the lock was made by replay 0.0.9, this is 0.1.0; 1 stop on the same logs moved",
     "patient: 2 runs are too few (8 are needed), so max_lost cannot be decided",
@@ -217,7 +217,10 @@ def sentences_of(name):
         f"{name} on group {name}: lost 7% on average, while {name} is {name}",
         f"{name} stops {name} at eval 1, but did not stop it when the lock was made",
         f"{name} on group {name}: 1 run is too few (8 are needed), so {name} cannot be decided",
-        f"{name} has changed (run {name}); it is compared no further",
+        (
+            f"{name} does not say what it said when the lock was made (run {name}), so its runs are not"
+            " compared"
+        ),
         f"the lock was made by replay {name}, this is {name}; 1 stop on the same logs moved",
         f"the old lock could not be trusted and is replaced: {name}",
         name,
@@ -278,6 +281,7 @@ def _findings(kind, facts, *, runs=_NO_RUNS, policy=TEXTS, log=_NO_LOG):
 _RUN = TEXTS.map(lambda run: (run,))
 _SOME_LIMITS = {"limits": st.lists(TEXTS, max_size=3), "every": _NAMES, "group": _MAYBE}
 _CHANGE = {"figure": _FIGURES, "mean": _SHARES, "low": _SHARES, "high": _SHARES, "count": _COUNTS}
+_EVAL = st.none() | _COUNTS
 _MEAN = st.tuples(_FIGURES, _SHARES)
 _VALUES = st.tuples(_MAYBE | _SHARES, _MAYBE | _SHARES)
 
@@ -333,21 +337,32 @@ OF_KIND = {
     Kind.CHANGED_POLICY: _findings(
         Kind.CHANGED_POLICY,
         _facts(state="changed", before=TEXTS, after=TEXTS)
-        | _facts(state="removed")
+        | _facts(state="renamed", before=TEXTS, after=TEXTS)
         | _facts(state="few-runs", count=_COUNTS)
         | _facts(
             state="compared", count=_COUNTS, changes=st.lists(_facts(**_CHANGE), min_size=1, max_size=2)
         ),
-    )
-    | _findings(
-        Kind.CHANGED_POLICY,
+    ),
+    Kind.CHANGED_SETTINGS: _findings(
+        Kind.CHANGED_SETTINGS,
         _facts(
-            state="settings",
             settings=st.dictionaries(TEXTS, _VALUES, min_size=1, max_size=3),
             stops_compared=st.booleans(),
         ),
         policy=_NO_POLICY,
     ),
+    Kind.LOOSENED: _findings(
+        Kind.LOOSENED,
+        _facts(state=st.sampled_from(["removed", "changed"]), limit=TEXTS, group=_MAYBE, old=TEXTS, new=TEXTS)
+        | _facts(state="expect", of=TEXTS, old=_EVAL),
+    )
+    | _findings(Kind.LOOSENED, _facts(state="gate", kinds=_NAMES), policy=_NO_POLICY),
+    Kind.CHANGED_LIMIT: _findings(
+        Kind.CHANGED_LIMIT,
+        _facts(state=st.sampled_from(["added", "changed"]), limit=TEXTS, group=_MAYBE, old=TEXTS, new=TEXTS)
+        | _facts(state="expect", of=TEXTS, new=_EVAL),
+    ),
+    Kind.REMOVED_POLICY: _findings(Kind.REMOVED_POLICY, _facts()),
     Kind.NEW_POLICY: _findings(Kind.NEW_POLICY, _facts()),
     Kind.VERSION: _findings(
         Kind.VERSION,
@@ -357,7 +372,8 @@ OF_KIND = {
     )
     | _findings(
         Kind.VERSION,
-        _facts(state="tool", before=TEXTS, after=TEXTS, moved=_COUNTS, compared=st.booleans(), runs=_COUNTS),
+        _facts(state="tool", before=TEXTS, after=TEXTS, moved=_COUNTS, compared=st.booleans(), runs=_COUNTS)
+        | _facts(state="layout", before=_COUNTS, after=_COUNTS),
         policy=_NO_POLICY,
     ),
     Kind.NOISE: _findings(
@@ -393,6 +409,7 @@ POLICIES = st.builds(
     _SOME_FINDINGS,
     st.none() | _SUMMARIES,
 )
+_PLACES = st.none() | st.sampled_from(["policies.toml", "models/policies.toml", "a b/ü,x:y.toml"])
 CHECKS = st.builds(
     Checked,
     TEXTS,
@@ -405,4 +422,5 @@ CHECKS = st.builds(
     st.lists(POLICIES, max_size=2).map(tuple),
     _SOME_FINDINGS,
     st.lists(_WARNINGS, max_size=2).map(tuple),
+    _PLACES,
 )

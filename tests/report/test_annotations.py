@@ -117,7 +117,7 @@ def test_an_annotation_a_finding():
         ),
         Command(
             "error",
-            {"file": "ci/logs/b.jsonl", "line": "1", "title": "patient, b: stop moved"},
+            {"file": "ci/policies.toml", "line": "1", "title": "patient, b: stop moved"},
             f"{SAMPLE_SENTENCES[1]}\nbefore: eval 7 (step 700): 3 evals without improvement\nnow: eval 12"
             " (step 1200): 3 evals without improvement",
         ),

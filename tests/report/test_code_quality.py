@@ -32,11 +32,11 @@ def test_an_issue_a_finding():
     issues = read(sample())
     assert [(issue["check_name"], issue["severity"], issue["location"]["path"]) for issue in issues] == [
         ("replay/limit", "critical", "ci/policies.toml"),
-        ("replay/moved", "critical", "ci/logs/b.jsonl"),
+        ("replay/moved", "critical", "ci/policies.toml"),
         ("replay/vanished", "major", "ci/policies.toml"),
         ("replay/limit", "major", "ci/policies.toml"),
         ("replay/changed-log", "minor", "runs/c.jsonl"),
-        ("replay/moved", "minor", "ci/logs/a.jsonl"),
+        ("replay/moved", "minor", "ci/policies.toml"),
         ("replay/version", "info", "ci/policies.toml"),
         ("replay/few-runs", "info", "ci/policies.toml"),
     ]

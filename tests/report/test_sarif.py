@@ -75,18 +75,23 @@ def test_every_rule_says_what_to_do():
     )
 
 
-def test_a_result_is_at_the_log_that_it_is_about_or_at_the_policies():
-    places = [
-        result["locations"][0]["physicalLocation"]["artifactLocation"] for result in read(sample())["results"]
-    ]
+def test_a_result_is_at_the_policies_or_at_the_log_that_changed_and_names_the_log():
+    results = read(sample())["results"]
+    places = [result["locations"][0]["physicalLocation"]["artifactLocation"] for result in results]
     assert {place["uriBaseId"] for place in places} == {"%SRCROOT%"}
+    related = [
+        result["relatedLocations"][0]["physicalLocation"]["artifactLocation"]["uri"]
+        for result in results
+        if "relatedLocations" in result
+    ]
+    assert related == ["ci/logs/b.jsonl", "ci/logs/a.jsonl"]
     assert [place["uri"] for place in places] == [
         "ci/policies.toml",
-        "ci/logs/b.jsonl",
+        "ci/policies.toml",
         "ci/policies.toml",
         "ci/policies.toml",
         "runs/c.jsonl",
-        "ci/logs/a.jsonl",
+        "ci/policies.toml",
         "ci/policies.toml",
         "ci/policies.toml",
     ]

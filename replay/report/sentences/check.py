@@ -224,7 +224,10 @@ def _changed_log(finding: Finding) -> str:
         return f"{finding.log} now counts as a part of another log, with {runs}; it is compared no further"
     if state == "unreadable":
         return f"{finding.log} is there, but no run is read from it any more ({runs})"
-    return f"{finding.log} has changed ({runs}); it is compared no further"
+    return (
+        f"{finding.log} does not say what it said when the lock was made ({runs}), so its runs are not"
+        " compared"
+    )
 
 
 def _new_log(finding: Finding) -> str:
@@ -238,16 +241,18 @@ def _changed_policy(finding: Finding) -> str:
     state = finding["state"]
     if state == "changed":
         return f"{finding.policy} has changed from {finding['before']} to {finding['after']}"
-    if state == "removed":
-        return f"{finding.policy} is in the lock, but no longer in the file"
+    if state == "renamed":
+        return f"{finding.policy} is compared with {finding['before']} of the lock, which it stands in for"
     if state == "few-runs":
         return (
             f"{finding['count']} runs are in the lock and the same now: too few to tell whether"
             f" {finding.policy} got worse"
         )
-    if state == "compared":
-        changes = ", ".join(_change(facts) for facts in finding["changes"])
-        return f"{finding.policy} on the same {finding['count']} runs, against before: {changes}"
+    changes = ", ".join(_change(facts) for facts in finding["changes"])
+    return f"{finding.policy} on the same {finding['count']} runs, against before: {changes}"
+
+
+def _changed_settings(finding: Finding) -> str:
     shown = "; ".join(
         f"{name} was {_word(old)} and is {_word(new)}" for name, (old, new) in finding["settings"].items()
     )
@@ -257,6 +262,49 @@ def _changed_policy(finding: Finding) -> str:
         else "so neither stops nor figures are compared"
     )
     return f"the settings are not those of the lock: {shown}; {compared}"
+
+
+def _removed_policy(finding: Finding) -> str:
+    return f"{finding.policy} is in the lock, but no longer in the file"
+
+
+def _where(finding: Finding) -> str:
+    return f"{finding.policy}{_of_group(finding)}"
+
+
+def _loosened(finding: Finding) -> str:
+    state = finding["state"]
+    if state == "gate":
+        return (
+            "the file of policies no longer fails where it did when the lock was made: on findings of"
+            f" {_names(finding['kinds'], 'the kind', 'the kinds')}"
+        )
+    if state == "expect":
+        return (
+            f"{finding.policy}: the lock expects {finding['of']} to be {_expected(finding['old'])}, and the"
+            " file no longer expects anything of it"
+        )
+    if state == "removed":
+        return f"{_where(finding)}: the limit {finding['limit']} {finding['old']} of the lock was removed"
+    return (
+        f"{_where(finding)}: the limit {finding['limit']} was {finding['old']} when the lock was made and is"
+        f" {finding['new']}, which allows more"
+    )
+
+
+def _expected(number: int | None) -> str:
+    return "left to its end" if number is None else f"stopped at eval {number}"
+
+
+def _changed_limit(finding: Finding) -> str:
+    if finding["state"] == "expect":
+        return (
+            f"{finding.policy}: the file now expects {finding['of']} to be {_expected(finding['new'])}, which"
+            " the lock does not"
+        )
+    if finding["state"] == "added":
+        return f"{_where(finding)}: the limit {finding['limit']} {finding['new']} is new"
+    return f"{_where(finding)}: the limit {finding['limit']} was {finding['old']} and is {finding['new']}"
 
 
 def _new_policy(finding: Finding) -> str:
@@ -269,6 +317,11 @@ def _version(finding: Finding) -> str:
         return (
             f"{finding.policy} stops {_names(finding.runs)} where it did, but the figures differ:"
             f" {finding['figure']} of {finding['first']} was {_word(old)} and is {_word(new)}"
+        )
+    if finding["state"] == "layout":
+        return (
+            f"the lock is of version {finding['before']} and does not hold the limits, so a looser limit is"
+            f" not noticed; replay check --update writes one of version {finding['after']}"
         )
     text = f"the lock was made by replay {finding['before']}, this is {finding['after']}"
     if not finding["runs"]:
@@ -288,7 +341,8 @@ def _never_fires(finding: Finding) -> str:
 
 
 def _no_lock(finding: Finding) -> str:
-    required = ", though one is required" if finding.severity is Severity.UNDECIDED else ""
+    decides = finding.severity in (Severity.UNDECIDED, Severity.REGRESSION)
+    required = ", though one is required" if decides else ""
     return (
         f"there is no {finding['lock']} to compare with{required}; replay check {finding['file']} --update"
         " makes one"
@@ -328,6 +382,10 @@ SENTENCES = {
     Kind.CHANGED_LOG: _changed_log,
     Kind.NEW_LOG: _new_log,
     Kind.CHANGED_POLICY: _changed_policy,
+    Kind.CHANGED_SETTINGS: _changed_settings,
+    Kind.CHANGED_LIMIT: _changed_limit,
+    Kind.LOOSENED: _loosened,
+    Kind.REMOVED_POLICY: _removed_policy,
     Kind.NEW_POLICY: _new_policy,
     Kind.VERSION: _version,
     Kind.NEVER_FIRES: _never_fires,

@@ -8,28 +8,35 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from replay.check.gate import USUAL
 from replay.data.finding import Kind, Severity
 
-__all__ = ["CHECK_KINDS", "KindText"]
+__all__ = ["CHECK_KINDS", "KindText", "usual_severity"]
 
 
 @dataclass(frozen=True)
 class KindText:
     """How reports speak of a kind of finding.
 
-    ``title`` names it in a few words, ``help`` says what it means and what to do. ``severity`` is the usual
-    one. ``counted`` names one and several of them in a verdict; ``concerns`` is what one finding of a group
-    concerns ("… and 3 more runs"). ``of_lock`` is true for what the comparison with the lock finds.
-    ``undecided`` is the title where the finding is not a regression.
+    ``title`` names it in a few words, ``help`` says what it means and what to do. ``counted`` names one and
+    several of them in a verdict; ``concerns`` is what one finding of a group concerns ("… and 3 more runs").
+    ``of_lock`` is true for what the comparison with the lock finds. ``undecided`` is the title where the
+    finding is not a regression.
     """
 
     title: str
     help: str
-    severity: Severity = Severity.WARNING
     counted: tuple[str, str] | None = None
     concerns: str = "such"
     of_lock: bool = False
     undecided: str | None = None
+
+
+def usual_severity(kind: str) -> Severity:
+    """The severity of the worst finding of a kind, where the file of policies sets none."""
+    if kind == Kind.NOT_CHECKED:
+        return Severity.REGRESSION
+    return next((severity for known, severity in USUAL.items() if known == kind), Severity.WARNING)
 
 
 _ANEW = "If that is meant, write the lock anew and commit it."
@@ -41,7 +48,6 @@ CHECK_KINDS: dict[str, KindText] = {
         "A policy's figure over the runs is beyond the limit that the file of policies sets. Where it is so"
         " beyond its uncertainty, it is a regression; otherwise more runs are needed to decide. Change the"
         " policy, or the limit where it asks for too much.",
-        Severity.REGRESSION,
         ("a limit is broken", "limits are broken"),
         undecided="limit not decided",
     ),
@@ -49,21 +55,18 @@ CHECK_KINDS: dict[str, KindText] = {
         "not guaranteed",
         "The policies file demands that a policy's loss is proven to stay within max_lost, and these runs do"
         " not prove it. Add logs of more runs, use a policy that loses less, or accept a larger loss.",
-        Severity.UNDECIDED,
         ("a loss is not guaranteed", "losses are not guaranteed"),
     ),
     Kind.EXPECT: KindText(
         "not as expected",
         "A policy does not stop a run where the file of policies says that it should. Change the policy, or"
         " the expectation where it is out of date.",
-        Severity.REGRESSION,
         ("a run is not stopped where expected", "runs are not stopped where expected"),
         concerns="runs",
     ),
     Kind.MOVED: KindText(
         "stop moved",
         f"A policy stops a run elsewhere than it did when the lock was written. {_ANEW}",
-        Severity.REGRESSION,
         ("a stop moved", "stops moved"),
         concerns="runs",
         of_lock=True,
@@ -71,14 +74,12 @@ CHECK_KINDS: dict[str, KindText] = {
     Kind.WORSE: KindText(
         "worse than in the lock",
         f"A policy saves less or loses more than it did when the lock was written. {_ANEW}",
-        Severity.REGRESSION,
         ("a policy got worse", "policies got worse"),
         of_lock=True,
     ),
     Kind.VANISHED: KindText(
         "gone",
         f"Something that the lock knows is there no more. {_ANEW}",
-        Severity.REGRESSION,
         ("a log vanished", "logs vanished"),
         concerns="logs",
         of_lock=True,
@@ -100,26 +101,49 @@ CHECK_KINDS: dict[str, KindText] = {
     Kind.NEW_LOG: KindText(
         "new log",
         "A log is not in the lock yet. Write the lock anew and commit it.",
-        Severity.NOTE,
         concerns="logs",
         of_lock=True,
     ),
+    Kind.CHANGED_SETTINGS: KindText(
+        "settings changed",
+        "The metric, the unit or another setting is not what it was when the lock was written, so figures"
+        f" of then and now cannot be compared. {_ANEW}",
+        counted=("settings differ from the lock", "settings differ from the lock"),
+        of_lock=True,
+    ),
+    Kind.LOOSENED: KindText(
+        "limit loosened",
+        "A limit, an expectation, or what makes the check fail, demands less than it did when the lock was"
+        f" written. {_ANEW}",
+        counted=("a limit was loosened", "limits were loosened"),
+        of_lock=True,
+    ),
+    Kind.CHANGED_LIMIT: KindText(
+        "limit changed",
+        "A limit or an expectation is new, or demands more than it did when the lock was written. Write the"
+        " lock anew and commit it.",
+        of_lock=True,
+    ),
+    Kind.REMOVED_POLICY: KindText(
+        "policy removed",
+        f"A policy is in the lock and no longer in the file of policies. {_ANEW}",
+        counted=("a policy was removed", "policies were removed"),
+        of_lock=True,
+    ),
     Kind.CHANGED_POLICY: KindText(
-        "policies changed",
-        f"Policies or settings are not what they were when the lock was written. {_ANEW}",
+        "policy changed",
+        f"A policy is not what it was when the lock was written. {_ANEW}",
         of_lock=True,
     ),
     Kind.NEW_POLICY: KindText(
         "new policy",
         "A policy is not in the lock yet. Write the lock anew and commit it.",
-        Severity.NOTE,
         of_lock=True,
     ),
     Kind.VERSION: KindText(
         "another version",
         "The lock was written by another version, or its figures were. Where the stops are the same, write it"
         " anew and commit it.",
-        Severity.NOTE,
         of_lock=True,
     ),
     Kind.NOISE: KindText(
@@ -142,21 +166,18 @@ CHECK_KINDS: dict[str, KindText] = {
         "no lock",
         "There is no lock to compare with: only limits and expectations are checked. Write one and commit"
         " it.",
-        Severity.NOTE,
         ("no lock", "no lock"),
         of_lock=True,
     ),
     Kind.LOCK: KindText(
         "lock not usable",
         "The lock cannot be read, or does not belong to this file of policies. Write it anew and commit it.",
-        Severity.REGRESSION,
         of_lock=True,
     ),
     Kind.NOT_CHECKED: KindText(
         "could not check",
         "The check could not run: the file of policies, the lock, the logs or an option is not usable as"
         " given. Nothing was checked.",
-        Severity.REGRESSION,
         ("nothing was checked", "nothing was checked"),
     ),
 }
