@@ -107,6 +107,8 @@ def _data(checked: Checked) -> dict[str, Any]:
         "findings": _plain(checked.all_findings),
         "warnings": sentences(checked.warnings),
     }
+    for inner in ("lines", "place"):  # where reports for CI systems show a finding
+        data.pop(inner)
     return dict(sorted(data.items()))
 
 

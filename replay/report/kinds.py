@@ -7,7 +7,7 @@ from typing import Any
 
 from replay.data.finding import Kind, Severity
 from replay.report.document import Block, Document, Heading, Mono, Paragraph, Records
-from replay.report.sentences.check_kinds import CHECK_KINDS
+from replay.report.sentences.check_kinds import CHECK_KINDS, usual_severity
 from replay.report.sentences.meanings import MEANINGS, SEVERITIES
 
 __all__ = ["build_page"]
@@ -28,7 +28,7 @@ def _rows() -> list[dict[str, Any]]:
         for section, kinds in MEANINGS.items()
         for kind, meaning in kinds.items()
     ]
-    rows += [_row(Kind(kind), _CHECKS, text.severity, text.help) for kind, text in CHECK_KINDS.items()]
+    rows += [_row(Kind(kind), _CHECKS, usual_severity(kind), text.help) for kind, text in CHECK_KINDS.items()]
     return rows
 
 
