@@ -22,6 +22,7 @@ from replay.cli.options import (
     weight_option,
 )
 from replay.cli.output import show, warn, warn_unless_noted
+from replay.cli.page import report_option, write_page
 from replay.cli.progress import count_policies, read_logs
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ __all__ = ["command"]
 )
 @click.option("--per-rule", is_flag=True, help="Choose within each rule of the grid and compare the rules.")
 @chart_option
+@report_option
 @question_options
 @columns_options()
 @output_options
@@ -56,6 +58,7 @@ def command(
     question: Question,
     per_rule: bool,
     chart: bool,
+    report: Path | None,
     style: str,
     out: Path | None,
 ) -> None:
@@ -91,13 +94,15 @@ def command(
         check_chart(style)
         if per_rule:
             raise InputError("--chart shows the policies of one choice; leave out --per-rule or --chart")
+    if report is not None and per_rule:
+        raise InputError("--report shows one choice; leave out --per-rule or --report")
     tolerance = parse_tolerance(candidates.max_regret, candidates.max_lost)
     grids, singles = candidates.parse()
     policies = [*policies_of(grids), *singles]
     logs = read_logs(paths)
     source = describe_logs(logs, paths)
     if per_rule:
-        from replay.report import league as report
+        from replay.report.league import build as build_league
         from replay.search.league import choose_by_rule
 
         with count_policies(len(policies), len(logs.runs)) as progress:
@@ -113,7 +118,7 @@ def command(
                 progress=progress,
             )
         warn(logs.findings)
-        show(report.build(league, source=source), style, out)
+        show(build_league(league, source=source), style, out)
         return
     study = Study(logs.runs, policies, question)
     findings: list[Finding] = [*logs.findings, *refused_points(grids)]
@@ -142,6 +147,21 @@ def command(
     drawn = chart_choice(selection, weight) if chart else ()
     document = build(selection, findings=findings, source=source, next_steps=next_steps, chart=drawn)
     show(document, style, out)
+    if report is not None:
+        write_page(
+            report,
+            paths,
+            logs,
+            study,
+            candidates,
+            grids,
+            singles,
+            tolerance,
+            confidence=confidence,
+            group=group,
+            weight=weight,
+            selection=selection,
+        )
     if selection.status is Status.CANNOT_TELL:
         sys.exit(3)
     if require == "guarantee" and selection.status is not Status.GUARANTEED:

@@ -12,14 +12,13 @@ from replay.cli.columns import columns_options
 from replay.cli.options import (
     file_option,
     guarantee_options,
-    guarantee_words,
     paths_argument,
     question_options,
-    question_words,
     weight_option,
 )
-from replay.cli.output import keep_output, warn, write
-from replay.cli.progress import count_policies, read_logs
+from replay.cli.output import keep_output, warn
+from replay.cli.page import write_page
+from replay.cli.progress import read_logs
 
 if TYPE_CHECKING:
     from replay.engine.question import Question
@@ -57,43 +56,30 @@ def command(
     """
     from replay.engine.study import Study
     from replay.policies.grid import policies_of
-    from replay.report.page.data import page_data
-    from replay.report.page.gather import gather
-    from replay.report.page.html import page_text
-    from replay.search.grid_sweep import refused_points
-    from replay.search.ladders import default_policies
     from replay.search.tolerance import parse_tolerance
 
     tolerance = parse_tolerance(candidates.max_regret, candidates.max_lost)
     grids, singles = candidates.parse()
-    policies = [*policies_of(grids), *singles]
     target = out or Path("report.html")
     if out is None:
         keep_output("--out", target)
     logs = read_logs(paths)
-    study = Study(logs.runs, policies, question)
-    with count_policies(len(policies), len(study.runs)) as progress:
-        facts = gather(
-            logs,
-            study,
-            grids,
-            singles,
-            tolerance,
-            ladder_policies=default_policies() if candidates.are_default else None,
-            confidence=confidence,
-            group=group,
-            weight=weight,
-            typed=candidates.typed(singles),
-            progress=progress,
-        )
+    study = Study(logs.runs, [*policies_of(grids), *singles], question)
+    data = write_page(
+        target,
+        paths,
+        logs,
+        study,
+        candidates,
+        grids,
+        singles,
+        tolerance,
+        confidence=confidence,
+        group=group,
+        weight=weight,
+        option="--out",
+    )
     warn(logs.findings)
-    words = [*candidates.words(), *guarantee_words(confidence, group), *question_words()]
-    if weight != "runs":
-        words += ["--weight", weight]
-    again = ["replay", "report", *(str(path) for path in paths), *words, "--out", str(target)]
-    findings = [*logs.findings, *refused_points(grids)]
-    data = page_data(facts, paths, again, findings)
-    write(page_text(data), target)
     for sentence in _headline(data["answer"]):
         click.echo(sentence)
 

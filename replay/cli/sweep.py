@@ -20,6 +20,7 @@ from replay.cli.options import (
     weight_option,
 )
 from replay.cli.output import show, warn_unless_noted
+from replay.cli.page import report_option, write_page
 from replay.cli.progress import count_policies, read_logs
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ __all__ = ["command"]
 @weight_option
 @chart_option
 @file_option("--plot", "Draw saved against lost with the front, and heat maps of the grids (png, svg, pdf).")
+@report_option
 @columns_options()
 @output_options
 def command(
@@ -45,6 +47,7 @@ def command(
     weight: Weight,
     chart: bool,
     plot: Path | None,
+    report: Path | None,
     style: str,
     out: Path | None,
 ) -> None:
@@ -101,3 +104,5 @@ def command(
         chart=chart_sweep(result) if chart else (),
     )
     show(document, style, out)
+    if report is not None:
+        write_page(report, paths, logs, study, candidates, grids, singles, tolerance, weight=weight)

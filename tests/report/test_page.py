@@ -427,3 +427,18 @@ def test_a_page_of_100_policies_and_300_runs_is_small(tmp_path):
     data = data_of(tmp_path / "page.html")
     assert sum(row["outcomes"] is not None and row["role"] == "candidate" for row in data["policies"]) >= 100
     assert data["sampling"] == []
+
+
+def test_sweep_and_choose_write_the_same_page(logs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    data, _ = report(tmp_path, "logs", *GRID)
+    for command in ("sweep", "choose"):
+        said = run(command, "logs", *GRID, "--report", "page.html")
+        assert "wrote page.html" in said.stderr
+        here = data_of(tmp_path / "page.html")
+        here["command"][-1] = data["command"][-1]
+        assert here == data
+    log = next(logs.rglob("*.jsonl"))
+    assert f"--report {log}" in run("sweep", "logs", *GRID, "--report", log, code=2).stderr
+    error = run("choose", "logs", *GRID, "--per-rule", "--report", "page.html", code=2).stderr
+    assert "--report shows one choice" in error

@@ -87,14 +87,15 @@ def gather(
     group: str | None = None,
     weight: Weight = "runs",
     typed: Mapping[str, str] | None = None,
+    selection: Selection | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> PageFacts:
     """Choose, sweep and simulate for a page; the arguments and errors are those of `select_policy` and
-    `sweep_grids`.
+    `sweep_grids`. ``selection`` is the choice, where it is made already.
     """
     optional = len(grids) > 1
     candidates = [*policies_of(grids), *singles]
-    selection = select_policy(
+    selection = selection or select_policy(
         study,
         candidates,
         tolerance,

@@ -1,0 +1,76 @@
+"""The HTML page, which ``replay report`` writes and other commands write beside what they print."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from replay.cli.candidates import Candidates
+from replay.cli.options import file_option, guarantee_words, question_words
+from replay.cli.output import write
+from replay.cli.progress import count_policies
+
+if TYPE_CHECKING:
+    from replay.engine.study import Study
+    from replay.policies import Policy
+    from replay.policies.grid import Grid
+    from replay.readers import ReadResult
+    from replay.search.choice import Selection
+    from replay.search.tolerance import Tolerance
+    from replay.stats.summary import Weight
+
+__all__ = ["report_option", "write_page"]
+
+report_option = file_option("--report", "Also write the HTML page of `replay report`.")
+
+
+def write_page(
+    target: Path,
+    paths: Sequence[Path],
+    logs: ReadResult,
+    study: Study,
+    candidates: Candidates,
+    grids: Sequence[Grid],
+    singles: Sequence[Policy],
+    tolerance: Tolerance,
+    *,
+    confidence: float | None = None,
+    group: str | None = None,
+    weight: Weight = "runs",
+    selection: Selection | None = None,
+    option: str = "--report",
+) -> dict[str, Any]:
+    """Write the page and return its data; ``selection`` is the choice, where it is made already.
+
+    ``option`` is the one that named the file.
+    """
+    from replay.report.page.data import page_data
+    from replay.report.page.gather import gather
+    from replay.report.page.html import page_text
+    from replay.search.grid_sweep import refused_points
+    from replay.search.ladders import default_policies
+
+    count = sum(len(grid.points) for grid in grids) + len(singles)
+    with count_policies(count, len(study.runs)) as progress:
+        facts = gather(
+            logs,
+            study,
+            grids,
+            singles,
+            tolerance,
+            ladder_policies=default_policies() if candidates.are_default else None,
+            confidence=confidence,
+            group=group,
+            weight=weight,
+            typed=candidates.typed(singles),
+            selection=selection,
+            progress=progress,
+        )
+    words = [*candidates.words(), *guarantee_words(confidence, group), *question_words()]
+    if weight != "runs":
+        words += ["--weight", weight]
+    again = ["replay", "report", *(str(path) for path in paths), *words, "--out", str(target)]
+    data = page_data(facts, paths, again, [*logs.findings, *refused_points(grids)])
+    write(page_text(data), target, option)
+    return data
