@@ -82,7 +82,8 @@ function sentence(state: State, loss: Loss, trace: Trace | null): (Node | string
 function describe(run: Run): string {
   const parts = [run.group ? `Group ${run.group}` : "", run.model ? `model ${run.model}` : "", ...Object.entries(run.settings).map(([name, value]) => `${name} ${value}`), run.format ? `format ${run.format}` : ""];
   const ends = [run.censored ? `Censored: ${run.censored}, so the loss is a lower bound.` : "", run.improving ? `Still improving at the end: ${run.improving}.` : "", run.judged ? "" : "This run cannot be judged and is in no mean."];
-  return [`${parts.filter(Boolean).join(", ")}.`, ...ends].filter((text) => text.length > 1).join(" ");
+  const about = parts.filter(Boolean).join(", ");
+  return [`${about.charAt(0).toUpperCase()}${about.slice(1)}.`, ...ends].filter((text) => text.length > 1).join(" ");
 }
 
 function panels(run: Run, state: State, stop: number | null, trace: Trace | null, limit: number): HTMLElement[] {
@@ -209,7 +210,7 @@ function table(run: Run, state: State, stop: number | null, trace: Trace | null,
     if (references.has(index)) reference = toNumber(references.get(index));
     const past = stop !== null && stop >= 0 && index > stop;
     const count = toNumber(counter);
-    const words = index === stop ? trace.why : past ? (count >= limit ? "past the threshold" : (trace.reason?.[index] ?? "")) : (trace.reason?.[index] ?? "");
+    const words = index === stop ? trace.why : past ? (count >= limit ? "past the threshold" : (trace.reason?.[index] ?? "")) : (trace.reason?.[index] ?? "continues");
     return h(
       "tr",
       { class: index === stop ? "stop" : past ? "past" : "" },

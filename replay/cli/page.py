@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from replay.cli.candidates import Candidates
 from replay.cli.options import file_option, guarantee_words, question_words
-from replay.cli.output import write
+from replay.cli.output import refuse_overlaps, write
 from replay.cli.progress import count_policies
 
 if TYPE_CHECKING:
@@ -40,10 +42,11 @@ def write_page(
     weight: Weight = "runs",
     selection: Selection | None = None,
     option: str = "--report",
+    form: str = "html",
 ) -> dict[str, Any]:
-    """Write the page and return its data; ``selection`` is the choice, where it is made already.
+    """Write the page, or its figure for papers in another ``form``, and return the page's data.
 
-    ``option`` is the one that named the file.
+    ``selection`` is the choice, where it is made already; ``option`` is the one that named the file.
     """
     from replay.report.page.data import page_data
     from replay.report.page.gather import gather
@@ -70,7 +73,16 @@ def write_page(
     words = [*candidates.words(), *guarantee_words(confidence, group), *question_words()]
     if weight != "runs":
         words += ["--weight", weight]
+    if form != "html":
+        words += ["--format", form]
     again = ["replay", "report", *(str(path) for path in paths), *words, "--out", str(target)]
     data = page_data(facts, paths, again, [*logs.findings, *refused_points(grids)])
-    write(page_text(data), target, option)
+    if form == "html":
+        write(page_text(data), target, option)
+    else:
+        from replay.report.plots.report import save
+
+        refuse_overlaps()
+        save(facts, target, form, option)
+        click.echo(f"drew {target}", err=True)
     return data

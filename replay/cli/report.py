@@ -34,7 +34,15 @@ __all__ = ["command"]
 @weight_option
 @question_options
 @columns_options()
-@file_option("--out", "The HTML file to write.  [default: report.html]")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["html", "svg", "pdf", "png"]),
+    default="html",
+    show_default=True,
+    help="html: the page; svg, pdf and png: a figure for a paper.",
+)
+@file_option("--out", "The file to write.  [default: report.html, or the format's ending]")
 def command(
     paths: tuple[Path, ...],
     candidates: Candidates,
@@ -42,6 +50,7 @@ def command(
     group: str | None,
     weight: Weight,
     question: Question,
+    form: str,
     out: Path | None,
 ) -> None:
     """Write one HTML page with the recommended policy, the evidence for it and every run.
@@ -53,6 +62,7 @@ def command(
       replay report logs/ --out report.html
       replay report logs/ --max-lost 2% --group dataset --out report.html
       replay report logs/ --grid patience=1..20 --grid min_delta=0,1e-3,1e-2
+      replay report logs/ --format pdf --out figure.pdf
     """
     from replay.engine.study import Study
     from replay.policies.grid import policies_of
@@ -60,7 +70,7 @@ def command(
 
     tolerance = parse_tolerance(candidates.max_regret, candidates.max_lost)
     grids, singles = candidates.parse()
-    target = out or Path("report.html")
+    target = out or Path(f"report.{form}")
     if out is None:
         keep_output("--out", target)
     logs = read_logs(paths)
@@ -78,6 +88,7 @@ def command(
         group=group,
         weight=weight,
         option="--out",
+        form=form,
     )
     warn(logs.findings)
     for sentence in _headline(data["answer"]):

@@ -442,3 +442,62 @@ def test_sweep_and_choose_write_the_same_page(logs, tmp_path, monkeypatch):
     assert f"--report {log}" in run("sweep", "logs", *GRID, "--report", log, code=2).stderr
     error = run("choose", "logs", *GRID, "--per-rule", "--report", "page.html", code=2).stderr
     assert "--report shows one choice" in error
+
+
+@pytest.mark.parametrize(
+    "limit", [TOLERANT, ("--max-lost", "9%"), ("--max-regret", "0.02"), ("--max-regret", "3%")]
+)
+def test_a_figure_for_papers_has_units_counts_and_intervals(logs, tmp_path, limit):
+    said = []
+    for name in ("first.svg", "second.svg"):
+        said.append(run("report", logs, *GRID, *limit, "--format", "svg", "--out", tmp_path / name).stdout)
+    text = (tmp_path / "first.svg").read_text()
+    assert text == (tmp_path / "second.svg").read_text()
+    for label in (
+        "steps saved (%)",
+        "tolerance",
+        "best possible",
+        "no early stopping",
+        "(n = 10)",
+    ):
+        assert label in text, label
+    assert ("equal budget" in text) == (limit[1] != "3%")  # no budget has a known share of the best value
+    assert "95 % interval" in text
+    assert said[0] == said[1]
+
+
+def test_a_figure_in_other_formats(logs, tmp_path):
+    for form, begins in (("pdf", b"%PDF"), ("png", b"\x89PNG")):
+        target = tmp_path / f"figure.{form}"
+        run("report", logs, *GRID, "--format", form, "--out", target)
+        assert target.read_bytes().startswith(begins)
+    missing = tmp_path / "no" / "figure.pdf"
+    assert f"--out {missing}" in run("report", logs, "--format", "pdf", "--out", missing, code=2).stderr
+    log = next(logs.rglob("*.jsonl"))
+    before = log.read_bytes()
+    run("report", logs, "--format", "png", "--out", log, code=2)
+    assert log.read_bytes() == before
+
+
+@pytest.mark.parametrize("limit", [TOLERANT, ("--max-regret", "0.02")])
+def test_the_texts_of_the_figure_do_not_overlap(logs, tmp_path, limit, monkeypatch):
+    from replay.report.plots import report as figures
+
+    drawn = []
+    monkeypatch.setattr(
+        figures, "draw", lambda facts, draw=figures.draw: drawn.append(draw(facts)) or drawn[-1]
+    )
+    run("report", logs, *GRID, *limit, "--format", "png", "--out", tmp_path / "figure.png")
+    (figure,) = drawn
+    figure.draw_without_rendering()
+    boxes = [legend.get_window_extent() for legend in figure.legends]
+    boxes += [
+        text.get_window_extent() for axes in figure.axes for text in (axes.xaxis.label, axes.yaxis.label)
+    ]
+    boxes += [axes.title.get_window_extent() for axes in figure.axes]
+    boxes += [axes._left_title.get_window_extent() for axes in figure.axes]
+    boxes.append(figure._supxlabel.get_window_extent())
+    real = [box for box in boxes if box.width > 1]
+    assert len(real) >= 7
+    assert [(one, other) for at, one in enumerate(real) for other in real[:at] if one.overlaps(other)] == []
+    assert all(box.x0 >= 0 and box.x1 <= figure.bbox.width and box.y0 >= 0 for box in real)

@@ -14,7 +14,7 @@ from replay.report.page.values import short, shorts
 __all__ = ["trace_data"]
 
 #: Evals for which the page holds a trace, and for which it also holds the reason in words.
-_MOST_EVALS, _MOST_REASONS = 60_000, 12_000
+_MOST_EVALS, _MOST_REASONS = 60_000, 20_000
 
 
 def trace_data(facts: PageFacts) -> list[dict[str, Any]]:
