@@ -33,7 +33,7 @@ layers: $(VENV)/.test
 PAGES = README.md sample_logs/README.md corpus/README.md $(wildcard docs/*.md)
 
 docs: $(VENV)/.test
-	$(BIN)/python -m pytest -q tests/test_docs.py
+	$(BIN)/python -m pytest -q tests/test_docs.py tests/test_notebook.py
 
 # the script and the style of the page of replay report, which are committed; needs node and npm
 page:
@@ -49,6 +49,7 @@ policies: $(VENV)/.test
 
 readme: $(VENV)/.test
 	$(BIN)/cog -r $(PAGES)
+	MPLBACKEND=module://matplotlib_inline.backend_inline $(BIN)/python -m tests.notebook
 
 check: lint types layers docs policies test
 

@@ -154,7 +154,7 @@ def simulate(
     one (of a `Policy` object both are the canonical one).
 
     Raises InputError for a metric that no run has, a mode that cannot be known and a unit that a log lacks;
-    PolicyError for a specification that cannot be read. What is left out is reported by ReplayWarning.
+    PolicyError for a specification that cannot be read. What is skipped is reported by ReplayWarning.
     """
     question = Question(monitor, mode, objective, objective_mode, unit, price, keep)
     rules = parse_policies(policies)
@@ -225,7 +225,7 @@ def choose_policy(
     the share of the total compute. ``question`` are the settings of `simulate`.
 
     Raises InputError and PolicyError as `simulate` does, and for a tolerance or confidence out of range. What
-    is left out is reported by ReplayWarning.
+    is skipped is reported by ReplayWarning.
 
     Sources: conformal risk control, Angelopoulos, Bates, Fisch, Lei & Schuster, arXiv:2208.02814; Learn then
     Test, Angelopoulos, Bates, Candès, Jordan & Lei, arXiv:2110.01052.

@@ -304,3 +304,25 @@ def helps():
         if not command.hidden:
             said = _invoked(f"replay {name} --help").rstrip()
             _out(f"### replay {name}\n\n```text\n{said}\n```\n")
+
+
+def notebook():
+    """Print the notebook as a page: its texts, its code and what that gives."""
+    import nbformat
+
+    for cell in nbformat.read(ROOT / "docs" / "notebook.ipynb", as_version=4).cells:
+        if cell.cell_type == "markdown":
+            _out(f"{cell.source.replace('# ', '## ', 1) if cell.source.startswith('# ') else cell.source}\n")
+            continue
+        _out(f"```python\n{cell.source}\n```\n")
+        for output in cell.outputs:
+            data = output.get("data", {})
+            if "image/png" in data:
+                _out(
+                    f'<img alt="The plot" src="data:image/png;base64,{"".join(data["image/png"].split())}">\n'
+                )
+            elif "text/html" in data:
+                # a blank line would end the block of HTML
+                _out("\n".join(line for line in data["text/html"].splitlines() if line.strip()) + "\n")
+            else:
+                _out(f"```text\n{(data.get('text/plain') or output.get('text', '')).rstrip()}\n```\n")

@@ -73,7 +73,7 @@ watch_options = _group(
     click.option(
         "--monitor",
         metavar="METRIC",
-        help="The metric that policies watch (default: the one the logs state, else the validation loss).",
+        help="The metric that policies monitor (default: the one the logs state, else the validation loss).",
     ),
     click.option(
         "--mode",
@@ -84,7 +84,7 @@ watch_options = _group(
 
 _judging = _group(
     click.option(
-        "--objective", metavar="METRIC", help="The metric that outcomes are judged by (default: the monitor)."
+        "--objective", metavar="METRIC", help="The metric that measures the outcomes (default: the monitor)."
     ),
     click.option(
         "--objective-mode",

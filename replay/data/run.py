@@ -107,7 +107,7 @@ class Run:
     Parameters
     ----------
     id:
-        A name that is unique among the runs that are judged together.
+        A name that is unique among the runs that are simulated together.
     evals:
         A DataFrame, or a mapping of names to columns, with one row per eval. ``step`` is required and
         strictly increasing. ``epoch``, the counters of `COUNTERS`, ``train_loss`` (mean since the last eval),

@@ -36,18 +36,18 @@ __all__ = ["MODIFIERS", "Modified", "modified"]
 
 #: Parameters that every policy takes: the name in a specification, the field of Modified, and what it does.
 MODIFIERS: dict[str, tuple[str, str]] = {
-    "monitor": ("watch", "the metric to watch (default: the one of the command)"),
+    "monitor": ("watch", "the metric to monitor (default: that of the command)"),
     "mode": ("direction", "min or max, where the metric's name or log does not say"),
-    "every": ("every", "make only every k-th eval"),
+    "every": ("every", "use only every k-th eval"),
     "smooth": ("smooth", "ema:0.3 (weight of the new value), mean:3 or median:3 (evals)"),
     "start": (
         "start",
         (
-            "first eval (or step, epoch, token: its unit) at which it may look; lr_warmup: once the learning"
-            " rate has risen"
+            "the first eval (or step, epoch, token: see unit) that the policy uses; lr_warmup: the first one"
+            " after the learning rate has risen"
         ),
     ),
-    "reset_on": ("reset_on", "lr_drop: count anew when the learning rate falls to half or less"),
+    "reset_on": ("reset_on", "lr_drop: restart the count when the learning rate falls to half or less"),
 }
 
 
@@ -79,7 +79,7 @@ class Modified(Policy):
         "first eval (step, epoch, token) at which the policy may look, or lr_warmup", 0.0
     )
     reset_on: str = param(
-        "lr_drop: count anew when the learning rate falls to half or less",
+        "lr_drop: restart the count when the learning rate falls to half or less",
         "none",
         choices=("none", "lr_drop"),
     )

@@ -28,7 +28,7 @@ def tool_of(name: str) -> str:
     if checked_against is not None:
         return checked_against.split(" ", 1)[0]
     if name in POLICIES.built_in:
-        return "no library" if name in POLICIES.presets else "of our own"
+        return "LoRA tutorials" if name in POLICIES.presets else "replay"
     return f"package {POLICIES.plugins[name].package}"
 
 

@@ -12,7 +12,7 @@ KEY_TEXTS: Mapping[str, str] = {
     "run": "The id of the run.",
     "policy": "The policy as it was typed; null where there is none.",
     "spec": "The policy in its canonical form.",
-    "monitor": "The metric that the policy watches.",
+    "monitor": "The metric that the policy monitors.",
     "mode": "`min` or `max`: whether lower or higher is better for the monitor.",
     "objective": "The metric that the outcome is measured by.",
     "evals": "The number of evals in the log.",
@@ -29,7 +29,7 @@ KEY_TEXTS: Mapping[str, str] = {
     "kept": "The objective of the checkpoint kept.",
     "kept_step": "The step of the checkpoint kept.",
     "last": "The objective at the stop.",
-    "own_best": "The best value by the policy's own comparison, in the metric that it watches.",
+    "own_best": "The best value by the policy's own comparison, in the metric that it monitors.",
     "regret": "How much worse `kept` is than `best`, in the unit of the objective; never negative.",
     "relative_regret": "The regret as a share of the absolute value of `best`.",
     "lost": "The regret as a share of the run's improvement, from 0 to 1; null where the improvement is"
@@ -278,7 +278,7 @@ KEY_TEXTS: Mapping[str, str] = {
     "limits.text": "The limit as it was typed.",
     "limits.verdict": "`kept`, `broken`, `unsure` (broken, but within its uncertainty), `unproven` (a"
     " guarantee that the runs do not give) or `unknown`.",
-    "check.monitor": "The metric that the policies watch.",
+    "check.monitor": "The metric that the policies monitor.",
     "diff.a": "The first side, as it was typed.",
     "diff.b": "The second side, as it was typed.",
     "pairs.policy": "The name of the policy in its file; null where policies themselves are compared.",

@@ -61,17 +61,21 @@ def _screen(rows: list[dict[str, Any]]) -> list[Block]:
             out += _policy(row)
     out.append(_line("Every policy also takes:", tight=False))
     out += [_line(f"{name}=: {what}", 2) for name, what in _modifiers()]
-    out.append(_line("A | B stops when either would, A & B when both would at the same eval.", tight=False))
+    out.append(
+        _line(
+            "A | B stops when either policy would, and A & B when both would at the same eval.", tight=False
+        )
+    )
     return out
 
 
 def _policy(row: Mapping[str, Any]) -> list[Block]:
-    source = f"  (as {row['checked_against']})" if row["checked_against"] else ""
+    source = f"  (same stops as {row['checked_against']})" if row["checked_against"] else ""
     return [
         _line(f"{row['policy']}{source}", 2, tight=False),
         _line(row["what"], 4),
         *(_line(_parameter(item), 6) for item in row["parameters"]),
-        _line(f"e.g. {row['example']}", 6),
+        _line(f"Example: {row['example']}", 6),
     ]
 
 

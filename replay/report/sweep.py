@@ -220,13 +220,16 @@ def _screen(sweep: GridSweep, source: Sequence[str]) -> list[Block]:
 def _brief_answer(sweep: GridSweep) -> list[str]:
     """How many policies keep the tolerance, which of them saves most, and how far it can be trusted."""
     count, tolerable = len(sweep.sweep.policies), int(sweep.tolerable.sum())
-    text = f"{tolerable:,} of {count:,} policies keep {sweep.tolerance.describe()} on these runs."
+    loss = f"keep {sweep.tolerance.describe()}"
+    if sweep.tolerance.kind == "lost":
+        loss = f"lose at most {sweep.tolerance.text} of the improvement"
+    text = f"{tolerable:,} of {count:,} policies {loss} on these runs."
     if sweep.ranked:
         result = sweep.ranked[0]
         corner, centre = (sweep.sweep.policies[index].spec() for index in (result.corner, result.centre))
         text += f" Of these, {corner} (^) saves most: it {describe_figures(sweep, result.corner)}."
         if centre != corner:
-            text += f" {centre} (*) is safer, because settings near it keep the tolerance too: it"
+            text += f" {centre} (*) is safer, because settings near it stay within the tolerance too: it"
             text += f" {describe_figures(sweep, result.centre)}."
     text += " All figures are in-sample: replay choose gives cross-validated ones."
     return [text]

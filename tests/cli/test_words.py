@@ -1,10 +1,14 @@
 """What a person reads: how much of it, and in which words."""
 
+import inspect
 import re
 
 import click
 import pytest
+from click.testing import CliRunner
 
+import replay
+from collect.cli import cli as collect
 from replay.cli import cli
 from tests.cli.test_cli import fits, fits_the_screen, run
 from tests.readme import ROOT
@@ -12,7 +16,7 @@ from tests.readme import ROOT
 #: Words that the project does not use for what has a standard name.
 AVOIDED = re.compile(
     r"\btold\b|\bcens\b|held out there|held-out ones|\bluck|one row an? |one line an |is no log"
-    r"|left out for it"
+    r"|left out for it|\bpolicies watch|\bwatche[sd]\b|\bjudged by\b|\bour own\b|\bis told\b|\be\.g\."
     r"|chosen on these runs|training shorter by|in the lock:",
     re.IGNORECASE,
 )
@@ -52,6 +56,46 @@ def test_help_is_in_sentences(name):
     assert AVOIDED.findall(text) == []
     first = (cli.commands[name].help or "").strip().split("\n\n")[0]
     assert re.fullmatch(r"[A-Z][a-z]+ .*\.", " ".join(first.split())), first
+
+
+def test_the_lists_are_in_these_words():
+    for name in ("policies", "formats"):
+        text = run(name).stdout
+        fits(text)
+        assert AVOIDED.findall(text) == []
+
+
+@pytest.mark.parametrize("name", sorted(collect.commands))
+def test_help_of_collect_is_in_these_words(name):
+    text = CliRunner().invoke(collect, [name, "--help"]).output
+    fits(text)
+    assert AVOIDED.findall(text) == []
+
+
+def test_options_are_explained_in_sentences():
+    for group in (cli, collect):
+        for command in group.commands.values():
+            for option in command.params:
+                if isinstance(option, click.Option) and not option.hidden:
+                    help = re.sub(r"  \[default: .*\]$", "", option.help)
+                    assert re.match(r"[A-Z`]|steps, ", help), (command.name, option.name, help)
+
+
+def public_docstrings():
+    """The docstrings of what replay exports, and of the public members of its classes."""
+    for name in replay.__all__:
+        thing = getattr(replay, name)
+        yield name, inspect.getdoc(thing) or ""
+        if inspect.isclass(thing):
+            for member, value in vars(thing).items():
+                if not member.startswith("_") and (inspect.isfunction(value) or isinstance(value, property)):
+                    yield f"{name}.{member}", inspect.getdoc(value) or ""
+
+
+def test_docstrings_of_the_public_names_are_in_these_words():
+    found = dict(public_docstrings())
+    assert found["load"]
+    assert {name: AVOIDED.findall(text) for name, text in found.items() if AVOIDED.findall(text)} == {}
 
 
 def test_help_groups_the_commands_by_task():

@@ -41,12 +41,12 @@ def test_every_policy_is_listed_once_with_those_of_its_tool():
     assert len(list(dict.fromkeys(tools))) == sum(
         before != tool for before, tool in zip([None, *tools], tools, strict=False)
     )
-    assert tools[0] == "of our own"
+    assert tools[0] == "replay"
     of = {row["policy"]: row["tool"] for row in rows}
-    assert of["up"] == "of our own"
+    assert of["up"] == "replay"
     assert of["llamafactory"] == of["transformers@4.46"] == "transformers"
     assert of["sklearn-hgb"] == "scikit-learn"
-    assert of["tutorial"] == "no library"
+    assert of["tutorial"] == "LoRA tutorials"
     assert [row["policy"] for row in csv.DictReader(io.StringIO(render(build(), "csv")))] == [
         row["policy"] for row in rows
     ]
@@ -64,14 +64,14 @@ def test_a_tool_is_named_once_in_the_markdown_table():
 def test_the_listing_in_the_terminal_is_grouped():
     text = render(build(), "table")
     assert (
-        text.index("\nof our own:\n")
+        text.index("\nreplay:\n")
         < text.index("\n  patience\n")
         < text.index("\ntransformers:\n")
         < text.index("\nkeras:\n")
     )
     assert (
         text.index("\ntransformers:\n")
-        < text.index("\n  axolotl  (as transformers 5.24.0)\n")
-        < text.index("\nno library:\n")
+        < text.index("\n  axolotl  (same stops as transformers 5.24.0)\n")
+        < text.index("\nLoRA tutorials:\n")
     )
-    assert "e.g. catboost:od_wait=3\n" in text
+    assert "Example: catboost:od_wait=3\n" in text

@@ -19,7 +19,7 @@ __all__ = ["Tutorial"]
 
 @dataclass(frozen=True)
 class Tutorial(Policy):
-    """The callback of LoRA tutorials: gated reference, lower is better whatever the mode, watches val_loss.
+    """The callback of LoRA tutorials: gated reference, lower is better whatever the mode, monitors val_loss.
 
     The best begins at +inf; a value below best − min_delta becomes the best and clears the counter, any other
     counts (NaN too), and at patience of them it stops. It has no mode: an accuracy that rises is stopped like
@@ -41,7 +41,7 @@ class Tutorial(Policy):
 
     patience: int = param("evals without an improvement; 0 acts as 1", 3, minimum=0, sets_threshold=True)
     min_delta: float = param("the gain that counts", 0.0)
-    monitor: str = param("the metric it watches; transformers logs eval_loss", "val_loss")
+    monitor: str = param("the metric that it monitors; transformers logs eval_loss", "val_loss")
 
     def absence_note(self) -> str | None:
         if canonical(self.monitor) != "val_loss":

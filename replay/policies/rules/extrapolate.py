@@ -25,7 +25,7 @@ _END = PlannedEnd()
 
 @dataclass(frozen=True)
 class Extrapolate(Policy):
-    """Stop when a power law in steps promises no gain > MIN_DELTA over today's best by the planned end.
+    """Stop when a power law in steps predicts no gain > MIN_DELTA over the best so far by the planned end.
 
     At each eval a + b · step^−c is fitted to the n evals so far with a finite value at a step > 0, by the
     best value up to each (``fit=best``) or its own (``fit=values``), with the sign that makes lower better:

@@ -49,11 +49,11 @@ class Adapter(Policy):
     grid: ClassVar[Mapping[str, str]] = {"adapter": "0.003,0.01,0.03,0.1,0.3", "patience": "1,2,3,5"}
 
     adapter: float = param(
-        "relative change of the adapter, per eval, below which it has settled", minimum=0, example="0.01"
+        "relative change of the adapter per eval below which it counts as settled", minimum=0, example="0.01"
     )
     patience: int = param("evals in a row", 3, minimum=1, sets_threshold=True)
     rank: float = param(
-        "relative change of the stable rank below which that has settled; 0: do not ask", 0.0, minimum=0
+        "relative change of the stable rank below which it counts as settled; 0: not used", 0.0, minimum=0
     )
 
     @property

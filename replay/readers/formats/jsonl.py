@@ -424,7 +424,7 @@ FORMAT = Format(
     files="*.jsonl, trainer_log.jsonl, scalars.json",
     limits=(
         "lists of more than 32 elements are not read; LLaMA-Factory leaves metrics other than the loss out of"
-        " its log, so its trainer_state.json tells more"
+        " its log, so its trainer_state.json says more"
     ),
     tested_on=(
         "files of LLaMA-Factory, ms-swift, Detectron2, mmengine and DETR from public repositories; the"

@@ -108,6 +108,6 @@ FORMAT = Format(
     files="results/*.json",
     sniff=_sniff,
     load=_load,
-    limits="The test metric of the finished model is not an eval of the training, and is left out.",
+    limits="The test metric of the finished model is not an eval of the training, and is skipped.",
     tested_on="result files of PEFT's repository of 2025 and 2026",
 )

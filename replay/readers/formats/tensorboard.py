@@ -338,7 +338,7 @@ FORMAT = Format(
     files="*tfevents*",
     limits=(
         "values are float32; histograms, images, texts and tensors of more than one element are not"
-        " read; what Keras logs by batch is left out"
+        " read; what Keras logs by batch is skipped"
     ),
     tested_on=(
         "files that PyTorch 2.13 and TensorBoard 2.21 wrote, and those of transformers, Lightning, Keras,"

@@ -44,6 +44,8 @@ _SAYS: Mapping[str, tuple[str, str]] = {
     Verdict.LOSES_NOTHING: ("loses nothing", "lose nothing"),
     Verdict.SAVES_NOTHING: ("saves nothing", "save nothing"),
     Verdict.LOSS_UNKNOWN: ("has an unknown loss", "have unknown losses"),
+    Verdict.BETTER: ("is better than the equal budget", "are better than the equal budget"),
+    Verdict.WORSE: ("is worse than the equal budget", "are worse than the equal budget"),
     Verdict.NO_DIFFERENCE: (
         "shows no significant difference from training for the same shorter time",
         "show no significant difference from training for the same shorter time",
