@@ -69,9 +69,9 @@ def merge(entries: Sequence[Entry]) -> tuple[dict[int, Run], list[tuple[int, int
     """
     curves = [_curves(entry.run, number) for number, entry in enumerate(entries)]
     related = _find_related([training_folder(entry.folder) for entry in entries])
-    inside = _inside(entries, curves, related)
     order = sorted(range(len(entries)), key=lambda number: (*precedence(entries[number]), number))
     position = {number: at for at, number in enumerate(order)}
+    inside = _inside(entries, curves, related, order)
     parent: dict[int, int] = {}
     for number in order:
         wider = [
@@ -162,9 +162,17 @@ def _train_curves(run: Run, owner: int) -> list[LoggedCurve]:
 
 
 def _inside(
-    entries: Sequence[Entry], curves: Sequence[list[LoggedCurve]], related: Callable[[int], set[int]]
+    entries: Sequence[Entry],
+    curves: Sequence[list[LoggedCurve]],
+    related: Callable[[int], set[int]],
+    order: Sequence[int],
 ) -> list[set[int]]:
-    """For every run, the others that it is a part of; ``related`` gives those in the same training folder."""
+    """For every run, the others that it is a part of; ``related`` gives those in the same training folder.
+
+    Runs are looked at from the longest to the shortest, equal ones in the ``order`` of precedence. What is
+    exactly the beginning of one is part of whatever that is part of, so that a thousand checkpoints or copies
+    of a run need not be compared pair by pair.
+    """
     inside: list[set[int]] = [set() for _ in entries]
     everything = [curve for series in curves for curve in series]
     if any(
@@ -179,9 +187,12 @@ def _inside(
     for curve in everything:
         by_owner[curve.owner].append(curve)
     asked = [_telling(series) for series in curves]
-    points = [point for _, chosen in asked for curve in chosen for point in curve.anchors]
+    longest_first = sorted(order, key=lambda number: -sum(len(curve.step) for curve in curves[number]))
+    turn = {number: at for at, number in enumerate(longest_first)}
+    points = [point for number in longest_first for curve in asked[number][1] for point in curve.anchors]
     found = iter(_Index(everything, {step for step, _ in points}).near(points) if points else [])
-    for number, series in enumerate(curves):
+    for number in longest_first:
+        series = curves[number]
         if not series:
             continue
         telling, chosen = asked[number]
@@ -192,6 +203,12 @@ def _inside(
             others = min(seen, key=len) | (others if len(others) < 8 else set())
         elif entries[number].run.info.sources:
             others |= {other for other in range(len(entries)) if _is_copy(entries[number], entries[other])}
+        if telling:
+            longer = sorted((other for other in others if turn[other] < turn[number]), key=turn.__getitem__)
+            whole = next((other for other in longer[-2:] if _begins(series, by_owner[other])), None)
+            if whole is not None:
+                inside[number] |= {whole, *inside[whole]}
+                continue
         for other in others - {number}:
             if telling:
                 same = _is_in(series, by_owner[other], near=other in near)
@@ -218,6 +235,19 @@ def _telling(series: Sequence[LoggedCurve]) -> tuple[bool, list[LoggedCurve]]:
     if telling:
         return True, telling
     return False, [curve for curve in series if curve.distinct == 2 and curve.digits >= 2]
+
+
+def _begins(curves: Sequence[LoggedCurve], others: Sequence[LoggedCurve]) -> bool:
+    """Whether every series is, bit for bit, the beginning of the one of its name."""
+    named = {(other.name, other.held_out): other for other in others}
+    for curve in curves:
+        other = named.get((curve.name, curve.held_out))
+        size = len(curve.step)
+        if other is None or curve.step.tobytes() != other.step[:size].tobytes():
+            return False
+        if curve.value.tobytes() != other.value[:size].tobytes():
+            return False
+    return True
 
 
 def _shows(printed: Sequence[LoggedCurve], logged: Sequence[LoggedCurve]) -> bool:

@@ -192,3 +192,25 @@ def test_of_a_thousand_runs_of_one_schedule_few_pairs_are_compared(monkeypatch):
     kept, pairs = merge(entries)
     assert len(compared) < 20 * len(entries)
     assert (len(kept), len(pairs)) == (1000, 100)
+
+
+@pytest.mark.parametrize("copies", [False, True])
+def test_hundreds_of_checkpoints_or_copies_are_not_compared_pair_by_pair(monkeypatch, copies):
+    values = 0.3 + np.exp(-np.arange(300) / 60)
+    entries = [
+        entry(part, f"run/checkpoint-{len(part) + at}", eval_acc=np.round(1 - part / 3, 5))
+        for at, part in enumerate([values] * 300 if copies else [values[:size] for size in range(3, 301)])
+    ]
+    entries.append(entry(np.round(values, 6), "run/tb", rank=1))  # the same run in a second format
+    compared = []
+    is_in = duplicates._is_in
+    monkeypatch.setattr(
+        duplicates, "_is_in", lambda *args, **options: compared.append(args) or is_in(*args, **options)
+    )
+    kept, pairs = merge(entries)
+    assert len(compared) < 5 * len(entries)
+    assert len(kept) == 1
+    assert set(next(iter(kept.values())).metrics) == {"eval_loss", "eval_acc"}
+    assert sorted(number for number, _ in pairs) == [
+        number for number in range(len(entries)) if number not in kept
+    ]
