@@ -200,7 +200,7 @@ function table(run: Run, state: State, stop: number | null, trace: Trace | null,
     const command = ["replay", "explain", ...state.page.paths, "--policy", state.selected.spec, "--run", run.id];
     return [
       heading,
-      h("p", null, state.selected.role === "baseline" ? "A baseline decides nothing eval by eval." : "The page does not hold the trace of this policy. This command prints it:"),
+      h("p", null, state.selected.role === "baseline" ? "A baseline decides nothing eval by eval." : "The page does not hold the trace of this policy on this run. This command prints it:"),
       state.selected.role === "baseline" ? null : h("pre", { tabindex: 0, class: "wrap" }, visible(command.map(quoted).join(" "))),
     ];
   }

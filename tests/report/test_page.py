@@ -376,6 +376,16 @@ def test_many_runs_are_sampled_and_the_page_says_so(logs, tmp_path, monkeypatch)
     assert data["traces"][1]["runs"][0]["reason"] is None
 
 
+def test_where_traces_are_few_they_are_those_of_the_worst_runs(logs, tmp_path, monkeypatch):
+    monkeypatch.setattr(traces, "_MOST_EVALS", 70)
+    data, _ = report(tmp_path, logs, *GRID)
+    (trace,) = data["traces"]
+    held = [at for at, one in enumerate(trace["runs"]) if one is not None]
+    losses = by_spec(data["policies"])[trace["policy"]]["outcomes"]["loss"]
+    assert len(held) == 3  # of 20 evals each
+    assert min(losses[at] for at in held) >= max(losses[at] for at in range(10) if at not in held)
+
+
 def test_the_page_never_replaces_a_log(logs):
     log = next(logs.rglob("*.jsonl"))
     before = log.read_bytes()

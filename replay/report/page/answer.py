@@ -11,7 +11,7 @@ from replay.report.choose import build as choose_report
 from replay.report.choose import describe_status
 from replay.report.export import FRAMEWORKS, code
 from replay.report.page.gather import Evaluated, PageFacts
-from replay.report.page.values import exact, shorts
+from replay.report.page.values import exact, share_digits, shorts
 from replay.report.sentences.page import say_evidence, say_headline, say_trust
 from replay.search.choice import Status
 
@@ -88,4 +88,5 @@ def _per_run(facts: PageFacts, held: Evaluated) -> dict[str, Any]:
     outcomes, known = facts.outcomes, held.rows >= 0
     saved = np.where(known, outcomes.saved[held.rows], np.nan)
     loss = np.where(known, getattr(outcomes, facts.sweep.tolerance.kind)[held.rows], np.nan)
-    return {"saved_runs": shorts(saved.tolist(), 6), "loss_runs": shorts(loss.tolist(), 6)}
+    digits = share_digits(len(saved))
+    return {"saved_runs": shorts(saved.tolist(), digits), "loss_runs": shorts(loss.tolist(), digits)}

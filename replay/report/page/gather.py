@@ -18,6 +18,7 @@ from replay.policies.grid import Grid, policies_of
 from replay.policies.rules.never import Never
 from replay.readers import ReadResult
 from replay.report.page.frameworks import Setting, same_settings
+from replay.report.page.values import MANY_RUNS
 from replay.search.choice import Selection, select_policy
 from replay.search.evidence import gather_evidence
 from replay.search.grid_sweep import GridSweep, sweep_grids
@@ -32,7 +33,7 @@ __all__ = ["Evaluated", "PageFacts", "gather"]
 _COMMON = ("patience=3", "patience=5", "patience=1")
 #: Outcomes of single runs that a page holds, and between how many policies they are shared.
 _MOST_OUTCOMES = 60_000
-_FEWEST_POLICIES, _MOST_POLICIES = 10, 150
+_FEWEST_POLICIES, _MOST_POLICIES = 8, 150
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,8 @@ def gather(
     extra = [*singles, *chosen, *rungs, *parse_policies(_COMMON)]
     sweep = sweep_grids(study, grids, extra, tolerance, weight=weight, typed=typed, optional=optional)
     settings = same_settings(chosen[0] if chosen else parse_policies(_COMMON)[0])
+    if len(study.panel.runs) > MANY_RUNS:
+        settings = [one for one in settings if "min_delta" in one.label][:1]  # where tools differ most
     presets = [tool.policy for setting in settings for tool in setting.tools]
     picks = _picks_without_each(
         study, ladder_policies or candidates, selection, confidence, group, weight, optional

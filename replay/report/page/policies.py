@@ -8,7 +8,7 @@ import numpy as np
 
 from replay.engine.outcomes import BASELINES, ORACLE, Outcomes
 from replay.report.page.gather import PageFacts
-from replay.report.page.values import exact, shorts
+from replay.report.page.values import exact, share_digits, shorts
 from replay.report.sentences.summary import label
 from replay.stats.budgets import FixedBudgets
 from replay.stats.summary import RANGES
@@ -114,11 +114,12 @@ def _outcomes(facts: PageFacts, outcomes: Outcomes, policy: int) -> dict[str, An
     here = outcomes.rows_of(policy)
     runs = outcomes.runs_of(policy).tolist()
     count = len(facts.study.panel.runs)
+    digits = share_digits(count)
     columns = {
         "stop": outcomes.position[here].tolist(),
         "kept": outcomes.kept_position[here].tolist(),
-        "saved": shorts(outcomes.saved[here].tolist(), 6),
-        "loss": shorts(getattr(outcomes, facts.sweep.tolerance.kind)[here].tolist(), 6),
+        "saved": shorts(outcomes.saved[here].tolist(), digits),
+        "loss": shorts(getattr(outcomes, facts.sweep.tolerance.kind)[here].tolist(), digits),
     }
     if runs == list(range(count)):
         return columns

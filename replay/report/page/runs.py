@@ -10,17 +10,15 @@ import numpy as np
 from replay.data.run import Run
 from replay.data.types import Floats
 from replay.engine.study import Study
-from replay.report.page.values import short, shorts, spread
+from replay.report.page.values import MANY_RUNS, short, shorts, spread
 from replay.report.sentences.metric import say_censoring, say_improvement
 
 __all__ = ["run_data", "sampled_runs"]
 
 #: Values of curves that a page holds, and the fewest that a curve is sampled to.
-_MOST_VALUES, _FEWEST_VALUES = 250_000, 24
+_MOST_VALUES, _FEWEST_VALUES = 250_000, 20
 #: The same of the series that are drawn below the curve of one run.
 _MOST_SERIES_VALUES, _FEWEST_SERIES_VALUES = 120_000, 40
-#: With more runs than this, only so many have series.
-_MOST_WITH_SERIES = 1_000
 _SERIES = (
     ("train loss", ("loss", "train_loss", "train/loss")),
     ("learning rate", ("learning_rate", "train/learning_rate")),
@@ -40,6 +38,7 @@ def run_data(study: Study) -> list[dict[str, Any]]:
     """Each run of the study, in its order."""
     panel = study.panel
     most = max(_MOST_VALUES // max(len(panel.runs), 1), _FEWEST_VALUES)
+    many = len(panel.runs) > MANY_RUNS
     series = max(_MOST_SERIES_VALUES // max(len(panel.runs), 1) // 5, _FEWEST_SERIES_VALUES)
     objective = panel.objective
     out = []
@@ -56,11 +55,11 @@ def run_data(study: Study) -> list[dict[str, Any]]:
                 "model": info.model,
                 "format": info.format,
                 "settings": _settings(run),
-                "source": list(info.sources[:1]),
+                "source": [] if many else list(info.sources[:1]),
                 "metric": curve.metric,
                 "evals": len(curve),
                 "steps": _steps(curve.steps),
-                "values": shorts(curve.values[shown].tolist()),
+                "values": shorts(curve.values[shown].tolist(), 5 if many else 7),
                 "at": None if len(shown) == len(curve) else shown,
                 "best": best,
                 "best_value": short(float(objective.best[index])),
@@ -69,7 +68,7 @@ def run_data(study: Study) -> list[dict[str, Any]]:
                 "judged": bool(study.judged[index]),
                 "censored": say_censoring(study.censored[run.id]) if run.id in study.censored else None,
                 "improving": say_improvement(study.improving[run.id]) if run.id in study.improving else None,
-                "series": _series(run, series) if len(panel.runs) <= _MOST_WITH_SERIES else [],
+                "series": [] if many else _series(run, series),
             }
         )
     return out

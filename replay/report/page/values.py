@@ -6,9 +6,11 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-__all__ = ["exact", "short", "shorts", "spread"]
+__all__ = ["MANY_RUNS", "exact", "share_digits", "short", "shorts", "spread"]
 
 _DIGITS = 7
+#: With more runs than this, a page holds less of each.
+MANY_RUNS = 1_000
 
 
 def short(value: float | None, digits: int = _DIGITS) -> float | int | str | None:
@@ -24,6 +26,11 @@ def short(value: float | None, digits: int = _DIGITS) -> float | int | str | Non
 def shorts(values: Iterable[float | None], digits: int = _DIGITS) -> list[float | int | str | None]:
     """`short` of each value."""
     return [short(value, digits) for value in values]
+
+
+def share_digits(runs: int) -> int:
+    """The significant digits of what a policy saves and loses on each run."""
+    return 6 if runs <= MANY_RUNS else 4
 
 
 def exact(value: Any) -> Any:
