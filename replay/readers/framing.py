@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from replay.readers.checksums import CHUNK, crc_of_pieces, masked
+from replay.readers.checksums import crc_of_rows, masked
 
 __all__ = ["FRAME", "HEAD", "WIDEST", "Cut", "Repeats", "find_records", "length_crcs"]
 
@@ -176,7 +176,5 @@ class _Known:
 @cache
 def length_crcs() -> npt.NDArray[np.uint32]:
     """The checksum of each length below 65,536."""
-    lengths = np.arange(_SHORT, dtype="<u8").view(np.uint8)
-    padded = np.concatenate([np.zeros(CHUNK, dtype=np.uint8), lengths])
-    starts = CHUNK + 8 * np.arange(_SHORT)
-    return masked(crc_of_pieces(padded, starts, np.full(_SHORT, 8)))
+    lengths = np.arange(_SHORT, dtype="<u8").view(np.uint8).reshape(-1, 8)
+    return masked(crc_of_rows(lengths, np.arange(2), 8))

@@ -64,16 +64,20 @@ def find_segments(points: Mapping[str, Points], starts: Sequence[int]) -> list[S
     segments = [Segment(0, None)]
     run_start = 0
     interleaved: set[str] = set()
+    turns: dict[str, _Turns] = {}
     for position, before, name, index in backward:
         if before < segments[-1].start:
             continue  # the same turn back, seen in another series
         order, step, _ = points[name]
-        known = begins[(begins > segments[-1].start) & (begins > before) & (begins <= position)]
-        if not len(known) and _is_interleaved(
-            step, int(np.searchsorted(order, segments[-1].start)), index, name in interleaved
-        ):
-            interleaved.add(name)
-            continue
+        known = begins
+        if len(begins):
+            known = begins[(begins > segments[-1].start) & (begins > before) & (begins <= position)]
+        if not len(known):
+            if name not in turns or turns[name].start != segments[-1].start:
+                turns[name] = _Turns(points[name], segments[-1].start)
+            if turns[name].is_interleaved(index, name in interleaved):
+                interleaved.add(name)
+                continue
         start, back = (
             (int(known[-1]), min(float(step[index]), _first_step(points, int(known[-1]))))
             if len(known)
@@ -187,27 +191,42 @@ def _first_again(points: Mapping[str, Points], position: int, step: float) -> tu
     return position, step
 
 
-def _is_interleaved(step: npt.NDArray[np.float64], begin: int, index: int, before: bool) -> bool:
-    """Whether a turn back at ``index`` is two writers out of step with each other, rather than a process that
-    begins again.
+class _Turns:
+    """The turns back of a series within one segment, which begins at ``start`` in the arrival order."""
 
-    A process that begins again logs all that comes after its first step once more. Of two writers, one is a
-    point or two late, and the other's next point passes over what was logged already. ``before`` says that
-    the series did that earlier; then only many points in a row are taken for a process that begins again.
-    """
-    old = step[begin:index]
-    top = old.max()
-    few = 8 if before else 2
-    new = step[index : index + few + 2]
-    fall = np.flatnonzero(np.diff(new) < 0)
-    new = new[: fall[0] + 1] if len(fall) else new
-    again = new[new <= top]
-    if len(again) > few:
-        return False
-    if before or new[-1] <= top:  # where the log ends or turns back once more, nothing was passed over yet
-        return before
-    passed = np.unique(old[old > step[index]])
-    return not np.isin(passed, again).all() or (not np.isin(again, old).any())
+    def __init__(self, points: Points, start: int) -> None:
+        self.start = start
+        self._begin = int(np.searchsorted(points.order, start))
+        self._step = points.step
+        self._steps: list[float] = points.step.tolist()
+        self._tops: list[float] = np.maximum.accumulate(points.step[self._begin :]).tolist()
+
+    def is_interleaved(self, index: int, before: bool) -> bool:
+        """Whether a turn back at ``index`` is two writers out of step with each other, rather than a process
+        that begins again.
+
+        A process that begins again logs all that comes after its first step once more. Of two writers, one is
+        a point or two late, and the other's next point passes over what was logged already. ``before`` says
+        that the series did that earlier; then only many points in a row are taken for a process that begins
+        again.
+        """
+        top = self._tops[index - self._begin - 1]
+        few = 8 if before else 2
+        first = last = self._steps[index]
+        again = list[float]()
+        for step in self._steps[index : index + few + 2]:
+            if step < last:
+                break
+            last = step
+            if step <= top:
+                again.append(step)
+        if len(again) > few:
+            return False
+        if before or last <= top:  # where the log ends or turns back once more, nothing was passed over yet
+            return before
+        old = self._step[self._begin : index]
+        passed = np.unique(old[old > first])
+        return not np.isin(passed, again).all() or (not np.isin(again, old).any())
 
 
 def merge_segments(
