@@ -383,7 +383,7 @@ def test_the_action_is_a_composite_of_pinned_parts():
         assert isinstance(spec["description"], str)
         assert isinstance(spec["default"], str)
     for step in [*made["runs"]["steps"], *workflow()["jobs"]["check"]["steps"]]:
-        if "uses" in step and not step["uses"].startswith("OWNER/"):
+        if "uses" in step and step["uses"] != "./.stop-replay":
             assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", step["uses"])
         if "run" in step:
             assert step["shell"] == "bash"
@@ -432,6 +432,27 @@ def test_the_inputs_of_the_action(runner):
     assert (above.workspace / out["junit"]).is_file()
 
 
+def test_a_yes_of_yaml_is_a_yes(runner):
+    (runner.workspace / "replay.lock").unlink()
+    assert runner.run(python=sys.executable, require_lock="yes")["code"] == 3
+    assert runner.run(python=sys.executable, require_lock="off", sarif="No")["sarif"] == ""
+    out = runner.run(python=sys.executable, require_lock="perhaps\n::warning::x")
+    assert (out["code"], out["exit-code"]) == (2, "2")
+    assert "::error::The input require-lock is $'perhaps\\n::warning::x'" in runner.log
+
+
+def test_the_workflow_says_what_to_set(runner):
+    (step,) = [one for one in workflow()["jobs"]["check"]["steps"] if "run" in one]
+    for name, code in (("", 2), ("someone/stop-replay", 0)):
+        done = subprocess.run(
+            ["bash", "--noprofile", "--norc", "-e", "-o", "pipefail", "-c", step["run"]],
+            capture_output=True,
+            text=True,
+            env=environment(STOP_REPLAY_REPOSITORY=name),
+        )
+        assert (done.returncode, "::error::" in done.stdout) == (code, code == 2)
+
+
 def test_inputs_are_never_run_as_code(runner):
     assert runner.run(python=sys.executable, policies="$(touch pwned)`touch pwned`; touch pwned")["code"] == 2
     assert not list(runner.workspace.rglob("pwned"))
@@ -467,11 +488,7 @@ def test_the_workflow_runs_the_action(runner):
     made = workflow()
     assert made[True] == {"pull_request": None, "push": {"branches": ["main"]}}  # YAML's own reading of "on"
     assert made["permissions"] == {"contents": "read", "security-events": "write"}
-    (own,) = [
-        step
-        for step in made["jobs"]["check"]["steps"]
-        if step.get("uses", "").startswith("OWNER/stop-replay@")
-    ]
+    (own,) = [step for step in made["jobs"]["check"]["steps"] if step.get("uses", "") == "./.stop-replay"]
     out = runner.run(
         python=sys.executable, **{name.replace("-", "_"): value for name, value in own["with"].items()}
     )
@@ -498,7 +515,16 @@ def test_the_workflow_runs_the_action(runner):
 def test_the_gitlab_snippet(repository):
     made = yaml.safe_load((EXAMPLE / ".gitlab-ci.yml").read_text(encoding="utf-8"))["stop-policy"]
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    assert f"stop-replay=={version}" in made["before_script"][0]
+    assert made["variables"]["STOP_REPLAY_REVISION"] == f"v{version}"
+    for source, code in (("", 2), ("$STOP_REPLAY_URL", 2), ("https://git.example/tool.git", 0)):
+        done = subprocess.run(
+            ["bash", "-e", "-c", made["before_script"][0]],
+            capture_output=True,
+            text=True,
+            env=environment(STOP_REPLAY_SOURCE=source),
+        )
+        assert (done.returncode, "STOP_REPLAY_URL" in done.stdout) == (code, code == 2)
+    assert made["before_script"][1].endswith('"stop-replay @ git+$STOP_REPLAY_SOURCE@$STOP_REPLAY_REVISION"')
     done = subprocess.run(
         ["bash", "-e", "-c", "\n".join(made["script"])],
         cwd=repository,
@@ -526,11 +552,9 @@ def test_the_gitlab_snippet(repository):
 def test_the_hook_of_pre_commit(repository):
     (hook,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text(encoding="utf-8"))
     (used,) = yaml.safe_load((EXAMPLE / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
-    assert used["hooks"] == [{"id": hook["id"]}]
-    assert (
-        used["rev"].removeprefix("v")
-        == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    )
+    (local,) = used["hooks"]
+    assert (used["repo"], local["id"], local["language"]) == ("local", hook["id"], "system")
+    assert subprocess.run(shlex.split(local["entry"]), cwd=repository, env=environment()).returncode == 0
     assert hook["language"] == "python"
     assert hook["pass_filenames"] is False
     pattern = re.compile(hook["files"])
@@ -570,8 +594,10 @@ def test_pre_commit_itself_runs_the_hook(repository, tmp_path):
             [*git, "commit", "--message", "change"], cwd=folder, capture_output=True, text=True, env=env
         )
 
-    (used,) = yaml.safe_load((repository / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
-    edit(repository / ".pre-commit-config.yaml", used["repo"], str(tool))
+    used = {"rev": "v0.1.0"}
+    (repository / ".pre-commit-config.yaml").write_text(
+        f"repos:\n  - repo: {tool}\n    rev: {used['rev']}\n    hooks:\n      - id: replay-check\n"
+    )
     env = environment(PRE_COMMIT_HOME=str(tmp_path / "cache"))
     for folder in (tool, repository):
         subprocess.run([*git, "init", "--quiet"], cwd=folder, check=True)

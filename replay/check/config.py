@@ -24,7 +24,18 @@ from replay.policies import Policy
 from replay.policies.spec import parse_policy
 from replay.search.tolerance import parse_confidence
 
-__all__ = ["GUARANTEE", "LIMITS", "Config", "Entry", "Expectation", "Wanted", "read_config"]
+__all__ = [
+    "EXPECT_KEYS",
+    "GUARANTEE",
+    "LIMITS",
+    "POLICY_KEYS",
+    "TOP_KEYS",
+    "Config",
+    "Entry",
+    "Expectation",
+    "Wanted",
+    "read_config",
+]
 
 
 _SHARE = "a percentage in quotes, as in "
@@ -44,7 +55,7 @@ LIMITS: dict[str, str] = {
 GUARANTEE = '"mean", or a confidence in quotes, as in "90%", for the mean loss to stay within max_lost'
 #: What ``fail_on`` may name.
 _FAILING = (*(str(one) for one in Severity if one is not Severity.NOTE), *(str(kind) for kind in USUAL))
-_TOP: dict[str, str] = {
+TOP_KEYS: dict[str, str] = {
     "logs": 'a list of paths relative to this file, as in ["logs"]',
     "monitor": 'the name of a metric, as in "eval_loss"',
     "mode": '"min" or "max"',
@@ -62,14 +73,14 @@ _TOP: dict[str, str] = {
     "require_lock": "true or false; with true, there must be a lock",
     "policies": 'one table [policies.NAME] a policy, with spec = "patience=3" in it',
 }
-_POLICY: dict[str, str] = {
+POLICY_KEYS: dict[str, str] = {
     "spec": 'a policy, as in "patience=3"',
     **LIMITS,
     "guarantee": GUARANTEE,
     "groups": "one table [policies.NAME.groups.GROUP] a group, with limits in it",
     "expect": "tables [[policies.NAME.expect]] with run and eval",
 }
-_EXPECT: dict[str, str] = {
+EXPECT_KEYS: dict[str, str] = {
     "run": "the id of a run, or a part of it that no other run has",
     "eval": 'the eval that it must stop at, a whole number from 1, or "never"',
 }
@@ -151,7 +162,7 @@ def read_config(path: Path) -> Config:
     except FileNotFoundError as error:
         raise InputError(f"{path}: {error.strerror}") from None
     document = parse_toml(data, str(path), "")
-    top = _Table(path, "", document, _TOP)
+    top = _Table(path, "", document, TOP_KEYS)
     tables = document.get("policies")
     if not isinstance(tables, dict) or not tables:
         raise InputError(f'{path}: no policies; write [policies.NAME] and, in it, spec = "patience=3"')
@@ -282,7 +293,7 @@ def _logs(top: _Table) -> list[str]:
 
 def _entry(path: Path, name: str, given: Any) -> Entry:
     at = f"policies.{name}"
-    table = _Table(path, at, given, _POLICY)
+    table = _Table(path, at, given, POLICY_KEYS)
     spec = table.text("spec")
     if spec is None:
         raise InputError(f'{path}: [{at}] needs spec = "…", such as spec = "patience=3"')
@@ -310,13 +321,12 @@ def _entry(path: Path, name: str, given: Any) -> Entry:
 
 
 def _expectation(path: Path, at: str, number: int, row: Any) -> Expectation:
-    table = _Table(path, at, row, _EXPECT)
+    table = _Table(path, at, row, EXPECT_KEYS)
     where = f"{table.at}row {number}"
     run, eval = table.text("run"), row.get("eval")
     if run is None or eval is None:
-        raise InputError(
-            f"{where} lacks {'run' if run is None else 'eval'}, {_EXPECT['run' if run is None else 'eval']}"
-        )
+        lacking = "run" if run is None else "eval"
+        raise InputError(f"{where} lacks {lacking}, {EXPECT_KEYS[lacking]}")
     if eval != "never" and (isinstance(eval, bool) or not isinstance(eval, int) or eval < 1):
         table.fault("eval", eval)
     return Expectation(run, None if eval == "never" else eval, where, number - 1)

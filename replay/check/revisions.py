@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from replay.errors import InputError, ReplayError, did_you_mean
 from replay.files import is_lfs_pointer
 
-__all__ = ["Revision", "revision"]
+__all__ = ["Revision", "remotes_of", "revision", "top_of"]
 
 _MOST_LINKS = 8
 
@@ -155,6 +155,21 @@ def revision(name: str, beside: Path) -> Iterator[Revision]:
         except ReplayError as error:
             error.args = (found.shown(str(error)), *error.args[1:])
             raise
+
+
+def top_of(folder: Path) -> Path | None:
+    """The root of the working tree that a folder is in; None where it is in none."""
+    with contextlib.suppress(InputError):
+        return Path(os.path.realpath(os.fsdecode(_git(folder, "rev-parse", "--show-toplevel").rstrip(b"\n"))))
+    return None
+
+
+def remotes_of(top: Path) -> list[str]:
+    """The URLs of the remotes of a repository; none outside a repository."""
+    with contextlib.suppress(InputError):
+        lines = _git(top, "config", "--get-regexp", r"^remote\..*\.url$").decode(errors="replace")
+        return [line.partition(" ")[2] for line in lines.splitlines()]
+    return []
 
 
 def _find(name: str, top: Path) -> str:

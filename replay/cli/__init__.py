@@ -27,7 +27,7 @@ __all__ = ["cli", "main"]
 _TASKS = {
     "Look at logs": ("inspect", "explain", "formats"),
     "Compare policies": ("simulate", "sweep", "choose", "plan", "report", "policies"),
-    "Guard a policy": ("check", "diff"),
+    "Guard a policy": ("init", "check", "diff"),
     "Use a policy in a training": ("export", "verify"),
 }
 

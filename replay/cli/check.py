@@ -30,6 +30,7 @@ class Reports:
     junit: Path | None
     sarif: Path | None
     code_quality: Path | None
+    comment: Path | None
 
     def write(self, checked: Checked) -> None:
         """Write the outcome of a check."""
@@ -45,6 +46,10 @@ class Reports:
             from replay.report.code_quality import as_code_quality
 
             write(as_code_quality(checked), self.code_quality, "--code-quality")
+        if self.comment is not None:
+            from replay.report.job_summary import pull_request_comment
+
+            write(pull_request_comment(checked), self.comment, "--comment")
 
     def write_failure(self, file: Path, error: ReplayError) -> None:
         """Write that nothing could be checked, and note where a CI system is to show the error."""
@@ -87,16 +92,17 @@ class Reports:
 @click.option(
     "--format",
     "style",
-    type=click.Choice(["text", "json", "markdown"]),
+    type=click.Choice(["text", "json", "markdown", "github"]),
     default="text",
     show_default=True,
-    help="Output format.",
+    help="Output format; github is markdown for the page of a job, with a picture.",
 )
 @verbose_option
 @file_option("--out", "Write to a file instead of the terminal.")
 @file_option("--junit", "Also write JUnit XML.")
 @file_option("--sarif", "Also write SARIF.")
 @file_option("--code-quality", "Also write GitLab's code quality.")
+@file_option("--comment", "Also write markdown for a comment to a pull request.")
 @file_option("--plot", "Also draw saved against lost, now and in the lock.")
 @columns_options()
 def command(
@@ -112,6 +118,7 @@ def command(
     junit: Path | None,
     sarif: Path | None,
     code_quality: Path | None,
+    comment: Path | None,
     plot: Path | None,
 ) -> None:
     """Check that policies still meet their limits and stop where the lock file says.
@@ -133,7 +140,7 @@ def command(
     from replay.check.lock import write_lock
     from replay.report.check import build
 
-    reports = Reports(junit, sarif, code_quality)
+    reports = Reports(junit, sarif, code_quality, comment)
     lock_path = lock_beside(file) if lock is None else lock
     try:
         keep_inputs([lock_path])
@@ -173,12 +180,18 @@ def command(
     if update:
         wrote = write_lock(lock_path, made)
         click.echo(f"wrote {lock_path}" if wrote else f"{lock_path} is up to date", err=True)
-    show(document, style, out)
+    if style == "github":
+        from replay.report.job_summary import job_summary
+
+        write(job_summary(checked, plot.name if plot else None, picture=True), out)
+    else:
+        show(document, style, out)
     if os.environ.get("GITHUB_ACTIONS"):
         from replay.report.annotations import as_annotations
         from replay.report.job_summary import job_summary
 
         click.echo(as_annotations(checked), nl=False, err=style != "text" and out is None)
         if step_summary := os.environ.get("GITHUB_STEP_SUMMARY"):
-            append(job_summary(checked, plot.name if plot else None), Path(step_summary))
+            page = job_summary(checked, plot.name if plot else None, picture=True)
+            append(page, Path(step_summary))
     sys.exit(checked.exit_code)

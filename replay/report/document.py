@@ -165,10 +165,14 @@ class Chart(Block):
 
 @dataclass(frozen=True)
 class Code(Block):
-    """Lines to copy, shown as they are; on the screen at column ``indent``."""
+    """Lines to copy, shown as they are; on the screen at column ``indent``.
+
+    ``language`` is what a page may highlight or draw them by.
+    """
 
     text: str
     indent: int = 0
+    language: str = ""
 
 
 @dataclass(frozen=True)

@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from replay.check.model import Checked
 from replay.data.finding import Finding, Kind
 from replay.report.check import verdict
-from replay.report.document import Block, Document, Heading, List, Paragraph, Strong, Table, Words
+from replay.report.document import Block, Code, Document, Heading, List, Paragraph, Strong, Table, Words
 from replay.report.findings import figure, run_of, share, subjects
-from replay.report.render.markdown import render_untrusted
+from replay.report.render.markdown import render_untrusted, without_mentions
 from replay.report.sentences import sentence, sentences
 from replay.report.sentences.check import after_line, before_line
 
-__all__ = ["build", "failure_summary", "job_summary"]
+__all__ = ["COMMENT_MARK", "build", "failure_summary", "job_summary", "pull_request_comment"]
 
 _MOST = 50
+_MOST_BARS = 8
 _VERDICTS = {"unsure": "broken, within its uncertainty"}
 
 
-def job_summary(checked: Checked, plot: str | None = None) -> str:
+def job_summary(checked: Checked, plot: str | None = None, *, picture: bool = False) -> str:
     """Markdown for the job's page; what stands in logs and names makes no markup, link or HTML.
 
-    ``plot`` is the name of an artifact with the plot, to point at.
+    ``plot`` is the name of an artifact with the plot, to point at. With ``picture`` the page draws what each
+    policy saves and loses.
     """
-    return render_untrusted(build(checked, plot))
+    return render_untrusted(build(checked, plot, picture=picture))
+
+
+#: The first line of a comment, by which the next check finds it, to replace it.
+COMMENT_MARK = "<!-- replay check -->"
+
+
+def pull_request_comment(checked: Checked) -> str:
+    """Markdown for a comment to a pull request; it notifies nobody who is named in it."""
+    return f"{COMMENT_MARK}\n{without_mentions(job_summary(checked, picture=True))}"
 
 
 def failure_summary(text: str) -> str:
@@ -33,9 +45,36 @@ def failure_summary(text: str) -> str:
     return render_untrusted(Document(lambda: blocks))
 
 
-def build(checked: Checked, plot: str | None = None) -> Document:
+def build(checked: Checked, plot: str | None = None, *, picture: bool = False) -> Document:
     """Report a check in full on a page."""
-    return Document(lambda: _blocks(checked, plot))
+    return Document(lambda: [*_blocks(checked, plot), *(_picture(checked) if picture else [])])
+
+
+def _picture(checked: Checked) -> list[Block]:
+    """Bars of what is saved, and a line of what is lost, in the notation that GitHub and GitLab draw."""
+    rows = [
+        (policy.name, policy.summary.get("saved_mean"), policy.summary.get("lost_mean"))
+        for policy in checked.policies[:_MOST_BARS]
+    ]
+    known = [(name, saved, lost) for name, saved, lost in rows if saved is not None and lost is not None]
+    if not known:
+        return []
+    names = ", ".join(f'"{_bar_name(name, number)}"' for number, (name, _, _) in enumerate(known, 1))
+    lines = [
+        "xychart-beta",
+        '    title "Compute saved (bars) and improvement lost (line), in percent"',
+        f"    x-axis [{names}]",
+        '    y-axis "percent" 0 --> 100',
+        f"    bar [{', '.join(f'{100 * saved:.1f}' for _, saved, _ in known)}]",
+        f"    line [{', '.join(f'{100 * lost:.1f}' for _, _, lost in known)}]",
+    ]
+    return [Code("\n".join(lines), language="mermaid")]
+
+
+def _bar_name(name: str, number: int) -> str:
+    """A name without what has a meaning in the picture's notation."""
+    plain = re.sub(r"[^\w .=-]+", " ", name, flags=re.ASCII).strip()[:30]
+    return plain or f"policy {number}"
 
 
 def _blocks(checked: Checked, plot: str | None) -> list[Block]:

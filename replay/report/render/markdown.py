@@ -61,7 +61,7 @@ class _Markdown:
             case Chart():
                 return ["```text", *draw(block, width=WIDTH), "```"]
             case Code():
-                return ["```", *map(printable, block.text.splitlines()), "```"]
+                return [f"```{block.language}", *map(printable, block.text.splitlines()), "```"]
             case Commands():
                 return ["```", *(line for words in block.steps for line in command(words)), "```"]
             case Findings():

@@ -1,0 +1,157 @@
+"""``replay init``: the files that it writes, and a new team's path to a green check."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from replay.check.config import read_config
+from replay.cli import cli
+from tests.conftest import curve, write_log
+from tests.readme import ROOT
+from tests.test_examples_ci import Runner
+
+pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="these tests need git")
+
+SAMPLES = sorted((ROOT / "examples" / "ci" / "logs").iterdir())
+
+
+@pytest.fixture
+def team(tmp_path, monkeypatch):
+    """A repository with ten logs in a folder of its own."""
+    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
+    for log in SAMPLES:
+        (tmp_path / "team" / "runs" / log.name).mkdir(parents=True)
+        shutil.copy(log / "eval_log.jsonl", tmp_path / "team" / "runs" / log.name)
+    subprocess.run(["git", "init", "--quiet", str(tmp_path / "team")], check=True)
+    monkeypatch.chdir(tmp_path / "team")
+    return tmp_path / "team"
+
+
+def run(*words, code=0):
+    result = CliRunner().invoke(cli, list(map(str, words)))
+    assert result.exit_code == code, result.output
+    return " ".join(result.output.split())
+
+
+def test_the_first_check_after_init_is_green(team):
+    said = run("init")
+    assert "Next: replay check policies.toml" in said
+    assert "passed" in run("check", "policies.toml", "--require-lock")
+    config = read_config(team / "policies.toml")
+    assert config.logs == (team / "runs",) or [str(log) for log in config.logs] == ["runs"]
+    assert config.question.monitor == "eval_loss"
+    assert {limit.name for limit in config.policies[0].limits} >= {"max_lost", "min_saved"}
+    assert (team / ".gitattributes").read_text().splitlines() == [
+        "runs/** -text", "replay.lock text eol=lf",
+    ]  # fmt: skip
+
+
+def test_nothing_is_overwritten_without_force(team):
+    (team / "replay.lock").write_text("mine")
+    before = {path: path.read_bytes() for path in team.iterdir() if path.is_file()}
+    assert "replay.lock would be overwritten; give --force" in run("init", "runs", code=2)
+    assert {path: path.read_bytes() for path in team.iterdir() if path.is_file()} == before
+    run("init", "runs", "--force")
+    (team / ".gitattributes").write_text("*.bin binary")
+    (team / ".pre-commit-config.yaml").write_text("repos: []\n")
+    run("init", "runs", "--force")
+    assert (team / ".pre-commit-config.yaml").read_text() == "repos: []\n"
+    lines = (team / ".gitattributes").read_text().splitlines()
+    assert lines == ["*.bin binary", "runs/** -text", "replay.lock text eol=lf"]
+
+
+def test_the_schema_knows_what_the_check_knows(team):
+    run("init", "runs", "--ci", "none")
+    import tomllib
+
+    text = (team / "policies.toml").read_text()
+    assert text.startswith("#:schema ./policies.schema.json\n")
+    schema = json.loads((team / "policies.schema.json").read_text())
+    jsonschema.Draft7Validator.check_schema(schema)
+    for good in (text, (ROOT / ".ci" / "policies.toml").read_text()):
+        jsonschema.validate(tomllib.loads(good), schema)
+    for bad in (
+        "[policies.a]\n",
+        '[policies.a]\nspec = "patience=3"\nmax_lost = 0.05\n',
+        '[policies.a]\nspec = "patience=3"\nmax_lots = "5%"\n',
+        'unit = "hours"\n[policies.a]\nspec = "patience=3"\n',
+        '[policies.a]\nspec = "patience=3"\n[[policies.a.expect]]\nrun = "x"\neval = 0\n',
+    ):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(tomllib.loads(bad), schema)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_few_runs_are_green_as_well(tmp_path, monkeypatch, count):
+    """What they cannot decide is a comment in the file."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
+    for number in range(count):
+        write_log(tmp_path / "my logs" / f"run#{number}", curve(number), seed=number)
+    run("init", "--policies", "policies.toml", "--ci", "none")
+    assert "passed" in run("check", "policies.toml", "--require-lock")
+    assert "cannot decide it" in (tmp_path / "policies.toml").read_text()
+    assert '"my logs/**" -text' in (tmp_path / ".gitattributes").read_text()
+
+
+def test_a_folder_below_the_root_and_gitlab(team):
+    (team / "models").mkdir()
+    shutil.move(team / "runs", team / "models" / "runs")
+    (team / ".gitlab-ci.yml").write_text("stages: [test]\n")
+    os.chdir(team / "models")
+    said = run("init", "runs")
+    assert "include it in .gitlab-ci.yml: include: [local: .gitlab/stop-policy.yml]" in said
+    job = yaml.safe_load((team / ".gitlab" / "stop-policy.yml").read_text())["stop-policy"]
+    assert job["artifacts"]["reports"]["junit"] == "models/replay-junit.xml"
+    words = ["bash", "-e", "-c", "\n".join(job["script"])]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(words, cwd=team, capture_output=True, text=True, env={**os.environ, "PATH": path})
+    assert done.returncode == 0, done.stderr
+    assert (team / "models" / "replay-junit.xml").is_file()
+
+
+@pytest.mark.slow
+def test_a_new_team_from_pip_install_to_a_green_check(team, tmp_path):
+    """The wheel of this tree in an environment of its own; then init, the check, the hook and the action."""
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    for name in ("replay", "collect"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
+    bin = tmp_path / "venv" / "bin"
+    pip = [str(bin / "python"), "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "wheel", "--no-deps", "-w", str(tmp_path), str(source)], check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    subprocess.run([*pip, "install", "-c", str(ROOT / "constraints.txt"), str(wheel)], check=True)
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("GITHUB_", "PYTHON"))}
+    env = own | {"PATH": f"{bin}{os.pathsep}{os.environ['PATH']}"}
+
+    def shell(command):
+        done = subprocess.run(
+            ["bash", "-e", "-c", command], cwd=team, capture_output=True, text=True, env=env
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    assert "Next: replay check policies.toml" in shell("replay init")
+    assert "passed" in shell("replay check policies.toml --require-lock")
+    (hook,) = yaml.safe_load((team / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    assert "passed" in shell(hook["entry"])
+    workflow = yaml.safe_load((team / ".github" / "workflows" / "stop-policy.yml").read_text())
+    steps = workflow["jobs"]["check"]["steps"]
+    given = next(step["with"] for step in steps if step.get("uses") == "./.stop-replay")
+    runner = Runner(team, tmp_path / "runner")
+    inputs = {key.replace("-", "_"): value for key, value in given.items()}
+    out = runner.run(python=str(bin / "python"), **inputs)
+    assert out["code"] == 0, runner.log
+    assert "passed" in runner.summary.read_text()
