@@ -5,7 +5,7 @@ the lock.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -98,19 +98,21 @@ def examine(
     require_lock: bool = False,
     strict: bool = False,
     update: bool = False,
+    only: Collection[str] = (),
     against: tuple[str, Lock] | None = None,
 ) -> tuple[Checked, Lock]:
     """The outcome of a check of the runs that were found below the roots, and the lock that says the same.
 
     With ``update`` what differs from the old lock is only a note, as the new one is to replace it; and the
-    old one may be damaged. ``against`` is the lock to compare with instead, with its name.
+    old one may be damaged. With ``only``, that goes for these policies alone. ``against`` is the lock to
+    compare with instead, with its name.
     """
     gate = replace(
         config.gate,
         strict=config.gate.strict or strict,
         require_lock=config.gate.require_lock or require_lock,
     )
-    old, trouble = _old(lock_path, update) if against is None else (against[1], [])
+    old, trouble = _old(lock_path, update and not only) if against is None else (against[1], [])
     folder = Path(os.path.abspath(lock_path)).parent  # noqa: PTH100
     policies = [entry.policy for entry in config.policies]
     companions = any(
@@ -142,14 +144,22 @@ def examine(
             old,
             now,
             groups=groups,
-            locate=lambda path: _locate(folder / path, roots, logs_read),
+            locate=lambda path: _locate(folder / path, roots, logs_read, old.logs[path]),
             shorten=lambda path: _relative(folder / path, beside),
             companions=companions,
         )
         gone = [run for path, log in old.logs.items() if path not in now.logs for run in log.runs]
-        settle = accepted if update else lambda findings: [gate.apply(finding) for finding in findings]
-        by_policy = {name: settle(findings) for name, findings in by_policy.items()}
-        whole += settle(differences)
+
+        def settle(finding: Finding) -> Finding:
+            """The finding as it counts: what the update accepts is only a note."""
+            if finding.get("state") == "gate" and not update:
+                return finding  # the gate of the lock has set its severity
+            if update and (not only or finding.policy in only):
+                return accepted([finding])[0]
+            return gate.apply(finding)
+
+        by_policy = {name: [settle(one) for one in findings] for name, findings in by_policy.items()}
+        whole += [settle(finding) for finding in differences]
     elif not trouble and not update:
         facts = {"lock": lock_path.name, "file": str(config.path)}
         severity = Severity.UNDECIDED if gate.require_lock else Severity.NOTE
@@ -354,7 +364,7 @@ def _portable(runs: Sequence[Run], paths: dict[str, list[str]]) -> tuple[list[Ru
     return renamed, named
 
 
-def _locate(path: Path, roots: Sequence[Path], logs_read: ReadResult) -> Whereabouts:
+def _locate(path: Path, roots: Sequence[Path], logs_read: ReadResult, was: Log) -> Whereabouts:
     """What became of a log of the lock that no run was read from."""
     try:
         path.stat()
@@ -367,6 +377,6 @@ def _locate(path: Path, roots: Sequence[Path], logs_read: ReadResult) -> Whereab
     if not any(real == home or real.startswith(home.rstrip(os.sep) + os.sep) for home in homes):
         return "elsewhere"
     shown = "/" + printable(path)
-    return (
-        "duplicate" if any(shown.endswith("/" + name) for name, _ in logs_read.duplicates) else "unreadable"
-    )
+    if not any(shown.endswith("/" + name) for name, _ in logs_read.duplicates):
+        return "unreadable"
+    return "duplicate" if was.sha256 in digests_with_other_ends(path) else "changed"

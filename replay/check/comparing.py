@@ -24,8 +24,8 @@ from replay.stats.ties import above, below, tied
 __all__ = ["Matched", "Whereabouts", "accepted", "compare", "match"]
 
 #: Where a log of the lock is that no run was read from: deleted, outside the paths that were read, part of
-#: another log's run, or there without a run that could be read from it.
-Whereabouts = Literal["deleted", "elsewhere", "duplicate", "unreadable"]
+#: another log's run (changed: because it says something else now), or there without a run that could be read.
+Whereabouts = Literal["deleted", "elsewhere", "changed", "duplicate", "unreadable"]
 
 _MONITORING = ("monitor", "mode")
 _CLOSE = 1e-9
@@ -225,7 +225,9 @@ def _compare_logs(
     for path in matched.missing:
         state = locate(path)
         severity, kind = Severity.REGRESSION, Kind.VANISHED
-        if state == "duplicate":
+        if state == "changed":
+            kind = Kind.CHANGED_LOG
+        elif state == "duplicate":
             severity, kind = Severity.WARNING, Kind.CHANGED_LOG
         elif state == "unreadable":
             # without the same monitor it may just not log another metric

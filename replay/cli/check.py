@@ -79,6 +79,13 @@ class Reports:
     help="Write the lock: what the policies do now is what later checks compare with.",
 )
 @click.option(
+    "--policy",
+    "only",
+    multiple=True,
+    metavar="NAME",
+    help="With --update: write only this policy, and keep the rest of the lock (repeatable).",
+)
+@click.option(
     "--against",
     metavar="REVISION",
     help="Compare with the lock of a git revision, such as main, or with what its policies did to its logs.",
@@ -110,6 +117,7 @@ def command(
     logs: tuple[Path, ...],
     lock: Path | None,
     update: bool,
+    only: tuple[str, ...],
     against: str | None,
     require_lock: bool,
     strict: bool,
@@ -138,6 +146,7 @@ def command(
     from replay.check.checking import examine, lock_beside, logs_of
     from replay.check.config import read_config
     from replay.check.lock import write_lock
+    from replay.check.partial import write_policies
     from replay.report.check import build
 
     reports = Reports(junit, sarif, code_quality, comment)
@@ -146,6 +155,8 @@ def command(
         keep_inputs([lock_path])
         config = read_config(file)
         roots = logs_of(config, logs)
+        if only and not update:
+            raise InputError("--policy says which part of the lock --update writes; give both")
         baseline = None
         if against is not None:
             from replay.check.against import lock_of_revision
@@ -161,6 +172,7 @@ def command(
             require_lock=require_lock,
             strict=strict,
             update=update,
+            only=only,
             against=baseline,
         )
     except ReplayError as error:
@@ -178,7 +190,7 @@ def command(
     steps = [] if against is not None else again
     document = build(checked, again=steps, logs=[str(root) for root in roots], update=update)
     if update:
-        wrote = write_lock(lock_path, made)
+        wrote = write_policies(lock_path, made, only) if only else write_lock(lock_path, made)
         click.echo(f"wrote {lock_path}" if wrote else f"{lock_path} is up to date", err=True)
     if style == "github":
         from replay.report.job_summary import job_summary

@@ -1,0 +1,553 @@
+"""A check in a real git repository: what a team changes there, and what the check makes of it."""
+
+import codecs
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from replay.check.lock import read_lock
+
+from ..conftest import write_log
+
+pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="these tests need git")
+
+#: Each run falls, pauses for two evals and gets better once more: patience=2 stops it in the pause.
+CURVE = [1.0, 0.8, 0.6, 0.65, 0.7, 0.5, 0.45, 0.47, 0.5, 0.52, 0.55, 0.56, 0.57, 0.58, 0.59, 0.6]
+POLICIES = """\
+logs = ["runs"]
+monitor = "eval_loss"
+
+# what new trainings use
+[policies.careful]
+spec = "patience=4"
+max_lost = "20%"
+min_saved = "5%"
+
+[policies.hasty]
+spec = "patience=2"
+max_lost = "70%"
+
+[policies.old]
+spec = "patience=3"
+max_regret = 0.5
+"""
+
+
+class Repository:
+    """A git repository with ten logs, three policies and a committed lock."""
+
+    def __init__(self, top, folder=""):
+        self.top, self.folder = top, top / folder
+        self.file, self.lock = self.folder / "policies.toml", self.folder / "replay.lock"
+
+    def make(self):
+        for number in range(10):
+            values = [value * (1 + number / 64) for value in CURVE]
+            write_log(self.folder / "runs" / f"run{number}", values, seed=number, every=50 + number)
+        self.file.write_text(POLICIES)
+        self.git("init", "--quiet", "--initial-branch=main")
+        self.check("--update")
+        self.commit("first")
+        return self
+
+    def git(self, *words, code=0):
+        settings = ("user.name=someone", "user.email=someone@example.org", "core.autocrlf=false")
+        options = [word for setting in settings for word in ("-c", setting)]
+        done = subprocess.run(["git", *options, *words], cwd=self.top, capture_output=True, text=True)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout
+
+    def commit(self, text):
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--message", text)
+
+    def run(self, *words, **environment):
+        env = {name: value for name, value in os.environ.items() if not name.startswith(("GITHUB_", "CI"))}
+        command = [sys.executable, "-m", "replay", "check", "policies.toml", *words]
+        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, env=env | environment)
+
+    def check(self, *words, code=0, **environment):
+        done = self.run(*words, **environment)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def log(self, number):
+        return self.folder / "runs" / f"run{number}" / "eval_log.jsonl"
+
+    def edit(self, path, *pairs):
+        text = path.read_text()
+        for old, new in pairs:
+            assert old in text
+            text = text.replace(old, new, 1)
+        path.write_text(text)
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    return Repository(tmp_path_factory.mktemp("git")).make().top
+
+
+@pytest.fixture
+def repository(template, tmp_path):
+    return Repository(Path(shutil.copytree(template, tmp_path / "repository", symlinks=True)))
+
+
+@dataclass
+class Scenario:
+    """A change, the exit code of the check after it, and the kinds of findings that are more than a note."""
+
+    change: object
+    code: int = 0
+    kinds: set = field(default_factory=set)
+    strict: int | None = None
+
+
+def spec(old, new):
+    return lambda here: here.edit(here.file, (f'"{old}"', f'"{new}"'))
+
+
+def toml(*pairs):
+    return lambda here: here.edit(here.file, *pairs)
+
+
+def rewrite(change, *numbers):
+    def changed(here):
+        for number in numbers:
+            here.log(number).write_bytes(change(here.log(number).read_bytes()))
+
+    return changed
+
+
+def remove_policy(here):
+    text = here.file.read_text()
+    here.file.write_text(text[: text.index("[policies.old]")])
+
+
+def both(*changes):
+    def changed(here):
+        for change in changes:
+            change(here)
+
+    return changed
+
+
+def retrain(here):
+    values = [value * 1.01 for value in CURVE]
+    write_log(here.folder / "runs" / "run3", values, seed=77, every=53)
+
+
+def replace_log(here):
+    shutil.copy(here.log(1), here.log(2))
+
+
+def add_log(here):
+    write_log(here.folder / "runs" / "run10", [value * 1.3 for value in CURVE], seed=10)
+
+
+def rename_log(here):
+    (here.folder / "runs" / "run3").rename(here.folder / "runs" / "another")
+
+
+def remove_log(here):
+    shutil.rmtree(here.folder / "runs" / "run3")
+
+
+def link_logs(here):
+    shutil.move(here.folder / "runs", here.folder / "store")
+    (here.folder / "runs").symlink_to("store", target_is_directory=True)
+
+
+def reorder(here):
+    head, *tables = re.split(r"(?m)^(?=\[policies)", here.file.read_text())
+    here.file.write_text(head + "\n".join(reversed(tables)))
+
+
+def reorder_keys(data):
+    rows = [json.loads(line) for line in data.splitlines()]
+    lines = [json.dumps(dict(reversed(row.items())), separators=(",", ":")) for row in rows]
+    return "\n".join(lines).encode()
+
+
+def lfs_pointer(here):
+    here.log(3).write_text(
+        "version https://git-lfs.github.com/spec/v1\noid sha256:" + "0" * 64 + "\nsize 12345\n"
+    )
+
+
+def edit_value(data):
+    return data.replace(b'"eval_loss": 0.4', b'"eval_loss": 0.3', 1)
+
+
+CRLF = rewrite(lambda data: data.replace(b"\n", b"\r\n"), *range(10))
+STALE = 1  # what --strict makes of a lock that is not up to date
+SCENARIOS = {
+    "nothing": Scenario(lambda here: None, strict=0),
+    # policies
+    "policy loosened": Scenario(spec("patience=4", "patience=1"), 1, {"limit", "worse"}),
+    "policy worse within its limits": Scenario(spec("patience=3", "patience=1"), 1, {"worse"}),
+    "policy better": Scenario(spec("patience=2", "patience=2,min_delta=0"), strict=0),
+    "policy changed and no worse": Scenario(spec("patience=3", "patience=3,start=2"), strict=STALE),
+    "policy removed": Scenario(remove_policy, 1, {"removed-policy"}),
+    "policy added": Scenario(
+        lambda here: here.file.write_text(POLICIES + '[policies.new]\nspec = "patience=5"\n'), strict=STALE
+    ),
+    "policy renamed": Scenario(toml(("policies.old", "policies.aged")), strict=STALE),
+    "policy renamed and worse": Scenario(
+        both(toml(("policies.old", "policies.aged")), spec("patience=3", "patience=1")), 1, {"worse"}
+    ),
+    "two policies renamed, one of them worse": Scenario(
+        both(
+            toml(("policies.old", "policies.aged"), ("policies.careful", "policies.patient")),
+            spec("patience=4", "patience=2,start=1"),
+        ),
+        1,
+        {"worse", "limit"},
+    ),
+    "policy renamed and its limit removed": Scenario(
+        toml(("policies.old", "policies.aged"), ("max_regret = 0.5\n", "")), 1, {"loosened"}
+    ),
+    "policies in another order": Scenario(reorder, strict=0),
+    "spec written otherwise": Scenario(spec("patience=3", " patience = 3.0 "), strict=0),
+    # limits
+    "limit loosened": Scenario(toml(('"20%"', '"60%"')), 1, {"loosened"}),
+    "minimum loosened": Scenario(toml(('"5%"', '"1%"')), 1, {"loosened"}),
+    "limit removed": Scenario(toml(('max_lost = "70%"\n', "")), 1, {"loosened"}),
+    "limit in another unit": Scenario(toml(("0.5", '"90%"')), 1, {"loosened"}),
+    "limit tightened": Scenario(toml(('"70%"', '"60%"')), strict=STALE),
+    "limit written otherwise": Scenario(toml(('"20%"', '"20.0 %"')), strict=0),
+    "limit added": Scenario(toml(("max_regret = 0.5", "max_regret = 0.5\nmin_saved = '1%'")), strict=STALE),
+    "check told to pass": Scenario(
+        both(toml(("monitor", "fail_on = []\nmonitor")), spec("patience=4", "patience=1")), 1, {"loosened"}
+    ),
+    "kind of finding told to pass": Scenario(
+        both(toml(("monitor", "severity.vanished = 'note'\nmonitor")), remove_log), 1, {"loosened"}
+    ),
+    # settings
+    "another metric": Scenario(toml(('"eval_loss"', '"test_loss"')), 3, {"changed-settings"}),
+    "another unit": Scenario(toml(("monitor", "unit = 'tokens'\nmonitor")), 3, {"changed-settings"}),
+    # logs
+    "log edited": Scenario(rewrite(edit_value, 3), 1, {"changed-log"}),
+    "log edited and policy worse": Scenario(
+        both(rewrite(edit_value, 3), spec("patience=3", "patience=1")), 1, {"changed-log", "worse"}
+    ),
+    "log retrained": Scenario(retrain, 1, {"changed-log"}),
+    "log replaced by another one": Scenario(replace_log, 1, {"changed-log"}),
+    "log added": Scenario(add_log, strict=STALE),
+    "log removed": Scenario(remove_log, 1, {"vanished"}),
+    "log renamed": Scenario(rename_log, strict=STALE),
+    "log renamed and edited": Scenario(both(rewrite(edit_value, 3), rename_log), 1, {"vanished"}),
+    "log cut short": Scenario(
+        rewrite(lambda data: data[: len(data) // 2], 3), 1, {"changed-log", "censored"}
+    ),
+    "log emptied": Scenario(rewrite(lambda data: b"", 3), 3, {"changed-log"}),
+    "log is a pointer of LFS": Scenario(lfs_pointer, 3, {"changed-log"}),
+    # what says the same
+    "line ends of all logs": Scenario(CRLF, strict=0),
+    "line ends of logs and policy worse": Scenario(
+        both(CRLF, spec("patience=3", "patience=1")), 1, {"worse"}
+    ),
+    "line ends of everything": Scenario(
+        both(
+            CRLF,
+            lambda here: here.lock.write_bytes(here.lock.read_bytes().replace(b"\n", b"\r\n")),
+            lambda here: here.file.write_bytes(here.file.read_bytes().replace(b"\n", b"\r\n")),
+        ),
+        strict=0,
+    ),
+    "a newline more in three logs": Scenario(rewrite(lambda data: data + b"\n", 1, 4, 7), strict=0),
+    "no newline at the end": Scenario(rewrite(lambda data: data.rstrip(b"\n"), 1, 4, 7), strict=0),
+    "keys in another order": Scenario(rewrite(reorder_keys, 2, 3), strict=0),
+    "logs behind a link": Scenario(link_logs, strict=0),
+    # the lock
+    "lock removed": Scenario(lambda here: here.lock.unlink(), strict=1),
+    "lock edited": Scenario(
+        lambda here: here.edit(here.lock, ('"spec": "patience=4"', '"spec": "patience=1"')), 2
+    ),
+    "lock with marks of a conflict": Scenario(
+        lambda here: here.edit(here.lock, (',{"policy": "old"}', '<<<<<<< ours\n,{"policy": "old"}')), 2
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_what_a_change_means(repository, name):
+    scenario = SCENARIOS[name]
+    scenario.change(repository)
+    done = repository.run("--format", "json")
+    assert done.returncode == scenario.code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    if scenario.code == 2:
+        assert "replay.lock: the lock" in done.stderr
+        repository.check("--update")
+        assert repository.git("status", "--short") == "", "an update makes the same lock again"
+        return
+    findings = json.loads(done.stdout)["findings"]
+    assert {one["kind"] for one in findings if one["level"] in ("regression", "undecided")} == scenario.kinds
+    if scenario.strict is not None:
+        repository.check("--strict", code=scenario.strict)
+
+
+@pytest.mark.parametrize(
+    "name", ["policy loosened", "log edited", "limit loosened", "log removed", "policy removed"]
+)
+def test_an_update_accepts_a_change(repository, name):
+    SCENARIOS[name].change(repository)
+    broken = "limit" in SCENARIOS[name].kinds
+    repository.check("--update", code=1 if broken else 0)
+    done = repository.run("--strict", "--format", "json")
+    kinds = {one["kind"] for one in json.loads(done.stdout)["findings"]}
+    assert kinds - {"noise"} <= {"limit"}
+
+
+def test_a_checkout_that_converts_line_ends(repository, tmp_path):
+    """As on Windows, where an update must then make the same lock."""
+    clone = tmp_path / "clone"
+    repository.git("clone", "--quiet", "--config", "core.autocrlf=true", str(repository.top), str(clone))
+    there = Repository(clone)
+    assert b"\r\n" in there.log(0).read_bytes()
+    there.check("--strict")
+    there.lock.unlink()
+    there.check("--update")
+    assert there.lock.read_bytes() == repository.lock.read_bytes()
+
+
+def test_a_lock_of_the_first_version(repository, tmp_path):
+    """Its digests are of raw bytes: it is understood in a checkout with other line ends too."""
+    import hashlib
+
+    lock = read_lock(repository.lock)
+    document = {
+        "format": "replay lock",
+        "version": 1,
+        "tool": lock.tool,
+        "settings": dict(lock.settings),
+        "logs": {path: {"runs": list(log.runs), "sha256": log.sha256} for path, log in lock.logs.items()},
+        "policies": {
+            name: {
+                "spec": policy.spec,
+                "summary": dict(policy.summary),
+                "stops": {
+                    run: [stop.stopped_eval, stop.stopped_step, stop.reason, *figures]
+                    for run, stop in policy.stops.items()
+                    for figures in [(stop.saved, stop.regret, stop.relative_regret, stop.lost)]
+                },
+            }
+            for name, policy in lock.policies.items()
+        },
+    }
+    canonical = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
+    repository.lock.write_text(json.dumps(document | {"checksum": hashlib.sha256(canonical).hexdigest()}))
+    new = (repository.top / ".git").exists() and repository.git("show", "HEAD:replay.lock")
+    for change in (lambda here: None, CRLF):
+        change(repository)
+        said = " ".join(repository.check().split())
+        assert "the lock is of version 1 and does not hold the limits" in said
+        assert "replay check policies.toml --update" in said
+    repository.edit(repository.file, ('"patience=3"', '"patience=1"'))
+    repository.check(code=1)
+    repository.edit(repository.file, ('"patience=1"', '"patience=3"'))
+    repository.check("--update")
+    assert repository.lock.read_text() == new
+
+
+@pytest.mark.parametrize(
+    "environment", [{"LC_ALL": "C"}, {"LC_ALL": "C", "PYTHONUTF8": "0"}, {"LC_ALL": "C.UTF-8"}]
+)
+def test_the_locale_changes_nothing(repository, environment):
+    (repository.folder / "runs" / "run3").rename(repository.folder / "runs" / "lauf-ü")
+    repository.edit(repository.file, ("policies.old", 'policies."früher"'))
+    repository.check("--update", **environment)
+    made = repository.lock.read_bytes()
+    repository.lock.unlink()
+    repository.check("--update", PYTHONUTF8="1")
+    assert repository.lock.read_bytes() == made
+    assert codecs.BOM_UTF8 not in made
+    repository.check("--strict", **environment)
+
+
+# Branches
+
+
+def change_on_branch(repository, branch, *pairs, update=("--update",)):
+    repository.git("checkout", "--quiet", "-b", branch, "main")
+    repository.edit(repository.file, *pairs)
+    repository.run(*update)
+    repository.commit(branch)
+
+
+def test_branches_that_change_different_policies_merge(repository):
+    """Neighbours in the lock, with a whole and with a partial update; the result is what an update makes."""
+    change_on_branch(repository, "one", ('spec = "patience=4"', 'spec = "patience=5"'))
+    change_on_branch(
+        repository,
+        "two",
+        ('spec = "patience=2"', 'spec = "patience=1"'),
+        update=("--update", "--policy", "hasty"),
+    )
+    change_on_branch(repository, "three", ("max_regret = 0.5", "max_regret = 0.6"))
+    repository.git("checkout", "--quiet", "main")
+    for branch in ("one", "two", "three"):
+        repository.git("merge", "--quiet", "--no-edit", branch)
+    merged = repository.lock.read_bytes()
+    said = repository.run("--strict")
+    assert "the lock" not in said.stderr
+    repository.lock.unlink()
+    repository.run("--update")
+    assert repository.lock.read_bytes() == merged
+    specs = {name: policy.spec for name, policy in read_lock(repository.lock).policies.items()}
+    assert specs == {"careful": "patience=5", "hasty": "patience=1", "old": "patience=3"}
+
+
+def test_branches_that_add_and_remove_policies_merge(repository):
+    change_on_branch(repository, "one", ("# what new", '[policies.a]\nspec = "patience=5"\n\n# what new'))
+    change_on_branch(repository, "two", ('[policies.old]\nspec = "patience=3"\nmax_regret = 0.5\n', ""))
+    repository.git("checkout", "--quiet", "main")
+    for branch in ("one", "two"):
+        repository.git("merge", "--quiet", "--no-edit", branch)
+    assert list(read_lock(repository.lock).policies) == ["a", "careful", "hasty"]
+    repository.check()
+
+
+def test_branches_that_change_the_same_policy_conflict_and_an_update_settles_it(repository):
+    change_on_branch(repository, "one", ('"patience=4"', '"patience=5"'))
+    change_on_branch(repository, "two", ('"patience=4"', '"patience=6"'))
+    repository.git("merge", "--quiet", "--no-edit", "one", code=1)
+    repository.git("checkout", "--theirs", "policies.toml")
+    said = " ".join(repository.check(code=2).split())
+    assert "the marks of a merge conflict; make it anew by replay check --update" in said
+    assert "merge conflict" in repository.check("--update", "--policy", "careful", code=2)
+    repository.check("--update")
+    repository.check("--strict")
+
+
+def test_branches_of_which_one_trained_a_run_again_never_mix_silently(repository):
+    """The policies of one branch are about logs that the other has replaced."""
+    change_on_branch(repository, "one", ('"patience=3"', '"patience=5"'))
+    repository.git("checkout", "--quiet", "-b", "two", "main")
+    retrain(repository)
+    repository.check("--update")
+    repository.commit("two")
+    words = ("merge", "--quiet", "--no-edit", "one")
+    done = subprocess.run(
+        ["git", "-c", "user.name=x", "-c", "user.email=x@example.org", *words], cwd=repository.top
+    )
+    if done.returncode:
+        repository.git("checkout", "--theirs", "replay.lock")
+    said = repository.run("--format", "json")
+    assert said.returncode in (1, 2), "not what an update would write, so not passed over"
+    repository.check("--update")
+    repository.check("--strict")
+
+
+# Part of a lock
+
+
+def test_an_update_of_one_policy_keeps_the_rest(repository):
+    repository.edit(repository.file, ('"patience=3"', '"patience=1"'), ('"70%"', '"90%"'))
+    before = read_lock(repository.lock)
+    said = " ".join(repository.check("--update", "--policy", "old", code=1).split())
+    assert "regression: hasty: the limit max_lost was 70%" in said, "what is not accepted still fails"
+    assert "note: old loses more than before" in said
+    after = read_lock(repository.lock)
+    assert after.policies["old"].spec == "patience=1"
+    assert {name: after.policies[name] for name in ("careful", "hasty")} == {
+        name: before.policies[name] for name in ("careful", "hasty")
+    }
+    repository.check("--update", "--policy", "hasty", "--policy", "old")
+    made = repository.lock.read_bytes()
+    repository.check("--strict")
+    repository.lock.unlink()
+    repository.check("--update")
+    assert repository.lock.read_bytes() == made
+
+
+@pytest.mark.parametrize(
+    ("change", "words", "said"),
+    [
+        (
+            lambda here: None,
+            ("--update", "--policy", "hast"),
+            "there are careful, hasty, old",
+        ),
+        (lambda here: None, ("--policy", "hasty"), "--policy says which part of the lock --update writes"),
+        (lambda here: here.lock.unlink(), ("--update", "--policy", "hasty"), "there is no replay.lock"),
+        (add_log, ("--update", "--policy", "hasty"), "does not hold the logs as they are now"),
+        (rewrite(edit_value, 3), ("--update", "--policy", "hasty"), "(runs/run3/eval_log.jsonl)"),
+        (
+            toml(("monitor", "unit = 'tokens'\nmonitor")),
+            ("--update", "--policy", "hasty"),
+            "was made with another unit; leave out --policy",
+        ),
+    ],
+)
+def test_where_a_part_cannot_be_updated(repository, change, words, said):
+    change(repository)
+    before = repository.lock.read_bytes() if repository.lock.exists() else None
+    assert said in " ".join(repository.check(*words, code=2).split())
+    assert (repository.lock.read_bytes() if repository.lock.exists() else None) == before
+
+
+def test_a_policy_that_is_gone_is_removed_from_the_lock_by_its_name(repository):
+    remove_policy(repository)
+    repository.check("--update", "--policy", "old")
+    assert list(read_lock(repository.lock).policies) == ["careful", "hasty"]
+    repository.check("--strict")
+
+
+def test_updates_at_the_same_time_do_not_undo_each_other(repository):
+    repository.edit(repository.file, ('"patience=4"', '"patience=5"'), ('"patience=3"', '"patience=4"'))
+    command = [sys.executable, "-m", "replay", "check", "policies.toml", "--update", "--policy"]
+    started = [
+        subprocess.Popen([*command, name], cwd=repository.folder, stdout=subprocess.DEVNULL)
+        for name in ("careful", "old", "hasty")
+    ]
+    for process in started:
+        process.wait()
+    specs = {name: policy.spec for name, policy in read_lock(repository.lock).policies.items()}
+    assert specs == {"careful": "patience=5", "hasty": "patience=2", "old": "patience=4"}
+    assert sorted(path.name for path in repository.folder.iterdir()) == [
+        ".git",
+        "policies.toml",
+        "replay.lock",
+        "runs",
+    ]
+
+
+# Where findings are shown
+
+
+def test_findings_are_at_their_line_below_the_root_of_the_repository(tmp_path):
+    there = Repository(tmp_path, "models/small").make()
+    there.edit(
+        there.file, ('spec = "patience=4"', 'spec = "patience=1"'), ('max_lost = "70%"', 'max_lost = "90%"')
+    )
+    there.log(3).write_bytes(edit_value(there.log(3).read_bytes()))
+    done = there.run("--sarif", "out.sarif", "--code-quality", "out.json", GITHUB_ACTIONS="true")
+    assert done.returncode == 1
+    lines = there.file.read_text().splitlines()
+    shown = {
+        (match["title"].split("%3A")[0], match["file"], lines[int(match["line"]) - 1])
+        for match in re.finditer(
+            r"^::error file=(?P<file>[^,]*),line=(?P<line>\d+),title=(?P<title>[^:]*)::", done.stdout, re.M
+        )
+    }
+    assert ("careful", "models/small/policies.toml", 'max_lost = "20%"') in shown
+    assert ("careful", "models/small/policies.toml", 'spec = "patience=1"') in shown
+    assert ("hasty", "models/small/policies.toml", 'max_lost = "90%"') in shown
+    assert "models/small/runs/run3/eval_log.jsonl" in {file for _, file, _ in shown}
+    places = [one["location"] for one in json.loads((there.folder / "out.json").read_text())]
+    assert {(place["path"], lines[place["lines"]["begin"] - 1]) for place in places} >= {
+        ("models/small/policies.toml", 'max_lost = "90%"')
+    }
+    results = json.loads((there.folder / "out.sarif").read_text())["runs"][0]["results"]
+    regions = [one["locations"][0]["physicalLocation"] for one in results]
+    assert {(one["artifactLocation"]["uri"], lines[one["region"]["startLine"] - 1]) for one in regions} >= {
+        ("models/small/policies.toml", 'spec = "patience=1"')
+    }
