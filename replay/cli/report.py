@@ -40,7 +40,7 @@ __all__ = ["command"]
     type=click.Choice(["html", "svg", "pdf", "png"]),
     default="html",
     show_default=True,
-    help="html: the page; svg, pdf and png: a figure for a paper.",
+    help="The page (html), or a figure for a paper (svg, pdf, png).",
 )
 @file_option("--out", "The file to write.  [default: report.html, or the format's ending]")
 def command(
