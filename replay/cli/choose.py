@@ -105,7 +105,7 @@ def command(
         from replay.report.league import build as build_league
         from replay.search.league import choose_by_rule
 
-        with count_policies(len(policies), len(logs.runs)) as progress:
+        with count_policies(len(policies)) as progress:
             league = choose_by_rule(
                 logs.runs,
                 grids,
@@ -122,7 +122,7 @@ def command(
         return
     study = Study(logs.runs, policies, question)
     findings: list[Finding] = [*logs.findings, *refused_points(grids)]
-    with count_policies(len(policies), len(study.runs)) as progress:
+    with count_policies(len(policies)) as progress:
         selection = select_policy(
             study,
             policies,

@@ -195,7 +195,7 @@ def _select(logs: ReadResult, tolerance: Any, monitor: str | None, mode: Mode | 
 
     policies = policies_of(parse_grids(DEFAULT_GRID))
     study = Study(logs.runs, policies, Question(monitor=monitor, mode=mode))
-    with count_policies(len(policies), len(study.runs)) as progress:
+    with count_policies(len(policies)) as progress:
         return select_policy(
             study, policies, tolerance, ladder_policies=default_policies(), progress=progress
         )

@@ -93,7 +93,7 @@ def _choose(runs: Sequence[Run], question: Question) -> Selection | None:
     policies = policies_of(parse_grids(DEFAULT_GRID))
     try:
         study = Study(runs, policies, question)
-        with count_policies(len(policies), len(study.runs)) as progress:
+        with count_policies(len(policies)) as progress:
             return select_policy(
                 study, policies, parse_tolerance(), ladder_policies=default_policies(), progress=progress
             )

@@ -55,7 +55,7 @@ def write_page(
     from replay.search.ladders import default_policies
 
     count = sum(len(grid.points) for grid in grids) + len(singles)
-    with count_policies(count, len(study.runs)) as progress:
+    with count_policies(count) as progress:
         facts = gather(
             logs,
             study,

@@ -85,7 +85,7 @@ def command(
     logs = read_logs(paths)
     study = Study(logs.runs, policies, question)
     groups = None if group is None else groups_of(study.panel.runs, group)
-    with count_policies(len(policies), len(study.runs)) as progress:
+    with count_policies(len(policies)) as progress:
         today = guarantee(
             study,
             tolerance.value,

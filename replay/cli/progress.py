@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,26 +18,56 @@ from replay.data.finding import Kind
 if TYPE_CHECKING:
     from replay.readers import ReadResult
 
-__all__ = ["count_policies", "read_logs"]
+__all__ = ["Bar", "count_policies", "read_logs"]
 
 #: Findings about files that are no logs.
 _NO_LOGS = {Kind.UNKNOWN_FORMAT, Kind.BINARY_FILE, Kind.EMPTY_FILE}
-_MANY_OUTCOMES = 200_000  # policies times runs that take about a second
-_MANY_LOGS = 50
+#: Seconds that work takes before its bar is shown.
+_SHOWN_AFTER = 1.0
+
+
+class Bar:
+    """A progress bar that appears once the work has taken a second."""
+
+    def __init__(self, label: str, length: int) -> None:
+        self._label, self._length, self._begin = label, length, time.monotonic()
+        self._stack = contextlib.ExitStack()
+        self._bar: Any = None
+
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    def update(self, done: int) -> None:
+        """Show how many are done."""
+        if self._bar is None and time.monotonic() - self._begin >= _SHOWN_AFTER:
+            bar: Any = click.progressbar(length=self._length, label=self._label, file=sys.stderr)
+            self._bar = self._stack.enter_context(bar)
+        if self._bar is not None:
+            self._bar.update(done - self._bar.pos)
+
+    def count(self, items: Iterable[Any]) -> Iterator[Any]:
+        """The items, each counted as done when the next one is asked for."""
+        for done, item in enumerate(items):
+            self.update(done)
+            yield item
+        self.update(self._length)
 
 
 def read_logs(paths: Sequence[Path]) -> ReadResult:
     """Read all logs below the paths."""
     from replay.api import read
 
-    def bar(items: Any) -> Any:
-        if len(items) <= _MANY_LOGS:
-            return contextlib.nullcontext(items)
-        return click.progressbar(items, label="reading", file=sys.stderr)
+    @contextlib.contextmanager
+    def count_logs(items: Any) -> Iterator[Any]:
+        with Bar("reading", len(items)) as bar:
+            yield bar.count(items)
 
     keep_inputs(paths)
     columns = stated_columns()
-    logs = read(paths, bar, columns) if sys.stderr.isatty() else read(paths, columns=columns)
+    logs = read(paths, count_logs, columns) if sys.stderr.isatty() else read(paths, columns=columns)
     keep_findings(logs.findings)
     keep_inputs(_files_of(logs))
     return logs
@@ -53,10 +84,10 @@ def _files_of(logs: ReadResult) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def count_policies(policies: int, runs: int) -> Iterator[Callable[[int], None] | None]:
-    """A function that takes the number of policies done and shows it, or None where no bar is shown."""
-    if not sys.stderr.isatty() or policies * runs < _MANY_OUTCOMES:
+def count_policies(policies: int) -> Iterator[Callable[[int], None] | None]:
+    """A function that takes the number of policies done and shows it; None where there is no terminal."""
+    if not sys.stderr.isatty():
         yield None
         return
-    with click.progressbar(length=policies, label="sweeping", file=sys.stderr) as bar:
-        yield lambda done: bar.update(done - bar.pos)
+    with Bar("trying policies", policies) as bar:
+        yield bar.update

@@ -77,7 +77,7 @@ def command(
     policies = [*policies_of(grids), *singles]
     logs = read_logs(paths)
     study = Study(logs.runs, policies, question)
-    with count_policies(len(policies), len(study.runs)) as progress:
+    with count_policies(len(policies)) as progress:
         result = sweep_grids(
             study,
             grids,

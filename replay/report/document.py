@@ -122,7 +122,7 @@ class Table(Block):
     """A table with a head and rows of the same length.
 
     Columns in ``left`` are flush left, the others flush right. ``notes`` holds, by row index, a line that the
-    screen shows before the row. On the screen the table begins at column ``indent``.
+    screen shows before the row, or behind the last one. On the screen the table begins at column ``indent``.
     """
 
     head: Sequence[str]

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from replay.data.finding import Finding, Kind
-from replay.data.gaps import find_incomplete
+from replay.data.gaps import find_gap, find_incomplete
 from replay.engine.explain import COLUMNS, Explanation
 from replay.report.document import Block, Document, Notes, Paragraph, Records, Table, separate
 from replay.report.format import number, percent
@@ -23,6 +23,8 @@ __all__ = ["build"]
 
 #: Evals of the brief form, unless there are hardly more; how many of them come before the stop.
 _MOST_EVALS, _BEFORE = 14, 4
+#: Steps of missing evals that a line names.
+_MOST_STEPS = 4
 
 
 def build(explanation: Explanation, findings: Sequence[Finding] = ()) -> Document:
@@ -90,15 +92,22 @@ def _title(explanation: Explanation) -> str:
 
 
 def _table(explanation: Explanation, shown: Sequence[int]) -> Table:
-    """The evals at these positions; a line says how many are left out between two of them."""
+    """The evals at these positions, with lines for what lies between two of them and for a log that ends
+    before the planned end.
+    """
     rows, outcome = [explanation.rows[index] for index in shown], explanation.outcome
     counts = any(row["counter"] is not None for row in rows)
     stop = outcome["stopped_eval"]
+    lines = _lines_between(shown, stop, {} if explanation.resumes is None else explanation.resumes.evals)
+    for row, text in _missing_before(explanation, shown).items():
+        lines[row] = f"{lines[row]} {text}" if row in lines else text
+    for reason in explanation.outcomes.study.censored.values():
+        lines[len(rows)] = f"the log ends here ({say_censoring(reason)})"
     return Table(
         ["eval", "step", "value", "reference", "counter", "", "what happened"],
         [_cells(row, outcome["best_step"], counts) for row in rows],
         (5, 6),
-        _lines_between(shown, stop, {} if explanation.resumes is None else explanation.resumes.evals),
+        lines,
     )
 
 
@@ -117,6 +126,25 @@ def _lines_between(shown: Sequence[int], stop: int | None, resumed: Mapping[int,
             parts.append(f"... {gap} eval{'s' * (gap != 1)} not shown")
         if parts:
             out[row] = ("   " if parts[0].startswith("...") else "") + " ".join(parts)
+    return out
+
+
+def _missing_before(explanation: Explanation, shown: Sequence[int]) -> dict[int, str]:
+    """The lines before rows that follow missing evals, with the steps of these."""
+    panel = explanation.outcomes.study.panel
+    gap = find_gap(panel.runs[0], panel.curves[0].steps)
+    if gap is None:
+        return {}
+    steps = [float(explanation.rows[index]["step"]) for index in shown]
+    out = {}
+    for row, (before, after) in enumerate(pairwise(steps), 1):
+        missing = [step for step in gap.steps if before < step < after]
+        if missing:
+            at = ", ".join(f"{step:g}" for step in missing[:_MOST_STEPS])
+            more = ", …" if len(missing) > _MOST_STEPS else ""
+            count = f"{len(missing)} evals are" if len(missing) > 1 else "1 eval is"
+            unit = panel.runs[0].info.step_unit + "s" * (len(missing) > 1)
+            out[row] = f"{count} missing ({unit} {at}{more}):"
     return out
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from replay.cli.progress import count_policies
+from replay.cli.progress import Bar, count_policies
 from replay.search.sweep import SWEPT
 from tests.cli.test_cli import fits, fits_the_screen, imported_by, run
 from tests.conftest import write_log
@@ -134,15 +134,22 @@ class Terminal(io.StringIO):
 
 
 def test_progress_only_on_a_terminal_and_where_it_takes_long(monkeypatch):
-    with count_policies(10**6, 100) as progress:
+    with count_policies(1000) as progress:
         assert progress is None
     monkeypatch.setattr("sys.stderr", terminal := Terminal())
-    with count_policies(10, 10) as progress:
-        assert progress is None
-    with count_policies(10**6, 100) as progress:
-        progress(1000)
-        progress(10**6)
-    assert "sweeping" in terminal.getvalue()
+    clock = [100.0]
+    monkeypatch.setattr("replay.cli.progress.time.monotonic", lambda: clock[0])
+    with count_policies(1000) as progress:
+        progress(10)
+        clock[0] += 0.9
+        progress(500)
+        assert terminal.getvalue() == ""
+        clock[0] += 0.2
+        progress(700)
+        assert "trying policies" in terminal.getvalue()
+    with Bar("reading", 3) as bar:
+        assert list(bar.count("abc")) == ["a", "b", "c"]
+    assert "reading" not in terminal.getvalue()
 
 
 @pytest.mark.parametrize(

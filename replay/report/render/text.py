@@ -174,7 +174,7 @@ def lines(
     Columns in ``left`` are flush left, the others flush right. Where a row is too wide, its first cell gets a
     line of its own, and the last cell is wrapped under itself. Where even the other cells are too wide, each
     cell gets a line of its own, behind the name of its column. ``notes`` holds, by row index, a line to put
-    before the row.
+    before the row, or after the last one.
     """
     cells = [[printable(cell) for cell in row] for row in (head, *rows)]
     sizes = [max(len(row[column]) for row in cells) for column in range(len(head))]
@@ -202,7 +202,7 @@ def lines(
             ).rstrip()
         )
         out += [" " * (sum(sizes[:-1]) + 2 * (len(head) - 1)) + more for more in tail[1:]]
-    return out
+    return out + _note((notes or {}).get(len(rows), ""), width)
 
 
 def _stacked(
@@ -222,7 +222,12 @@ def _stacked(
             for name, cell, size in zip(head[1:], row[1:], names, strict=True)
             if cell and name
         ]
-    return out
+    return out + _note(notes.get(len(rows), ""), width)
+
+
+def _note(text: str, width: int) -> list[str]:
+    """A line between rows, on several lines where it is too long."""
+    return [text] if text and len(text) <= width else textwrap.wrap(text, width)
 
 
 def _aligned(cell: str, size: int, left: bool) -> str:
