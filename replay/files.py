@@ -20,8 +20,10 @@ from replay.errors import InputError, OutputError
 
 __all__ = [
     "FULL",
+    "in_utf8",
     "is_lfs_pointer",
     "is_substituted",
+    "on_disk",
     "parse_toml",
     "read_file",
     "read_toml",
@@ -191,3 +193,22 @@ def _replace(target: Path, data: bytes, mode: int | None) -> None:
                 os.fsync(folder)
             finally:
                 os.close(folder)
+
+
+def in_utf8(name: str) -> str:
+    """A file's name, or a part of it, as a system has it whose names are UTF-8; so a lock has it everywhere.
+
+    In the C locale, Python may hold the bytes of such a name as surrogates.
+    """
+    try:
+        return os.fsencode(name).decode("utf-8", "surrogateescape")
+    except UnicodeError:
+        return name
+
+
+def on_disk(folder: Path, name: str) -> Path:
+    """The file below a folder that `in_utf8` gives this name."""
+    try:
+        return folder / os.fsdecode(name.encode("utf-8", "surrogateescape"))
+    except UnicodeError:
+        return folder / name

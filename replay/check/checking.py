@@ -37,6 +37,7 @@ from replay.engine.outcomes import Outcomes, records
 from replay.engine.scoring import simulate_policies
 from replay.engine.study import Study
 from replay.errors import InputError, printable
+from replay.files import in_utf8, on_disk
 from replay.policies.companions import SettledModules
 from replay.readers import ReadResult, read
 from replay.readers.step_signals import FILE_NAME
@@ -127,7 +128,7 @@ def examine(
     table = summarise(outcomes, labels, config.confidence)
     summary = {row["spec"]: row for row in records(table)}
     beside = Path(os.path.abspath(config.path.parent))  # noqa: PTH100
-    shown = {run: _relative(folder / files[0], beside) for run, files in paths.items()}
+    shown = {run: _relative(on_disk(folder, files[0]), beside) for run, files in paths.items()}
     by_spec = _scores(outcomes, groups, shown)
     scores_of = {entry.name: by_spec[entry.spec] for entry in config.policies}
     other_ends = old is not None and old.version < VERSION
@@ -144,8 +145,8 @@ def examine(
             old,
             now,
             groups=groups,
-            locate=lambda path: _locate(folder / path, roots, logs_read, old.logs[path]),
-            shorten=lambda path: _relative(folder / path, beside),
+            locate=lambda path: _locate(on_disk(folder, path), roots, logs_read, old.logs[path]),
+            shorten=lambda path: _relative(on_disk(folder, path), beside),
             companions=companions,
         )
         gone = [run for path, log in old.logs.items() if path not in now.logs for run in log.runs]
@@ -259,10 +260,10 @@ def _locked(
             runs_of.setdefault(path, []).append(run)
     logs = {
         path: Log(
-            digest(folder / path),
+            digest(on_disk(folder, path)),
             tuple(run.id for run in runs),
             None if is_companion(path) else digest_of_runs(runs),
-            digests_with_other_ends(folder / path) if other_ends else frozenset(),
+            digests_with_other_ends(on_disk(folder, path)) if other_ends else frozenset(),
         )
         for path, runs in sorted(runs_of.items())
     }
@@ -320,8 +321,8 @@ def _sources(run: Run, folder: Path, companions: bool) -> list[str]:
 
 
 def _relative(path: Path, folder: Path) -> str:
-    """A path relative to a folder, with slashes; by what links stand for only where that keeps it below the
-    folder.
+    """A path relative to a folder, with slashes and in UTF-8; by what links stand for only where that keeps
+    it below the folder.
     """
     try:
         plain = Path(os.path.relpath(os.path.abspath(path), folder))  # noqa: PTH100
@@ -329,8 +330,8 @@ def _relative(path: Path, folder: Path) -> str:
             real = Path(os.path.relpath(os.path.realpath(path), os.path.realpath(folder)))
             plain = plain if real.parts[0] == ".." else real
     except ValueError:  # another drive
-        return path.absolute().as_posix()
-    return plain.as_posix()
+        return in_utf8(path.absolute().as_posix())
+    return in_utf8(plain.as_posix())
 
 
 def _portable(runs: Sequence[Run], paths: dict[str, list[str]]) -> tuple[list[Run], dict[str, list[str]]]:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from replay.data.run import Run
 from replay.errors import printable
+from replay.files import in_utf8
 from replay.readers.format import Format
 
 __all__ = ["Group", "named_runs", "relative_name"]
@@ -50,7 +51,8 @@ class Group(NamedTuple):
 
 def relative_name(path: Path, root: Path) -> str:
     """A path below a root as it is shown; the name alone where it is not below."""
-    return printable(str(path.relative_to(root)) if path != root and root in path.parents else path.name)
+    below = path != root and root in path.parents
+    return printable(in_utf8(str(path.relative_to(root)) if below else path.name))
 
 
 def named_runs(runs: Sequence[Run], groups: Sequence[Group]) -> list[Run]:
@@ -111,4 +113,4 @@ def _id(group: Group, level: int, tops: Mapping[Path, str]) -> str:
             name = str(Path(tops[root]) / below / file)
     else:  # the root is the file itself
         name = (folder.name if root.parent.parts else file, file, str(root))[level]
-    return printable(name)
+    return printable(in_utf8(name))

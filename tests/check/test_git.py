@@ -309,7 +309,8 @@ def test_an_update_accepts_a_change(repository, name):
 def test_a_checkout_that_converts_line_ends(repository, tmp_path):
     """As on Windows, where an update must then make the same lock."""
     clone = tmp_path / "clone"
-    repository.git("clone", "--quiet", "--config", "core.autocrlf=true", str(repository.top), str(clone))
+    windows = ("-c", "core.autocrlf=true", "clone", "--config", "core.autocrlf=true")
+    repository.git(*windows, "--quiet", str(repository.top), str(clone))
     there = Repository(clone)
     assert b"\r\n" in there.log(0).read_bytes()
     there.check("--strict")
