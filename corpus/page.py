@@ -56,7 +56,7 @@ def league_table(part: str) -> list[str]:
     if league["skipped"]:
         notes += f" Skipped, because some of the runs lack what they need: {', '.join(league['skipped'])}."
     columns = "rank: | setting | saved: | lost: | equal budget: | guaranteed tolerance:"
-    return [*table(columns, rows), "", notes]
+    return [*table(columns, rows), "", notes] if rows else [notes]
 
 
 def best_of(part: str) -> dict[str, Any] | None:
