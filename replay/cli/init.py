@@ -128,8 +128,11 @@ def command(
         click.echo(f"include it in .gitlab-ci.yml: include: [local: {project.included}]", err=True)
     known = url if project.system == "gitlab" else repository
     if project.job is not None and known is None:
-        variable = "STOP_REPLAY_URL" if project.system == "gitlab" else starting.REPOSITORY_VARIABLE
-        click.echo(f"set the variable {variable} of your repository: where stop-replay is kept", err=True)
+        if project.system == "gitlab":
+            setting = "CI/CD variable STOP_REPLAY_URL of the project to the URL"
+        else:
+            setting = f"Actions variable {starting.REPOSITORY_VARIABLE} of the repository to the owner/name"
+        click.echo(f"set the {setting} of the repository that has stop-replay", err=True)
     click.echo(f"Next: replay check {os.path.relpath(file)}")
 
 
@@ -219,7 +222,9 @@ def _decided(
 
     policy = selection.policy or selection.guess
     spec = _FALLBACK if policy is None else policy.spec()
-    why = f"{str(selection.status).capitalize()}: {describe_status(selection)}"
+    status, why = str(selection.status).capitalize(), describe_status(selection)
+    if not why.startswith(status):
+        why = f"{status}: {why}"
     study = selection.outcomes.study
     settings = [("monitor", study.monitor.name), ("mode", study.monitor.mode)]
 

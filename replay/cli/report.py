@@ -66,6 +66,7 @@ def command(
     """
     from replay.engine.study import Study
     from replay.policies.grid import policies_of
+    from replay.report.render.text import wrapped
     from replay.search.tolerance import parse_tolerance
 
     tolerance = parse_tolerance(candidates.max_regret, candidates.max_lost)
@@ -92,7 +93,8 @@ def command(
     )
     warn(logs.findings)
     for sentence in _headline(data["answer"]):
-        click.echo(sentence)
+        for line in wrapped(sentence):
+            click.echo(line)
 
 
 def _headline(answer: dict[str, object]) -> list[str]:

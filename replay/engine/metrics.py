@@ -96,12 +96,16 @@ def resolve_metric(
     constant = _find_constant(runs, names, name) if monitored else None
     if constant is not None:
         findings.append(constant)
-    if monitored and TEST_WORDS & set(canonical(name).split("_")):
+    if monitored and _is_of_test_set(name):
         findings.append(Finding(Kind.TEST_SET_MONITOR, facts={"metric": name}))
     train_only = tuple(run.id for run in runs if run.id in names and names[run.id] not in run.columns)
     if train_only:
         findings.append(Finding(Kind.TRAIN_ONLY_MONITOR, runs=train_only, facts={"metric": name}))
     return Metric(name, resolved, source, mode_source, names, len(runs), word), findings
+
+
+def _is_of_test_set(metric: str) -> bool:
+    return bool(TEST_WORDS & set(canonical(metric).split("_")))
 
 
 def _absence(runs: Sequence[Run], name: str, policies: Iterable[Policy]) -> str:
@@ -116,7 +120,9 @@ def _absence(runs: Sequence[Run], name: str, policies: Iterable[Policy]) -> str:
     # the name that means the same elsewhere (val_loss in a log of transformers), if spelling suggests none
     tail = canonical(name).split("_")[-1]
     same_end = [metric for metric in have if canonical(metric).split("_")[-1] == tail]
-    hint = did_you_mean(name, have, otherwise=same_end)
+    # stopping must not look at the test set, so it is suggested only to who asked for it
+    apart = [metric for metric in have if _is_of_test_set(metric) == _is_of_test_set(name)]
+    hint = did_you_mean(name, apart) or did_you_mean(name, have, otherwise=same_end)
     text = f"no metric {name!r} in {where}; {who} {list_names(have, 12)}{hint}"
     if note is None:
         return text

@@ -234,7 +234,7 @@ def verdict(pair: Pair) -> str:
     moved, changed, count = len(pair.moved), len(pair.changed), len(pair.runs)
     if not moved and not changed:
         return f"No run moved: A and B stop {'the one run' if count == 1 else f'all {count} runs'} alike."
-    text = f"{moved} of {_runs(count)} moved" if moved else "No run moved"
+    text = f"{moved} of {_runs(count)} moved to another stop" if moved else "No run moved"
     if changed:
         text += (
             f"{';' if moved else ', but'} {changed}"
@@ -247,8 +247,8 @@ def verdict(pair: Pair) -> str:
         name for name, figure in (("saved", pair.saved), ("lost", pair.lost)) if figure.verdict == "unclear"
     ]
     if unclear:
-        which = "neither difference is" if len(unclear) == 2 else f"the difference in {unclear[0]} is not"
-        text += f" On these runs {which} told apart from none."
+        which = "saved or in lost" if len(unclear) == 2 else unclear[0]
+        text += f" On these runs there is no clear difference in {which}."
     return text
 
 

@@ -116,7 +116,10 @@ def _answer(plan: Plan, unit: str) -> list[str]:
     today = plan.today
     if today.policy is not None:
         return [f"Result: guaranteed {say_kind(today)}, {today.policy.spec()}", say_guarantee(today, unit)]
-    out = [f"Result: nothing is guaranteed {say_kind(today)}", say_need(today, unit)]
+    out = [
+        f"Result: no policy is guaranteed to lose at most {say_tolerance(today.alpha)} {say_kind(today)}",
+        say_need(today, unit),
+    ]
     if plan.more_units:
         more = "runs" if unit == "run" else "groups"
         out[-1] += f" That is {plan.more_units:,} more {more if plan.more_units > 1 else more[:-1]}."
