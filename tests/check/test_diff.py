@@ -89,8 +89,8 @@ def test_a_difference_beyond_its_interval_is_said_plainly():
     assert pair["saved"]["high"] < 0
     out = flat(run("diff", "patience=1", "patience=4", FILMS).stdout)
     assert (
-        "10 of 10 runs moved to another stop. B saves 39% less of the compute (31.6 to 46.6) and loses 25% less"
-        " of the improvement (19.5 to 30.7)." in out
+        "10 of 10 runs moved to another stop. B saves 39% less of the compute (31.6 to 46.6) and loses"
+        " 25% less of the improvement (19.5 to 30.7)." in out
     )
     swapped = told("patience=4", "patience=1", FILMS)["pairs"][0]
     assert swapped["saved"]["difference"] == pytest.approx(-pair["saved"]["difference"])
