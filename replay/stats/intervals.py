@@ -248,7 +248,8 @@ def _bounds(
     t = t_quantile(1 - tail, groups - 1) if groups <= _MOST_DRAWN else normal_quantile(1 - tail)
     below, above = -t * error, t * error
     if groups > _MOST_DRAWN:
-        skew = _sum(off**3) / np.maximum(_sum(off**2), 1e-300) ** 1.5
+        square = _sum(off**2) ** 1.5
+        skew = np.divide(_sum(off**3), square, out=np.zeros_like(square), where=square > 0)
         below = np.minimum(below, -error * _invert_transform(t, skew))
         above = np.maximum(above, -error * _invert_transform(-t, skew))
     elif groups >= _FEWEST_DRAWN:

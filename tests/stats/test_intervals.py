@@ -84,6 +84,13 @@ def test_with_very_many_groups_the_farther_bound_is_that_of_halls_transformation
     assert x + g * x**2 / 3 + g**2 * x**3 / 27 + g / 6 == pytest.approx(-t, abs=1e-7)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [0.0, 0.3, -1e-120])
+def test_very_many_equal_values_leave_no_doubt(value):
+    names = [str(number) for number in range(1500)]
+    assert interval(np.full(1500, value), names) == (value, value)
+
+
 def test_groups_are_drawn_whole():
     values = losses(3, 14, 0.7)
     once = interval(values, names(14))
