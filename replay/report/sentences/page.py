@@ -82,7 +82,7 @@ def say_evidence(study: Study, selection: Selection, held: Evaluated | None) -> 
     summary, unit = held.summary, _UNITS[study.question.unit]
     saved = f"{percent(summary['saved_mean'])} of {unit}{_interval(summary, 'saved', '95 % interval ')}"
     bound = "at least " if summary["censored"] else ""
-    text = f"Cross-validated on {runs}, "
+    text = f"Cross-validated on {runs}, each judged by the choice of the others, "
     text += "it saves " if selection.policy is not None else f"{_spec(selection)} saves "
     text += saved
     if selection.tolerance.kind != "lost":
