@@ -85,7 +85,7 @@ class Database:
         self._columns: dict[str, tuple[str, ...]] = {}
         tables = connection.execute(
             "SELECT name FROM sqlite_master"
-            " WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL%' LIMIT 10000"
+            " WHERE type = 'table' AND typeof(name) = 'text' AND sql NOT LIKE 'CREATE VIRTUAL%' LIMIT 10000"
         ).fetchall()
         for (name,) in tables:
             with suppress(*_ERRORS):

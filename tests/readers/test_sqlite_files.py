@@ -204,3 +204,16 @@ def test_the_schema_is_only_in_the_write_ahead_log(tmp_path):
     (tmp_path / "b.db-wal").write_bytes((tmp_path / "a.db-wal").read_bytes())
     writer.close()
     assert table_names(copy, head(copy)) == {"points"}
+
+
+def test_a_damaged_schema_whose_table_name_is_no_text(tmp_path):
+    path = tmp_path / "damaged.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE kept (step)")
+        connection.execute("CREATE TABLE lost (step)")
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("UPDATE sqlite_master SET name = CAST(name AS BLOB) WHERE name = 'lost'")
+        connection.commit()
+    with open_database(path) as database:
+        assert database.columns("kept") == ("step",)
+        assert database.columns("lost") == ()
