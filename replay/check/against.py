@@ -33,7 +33,7 @@ def lock_of_revision(
         if stored is not None and lock is not None:
             return found.shown(str(stored)), lock
         config = read_config(found.require(file))
-        roots = [found.get_logs(log) for log in (logs or logs_of(config, ()))]
+        roots = [found.get_logs(log) for log in logs_of(config, logs)]
         copy = found.copies / os.path.relpath(os.path.abspath(lock_path), found.top)  # noqa: PTH100
         made = examine(config, read(roots), roots, copy)[1]
         return found.shown(str(config.path)), made

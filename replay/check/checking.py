@@ -13,7 +13,7 @@ from typing import Any
 from replay import __version__
 from replay.check.comparing import Whereabouts, accepted, compare, match
 from replay.check.config import Config, Entry, Wanted, read_config
-from replay.check.digests import digest_of_runs, digests_with_other_ends
+from replay.check.digests import digest_of_run, digest_of_runs, digests_with_other_ends
 from replay.check.following import follow
 from replay.check.judging import expectations, judge
 from replay.check.lock import (
@@ -138,16 +138,18 @@ def examine(
     gone: list[str] = []
     followed: dict[str, str] = {}
     if old is not None:
-        followed = follow(old, now, match(old, now, companions).runs)
+        matched = match(old, now, companions)
+        followed = follow(old, now, matched.runs)
         differences, by_policy = compare(
             config.policies,
             config.confidence,
             old,
             now,
+            matched,
+            followed,
             groups=groups,
             locate=lambda path: _locate(on_disk(folder, path), roots, logs_read, old.logs[path]),
             shorten=lambda path: _relative(on_disk(folder, path), beside),
-            companions=companions,
         )
         gone = [run for path, log in old.logs.items() if path not in now.logs for run in log.runs]
 
@@ -258,11 +260,13 @@ def _locked(
     for run in study.panel.runs:
         for path in paths[run.id]:
             runs_of.setdefault(path, []).append(run)
+    # once for each run, which may have been read from many files
+    said = {run.id: digest_of_run(run) for run in study.panel.runs}
     logs = {
         path: Log(
             digest(on_disk(folder, path)),
             tuple(run.id for run in runs),
-            None if is_companion(path) else digest_of_runs(runs),
+            None if is_companion(path) else digest_of_runs(said[run.id] for run in runs),
             digests_with_other_ends(on_disk(folder, path)) if other_ends else frozenset(),
         )
         for path, runs in sorted(runs_of.items())

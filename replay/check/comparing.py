@@ -12,7 +12,6 @@ from typing import Any, Literal
 import numpy as np
 
 from replay.check.config import Entry
-from replay.check.following import follow
 from replay.check.lock import VERSION, Lock, LockedPolicy, is_companion
 from replay.check.loosening import compare_gates, compare_limits
 from replay.check.model import Stop
@@ -123,19 +122,19 @@ def compare(
     confidence: float,
     lock: Lock,
     now: Lock,
+    matched: Matched,
+    followed: Mapping[str, str],
     *,
     groups: Mapping[str, str],
     locate: Callable[[str], Whereabouts],
     shorten: Callable[[str], str],
-    companions: bool,
 ) -> tuple[list[Finding], dict[str, list[Finding]]]:
     """What is found against the lock: of the whole, and by policy.
 
-    ``groups`` is each run's, ``locate`` says what became of a log, ``shorten`` gives a log's path as findings
-    have it.
+    ``matched`` are the logs and runs that are in both, and ``followed`` the policies that have another name
+    now. ``groups`` is each run's, ``locate`` says what became of a log, ``shorten`` gives a log's path as
+    findings have it.
     """
-    matched = match(lock, now, companions)
-    followed = follow(lock, now, matched.runs)
     monitoring = all(lock.settings.get(name) == now.settings.get(name) for name in _MONITORING)
     judging = monitoring and lock.settings == now.settings
     whole = [

@@ -15,7 +15,8 @@ from typing import Any, Literal
 import numpy as np
 
 from replay.check.config import read_config
-from replay.check.lock import FORMAT, LockedPolicy, read_lock
+from replay.check.lock import LockedPolicy, read_lock
+from replay.check.lock_text import is_lock_text
 from replay.check.model import Stop
 from replay.data.finding import Finding, Kind
 from replay.data.names import canonical
@@ -208,16 +209,11 @@ def diff(
         raise InputError(
             f"--policy is for two sets of logs; {before} and {after} are {_SEVERAL[kind]} on their own"
         )
-    if kind == "policies" and logs_of_sides is not None:
-        result = _of_files(before, after, paths, (), read, given or {}, logs_of_sides)
-        return _with_pairs(before, after, result)
-    compare_sides = {"policy": _of_policies, "policies": _of_files, "lock": _of_locks, "logs": _of_logs}[kind]
-    result = compare_sides(before, after, paths, policies or defaults, read, given or {})
-    return _with_pairs(before, after, result)
-
-
-def _with_pairs(before: str, after: str, result: Diff) -> Diff:
-    """The result; raises InputError where nothing is in both sides."""
+    if kind == "policies":
+        result = _of_files(before, after, paths, read, given or {}, logs_of_sides)
+    else:
+        compare_sides = {"policy": _of_policies, "lock": _of_locks, "logs": _of_logs}[kind]
+        result = compare_sides(before, after, paths, policies or defaults, read, given or {})
     if not result.pairs:
         names = {
             side: ", ".join(names) or "none"
@@ -239,7 +235,7 @@ def _is_lock(path: Path) -> bool:
         return True
     try:
         with path.open("rb") as file:
-            return f'"format": "{FORMAT}"'.encode() in file.read(100)
+            return is_lock_text(file.read(100))
     except OSError:
         return False
 
@@ -268,16 +264,17 @@ def _of_files(
     before: str,
     after: str,
     paths: Sequence[Path],
-    _: Any,
     read: Read,
     given: Mapping[str, Any],
-    logs_of_sides: tuple[Sequence[Path], Sequence[Path]] | None = None,
+    logs_of_sides: tuple[Sequence[Path], Sequence[Path]] | None,
 ) -> Diff:
     configs = [read_config(Path(name)) for name in (before, after)]
     logs = list(paths) or next((list(config.logs) for config in reversed(configs) if config.logs), [])
     if not logs and logs_of_sides is None:
         raise InputError(f"on which logs? Neither file names any; write replay diff {before} {after} LOGS")
-    reads = [read(logs)] * 2 if logs_of_sides is None else [read(side) for side in logs_of_sides]
+    one, two = logs_of_sides or (logs, logs)
+    first = read(one)
+    reads = [first, first if two == one else read(two)]
     entries = [{entry.name: entry for entry in config.policies} for config in configs]
     both, only_before, only_after = paired(*entries)
     simulated, stops = [], []

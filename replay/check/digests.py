@@ -73,18 +73,19 @@ def _digest(path: Path, end: bytes | None) -> str:
         raise InputError(f"{path}: {error.strerror or error}") from None
 
 
-def digest_of_runs(runs: Iterable[Run]) -> str:
-    """A digest of all that the policies of a check could see of these runs, whatever their order and ids.
-
-    It is the same for a log that was written anew with other spaces, line ends or an empty line more.
-    """
+def digest_of_runs(digests: Iterable[bytes]) -> str:
+    """A digest of several runs, each given by its `digest_of_run`, in any order."""
     made = hashlib.sha256()
-    for one in sorted(_digest_of_run(run) for run in runs):
+    for one in sorted(digests):
         made.update(one)
     return made.hexdigest()[:32]
 
 
-def _digest_of_run(run: Run) -> bytes:
+def digest_of_run(run: Run) -> bytes:
+    """A digest of all that the policies of a check could see of a run, whatever its id.
+
+    It is the same for a log that was written anew with other spaces, line ends or an empty line more.
+    """
     made = hashlib.sha256()
     for name, (values, present) in sorted(run.columns.items()):
         _add(made, "column", name)

@@ -47,7 +47,6 @@ _STALE: frozenset[str] = frozenset(
     {Kind.NEW_LOG, Kind.CHANGED_POLICY, Kind.CHANGED_LIMIT, Kind.NEW_POLICY, Kind.NO_LOCK}
 )
 _OF_UNDECIDED = {"pass": Severity.NOTE, "warn": Severity.WARNING, "fail": Severity.UNDECIDED}
-_DECISIVE = (Severity.REGRESSION, Severity.UNDECIDED)
 
 
 @dataclass(frozen=True)
@@ -88,8 +87,8 @@ class Gate:
         if self.fail_on is None:
             return severity
         if (kind in self.fail_on and not unsure) or severity in self.fail_on:
-            return severity if severity in _DECISIVE else Severity.REGRESSION
-        return Severity.WARNING if severity in _DECISIVE else severity
+            return severity if severity.decides else Severity.REGRESSION
+        return Severity.WARNING if severity.decides else severity
 
     def stated(self) -> dict[str, Any]:
         """What differs from the usual, as the lock keeps it."""
@@ -129,7 +128,7 @@ class Gate:
         return [
             str(kind)
             for kind, usual in USUAL.items()
-            if (was := before._worst(kind, usual)) in _DECISIVE and self._worst(kind, usual).rank > was.rank
+            if (was := before._worst(kind, usual)).decides and self._worst(kind, usual).rank > was.rank
         ]
 
     def _worst(self, kind: Kind, usual: Severity) -> Severity:

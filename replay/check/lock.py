@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from replay.check.digests import digest
-from replay.check.lock_text import FORMAT, VERSION, ChecksumError, as_text, parse
-from replay.check.locked import Lock, LockedLimit, LockedPolicy, Log, is_companion, rounded
+from replay.check.lock_text import FORMAT, ChecksumError, as_text, parse
+from replay.check.locked import VERSION, Lock, LockedLimit, LockedPolicy, Log, is_companion, rounded
 from replay.errors import InputError
 from replay.files import read_file, write_file
 

@@ -13,13 +13,12 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeGuard
 
-from replay.check.locked import Lock, LockedLimit, LockedPolicy, Log, is_companion, rounded
+from replay.check.locked import VERSION, Lock, LockedLimit, LockedPolicy, Log, is_companion, rounded
 from replay.check.model import Stop
 
-__all__ = ["FORMAT", "VERSION", "ChecksumError", "as_text", "parse"]
+__all__ = ["FORMAT", "ChecksumError", "as_text", "is_lock_text", "parse"]
 
 FORMAT = "replay lock"
-VERSION = 2
 _ROW = ("stopped_eval", "stopped_step", "reason", "saved", "regret", "relative_regret", "lost")
 
 
@@ -28,6 +27,11 @@ class ChecksumError(ValueError):
 
 
 Rows = list[dict[str, Any]]
+
+
+def is_lock_text(data: bytes) -> bool:
+    """Whether a file that begins with these bytes is a lock."""
+    return f'"format": "{FORMAT}"'.encode() in data[:100]
 
 
 def as_text(lock: Lock) -> str:

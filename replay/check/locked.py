@@ -10,7 +10,10 @@ from typing import Any
 from replay.check.model import Stop
 from replay.readers.step_signals import FILE_NAME
 
-__all__ = ["Lock", "LockedLimit", "LockedPolicy", "Log", "is_companion", "rounded"]
+__all__ = ["VERSION", "Lock", "LockedLimit", "LockedPolicy", "Log", "is_companion", "rounded"]
+
+#: Of the layout of a lock.
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ class Lock:
     logs: Mapping[str, Log]
     policies: Mapping[str, LockedPolicy]
     gate: Mapping[str, Any] | None = None
-    version: int = field(default=2, compare=False)
+    version: int = field(default=VERSION, compare=False)
 
 
 def rounded(value: Any) -> Any:
@@ -85,5 +88,5 @@ def rounded(value: Any) -> Any:
 
 
 def is_companion(path: str) -> bool:
-    """Whether a file is no log itself, but lies beside one and is read with it where a policy asks for it."""
+    """Whether a file lies beside a log and is read only if a policy asks for it (step signals)."""
     return path.rpartition("/")[2] == FILE_NAME

@@ -14,10 +14,10 @@ from typing import Any
 
 from replay.check.config import read_config
 from replay.check.diff import Diff, diff, kind_of
-from replay.check.lock import FORMAT
-from replay.check.revisions import Revision, revision
+from replay.check.lock_text import is_lock_text
+from replay.check.revisions import Revision, errors_shown, revision
 from replay.data.finding import Finding
-from replay.errors import InputError, ReplayError
+from replay.errors import InputError
 from replay.files import is_substituted, read_file
 from replay.readers import ReadResult
 
@@ -48,23 +48,19 @@ def diff_revisions(
         ]
         sides += [None] * (2 - len(sides))
         copies = [path if side is None else side.require(path) for side in sides]
+        own: tuple[list[Path], list[Path]] | None = None
         if kind_of(str(copies[0])) == "policies":
-            own = [_logs(side, copy, logs) for side, copy in zip(sides, copies, strict=True)]
-            pair = (own[0], own[1])
-            result = diff(
-                str(copies[0]),
-                str(copies[1]),
-                (),
-                policies,
-                read,
-                defaults=defaults,
-                given=given,
-                logs_of_sides=pair,
-            )
-        else:
-            result = diff(
-                str(copies[0]), str(copies[1]), logs, policies, read, defaults=defaults, given=given
-            )
+            own = (_logs(sides[0], copies[0], logs), _logs(sides[1], copies[1], logs))
+        result = diff(
+            str(copies[0]),
+            str(copies[1]),
+            () if own else logs,
+            policies,
+            read,
+            defaults=defaults,
+            given=given,
+            logs_of_sides=own,
+        )
 
         def shown(text: str) -> str:
             for side in sides:
@@ -93,8 +89,7 @@ def stored(words: Sequence[str]) -> Iterator[tuple[list[str], Callable[[Diff], D
         for word in dict.fromkeys(words):
             if is_substituted(word) and stat.S_ISFIFO(Path(word).stat().st_mode):
                 data = read_file(Path(word), pipe=True)
-                is_lock = f'"format": "{FORMAT}"'.encode() in data[:100]
-                file = Path(folder, f"{len(names)}{'.lock' if is_lock else '.toml'}")
+                file = Path(folder, f"{len(names)}{'.lock' if is_lock_text(data) else '.toml'}")
                 file.write_bytes(data)
                 names[word] = str(file)
 
@@ -103,11 +98,8 @@ def stored(words: Sequence[str]) -> Iterator[tuple[list[str], Callable[[Diff], D
                 text = text.replace(file, word)
             return text
 
-        try:
+        with errors_shown(shown):
             yield [names.get(word, word) for word in words], lambda result: _renamed(result, shown)
-        except ReplayError as error:
-            error.args = (shown(str(error)), *error.args[1:])
-            raise
 
 
 def _renamed(result: Diff, shown: Callable[[str], str]) -> Diff:

@@ -7,7 +7,7 @@ import os
 import stat
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -146,21 +146,32 @@ def revision(name: str, beside: Path) -> Iterator[Revision]:
     instead of the copies.
     """
     folder = beside if beside.is_dir() else beside.parent
-    top = Path(os.fsdecode(_git(folder, "rev-parse", "--show-toplevel").rstrip(b"\n")))
+    top = _top(folder)
     commit = _find(name, top)
     with tempfile.TemporaryDirectory(prefix="replay-") as copies:
-        found = Revision(name, commit, Path(os.path.realpath(top)), Path(os.path.realpath(copies)))
-        try:
+        found = Revision(name, commit, top, Path(os.path.realpath(copies)))
+        with errors_shown(found.shown):
             yield found
-        except ReplayError as error:
-            error.args = (found.shown(str(error)), *error.args[1:])
-            raise
+
+
+@contextlib.contextmanager
+def errors_shown(shown: Callable[[str], str]) -> Iterator[None]:
+    """A block whose errors name the things that the user named, as ``shown`` writes them."""
+    try:
+        yield
+    except ReplayError as error:
+        error.args = (shown(str(error)), *error.args[1:])
+        raise
+
+
+def _top(folder: Path) -> Path:
+    return Path(os.path.realpath(os.fsdecode(_git(folder, "rev-parse", "--show-toplevel").rstrip(b"\n"))))
 
 
 def top_of(folder: Path) -> Path | None:
     """The root of the working tree that a folder is in; None where it is in none."""
     with contextlib.suppress(InputError):
-        return Path(os.path.realpath(os.fsdecode(_git(folder, "rev-parse", "--show-toplevel").rstrip(b"\n"))))
+        return _top(folder)
     return None
 
 

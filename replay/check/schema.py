@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from replay.check.config import EXPECT_KEYS, LIMITS, POLICY_KEYS, TOP_KEYS
+from replay.check.gate import UNDECIDED
 from replay.data.compute import UNITS
 from replay.engine.question import KEEPS
 
@@ -34,7 +35,7 @@ _TYPES: dict[str, dict[str, Any]] = {
     "keep": {"enum": list(KEEPS)},
     "group": _TEXT,
     "confidence": {"type": "number", "minimum": 0.5, "exclusiveMaximum": 1},
-    "undecided": {"enum": ["pass", "warn", "fail"]},
+    "undecided": {"enum": list(UNDECIDED)},
     "fail_on": {"type": "array", "items": _TEXT},
     "severity": {"type": "object", "additionalProperties": _TEXT},
     "strict": {"type": "boolean"},

@@ -29,6 +29,11 @@ class Severity(StrEnum):
         """0 for the most severe."""
         return list(Severity).index(self)
 
+    @property
+    def decides(self) -> bool:
+        """Whether such a finding decides the exit code of a check."""
+        return self in (Severity.REGRESSION, Severity.UNDECIDED)
+
 
 class Kind(StrEnum):
     """What a finding is about. The values are part of the machine formats (JSON, SARIF, code quality)."""

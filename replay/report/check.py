@@ -34,18 +34,7 @@ _MOST_FINDINGS = 100  # on a page
 
 #: Kinds of findings after which the runs are worth a look.
 _OF_RUNS: set[str] = {Kind.LIMIT, Kind.EXPECT}
-#: Kinds that a new lock settles, where they decide the check, and where nothing does.
-_SETTLED: set[str] = {
-    Kind.MOVED,
-    Kind.WORSE,
-    Kind.VANISHED,
-    Kind.NEVER_FIRES,
-    Kind.CHANGED_LOG,
-    Kind.CHANGED_SETTINGS,
-    Kind.LOOSENED,
-    Kind.REMOVED_POLICY,
-    Kind.NO_LOCK,
-}
+#: Kinds that a new lock settles also where nothing decides the check.
 _NEWS: set[str] = {
     Kind.NO_LOCK,
     Kind.NEW_LOG,
@@ -58,6 +47,8 @@ _NEWS: set[str] = {
     Kind.CHANGED_LOG,
     Kind.VERSION,
 }
+#: Kinds that a new lock settles where they decide the check.
+_SETTLED = _NEWS | {Kind.MOVED, Kind.WORSE, Kind.VANISHED, Kind.NEVER_FIRES}
 
 
 #: How the screen labels the stops before and now of a finding of these kinds.
@@ -313,7 +304,7 @@ def _next_steps(checked: Checked, again: Sequence[str], logs: Sequence[str]) -> 
     if deciding & _OF_RUNS:
         steps.append(["replay", "simulate", *logs, "--policies", checked.file, "--per-run"])
     # a check may be told to fail on what is news to others
-    settles = deciding & (_SETTLED | _NEWS) or (present & _NEWS and not deciding)
+    settles = deciding & _SETTLED or (present & _NEWS and not deciding)
     if again and settles:
         steps.append([*again, "--update"])
     return steps

@@ -48,7 +48,7 @@ def run_of(finding: Finding) -> str | None:
 
 def is_decisive(finding: Finding) -> bool:
     """Whether a finding decides the exit code."""
-    return finding.severity in (Severity.REGRESSION, Severity.UNDECIDED)
+    return finding.severity.decides
 
 
 def text_of(finding: Finding) -> KindText | None:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from replay.check.comparing import accepted, compare
+from replay.check.comparing import accepted, compare, match
 from replay.check.config import Entry, Wanted
+from replay.check.following import follow
 from replay.check.lock import Lock, LockedPolicy, Log
 from replay.check.model import Stop
 from replay.data.finding import Finding, Kind, Severity
@@ -40,15 +41,17 @@ def entry(name="ours", spec="patience=3", *limits):
 def compared(old, new, *entries, groups=None, where="deleted", companions=False):
     """What is found of the whole and, by name, of each policy."""
     entries = entries or tuple(entry(name, policy.spec) for name, policy in new.policies.items())
+    matched = match(old, new, companions)
     return compare(
         entries,
         0.95,
         old,
         new,
+        matched,
+        follow(old, new, matched.runs),
         groups={run: run for policy in new.policies.values() for run in policy.stops} | (groups or {}),
         locate=lambda path: where,
         shorten=lambda path: path.removeprefix("logs/"),
-        companions=companions,
     )
 
 

@@ -341,8 +341,7 @@ def _never_fires(finding: Finding) -> str:
 
 
 def _no_lock(finding: Finding) -> str:
-    decides = finding.severity in (Severity.UNDECIDED, Severity.REGRESSION)
-    required = ", though one is required" if decides else ""
+    required = ", though one is required" if finding.severity.decides else ""
     return (
         f"there is no {finding['lock']} to compare with{required}; replay check {finding['file']} --update"
         " makes one"
