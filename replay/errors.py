@@ -26,11 +26,10 @@ class ReplayError(Exception):
     """Base of all errors that a user can cause; the message is one sentence that says what to do.
 
     ``because`` is the finding that explains the error, where there is one; a report adds its sentence.
-    ``file`` and ``line`` say where a page of a CI system is to show it.
+    ``file`` says where a page of a CI system is to show it.
     """
 
     file: str | None = None
-    line: int | None = None
 
     exit_code = 2
 

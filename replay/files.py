@@ -10,9 +10,7 @@ import contextlib
 import errno
 import os
 import re
-import secrets
 import stat
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +128,8 @@ def parse_toml(data: bytes, path: str, label: str = "not a TOML file: ") -> dict
     if (key := _LONG_KEY.search(text)) is not None:
         line = text.count("\n", 0, key.start()) + 1
         raise InputError(f"{path}: the key in line {line} has more than 64 parts")
+    import tomllib
+
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError, MemoryError) as error:
@@ -172,7 +172,7 @@ def write_file(path: Path, data: bytes, option: str = "") -> None:
 
 
 def _replace(target: Path, data: bytes, mode: int | None) -> None:
-    part = target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}.tmp")
+    part = target.with_name(f".{target.name[:200]}.{os.urandom(4).hex()}.tmp")
     handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     try:
         with os.fdopen(handle, "wb") as file:

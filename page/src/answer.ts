@@ -143,7 +143,7 @@ function strip({ values, mean, ends, limit, most, tick }: Strip): HTMLElement {
   const step = Math.max(1, Math.ceil(values.length / MOST_TICKS));
   const shown = values.slice().sort((a, b) => a - b).filter((_, index) => index % step === 0);
   const [low, high] = ends;
-  const redraw = onWidth(holder, (width) =>
+  onWidth(holder, (width) =>
     holder.replaceChildren(
       draw({
         width,
@@ -163,14 +163,13 @@ function strip({ values, mean, ends, limit, most, tick }: Strip): HTMLElement {
       }),
     ),
   );
-  requestAnimationFrame(redraw);
   return holder;
 }
 
 function marks(inside: boolean[]): HTMLElement {
   const holder = h("div", { class: "strip" });
   const ordered = inside.slice().sort((a, b) => Number(b) - Number(a)).slice(-MOST_TICKS);
-  const redraw = onWidth(holder, (width) => {
+  onWidth(holder, (width) => {
     const size = ordered.length > 120 ? 8 : 14;
     const columns = Math.max(1, Math.floor(width / size));
     const rows = Math.ceil(ordered.length / columns);
@@ -191,6 +190,5 @@ function marks(inside: boolean[]): HTMLElement {
       }),
     );
   });
-  requestAnimationFrame(redraw);
   return holder;
 }

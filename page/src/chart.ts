@@ -1,7 +1,7 @@
 /** What all charts share. */
 import { plot, type PlotOptions } from "@observablehq/plot";
-import type { Page } from "./data.ts";
-import { number, percent } from "./format.ts";
+import type { Page, Policy } from "./data.ts";
+import { number, percent, span } from "./format.ts";
 
 /** A chart as an SVG that screen readers pass over; its holder has the label. */
 export function draw(options: PlotOptions): SVGSVGElement & { scale: (name: string) => any } {
@@ -14,7 +14,7 @@ export function draw(options: PlotOptions): SVGSVGElement & { scale: (name: stri
   return chart;
 }
 
-/** Draws into a holder now and whenever its width changes. */
+/** Draws into a holder in the next frame and whenever its width changes; gives a function that draws anew. */
 export function onWidth(holder: HTMLElement, drawer: (width: number) => void): () => void {
   let width = 0;
   const redraw = () => {
@@ -24,11 +24,12 @@ export function onWidth(holder: HTMLElement, drawer: (width: number) => void): (
   new ResizeObserver(() => {
     if (Math.abs(Math.floor(holder.clientWidth) - width) > 1) redraw();
   }).observe(holder);
+  requestAnimationFrame(redraw);
   return redraw;
 }
 
-/** Calls a function when an element comes near the window, once; all at once before printing. */
-export function whenSeen(): (element: Element, call: () => void) => void {
+/** Calls a function when an element comes near the window, once; all at once before printing. `clear` forgets all. */
+export function whenSeen(): { add: (element: Element, call: () => void) => void; clear: () => void } {
   const calls = new Map<Element, () => void>();
   const run = (element: Element) => {
     const call = calls.get(element);
@@ -41,9 +42,15 @@ export function whenSeen(): (element: Element, call: () => void) => void {
     { rootMargin: "400px" },
   );
   window.addEventListener("beforeprint", () => [...calls.keys()].forEach(run));
-  return (element, call) => {
-    calls.set(element, call);
-    observer.observe(element);
+  return {
+    add: (element, call) => {
+      calls.set(element, call);
+      observer.observe(element);
+    },
+    clear: () => {
+      calls.clear();
+      observer.disconnect();
+    },
   };
 }
 
@@ -57,6 +64,11 @@ export class Loss {
 
   text(value: number | null | undefined): string {
     return this.page.tolerance.kind === "regret" ? number(value) : percent(value);
+  }
+
+  /** The interval of a policy's loss; nothing where the tolerance is no share of the improvement. */
+  span(policy: Policy): string {
+    return this.page.tolerance.kind === "lost" ? span(policy.lost_low, policy.lost_high) : "";
   }
 
   /** A tolerance as it is typed: 5%. */

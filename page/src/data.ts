@@ -196,6 +196,12 @@ export function valueAt(run: Run, position: number): number {
   return (1 - share) * toNumber(run.values[after - 1]) + share * toNumber(run.values[after]);
 }
 
+/** The mean of the known values; null without any. */
+export function mean(values: (number | null)[]): number | null {
+  const known = values.filter((value): value is number => value !== null);
+  return known.length ? known.reduce((a, b) => a + b, 0) / known.length : null;
+}
+
 /** Whether a loss is at most the tolerance, but for rounding. */
 export function within(loss: number | null, tolerance: number): boolean {
   return loss !== null && loss <= tolerance + 1e-9 * Math.max(1, Math.abs(tolerance));

@@ -123,7 +123,7 @@ function stops(setting: Setting, state: State): HTMLElement {
     return { y, low: Math.min(...places), high: Math.max(...places) };
   });
   const holder = h("div", { class: "stops", role: "img", "aria-label": `Where each tool stops the ${counted(shown.length, "run")} on which they differ most, in percent of the run's evals` });
-  const redraw = onWidth(holder, (width) => {
+  onWidth(holder, (width) => {
     const marginLeft = Math.min(Math.max(...names.map((name) => 6.4 * name.length)) + 12, 220, 0.42 * width);
     holder.replaceChildren(
       draw({
@@ -146,7 +146,6 @@ function stops(setting: Setting, state: State): HTMLElement {
       }),
     );
   });
-  requestAnimationFrame(redraw);
   return h(
     "div",
     { class: "card" },

@@ -50,7 +50,6 @@ export function gridSection(state: State): HTMLElement | null {
     draws.length = 0;
     const grid = grids[shown]!;
     replace(body, ...maps(grid, state, loss, draws));
-    draws.forEach((redraw) => requestAnimationFrame(redraw));
   };
   choose.addEventListener("change", () => {
     shown = Number(choose.value);

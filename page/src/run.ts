@@ -108,7 +108,7 @@ function panels(run: Run, state: State, stop: number | null, trace: Trace | null
   const counts = counter.filter((point) => Number.isFinite(point.value));
   const whole = counts.length > 0 && counts.every((point) => Number.isInteger(point.value)) && Number.isFinite(limit);
   const series = run.series.filter((one) => one.values.length > 1);
-  const parts: { label: string; height: number; marks: (bottom: boolean) => unknown[]; y: object }[] = [
+  const parts: { label: string; height: number; marks: () => unknown[]; y: object }[] = [
     {
       label: run.metric,
       height: 230,
@@ -167,7 +167,7 @@ function panels(run: Run, state: State, stop: number | null, trace: Trace | null
   return parts.map((part, index) => {
     const bottom = index === parts.length - 1;
     const holder = h("div", { class: "panel-chart", role: "img", "aria-label": index ? visible(part.label) : summary });
-    const redraw = onWidth(holder, (width) =>
+    onWidth(holder, (width) =>
       holder.replaceChildren(
         draw({
           width,
@@ -178,11 +178,10 @@ function panels(run: Run, state: State, stop: number | null, trace: Trace | null
           marginBottom: bottom ? 38 : 6,
           x: { ...x, axis: null },
           y: part.y,
-          marks: [...shade(bottom), ...part.marks(bottom)] as any,
+          marks: [...shade(bottom), ...part.marks()] as any,
         }),
       ),
     );
-    requestAnimationFrame(redraw);
     return h("div", null, h("p", { class: "panel-label" }, h("bdi", null, visible(part.label))), holder);
   });
 }

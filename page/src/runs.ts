@@ -1,7 +1,7 @@
 /** All runs as small multiples under the selected policy. */
 import { dot, line, rectX, ruleX } from "@observablehq/plot";
 import { draw, Loss, whenSeen } from "./chart.ts";
-import { curveOf, stepAt, valueAt, within, type Run } from "./data.ts";
+import { curveOf, mean, stepAt, valueAt, within, type Run } from "./data.ts";
 import { h, nameOf, prose, replace, specOf } from "./dom.ts";
 import { counted, percent, sharedPrefix, shorten, visible } from "./format.ts";
 import type { State } from "./state.ts";
@@ -31,7 +31,7 @@ export function runsSection(state: State): HTMLElement {
   const loss = new Loss(page);
   const filter: Filter = { words: "", outcome: "all", order: "lost", fields: {} };
   let most = FIRST;
-  let seen = whenSeen();
+  const seen = whenSeen();
   const title = h("h2", { id: "runs-title" });
   const count = h("p", { class: "count", "aria-live": "polite" });
   const list = h("div", { class: "runs", role: "listbox", "aria-label": "Runs", tabindex: -1 });
@@ -60,7 +60,7 @@ export function runsSection(state: State): HTMLElement {
   const show = () => {
     const policy = state.selected;
     replace(title, "The runs under ", specOf(policy.name));
-    seen = whenSeen();
+    seen.clear();
     const runs = matching();
     count.textContent = `${runs.length.toLocaleString("en")} of ${counted(page.runs.length, "run")}`;
     if (!policy.outcomes) {
@@ -89,10 +89,6 @@ export function runsSection(state: State): HTMLElement {
       if (room <= 0) break;
       const shown = members.slice(0, room);
       room -= shown.length;
-      const mean = (values: (number | null)[]) => {
-        const known = values.filter((value): value is number => value !== null);
-        return known.length ? known.reduce((a, b) => a + b, 0) / known.length : null;
-      };
       const prefix = sharedPrefix(members.map((one) => one.run.id));
       const judged = members.filter((one) => one.run.judged);
       const summary = `${counted(members.length, "run")}, saved ${percent(mean(judged.map((one) => one.saved)))}, ${loss.short(mean(judged.map((one) => one.lossOf)))}`;
@@ -124,7 +120,7 @@ export function runsSection(state: State): HTMLElement {
         h("span", { class: "cell-loss" }, prose(run.judged ? loss.short(lossOf) : "not judged"), run.censored ? h("span", { title: run.censored }, " censored") : null),
       ),
     );
-    seen(cell, () => small(chart, run, state, index));
+    seen.add(cell, () => small(chart, run, state, index));
     return cell;
   };
   const pick = (target: EventTarget | null, focus = false) => {

@@ -1,7 +1,7 @@
 /** Saved against lost: every policy, the Pareto front, the equal budget and the tolerance. */
 import { areaY, axisX, axisY, dot, gridX, gridY, line, link, ruleY, text } from "@observablehq/plot";
 import { draw, Loss, onWidth, rootTicks } from "./chart.ts";
-import { countWithin, guaranteedAt, savesMost, toNumber, type Policy } from "./data.ts";
+import { countWithin, guaranteedAt, mean, savesMost, toNumber, type Policy } from "./data.ts";
 import { h, prose, replace, specOf } from "./dom.ts";
 import { number, percent, span, visible } from "./format.ts";
 import type { State } from "./state.ts";
@@ -128,7 +128,7 @@ export function scatterSection(state: State): HTMLElement {
       tip,
       specOf(policy.name),
       h("span", null, prose(`saved ${percent(policy.saved)} ${bracket(span(policy.saved_low, policy.saved_high))}`)),
-      h("span", null, prose(`${loss.short(policy.loss)} ${page.tolerance.kind === "lost" ? bracket(span(policy.lost_low, policy.lost_high)) : ""}`)),
+      h("span", null, prose(`${loss.short(policy.loss)} ${bracket(loss.span(policy))}`)),
       h("span", { class: "quiet" }, policy.role === "baseline" ? "baseline" : "in-sample; click to select"),
     );
     const left = chart.scale("x")!.apply(point.x);
@@ -149,7 +149,6 @@ export function scatterSection(state: State): HTMLElement {
     state.selectPolicy(front[next]!.index);
   });
   state.listen((change) => change !== "run" && redraw());
-  requestAnimationFrame(redraw);
 
   return h(
     "section",
@@ -288,7 +287,7 @@ function panel(state: State, loss: Loss): HTMLElement {
         "dl",
         null,
         row("saved", percent(policy.saved), span(policy.saved_low, policy.saved_high)),
-        row(loss.noun, loss.text(policy.loss), state.page.tolerance.kind === "lost" ? span(policy.lost_low, policy.lost_high) : ""),
+        row(loss.noun, loss.text(policy.loss), loss.span(policy)),
         row("worst run lost", percent(policy.worst)),
         policy.role === "baseline" && policy.equal === null ? null : row("equal budget loses", percent(policy.equal)),
         known ? row("runs within tolerance", `${kept} of ${known}`) : null,
@@ -330,7 +329,6 @@ function byGroup(state: State, loss: Loss): HTMLElement | null {
     if (typeof lost === "number") groups.get(name)!.loss.push(lost);
   });
   if (groups.size < 2 || groups.size > 12) return null;
-  const mean = (values: number[]) => (values.length ? values.reduce((a, b) => a + b, 0) / values.length : null);
   return h(
     "table",
     { class: "mini" },

@@ -84,7 +84,7 @@ export function tableSection(state: State): HTMLElement {
         tag ? h("span", { class: `tag ${tag}` }, tag) : null,
       ),
       cell(percent(policy.saved), interval(policy.saved, policy.saved_low, policy.saved_high, widest, false), span(policy.saved_low, policy.saved_high)),
-      cell(`${policy.censored && policy.role !== "baseline" ? "≥ " : ""}${loss.text(policy.loss)}`, interval(policy.loss, policy.loss_low, policy.loss_high, highest, true), page.tolerance.kind === "lost" ? span(policy.lost_low, policy.lost_high) : ""),
+      cell(`${policy.censored && policy.role !== "baseline" ? "≥ " : ""}${loss.text(policy.loss)}`, interval(policy.loss, policy.loss_low, policy.loss_high, highest, true), loss.span(policy)),
       h("td", null, prose(percent(policy.worst))),
       h("td", null, policy.equal === null ? "" : prose(percent(policy.equal))),
       h("td", { class: "narrow" }, known ? `${kept} of ${known}` : ""),

@@ -77,7 +77,7 @@ class _Replay(Guarded):
             raise Failure(error) from error
 
     def report_failure(self, text: str, code: int, error: Exception) -> None:
-        report_failure(text, code, getattr(error, "file", None), getattr(error, "line", None))
+        report_failure(text, code, getattr(error, "file", None))
 
 
 def _command_for(words: Sequence[str]) -> str:

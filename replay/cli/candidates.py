@@ -11,12 +11,24 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from replay.cli.options import policies_option
+from replay.cli.progress import count_policies
 
 if TYPE_CHECKING:
+    from replay.data.run import Run
+    from replay.engine.question import Question
     from replay.policies import Policy
     from replay.policies.grid import Grid
+    from replay.search.choice import Selection
+    from replay.search.tolerance import Tolerance
 
-__all__ = ["DEFAULT_POLICIES", "Candidates", "candidate_options", "read_specs", "spec_words"]
+__all__ = [
+    "DEFAULT_POLICIES",
+    "Candidates",
+    "candidate_options",
+    "choose_by_default",
+    "read_specs",
+    "spec_words",
+]
 
 #: Simulated when no policy is given.
 DEFAULT_POLICIES = (
@@ -42,6 +54,21 @@ def spec_words(specs: Sequence[str], files: Sequence[Path]) -> list[str]:
         *(word for spec in specs for word in ("--policy", spec)),
         *(word for file in files for word in ("--policies", str(file))),
     ]
+
+
+def choose_by_default(runs: Sequence[Run], question: Question, tolerance: Tolerance) -> Selection:
+    """The choice that ``replay choose`` makes among its default policies."""
+    from replay.engine.study import Study
+    from replay.policies.grid import DEFAULT_GRID, parse_grids, policies_of
+    from replay.search.choice import select_policy
+    from replay.search.ladders import default_policies
+
+    policies = policies_of(parse_grids(DEFAULT_GRID))
+    study = Study(runs, policies, question)
+    with count_policies(len(policies)) as progress:
+        return select_policy(
+            study, policies, tolerance, ladder_policies=default_policies(), progress=progress
+        )
 
 
 @dataclass(frozen=True)

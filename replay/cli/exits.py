@@ -11,7 +11,6 @@ import contextlib
 import errno
 import os
 import sys
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -121,6 +120,8 @@ def _run(run: Callable[[], Any], name: str) -> tuple[int, str, Exception | None]
 
 
 def _crashed(error: BaseException, name: str) -> tuple[int, str, Exception | None]:
+    import traceback
+
     for line in "".join(traceback.format_exception(error)).splitlines():
         click.echo(_quiet(printable(line)), err=True)
     text = f"{type(error).__name__}: {printable(error)}"

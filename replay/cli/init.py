@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from replay import __version__
+from replay.cli.candidates import choose_by_default
 from replay.cli.columns import columns_options
 from replay.cli.options import watch_options
-from replay.cli.output import exists, keep_inputs, warn
-from replay.cli.progress import count_policies, read_logs
+from replay.cli.output import exists, warn
+from replay.cli.progress import read_logs
 from replay.errors import InputError, list_names, printable
 from replay.files import write_file
 
@@ -81,6 +80,7 @@ def command(
       replay init logs/
       replay init --max-lost 10% --ci gitlab
     """
+    from replay.engine.question import Question
     from replay.search.tolerance import parse_tolerance
 
     tolerance = parse_tolerance(None, max_lost)
@@ -92,9 +92,8 @@ def command(
         raise InputError(f"{names} would be overwritten; give --force to do so, or --policies another FILE")
     roots = list(paths) or [Path()]
     logs = read_logs(roots)
-    keep_inputs(planned)
     warn(logs.findings)
-    selection = _select(logs, tolerance, monitor, mode)
+    selection = choose_by_default(logs.runs, Question(monitor=monitor, mode=mode), tolerance)
     sources = [source for run in logs.runs for source in run.info.sources]
     named = _log_roots(sources, file.absolute().parent)
     text, made = _decided(selection, logs, roots, project, named, max_lost)
@@ -107,7 +106,7 @@ def command(
         project.schema: starting.schema_file(),
         project.lock: as_text(made),
     }
-    version, (url, repository) = metadata.version("stop-replay"), _origin()
+    version, (url, repository) = __version__, _origin()
     if project.job is not None:
         contents[project.job] = (
             starting.gitlab_job(folder, name, lock, version, url)
@@ -188,22 +187,6 @@ class _Project:
         return "github"
 
 
-def _select(logs: ReadResult, tolerance: Any, monitor: str | None, mode: Mode | None) -> Selection:
-    """The choice of ``replay choose`` with its default policies."""
-    from replay.engine.question import Question
-    from replay.engine.study import Study
-    from replay.policies.grid import DEFAULT_GRID, parse_grids, policies_of
-    from replay.search.choice import select_policy
-    from replay.search.ladders import default_policies
-
-    policies = policies_of(parse_grids(DEFAULT_GRID))
-    study = Study(logs.runs, policies, Question(monitor=monitor, mode=mode))
-    with count_policies(len(policies)) as progress:
-        return select_policy(
-            study, policies, tolerance, ladder_policies=default_policies(), progress=progress
-        )
-
-
 def _decided(
     selection: Selection,
     logs: ReadResult,
@@ -233,10 +216,10 @@ def _decided(
         checked, made = _examine(text, logs, roots, project)
         return text, checked, made
 
-    _, first, _ = examined(())
+    text, first, made = examined(())
     figures = first.policies[0].summary
     wanted = _limits(figures, selection.guaranteed is not None, max_lost)
-    _, tried, _ = examined(wanted)
+    text, tried, made = examined(wanted)
     enough = {
         finding["limit"]: f"{math.ceil(100 * finding['enough'] - 1e-9)}%"
         for finding in tried.policies[0].findings
@@ -244,7 +227,7 @@ def _decided(
     }
     if enough:  # a limit below the noise of the evals would fail by chance
         wanted = [(name, enough.get(name, value), remark) for name, value, remark in wanted]
-        _, tried, _ = examined(wanted)
+        text, tried, made = examined(wanted)
     kept = {limit.name for limit in tried.policies[0].limits if limit.verdict == "kept"}
     undecided = {
         name
@@ -260,7 +243,8 @@ def _decided(
     ]
     if not any(name == "max_lost" and value for name, value, _ in limits):
         limits = [limit for limit in limits if limit[0] != "guarantee"]
-    text, _, made = examined(limits)
+    if limits != wanted:
+        text, _, made = examined(limits)
     return text, made
 
 
@@ -268,11 +252,13 @@ def _limits(figures: Any, guaranteed: bool, max_lost: str) -> list[tuple[str, st
     """Limits that leave room for chance: the tolerance, or the next one above what is lost now, and what is
     saved at least.
     """
+    from replay.search.tolerance import parse_tolerance
+
     lost, saved, low = (figures[key] for key in ("lost_mean", "saved_mean", "saved_low"))
     out = []
     if lost is not None:
         choices = [max_lost, *_TOLERANCES]
-        limit = next((text for text in choices if lost <= float(text.strip("% ")) / 100), "100%")
+        limit = next((text for text in choices if lost <= parse_tolerance(max_lost=text).value), "100%")
         out.append(("max_lost", limit, f"of a run's improvement, on average; now {100 * lost:.1f}%"))
         if guaranteed:
             out.append(("guarantee", "mean", "max_lost is proven for the next runs, if they are like these"))
@@ -285,6 +271,8 @@ def _limits(figures: Any, guaranteed: bool, max_lost: str) -> list[tuple[str, st
 
 def _examine(text: str, logs: ReadResult, roots: Sequence[Path], project: _Project) -> tuple[Checked, Lock]:
     """What a check by this file would say, with the lock that it would write."""
+    import tempfile
+
     from replay.check.checking import examine
     from replay.check.config import read_config
 
@@ -311,6 +299,9 @@ def _log_roots(sources: Sequence[str], folder: Path) -> list[str]:
 
 def _origin() -> tuple[str | None, str | None]:
     """Where this package was installed from: the URL of its repository, and owner/name on GitHub."""
+    import json
+    from importlib import metadata
+
     with contextlib.suppress(Exception):
         stated = json.loads(metadata.distribution("stop-replay").read_text("direct_url.json") or "{}")
         if "vcs_info" in stated:

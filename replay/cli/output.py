@@ -50,7 +50,7 @@ class Failure(click.ClickException):
     def __init__(self, error: ReplayError) -> None:
         super().__init__(error_words(error))
         self.code = error.exit_code
-        self.file, self.line = error.file, error.line
+        self.file = error.file
 
     @property
     def exit_code(self) -> int:  # type: ignore[override]
@@ -135,7 +135,7 @@ def keep_output(option: str, path: Path) -> None:
 def keep_inputs(paths: Iterable[Path | str]) -> None:
     """Note files that are read; raises InputError where an option asks to write to one of them."""
     context = click.get_current_context(silent=True)
-    if context is None:
+    if context is None or not context.meta.get(_OUTPUTS):  # every option for a file has been noted by now
         return
     context.meta.setdefault(_INPUTS, []).extend(map(Path, paths))
     refuse_overlaps()
@@ -154,7 +154,7 @@ def refuse_overlaps() -> None:
         if not exists(output) or _is_special(output):
             continue
         for path in inputs:
-            if _same(output, path):
+            if _is_same_file(output, path):
                 raise InputError(
                     f"{option} {output} would overwrite {path}, which is read; give another file"
                 )
@@ -173,6 +173,10 @@ def _paths(values: Iterable[Any]) -> Iterator[Path]:
 def _same(one: Path, other: Path) -> bool:
     if os.path.realpath(one) == os.path.realpath(other):
         return True
+    return _is_same_file(one, other)
+
+
+def _is_same_file(one: Path, other: Path) -> bool:
     try:
         return one.samefile(other)
     except (OSError, ValueError):
@@ -195,14 +199,14 @@ def exists(path: Path) -> bool:
         return False
 
 
-def report_failure(text: str, code: int, file: str | None = None, line: int | None = None) -> None:
+def report_failure(text: str, code: int, file: str | None = None) -> None:
     """On GitHub, show a failure as an annotation and on the page of the job."""
     if not os.environ.get("GITHUB_ACTIONS") or code in (1, 141):
         return
     from replay.report.annotations import as_annotation
     from replay.report.job_summary import failure_summary
 
-    click.echo(as_annotation(text, file, line), err=True)
+    click.echo(as_annotation(text, file), err=True)
     if step_summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         append(failure_summary(text), Path(step_summary))
 

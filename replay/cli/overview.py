@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from replay.cli.candidates import choose_by_default
 from replay.cli.columns import columns_options
 from replay.cli.options import (
     chart_option,
@@ -17,7 +18,7 @@ from replay.cli.options import (
     question_words,
 )
 from replay.cli.output import show, warn_unless_noted
-from replay.cli.progress import count_policies, read_logs
+from replay.cli.progress import read_logs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,20 +84,11 @@ def command(paths: tuple[Path, ...], question: Question, chart: bool, style: str
 
 def _choose(runs: Sequence[Run], question: Question) -> Selection | None:
     """The choice that ``replay choose`` makes without options; None where these runs allow none."""
-    from replay.engine.study import Study
     from replay.errors import ReplayError
-    from replay.policies.grid import DEFAULT_GRID, parse_grids, policies_of
-    from replay.search.choice import select_policy
-    from replay.search.ladders import default_policies
     from replay.search.tolerance import parse_tolerance
 
-    policies = policies_of(parse_grids(DEFAULT_GRID))
     try:
-        study = Study(runs, policies, question)
-        with count_policies(len(policies)) as progress:
-            return select_policy(
-                study, policies, parse_tolerance(), ladder_policies=default_policies(), progress=progress
-            )
+        return choose_by_default(runs, question, parse_tolerance())
     except ReplayError:
         return None
 

@@ -44,10 +44,11 @@ def write_page(
     option: str = "--report",
     form: str = "html",
 ) -> dict[str, Any]:
-    """Write the page, or its figure for papers in another ``form``, and return the page's data.
+    """Write the page, or its figure for papers in another ``form``; return the answer that it begins with.
 
     ``selection`` is the choice, where it is made already; ``option`` is the one that named the file.
     """
+    from replay.report.page.answer import answer_data
     from replay.report.page.data import page_data
     from replay.report.page.gather import gather
     from replay.report.page.html import page_text
@@ -70,19 +71,18 @@ def write_page(
             selection=selection,
             progress=progress,
         )
-    words = [*candidates.words(), *guarantee_words(confidence, group), *question_words()]
-    if weight != "runs":
-        words += ["--weight", weight]
     if form != "html":
-        words += ["--format", form]
-    again = ["replay", "report", *(str(path) for path in paths), *words, "--out", str(target)]
-    data = page_data(facts, paths, again, [*logs.findings, *refused_points(grids)])
-    if form == "html":
-        write(page_text(data), target, option)
-    else:
         from replay.report.plots.report import save
 
         refuse_overlaps()
         save(facts, target, form, option)
         click.echo(f"drew {target}", err=True)
-    return data
+        return answer_data(facts)
+    words = [*candidates.words(), *guarantee_words(confidence, group), *question_words()]
+    if weight != "runs":
+        words += ["--weight", weight]
+    again = ["replay", "report", *(str(path) for path in paths), *words, "--out", str(target)]
+    data = page_data(facts, paths, again, [*logs.findings, *refused_points(grids)])
+    write(page_text(data), target, option)
+    answer: dict[str, Any] = data["answer"]
+    return answer

@@ -13,15 +13,12 @@ import click
 
 from replay.cli.columns import stated_columns
 from replay.cli.output import exists, keep_findings, keep_inputs
-from replay.data.finding import Kind
 
 if TYPE_CHECKING:
     from replay.readers import ReadResult
 
 __all__ = ["Bar", "count_policies", "read_logs"]
 
-#: Findings about files that are no logs.
-_NO_LOGS = {Kind.UNKNOWN_FORMAT, Kind.BINARY_FILE, Kind.EMPTY_FILE}
 #: Seconds that work takes before its bar is shown.
 _SHOWN_AFTER = 1.0
 
@@ -77,8 +74,11 @@ def _files_of(logs: ReadResult) -> Iterator[Path]:
     """The files that runs were read from, and those that something was found about; a file inside an archive
     stands for the archive.
     """
+    from replay.data.finding import Kind
+
+    no_logs = {Kind.UNKNOWN_FORMAT, Kind.BINARY_FILE, Kind.EMPTY_FILE}
     of_runs = (source for run in logs.runs for source in run.info.sources)
-    damaged = (finding.log for finding in logs.findings if finding.log and finding.kind not in _NO_LOGS)
+    damaged = (finding.log for finding in logs.findings if finding.log and finding.kind not in no_logs)
     for name in (*of_runs, *damaged):
         yield next((path for path in (Path(name), *Path(name).parents) if exists(path)), Path(name))
 

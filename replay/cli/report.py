@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -76,7 +76,7 @@ def command(
         keep_output("--out", target)
     logs = read_logs(paths)
     study = Study(logs.runs, [*policies_of(grids), *singles], question)
-    data = write_page(
+    answer = write_page(
         target,
         paths,
         logs,
@@ -92,15 +92,12 @@ def command(
         form=form,
     )
     warn(logs.findings)
-    for sentence in _headline(data["answer"]):
+    for sentence in _headline(answer):
         for line in wrapped(sentence):
             click.echo(line)
 
 
-def _headline(answer: dict[str, object]) -> list[str]:
+def _headline(answer: dict[str, Any]) -> list[str]:
     """The answer as the page begins with it."""
     headline = answer["headline"]
-    sentences = answer["sentences"]
-    assert isinstance(headline, dict)
-    assert isinstance(sentences, list)
-    return [f"{headline['before']}{headline['policy'] or ''}{headline['after']}", *sentences]
+    return [f"{headline['before']}{headline['policy'] or ''}{headline['after']}", *answer["sentences"]]

@@ -23,7 +23,7 @@ __all__ = [
 
 
 #: The largest whole number that a parameter takes; figures with it stay exact.
-MOST = 10**12
+_MOST = 10**12
 
 
 def param(
@@ -83,8 +83,8 @@ def check_parameter(prefix: str, parameter: Field[Any], value: Any) -> None:
         raise PolicyError(f"{prefix}{parameter.name} is one of {', '.join(choices)}, not {value!r}")
     if isinstance(value, float) and not math.isfinite(value):
         raise PolicyError(f"{prefix}{parameter.name} must be a finite number, not {value!r}")
-    if isinstance(value, int) and abs(value) > MOST:
-        raise PolicyError(f"{prefix}{parameter.name} must be at most {MOST}, not {format_parameter(value)}")
+    if isinstance(value, int) and abs(value) > _MOST:
+        raise PolicyError(f"{prefix}{parameter.name} must be at most {_MOST}, not {format_parameter(value)}")
     if minimum is not None and value < minimum:
         raise PolicyError(
             f"{prefix}{parameter.name} must be at least {format_parameter(minimum)}, not"

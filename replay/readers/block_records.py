@@ -19,7 +19,7 @@ from zlib import crc32
 from replay.data.finding import Finding, Kind
 from replay.readers.records import Damage
 
-__all__ = ["BLOCK", "BlockRecords", "find_damage", "take_records"]
+__all__ = ["BLOCK", "BlockRecords", "take_records"]
 
 BLOCK = 32 * 1024
 _FRAGMENT = Struct("<IHB")
@@ -111,11 +111,11 @@ def take_records(records: BlockRecords, take: Callable[[bytes], None], findings:
             findings.append(Finding(Kind.CORRUPT_RECORD, log=str(records.path), facts=facts))
             return count
         count += 1
-    findings += find_damage(records, count)
+    findings += _find_damage(records, count)
     return count
 
 
-def find_damage(records: BlockRecords, kept: int) -> list[Finding]:
+def _find_damage(records: BlockRecords, kept: int) -> list[Finding]:
     """The finding that says where the good records of a file end, if it is not the end of the file; ``kept``
     is their number.
     """

@@ -1,4 +1,4 @@
-"""The scalars of event files as rows, for trackers that store event files of their own."""
+"""The scalars of the event files that some trackers (Guild, Ray) write, as rows."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ KEY_TEXTS: Mapping[str, str] = {
     "runs_left_out": "Runs whose share lost is not known, which the guarantee does not cover.",
     "runs_censored": "Censored runs, which count with the worst loss that is possible.",
     "best_guess": "The policy that cross-validation selects on all runs.",
-    "obstacle": "Why there is no best guess; null where there is one.",
+    "obstacle": "Why there is no best guess; null if there is a best guess.",
     "candidates": "The number of policies that could be selected.",
     "lines": "The figures of the policies, one row per way of measuring.",
     "scored_on": "The way of measuring: guaranteed, in-sample (`in sample`), cross-validated (`held out by"

@@ -31,6 +31,7 @@ __all__ = [
     "GroupFigures",
     "Line",
     "Obstacle",
+    "Scorer",
     "Selection",
     "Status",
     "select",
@@ -201,7 +202,7 @@ def select_policy(
     outcomes = replace(outcomes, findings=tuple(dict.fromkeys((*made.findings, *outcomes.findings))))
     runs = study.panel.runs
     groups = groups_of(runs, group)
-    scorer = _Scorer(outcomes, groups, tolerance)
+    scorer = Scorer(outcomes, groups, tolerance)
     picks = [[one.policy(run) for run in range(len(runs))] for one in made.held_out]
     lines = [
         scorer.line(f"held out by {one.by}", some, corrected=True)
@@ -229,7 +230,7 @@ def select_policy(
     )
 
 
-def _by_group(scorer: _Scorer, policy: Policy | None) -> list[GroupFigures]:
+def _by_group(scorer: Scorer, policy: Policy | None) -> list[GroupFigures]:
     return [] if policy is None else scorer.by_group(policy)
 
 
@@ -242,7 +243,7 @@ def _worst_loss(tolerance: Tolerance) -> float:
     return 1.0 if tolerance.kind == "lost" else np.inf
 
 
-class _Scorer:
+class Scorer:
     """Puts the outcomes of policies together into lines, each run under a policy picked for it."""
 
     def __init__(self, outcomes: Outcomes, groups: Sequence[str], tolerance: Tolerance) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -76,6 +76,8 @@ class Guarantee:
     needed_units:
         The least number of units, with losses like these, with which something that saves could be
         guaranteed; None: no number would do.
+    evidence:
+        The losses that it was made from, for `replay.search.held_out_guarantee`.
     """
 
     policy: Policy | None
@@ -96,6 +98,7 @@ class Guarantee:
     partial: int
     needed_units: int | None
     findings: tuple[Finding, ...]
+    evidence: Evidence = field(repr=False)
 
     @property
     def is_guaranteed(self) -> bool:
@@ -191,6 +194,7 @@ def guarantee_from(
         partial=evidence.partial,
         needed_units=_least_units(evidence, alpha, confidence, weight),
         findings=evidence.findings,
+        evidence=evidence,
     )
 
 

@@ -1,4 +1,4 @@
-"""Exit codes of the command line, in processes of their own, whatever ends them."""
+"""The exit codes of commands, each of which runs in its own process."""
 
 import os
 import shutil

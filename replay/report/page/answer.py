@@ -8,7 +8,6 @@ import numpy as np
 
 from replay.policies.spec import parse_policy
 from replay.report.choose import build as choose_report
-from replay.report.choose import describe_status
 from replay.report.export import FRAMEWORKS, code
 from replay.report.page.gather import Evaluated, PageFacts
 from replay.report.page.values import exact, share_digits, shorts
@@ -34,7 +33,7 @@ def answer_data(facts: PageFacts) -> dict[str, Any]:
         "guess": data["best_guess"],
         "headline": say_headline(facts.selection, held),
         "sentences": [say_trust(selection), say_evidence(facts.study, selection, held)],
-        "reason": describe_status(selection),
+        "reason": data["reason"],
         "guarantee": data["guarantee"],
         "held_out": None
         if held is None

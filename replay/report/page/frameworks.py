@@ -9,10 +9,10 @@ from replay.policies import Policy
 from replay.policies.param import format_parameter
 from replay.policies.spec import parse_policy
 
-__all__ = ["TOOLS", "Setting", "Tool", "same_settings"]
+__all__ = ["Setting", "Tool", "same_settings"]
 
 #: Prefixes of specifications, and the tools whose rule they are.
-TOOLS = {
+_TOOLS = {
     "": "textbook rule",
     "transformers:": "transformers",
     "keras:": "Keras",
@@ -59,7 +59,7 @@ def _setting(patience: float, min_delta: float) -> Setting:
     if min_delta:
         text += f",min_delta={format_parameter(min_delta)}"
     tools = []
-    for prefix, name in TOOLS.items():
+    for prefix, name in _TOOLS.items():
         try:
             tools.append(Tool(name, parse_policy(prefix + text)))
         except PolicyError:

@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from replay.data.types import Ints
 from replay.engine.inspect import Inspection, inspect
 from replay.engine.outcomes import Outcomes, records
@@ -15,17 +13,14 @@ from replay.engine.scoring import parse_policies, simulate_study
 from replay.engine.study import Study
 from replay.policies import Policy
 from replay.policies.grid import Grid, policies_of
-from replay.policies.rules.never import Never
 from replay.readers import ReadResult
 from replay.report.page.frameworks import Setting, same_settings
 from replay.report.page.values import MANY_RUNS
-from replay.search.choice import Selection, select_policy
-from replay.search.evidence import gather_evidence
+from replay.search.choice import Scorer, Selection, select_policy
 from replay.search.grid_sweep import GridSweep, sweep_grids
 from replay.search.held_out_guarantee import guarantee_without_each
 from replay.search.tolerance import Tolerance
-from replay.stats.groups import groups_of
-from replay.stats.summary import Rows, Weight, summarise
+from replay.stats.summary import Weight, summarise
 
 __all__ = ["Evaluated", "PageFacts", "gather"]
 
@@ -115,9 +110,7 @@ def gather(
     if len(study.panel.runs) > MANY_RUNS:
         settings = [one for one in settings if "min_delta" in one.label][:1]  # where tools differ most
     presets = [tool.policy for setting in settings for tool in setting.tools]
-    picks = _picks_without_each(
-        study, ladder_policies or candidates, selection, confidence, group, weight, optional
-    )
+    picks = _picks_without_each(selection)
     held = [policy for policy in (*picks.values(), *selection.cross_validated.tried()) if policy is not None]
     shown = _shown(sweep, [*chosen, *parse_policies(_COMMON), *singles], len(study.panel.runs))
     outcomes = simulate_study(study, [*shown, *presets, *held], baselines=True, typed=typed)
@@ -144,50 +137,29 @@ def _shown(sweep: GridSweep, first: Sequence[Policy], runs: int) -> list[Policy]
     return list({policy.spec(): policy for policy in ranked}.values())[:most]
 
 
-def _picks_without_each(
-    study: Study,
-    policies: Sequence[Policy],
-    selection: Selection,
-    confidence: float | None,
-    group: str | None,
-    weight: Weight,
-    optional: bool,
-) -> dict[str, Policy | None]:
+def _picks_without_each(selection: Selection) -> dict[str, Policy | None]:
     """The policy that would be guaranteed without each run; empty where none is guaranteed with them."""
-    if selection.guaranteed is None or selection.guarantee is None:
+    given = selection.guarantee
+    if selection.guaranteed is None or given is None:
         return {}
-    groups = None if group is None else groups_of(study.panel.runs, group)
-    evidence = gather_evidence(study, policies, groups, optional=optional)
-    return guarantee_without_each(evidence, selection.guarantee.alpha, confidence=confidence, weight=weight)
+    return guarantee_without_each(
+        given.evidence, given.alpha, confidence=given.confidence, weight=given.weight
+    )
 
 
 def _evaluate(
     selection: Selection, outcomes: Outcomes, picks: Mapping[str, Policy | None]
 ) -> Evaluated | None:
     """The cross-validated figures of the policy that is recommended, or of the best guess."""
+    scorer = Scorer(outcomes, selection.groups, selection.tolerance)
     if not picks:
         if selection.guess is None:
             return None
         line = selection.held_out[0]
         picked = [selection.cross_validated.held_out[0].policy(run) for run in range(len(selection.groups))]
-        rows = _rows_under(outcomes, picked)
         by = selection.cross_validated.held_out[0].by
-        return Evaluated(line.summary, rows, line.kept, line.judged, by)
-    study = outcomes.study
+        return Evaluated(line.summary, scorer.rows(picked), line.kept, line.judged, by)
     # a run that is not among the evidence had no part in the choice
-    rows = _rows_under(outcomes, [picks.get(run.id, selection.policy) for run in study.panel.runs])
-    runs = np.flatnonzero(study.judged)
-    summary = records(summarise(outcomes, selection.groups, rows=[Rows("held out", rows[runs], runs)]))[0]
-    losses = outcomes.lost[rows[runs]]
-    known = losses[~np.isnan(losses)]
-    kept = int(selection.tolerance.allows(known).sum())
-    return Evaluated(summary, rows, kept, len(known), selection.unit)
-
-
-def _rows_under(outcomes: Outcomes, picks: Sequence[Policy | None]) -> Ints:
-    """The index of each run's outcome under the policy picked for it, −1 where there is none."""
-    table = np.full((len(outcomes.policies), len(outcomes.study.panel.runs)), -1)
-    table[outcomes.policy, outcomes.run] = np.arange(len(outcomes))
-    policies = [outcomes.policies.index((pick or Never()).spec()) for pick in picks]
-    rows: Ints = table[policies, np.arange(len(picks))]
-    return rows
+    some = [picks.get(run.id, selection.policy) for run in outcomes.study.panel.runs]
+    line = scorer.line("held out", some)
+    return Evaluated(line.summary, scorer.rows(some), line.kept, line.judged, selection.unit)

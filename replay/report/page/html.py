@@ -10,7 +10,7 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
-__all__ = ["asset", "data_text", "page_text", "policy_text"]
+__all__ = ["asset", "data_text", "page_text"]
 
 _SHELL = """<!doctype html>
 <html lang="en">
@@ -51,7 +51,7 @@ def data_text(data: Any) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def policy_text(script: str, style: str) -> str:
+def _policy_text(script: str, style: str) -> str:
     """The content security policy: one script and one style by their hashes, and no request at all."""
     return (
         f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; img-src data:;"
@@ -71,7 +71,7 @@ def page_text(data: dict[str, Any]) -> str:
     title = f"{headline['before']}{headline['policy'] or ''}{headline['after']}"
     sentences = " ".join(data["answer"]["sentences"])
     return _SHELL.format(
-        policy=escape(policy_text(script, style)),
+        policy=escape(_policy_text(script, style)),
         title=escape(title),
         style=style,
         script=script,

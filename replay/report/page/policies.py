@@ -6,14 +6,15 @@ from typing import Any
 
 import numpy as np
 
+from replay.data.types import Floats
 from replay.engine.outcomes import BASELINES, ORACLE, Outcomes
 from replay.report.page.gather import PageFacts
 from replay.report.page.values import exact, share_digits, shorts
 from replay.report.sentences.summary import label
+from replay.search.front import thin
 from replay.stats.budgets import FixedBudgets
-from replay.stats.summary import RANGES
 
-__all__ = ["budget_data", "grid_data", "policy_data"]
+__all__ = ["budget_data", "equal_budget", "grid_data", "policy_data"]
 
 #: Policies that a page holds.
 _MOST_POLICIES = 5_000
@@ -60,13 +61,7 @@ def policy_data(facts: PageFacts) -> tuple[list[dict[str, Any]], dict[str, int],
         )
     room = max(_MOST_POLICIES - len(table.rows), 0)
     others = [index for spec, index in swept.items() if spec not in table.index and figures["runs"][index]]
-    kept = (
-        others
-        if len(others) <= room
-        else [
-            others[at] for at in np.unique(np.linspace(0, len(others) - 1, room).round().astype(int)).tolist()
-        ]
-    )
+    kept = thin(np.array(others, dtype=np.int64), room).tolist()
     for index in kept:
         spec = sweep.sweep.policies[index].spec()
         row = {name: values[index] for name, values in figures.items()}
@@ -97,11 +92,8 @@ def _summary(facts: PageFacts, row: dict[str, Any]) -> dict[str, Any]:
         "equal": exact(row["budget_lost"]),
         "verdict": row.get("verdict"),
     }
-    for name in ("saved", "lost"):
-        fields[f"{name}_low"], fields[f"{name}_high"] = row.get(f"{name}_low"), row.get(f"{name}_high")
-    known = kind in RANGES and kind != "relative_regret"
-    fields["loss_low"] = row.get(f"{kind}_low") if known else None
-    fields["loss_high"] = row.get(f"{kind}_high") if known else None
+    for name, key in (("saved", "saved"), ("lost", "lost"), ("loss", kind)):
+        fields[f"{name}_low"], fields[f"{name}_high"] = row.get(f"{key}_low"), row.get(f"{key}_high")
     return fields
 
 
@@ -121,8 +113,6 @@ def _outcomes(facts: PageFacts, outcomes: Outcomes, policy: int) -> dict[str, An
         "saved": shorts(outcomes.saved[here].tolist(), digits),
         "loss": shorts(getattr(outcomes, facts.sweep.tolerance.kind)[here].tolist(), digits),
     }
-    if runs == list(range(count)):
-        return columns
     out = {}
     for name, values in columns.items():
         whole: list[Any] = [None] * count
@@ -134,12 +124,20 @@ def _outcomes(facts: PageFacts, outcomes: Outcomes, policy: int) -> dict[str, An
 
 def budget_data(facts: PageFacts) -> dict[str, Any] | None:
     """What the equal budget loses for each share that it saves; None where losses are not known."""
+    line = equal_budget(facts)
+    if line is None:
+        return None
+    saved, loss = line
+    return {"saved": saved.round(4).tolist(), "loss": shorts(loss.tolist(), 6)}
+
+
+def equal_budget(facts: PageFacts) -> tuple[Floats, Floats] | None:
+    """Shares that an equal budget saves, and what it loses; None where losses are not known."""
     study, kind = facts.study, facts.sweep.tolerance.kind
     if not study.panel.judged.any() or kind == "relative_regret":
         return None
-    budgets = FixedBudgets.of(study, np.flatnonzero(study.judged))
     saved = np.linspace(0, 1, _BUDGETS)
-    return {"saved": saved.round(4).tolist(), "loss": shorts(budgets.means(saved)[kind].tolist(), 6)}
+    return saved, FixedBudgets.of(study, np.flatnonzero(study.judged)).means(saved)[kind]
 
 
 def grid_data(facts: PageFacts, index: dict[str, int]) -> list[dict[str, Any]]:

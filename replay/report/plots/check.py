@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from replay.check.model import Checked, PolicyResult
 from replay.errors import InputError, printable
-from replay.files import write_file
-from replay.report.plots.style import COLORS, MARKERS, safe
+from replay.report.plots.style import COLORS, MARKERS, safe, write_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,12 +29,8 @@ def save(checked: Checked, path: Path) -> None:
         raise InputError(
             f"{path}: cannot draw a {path.suffix or 'file without ending'}; it can be png, svg or pdf"
         )
-    # the same check gives the same file
-    undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(ending)
-    data = io.BytesIO()
     with rc_context({"svg.hashsalt": "replay"}):
-        drawn.savefig(data, format=ending, dpi=150, metadata=undated)
-    write_file(path, data.getvalue(), "--plot")
+        write_figure(drawn, path, ending, undated=True)
 
 
 def draw(checked: Checked) -> Figure:

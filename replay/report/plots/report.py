@@ -8,22 +8,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from replay.engine.outcomes import BASELINES, ORACLE
-from replay.errors import InputError
 from replay.report.page.gather import PageFacts
-from replay.report.plots.style import safe
+from replay.report.page.policies import equal_budget
+from replay.report.plots.style import safe, write_figure
 from replay.report.sentences.guarantee import say_tolerance
 from replay.report.sentences.page import say_evidence
 from replay.report.sentences.summary import label
-from replay.stats.budgets import FixedBudgets
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["FORMATS", "draw", "save"]
-
-#: Formats that a figure can be written in.
-FORMATS = ("svg", "pdf", "png")
+__all__ = ["draw", "save"]
 
 _BLUE, _VERMILION, _GREY = "#0072B2", "#D55E00", "0.55"
 _STYLE: Any = {
@@ -37,19 +33,14 @@ _STYLE: Any = {
     "svg.hashsalt": "replay",
     "pdf.fonttype": 42,
 }
-#: No date, so that the same logs give the same file.
-_UNDATED: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
 
 
 def save(facts: PageFacts, path: Path, form: str, option: str = "--out") -> None:
-    """Draw to a file in one of FORMATS; raises InputError, which names the option, where that fails."""
+    """Draw to a file as svg, pdf or png; raises InputError, which names the option, where that fails."""
     import matplotlib as mpl
 
     with mpl.rc_context(_STYLE):
-        try:
-            draw(facts).savefig(path, format=form, dpi=300, metadata=_UNDATED[form])
-        except OSError as error:
-            raise InputError(f"{option} {path}: {error.strerror or error}") from None
+        write_figure(draw(facts), path, form, option, dpi=300, undated=True)
 
 
 def draw(facts: PageFacts) -> Figure:
@@ -86,9 +77,8 @@ def _plane(axes: Axes, facts: PageFacts) -> None:
     axes.scatter(saved, loss, s=5, color=_GREY, linewidths=0, alpha=0.6, clip_on=False, label="policies")
     front = saved[sweep.front], loss[sweep.front]
     axes.plot(*front, "o-", color="0.1", markersize=2.8, linewidth=0.7, clip_on=False, label="front")
-    if kind != "relative_regret" and facts.study.panel.judged.any():
-        share = np.linspace(0, 1, 101)
-        equal = FixedBudgets.of(facts.study, np.flatnonzero(facts.study.judged)).means(share)[kind]
+    if (line := equal_budget(facts)) is not None:
+        share, equal = line
         axes.plot(100 * share, scale * equal, "--", color="0.4", linewidth=0.8, label="equal budget")
     rows = {name: facts.summaries[name] for name in (*BASELINES, ORACLE) if name in facts.summaries}
     for marker, (name, row) in zip("Dsv", rows.items(), strict=False):

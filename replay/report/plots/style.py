@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["COLORS", "MARKERS", "draw_budget_line", "safe", "save"]
+__all__ = ["COLORS", "MARKERS", "draw_budget_line", "safe", "save", "write_figure"]
 
 # Okabe & Ito's colours, which colour-blind readers can tell apart; each has its own marker
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+_UNDATED = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
 MARKERS = ("o", "s", "D", "^", "v", "P")
 
 
@@ -35,9 +36,20 @@ def save(figure: Figure, path: Path) -> None:
             f"--plot {path}: cannot draw a {path.suffix or 'file without ending'}; it can be"
             f" {', '.join(endings)}"
         )
+    write_figure(figure, path, path.suffix.lstrip(".").lower())
+
+
+def write_figure(
+    figure: Figure, path: Path, form: str, option: str = "--plot", *, dpi: int = 150, undated: bool = False
+) -> None:
+    """Draw a figure to a file, whole or not at all; with ``undated``, the same figure gives the same bytes.
+
+    ``option`` is the one that named the file. Errors are those of `replay.files.write_file`.
+    """
     drawn = io.BytesIO()
-    figure.savefig(drawn, format=path.suffix.lstrip(".").lower(), dpi=150)
-    write_file(path, drawn.getvalue(), "--plot")
+    metadata = _UNDATED.get(form) if undated else None
+    figure.savefig(drawn, format=form, dpi=dpi, metadata=metadata)
+    write_file(path, drawn.getvalue(), option)
 
 
 def draw_budget_line(axes: Axes, study: Study, figure: str) -> None:

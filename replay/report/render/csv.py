@@ -30,16 +30,7 @@ def csv_text(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow([_safe(name) for name in columns])
     for row in rows:
-        writer.writerow(
-            [
-                ""
-                if row[name] is None
-                else repr(row[name])
-                if isinstance(row[name], float)
-                else _safe(row[name])
-                for name in columns
-            ]
-        )
+        writer.writerow([_cell(row[name]) for name in columns])
     return buffer.getvalue()
 
 

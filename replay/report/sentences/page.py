@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from replay.engine.study import Study
-from replay.report.format import number, percent, span
+from replay.report.format import number, percent
 from replay.report.sentences.guarantee import say_kind, say_tolerance, say_units
+from replay.report.sentences.summary import COMPUTE, say_interval
 from replay.search.choice import Selection, Status
 
 if TYPE_CHECKING:
     from replay.report.page.gather import Evaluated
 
 __all__ = ["METHODS", "say_evidence", "say_headline", "say_sampling", "say_trust"]
-
-_UNITS = {
-    "steps": "the steps",
-    "epochs": "the epochs",
-    "tokens": "the tokens",
-    "flops": "the FLOPs",
-    "seconds": "the time",
-    "gpu_hours": "the GPU hours",
-    "cost": "the cost",
-}
 
 
 def say_headline(selection: Selection, held: Evaluated | None) -> dict[str, str | None]:
@@ -79,17 +69,19 @@ def say_evidence(study: Study, selection: Selection, held: Evaluated | None) -> 
     runs = f"{count} run{'s' * (count != 1)} ({censored or 'none'} censored)"
     if held is None:
         return f"There are {runs}."
-    summary, unit = held.summary, _UNITS[study.question.unit]
-    saved = f"{percent(summary['saved_mean'])} of {unit}{_interval(summary, 'saved', '95 % interval ')}"
+    summary, unit = held.summary, COMPUTE[study.question.unit]
+    around = say_interval(summary["saved_low"], summary["saved_high"], "95 % interval ")
+    saved = f"{percent(summary['saved_mean'])} of {unit}{around}"
     bound = "at least " if summary["censored"] else ""
-    text = f"Cross-validated on {runs}, each judged by the choice of the others, "
+    text = f"Cross-validated on {runs}, each with the policy that the others choose, "
     text += "it saves " if selection.policy is not None else f"{_spec(selection)} saves "
     text += saved
     if selection.tolerance.kind != "lost":
         return f"{text} and is {_lost(selection, held)}."
     if summary["lost_mean"] is None:
         return f"{text}; what it loses is unknown."
-    text += f" and loses {bound}{percent(summary['lost_mean'])}{_interval(summary, 'lost')}"
+    around = say_interval(summary["lost_low"], summary["lost_high"])
+    text += f" and loses {bound}{percent(summary['lost_mean'])}{around}"
     if summary["budget_lost"] is None:
         return f"{text}."
     return f"{text}; the equal budget loses {percent(summary['budget_lost'])}."
@@ -97,11 +89,6 @@ def say_evidence(study: Study, selection: Selection, held: Evaluated | None) -> 
 
 def _spec(selection: Selection) -> str:
     return "no policy" if selection.guess is None else selection.guess.spec()
-
-
-def _interval(summary: Mapping[str, Any], name: str, label: str = "") -> str:
-    ends = span(summary[f"{name}_low"], summary[f"{name}_high"])
-    return f" ({label}{ends})" if ends else ""
 
 
 def say_sampling(sampled: int, runs: int, shown: int, policies: int, left_out: int) -> list[str]:

@@ -10,12 +10,12 @@ from replay.report.format import percent, span
 from replay.stats.summary import SAVED_KEYS, Weight
 from replay.stats.verdict import Verdict
 
-__all__ = ["SHORT_VERDICTS", "label", "say_extremes", "say_outcome", "say_verdict"]
+__all__ = ["COMPUTE", "SHORT_VERDICTS", "label", "say_extremes", "say_interval", "say_outcome", "say_verdict"]
 
 #: Baselines as tables show them.
 _LABELS = {"never": "no early stopping", ORACLE: "best possible"}
 #: What is saved, by the unit that it is counted in.
-_COMPUTE = {
+COMPUTE = {
     "steps": "the steps",
     "epochs": "the epochs",
     "tokens": "the tokens",
@@ -73,20 +73,23 @@ def say_outcome(row: Mapping[str, Any], unit: str, weight: Weight = "runs") -> s
     policy = row["policy"]
     if row["verdict"] == Verdict.NEVER_FIRES:
         return f"{policy} never fires on these logs, so it saves nothing."
-    saved = f"{percent(row[SAVED_KEYS[weight]])} of {_COMPUTE[unit]}"
+    saved = f"{percent(row[SAVED_KEYS[weight]])} of {COMPUTE[unit]}"
     if weight == "runs":
-        saved += _interval(row["saved_low"], row["saved_high"], "95% CI ")
+        saved += say_interval(row["saved_low"], row["saved_high"], "95% CI ")
     if row["lost_mean"] is None:
         return f"{policy} would have saved {saved}. What it would have lost is unknown."
     least = "at least " if row["censored"] else ""
     lost = f"{least}{percent(row['lost_mean'])} of the improvement"
-    text = f"{policy} would have saved {saved} and lost {lost}{_interval(row['lost_low'], row['lost_high'])}."
+    text = (
+        f"{policy} would have saved {saved} and lost {lost}{say_interval(row['lost_low'], row['lost_high'])}."
+    )
     if row["budget_lost"] is None:
         return text
     return f"{text} The same average budget without early stopping loses {percent(row['budget_lost'])}."
 
 
-def _interval(low: float | None, high: float | None, name: str = "") -> str:
+def say_interval(low: float | None, high: float | None, name: str = "") -> str:
+    """An interval in brackets, behind its ``name``; nothing where it is unknown."""
     ends = span(low, high)
     return f" ({name}{ends})" if ends else ""
 
@@ -96,7 +99,7 @@ def say_extremes(rows: Sequence[Mapping[str, Any]], unit: str, weight: Weight = 
     saved = SAVED_KEYS[weight]
     most = max(rows, key=lambda row: row[saved])
     known = [row for row in rows if row["lost_mean"] is not None and row[saved] > 0]
-    text = f"Of {len(rows)} policies, {most['policy']} saves most: {percent(most[saved])} of {_COMPUTE[unit]}"
+    text = f"Of {len(rows)} policies, {most['policy']} saves most: {percent(most[saved])} of {COMPUTE[unit]}"
     if not known or most["lost_mean"] is None:
         return f"{text}. What it would have lost is unknown."
     text += f", and loses {percent(most['lost_mean'])} of the improvement."
