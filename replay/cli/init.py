@@ -93,8 +93,12 @@ def command(
     roots = list(paths) or [Path()]
     logs = read_logs(roots)
     warn(logs.findings)
-    selection = choose_by_default(logs.runs, Question(monitor=monitor, mode=mode), tolerance)
     sources = [source for run in logs.runs for source in run.info.sources]
+    read = {os.path.realpath(source) for source in sources}
+    for path in taken:
+        if os.path.realpath(path) in read:
+            raise InputError(f"--policies {file} would overwrite {path}, which is read; give another file")
+    selection = choose_by_default(logs.runs, Question(monitor=monitor, mode=mode), tolerance)
     named = _log_roots(sources, file.absolute().parent)
     text, made = _decided(selection, logs, roots, project, named, max_lost)
     from replay.check.lock import as_text

@@ -54,6 +54,14 @@ def test_the_first_check_after_init_is_green(team):
     ]  # fmt: skip
 
 
+def test_a_log_is_not_overwritten_even_with_force(team):
+    log = next((team / "runs").rglob("eval_log.jsonl"))
+    before = log.read_bytes()
+    said = run("init", "runs", "--policies", log, "--force", code=2)
+    assert f"would overwrite {log.resolve()}, which is read; give another file" in said
+    assert log.read_bytes() == before
+
+
 def test_nothing_is_overwritten_without_force(team):
     (team / "replay.lock").write_text("mine")
     before = {path: path.read_bytes() for path in team.iterdir() if path.is_file()}
