@@ -184,7 +184,7 @@ class Run:
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Run, (self.id, dict(self.columns), self.info, dict(self.train))
+        return _restore, (self.id, self.info, dict(self.columns), dict(self.train))
 
     def __repr__(self) -> str:
         return f"Run({self.id!r}, {len(self)} evals, metrics={list(self.metrics)})"
@@ -275,3 +275,19 @@ class Run:
         return Column(
             np.where(present, values[np.maximum(index, 0)] if len(values) else np.nan, np.nan), present
         )
+
+
+def _restore(id: str, info: RunInfo, columns: Mapping[str, Column], train: Mapping[str, Series]) -> Run:
+    """A run from its parts, which were checked when it was made: for copies and pickles."""
+    for part in (*columns.values(), *train.values()):
+        for array in part:
+            array.flags.writeable = False
+    run = object.__new__(Run)
+    for name, value in (
+        ("id", id),
+        ("info", info),
+        ("columns", MappingProxyType(columns)),
+        ("train", MappingProxyType(train)),
+    ):
+        object.__setattr__(run, name, value)
+    return run

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
@@ -13,20 +13,20 @@ from typing import Any
 
 import numpy as np
 
-from replay.data.finding import Finding, Kind, Severity
+from replay.data.finding import Finding, Kind
 from replay.data.run import Run
-from replay.errors import InputError, ReplayError, did_you_mean, list_names, printable
+from replay.errors import InputError, did_you_mean, list_names, printable
 from replay.files import is_lfs_pointer
 from replay.readers.columns import ColumnMap, load_columns
 from replay.readers.continuations import find_continuations, join_runs
 from replay.readers.duplicates import Entry, merge
 from replay.readers.find import Candidate, Walk, natural, read_head
 from replay.readers.format import Format, Loaded, UnusableLog, unreadable
+from replay.readers.load import load_groups, reader_failed
 from replay.readers.naming import Group, named_runs, relative_name
 from replay.readers.registry import FORMATS, registry
 from replay.readers.regular import PARQUET, read_sheet
 from replay.readers.sketch import sketch
-from replay.readers.step_signals import StepSignalsFile
 
 __all__ = [
     "FORMATS",
@@ -123,14 +123,9 @@ class _Recogniser:
                 if recognises(format):
                     return format
             except Exception as error:  # a format's defect must not hide the other logs
-                finding = _failure(format, str(path), error)
+                finding = reader_failed(format, str(path), error)
                 self.findings.setdefault(format.name, finding)
         return None
-
-
-def _failure(format: Format, name: str, error: Exception) -> Finding:
-    facts = {"format": format.name, "error_type": type(error).__name__, "error": str(error)}
-    return Finding(Kind.READER_FAILED, log=name, facts=facts)
 
 
 def read(
@@ -198,10 +193,10 @@ def read(
     origin: list[Group] = []
     # infinities and numbers near the largest are data here
     with progress(groups) as counted, np.errstate(all="ignore"):
-        for group in counted:
-            loaded = _load(group, result.findings)
-            entries += [Entry(run, group.folder, group.rank) for run in loaded]
-            origin += [group] * len(loaded)
+        for group, (runs, more) in zip(counted, load_groups(groups), strict=True):
+            result.findings += more
+            entries += [Entry(run, group.folder, group.rank) for run in runs]
+            origin += [group] * len(runs)
     entries, origin = _join(entries, origin)
     kept, pairs = merge(entries)
     named = dict(zip(kept, named_runs(list(kept.values()), [origin[number] for number in kept]), strict=True))
@@ -302,41 +297,6 @@ def _sketches(files: Sequence[tuple[Path, bytes]], findings: Sequence[Finding]) 
     ]
     sketched.sort(key=lambda finding: (not finding.get("options"), not finding.get("columns")))
     return sketched[:_MOST_SHOWN]
-
-
-def _load(group: Group, findings: list[Finding]) -> list[Run]:
-    """The runs of one group of files; what could not be read is added to the findings."""
-    try:
-        runs, more = group.format.load(group.files, group.name)
-    except UnusableLog as error:
-        findings.append(error.finding)
-        return []
-    except ReplayError as error:
-        findings.append(Finding(Kind.OTHER, facts={"text": str(error)}))
-        return []
-    except OSError as error:
-        findings.append(unreadable(error.filename or group.name, error))
-        return []
-    except Exception as error:  # a format's defect must not hide the other runs
-        findings.append(_failure(group.format, group.name, error))
-        return []
-    findings += more
-    runs = [_take_warnings(run, group.name, findings) for run in runs]
-    signals = None if group.file is None else StepSignalsFile.beside(group.file)
-    if signals is None:
-        return runs
-    return [run.replace(info=run.info.replace(step_signals=signals)) for run in runs]
-
-
-def _take_warnings(run: Run, log: str, findings: list[Finding]) -> Run:
-    """The run without the findings that are warnings; they are added to those of all logs."""
-    own = run.info.findings
-    warnings = [finding for finding in own if finding.severity is Severity.WARNING]
-    if not warnings:
-        return run
-    findings += [replace(finding, log=finding.log or log) for finding in warnings]
-    notes = tuple(finding for finding in own if finding.severity is not Severity.WARNING)
-    return run.replace(info=run.info.replace(findings=notes))
 
 
 def _find_unrecognised(candidate: Candidate) -> Finding | None:

@@ -1,0 +1,108 @@
+"""Loads groups of files with their formats: the runs, and findings on what could not be read."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from replay.data.finding import Finding, Kind, Severity
+from replay.data.run import Run
+from replay.errors import InputError, ReplayError
+from replay.readers.format import Format, Loaded, UnusableLog, unreadable
+from replay.readers.naming import Group
+from replay.readers.step_signals import StepSignalsFile
+
+__all__ = ["JOBS", "load_group", "load_groups", "reader_failed"]
+
+#: The environment variable that sets how many processes read logs; 1 reads in the caller's process.
+JOBS = "REPLAY_JOBS"
+_MOST_JOBS = 16
+# What it takes to load, by measurement: seconds per file and per byte. A process is worth its start from
+# about half a second on.
+_PER_FILE, _PER_BYTE, _WORTH = 1e-3, 2e-8, 0.5
+
+
+def load_groups(groups: Sequence[Group]) -> Iterator[Loaded]:
+    """What is loaded of each group, in order: by several processes where that is worth it."""
+    jobs = _count_jobs(groups)
+    if jobs < 2:
+        yield from map(load_group, groups)
+        return
+    from replay.readers.parallel import load_in_processes
+
+    yield from load_in_processes(groups, jobs)
+
+
+def load_group(group: Group) -> Loaded:
+    """The runs of one group of files. Whatever goes wrong costs this group only and becomes a finding."""
+    findings: list[Finding] = []
+    try:
+        runs, more = group.format.load(group.files, group.name)
+    except UnusableLog as error:
+        return Loaded([], [error.finding])
+    except ReplayError as error:
+        return Loaded([], [Finding(Kind.OTHER, facts={"text": str(error)})])
+    except OSError as error:
+        return Loaded([], [unreadable(error.filename or group.name, error)])
+    except Exception as error:  # a format's defect must not hide the other runs
+        return Loaded([], [reader_failed(group.format, group.name, error)])
+    findings += more
+    runs = [_take_warnings(run, group.name, findings) for run in runs]
+    signals = None if group.file is None else StepSignalsFile.beside(group.file)
+    if signals is not None:
+        runs = [run.replace(info=run.info.replace(step_signals=signals)) for run in runs]
+    return Loaded(runs, findings)
+
+
+def reader_failed(format: Format, name: str, error: Exception) -> Finding:
+    """The finding that a format has a defect."""
+    facts = {"format": format.name, "error_type": type(error).__name__, "error": str(error)}
+    return Finding(Kind.READER_FAILED, log=name, facts=facts)
+
+
+def _take_warnings(run: Run, log: str, findings: list[Finding]) -> Run:
+    """The run without the findings that are warnings; they are added to those of all logs."""
+    own = run.info.findings
+    warnings = [finding for finding in own if finding.severity is Severity.WARNING]
+    if not warnings:
+        return run
+    findings += [replace(finding, log=finding.log or log) for finding in warnings]
+    notes = tuple(finding for finding in own if finding.severity is not Severity.WARNING)
+    return run.replace(info=run.info.replace(findings=notes))
+
+
+def _count_jobs(groups: Sequence[Group]) -> int:
+    """How many processes are worth their start; 1 for none beside the caller's."""
+    wanted = _stated_jobs()
+    available = _MOST_JOBS if wanted else min(_count_processors(), _MOST_JOBS)
+    most = min(available, wanted or available, len(groups))
+    if most < 2 or not sys.executable or getattr(sys, "frozen", False):
+        return 1
+    if wanted:
+        return most
+    cost = 0.0
+    for group in groups:
+        for file in group.files:
+            cost += _PER_FILE
+            with contextlib.suppress(OSError):
+                cost += _PER_BYTE * file.stat().st_size
+    return max(min(most, int(cost / _WORTH)), 1)
+
+
+def _stated_jobs() -> int | None:
+    """The number of processes that the user set; None where it is not set."""
+    text = os.environ.get(JOBS, "").strip()
+    if not text:
+        return None
+    if not text.isdecimal() or not 1 <= int(text[:9]) <= 1024:
+        raise InputError(f"environment variable {JOBS}: {text!r} is not a number of processes from 1 to 1024")
+    return int(text)
+
+
+def _count_processors() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
