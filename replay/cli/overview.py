@@ -18,7 +18,7 @@ from replay.cli.options import (
     question_words,
 )
 from replay.cli.output import show, warn_unless_noted
-from replay.cli.progress import read_logs
+from replay.cli.progress import computing, read_logs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,9 +63,10 @@ def command(paths: tuple[Path, ...], question: Question, chart: bool, style: str
     selection = _choose(logs.runs, question)
     chosen = [] if selection is None or selection.policy is None else [selection.policy.spec()]
     policies = list(dict.fromkeys([*([configured] if configured else []), *_POLICIES, *chosen]))
-    outcomes = simulate_policies(logs.runs, policies, question, baselines=True)
-    summary = summarise(outcomes)
-    outcomes = outcomes.with_findings(find_first_stretch(outcomes, summary))
+    with computing():
+        outcomes = simulate_policies(logs.runs, policies, question, baselines=True)
+        summary = summarise(outcomes)
+        outcomes = outcomes.with_findings(find_first_stretch(outcomes, summary))
     warn_unless_noted(style, [*logs.findings, *outcomes.findings])
     where = [str(path) for path in paths]
     document = build(

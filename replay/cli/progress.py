@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -17,40 +19,63 @@ from replay.cli.output import exists, keep_findings, keep_inputs
 if TYPE_CHECKING:
     from replay.readers import ReadResult
 
-__all__ = ["Bar", "count_policies", "read_logs"]
+__all__ = ["Bar", "computing", "count_policies", "read_logs"]
 
 #: Seconds that work takes before its bar is shown.
 _SHOWN_AFTER = 1.0
+#: Seconds between two drawings.
+_REDRAWN_EVERY = 0.2
 
 
 class Bar:
-    """A progress bar that appears once the work has taken a second."""
+    """A progress bar that appears once the work has taken a second, and shows the time since it began.
 
-    def __init__(self, label: str, length: int) -> None:
-        self._label, self._length, self._begin = label, length, time.monotonic()
-        self._stack = contextlib.ExitStack()
-        self._bar: Any = None
+    A thread draws it, so that it also moves while one item takes long. ``length`` is None where the amount
+    of work is not known.
+    """
+
+    def __init__(self, label: str, length: int | None = None) -> None:
+        self._label, self._length, self._done = label, length, 0
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._draw, args=(sys.stderr,), daemon=True)
 
     def __enter__(self) -> Bar:
+        self._thread.start()
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._stack.close()
+        self._ended.set()
+        self._thread.join()
 
     def update(self, done: int) -> None:
-        """Show how many are done."""
-        if self._bar is None and time.monotonic() - self._begin >= _SHOWN_AFTER:
-            bar: Any = click.progressbar(length=self._length, label=self._label, file=sys.stderr)
-            self._bar = self._stack.enter_context(bar)
-        if self._bar is not None:
-            self._bar.update(done - self._bar.pos)
+        """Say how many are done."""
+        self._done = done
+
+    def _draw(self, terminal: TextIO) -> None:
+        begin = time.monotonic()
+        if self._ended.wait(_SHOWN_AFTER):
+            return
+        # without a length, the moving mark needs a number that goes up: tenths of a second
+        bar: Any = click.progressbar(
+            itertools.count() if self._length is None else None,
+            length=self._length,
+            label=self._label,
+            file=terminal,
+            item_show_func=lambda item: f"{time.monotonic() - begin:.0f} s",
+        )
+        with bar:
+            while True:
+                ended = self._ended.wait(_REDRAWN_EVERY)
+                bar.update(1 if self._length is None else self._done - bar.pos)
+                bar.render_progress()
+                if ended:
+                    return
 
     def count(self, items: Iterable[Any]) -> Iterator[Any]:
         """The items, each counted as done when the next one is asked for."""
-        for done, item in enumerate(items):
-            self.update(done)
+        for done, item in enumerate(items, 1):
             yield item
-        self.update(self._length)
+            self.update(done)
 
 
 def read_logs(paths: Sequence[Path]) -> ReadResult:
@@ -91,3 +116,13 @@ def count_policies(policies: int) -> Iterator[Callable[[int], None] | None]:
         return
     with Bar("trying policies", policies) as bar:
         yield bar.update
+
+
+@contextlib.contextmanager
+def computing() -> Iterator[None]:
+    """Show, on a terminal, that outcomes and intervals are being computed."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    with Bar("computing outcomes and intervals"):
+        yield

@@ -21,7 +21,7 @@ from replay.cli.options import (
     weight_option,
 )
 from replay.cli.output import show, warn_unless_noted
-from replay.cli.progress import read_logs
+from replay.cli.progress import computing, read_logs
 
 if TYPE_CHECKING:
     from replay.engine.question import Question
@@ -79,9 +79,10 @@ def command(
         check_chart(style)
     policies = read_specs(specs, files) or list(DEFAULT_POLICIES)
     logs = read_logs(paths)
-    outcomes = simulate_policies(logs.runs, policies, question, baselines=True)
-    summary = summarise(outcomes)
-    outcomes = outcomes.with_findings(find_first_stretch(outcomes, summary))
+    with computing():
+        outcomes = simulate_policies(logs.runs, policies, question, baselines=True)
+        summary = summarise(outcomes)
+        outcomes = outcomes.with_findings(find_first_stretch(outcomes, summary))
     warn_unless_noted(style, [*logs.findings, *outcomes.findings])
     if plot is not None:
         from replay.report.plots.simulate import save

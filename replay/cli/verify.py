@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from replay.cli.columns import columns_options
-from replay.cli.options import paths_argument, policy_option, watch_options
+from replay.cli.options import output_options, paths_argument, policy_option, watch_options
 from replay.cli.output import show, warn
 from replay.cli.progress import read_logs
 
@@ -24,7 +24,10 @@ __all__ = ["command"]
 @policy_option
 @watch_options
 @columns_options()
-def command(paths: tuple[Path, ...], spec: str, monitor: str | None, mode: Mode | None) -> None:
+@output_options
+def command(
+    paths: tuple[Path, ...], spec: str, monitor: str | None, mode: Mode | None, style: str, out: Path | None
+) -> None:
     """Check that a policy stops a live training where its replay stops.
 
     \b
@@ -44,8 +47,6 @@ def command(paths: tuple[Path, ...], spec: str, monitor: str | None, mode: Mode 
         raise InputError("no run has an eval to verify the policy on")
     results = [result for run in runs for result in verify(run, policy, monitor=monitor, mode=mode)]
     warn(logs.findings)
-    show(build(results), "text")
-    different = sum(not result.same for result in results)
-    click.echo(f"{len(results) - different} of {len(results)} the same", err=True)
-    if different:
+    show(build(spec, results), style, out)
+    if not all(result.same for result in results):
         sys.exit(1)

@@ -25,8 +25,8 @@ class Verified(NamedTuple):
     """One run: where replay stops it, and where a live policy does; both 1-based evals, None where it never
     stops.
 
-    ``asked`` says who was asked live: the ``StopCallback`` of a framework on the framework's own history, or
-    the policy on the log cut off after each eval.
+    ``asked`` says who was asked live: ``log``, the policy on the log cut off after each eval, or
+    ``transformers``, its ``StopCallback`` on the history that the Trainer kept.
     """
 
     run: str
@@ -62,7 +62,7 @@ def verify(
         if decision.stop:
             live = decision.eval
             break
-    results.append(Verified(run.id, len(curve), stopped, live, "the log, cut off after each eval"))
+    results.append(Verified(run.id, len(curve), stopped, live, "log"))
     state = next(
         (
             path
@@ -80,7 +80,7 @@ def verify(
                     len(curve),
                     stopped,
                     asked.eval if asked.stop else None,
-                    "transformers' StopCallback",
+                    "transformers",
                 )
             )
     return results

@@ -361,15 +361,13 @@ def _apart_by_group(selection: Selection) -> list[str]:
     if selection.guess is None or not 1 < len(selection.by_group) < len(selection.groups):
         return []
     out = []
-    for line, (same, folds), held in zip(
-        selection.held_out, selection.stable, selection.cross_validated.held_out, strict=True
-    ):
+    for line, held in zip(selection.held_out, selection.cross_validated.held_out, strict=True):
         if held.by != "run":
             loss = _loss(selection, line.summary)
+            example = printable(selection.groups[0])
             out.append(
-                f"Settings selected without a {held.by} lose {loss} on it (cross-validated;"
-                f" {folds - same} of {folds} folds select another one than {_spec(selection.guess)}). For new"
-                " data, measure again."
+                f"Selected without a group of runs (such as {example}), a policy loses {loss} on that group"
+                " (cross-validated). For new data, measure again."
             )
     return out
 
@@ -415,7 +413,7 @@ def _loss(selection: Selection, summary: Mapping[str, Any]) -> str:
     value = summary[selection.tolerance.key]
     if selection.tolerance.kind == "regret":
         return f"{number(value)} in {selection.outcomes.study.objective.name}"
-    return percent(value) + (" of |best|" if selection.tolerance.kind == "relative_regret" else "")
+    return percent(value) + (" of the best value" if selection.tolerance.kind == "relative_regret" else "")
 
 
 def _source(selection: Selection) -> str:

@@ -194,7 +194,7 @@ def _ending(explanation: Explanation) -> list[str]:
     outcome, study = explanation.outcome, explanation.outcomes.study
     out = [
         f"* the best of the whole log: {number(outcome['best'], 6)} at step {outcome['best_step']}.",
-        _stop(outcome) + _checkpoint(outcome),
+        _stop(outcome) + _checkpoint(explanation),
     ]
     out += _say_resumes(explanation)
     (run,), (curve,) = study.panel.runs, study.panel.curves
@@ -225,9 +225,25 @@ def _stop(outcome: Mapping[str, Any]) -> str:
     )
 
 
-def _checkpoint(outcome: Mapping[str, Any]) -> str:
+def _checkpoint(explanation: Explanation) -> str:
+    outcome = explanation.outcome
     if outcome["kept"] is None:
         return ""
+    return _kept(outcome) + _improvement(explanation)
+
+
+def _improvement(explanation: Explanation) -> str:
+    """From which value the run improved to which, which is what a share of its improvement refers to."""
+    scale, best = explanation.outcomes.study.panel.objective.scale, explanation.outcome["best"]
+    improvement = float(scale.improvement[0])
+    if not improvement > 0:
+        return ""
+    start = best + improvement * (1 if explanation.outcomes.study.objective.mode == "min" else -1)
+    whose = "the base model's value" if scale.of_base[0] else "the first eval"
+    return f" The run improved from {number(start, 6)} ({whose}) to {number(best, 6)}."
+
+
+def _kept(outcome: Mapping[str, Any]) -> str:
     text = f" The checkpoint kept is that of step {outcome['kept_step']} ({number(outcome['kept'], 6)})"
     if outcome["regret"] == 0:
         return text + ", the best of the whole log."

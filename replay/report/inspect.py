@@ -15,11 +15,9 @@ from replay.report.format import number
 from replay.report.notes import make_notes
 from replay.report.sentences import sentence, sentences
 from replay.report.sentences.metric import (
-    say_better,
     say_censoring,
     say_improvement,
-    say_mode_reason,
-    say_name_reason,
+    say_metric,
 )
 from replay.report.simulate import metric_data
 
@@ -98,7 +96,7 @@ def describe_logs(logs: ReadResult, paths: Sequence[Path]) -> list[str]:
         where += f" and {len(paths) - _MOST_NAMES} more"
     text = f"{_count(len(logs.runs), 'run')} in {where} ({shown})"
     if logs.duplicates:
-        text += f"; {_count(len(logs.duplicates), 'duplicate log')} skipped"
+        text += f"; {_count(len(logs.duplicates), 'more log')} of the same runs skipped"
     if logs.findings:
         text += f"; {_count(len(logs.findings), 'problem')}"
     return [text + "."]
@@ -238,10 +236,7 @@ def _end(row: Mapping[str, Any]) -> str:
 def _monitor(inspection: Inspection) -> str:
     monitor = inspection.monitor
     if monitor is not None:
-        return (
-            f"A simulation would monitor {monitor.name} ({say_name_reason(monitor)}),"
-            f" {say_better(monitor.mode)} is better ({say_mode_reason(monitor)})."
-        )
+        return f"A simulation would monitor {say_metric(monitor)}."
     if inspection.trouble:
         return f"No monitor: {inspection.trouble}"
     return "No run has an eval, so there is nothing that a stop rule could watch."

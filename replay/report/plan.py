@@ -156,7 +156,7 @@ def _table(plan: Plan, unit: str) -> Table:
         "policy",
         "saved",
         "lost",
-        "guaranteed tolerance",
+        "guaranteed at most",
         f"{units} needed for {say_tolerance(plan.today.alpha)}",
         "",
     ]
@@ -179,9 +179,9 @@ def _notes(plan: Plan, unit: str) -> list[str]:
     today = plan.today
     units = "runs" if unit == "run" else "groups"
     legend = (
-        "guaranteed tolerance: the smallest one that is guaranteed for the policy. Of policies with equal"
-        f" losses the one that saves most is shown. {units} needed: for {say_tolerance(today.alpha)}, if"
-        f" further {units} lose no more than these."
+        "guaranteed at most: the smallest mean loss that these runs guarantee for the policy. Of policies"
+        f" with equal losses the one that saves most is shown. {units} needed: for"
+        f" {say_tolerance(today.alpha)}, if further {units} lose no more than these."
     )
     out = [legend]
     if today.left_out:

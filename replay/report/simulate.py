@@ -21,6 +21,7 @@ from replay.report.sentences.metric import (
     say_better,
     say_censoring,
     say_improvement,
+    say_metric,
     say_mode_reason,
     say_name_reason,
     say_shortage,
@@ -223,10 +224,7 @@ def answer(study: Study, rows: Sequence[Mapping[str, Any]], weight: Weight = "ru
 def describe_setting(study: Study, *, brief: bool = False) -> list[str]:
     """What the policies watched, what they were judged by, in which unit, and how many runs are censored."""
     monitor, objective, question = study.monitor, study.objective, study.question
-    text = (
-        f"Monitor: {monitor.name} ({say_name_reason(monitor)}), {say_better(monitor.mode)} is better"
-        f" ({say_mode_reason(monitor)})."
-    )
+    text = f"Monitor: {say_metric(monitor)}."
     if objective is not monitor:
         text += (
             f" Objective: {objective.name}, {say_better(objective.mode)} is better"

@@ -48,9 +48,7 @@ def test_simulate_first_screen(logs, monkeypatch):
     ]
     assert [lines.index(name) for name in order] == sorted(lines.index(name) for name in order)
     assert "10 runs in" in result.stdout
-    assert "Monitor: eval_loss (stated by the logs), lower is better (stated by the log)" in " ".join(
-        result.stdout.split()
-    )
+    assert "Monitor: eval_loss, lower is better (the logs state both)" in " ".join(result.stdout.split())
     assert "Next: replay simulate" in result.stdout
     assert "Verdict:" in run("simulate", "logs", "--policy", "patience=3", "--verbose").stdout
 

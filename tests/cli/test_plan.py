@@ -32,7 +32,7 @@ def test_first_screen_on_the_sample_logs(monkeypatch):
     out = run("plan", "sample_logs", "--max-lost", "10%").stdout
     fits_the_screen(out)
     assert "Result: guaranteed on average, patience=" in out
-    assert "guaranteed tolerance" in out
+    assert "guaranteed at most" in out
 
 
 def test_eight_runs_that_lose_nothing(tmp_path):

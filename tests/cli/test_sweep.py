@@ -4,11 +4,12 @@ import csv
 import io
 import json
 import re
+import time
 from pathlib import Path
 
 import pytest
 
-from replay.cli.progress import Bar, count_policies
+from replay.cli.progress import Bar, computing, count_policies
 from replay.search.sweep import SWEPT
 from tests.cli.test_cli import fits, fits_the_screen, imported_by, run
 from tests.conftest import write_log
@@ -133,23 +134,46 @@ class Terminal(io.StringIO):
         return True
 
 
+def wait_for(terminal, text):
+    """Wait until a text is on the terminal, for as long as it takes."""
+    for _ in range(6000):
+        if text in terminal.getvalue():
+            return True
+        time.sleep(0.01)
+    return False
+
+
 def test_progress_only_on_a_terminal_and_where_it_takes_long(monkeypatch):
     with count_policies(1000) as progress:
         assert progress is None
     monkeypatch.setattr("sys.stderr", terminal := Terminal())
-    clock = [100.0]
-    monkeypatch.setattr("replay.cli.progress.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("replay.cli.progress._SHOWN_AFTER", 1e6)
     with count_policies(1000) as progress:
-        progress(10)
-        clock[0] += 0.9
-        progress(500)
-        assert terminal.getvalue() == ""
-        clock[0] += 0.2
         progress(700)
-        assert "trying policies" in terminal.getvalue()
     with Bar("reading", 3) as bar:
         assert list(bar.count("abc")) == ["a", "b", "c"]
-    assert "reading" not in terminal.getvalue()
+    with computing():
+        pass
+    assert terminal.getvalue() == ""
+
+
+def test_a_bar_moves_while_one_item_takes_long(monkeypatch):
+    monkeypatch.setattr("sys.stderr", terminal := Terminal())
+    monkeypatch.setattr("replay.cli.progress._SHOWN_AFTER", 0.0)
+    monkeypatch.setattr("replay.cli.progress._REDRAWN_EVERY", 0.01)
+    with count_policies(1000) as progress:
+        progress(700)
+        assert wait_for(terminal, "70%"), "a bar that nobody updates is drawn nevertheless"
+        assert wait_for(terminal, "1 s"), "and shows the time"
+    assert "trying policies" in terminal.getvalue()
+    with computing():
+        assert wait_for(terminal, "computing outcomes and intervals")
+    with Bar("reading", 3) as bar:
+        assert list(bar.count("abc")) == ["a", "b", "c"]
+    assert wait_for(terminal, "100%"), "the last drawing says that all is done"
+    drawn = terminal.getvalue()
+    time.sleep(0.05)
+    assert terminal.getvalue() == drawn, "nothing is drawn after the end"
 
 
 @pytest.mark.parametrize(

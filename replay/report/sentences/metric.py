@@ -13,6 +13,7 @@ __all__ = [
     "say_better",
     "say_censoring",
     "say_improvement",
+    "say_metric",
     "say_mode_reason",
     "say_name_reason",
     "say_shortage",
@@ -31,6 +32,19 @@ _MODE_REASONS = {
     ModeSource.POLICY: "as given by the policy",
     ModeSource.STATED: "stated by the log",
 }
+
+
+def say_metric(metric: Metric) -> str:
+    """The metric and which of its values are better, each with the reason."""
+    better = f"{say_better(metric.mode)} is better"
+    if (
+        metric.name_source is NameSource.STATED
+        and metric.mode_source is ModeSource.STATED
+        and not metric.spellings
+    ):
+        states = "log states" if metric.runs == 1 else "logs state"
+        return f"{metric.name}, {better} (the {states} both)"
+    return f"{metric.name} ({say_name_reason(metric)}), {better} ({say_mode_reason(metric)})"
 
 
 def say_name_reason(metric: Metric) -> str:
