@@ -55,8 +55,9 @@ def param(
 
 @cache
 def parameters(policy_class: type) -> tuple[Field[Any], ...]:
-    """The parameters of a policy class, in order."""
-    return tuple(item for item in fields(policy_class) if "help" in item.metadata)
+    """The parameters of a policy class, in order; those of its base that are keyword-only come last."""
+    declared = (item for item in fields(policy_class) if "help" in item.metadata)
+    return tuple(sorted(declared, key=lambda item: item.kw_only is True))
 
 
 @cache

@@ -14,7 +14,8 @@ from dataclasses import MISSING, Field
 from typing import Any
 
 from replay.errors import PolicyError, suggestion
-from replay.policies import POLICIES
+from replay.policies import ACROSS, POLICIES
+from replay.policies.across import AcrossRuns, refuse_across
 from replay.policies.base import Policy
 from replay.policies.combine import AllOf, AllOnce, AnyOf, Unless
 from replay.policies.modify import MODIFIERS, modified
@@ -31,8 +32,11 @@ __all__ = [
 ]
 
 
-def parse_policy(text: str) -> Policy:
+def parse_policy(text: str, *, across: bool = False) -> Policy:
     """Parse a specification; raises PolicyError, which says what would have worked.
+
+    Policies that compare runs with each other, such as ``asha``, are refused unless ``across`` is given: they
+    cannot decide on one run alone.
 
     Examples
     --------
@@ -51,6 +55,8 @@ def parse_policy(text: str) -> Policy:
             f"policy {text!r}: nothing may follow {text[: parser.position].strip()!r} but |, &, && or unless,"
             f" not {text[parser.position :].strip()!r}"
         )
+    if parser.across and not across:
+        refuse_across(policy)
     return policy
 
 
@@ -61,6 +67,7 @@ class _Parser:
         self.text = text
         self.position = 0
         self.depth = 0
+        self.across = False  # whether a policy that compares runs is among the parts
 
     @contextlib.contextmanager
     def deeper(self, what: str) -> Iterator[None]:
@@ -139,7 +146,9 @@ class _Parser:
                 f"policy {self.text!r}: a policy is missing {'before' if before else 'after'}"
                 f" {symbol[0] if symbol else self.text!r}"
             )
-        return _parse_one(single)
+        policy = _parse_one(single)
+        self.across |= isinstance(policy, AcrossRuns)
+        return policy
 
 
 def _shortened(text: str) -> str:
@@ -156,7 +165,6 @@ _FREEZING = (
     "it freezes weights, and what comes after is another training; grades stops where all would be frozen"
 )
 _POPULATION = "it exchanges weights between runs, which then are no longer those of the logs"
-_HALVING = "it compares runs while they train, in an order that their logs do not tell"
 #: Rules that act on the training, or on several trainings, and why they are no policies. Keys are the letters
 #: of the name in lower case.
 _ACTIONS = {
@@ -168,11 +176,6 @@ _ACTIONS = {
     "layerfreezing": _FREEZING,
     "pbt": _POPULATION,
     "populationbasedtraining": _POPULATION,
-    "asha": _HALVING,
-    "hyperband": _HALVING,
-    "successivehalving": _HALVING,
-    "medianpruner": _HALVING,
-    "median": _HALVING,
 }
 _UNLESS = re.compile(r"\s*(?<![^\s)])unless(?![^\s(])")
 
@@ -197,10 +200,10 @@ def _parse_one(text: str) -> Policy:
             raise PolicyError(f"policy {text!r}: {key} is given twice")
         pairs[key] = value
     if name is None:
-        name = next((key for key in pairs if key in POLICIES), next(iter(pairs)))
-    if name not in POLICIES:
+        name = next((key for key in pairs if key in POLICIES or key in ACROSS), next(iter(pairs)))
+    if name not in POLICIES and name not in ACROSS:
         raise PolicyError(describe_unknown(name))
-    policy_class = POLICIES[name]
+    policy_class = ACROSS[name] if name in ACROSS else POLICIES[name]
     fields = {spelling: item for item in parameters(policy_class) for spelling in names_of(item)}
     given: dict[str, Any] = {}
     changes: dict[str, Any] = {}
@@ -210,6 +213,11 @@ def _parse_one(text: str) -> Policy:
             if field.name in given:
                 raise PolicyError(f"policy {text!r}: {key} and {field.name} are the same parameter; give one")
             given[field.name] = read_parameter(policy_class, field, value)
+        elif key in MODIFIERS and name in ACROSS:
+            raise PolicyError(
+                f"{name} takes no {key}=: it compares what all runs report; it has"
+                f" {', '.join(fields)}. For the metric give --monitor and --mode"
+            )
         elif key in MODIFIERS:
             changes[MODIFIERS[key][0]] = read_modifier(key, value)
         else:
@@ -236,7 +244,7 @@ def describe_unknown(name: str) -> str:
     if name in MODIFIERS:
         return f"{name} modifies a policy and is none itself; write for instance patience=3,{name}=…"
     elsewhere = _describe_other_policies(name, "")
-    return f"no policy {name!r}" + (elsewhere or f"; there are {suggestion(name, POLICIES)}")
+    return f"no policy {name!r}" + (elsewhere or f"; there are {suggestion(name, [*POLICIES, *ACROSS])}")
 
 
 def _describe_other_policies(key: str, but: str) -> str:

@@ -155,7 +155,6 @@ def test_a_negative_count_is_refused(name, parameter):
         ("ReduceLROnPlateau", "lowers the learning rate"),
         ("freezing:share=0.5", "freezes weights.*grades"),
         ("pbt", "exchanges weights between runs"),
-        ("asha:grace=1", "compares runs while they train"),
     ],
 )
 def test_rules_that_act_on_the_training_are_refused_with_the_reason(text, why):
