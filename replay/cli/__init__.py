@@ -28,7 +28,7 @@ _TASKS = {
     "Look at logs": ("inspect", "explain", "formats"),
     "Compare policies": ("simulate", "sweep", "choose", "plan", "report", "policies"),
     "Guard a policy": ("init", "check", "diff"),
-    "Use a policy in a training": ("export", "verify"),
+    "Use a policy in a training": ("export", "watch", "verify"),
 }
 
 

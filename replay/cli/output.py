@@ -32,7 +32,9 @@ __all__ = [
     "keep_output",
     "refuse_overlaps",
     "report_failure",
+    "safe_text",
     "show",
+    "text_width",
     "warn",
     "warn_of_kept",
     "warn_unless_noted",
@@ -57,7 +59,7 @@ class Failure(click.ClickException):
         return self.code
 
     def format_message(self) -> str:
-        return _safe("\n".join(printable(line) for line in self.message.splitlines()))
+        return safe_text("\n".join(printable(line) for line in self.message.splitlines()))
 
 
 def error_words(error: ReplayError) -> str:
@@ -69,7 +71,7 @@ def error_words(error: ReplayError) -> str:
     return error_text(error)
 
 
-def _safe(text: str) -> str:
+def safe_text(text: str) -> str:
     """Text as it may be printed here: on GitHub, none of it may be a command to the runner."""
     if not os.environ.get("GITHUB_ACTIONS"):
         return text
@@ -101,6 +103,11 @@ def _is_verbose() -> bool:
     return bool(click.get_current_context().meta.get(VERBOSE))
 
 
+def text_width() -> int:
+    """The columns that text on standard output may have."""
+    return _width(sys.stdout is not None and sys.stdout.isatty())
+
+
 def _width(terminal: bool) -> int:
     """The columns of the terminal, within bounds; 80 where the output goes elsewhere."""
     columns = shutil.get_terminal_size().columns if terminal or "COLUMNS" in os.environ else 80
@@ -113,11 +120,11 @@ def write(text: str, out: Path | None = None, option: str = "--out") -> None:
     Raises InputError where the file cannot be written, or is one of those that were read.
     """
     if out is None:
-        click.echo(_safe(text), nl=False)
+        click.echo(safe_text(text), nl=False)
         return
     refuse_overlaps()
     write_file(out, text.encode("utf-8", "backslashreplace"), option)
-    click.echo(_safe(printable(f"wrote {out}")), err=True)
+    click.echo(safe_text(printable(f"wrote {out}")), err=True)
 
 
 _OUTPUTS, _INPUTS = "replay.outputs", "replay.inputs"
@@ -217,7 +224,7 @@ def append(text: str, path: Path) -> None:
         with path.open("a", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
-        click.echo(_safe(printable(f"warning: {path}: {error.strerror or error}")), err=True)
+        click.echo(safe_text(printable(f"warning: {path}: {error.strerror or error}")), err=True)
 
 
 _KEPT = "replay.findings"
@@ -258,7 +265,7 @@ def _print_warning(text: str) -> None:
     from replay.report.render.text import wrapped
 
     for line in wrapped(f"warning: {text}", hanging=2):
-        click.echo(_safe(line), err=True)
+        click.echo(safe_text(line), err=True)
 
 
 @contextlib.contextmanager

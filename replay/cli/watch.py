@@ -1,0 +1,132 @@
+"""``replay watch``."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from replay.cli.candidates import read_specs
+from replay.cli.columns import columns_options, stated_columns
+from replay.cli.options import output_options, paths_argument, policies_option, question_options
+from replay.cli.output import keep_inputs, show, text_width
+from replay.errors import InputError
+
+if TYPE_CHECKING:
+    from replay.cli.hooks import StopHook
+    from replay.cli.watching import Watch
+    from replay.engine.question import Question
+
+__all__ = ["command"]
+
+#: The policy that is shown where none is given.
+_DEFAULT_POLICY = "patience=3"
+
+
+@click.command("watch")
+@paths_argument
+@click.option(
+    "--policy",
+    "specs",
+    multiple=True,
+    metavar="SPEC",
+    help="A stop policy to follow (repeatable).  [default: patience=3]",
+)
+@policies_option
+@click.option("--once", is_flag=True, help="Print where the runs stand now, and end.")
+@click.option(
+    "--interval",
+    type=click.FloatRange(min=0.1, max=86400),
+    default=2.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How often to look at the logs.",
+)
+@click.option(
+    "--on-stop",
+    "on_stop",
+    metavar="COMMAND",
+    help="Run COMMAND RUN POLICY STEP when a policy stops a run, once per run and without a shell.",
+)
+@question_options
+@columns_options()
+@output_options
+def command(
+    paths: tuple[Path, ...],
+    specs: tuple[str, ...],
+    files: tuple[Path, ...],
+    once: bool,
+    interval: float,
+    on_stop: str | None,
+    question: Question,
+    style: str,
+    out: Path | None,
+) -> None:
+    """Show where stop policies stand on trainings that are running now.
+
+    For each run the screen has the latest evals, the counter of each policy against its threshold, what the
+    policy will do at the next eval, and the compute since it would have stopped. Ctrl-C ends it (exit code
+    130).
+
+    \b
+      replay watch logs/
+      replay watch logs/ --policy patience=3 --policy transformers:patience=5
+      replay watch logs/ --on-stop 'python tell_team.py'
+      replay watch logs/ --once --format json
+    """
+    from replay.cli.watching import Watch
+    from replay.engine.scoring import parse_policies
+
+    texts = list(dict.fromkeys(read_specs(specs, files))) or [_DEFAULT_POLICY]
+    policies = list(zip(texts, parse_policies(texts), strict=True))
+    if not once and (style != "table" or out is not None):
+        option = f"--format {style}" if style != "table" else "--out"
+        raise InputError(f"{option} is for one frame; give --once too")
+    if once and on_stop is not None:
+        raise InputError(
+            "--on-stop runs when a policy stops a run while replay watch looks on; with --once there is no"
+            " such moment. Leave out one of the two"
+        )
+    keep_inputs(paths)
+    watch = Watch(paths, policies, question, stated_columns())
+    if once:
+        _show_once(watch, style, out)
+        return
+    hook = None
+    if on_stop is not None:
+        from replay.cli.hooks import StopHook
+
+        hook = StopHook(on_stop)
+    _follow(watch, interval, hook)
+
+
+def _show_once(watch: Watch, style: str, out: Path | None) -> None:
+    """One frame, as the other commands show their results."""
+    from replay.cli.screen import takes_bars
+    from replay.report.watch import build
+
+    frame = watch.update(first=True)
+    if watch.logs is None:
+        watch.read()  # raises what the frame says
+    show(build(frame, width=text_width(), ascii=out is None and not takes_bars()), style, out)
+
+
+def _follow(watch: Watch, interval: float, hook: StopHook | None) -> None:
+    """Show frame after frame until the user ends it."""
+    from dataclasses import replace
+
+    from replay.cli.screen import clock, open_screen
+
+    frame = watch.update(first=True)
+    with open_screen() as show_frame:
+        while True:
+            if hook is not None:
+                hook.look(frame.states)
+                frame = replace(frame, notes=tuple(hook.problems[-3:]))
+            show_frame(frame, f"{clock()}  Ctrl-C ends")
+            sys.stdout.flush()
+            time.sleep(interval)
+            frame = watch.update()
