@@ -15,7 +15,7 @@ from warnings import warn
 
 import numpy as np
 
-from replay import readers
+from replay import readers, remote
 from replay.data.finding import Finding
 from replay.data.run import Run
 from replay.data.types import Mode
@@ -93,10 +93,11 @@ def read(
     paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
     progress: Callable[[Sequence[Any]], AbstractContextManager[Iterable[Any]]] = nullcontext,
     columns: readers.ColumnMap | None = None,
+    fetching: Callable[[Sequence[Any]], AbstractContextManager[Iterable[Any]]] = nullcontext,
 ) -> readers.ReadResult:
-    """`replay.readers.read`, but the error for paths without any run says what could not be read."""
+    """`replay.remote.read`, but the error for paths without any run says what could not be read."""
     try:
-        return readers.read(paths, progress, columns)
+        return remote.read(paths, progress, columns, fetching=fetching)
     except readers.NothingFound as error:
         lines = [str(error), *(f"  {text}" for text in sentences(error.findings[:_MOST]))]
         lines += [error.hint] if error.hint else []
@@ -114,9 +115,10 @@ def load(
 ) -> list[Run]:
     """Every run below a path, or below several: files and folders, which are searched to any depth.
 
-    Formats are recognised by content. Logs of the same run (checkpoints, several formats) count once. What
-    could not be read is reported as a ReplayWarning. Raises InputError where a path does not exist or where
-    there is no run at all.
+    A path may be a URL, as ``hf://org/model``, ``s3://bucket/logs`` or ``https://host/logs/``: what can be a
+    log there is fetched. Formats are recognised by content. Logs of the same run (checkpoints, several
+    formats) count once. What could not be read is reported as a ReplayWarning. Raises InputError where a path
+    does not exist or where there is no run at all.
 
     A table that is not recognised (CSV, TSV, JSON, JSON lines, Parquet) is read where its columns are named:
     ``step``, one or more of ``metric`` (``"column"``, ``"column=name"`` or a mapping), ``split`` for the

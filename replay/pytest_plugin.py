@@ -134,13 +134,17 @@ class _File(pytest.File):
     def checked(self) -> Checked:
         from replay.api import read
         from replay.check.checking import check
+        from replay.urls import as_path, is_url
 
         folder = self.config.invocation_params.dir
         name = self.config.getoption("replay_lock", default=None)
         columns = _stated_columns(self.config)
         return check(
             self.path,
-            [folder / log for log in self.config.getoption("replay_logs", default=[])],
+            [
+                as_path(log) if is_url(log) else folder / log
+                for log in self.config.getoption("replay_logs", default=[])
+            ],
             lock=None if name is None else folder / name,
             require_lock=self.config.getoption("replay_require_lock", default=False),
             strict=self.config.getoption("replay_strict", default=False),

@@ -39,11 +39,13 @@ from replay.engine.study import Study
 from replay.errors import InputError, printable
 from replay.files import in_utf8, on_disk
 from replay.policies.companions import SettledModules
-from replay.readers import ReadResult, read
+from replay.readers import ReadResult
 from replay.readers.step_signals import FILE_NAME
+from replay.remote import read
 from replay.stats.cautions import find_first_stretch, find_near_one
 from replay.stats.groups import groups_of
 from replay.stats.summary import KEYS, summarise
+from replay.urls import as_path, copy_of, is_url
 
 __all__ = ["LOCK_NAME", "check", "examine", "lock_beside", "logs_of"]
 
@@ -85,7 +87,7 @@ def check(
     read.
     """
     config = read_config(Path(file))
-    roots = logs_of(config, [Path(log) for log in logs])
+    roots = logs_of(config, [as_path(log) for log in logs])
     path = lock_beside(config.path) if lock is None else Path(lock)
     return examine(config, read(roots), roots, path, require_lock=require_lock, strict=strict)[0]
 
@@ -128,7 +130,7 @@ def examine(
     table = summarise(outcomes, labels, config.confidence)
     summary = {row["spec"]: row for row in records(table)}
     beside = Path(os.path.abspath(config.path.parent))  # noqa: PTH100
-    shown = {run: _relative(on_disk(folder, files[0]), beside) for run, files in paths.items()}
+    shown = {run: _shorten(files[0], folder, beside) for run, files in paths.items()}
     by_spec = _scores(outcomes, groups, shown)
     scores_of = {entry.name: by_spec[entry.spec] for entry in config.policies}
     other_ends = old is not None and old.version < VERSION
@@ -148,8 +150,8 @@ def examine(
             matched,
             followed,
             groups=groups,
-            locate=lambda path: _locate(on_disk(folder, path), roots, logs_read, old.logs[path]),
-            shorten=lambda path: _relative(on_disk(folder, path), beside),
+            locate=lambda log: _locate(log, _file(folder, log), roots, logs_read, old.logs[log]),
+            shorten=lambda log: _shorten(log, folder, beside),
         )
         gone = [run for path, log in old.logs.items() if path not in now.logs for run in log.runs]
 
@@ -264,10 +266,10 @@ def _locked(
     said = {run.id: digest_of_run(run) for run in study.panel.runs}
     logs = {
         path: Log(
-            digest(on_disk(folder, path)),
+            digest(_file(folder, path)),
             tuple(run.id for run in runs),
             None if is_companion(path) else digest_of_runs(said[run.id] for run in runs),
-            digests_with_other_ends(on_disk(folder, path)) if other_ends else frozenset(),
+            digests_with_other_ends(_file(folder, path)) if other_ends else frozenset(),
         )
         for path, runs in sorted(runs_of.items())
     }
@@ -314,14 +316,31 @@ def _sources(run: Run, folder: Path, companions: bool) -> list[str]:
     """The files of a run, relative to a folder, that of its id first; with what lies beside it where
     ``companions`` are asked for.
     """
-    sources = [Path(source) for source in run.info.sources]
+    sources = list(run.info.sources)
     if not sources:
         raise InputError(f"run {run.id} says no file that it was read from, so it cannot be checked")
-    if companions and len(sources) == 1 and (beside := sources[0].with_name(FILE_NAME)).is_file():
-        sources.append(beside)
-    relative = list(dict.fromkeys(_relative(source, folder) for source in sources))
+    if companions and len(sources) == 1 and copy_of(sources[0]).with_name(FILE_NAME).is_file():
+        sources.append(_beside(sources[0], FILE_NAME))
+    relative = list(
+        dict.fromkeys(source if is_url(source) else _relative(Path(source), folder) for source in sources)
+    )
     main = min(path for path in relative if not is_companion(path) or len(relative) == 1)
     return [main, *(path for path in sorted(relative) if path != main)]
+
+
+def _beside(source: str, name: str) -> str:
+    """The file of another name beside a source."""
+    return f"{source.rpartition('/')[0]}/{name}" if is_url(source) else str(Path(source).with_name(name))
+
+
+def _file(folder: Path, log: str) -> Path:
+    """The file of a log of a lock: below the folder of the lock, or the copy of a URL."""
+    return copy_of(log) if is_url(log) else on_disk(folder, log)
+
+
+def _shorten(log: str, folder: Path, beside: Path) -> str:
+    """A log of a lock as it is shown: relative to the file of policies, or its URL."""
+    return log if is_url(log) else _relative(on_disk(folder, log), beside)
 
 
 def _relative(path: Path, folder: Path) -> str:
@@ -369,8 +388,10 @@ def _portable(runs: Sequence[Run], paths: dict[str, list[str]]) -> tuple[list[Ru
     return renamed, named
 
 
-def _locate(path: Path, roots: Sequence[Path], logs_read: ReadResult, was: Log) -> Whereabouts:
+def _locate(log: str, path: Path, roots: Sequence[Path], logs_read: ReadResult, was: Log) -> Whereabouts:
     """What became of a log of the lock that no run was read from."""
+    if is_url(log) and not any(f"{log}/".startswith(f"{root}/") for root in roots):
+        return "elsewhere"
     try:
         path.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -379,9 +400,11 @@ def _locate(path: Path, roots: Sequence[Path], logs_read: ReadResult, was: Log) 
         return "unreadable"
     real = os.path.realpath(path)
     homes = [os.path.realpath(root) for root in roots]
-    if not any(real == home or real.startswith(home.rstrip(os.sep) + os.sep) for home in homes):
+    if not is_url(log) and not any(
+        real == home or real.startswith(home.rstrip(os.sep) + os.sep) for home in homes
+    ):
         return "elsewhere"
-    shown = "/" + printable(path)
+    shown = "/" + printable(log if is_url(log) else path)
     if not any(shown.endswith("/" + name) for name, _ in logs_read.duplicates):
         return "unreadable"
     return "duplicate" if was.sha256 in digests_with_other_ends(path) else "changed"

@@ -23,6 +23,7 @@ from replay.files import parse_toml, read_file
 from replay.policies import Policy
 from replay.policies.spec import parse_policy
 from replay.search.tolerance import parse_confidence
+from replay.urls import as_path, is_url
 
 __all__ = [
     "EXPECT_KEYS",
@@ -56,7 +57,7 @@ GUARANTEE = '"mean", or a confidence in quotes, as in "90%", for the mean loss t
 #: What ``fail_on`` may name.
 _FAILING = (*(str(one) for one in Severity if one is not Severity.NOTE), *(str(kind) for kind in USUAL))
 TOP_KEYS: dict[str, str] = {
-    "logs": 'a list of paths relative to this file, as in ["logs"]',
+    "logs": 'a list of paths relative to this file or of URLs, as in ["logs"]',
     "monitor": 'the name of a metric, as in "eval_loss"',
     "mode": '"min" or "max"',
     "objective": 'the name of a metric, as in "eval_loss"',
@@ -187,7 +188,7 @@ def read_config(path: Path) -> Config:
         path=path,
         policies=tuple(_entry(path, name, table) for name, table in tables.items()),
         question=question,
-        logs=tuple(path.parent / log for log in _logs(top)),
+        logs=tuple(as_path(log) if is_url(log) else path.parent / log for log in _logs(top)),
         group=top.text("group"),
         confidence=confidence,
         gate=_gate(top),

@@ -33,6 +33,7 @@ from replay.stats.groups import groups_of
 from replay.stats.intervals import interval
 from replay.stats.summary import ENOUGH_RUNS
 from replay.stats.ties import above, below, tied
+from replay.urls import as_path, is_url
 
 __all__ = ["Both", "Comparison", "Diff", "Difference", "Pair", "Side", "compare", "diff", "kind_of", "paired"]
 
@@ -164,6 +165,8 @@ def kind_of(text: str) -> Comparison:
 
     Raises InputError where it is neither a file nor a policy.
     """
+    if is_url(text):
+        return "logs"
     path = Path(text)
     with suppress(OSError):  # a policy may be too long for the name of a file
         if path.is_file() and _is_lock(path):
@@ -368,7 +371,7 @@ def _of_logs(
     rules = parse_policies(policies)
     sides, findings, studies = [], list[Finding](), []
     for name in (before, after):
-        logs_read = read([Path(name)])
+        logs_read = read([as_path(name)])
         outcomes = simulate_policies(logs_read.runs, rules, Question(**given))
         sides.append(_sides(outcomes, rules))
         findings += [

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from replay.errors import InputError, ReplayError, did_you_mean
 from replay.files import is_lfs_pointer
+from replay.urls import Url
 
 __all__ = ["Revision", "remotes_of", "revision", "top_of"]
 
@@ -57,6 +58,8 @@ class Revision:
 
         ``path`` is in the working tree, or among the copies.
         """
+        if isinstance(path, Url):
+            return path
         if path.is_relative_to(self.copies):
             path = self.top / path.relative_to(self.copies)
         try:

@@ -19,6 +19,7 @@ import click
 from replay.cli.exits import Guarded
 from replay.cli.output import Failure, exists, report_failure, warn_of_kept, warnings_on_stderr
 from replay.errors import ReplayError
+from replay.urls import is_url
 
 __all__ = ["cli", "main"]
 
@@ -40,7 +41,7 @@ class _Replay(Guarded):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
         if self.get_command(ctx, name) is None:
-            if exists(Path(name)):
+            if is_url(name) or exists(Path(name)):
                 return super().resolve_command(ctx, [_command_for(args), *args])
             commands = self.list_commands(ctx)
             close = difflib.get_close_matches(name, commands, n=1)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from replay.cli.columns import columns_options
-from replay.cli.options import file_option, verbose_option
+from replay.cli.options import LogPath, file_option, verbose_option
 from replay.cli.output import append, error_words, keep_inputs, refuse_overlaps, show, warn, write
 from replay.cli.progress import read_logs
 from replay.errors import InputError, ReplayError, Undecidable
@@ -66,7 +66,7 @@ class Reports:
 
 @click.command("check")
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
-@click.argument("logs", nargs=-1, metavar="[LOGS]...", type=click.Path(path_type=Path))
+@click.argument("logs", nargs=-1, metavar="[LOGS]...", type=LogPath())
 @click.option(
     "--lock",
     type=click.Path(path_type=Path),

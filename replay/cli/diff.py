@@ -12,6 +12,7 @@ from replay.cli.columns import columns_options
 from replay.cli.options import given_settings, output_options, question_options
 from replay.cli.output import show, warn
 from replay.cli.progress import read_logs
+from replay.urls import as_path, is_url
 
 if TYPE_CHECKING:
     from replay.engine.question import Question
@@ -70,7 +71,8 @@ def command(
     needed = 1 if revisions else 2
     if len(words) < needed:
         raise click.UsageError("give A, such as policies.toml" if revisions else "give A and B to compare")
-    logs = [Path(word) for word in words[needed:]]
+    words = tuple(str(as_path(word)) if is_url(word) else word for word in words)
+    logs = [as_path(word) for word in words[needed:]]
     # settings that were not typed are those of the files or locks that are compared
     given = given_settings(question)
     if revisions:

@@ -18,6 +18,7 @@ import click
 
 from replay.errors import printable
 from replay.files import FULL
+from replay.urls import hide_credentials
 
 __all__ = ["CLOSED_PIPE", "CRASH", "INTERRUPTED", "UNWRITTEN", "Guarded", "exit_code_of"]
 
@@ -101,6 +102,7 @@ def _run(run: Callable[[], Any], name: str) -> tuple[int, str, Exception | None]
             click.echo(str(result), err=True)
             result = CRASH
     except click.ClickException as error:
+        error.message = hide_credentials(error.message)  # type: ignore[misc]
         error.show()
         return error.exit_code, error.format_message(), error
     except (click.Abort, KeyboardInterrupt) as error:
@@ -123,8 +125,8 @@ def _crashed(error: BaseException, name: str) -> tuple[int, str, Exception | Non
     import traceback
 
     for line in "".join(traceback.format_exception(error)).splitlines():
-        click.echo(_quiet(printable(line)), err=True)
-    text = f"{type(error).__name__}: {printable(error)}"
+        click.echo(_quiet(printable(hide_credentials(line))), err=True)
+    text = f"{type(error).__name__}: {printable(hide_credentials(str(error)))}"
     click.echo(_quiet(f"Error: {text}\n{_REPORT.format(name=name)}"), err=True)
     return CRASH, f"{name} crashed with {text}", error if isinstance(error, Exception) else None
 

@@ -15,11 +15,12 @@ import click
 from replay import __version__
 from replay.cli.candidates import choose_by_default
 from replay.cli.columns import columns_options
-from replay.cli.options import watch_options
+from replay.cli.options import LogPath, watch_options
 from replay.cli.output import exists, warn
 from replay.cli.progress import read_logs
 from replay.errors import InputError, list_names, printable
 from replay.files import write_file
+from replay.urls import Url, is_url
 
 if TYPE_CHECKING:
     from replay.check.config import Config
@@ -36,7 +37,7 @@ _FALLBACK = "patience=3"
 
 
 @click.command("init")
-@click.argument("paths", nargs=-1, metavar="[LOGS]...", type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, metavar="[LOGS]...", type=LogPath())
 @click.option(
     "--policies",
     "file",
@@ -99,7 +100,9 @@ def command(
         if os.path.realpath(path) in read:
             raise InputError(f"--policies {file} would overwrite {path}, which is read; give another file")
     selection = choose_by_default(logs.runs, Question(monitor=monitor, mode=mode), tolerance)
-    named = _log_roots(sources, file.absolute().parent)
+    remote = [str(root) for root in roots if isinstance(root, Url)]
+    local = [source for source in sources if not is_url(source)]
+    named = [*_log_roots(local, file.absolute().parent), *remote]
     text, made = _decided(selection, logs, roots, project, named, max_lost)
     from replay.check.lock import as_text
     from replay.report import starting
@@ -120,7 +123,7 @@ def command(
     for path, content in contents.items():
         _write(path, content)
     below = "" if folder == "." else f"{folder}/"
-    folders = {below + log: (file.absolute().parent / log).is_dir() for log in named}
+    folders = {below + log: (file.absolute().parent / log).is_dir() for log in named if not is_url(log)}
     _extend(project.top / ".gitattributes", starting.git_attributes(below + lock, folders))
     hook = project.top / ".pre-commit-config.yaml"
     if exists(hook):

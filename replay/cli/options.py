@@ -12,11 +12,13 @@ import click
 from replay.cli.columns import columns_words
 from replay.cli.output import VERBOSE, keep_output
 from replay.errors import InputError
+from replay.urls import Url, as_path
 
 if TYPE_CHECKING:
     from replay.engine.question import Question
 
 __all__ = [
+    "LogPath",
     "chart_option",
     "check_chart",
     "file_option",
@@ -51,9 +53,18 @@ def _group(*options: Callable[[_F], _F]) -> Callable[[_F], _F]:
     return decorate
 
 
-paths_argument = click.argument(
-    "paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path)
-)
+class LogPath(click.Path):
+    """The type of an argument that names logs: a path, or a URL."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path = as_path(value)
+        return path if isinstance(path, Url) else super().convert(path, param, ctx)
+
+
+paths_argument = click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=LogPath())
 
 #: The one policy of a command.
 policy_option = click.option(

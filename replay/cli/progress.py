@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -82,17 +83,22 @@ def read_logs(paths: Sequence[Path]) -> ReadResult:
     """Read all logs below the paths."""
     from replay.api import read
 
-    @contextlib.contextmanager
-    def count_logs(items: Any) -> Iterator[Any]:
-        with Bar("reading", len(items)) as bar:
-            yield bar.count(items)
-
     keep_inputs(paths)
     columns = stated_columns()
-    logs = read(paths, count_logs, columns) if sys.stderr.isatty() else read(paths, columns=columns)
+    logs = (
+        read(paths, partial(_counting, "reading"), columns, partial(_counting, "fetching"))
+        if sys.stderr.isatty()
+        else read(paths, columns=columns)
+    )
     keep_findings(logs.findings)
     keep_inputs(_files_of(logs))
     return logs
+
+
+@contextlib.contextmanager
+def _counting(label: str, items: Sequence[Any]) -> Iterator[Any]:
+    with Bar(label, len(items)) as bar:
+        yield bar.count(items)
 
 
 def _files_of(logs: ReadResult) -> Iterator[Path]:

@@ -50,6 +50,8 @@ class Kind(StrEnum):
     UNKNOWN_FORMAT = "unknown-format"
     READER_FAILED = "reader-failed"
     PLUGIN_FAILED = "plugin-failed"
+    REMOTE_LIMIT = "remote-limit"
+    UNSAFE_NAME = "unsafe-name"
 
     # readers: what could not be read inside a log
     UNUSABLE_LOG = "unusable-log"

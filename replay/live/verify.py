@@ -17,6 +17,7 @@ from replay.engine.scoring import simulate_policies
 from replay.errors import InputError
 from replay.live.watcher import Watcher
 from replay.policies.base import Decision, Policy
+from replay.urls import copy_of
 
 __all__ = ["Verified", "until", "verify"]
 
@@ -67,7 +68,7 @@ def verify(
         (
             path
             for source in run.info.sources
-            if (path := Path(source).parent / "trainer_state.json").is_file()
+            if (path := copy_of(source).parent / "trainer_state.json").is_file()
         ),
         None,
     )

@@ -59,6 +59,7 @@ class ReadResult:
     ``runs`` are in natural order of their ids, each counted once. ``findings`` are about what could not be
     read or is in doubt. ``duplicates`` holds pairs of what was dropped and the id of the run that was kept.
     ``files`` is the number of files looked at; ``skipped`` are those that are not a log of a known format.
+    ``shown`` gives the text that stands for the path of a file, which may be the copy of a remote one.
     """
 
     runs: list[Run]
@@ -66,6 +67,7 @@ class ReadResult:
     duplicates: list[tuple[str, str]] = field(default_factory=list)
     files: int = 0
     skipped: list[Path] = field(default_factory=list)
+    shown: Callable[[str], str] = str
 
     def find_tables(self, most: int = 3) -> list[Finding]:
         """Findings on the first skipped files that could be read by their columns, with the options for it.
@@ -80,7 +82,7 @@ class ReadResult:
             except OSError:
                 continue
             if facts.get("options"):
-                findings.append(Finding(Kind.UNKNOWN_FORMAT, log=str(path), facts=facts))
+                findings.append(Finding(Kind.UNKNOWN_FORMAT, log=self.shown(str(path)), facts=facts))
         return findings[:most]
 
 

@@ -20,7 +20,7 @@ from replay.data.finding import Finding, Kind
 from replay.errors import InputError
 from replay.readers.format import Format, unreadable
 
-__all__ = ["HEAD", "Candidate", "Walk", "natural", "read_head"]
+__all__ = ["HEAD", "Candidate", "Walk", "may_be_log", "may_hold_logs", "natural", "read_head"]
 
 HEAD = 64 * 1024
 #: The longest first line of a text file that is looked at as a whole.
@@ -107,6 +107,18 @@ def natural(text: str) -> tuple[tuple[int, int, str], ...]:
         for part in re.split(r"(\d{1,18})", text)
         if part
     )
+
+
+def may_be_log(name: str, endings: frozenset[str]) -> bool:
+    """Whether a file of this name is opened when it is met on the way; ``endings`` are opened in any case."""
+    # an event file of TF 1 ends in the name of its host, which may look like anything
+    ending = os.path.splitext(name)[1].lower()  # noqa: PTH122 - called for every file
+    return name not in _FILES and (ending not in _OTHERS or ending in endings or "tfevents" in name)
+
+
+def may_hold_logs(name: str, hidden: frozenset[str]) -> bool:
+    """Whether a folder of this name is looked into; those of ``hidden`` are, although they are hidden."""
+    return name not in _FOLDERS and (not name.startswith(".") or name in hidden)
 
 
 def read_head(file: BinaryIO) -> bytes:

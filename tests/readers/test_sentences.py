@@ -585,6 +585,40 @@ OF_RUNS = [
         {"name": "csv", "plugin": "p"},
         "the format csv of the plug-in p is left out, because there is a format of this name already",
     ),
+    (
+        Kind.REMOTE_LIMIT,
+        {"part": "files", "limit": 50_000, "left": 5, "names": ("a", "b", "c")},
+        (
+            "at most 50,000 files are fetched; 5 files are left out (a, b, c and others). To read them,"
+            " download them and give the path of the copy"
+        ),
+    ),
+    (
+        Kind.REMOTE_LIMIT,
+        {"part": "file_bytes", "limit": 10, "left": 1, "names": ("a",)},
+        (
+            "at most 10 bytes of one file are fetched; 1 file is left out (a). To read them, download them"
+            " and give the path of the copy"
+        ),
+    ),
+    (
+        Kind.REMOTE_LIMIT,
+        {"part": "names", "limit": 7, "left": None},
+        (
+            "at most 7 file names are listed; the files beyond that are left out. To read them, download"
+            " them and give the path of the copy"
+        ),
+    ),
+    (
+        Kind.UNSAFE_NAME,
+        {"names": ("../a",), "count": 1},
+        "the name '../a' cannot be that of a local file; it is left out",
+    ),
+    (
+        Kind.UNSAFE_NAME,
+        {"names": ("../a", "/b"), "count": 2},
+        "2 names cannot be those of local files ('../a', '/b'); they are left out",
+    ),
 ]
 
 

@@ -85,6 +85,16 @@ MEANINGS: Mapping[str, Mapping[Kind, Meaning]] = {
             "Logs in that format are not read. All other formats work.",
             "Update or remove the plug-in that is named.",
         ),
+        Kind.REMOTE_LIMIT: Meaning(
+            "A URL names more files, or larger ones, than replay fetches.",
+            "What is beyond the limit is skipped; the rest is read.",
+            "Give the URL of a folder with fewer files, or download the logs and give their path.",
+        ),
+        Kind.UNSAFE_NAME: Meaning(
+            "A server lists a name that could lead out of the folder of the copies.",
+            "Nothing is fetched under this name; all other files are read.",
+            "Rename the file on the server if it is a log.",
+        ),
     },
     "Logs with parts that cannot be read": {
         Kind.UNUSABLE_LOG: Meaning(

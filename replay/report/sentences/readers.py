@@ -79,6 +79,38 @@ def _plugin_failed(finding: Finding) -> str:
     )
 
 
+#: What a limit on a URL counts, and what is left out beyond it.
+_REMOTE_PARTS = {
+    "names": ("file names are listed", "file"),
+    "depth": ("folders below each other are listed", "folder"),
+    "files": ("files are fetched", "file"),
+    "file_bytes": ("bytes of one file are fetched", "file"),
+    "table_bytes": ("bytes of one table, archive or database are fetched", "file"),
+    "total_bytes": ("bytes are fetched", "file"),
+    "runs": ("runs of an experiment are read", "run"),
+}
+
+
+def _remote_limit(finding: Finding) -> str:
+    (what, noun), left = _REMOTE_PARTS[finding["part"]], finding.get("left")
+    text = f"at most {finding['limit']:,} {what}; "
+    if left is None:
+        text += f"the {noun}s beyond that are left out"
+    else:
+        text += f"{left:,} {noun}{' is' if left == 1 else 's are'} left out"
+        names = list_names(finding.get("names", ()))
+        text += f" ({names}{' and others' * (left > len(finding.get('names', ())))})" if names else ""
+    return f"{text}. To read them, download them and give the path of the copy"
+
+
+def _unsafe_name(finding: Finding) -> str:
+    count = finding["count"]
+    names = list_names(map(repr, finding["names"]))
+    if count == 1:
+        return f"the name {names} cannot be that of a local file; it is left out"
+    return f"{count} names cannot be those of local files ({names}); they are left out"
+
+
 def _unsupported_version(finding: Finding) -> str:
     return f"eval log version {finding['version']!r}; this replay reads version {finding['supported']}"
 
@@ -497,6 +529,8 @@ SENTENCES: dict[Kind, Callable[[Finding], str]] = {
             Kind.UNKNOWN_FORMAT: _unknown_format,
             Kind.READER_FAILED: _reader_failed,
             Kind.PLUGIN_FAILED: _plugin_failed,
+            Kind.REMOTE_LIMIT: _remote_limit,
+            Kind.UNSAFE_NAME: _unsafe_name,
             Kind.UNSUPPORTED_VERSION: _unsupported_version,
             Kind.CUT_OFF: _cut_off,
             Kind.CORRUPT_RECORD: _corrupt_record,

@@ -1,0 +1,124 @@
+"""What is a URL, and how it is shown."""
+
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from replay.errors import InputError
+from replay.remote.safe_paths import as_name, safe_name
+from replay.urls import Url, as_path, hide_credentials, is_url, without_credentials
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://u:p@host:8/a/b.json?sig=x#y", "https://host:8/a/b.json"),
+        ("https://user@host/a/", "https://host/a"),
+        ("https://u:p@ss@host/a", "https://host/a"),
+        ("https://u:p/w@host/a", "https://host/a"),
+        ("https://u:p/w@host:1/a@b", "https://b"),
+        ("https://host:80/a@b", "https://host:80/a@b"),
+        ("hf://org/model@main/x", "hf://org/model@main/x"),
+        ("hf://gpt2@main", "hf://gpt2@main"),
+        ("s3://key:secret@bucket/run#1/x", "s3://bucket/run#1/x"),
+        ("s3://bucket/x?versionId=3", "s3://bucket/x"),
+        ("mlflow:http://u:p@host:5000/a b", "mlflow:http://host:5000/a b"),
+        ("mlflow:https://u:p@host/base#name", "mlflow:https://host/base#name"),
+        ("memory:///a", "memory:///a"),
+        ("https://[::1]:8/a", "https://[::1]:8/a"),
+    ],
+)
+def test_a_url_without_its_credentials(url, shown):
+    assert without_credentials(url) == shown
+    path = as_path(url)
+    assert isinstance(path, Url)
+    assert str(path) == shown
+    assert path.given == url
+    assert "secret" not in repr(path)
+    assert str(pickle.loads(pickle.dumps(path))) == shown
+    assert as_path(shown).given.rstrip("/") == url.rstrip("/")  # what was shown can be read again
+
+
+@pytest.mark.parametrize(
+    "text", ["logs", "C:\\logs", "C:/logs", "c://logs", "a:b", "mlflow:x", "./x://y", ""]
+)
+def test_paths_are_no_urls(text):
+    assert not is_url(text)
+    assert not isinstance(as_path(text), Url)
+
+
+def test_a_path_that_pathlib_has_made_of_a_url():
+    assert str(as_path(Path("hf://org/model"))) == "hf://org/model"
+    assert str(as_path(Path("mlflow:http://h:5/e"))) == "mlflow:http://h:5/e"
+
+
+def test_a_file_url_is_a_path(tmp_path):
+    assert as_path((tmp_path / "a b").as_uri()) == tmp_path / "a b"
+
+
+@pytest.mark.parametrize("text", ["https://", "hf:///", "s3://"])
+def test_a_url_of_nothing(text):
+    with pytest.raises(InputError, match="names nothing"):
+        as_path(text)
+
+
+def test_texts_without_credentials():
+    as_path("https://ann:long-password@host/x?sig=0123456789abcdef0")
+    assert "long-password" not in hide_credentials("Authorization of ann:long-password failed")
+    assert "0123456789abcdef0" not in hide_credentials("sig=0123456789abcdef0 is wrong")
+    assert hide_credentials("see https://bob:pw@other/x, and a=b") == "see https://other/x, and a=b"
+    assert hide_credentials("plain text") == "plain text"
+
+
+@pytest.mark.parametrize("name", ["a.json", "run 1", "ü", "lr:0.1", "a..b", "...", "-x", "~"])
+def test_safe_names(name):
+    assert safe_name(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "a/b", "/a", "a\\b", "\\\\host", "C:", "c:x", "a\0", "a\nb", "\x1b[1m", "x" * 300]
+)
+def test_names_that_lead_elsewhere(name):
+    assert not safe_name(name)
+    assert safe_name(as_name(name, "logs"))
+
+
+def test_no_library_is_imported_for_local_logs():
+    script = (
+        "import sys, replay.cli, replay.api, replay.remote\n"
+        "names = {'fsspec', 'aiohttp', 'huggingface_hub', 's3fs', 'mlflow', 'replay.remote.mirror'}\n"
+        "print(sorted(names & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("package", "url", "extra"),
+    [
+        ("fsspec", "https://host/x", "remote"),
+        ("aiohttp", "https://host/x", "remote"),
+        ("huggingface_hub", "hf://org/model", "hf"),
+        ("s3fs", "s3://bucket/x", "s3"),
+        ("gcsfs", "gs://bucket/x", "gcs"),
+    ],
+)
+def test_a_missing_package_is_named_with_its_extra(package, url, extra):
+    script = (
+        f"import sys; sys.modules[{package!r}] = None; sys.argv = ['replay', 'inspect', {url!r}]\n"
+        "from replay.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 2, done.stderr
+    assert package in done.stderr
+    assert f"pip install 'stop-replay[{extra}]'" in " ".join(done.stderr.split())
+
+
+def test_a_scheme_that_is_not_known():
+    script = "import sys; sys.argv = ['replay', 'nonsense://host/x']; from replay.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "nonsense:// is not a scheme" in done.stderr

@@ -1,0 +1,103 @@
+"""A web server of files for the tests, as a process of its own: folders are listed as pages; files with or
+without range requests, behind a password, or cut off.
+
+Run as ``python -m tests.remote.web_server FOLDER PORT [--ranges] [--user NAME:PASSWORD] [--token TOKEN]``.
+What is asked for is written to stderr, one line per request. A name that begins with ``denied`` is answered
+403, ``broken`` 500; of one that begins with ``half`` the connection ends in the middle of the file.
+"""
+
+import argparse
+import base64
+import http.server
+import re
+import sys
+from functools import partial
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def __init__(self, *arguments, options, **more):
+        self.options = options
+        super().__init__(*arguments, **more)
+
+    def log_message(self, text, *arguments):
+        pass
+
+    def do_HEAD(self):
+        self.answer(body=False)
+
+    def do_GET(self):
+        self.answer(body=True)
+
+    def answer(self, body):
+        asked = self.headers.get("Range", "")
+        print(self.command, self.path, asked, flush=True, file=sys.stderr)
+        url, name = urlsplit(self.path), urlsplit(self.path).path.rpartition("/")[2]
+        if self.options.user:
+            wanted = "Basic " + base64.b64encode(self.options.user.encode()).decode()
+            if self.headers.get("Authorization") != wanted:
+                return self.fail(401, {"WWW-Authenticate": 'Basic realm="logs"'})
+        if self.options.token and parse_qs(url.query).get("token") != [self.options.token]:
+            return self.fail(403)
+        if name.startswith("denied"):
+            return self.fail(403)
+        if name.startswith("broken"):
+            return self.fail(500)
+        page = Path(self.directory, "page.html")
+        path = Path(self.translate_path(self.path))
+        if path.is_dir() and page.exists():
+            return self.send(page.read_bytes(), "text/html", body)
+        if path.is_dir():
+            return super().do_GET() if body else super().do_HEAD()
+        if not path.is_file():
+            return self.fail(404)
+        data = path.read_bytes()
+        if name.startswith("half"):
+            return self.send(data, "text/plain", body, cut=len(data) // 2)
+        span = re.fullmatch(r"bytes=(\d+)-(\d*)", asked)
+        if self.options.ranges and span:
+            first, last = int(span[1]), min(int(span[2] or len(data)), len(data) - 1)
+            part = data[first : last + 1]
+            return self.send(part, "text/plain", body, span=f"bytes {first}-{last}/{len(data)}")
+        return self.send(data, "text/plain", body)
+
+    def send(self, data, kind, body, *, span=None, cut=None):
+        self.send_response(206 if span else 200)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(data)))
+        if self.options.ranges:
+            self.send_header("Accept-Ranges", "bytes")
+        if span:
+            self.send_header("Content-Range", span)
+        self.end_headers()
+        if body:
+            self.wfile.write(data if cut is None else data[:cut])
+        if cut is not None:
+            self.wfile.flush()
+            self.close_connection = True
+
+    def fail(self, status, headers=None):
+        self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder")
+    parser.add_argument("port", type=int)
+    parser.add_argument("--ranges", action="store_true")
+    parser.add_argument("--user")
+    parser.add_argument("--token")
+    options = parser.parse_args()
+    handler = partial(Handler, options=options, directory=options.folder)
+    http.server.ThreadingHTTPServer(("127.0.0.1", options.port), handler).serve_forever()
+
+
+if __name__ == "__main__":
+    main()
