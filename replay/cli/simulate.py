@@ -66,9 +66,17 @@ def command(
         --policy transformers:patience=3,threshold=0.001
       replay simulate logs/ --policy patience=3 --monitor eval_loss \\
         --objective test_accuracy --unit gpu_hours --plot saved.png
+      replay simulate logs/ --policy patience=3 \\
+        --policy asha:reduction=4,workers=8,orders=200
+
+    Policies that compare runs, such as asha, are replayed in random arrival
+    orders and reported for all runs together.
     """
     from replay.engine.outcomes import records
     from replay.engine.scoring import simulate_policies
+    from replay.errors import InputError
+    from replay.policies.joint import compares_runs
+    from replay.policies.spec import parse_policy
     from replay.report.inspect import describe_logs
     from replay.report.plane import chart_summary
     from replay.report.simulate import build
@@ -78,6 +86,17 @@ def command(
     if chart:
         check_chart(style)
     policies = read_specs(specs, files) or list(DEFAULT_POLICIES)
+    rules = [parse_policy(spec, across=True) for spec in policies]
+    across = [spec for spec, rule in zip(policies, rules, strict=True) if compares_runs(rule)]
+    if across:
+        within = [spec for spec in policies if spec not in across]
+        if per_run or chart or weight != "runs":
+            raise InputError(
+                f"{across[0]} compares runs with each other and is reported for all runs together, without"
+                " --per-run, --chart and --weight; give --plot FILE for a figure, or leave the policy out"
+            )
+        _simulate_set(paths, specs, files, across, within, question, plot, style, out)
+        return
     logs = read_logs(paths)
     with computing():
         outcomes = simulate_policies(logs.runs, policies, question, baselines=True)
@@ -104,5 +123,49 @@ def command(
         source=describe_logs(logs, paths),
         next_steps=[step],
         chart=chart_summary(outcomes.study, records(summary), weight) if chart else (),
+    )
+    show(document, style, out)
+
+
+def _simulate_set(
+    paths: tuple[Path, ...],
+    specs: tuple[str, ...],
+    files: tuple[Path, ...],
+    across: list[str],
+    within: list[str],
+    question: Question,
+    plot: Path | None,
+    style: str,
+    out: Path | None,
+) -> None:
+    """Simulate policies that compare runs, beside those within runs, for the set of runs as a whole."""
+    from replay.engine.across import set_of_outcomes, simulate_set
+    from replay.engine.scoring import simulate_policies
+    from replay.policies.spec import parse_policy
+    from replay.report.across import build
+    from replay.report.inspect import describe_logs
+    from replay.stats.across import summarise_set
+
+    logs = read_logs(paths)
+    outcomes = simulate_policies(logs.runs, within, question, baselines=True)
+    study = outcomes.study
+    distinct = {parse_policy(spec, across=True).spec(): spec for spec in reversed(across)}
+    typed = [spec for spec in across if spec in distinct.values()]
+    compared = simulate_set(study, [parse_policy(spec, across=True) for spec in typed], typed)
+    rows = summarise_set([*set_of_outcomes(outcomes), *compared])
+    warn_unless_noted(style, [*logs.findings, *outcomes.findings])
+    if plot is not None:
+        from replay.report.plots.across import save
+
+        save(rows, study.objective.name, question.unit, plot)
+        click.echo(f"drew {plot}", err=True)
+    where = [str(path) for path in paths]
+    words = [*where, *spec_words(specs, files), *question_words()]
+    document = build(
+        outcomes,
+        rows,
+        findings=logs.findings,
+        source=describe_logs(logs, paths),
+        next_steps=[["replay", "simulate", *words, "--plot", "saved.png"]],
     )
     show(document, style, out)
