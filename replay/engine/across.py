@@ -89,7 +89,7 @@ def simulate_set(study: Study, policies: Sequence[Policy], typed: Sequence[str])
                 orders_of(policy),
                 stops,
                 payoffs.used[entries],
-                payoffs.kept[entries],
+                payoffs.kept[entries].astype(np.int64),
             )
         )
     return out
@@ -105,7 +105,7 @@ def set_of_outcomes(outcomes: Outcomes) -> list[SetOutcome]:
             continue
         here, runs = outcomes.rows_of(index), outcomes.runs_of(index)
         stops = np.full((1, len(study.panel.runs)), NEVER)
-        used, at = full.used[never][None, :].copy(), full.kept[never][None, :].copy()
+        used, at = full.used[never][None, :].copy(), full.kept[never][None, :].astype(np.int64)
         stops[0, runs], used[0, runs], at[0, runs] = outcomes.position[here], outcomes.used[here], kept[here]
         out.append(_score(study, outcomes.typed[index], spec, None, stops, used, at))
     return out
