@@ -264,10 +264,14 @@ def _usable(
             kept = [(number, row) for number, row in kept if number not in missing]
         for number, row in kept:
             if not is_writable(value := row[column]):
+                item = (
+                    f", or name an item of the list, as in {{{column}[0]}}" if isinstance(value, list) else ""
+                )
                 raise InputError(
                     f"{origin}: column {column!r} holds {describe_type(value)} in row {number}, such as"
                     f" {shorten(value)}; {setting} takes columns of {ALLOWED} only. Write the text to"
-                    " train on into a column of its own; a column of conversations is named by data.messages"
+                    f" train on into a column of its own{item}; a column of conversations is named by"
+                    " data.messages"
                 )
     return kept
 

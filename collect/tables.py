@@ -29,21 +29,31 @@ _TYPES = frozenset("continuous c numeric n discrete d categorical string s text 
 _ROLES = frozenset("class c ignore i meta m weight w".split())
 
 
+#: Items of a list that have a column of their own.
+_MOST_ITEMS = 10
+
+
 def with_nested(row: Row) -> Row:
-    """The row with the values of nested tables as columns of their own, named with a dot.
+    """The row with the values of nested tables and the first items of lists as columns of their own, named
+    with a dot or a number in brackets.
 
     Examples
     --------
     >>> with_nested({"id": 3, "translation": {"en": "dog", "fr": "chien"}})
     {'id': 3, 'translation': {'en': 'dog', 'fr': 'chien'}, 'translation.en': 'dog', 'translation.fr': 'chien'}
+    >>> with_nested({"answers": ["a dog", "dogs"]})
+    {'answers': ['a dog', 'dogs'], 'answers[0]': 'a dog', 'answers[1]': 'dogs'}
     """
-    tables = {key: value for key, value in row.items() if isinstance(value, dict)}
+    outer = {key: value for key, value in row.items() if isinstance(value, dict | list)}
     nested: Row = {}
-    while tables:
-        key, table = tables.popitem()
-        inner = {f"{key}.{name}": value for name, value in table.items()}
+    while outer:
+        key, value = outer.popitem()
+        if isinstance(value, dict):
+            inner = {f"{key}.{name}": item for name, item in value.items()}
+        else:
+            inner = {f"{key}[{place}]": item for place, item in enumerate(value[:_MOST_ITEMS])}
         nested |= inner
-        tables |= {name: value for name, value in inner.items() if isinstance(value, dict)}
+        outer |= {name: item for name, item in inner.items() if isinstance(item, dict | list)}
     return row | {name: value for name, value in nested.items() if name not in row}
 
 

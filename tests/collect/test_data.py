@@ -600,3 +600,24 @@ def test_a_value_inside_a_nested_table_is_named_with_a_dot(tmp_path):
     assert every <= set(texts.train + texts.validation + texts.test)
     with pytest.raises(InputError, match=r"no column 'question.txt'.*question.text"):
         data.load(config_of(of_sums(prompt="question.txt", answer="question.text"), tmp_path), tmp_path)
+
+
+def test_an_item_of_a_list_is_named_by_its_place(tmp_path):
+    content = [
+        {
+            "question": f"{number} + 1 =",
+            "answers": {"text": [str(number + 1), "more"]},
+            "tags": [["a"], ["b"]],
+        }
+        for number in range(70)
+    ]
+    content.append({"question": "nobody knows", "answers": {"text": []}, "tags": []})
+    write(tmp_path, content, "sums.jsonl")
+    raw = of_sums(prompt="{question} ", answer="{answers.text[0]} {tags[1][0]}")
+    with pytest.raises(InputError, match=r"column 'answers.text\[0\]' is empty in one row \(row 71\)"):
+        data.load(config_of(raw, tmp_path), tmp_path)
+    raw["data"]["drop_empty"] = True
+    texts = data.load(config_of(raw, tmp_path), tmp_path)
+    assert {("0 + 1 = ", "1 b"), ("69 + 1 = ", "70 b")} <= set(texts.train + texts.validation + texts.test)
+    with pytest.raises(InputError, match=r"as in \{answers.text\[0\]\}"):
+        data.load(config_of(of_sums(prompt="question", answer="answers.text"), tmp_path), tmp_path)
