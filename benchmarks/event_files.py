@@ -3,10 +3,10 @@ and tbparse where it is installed. All times of a table are processor times of o
 only their ratios mean anything.
 
 Expected, as ratios to EventAccumulator's time: 90 to 110 for files of 200,000 regular scalars or TF 2
-tensors, 45 to 50 where most bytes are images, 12 in any order, and 11 to 13 for 100 folders of 2,000
-events. `replay.load`, which makes runs of them, reaches 55, 45, 6 and 7. Values are checked to be the same,
-bit for bit. A loop that parses each record with protobuf and checks nothing takes 1.4 times as long as
-replay for the files in any order.
+tensors, 45 to 50 where most bytes are images, 24 in any order, and 20 for 100 folders of 2,000 events.
+`replay.load`, which makes runs of them, reaches 55, 45, 8 and 11. Values are checked to be the same, bit for
+bit. A loop that parses each record with protobuf and checks nothing takes 3 times as long as replay for the
+files in any order, and as long as `replay.load`.
 
 Run: python benchmarks/event_files.py [events]
 """

@@ -1,18 +1,21 @@
 """Reading a folder of many small logs: replay against the parser alone, and pandas.
 
 A log has 50 train entries and 10 evals. The first line of each table opens, reads and parses the files, and
-does nothing with them: `cat` and the parser of the format. Times are processor time of one process, taken in
-turns; only their ratios mean anything.
+does nothing with them: `cat` and the parser of the format; orjson and msgspec are tried where they are
+installed. Times are processor time of one process, taken in turns; only their ratios mean anything. The last
+line is the time that passes with one process and with one for each processor, and depends on what else runs.
 
 Expected, as ratios to the parser alone: 9 to 12 for trainer_state.json, 8 for JSON lines, and 13 for CSV,
-about 1.5 ms per log. 10,000 files of trainer_state.json take as long per log as 1,000 do. pandas
+about 1.3 ms per log. 10,000 files of trainer_state.json take as long per log as 1,000 do. pandas
 takes as long for JSON lines, and half of that for CSV, and makes no runs.
 
 Run: python benchmarks/small_logs.py [logs]
 """
 
 import csv
+import importlib.util
 import json
+import os
 import random
 import sys
 import tempfile
@@ -22,6 +25,7 @@ from pathlib import Path
 import pandas as pd
 
 from replay.readers import read
+from replay.readers.load import JOBS
 
 
 def entries(chance):
@@ -65,6 +69,35 @@ def parse_lines(path):
     return [json.loads(line) for line in path.read_bytes().splitlines()]
 
 
+def other_parsers():
+    """Faster parsers of JSON, by name."""
+    if importlib.util.find_spec("orjson") is not None:
+        import orjson
+
+        yield "orjson", orjson.loads
+    if importlib.util.find_spec("msgspec") is not None:
+        import msgspec
+
+        yield "msgspec", msgspec.json.decode
+
+
+def parse_with(files, parse, by_line):
+    for path in files:
+        data = path.read_bytes()
+        for piece in data.splitlines() if by_line else [data]:
+            parse(piece)
+
+
+def elapsed(root, jobs):
+    """Seconds that pass while some processes read the logs."""
+    os.environ[JOBS] = str(jobs)
+    begin = time.perf_counter()
+    read([root])
+    taken = time.perf_counter() - begin
+    del os.environ[JOBS]
+    return taken
+
+
 def parse_table(path):
     return [list(map(float, row)) for row in list(csv.reader(path.read_text().splitlines()))[1:]]
 
@@ -101,13 +134,22 @@ def main(count=1_000):
             readers = {"the parser alone": lambda files=files, parse=parse: [parse(path) for path in files]}
             if pandas_reads is not None:
                 readers["pandas"] = lambda files=files, one=pandas_reads: [one(path) for path in files]
+            by_line = name.endswith("l")
+            for parser, parse_one in other_parsers() if "json" in name else ():
+                readers[parser] = lambda files=files, one=parse_one, lines=by_line: parse_with(
+                    files, one, lines
+                )
             readers["replay"] = lambda root=root: read([root])
+            os.environ[JOBS] = "1"
             times = timed(readers, 3)
             size = sum(path.stat().st_size for path in files)
             print(f"{count} x {name}, {size / 1e6:.1f} MB")
             for reader, taken in times.items():
                 ratio = taken / times["the parser alone"]
                 print(f"  {reader:18} {taken:8.3f} s {1e3 * taken / count:8.3f} ms per log {ratio:8.1f}x")
+            jobs = os.cpu_count() or 1
+            alone, together = (min(elapsed(root, number) for _ in range(2)) for number in (1, jobs))
+            print(f"  passed: {alone:.3f} s with one process, {together:.3f} s with {jobs}")
 
 
 if __name__ == "__main__":

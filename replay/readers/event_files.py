@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from replay.data.finding import Finding, Kind
 from replay.readers.event_layouts import ELEMENT_TYPES, Value, is_payload
+from replay.readers.event_plain import read_plain
 from replay.readers.event_tables import alike, read_table
 from replay.readers.format import unreadable
 from replay.readers.limits import MOST_NAMES, over_limit
@@ -28,6 +29,9 @@ __all__ = ["EventFile", "Scalars", "read_each", "read_events"]
 
 _HEAD = 64 * 1024  # as much as a peek takes
 
+
+#: Tables with fewer rows on average take longer than all plain events of a block at once.
+_FEW_ROWS = 2_000
 
 Places = npt.NDArray[np.int64] | npt.NDArray[np.bool_] | slice
 
@@ -226,7 +230,15 @@ class _Events:
         pieces: list[tuple[str, Scalars]] = []
         walls, left = [], [block.others]
         tensor_tags: set[str] = set()
-        for table in block.tables:
+        tables = block.tables
+        few = len(block.starts) < _FEW_ROWS * len(tables)
+        if (few or not block.repeats) and (plain := read_plain(block)) is not None:
+            tables, left = [], [plain.others]
+            for one in plain.tags:
+                walls.append(np.array([np.fmin.reduce(one.wall), np.fmax.reduce(one.wall)]))
+                if not one.value.tensor or plugins.take(one.value) in ("scalars", ""):
+                    pieces.append((one.value.tag, Scalars(one.place, one.step, one.wall, one.number)))
+        for table in tables:
             parts, others = read_table(table)
             left.append(others)
             for part in parts:
@@ -243,7 +255,7 @@ class _Events:
                             points = Scalars(part.place, part.step, part.wall, numbers)
                             pieces.append((value.tag, points.at(rows)))
         found = self._read_one_by_one(block, np.sort(np.concatenate(left)))
-        if plugins.depend_on_order(self._plugins):
+        if found.good < len(block.starts) or plugins.depend_on_order(self._plugins):
             return None
         plugins.finish(self._plugins)
         self.tensor_tags |= tensor_tags

@@ -55,6 +55,7 @@ class Records(NamedTuple):
     """Verified records of one block of a file: the bytes, and where the data of each record lie in them.
 
     ``tables`` hold those records that are many of one length; ``others`` are the numbers of the rest.
+    ``repeats`` is whether lengths repeat, so that tables are of one kind.
     ``long`` is the length, and the first bytes, of a record after these that is longer than a block and not
     held.
     """
@@ -64,6 +65,7 @@ class Records(NamedTuple):
     lengths: Indices
     tables: list[Rows]
     others: Indices
+    repeats: bool = False
     long: tuple[int, bytes] | None = None
 
     def views(self) -> Iterator[memoryview]:
@@ -174,7 +176,7 @@ def _verify(data: npt.NDArray[np.uint8], cut: Cut) -> tuple[Records, int]:
         data, starts[others] + lengths[others]
     )
     if good.all():
-        return Records(data, starts, lengths, tables, others), len(starts)
+        return Records(data, starts, lengths, tables, others, bool(cut.repeats)), len(starts)
     first = int(np.argmin(good))
     return _verify(data, Cut(cut.starts[:first], lengths[:first], [], 0))[0], first
 

@@ -129,8 +129,33 @@ def of_one_length(chance):
         yield scalar(f"val/layer.{chance.randrange(300):03}", 1000 + step, number(chance))
 
 
+def nearly_plain(chance):
+    """Scalars of many lengths among events that look like them and are not."""
+    metadata_last = b"\x4a\x02\x0a\x00"
+    for _ in range(2000):
+        step = chance.choice([1, 100, 20_000, 3_000_000, 2**40, 2**62, 2**63 - 1])
+        good = scalar(chance.choice(TAGS), step, number(chance)).SerializeToString()
+        summary = bytes([0x2A, 2 + 8 + 5 + 4, 0x0A, 8 + 5 + 4, 0x0A, 6]) + b"val/x1" + b"\x15\0\0\x80\x3f"
+        head = struct.pack("<Bd", 9, 1.7e9) + b"\x10"
+        yield chance.choice(
+            [
+                good,
+                good,
+                good,
+                good,
+                head + b"\x85\x00" + good[good.index(b"\x2a", 10) :],  # a step of one byte more than it needs
+                head + b"\x05" + summary + metadata_last,
+                head + b"\xff" * 9 + b"\x01" + summary + metadata_last,
+                good[:9] + good[good.index(b"\x2a", 10) :],  # step 0 is not written
+            ]
+        )
+    yield good[:-1]  # ends what can be read
+    yield from plain(chance)
+
+
 KINDS = [
     plain,
+    nearly_plain,
     in_any_order,
     of_tensors,
     with_payloads,
