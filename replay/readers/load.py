@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -17,16 +16,13 @@ from replay.readers.step_signals import StepSignalsFile
 
 __all__ = ["JOBS", "load_group", "load_groups", "reader_failed"]
 
-#: The environment variable that sets how many processes read logs; 1 reads in the caller's process.
+#: The environment variable that sets how many processes read logs; by default the caller's reads them.
 JOBS = "REPLAY_JOBS"
 _MOST_JOBS = 16
-# What it takes to load, by measurement: seconds per file and per byte. A process is worth its start from
-# about half a second on.
-_PER_FILE, _PER_BYTE, _WORTH = 1e-3, 2e-8, 0.5
 
 
 def load_groups(groups: Sequence[Group]) -> Iterator[Loaded]:
-    """What is loaded of each group, in order: by several processes where that is worth it."""
+    """What is loaded of each group, in order: by several processes where the user asks for them."""
     jobs = _count_jobs(groups)
     if jobs < 2:
         yield from map(load_group, groups)
@@ -75,21 +71,10 @@ def _take_warnings(run: Run, log: str, findings: list[Finding]) -> Run:
 
 
 def _count_jobs(groups: Sequence[Group]) -> int:
-    """How many processes are worth their start; 1 for none beside the caller's."""
-    wanted = _stated_jobs()
-    available = _MOST_JOBS if wanted else min(_count_processors(), _MOST_JOBS)
-    most = min(available, wanted or available, len(groups))
-    if most < 2 or not sys.executable or getattr(sys, "frozen", False):
-        return 1
-    if wanted:
-        return most
-    cost = 0.0
-    for group in groups:
-        for file in group.files:
-            cost += _PER_FILE
-            with contextlib.suppress(OSError):
-                cost += _PER_BYTE * file.stat().st_size
-    return max(min(most, int(cost / _WORTH)), 1)
+    """How many processes read; 1 for none beside the caller's, as where the user asks for none."""
+    # not by itself: on two cores, two processes took longer than one
+    most = min(_stated_jobs() or 1, _MOST_JOBS, len(groups))
+    return most if sys.executable and not getattr(sys, "frozen", False) else 1
 
 
 def _stated_jobs() -> int | None:
@@ -100,9 +85,3 @@ def _stated_jobs() -> int | None:
     if not text.isdecimal() or not 1 <= int(text[:9]) <= 1024:
         raise InputError(f"environment variable {JOBS}: {text!r} is not a number of processes from 1 to 1024")
     return int(text)
-
-
-def _count_processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
