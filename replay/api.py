@@ -37,6 +37,8 @@ from replay.search.tolerance import Tolerance
 from replay.stats.cautions import find_first_stretch
 from replay.stats.groups import groups_of
 from replay.stats.summary import KEYS, Weight, summarise
+from replay.store import is_store
+from replay.store.reading import read_all
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,10 +96,16 @@ def read(
     progress: Callable[[Sequence[Any]], AbstractContextManager[Iterable[Any]]] = nullcontext,
     columns: readers.ColumnMap | None = None,
     fetching: Callable[[Sequence[Any]], AbstractContextManager[Iterable[Any]]] = nullcontext,
+    where: str | None = None,
 ) -> readers.ReadResult:
-    """`replay.remote.read`, but the error for paths without any run says what could not be read."""
+    """`replay.remote.read`, also of stores; the error for paths without any run says what could not be
+    read.
+    """
+    given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     try:
-        return remote.read(paths, progress, columns, fetching=fetching)
+        if where is not None or any(is_store(path) for path in given):
+            return read_all(given, progress, columns, where, fetching=fetching)
+        return remote.read(given, progress, columns, fetching=fetching)
     except readers.NothingFound as error:
         lines = [str(error), *(f"  {text}" for text in sentences(error.findings[:_MOST]))]
         lines += [error.hint] if error.hint else []
@@ -112,8 +120,9 @@ def load(
     split: str | None = None,
     run: str | None = None,
     columns: str | os.PathLike[str] | None = None,
+    where: str | None = None,
 ) -> list[Run]:
-    """Every run below a path, or below several: files and folders, which are searched to any depth.
+    """Every run below a path, or below several: stores, files, and folders, which are searched to any depth.
 
     A path may be a URL, as ``hf://org/model``, ``s3://bucket/logs`` or ``https://host/logs/``: what can be a
     log there is fetched. Formats are recognised by content. Logs of the same run (checkpoints, several
@@ -124,8 +133,11 @@ def load(
     ``step``, one or more of ``metric`` (``"column"``, ``"column=name"`` or a mapping), ``split`` for the
     column that says which set a row is about, and ``run`` for the one that says which run. ``columns`` is a
     TOML file with the same keys. Files that lack one of the columns are read as usual.
+
+    ``where`` is an SQL expression that leaves out runs of a store (see `replay import`), such as
+    ``"model = 'x' and evals >= 20"``.
     """
-    logs_read = read(paths, columns=readers.ColumnMap.of(step, metric, split, run, columns))
+    logs_read = read(paths, columns=readers.ColumnMap.of(step, metric, split, run, columns), where=where)
     _warn(logs_read.findings)
     return logs_read.runs
 

@@ -13,7 +13,7 @@ from typing import Any
 from replay import __version__
 from replay.check.comparing import Whereabouts, accepted, compare, match
 from replay.check.config import Config, Entry, Wanted, read_config
-from replay.check.digests import digest_of_run, digest_of_runs, digests_with_other_ends
+from replay.check.digests import digest_of_runs, digests_with_other_ends
 from replay.check.following import follow
 from replay.check.judging import expectations, judge
 from replay.check.lock import (
@@ -31,6 +31,7 @@ from replay.check.lock import (
 from replay.check.model import Checked, PolicyResult
 from replay.check.places import path_in_repository
 from replay.check.scores import Scores, scores
+from replay.data.digest import digest_of_run
 from replay.data.finding import Finding, Kind, Severity
 from replay.data.run import Run
 from replay.engine.outcomes import Outcomes, records

@@ -1,4 +1,6 @@
-"""Options that say which column of a table is what; every command that reads logs has them."""
+"""Options that say which column of a table is what, and which runs of a store; every command that reads logs
+has them.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ import click
 if TYPE_CHECKING:
     from replay.readers import ColumnMap
 
-__all__ = ["columns_options", "columns_words", "stated_columns"]
+__all__ = ["columns_options", "columns_words", "stated_columns", "stated_filter"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _META = "replay.columns"
@@ -21,6 +23,7 @@ _FLAGS = {
     "split": "--split",
     "run": "--run-column",
     "columns": "--columns",
+    "where": "--where",
 }
 
 
@@ -50,6 +53,10 @@ def columns_options(*, run_flag: bool = True) -> Callable[[_F], _F]:
             "type": click.Path(path_type=Path),
             "help": "A TOML file with step, metrics, split and run.",
         },
+        "where": {
+            "metavar": "EXPRESSION",
+            "help": "Only the runs of a store of which this SQL is true: model = 'x' and evals >= 20.",
+        },
     }
 
     def decorate(function: _F) -> _F:
@@ -70,7 +77,14 @@ def stated_columns() -> ColumnMap | None:
 
     context = click.get_current_context(silent=True)
     stated = {} if context is None else context.meta.get(_META, {})
-    return ColumnMap.of(**stated) if stated else None
+    named = {name: value for name, value in stated.items() if name != "where"}
+    return ColumnMap.of(**named) if named else None
+
+
+def stated_filter() -> str | None:
+    """The filter of ``--where`` of the running command; None where there is none."""
+    context = click.get_current_context(silent=True)
+    return None if context is None else context.meta.get(_META, {}).get("where")
 
 
 def columns_words() -> list[str]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from replay.cli.columns import stated_columns
+from replay.cli.columns import stated_columns, stated_filter
 from replay.cli.output import exists, keep_findings, keep_inputs
 
 if TYPE_CHECKING:
@@ -80,15 +80,15 @@ class Bar:
 
 
 def read_logs(paths: Sequence[Path]) -> ReadResult:
-    """Read all logs below the paths."""
+    """Read all logs below the paths, and the runs of stores."""
     from replay.api import read
 
     keep_inputs(paths)
-    columns = stated_columns()
+    columns, where = stated_columns(), stated_filter()
     logs = (
-        read(paths, partial(_counting, "reading"), columns, partial(_counting, "fetching"))
+        read(paths, partial(_counting, "reading"), columns, partial(_counting, "fetching"), where)
         if sys.stderr.isatty()
-        else read(paths, columns=columns)
+        else read(paths, columns=columns, where=where)
     )
     keep_findings(logs.findings)
     keep_inputs(_files_of(logs))

@@ -60,6 +60,7 @@ class ReadResult:
     read or is in doubt. ``duplicates`` holds pairs of what was dropped and the id of the run that was kept.
     ``files`` is the number of files looked at; ``skipped`` are those that are not a log of a known format.
     ``shown`` gives the text that stands for the path of a file, which may be the copy of a remote one.
+    ``stores`` maps the ids of the runs that come from a store to its path.
     """
 
     runs: list[Run]
@@ -68,6 +69,7 @@ class ReadResult:
     files: int = 0
     skipped: list[Path] = field(default_factory=list)
     shown: Callable[[str], str] = str
+    stores: dict[str, Path] = field(default_factory=dict)
 
     def find_tables(self, most: int = 3) -> list[Finding]:
         """Findings on the first skipped files that could be read by their columns, with the options for it.

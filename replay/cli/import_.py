@@ -1,0 +1,75 @@
+"""``replay import``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from replay.cli.columns import columns_options
+from replay.cli.options import paths_argument, verbose_option
+from replay.cli.output import warn
+from replay.cli.progress import read_logs
+from replay.errors import printable
+
+__all__ = ["command"]
+
+
+@click.command("import")
+@paths_argument
+@click.option(
+    "--out",
+    "store",
+    required=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="STORE",
+    help="The store: a folder, which is made where there is none.",
+)
+@columns_options()
+@verbose_option
+def command(paths: tuple[Path, ...], store: Path) -> None:
+    """Keep the runs of logs in a store of Parquet files.
+
+    A run whose content the store has already is counted as a duplicate, and not added again. An import that
+    is killed leaves the store as it was. Every command that takes logs takes a store as well.
+
+    \b
+      replay import logs/ --out runs.store
+      replay simulate runs.store --policy patience=3
+      replay inspect runs.store --where "model = 'x' and evals >= 20"
+    """
+    from replay import __version__
+    from replay.store import Origin, Store
+
+    logs = read_logs(paths)
+    origin = Origin(
+        [str(path) for path in paths],
+        __version__,
+        logs.findings,
+        logs.duplicates,
+        [str(path) for path in logs.skipped],
+    )
+    added = Store.add(store, logs.runs, origin, _say_waiting)
+    warn([*logs.findings, *added.findings])
+    for line in _lines(added.runs, added.duplicates, added.renamed, store):
+        click.echo(printable(line))
+
+
+def _say_waiting(who: str) -> None:
+    click.echo(f"waiting for {who}, which is writing to the store", err=True)
+
+
+def _lines(runs: int, duplicates: int, renamed: int, store: Path) -> list[str]:
+    lines = [f"Added {_count(runs, 'run')} to {store}."]
+    if duplicates:
+        were = "was" if duplicates == 1 else "were"
+        lines.append(f"{_count(duplicates, 'run')} {were} there already, with the same content.")
+    if renamed:
+        lines.append(
+            f"{_count(renamed, 'run')} got a number behind the id, which another run of the store has."
+        )
+    return lines
+
+
+def _count(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'s' * (count != 1)}"

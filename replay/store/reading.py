@@ -1,0 +1,114 @@
+"""Reads stores, and logs beside them, as the readers read logs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from replay import remote
+from replay.data.digest import digest_of_run
+from replay.data.finding import Finding, Kind
+from replay.data.run import Run
+from replay.errors import InputError, ReplayError, list_names, printable
+from replay.readers import ColumnMap, ReadResult
+from replay.readers.find import natural
+from replay.store.manifest import is_store
+from replay.store.store import Store
+from replay.urls import Url, as_path
+
+__all__ = ["open_store", "read_all"]
+
+_Progress = Callable[[Sequence[Any]], AbstractContextManager[Iterable[Any]]]
+
+
+def open_store(path: Path, where: str | None = None) -> Store | None:
+    """The store at a path; None where there is something else. Raises InputError for a filter of logs."""
+    if not isinstance(path, Url) and is_store(path):
+        return Store.open(path, where)
+    if where is not None:
+        raise InputError(
+            f"--where filters the runs of a store, and {printable(path)} is not one. Import it first: replay"
+            f" import {printable(path)} --out STORE"
+        )
+    return None
+
+
+def read_all(
+    paths: Sequence[str | os.PathLike[str]],
+    progress: _Progress = nullcontext,
+    columns: ColumnMap | None = None,
+    where: str | None = None,
+    *,
+    fetching: _Progress = nullcontext,
+) -> ReadResult:
+    """The runs of stores and of logs, each counted once; ids that two runs have get a number behind them.
+
+    The findings are those of the imports, and those on files of a store that cannot be read. Raises
+    InputError as the readers do, and where a store has no run that the filter keeps.
+    """
+    result = ReadResult([])
+    given = [as_path(path) for path in paths]
+    stores = {path: store for path in given if (store := open_store(path, where)) is not None}
+    others = [path for path in given if path not in stores]
+    known: dict[bytes, Run] = {}
+    taken: set[str] = set()
+    for path, store in stores.items():
+        findings = _findings_of(store)
+        with progress(store.shards) as counted:
+            for shard in counted:
+                for run in store.read_shard(shard, findings):
+                    if _add(run, result, known if len(paths) > 1 else None, taken):
+                        result.stores[result.runs[-1].id] = path
+        result.findings += findings
+        result.files += len(store.shards)
+    if others:
+        logs = remote.read(others, progress, columns, fetching=fetching)
+        for run in logs.runs:
+            _add(run, result, known, taken)
+        result.findings += logs.findings
+        result.duplicates += logs.duplicates
+        result.skipped += logs.skipped
+        result.files += logs.files
+        result.shown = logs.shown
+    if not result.runs:
+        names = printable(list_names(map(str, stores)))
+        damaged = next((one for one in result.findings if one.kind is Kind.UNREADABLE_TABLE), None)
+        why = (
+            "has no run" if where is None else f"has no run of which --where {printable(repr(where))} is true"
+        )
+        raise InputError(f"{names} {why}", because=damaged)
+    result.runs.sort(key=lambda run: (natural(run.id), run.id))
+    return result
+
+
+def _add(run: Run, result: ReadResult, known: dict[bytes, Run] | None, taken: set[str]) -> bool:
+    """Add a run, unless another one has the same content; without ``known`` all of them differ."""
+    if known is not None:
+        digest = digest_of_run(run)
+        if digest in known:
+            result.duplicates.append((run.id, known[digest].id))
+            return False
+        known[digest] = run
+    name, number = run.id, 1
+    while name in taken:
+        number += 1
+        name = f"{run.id} ({number})"
+    taken.add(name)
+    result.runs.append(run if name == run.id else run.replace(id=name))
+    return True
+
+
+def _findings_of(store: Store) -> list[Finding]:
+    """What was found when the runs of a store were imported."""
+    findings: list[Finding] = []
+    for one in store.manifest.imports:
+        if not one.findings:
+            continue
+        try:
+            findings += store.details(one).get("findings", [])
+        except (ReplayError, AttributeError, TypeError) as error:
+            findings.append(Finding(Kind.OTHER, facts={"text": str(error)}))
+    return list(dict.fromkeys(finding for finding in findings if isinstance(finding, Finding)))
