@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from collect.disk import FULL
-from replay.errors import InputError, ReplayError, printable
+from replay.cli.exits import Guarded
+from replay.cli.output import Failure
+from replay.errors import InputError, OutputError, ReplayError, printable
 
 if TYPE_CHECKING:
     from collect.config import Config
@@ -59,24 +61,29 @@ def _dry_run_options(command: _F) -> _F:
     return command
 
 
-class _Failure(click.ClickException):
-    exit_code = 2
+class _Collect(Guarded):
+    program = "collect"
 
-
-class _Collect(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except ReplayError as error:
-            raise _Failure(str(error)) from error
+            raise Failure(error) from error
         except ModuleNotFoundError as error:
             if (error.name or "").partition(".")[0] in ("collect", "replay"):
                 raise
-            raise _Failure(f"{error.name} is not installed; pip install 'stop-replay[collect]'") from None
-        except OSError as error:  # a full disk, a read-only folder
-            reason = f"{error.filename or 'writing'}: {(error.strerror or str(error)).lower()}"
-            advice = "; once there is space, the same command goes on" if error.errno in FULL else ""
-            raise _Failure(reason + advice) from error
+            advice = "pip install 'stop-replay[collect]'"
+            raise Failure(InputError(f"{error.name} is not installed; {advice}")) from None
+        except OSError as error:
+            raise Failure(_of_disk(error)) from error
+
+
+def _of_disk(error: OSError) -> ReplayError:
+    """An error of a training's files: a full disk (exit code 74), a read-only folder."""
+    reason = f"{error.filename or 'writing'}: {(error.strerror or str(error)).lower()}"
+    if error.errno in FULL:
+        return OutputError(f"{reason}; once there is space, the same command goes on")
+    return InputError(reason)
 
 
 @click.group(
@@ -250,7 +257,8 @@ def grid(
 
     A run that is finished in DIR is skipped, and a run that fails does not stop the others. What a run writes
     goes into collect_console.log in its folder. With several jobs, the visible GPUs are shared among
-    them. The exit code is 2 if any run failed, otherwise 75 if another process trains one of them.
+    them. The exit code is 2 if any run failed, or 74 if only a full disk made
+    runs fail. Otherwise it is 75 if another process trains one of them.
     """
     from collect import grid as grids
     from collect.packages import cache_folder

@@ -21,9 +21,11 @@ from typing import IO, Any
 import click
 
 from collect.config import Config
+from collect.disk import FULL
 from collect.eval_log import read_existing_log
 from collect.machine import NEEDED
 from collect.resume import config_difference
+from replay.cli.exits import CRASH, UNWRITTEN
 from replay.errors import InputError, printable
 
 __all__ = ["BUSY", "child_command", "child_environment", "list_states", "run_state", "train_all"]
@@ -95,6 +97,7 @@ class _Tally:
     shows_all: bool
     busy: int = 0
     failed: list[str] = dataclasses.field(default_factory=list)
+    codes: set[int] = dataclasses.field(default_factory=set)
 
     @property
     def position(self) -> str:
@@ -115,11 +118,20 @@ class _Tally:
             how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
             reason = how if code < 0 else _last(lines, "Error: ").removeprefix("Error: ") or how
             wrote = f" (all it wrote is in {printable(child.messages.name)})" if lines else ""
-            self.fail(child.name, reason + wrote)
+            self.fail(child.name, reason + wrote, code)
 
-    def fail(self, name: str, reason: str) -> None:
+    def fail(self, name: str, reason: str, code: int) -> None:
         self.failed.append(name)
+        self.codes.add(code)
         self._report(f"{name}: failed: {reason}")
+
+    @property
+    def exit_code(self) -> int:
+        """2 if a run failed, or 74 or 70 where each that failed met a full disk or crashed; else `BUSY` if
+        one is busy.
+        """
+        alike = self.codes if self.codes in ({UNWRITTEN}, {CRASH}) else {2}
+        return max(alike) if self.failed else BUSY if self.busy else 0
 
     def _report(self, line: str) -> None:
         _report(f"{self.position} {line}")
@@ -165,7 +177,7 @@ def train_all(
 
     A crash of one run does not touch the others. Progress is reported on stderr. What a run itself writes is
     added to ``collect_console.log`` in its folder, and with one job it is shown on stderr too. The exit code
-    is 2 if a run failed, otherwise `BUSY` if another process holds one. Raises InputError where the libraries
+    is that of `_Tally.exit_code`. Raises InputError where the libraries
     for training are not installed.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
@@ -205,7 +217,8 @@ def train_all(
                                 devices[slot % len(devices)] if devices else None,
                             )
                         except OSError as error:  # its folder cannot be written to
-                            tally.fail(config.name, f"{error.filename}: {(error.strerror or '').lower()}")
+                            reason = f"{error.filename}: {(error.strerror or '').lower()}"
+                            tally.fail(config.name, reason, UNWRITTEN if error.errno in FULL else 2)
                 if running:
                     time.sleep(_POLL_SECONDS)
         finally:
@@ -217,7 +230,7 @@ def train_all(
     _report(str(tally))
     if tally.failed:
         _report(f"failed: {', '.join(tally.failed)}")
-    return 2 if tally.failed else BUSY if tally.busy else 0
+    return tally.exit_code
 
 
 def _start(

@@ -26,16 +26,19 @@ class ReplayError(Exception):
     """Base of all errors that a user can cause; the message is one sentence that says what to do.
 
     ``because`` is the finding that explains the error, where there is one; a report adds its sentence.
-    ``file`` says where a page of a CI system is to show it.
+    ``key`` are the keys of the settings file that the error is about, from the top down, where it is about
+    one. ``file`` and ``line`` say where a page of a CI system is to show it.
     """
 
     file: str | None = None
+    line: int | None = None
 
     exit_code = 2
 
-    def __init__(self, message: str, *, because: object = None) -> None:
+    def __init__(self, message: str, *, because: object = None, key: tuple[str | int, ...] = ()) -> None:
         super().__init__(message)
         self.because = because
+        self.key = key
 
 
 class InputError(ReplayError):

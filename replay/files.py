@@ -124,17 +124,26 @@ def parse_toml(data: bytes, path: str, label: str = "not a TOML file: ") -> dict
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
-        raise InputError(f"{path}: line {line} is not UTF-8; save the file as UTF-8") from None
+        raise _at(line, f"{path}: line {line} is not UTF-8; save the file as UTF-8") from None
     if (key := _LONG_KEY.search(text)) is not None:
         line = text.count("\n", 0, key.start()) + 1
-        raise InputError(f"{path}: the key in line {line} has more than 64 parts")
+        raise _at(line, f"{path}: the key in line {line} has more than 64 parts")
     import tomllib
 
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError, MemoryError) as error:
         why = "it is nested too deeply" if isinstance(error, RecursionError | MemoryError) else error
-        raise InputError(f"{path}: {label}{why}") from None
+        named = re.search(r"\(at line (\d+), column \d+\)$", str(error))
+        last = text.rstrip().count("\n") + 1  # where the parser says "at end of document"
+        raise _at(int(named[1]) if named else last, f"{path}: {label}{why}") from None
+
+
+def _at(line: int, text: str) -> InputError:
+    """An error at a line of a file."""
+    error = InputError(text)
+    error.line = line
+    return error
 
 
 def write_file(path: Path, data: bytes, option: str = "") -> None:

@@ -207,13 +207,13 @@ def test_a_damaged_lock(repository, damage):
     )
     said = check(repository, code=2)
     assert "replay.lock: the lock is" in said
-    assert "make it anew by replay check --update" in said
+    assert "write it again with replay check policies.toml --update" in said
     check(repository, "--update", code=0)
     assert path.read_text() == text
 
 
 def test_something_else_as_a_lock_is_left_alone(repository):
-    assert "is no lock of replay, and is left alone" in check(
+    assert "is not a lock of replay, so it is left alone" in check(
         repository, "--lock", "policies.toml", "--update", code=2
     )
     assert (repository / "policies.toml").read_bytes() == (EXAMPLE / "policies.toml").read_bytes()

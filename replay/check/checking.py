@@ -5,6 +5,7 @@ the lock.
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from replay import __version__
 from replay.check.comparing import Whereabouts, accepted, compare, match
 from replay.check.config import Config, Entry, Wanted, read_config
 from replay.check.digests import digest_of_runs, digests_with_other_ends
+from replay.check.error_places import about, about_simulation
 from replay.check.following import follow
 from replay.check.judging import expectations, judge
 from replay.check.lock import (
@@ -46,9 +48,9 @@ from replay.remote import read
 from replay.stats.cautions import find_first_stretch, find_near_one
 from replay.stats.groups import groups_of
 from replay.stats.summary import KEYS, summarise
-from replay.urls import as_path, copy_of, is_url
+from replay.urls import Url, as_path, copy_of, is_url
 
-__all__ = ["LOCK_NAME", "check", "examine", "lock_beside", "logs_of"]
+__all__ = ["LOCK_NAME", "check", "examine", "lock_beside", "logs_of", "read_logs_of"]
 
 LOCK_NAME = "replay.lock"
 
@@ -66,9 +68,21 @@ def logs_of(config: Config, given: Sequence[Path]) -> list[Path]:
     if not logs:
         raise InputError(
             f'{config.path}: which logs? Give them on the command line, or write logs = ["…"] at the top of'
-            " the file"
+            " the file",
+            key=("policies",),
         )
     return logs
+
+
+def read_logs_of(
+    config: Config, given: Sequence[Path], read: Callable[[Sequence[Path]], ReadResult]
+) -> tuple[list[Path], ReadResult]:
+    """The paths of `logs_of`, and what was read from them."""
+    roots = logs_of(config, given)
+    missing = (not isinstance(root, Url) and not os.path.lexists(root) for root in roots)
+    lacking = [] if given else [index for index, is_missing in enumerate(missing) if is_missing]
+    with about(() if given else ("logs", *lacking[:1])):
+        return roots, read(roots)
 
 
 def check(
@@ -88,9 +102,9 @@ def check(
     read.
     """
     config = read_config(Path(file))
-    roots = logs_of(config, [as_path(log) for log in logs])
+    roots, logs_read = read_logs_of(config, [as_path(log) for log in logs], read)
     path = lock_beside(config.path) if lock is None else Path(lock)
-    return examine(config, read(roots), roots, path, require_lock=require_lock, strict=strict)[0]
+    return examine(config, logs_read, roots, path, require_lock=require_lock, strict=strict)[0]
 
 
 def examine(
@@ -116,7 +130,7 @@ def examine(
         strict=config.gate.strict or strict,
         require_lock=config.gate.require_lock or require_lock,
     )
-    old, trouble = _old(lock_path, update and not only) if against is None else (against[1], [])
+    old, trouble = _old(config, lock_path, update and not only) if against is None else (against[1], [])
     folder = Path(os.path.abspath(lock_path)).parent  # noqa: PTH100
     policies = [entry.policy for entry in config.policies]
     companions = any(
@@ -124,9 +138,11 @@ def examine(
     )
     paths = {run.id: _sources(run, folder, companions) for run in logs_read.runs}
     runs, paths = _portable(logs_read.runs, paths)
-    outcomes = simulate_policies(runs, policies, config.question)
+    with about_simulation(config, runs):
+        outcomes = simulate_policies(runs, policies, config.question)
     study = outcomes.study
-    labels = groups_of(study.panel.runs, config.group)
+    with about(("group",)):
+        labels = groups_of(study.panel.runs, config.group)
     groups = dict(zip((run.id for run in study.panel.runs), labels, strict=True))
     table = summarise(outcomes, labels, config.confidence)
     summary = {row["spec"]: row for row in records(table)}
@@ -233,11 +249,14 @@ def _relative_limits(config: Config) -> list[float]:
     return [limit.value for limit in limits if limit.figure == "relative_regret"]
 
 
-def _old(path: Path, update: bool) -> tuple[Lock | None, list[Finding]]:
+def _old(config: Config, path: Path, update: bool) -> tuple[Lock | None, list[Finding]]:
+    words = ["replay", "check", str(config.path), "--update"]
+    words += [] if path == lock_beside(config.path) else ["--lock", str(path)]
     try:
-        return read_lock(path), []
-    except BrokenLock as error:
-        if not update:
+        return read_lock(path, shlex.join(words)), []
+    except InputError as error:
+        if not update or not isinstance(error, BrokenLock):
+            error.file = path_in_repository(path)
             raise
         return None, [Finding(Kind.LOCK, Severity.NOTE, facts={"error": error})]
 

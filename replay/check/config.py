@@ -163,10 +163,12 @@ def read_config(path: Path) -> Config:
     except FileNotFoundError as error:
         raise InputError(f"{path}: {error.strerror}") from None
     document = parse_toml(data, str(path), "")
-    top = _Table(path, "", document, TOP_KEYS)
+    top = _Table(path, (), document, TOP_KEYS)
     tables = document.get("policies")
     if not isinstance(tables, dict) or not tables:
-        raise InputError(f'{path}: no policies; write [policies.NAME] and, in it, spec = "patience=3"')
+        raise InputError(
+            f'{path}: no policies; write [policies.NAME] and, in it, spec = "patience=3"', key=("policies",)
+        )
     mode, objective_mode = top.one_of("mode", ("min", "max")), top.one_of("objective_mode", ("min", "max"))
     price = top.number("price")
     if price is not None and not price > 0:
@@ -202,12 +204,12 @@ def _gate(top: _Table) -> Gate:
     if fail_on is not None:
         if not isinstance(fail_on, list) or not all(isinstance(one, str) for one in fail_on):
             top.fault("fail_on", fail_on)
-        for one in fail_on:
+        for index, one in enumerate(fail_on):
             if one not in _FAILING:
-                top.fault("fail_on", one, hint=did_you_mean(one, _FAILING))
+                top.fault("fail_on", one, hint=did_you_mean(one, _FAILING), index=index)
     severity = _Table(
         top.path,
-        "severity",
+        ("severity",),
         top.table.get("severity", {}),
         dict.fromkeys(map(str, USUAL), f"one of {', '.join(Severity)}, in quotes"),
     )
@@ -227,19 +229,25 @@ class _Table:
     InputError.
     """
 
-    def __init__(self, path: Path, name: str, table: Any, allowed: Mapping[str, str]) -> None:
-        self.path, self.at = path, f"{path}: {f'[{name}] ' if name else ''}"
+    def __init__(self, path: Path, place: KeyPath, table: Any, allowed: Mapping[str, str]) -> None:
+        name = ".".join(part for part in place if isinstance(part, str))
+        self.path, self.place, self.at = path, place, f"{path}: {f'[{name}] ' if name else ''}"
         if not isinstance(table, dict):
-            raise InputError(f"{self.at}is a table, not {_shown(table)}")
+            raise InputError(f"{self.at}is a table, not {_shown(table)}", key=place)
         self.table, self.allowed = table, allowed
         for key in table:
             if key not in allowed:
-                raise InputError(f"{self.at}has no key {key!r}; there are {suggestion(key, allowed)}")
+                raise InputError(
+                    f"{self.at}has no key {key!r}; there are {suggestion(key, allowed)}", key=(*place, key)
+                )
 
-    def fault(self, key: str, value: Any, why: str = "", hint: str = "") -> NoReturn:
+    def fault(
+        self, key: str, value: Any, why: str = "", hint: str = "", index: int | None = None
+    ) -> NoReturn:
         raise InputError(
             f"{self.at}{key} = {_shown(value)}: {f'{why}; ' if why else ''}{key} takes"
-            f" {self.allowed[key]}{hint}"
+            f" {self.allowed[key]}{hint}",
+            key=(*self.place, key, *([] if index is None else [index])),
         ) from None
 
     def text(self, key: str) -> str | None:
@@ -293,15 +301,15 @@ def _logs(top: _Table) -> list[str]:
 
 
 def _entry(path: Path, name: str, given: Any) -> Entry:
-    at = f"policies.{name}"
-    table = _Table(path, at, given, POLICY_KEYS)
+    place = ("policies", name)
+    table = _Table(path, place, given, POLICY_KEYS)
     spec = table.text("spec")
     if spec is None:
-        raise InputError(f'{path}: [{at}] needs spec = "…", such as spec = "patience=3"')
+        raise InputError(f'{table.at}needs spec = "…", such as spec = "patience=3"', key=place)
     try:
         policy = parse_policy(spec)
     except PolicyError as error:
-        raise PolicyError(f"{table.at}spec: {error}") from None
+        raise PolicyError(f"{table.at}spec: {error}", key=(*place, "spec")) from None
     groups = given.get("groups", {})
     if not isinstance(groups, dict):
         table.fault("groups", groups)
@@ -315,22 +323,24 @@ def _entry(path: Path, name: str, given: Any) -> Entry:
         policy=policy,
         limits=(*_limits(table), *_guarantee(table)),
         groups={
-            group: _limits(_Table(path, f"{at}.groups.{group}", own, LIMITS)) for group, own in groups.items()
+            group: _limits(_Table(path, (*place, "groups", group), limits, LIMITS))
+            for group, limits in groups.items()
         },
-        expect=tuple(_expectation(path, f"{at}.expect", number, row) for number, row in enumerate(rows, 1)),
+        expect=tuple(_expectation(path, (*place, "expect", index), row) for index, row in enumerate(rows)),
     )
 
 
-def _expectation(path: Path, at: str, number: int, row: Any) -> Expectation:
-    table = _Table(path, at, row, EXPECT_KEYS)
-    where = f"{table.at}row {number}"
+def _expectation(path: Path, place: KeyPath, row: Any) -> Expectation:
+    table = _Table(path, place, row, EXPECT_KEYS)
+    index = int(place[-1])
+    where = f"{table.at}row {index + 1}"
     run, eval = table.text("run"), row.get("eval")
     if run is None or eval is None:
         lacking = "run" if run is None else "eval"
-        raise InputError(f"{where} lacks {lacking}, {EXPECT_KEYS[lacking]}")
+        raise InputError(f"{where} lacks {lacking}, {EXPECT_KEYS[lacking]}", key=place)
     if eval != "never" and (isinstance(eval, bool) or not isinstance(eval, int) or eval < 1):
         table.fault("eval", eval)
-    return Expectation(run, None if eval == "never" else eval, where, number - 1)
+    return Expectation(run, None if eval == "never" else eval, where, index)
 
 
 def _limits(table: _Table) -> tuple[Wanted, ...]:

@@ -14,6 +14,7 @@ from replay.check.lock import rounded
 from replay.check.model import Figure, LimitResult, Verdict, WorstRun
 from replay.check.proof import is_hidden, judge_few, judge_guarantee, scale_of
 from replay.check.scores import Scores
+from replay.check.toml_lines import KeyPath
 from replay.data.finding import Finding, Kind, Severity
 from replay.errors import InputError, list_names, suggestion
 from replay.stats.binomial import binomial_bounds
@@ -100,7 +101,8 @@ def _group(entry: Entry, name: str, every: Scores) -> str:
     if group is None:
         raise InputError(
             f"{entry.file}: [policies.{entry.name}.groups.{name}]: no run that {entry.name} judges is of"
-            f" group {name!r}; there are {suggestion(name, every.groups)}"
+            f" group {name!r}; there are {suggestion(name, every.groups)}",
+            key=("policies", entry.name, "groups", name),
         )
     return group
 
@@ -293,11 +295,14 @@ def expectations(entry: Entry, every: Scores, evals: Mapping[str, int], gone: Se
     findings = []
     by_run = {stop.run: stop for stop in every.stops}
     for wanted in entry.expect:
-        run = _expected(wanted, list(evals), gone)
+        row = ("policies", entry.name, "expect", wanted.index)
+        run = _expected(wanted, list(evals), gone, (*row, "run"))
         if run is None:
             continue
         if wanted.eval is not None and wanted.eval > evals[run]:
-            raise InputError(f"{wanted.where}: eval = {wanted.eval}, but {run} has {evals[run]} evals")
+            raise InputError(
+                f"{wanted.where}: eval = {wanted.eval}, but {run} has {evals[run]} evals", key=(*row, "eval")
+            )
         stop = by_run.get(run)
         facts: dict[str, Any] = {"expected": wanted.eval, "after": stop, "row": wanted.index}
         if stop is None:
@@ -307,7 +312,7 @@ def expectations(entry: Entry, every: Scores, evals: Mapping[str, int], gone: Se
     return findings
 
 
-def _expected(wanted: Expectation, ids: Sequence[str], gone: Sequence[str]) -> str | None:
+def _expected(wanted: Expectation, ids: Sequence[str], gone: Sequence[str], key: KeyPath) -> str | None:
     """The run that is meant, by its id or an unambiguous part; None where it is one that is gone."""
     matches = (
         [run for run in ids if run == wanted.run]
@@ -319,11 +324,13 @@ def _expected(wanted: Expectation, ids: Sequence[str], gone: Sequence[str]) -> s
     if matches:
         raise InputError(
             f'{wanted.where}: run = "{wanted.run}" fits {len(matches)} runs: {list_names(matches, 5)}; give'
-            " more of the id"
+            " more of the id",
+            key=key,
         )
     if any(wanted.run in run for run in gone):
         return None
     raise InputError(
         f'{wanted.where}: run = "{wanted.run}" is no run of these logs; there are'
-        f" {suggestion(wanted.run, ids)}"
+        f" {suggestion(wanted.run, ids)}",
+        key=key,
     )

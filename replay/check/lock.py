@@ -34,15 +34,19 @@ __all__ = [
     "write_lock",
 ]
 
-_REMAKE = "make it anew by replay check --update"
+#: The command that writes a lock again, where the policies file is not known.
+_UPDATE = "replay check FILE --update"
+
+
+_OTHER = "{path} is not a lock of replay, so it is left alone; give another file with --lock"
 
 
 class BrokenLock(InputError):
     """A lock that is damaged or was edited; it can be made anew."""
 
 
-def read_lock(path: Path) -> Lock | None:
-    """The lock at a path, or None where there is no file.
+def read_lock(path: Path, update: str = _UPDATE) -> Lock | None:
+    """The lock at a path, or None where there is no file; errors name ``update``, the command that writes it.
 
     Raises InputError where it cannot be read, is of a newer version or is no lock at all, BrokenLock where it
     is damaged.
@@ -51,43 +55,45 @@ def read_lock(path: Path) -> Lock | None:
         data = read_file(path)
     except FileNotFoundError:
         return None
-    return from_text(data, str(path))
+    return from_text(data, str(path), update)
 
 
-def from_text(data: bytes, path: str) -> Lock:
+def from_text(data: bytes, path: str, update: str = _UPDATE) -> Lock:
     """The lock that these bytes are; ``path`` is its name in messages. Raises as `read_lock` does."""
+    remedy = f"write it again with {update}"
     try:
         document = json.loads(data.decode("utf-8"), parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         if data.strip() and f'"{FORMAT}"'.encode() not in data:
-            raise InputError(
-                f"{path}: this is no lock of replay, and is left alone; give another --lock"
-            ) from None
+            raise InputError(_OTHER.format(path=path)) from None
         conflict = b"\n<<<<<<<" in b"\n" + data
         why = (
             "it holds the marks of a merge conflict"
             if conflict
             else f"it is empty or cut short, or was edited ({error})"
         )
-        raise BrokenLock(f"{path}: the lock is damaged: {why}; {_REMAKE}") from None
+        broken = BrokenLock(f"{path}: the lock is damaged: {why}; {remedy}")
+        if conflict:
+            broken.line = data[: (b"\n" + data).index(b"\n<<<<<<<")].count(b"\n") + 1
+        raise broken from None
     if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise InputError(f"{path}: this is no lock of replay, and is left alone; give another --lock")
+        raise InputError(_OTHER.format(path=path))
     version = document.get("version")
     if isinstance(version, int) and not isinstance(version, bool) and version > VERSION:
         raise InputError(
             f"{path}: a lock of version {version}, while this replay reads version {VERSION}; upgrade replay,"
-            f" or delete the lock and {_REMAKE}"
+            f" or delete the lock and {remedy}"
         )
     try:
         return parse(document)
     except ChecksumError:
         raise BrokenLock(
-            f"{path}: the lock is not as replay wrote it (a checksum differs): damaged, edited, or merged"
-            f" from branches that change the same policy or its logs; {_REMAKE}"
+            f"{path}: the lock is not as replay wrote it (a checksum differs). It is damaged, was edited, or"
+            f" was merged from branches that change the same policy or its logs; {remedy}"
         ) from None
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
         raise BrokenLock(
-            f"{path}: the lock lacks something or holds something of the wrong kind; {_REMAKE}"
+            f"{path}: the lock lacks something or holds something of the wrong kind; {remedy}"
         ) from None
 
 

@@ -2,7 +2,9 @@
 
 A line names the policy that it is about, so that a difference can be read, and git merges branches that
 change different policies: lines begin with the comma that separates them from the one before, each policy
-begins with a line that never changes, and each policy has a checksum of its own.
+begins with a line that never changes, and each policy has a checksum of its own. A policy stands in the part
+of the file that the hash of its name picks. The lines that begin the parts never change, so branches that
+each add a policy seldom add lines at the same place.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ from replay.check.model import Stop
 __all__ = ["FORMAT", "ChecksumError", "as_text", "is_lock_text", "parse"]
 
 FORMAT = "replay lock"
+#: How many parts the policies are spread over. Two added policies are in one part once in so many times.
+_PARTS = 32
 _ROW = ("stopped_eval", "stopped_step", "reason", "saved", "regret", "relative_regret", "lost")
 
 
@@ -38,9 +42,11 @@ def as_text(lock: Lock) -> str:
     """The lock as it is written: sorted, one setting, log, limit, figure and run per line."""
     head = _head(lock)
     base = _base(head)
-    blocks = [_signed(head, "")]
-    blocks += [_signed(_rows(name, policy), base) for name, policy in sorted(lock.policies.items())]
-    lines = [_plain(row) for block in blocks for row in block]
+    parts: list[Rows] = [[{"part": number}] for number in range(_PARTS)]
+    first_block = [*head, {"checksum": _checksum([*head, *(row for rows in parts for row in rows)], "")}]
+    for name, policy in sorted(lock.policies.items()):
+        parts[_part_of(name)] += _signed(_rows(name, policy), base)
+    lines = [_plain(row) for block in (first_block, *parts) for row in block]
     first = f'{{"format": {_plain(FORMAT)}, "version": {VERSION}, "lines": ['
     return "\n".join([first, " " + lines[0], *("," + line for line in lines[1:]), "]}"]) + "\n"
 
@@ -72,6 +78,11 @@ def _rows(name: str, policy: LockedPolicy) -> Rows:
     ]
     rows += [{"figure": key, "value": _encoded(value)} for key, value in sorted(policy.summary.items())]
     return [{"policy": name, **row} for row in rows]
+
+
+def _part_of(name: str) -> int:
+    """The part of the file that a policy stands in."""
+    return hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()[0] % _PARTS
 
 
 def _signed(rows: Rows, base: str) -> Rows:
@@ -132,7 +143,7 @@ def _parse(document: Mapping[str, Any]) -> Lock:
     if not isinstance(tool, str):
         raise TypeError
     base, home = _base(head), _homes(logs)
-    policies = {str(name): _policy(_checked(rows, base), home) for name, rows in blocks.items()}
+    policies = {str(name): _policy(_checked(rows, base), home) for name, rows in sorted(blocks.items())}
     settings = {row["setting"]: _decoded(row["value"]) for row in head if "setting" in row}
     gate = {row["gate"]: row["value"] for row in head if "gate" in row}
     return Lock(tool, settings, logs, policies, gate)

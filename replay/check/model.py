@@ -140,11 +140,21 @@ class Checked:
     lines: Mapping[KeyPath, int] = field(default_factory=dict)
 
     @classmethod
-    def failed(cls, file: str, version: str, error: str, *, undecidable: bool = False) -> Checked:
-        """A check that could not run, for an error in words."""
+    def failed(
+        cls,
+        file: str,
+        version: str,
+        error: str,
+        *,
+        undecidable: bool = False,
+        place: str | None = None,
+        line: int | None = None,
+    ) -> Checked:
+        """A check that could not run, for an error in words; ``place`` and ``line`` are where it is shown."""
         severity = Severity.UNDECIDED if undecidable else Severity.REGRESSION
-        finding = Finding(Kind.NOT_CHECKED, severity, facts={"error": error})
-        return cls(file, None, version, 0, "", "", "", (), (finding,), place=path_in_repository(Path(file)))
+        finding = Finding(Kind.NOT_CHECKED, severity, facts={"error": error, "line": line})
+        place = path_in_repository(Path(file)) if place is None else place
+        return cls(file, None, version, 0, "", "", "", (), (finding,), place=place)
 
     @property
     def all_findings(self) -> list[Finding]:

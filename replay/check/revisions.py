@@ -39,7 +39,7 @@ class Revision:
         Raises InputError for a path outside the repository.
         """
         inside = self._inside(path)
-        copy = self.copies / inside
+        copy = self.copy_of(path)
         if str(inside) not in self._asked:
             self._asked.add(str(inside))
             self._extract(str(inside), _MOST_LINKS)
@@ -67,10 +67,14 @@ class Revision:
         except InputError:
             return path  # outside the repository, where git has nothing
         if copy is None:
-            copy = self.copies / self._inside(path)
+            copy = self.copy_of(path)
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.symlink_to(path.absolute())
         return copy
+
+    def copy_of(self, path: Path) -> Path:
+        """Where the copy of a path of the working tree lies, whether or not it was asked for."""
+        return self.copies / self._inside(path)
 
     def shown(self, text: str) -> str:
         """Text in which copies go by the name of the revision, as git writes it: ``main:policies.toml``."""

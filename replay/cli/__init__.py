@@ -78,7 +78,7 @@ class _Replay(Guarded):
             raise Failure(error) from error
 
     def report_failure(self, text: str, code: int, error: Exception) -> None:
-        report_failure(text, code, getattr(error, "file", None))
+        report_failure(text, code, getattr(error, "file", None), getattr(error, "line", None))
 
 
 def _command_for(words: Sequence[str]) -> str:

@@ -54,12 +54,18 @@ class Reports:
     def write_failure(self, file: Path, error: ReplayError) -> None:
         """Write that nothing could be checked, and note where a CI system is to show the error."""
         from replay import __version__
+        from replay.check.error_places import place_error
         from replay.check.model import Checked
-        from replay.report.findings import location
 
-        undecidable = isinstance(error, Undecidable)
-        failed = Checked.failed(str(file), __version__, error_words(error), undecidable=undecidable)
-        error.file = error.file or location(failed)
+        place_error(error, file)
+        failed = Checked.failed(
+            str(file),
+            __version__,
+            error_words(error),
+            undecidable=isinstance(error, Undecidable),
+            place=error.file,
+            line=error.line,
+        )
         with suppress(ReplayError):  # of two errors, the first is the one to read
             self.write(failed)
 
@@ -143,7 +149,7 @@ def command(
     The exit code is 1 for a broken limit or a regression, 2 for a mistake, and 3 where it cannot be decided:
     too few runs, or no lock where one is required.
     """
-    from replay.check.checking import examine, lock_beside, logs_of
+    from replay.check.checking import examine, lock_beside, read_logs_of
     from replay.check.config import read_config
     from replay.check.lock import write_lock
     from replay.check.partial import write_policies
@@ -154,7 +160,6 @@ def command(
     try:
         keep_inputs([lock_path])
         config = read_config(file)
-        roots = logs_of(config, logs)
         if only and not update:
             raise InputError("--policy says which part of the lock --update writes; give both")
         baseline = None
@@ -164,9 +169,10 @@ def command(
             if update:
                 raise InputError("--update writes the lock anew, and --against compares; give one of the two")
             baseline = lock_of_revision(against, file, lock_path, logs, read_logs)
+        roots, logs_read = read_logs_of(config, logs, read_logs)
         checked, made = examine(
             config,
-            read_logs(roots),
+            logs_read,
             roots,
             lock_path,
             require_lock=require_lock,

@@ -52,7 +52,7 @@ class Failure(click.ClickException):
     def __init__(self, error: ReplayError) -> None:
         super().__init__(error_words(error))
         self.code = error.exit_code
-        self.file = error.file
+        self.file, self.line = error.file, error.line
 
     @property
     def exit_code(self) -> int:  # type: ignore[override]
@@ -206,14 +206,14 @@ def exists(path: Path) -> bool:
         return False
 
 
-def report_failure(text: str, code: int, file: str | None = None) -> None:
+def report_failure(text: str, code: int, file: str | None = None, line: int | None = None) -> None:
     """On GitHub, show a failure as an annotation and on the page of the job."""
     if not os.environ.get("GITHUB_ACTIONS") or code in (1, 141):
         return
     from replay.report.annotations import as_annotation
     from replay.report.job_summary import failure_summary
 
-    click.echo(as_annotation(text, file), err=True)
+    click.echo(as_annotation(text, file, line), err=True)
     if step_summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         append(failure_summary(text), Path(step_summary))
 

@@ -46,10 +46,10 @@ def as_annotations(checked: Checked) -> str:
     return "".join(line + "\n" for line in out)
 
 
-def as_annotation(text: str, file: str | None = None) -> str:
+def as_annotation(text: str, file: str | None = None, line: int | None = None) -> str:
     """The workflow command for a check that could not run, with what was said of it."""
     shown = "\n".join(printable(part) for part in text.splitlines())
-    return _command("error", file, "replay could not check", shown)
+    return _command("error", file, "replay could not check", shown, line)
 
 
 def _title(finding: Finding) -> str:

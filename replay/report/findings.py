@@ -132,6 +132,8 @@ def line_of(checked: Checked, finding: Finding) -> int:
     """The line at which a finding is shown, in the file of `location`: that of the limit, the expectation or
     the specification concerned.
     """
+    if finding.kind == Kind.NOT_CHECKED:
+        return finding.get("line") or 1
     if location(checked, finding) != location(checked):
         return 1
     return next((checked.lines[path] for path in _keys(finding) if path in checked.lines), 1)

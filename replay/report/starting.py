@@ -60,10 +60,11 @@ def schema_file() -> str:
 def git_attributes(lock: str, logs: Mapping[str, bool]) -> list[str]:
     """Lines that keep logs and lock the same in every checkout, whatever core.autocrlf says.
 
-    ``logs`` are paths, with whether each is a folder.
+    Where two branches add lines to the lock at one place, git keeps both. Its checksums refuse every such
+    merge that is not what an update would write. ``logs`` are paths, with whether each is a folder.
     """
     patterns = [_pattern(log, "/**" if is_folder else "") for log, is_folder in logs.items()]
-    return [*(f"{pattern} -text" for pattern in patterns), f"{_pattern(lock)} text eol=lf"]
+    return [*(f"{pattern} -text" for pattern in patterns), f"{_pattern(lock)} text eol=lf merge=union"]
 
 
 def _pattern(path: str, below: str = "") -> str:

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from replay.check.lock import read_lock
+from replay.check.lock_text import _part_of
+from replay.report.starting import git_attributes
 
 from ..conftest import write_log
 
@@ -416,13 +418,89 @@ def test_branches_that_add_and_remove_policies_merge(repository):
     repository.check()
 
 
+ADDED = '[policies.{}]\nspec = "patience=5"\nmax_lost = "30%"\n\n'
+
+
+def add_on_branches(repository, *names):
+    """Branches that each add a policy, at different places of the policies file, and update the lock."""
+    places = ("# what new", "[policies.hasty]", "[policies.old]")
+    for name, place in zip(names, places, strict=False):
+        change_on_branch(repository, name, (place, ADDED.format(name) + place))
+    repository.git("checkout", "--quiet", "main")
+
+
+def merged_is_what_an_update_writes(repository, *names):
+    for name in names:
+        repository.git("merge", "--quiet", "--no-edit", name)
+    merged = repository.lock.read_bytes()
+    repository.check("--strict")
+    repository.lock.unlink()
+    repository.check("--update")
+    assert sorted(repository.lock.read_bytes().splitlines()) == sorted(merged.splitlines())
+    assert list(read_lock(repository.lock).policies) == sorted(["careful", "hasty", "old", *names])
+
+
+def test_branches_that_each_add_a_policy_merge(repository):
+    """Next to each other by name, and added between the same two policies."""
+    add_on_branches(repository, "cosy", "cosier", "even")
+    merged_is_what_an_update_writes(repository, "cosy", "cosier", "even")
+
+
+def in_one_part(count):
+    """Names of policies that stand in one part of a lock."""
+    names = [f"policy{number}" for number in range(200)]
+    part = next(iter(names))
+    return [name for name in names if _part_of(name) == _part_of(part)][:count]
+
+
+def test_branches_that_add_policies_at_one_place_merge_with_the_attributes_of_init(repository):
+    """Without them git leaves its marks, which an update removes."""
+    one, two = in_one_part(2)
+    add_on_branches(repository, one, two)
+    repository.git("merge", "--quiet", "--no-edit", one)
+    repository.git("merge", "--quiet", "--no-edit", two, code=1)
+    said = " ".join(repository.check(code=2).split())
+    assert "replay.lock: the lock is damaged: it holds the marks of a merge conflict" in said
+    repository.git("merge", "--abort")
+    (repository.top / ".gitattributes").write_text("\n".join(git_attributes("replay.lock", {"runs": True})))
+    repository.commit("attributes")
+    merged_is_what_an_update_writes(repository, one, two)
+
+
+@pytest.mark.parametrize("changes", [("patience=5", "patience=6"), ("log", "patience=5"), ("log", "log")])
+def test_a_wrong_merge_under_those_attributes_is_refused(repository, changes):
+    """Git then leaves no marks: the checksums tell that both branches changed one policy, or its logs."""
+    (repository.top / ".gitattributes").write_text("\n".join(git_attributes("replay.lock", {"runs": True})))
+    repository.commit("attributes")
+    for number, change in enumerate(changes):
+        repository.git("checkout", "--quiet", "-b", f"branch{number}", "main")
+        if change == "log":
+            values = [value * (1.2 + number) for value in CURVE]
+            write_log(repository.folder / "runs" / f"more{number}", values, seed=20 + number)
+        else:
+            repository.edit(repository.file, ("patience=4", change))
+        repository.check("--update")
+        repository.commit(change)
+    words = ["merge", "--quiet", "--no-edit", "branch0"]
+    settings = ("-c", "user.name=x", "-c", "user.email=x@example.org")
+    subprocess.run(["git", *settings, *words], cwd=repository.top, check=False)
+    assert "<<<<<<<" not in repository.lock.read_text()
+    if "<<<<<<<" in repository.file.read_text():
+        repository.git("checkout", "--theirs", "policies.toml")
+    said = " ".join(repository.check(code=2).split())
+    assert "replay.lock: the lock is not as replay wrote it (a checksum differs)" in said
+    assert "replay check policies.toml --update" in said
+    repository.check("--update")
+    repository.check("--strict")
+
+
 def test_branches_that_change_the_same_policy_conflict_and_an_update_settles_it(repository):
     change_on_branch(repository, "one", ('"patience=4"', '"patience=5"'))
     change_on_branch(repository, "two", ('"patience=4"', '"patience=6"'))
     repository.git("merge", "--quiet", "--no-edit", "one", code=1)
     repository.git("checkout", "--theirs", "policies.toml")
     said = " ".join(repository.check(code=2).split())
-    assert "the marks of a merge conflict; make it anew by replay check --update" in said
+    assert "the marks of a merge conflict; write it again with replay check policies.toml --update" in said
     assert "merge conflict" in repository.check("--update", "--policy", "careful", code=2)
     repository.check("--update")
     repository.check("--strict")

@@ -531,7 +531,7 @@ def test_a_damaged_lock_is_named_and_not_trusted(project, damage, said):
     result = project.check(code=2)
     assert said in result.stderr
     assert "replay.lock" in result.stderr
-    assert "replay check --update" in result.stderr
+    assert "replay check policies.toml --update" in result.stderr
     assert "could not be trusted and is replaced" in " ".join(project.check("--update").stdout.split())
     assert project.lock.read_bytes() == whole
 
@@ -541,7 +541,7 @@ def test_what_is_no_lock_or_a_newer_one_is_never_overwritten(project):
     text = project.file.read_bytes()
     for args in ([], ["--update"]):
         assert (
-            "no lock of replay, and is left alone"
+            "is not a lock of replay, so it is left alone"
             in project.check("--lock", project.file, *args, code=2).stderr
         )
     assert project.file.read_bytes() == text

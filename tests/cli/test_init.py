@@ -50,7 +50,7 @@ def test_the_first_check_after_init_is_green(team):
     assert config.question.monitor == "eval_loss"
     assert {limit.name for limit in config.policies[0].limits} >= {"max_lost", "min_saved"}
     assert (team / ".gitattributes").read_text().splitlines() == [
-        "runs/** -text", "replay.lock text eol=lf",
+        "runs/** -text", "replay.lock text eol=lf merge=union",
     ]  # fmt: skip
 
 
@@ -73,7 +73,7 @@ def test_nothing_is_overwritten_without_force(team):
     run("init", "runs", "--force")
     assert (team / ".pre-commit-config.yaml").read_text() == "repos: []\n"
     lines = (team / ".gitattributes").read_text().splitlines()
-    assert lines == ["*.bin binary", "runs/** -text", "replay.lock text eol=lf"]
+    assert lines == ["*.bin binary", "runs/** -text", "replay.lock text eol=lf merge=union"]
 
 
 def test_the_schema_knows_what_the_check_knows(team):

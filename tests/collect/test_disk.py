@@ -72,7 +72,7 @@ def test_a_full_disk_at_any_file_of_a_checkpoint(what, collect_run, monkeypatch,
         monkeypatch.setattr(transformers.TrainerState, "save_to_json", save)
         name = "trainer_state.json"
     result, folder = collect_run(CONFIG, "full", tmp_path)
-    assert result.exit_code == 2
+    assert result.exit_code == 74
     *progress, last = result.stderr.splitlines()
     assert all(line.startswith("full: ") for line in progress), "what a batch job is told, and no traceback"
     assert last == (
@@ -110,7 +110,7 @@ def test_a_limit_of_the_system_is_met_in_a_real_checkpoint(workplace, tmp_path):
         check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
     )
-    assert done.returncode == 2
+    assert done.returncode == 74
     *progress, last = done.stderr.splitlines()
     assert all(line.startswith("limited: ") for line in progress), (
         "what a batch job is told, and no traceback"
