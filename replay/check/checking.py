@@ -254,8 +254,8 @@ def _old(config: Config, path: Path, update: bool) -> tuple[Lock | None, list[Fi
     words += [] if path == lock_beside(config.path) else ["--lock", str(path)]
     try:
         return read_lock(path, shlex.join(words)), []
-    except InputError as error:
-        if not update or not isinstance(error, BrokenLock):
+    except BrokenLock as error:
+        if not update:
             error.file = path_in_repository(path)
             raise
         return None, [Finding(Kind.LOCK, Severity.NOTE, facts={"error": error})]
