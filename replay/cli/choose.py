@@ -20,6 +20,7 @@ from replay.cli.options import (
     question_options,
     question_words,
     weight_option,
+    weight_words,
 )
 from replay.cli.output import show, warn, warn_unless_noted
 from replay.cli.page import report_option, write_page
@@ -136,7 +137,7 @@ def command(
         )
     warn_unless_noted(style, [*findings, *selection.outcomes.findings])
     where = [str(path) for path in paths]
-    settings = question_words()
+    settings = [*weight_words(weight), *question_words()]
     next_steps = []
     if selection.status is not Status.GUARANTEED and tolerance.kind == "lost":
         wanted = [*candidates.words(), *guarantee_words(confidence, group)]

@@ -34,6 +34,7 @@ __all__ = [
     "verbose_option",
     "watch_options",
     "weight_option",
+    "weight_words",
 ]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -190,6 +191,11 @@ def guarantee_words(confidence: float | None, group: str | None) -> list[str]:
     """The words of a command that asks for the same kind of guarantee."""
     words = [] if confidence is None else ["--confidence", f"{100 * confidence:g}%"]
     return words if group is None else [*words, "--group", group]
+
+
+def weight_words(weight: str) -> list[str]:
+    """The words of a command that ranks policies in the same way."""
+    return [] if weight == "runs" else ["--weight", weight]
 
 
 weight_option = click.option(

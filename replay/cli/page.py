@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from replay.cli.candidates import Candidates
-from replay.cli.options import file_option, guarantee_words, question_words
+from replay.cli.options import file_option, guarantee_words, question_words, weight_words
 from replay.cli.output import refuse_overlaps, write
 from replay.cli.progress import count_policies
 
@@ -78,9 +78,12 @@ def write_page(
         save(facts, target, form, option)
         click.echo(f"drew {target}", err=True)
         return answer_data(facts)
-    words = [*candidates.words(), *guarantee_words(confidence, group), *question_words()]
-    if weight != "runs":
-        words += ["--weight", weight]
+    words = [
+        *candidates.words(),
+        *guarantee_words(confidence, group),
+        *question_words(),
+        *weight_words(weight),
+    ]
     again = ["replay", "report", *(str(path) for path in paths), *words, "--out", str(target)]
     data = page_data(facts, paths, again, [*logs.findings, *refused_points(grids)])
     write(page_text(data), target, option)

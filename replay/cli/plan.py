@@ -18,6 +18,7 @@ from replay.cli.options import (
     question_options,
     question_words,
     weight_option,
+    weight_words,
 )
 from replay.cli.output import show, warn_unless_noted
 from replay.cli.progress import count_policies, read_logs
@@ -98,7 +99,12 @@ def command(
         )
     warn_unless_noted(style, [*logs.findings, *today.findings])
     where = [str(path) for path in paths]
-    words = [*candidates.words(), *guarantee_words(confidence, group), *question_words()]
+    words = [
+        *candidates.words(),
+        *guarantee_words(confidence, group),
+        *weight_words(weight),
+        *question_words(),
+    ]
     document = build(
         Plan(today),
         study,

@@ -19,6 +19,7 @@ from replay.cli.options import (
     question_options,
     question_words,
     weight_option,
+    weight_words,
 )
 from replay.cli.output import show, warn_unless_noted
 from replay.cli.progress import computing, read_logs
@@ -109,7 +110,8 @@ def command(
         save(outcomes, summary, plot, weight=weight)
         click.echo(f"drew {plot}", err=True)
     where = [str(path) for path in paths]
-    step = ["replay", "simulate", *where, *spec_words(specs, files), "--per-run", *question_words()]
+    words = [*spec_words(specs, files), "--per-run", *weight_words(weight), *question_words()]
+    step = ["replay", "simulate", *where, *words]
     if per_run:
         run = outcomes.study.panel.runs[0].id
         first = next((spec for spec in policies if spec in outcomes.typed), policies[0])

@@ -18,6 +18,7 @@ from replay.cli.options import (
     question_options,
     question_words,
     weight_option,
+    weight_words,
 )
 from replay.cli.output import show, warn_unless_noted
 from replay.cli.page import report_option, write_page
@@ -95,7 +96,7 @@ def command(
         save(result, plot)
         click.echo(f"drew {plot}", err=True)
     where = [str(path) for path in paths]
-    next_steps = [["replay", "choose", *where, *candidates.words(), *question_words()]]
+    next_steps = [["replay", "choose", *where, *candidates.words(), *weight_words(weight), *question_words()]]
     document = build(
         result,
         findings=logs.findings,

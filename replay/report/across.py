@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from replay.data.finding import Finding
+from replay.data.finding import Finding, Kind
 from replay.engine.outcomes import BASELINES, Outcomes
 from replay.report.document import Block, Commands, Document, Notes, Paragraph, Records, Table
 from replay.report.format import cell, number, percent
@@ -60,7 +60,8 @@ def _blocks(
         Paragraph(_answer(rows, study.question.unit, study.objective.name), answer=True),
         _table(rows, study.objective.name),
         Paragraph([_LEGEND], detail="verbose"),
-        Notes(make_notes(findings, outcomes.findings)),
+        # lost is about the best run of the set, so no run is left out of it
+        Notes(make_notes(findings, [one for one in outcomes.findings if one.kind is not Kind.NO_SCALE])),
     ]
     if next_steps:
         out.append(Commands(next_steps, medium="screen"))

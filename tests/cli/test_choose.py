@@ -251,3 +251,10 @@ def test_it_is_the_same_in_a_process_of_its_own(tmp_path):
         for seed, threads in (("1", "1"), ("2", "2"))
     ]
     assert done[0] == done[1]
+
+
+@pytest.mark.parametrize("command", ["choose", "sweep", "plan", "simulate"])
+def test_the_next_command_ranks_by_the_same_weight(command):
+    given = ["--policy", "patience=2"] if command == "simulate" else []
+    out = CliRunner().invoke(cli, [command, str(SAMPLE), *given, "--weight", "compute"]).stdout
+    assert "--weight compute" in " ".join(out[out.index("Next:") :].replace("\\", "").split())
