@@ -165,7 +165,7 @@ def test_the_lock_is_found_where_it_is_said_to_be(example):
 def test_a_damaged_lock_fails_with_one_sentence(example):
     (example.path / "replay.lock").write_text("{")
     result = run(example, "-k", "logs", code=1, failed=1)
-    result.stdout.fnmatch_lines(["*replay.lock: *"])
+    result.stdout.fnmatch_lines(["*replay.lock is not a lock of replay, so it is left alone*"])
     result.stdout.no_fnmatch_line("*Traceback*")
 
 
