@@ -337,7 +337,7 @@ def test_a_disk_that_fills_up_names_the_file_and_leaves_no_half(nth, collect_run
 
     monkeypatch.setattr(safetensors.torch, "save_file", save)
     result, folder = collect_run(CLASSIFIER, "full", tmp_path)
-    assert result.exit_code == 2
+    assert result.exit_code == 74
     assert result.stderr.splitlines()[-1] == (
         f"Error: {folder / '.adapter.partial' / 'adapter_model.safetensors'}: no space left on device; once"
         " there is space, the same command goes on"
