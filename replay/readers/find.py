@@ -218,8 +218,7 @@ class Walk:
             folders = []
             for entry in listed:
                 path = Path(entry.path)
-                hidden = entry.name.startswith(".") and entry.name not in self.hidden
-                if hidden or entry.name in _FOLDERS | _FILES:
+                if entry.name in _FILES or not may_hold_logs(entry.name, self.hidden):
                     continue
                 if entry.is_symlink():
                     links.append(path)
@@ -243,10 +242,8 @@ class Walk:
         if not stat.S_ISREG(status.st_mode):
             return
         self.files += 1
-        # an event file of TF 1 ends in the name of its host, which may look like anything
-        ending = path.suffix.lower()
-        opened = ending not in _OTHERS or ending in self.endings or "tfevents" in path.name
-        if not opened and ending == ".parquet":
+        opened = may_be_log(path.name, self.endings)
+        if not opened and path.suffix.lower() == ".parquet":
             self.unopened_tables.append(path)
         if opened and self._first(status):
             candidate = self._open(path, root, named=False)
