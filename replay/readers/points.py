@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,8 +20,6 @@ __all__ = ["Points", "PointsBuilder", "number", "open_text", "round_interval", "
 
 _WORDS = {"nan": math.nan, "inf": math.inf, "infinity": math.inf}
 _DIGITS = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
-#: Different sets of names whose rows are collected together.
-_MOST_SHAPES = 256
 #: How str() shows a number of torch, numpy or jax.
 _WRAPPED = re.compile(r"(?:\w+\.)?(?:tensor|array|float\d+|int\d+)\(\s*([^\s,()\[\]]+)\s*(?:,[^()]*)?\)")
 
@@ -71,27 +68,12 @@ class Points(NamedTuple):
         return Points(self.order[which], self.step[which], self.value[which])
 
 
-_Columns = tuple[list[int], list[float], list[float]]
-
-
-class _Rows:
-    """Rows of the same names: where each arrived, its step, and the values of all, row by row."""
-
-    def __init__(self, names: tuple[str, ...]) -> None:
-        self.names = names
-        self.orders: list[int] = []
-        self.steps: list[float] = []
-        self.values = array("d")
-
-
 class PointsBuilder:
     """Collects points row by row, for sources that are read as rows."""
 
     def __init__(self) -> None:
         self._rows = 0
-        self._names: dict[str, None] = {}  # in the order in which they came
-        self._shapes: dict[tuple[str, ...], _Rows] = {}
-        self._single: dict[str, _Columns] = {}
+        self._points: dict[str, tuple[list[int], list[float], list[float]]] = {}
         self._parts: dict[str, set[str]] = {}
         self._held_out = 0
         self._skipped = False
@@ -99,38 +81,24 @@ class PointsBuilder:
     def add(self, step: float, values: Mapping[str, float]) -> None:
         """Add one row; all its names get the same position in the arrival order."""
         self._rows += 1
-        names = tuple(values)
-        rows = self._shapes.get(names)
-        if rows is None:
-            kept = tuple(name for name in names if self._knows(name))
-            if len(kept) < len(names) or len(self._shapes) >= _MOST_SHAPES:
-                self._add_single(step, {name: values[name] for name in kept})
-                return
-            rows = self._shapes[names] = _Rows(names)
-        rows.orders.append(self._rows)
-        rows.steps.append(step)
-        rows.values.extend(values.values())
-
-    def _add_single(self, step: float, values: Mapping[str, float]) -> None:
+        row, points = self._rows, self._points
         for name, value in values.items():
-            orders, steps, column = self._single.setdefault(name, ([], [], []))
-            orders.append(self._rows)
+            known = points.get(name)
+            if known is None:
+                known = self._begin(name)
+            orders, steps, column = known
+            orders.append(row)
             steps.append(step)
             column.append(value)
 
-    def _knows(self, name: str) -> bool:
-        """Whether a name is kept. There is a limit to the names; held-out metrics have places of their
-        own.
-        """
-        if name in self._names:
-            return True
+    def _begin(self, name: str) -> tuple[list[int], list[float], list[float]]:
+        """A new name. There is a limit to the names; held-out metrics have places of their own."""
         held_out = is_held_out(name)
-        if (self._held_out if held_out else len(self._names) - self._held_out) >= MOST_NAMES:
+        if (self._held_out if held_out else len(self._points) - self._held_out) >= MOST_NAMES:
             self._skipped = True
-            return False
+            return [], [], []
         self._held_out += held_out
-        self._names[name] = None
-        return True
+        return self._points.setdefault(name, ([], [], []))
 
     def findings(self, path: Path) -> list[Finding]:
         """What was not kept of the rows so far."""
@@ -140,8 +108,7 @@ class PointsBuilder:
         """Add to the sum of what rows of one step log in parts: the runtimes of several eval sets. A part
         counts once per step.
         """
-        self._names.setdefault(name)
-        orders, steps, column = self._single.setdefault(name, ([], [], []))
+        orders, steps, column = self._points.setdefault(name, ([], [], []))
         seen = self._parts.setdefault(name, set())
         if not steps or steps[-1] != step:
             seen.clear()
@@ -159,30 +126,14 @@ class PointsBuilder:
 
     def points(self) -> dict[str, Points]:
         """The points of every name, in arrival order."""
-        pieces: dict[str, list[Points]] = {name: [] for name in self._names}
-        for rows in self._shapes.values():
-            order, step = np.array(rows.orders, dtype=np.int64), np.array(rows.steps, dtype=np.float64)
-            columns = np.frombuffer(rows.values).reshape(len(order), -1).T.copy()
-            for name, column in zip(rows.names, columns, strict=True):
-                pieces[name].append(Points(order, step, column))
-        for name, (orders, steps, values) in self._single.items():
-            pieces[name].append(
-                Points(
-                    np.array(orders, dtype=np.int64),
-                    np.array(steps, dtype=np.float64),
-                    np.array(values, dtype=np.float64),
-                )
+        return {
+            name: Points(
+                np.array(orders, dtype=np.int64),
+                np.array(steps, dtype=np.float64),
+                np.array(values, dtype=np.float64),
             )
-        return {name: _in_order(parts) for name, parts in pieces.items()}
-
-
-def _in_order(parts: Sequence[Points]) -> Points:
-    """Points of one name from rows of several shapes, in arrival order."""
-    if len(parts) == 1:
-        return parts[0]
-    order, step, value = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-    arrival = np.argsort(order, kind="stable")
-    return Points(order[arrival], step[arrival], value[arrival])
+            for name, (orders, steps, values) in self._points.items()
+        }
 
 
 def finite_points(series: Points) -> Points:
