@@ -5,17 +5,23 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, insort
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from replay.data.types import Floats
+from replay.errors import PolicyError
 from replay.policies.across import CONTINUE, STOP, Scheduler
+from replay.policies.param import format_parameter
 
 __all__ = [
+    "Brackets",
     "Judge",
     "Ranked",
     "RungScheduler",
     "asked_evals",
+    "brackets_up_to",
+    "check_rungs",
     "draw_bracket",
     "linear_quantile",
     "milestones_up_to",
@@ -194,6 +200,54 @@ def visit_highest(
             break
     last = next_rung(progress[-1]) if len(progress) else None
     return visits, [] if last is None else [last]
+
+
+class Brackets(NamedTuple):
+    """The brackets of a rule: the rungs that each run comes to (see `RungScheduler`), and the probabilities
+    with which a run is drawn into each.
+    """
+
+    visits: list[list[dict[int, list[int]]]]
+    finals: list[list[list[int]]]
+    shares: Floats
+
+
+def brackets_up_to(
+    progress: Sequence[Sequence[float]],
+    least: float,
+    most: float,
+    factor: float,
+    brackets: int,
+    *,
+    endless: bool = False,
+) -> Brackets:
+    """The brackets of Ray and Syne Tune, with rungs from ``least`` up to ``most``, where runs are stopped.
+
+    ``endless`` is Ray without stop_last_trials: no run is stopped there, and a rung below one that a run has
+    come to stays empty.
+    """
+    rungs = [milestones_up_to(least, most, factor, bracket) for bracket in range(brackets)]
+    end = None if endless else most
+    planned = [
+        [visit_highest(row, milestones, end, refill=not endless) for row in progress] for milestones in rungs
+    ]
+    return Brackets(
+        [[visits for visits, _ in bracket] for bracket in planned],
+        [[final for _, final in bracket] for bracket in planned],
+        softmax_of_sizes([len(milestones) for milestones in rungs]),
+    )
+
+
+def check_rungs(name: str, factor: float, grace: float, most: float) -> None:
+    """Raise PolicyError for settings of Ray and Syne Tune that make no rungs."""
+    for setting, value, least in (("reduction_factor", factor, 1), ("grace_period", grace, 0)):
+        if value <= least:
+            raise PolicyError(f"{name}: {setting} must be above {least}, not {format_parameter(value)}")
+    if most < grace:
+        raise PolicyError(
+            f"{name}: max_t must be at least grace_period ({format_parameter(grace)}), not"
+            f" {format_parameter(most)}"
+        )
 
 
 def milestones_up_to(least: float, most: float, factor: float, bracket: int) -> list[float]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from itertools import count
 from typing import ClassVar
 
+import numpy as np
+
 from replay.data.curve import CurveBatch
 from replay.data.types import Mode
 from replay.errors import PolicyError
@@ -252,8 +254,8 @@ class OptunaPercentile(AcrossRuns):
 
     def prepare(self, batch: CurveBatch) -> Prepared:
         reports = _Reports(batch, self.unit)
-        lower = batch.mode == "min"
-        bests = [_best_known(row, lower) for row in reports.values]
+        best = np.fmin if batch.mode == "min" else np.fmax  # both leave NaN out
+        bests = [best.accumulate(row).tolist() for row in reports.values]
         asked = [[eval for eval in range(len(row)) if self._is_asked(row, eval)] for row in reports.steps]
         return Prepared(asked, lambda rng: _Percentile(self, reports, bests))
 
@@ -310,14 +312,3 @@ class _Percentile(Scheduler):
             return CONTINUE
         bound = linear_quantile(ranked.numbers, self._share)
         return STOP if (best > bound if self._lower else best < bound) else CONTINUE
-
-
-def _best_known(values: Sequence[float], lower: bool) -> list[float]:
-    """The best value up to each eval, without NaN; NaN where there is nothing else."""
-    out: list[float] = []
-    best = math.nan
-    for value in values:
-        if value == value and (best != best or (value < best if lower else value > best)):
-            best = value
-        out.append(best)
-    return out

@@ -7,18 +7,16 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from replay.data.curve import CurveBatch
-from replay.errors import PolicyError
 from replay.policies.across import CONTINUE, STOP, AcrossRuns, Prepared, progress_rows, value_rows
-from replay.policies.param import format_parameter, param
+from replay.policies.param import param
 from replay.policies.rungs import (
     Judge,
     Ranked,
     RungScheduler,
     asked_evals,
+    brackets_up_to,
+    check_rungs,
     linear_quantile,
-    milestones_up_to,
-    softmax_of_sizes,
-    visit_highest,
 )
 from replay.policies.running_means import MeansScheduler, RunningMeans
 
@@ -49,40 +47,24 @@ class RayAsha(AcrossRuns):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_rungs(self.name, self.reduction_factor, self.grace_period, self.max_t)
+        check_rungs(self.name, self.reduction_factor, self.grace_period, self.max_t)
 
     def prepare(self, batch: CurveBatch) -> Prepared:
         progress = progress_rows(batch, self.unit)
         # Ray maximises: it multiplies by −1 where lower is better
         rewards = [[-value if batch.mode == "min" else value for value in row] for row in value_rows(batch)]
-        rungs = [
-            milestones_up_to(self.grace_period, self.max_t, self.reduction_factor, bracket)
-            for bracket in range(self.brackets)
-        ]
-        end = self.max_t if self.stop_last_trials else None
-        planned = [
-            [visit_highest(row, milestones, end, refill=self.stop_last_trials) for row in progress]
-            for milestones in rungs
-        ]
-        visits = [[visits for visits, _ in bracket] for bracket in planned]
-        finals = [[final for _, final in bracket] for bracket in planned]
-        shares = softmax_of_sizes([len(milestones) for milestones in rungs])
+        visits, finals, shares = brackets_up_to(
+            progress,
+            self.grace_period,
+            self.max_t,
+            self.reduction_factor,
+            self.brackets,
+            endless=not self.stop_last_trials,
+        )
         judge = _above_quantile(self.reduction_factor)
         return Prepared(
             asked_evals(visits, len(rewards)),
             lambda rng: RungScheduler(rewards, visits, finals, shares, judge, rng),
-        )
-
-
-def _check_rungs(name: str, factor: float, grace: float, most: float) -> None:
-    if factor <= 1:
-        raise PolicyError(f"{name}: reduction_factor must be above 1, not {format_parameter(factor)}")
-    if grace <= 0:
-        raise PolicyError(f"{name}: grace_period must be above 0, not {format_parameter(grace)}")
-    if most < grace:
-        raise PolicyError(
-            f"{name}: max_t must be at least grace_period ({format_parameter(grace)}), not"
-            f" {format_parameter(most)}"
         )
 
 

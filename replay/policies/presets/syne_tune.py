@@ -10,7 +10,6 @@ from typing import ClassVar
 import numpy as np
 
 from replay.data.curve import CurveBatch
-from replay.errors import PolicyError
 from replay.policies.across import (
     CONTINUE,
     STOP,
@@ -20,15 +19,14 @@ from replay.policies.across import (
     progress_rows,
     value_rows,
 )
-from replay.policies.param import format_parameter, param
+from replay.policies.param import param
 from replay.policies.rungs import (
     Judge,
     Ranked,
     RungScheduler,
     asked_evals,
-    milestones_up_to,
-    softmax_of_sizes,
-    visit_highest,
+    brackets_up_to,
+    check_rungs,
 )
 from replay.policies.running_means import prefix_means
 
@@ -55,26 +53,13 @@ class SyneAsha(AcrossRuns):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, least in (("reduction_factor", 1), ("grace_period", 0)):
-            if getattr(self, name) <= least:
-                given = format_parameter(getattr(self, name))
-                raise PolicyError(f"{self.name}: {name} must be above {least}, not {given}")
-        if self.max_t < self.grace_period:
-            raise PolicyError(
-                f"{self.name}: max_t must be at least grace_period ({format_parameter(self.grace_period)}),"
-                f" not {format_parameter(self.max_t)}"
-            )
+        check_rungs(self.name, self.reduction_factor, self.grace_period, self.max_t)
 
     def prepare(self, batch: CurveBatch) -> Prepared:
         values, progress = value_rows(batch, oriented=True), progress_rows(batch, self.unit)
-        rungs = [
-            milestones_up_to(self.grace_period, self.max_t, self.reduction_factor, bracket)
-            for bracket in range(self.brackets)
-        ]
-        planned = [[visit_highest(row, milestones, self.max_t) for row in progress] for milestones in rungs]
-        visits = [[visits for visits, _ in bracket] for bracket in planned]
-        finals = [[final for _, final in bracket] for bracket in planned]
-        shares = softmax_of_sizes([len(milestones) for milestones in rungs])
+        visits, finals, shares = brackets_up_to(
+            progress, self.grace_period, self.max_t, self.reduction_factor, self.brackets
+        )
         judge = _below_share(self.reduction_factor)
         return Prepared(
             asked_evals(visits, len(values)),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar
+
+import numpy as np
 
 from replay.data.curve import CurveBatch
 from replay.policies.across import AcrossRuns, Prepared, progress_rows, value_rows
@@ -33,21 +34,10 @@ class Median(AcrossRuns):
     def prepare(self, batch: CurveBatch) -> Prepared:
         values, progress = value_rows(batch, oriented=True), progress_rows(batch, self.unit)
         means = RunningMeans(values, progress, self.grace)
-        bests = [_lowest(row) for row in values]
+        bests = [np.fmin.accumulate(row).tolist() for row in values]  # fmin leaves NaN out
         return Prepared(
             [list(range(len(row))) for row in values],
             lambda rng: MeansScheduler(
                 means, bests, lambda best, median: not best <= median, self.min_runs, completed=True
             ),
         )
-
-
-def _lowest(values: list[float]) -> list[float]:
-    """The lowest value up to each eval, without NaN."""
-    out: list[float] = []
-    best = math.nan
-    for value in values:
-        if value == value and not best <= value:
-            best = value
-        out.append(best)
-    return out
