@@ -26,6 +26,7 @@ from replay.cli.progress import computing, read_logs
 
 if TYPE_CHECKING:
     from replay.engine.question import Question
+    from replay.policies import Policy
     from replay.stats.summary import Weight
 
 __all__ = ["command"]
@@ -87,16 +88,18 @@ def command(
     if chart:
         check_chart(style)
     policies = read_specs(specs, files) or list(DEFAULT_POLICIES)
-    rules = [parse_policy(spec, across=True) for spec in policies]
-    across = [spec for spec, rule in zip(policies, rules, strict=True) if compares_runs(rule)]
+    rules = {spec: parse_policy(spec, across=True) for spec in policies}
+    across = {spec: rule for spec, rule in rules.items() if compares_runs(rule)}
     if across:
-        within = [spec for spec in policies if spec not in across]
         if per_run or chart or weight != "runs":
             raise InputError(
-                f"{across[0]} compares runs with each other and is reported for all runs together, without"
-                " --per-run, --chart and --weight; give --plot FILE for a figure, or leave the policy out"
+                f"{next(iter(across))} compares runs with each other and is reported for all runs together,"
+                " without --per-run, --chart and --weight; give --plot FILE for a figure, or leave the policy"
+                " out"
             )
-        _simulate_set(paths, specs, files, across, within, question, plot, style, out)
+        within = [spec for spec in policies if spec not in across]
+        words = [*spec_words(specs, files), *question_words()]
+        _simulate_set(paths, across, within, question, words, plot, style, out)
         return
     logs = read_logs(paths)
     with computing():
@@ -131,19 +134,19 @@ def command(
 
 def _simulate_set(
     paths: tuple[Path, ...],
-    specs: tuple[str, ...],
-    files: tuple[Path, ...],
-    across: list[str],
+    across: dict[str, Policy],
     within: list[str],
     question: Question,
+    words: list[str],
     plot: Path | None,
     style: str,
     out: Path | None,
 ) -> None:
-    """Simulate policies that compare runs, beside those within runs, for the set of runs as a whole."""
+    """Simulate policies that compare runs, given by what was typed, beside those within runs, for the set of
+    runs as a whole. ``words`` are those of a command that asks the same.
+    """
     from replay.engine.across import set_of_outcomes, simulate_set
     from replay.engine.scoring import simulate_policies
-    from replay.policies.spec import parse_policy
     from replay.report.across import build
     from replay.report.inspect import describe_logs
     from replay.stats.across import summarise_set
@@ -151,9 +154,10 @@ def _simulate_set(
     logs = read_logs(paths)
     outcomes = simulate_policies(logs.runs, within, question, baselines=True)
     study = outcomes.study
-    distinct = {parse_policy(spec, across=True).spec(): spec for spec in reversed(across)}
-    typed = [spec for spec in across if spec in distinct.values()]
-    compared = simulate_set(study, [parse_policy(spec, across=True) for spec in typed], typed)
+    typed: dict[str, str] = {}  # of two spellings of one policy, the first one
+    for spec, rule in across.items():
+        typed.setdefault(rule.spec(), spec)
+    compared = simulate_set(study, [across[spec] for spec in typed.values()], list(typed.values()))
     rows = summarise_set([*set_of_outcomes(outcomes), *compared])
     warn_unless_noted(style, [*logs.findings, *outcomes.findings])
     if plot is not None:
@@ -162,12 +166,11 @@ def _simulate_set(
         save(rows, study.objective.name, question.unit, plot)
         click.echo(f"drew {plot}", err=True)
     where = [str(path) for path in paths]
-    words = [*where, *spec_words(specs, files), *question_words()]
     document = build(
         outcomes,
         rows,
         findings=logs.findings,
         source=describe_logs(logs, paths),
-        next_steps=[["replay", "simulate", *words, "--plot", "saved.png"]],
+        next_steps=[["replay", "simulate", *where, *words, "--plot", "saved.png"]],
     )
     show(document, style, out)

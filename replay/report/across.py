@@ -72,14 +72,11 @@ def _answer(rows: Sequence[Mapping[str, Any]], unit: str, metric: str) -> list[s
     """What the first policy that compares runs saves and loses."""
     across = [row for row in rows if row["orders"] is not None]
     row = max(across, key=lambda one: one["saved_mean"])
-    text = (
-        f"{row['policy']} would have saved {percent(row['saved_mean'])} of {COMPUTE[unit]} of all"
-        f" {row['runs']} runs."
-    )
+    saved, policy = f"{percent(row['saved_mean'])} of {COMPUTE[unit]} of", row["policy"]
+    text = f"{policy} would have saved {saved} all {row['runs']} runs."
     if len(across) > 1:
-        text = f"Of {len(across)} policies that compare runs, {row['policy']} saves most:" + text.split(
-            "would have saved", 1
-        )[1].replace(" of all", " of the", 1)
+        of = f"Of {len(across)} policies that compare runs"
+        text = f"{of}, {policy} saves most: {saved} the {row['runs']} runs."
     chance = percent(row["best_missed"])
     regret = (
         f"The best run found is {number(row['regret_mean'])} worse in {metric} on average over"

@@ -6,9 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from replay.report.plots.style import COLORS, MARKERS, safe
 from replay.report.plots.style import save as save_figure
 from replay.report.sentences.summary import label
+from replay.search.front import front
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,8 +44,10 @@ def draw(rows: Sequence[Mapping[str, Any]], metric: str, unit: str) -> Figure:
         axes.plot(
             x, y, marker=marker, color=color, markersize=8, linestyle="none", label=safe(label(row["policy"]))
         )
-    front = _front([(100 * row["saved_mean"], row["regret_mean"]) for row in known])
-    axes.plot(*zip(*front, strict=True), color="0.6", linewidth=1, zorder=0, label="Pareto front")
+    saved = np.array([row["saved_mean"] for row in known], dtype=np.float64)
+    regret = np.array([row["regret_mean"] for row in known], dtype=np.float64)
+    best = front(saved, regret)
+    axes.plot(100 * saved[best], regret[best], color="0.6", linewidth=1, zorder=0, label="Pareto front")
     axes.set_xlabel(f"compute saved, % of the {unit} of all runs")
     axes.set_ylabel(f"regret of the best run found,\nin {safe(metric)}")
     axes.set_title("mean, and 5th to 95th percentile over arrival orders", fontsize=10)
@@ -50,12 +55,3 @@ def draw(rows: Sequence[Mapping[str, Any]], metric: str, unit: str) -> Figure:
     axes.grid(alpha=0.25)
     axes.legend(fontsize=8)
     return figure
-
-
-def _front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The points of which no other saves more and loses less, from left to right."""
-    front: list[tuple[float, float]] = []
-    for point in sorted(points, key=lambda one: (-one[0], one[1])):
-        if not front or point[1] < front[-1][1]:
-            front.append(point)
-    return front[::-1]
