@@ -39,6 +39,7 @@ def command(paths: tuple[Path, ...], store: Path) -> None:
       replay inspect runs.store --where "model = 'x' and evals >= 20"
     """
     from replay import __version__
+    from replay.report.sentences.store import say_added, say_waiting
     from replay.store import Origin, Store
 
     logs = read_logs(paths)
@@ -49,27 +50,7 @@ def command(paths: tuple[Path, ...], store: Path) -> None:
         logs.duplicates,
         [str(path) for path in logs.skipped],
     )
-    added = Store.add(store, logs.runs, origin, _say_waiting)
+    added = Store.add(store, logs.runs, origin, lambda who: click.echo(say_waiting(who), err=True))
     warn([*logs.findings, *added.findings])
-    for line in _lines(added.runs, added.duplicates, added.renamed, store):
+    for line in say_added(added.runs, added.duplicates, added.renamed, store):
         click.echo(printable(line))
-
-
-def _say_waiting(who: str) -> None:
-    click.echo(f"waiting for {who}, which is writing to the store", err=True)
-
-
-def _lines(runs: int, duplicates: int, renamed: int, store: Path) -> list[str]:
-    lines = [f"Added {_count(runs, 'run')} to {store}."]
-    if duplicates:
-        were = "was" if duplicates == 1 else "were"
-        lines.append(f"{_count(duplicates, 'run')} {were} there already, with the same content.")
-    if renamed:
-        lines.append(
-            f"{_count(renamed, 'run')} got a number behind the id, which another run of the store has."
-        )
-    return lines
-
-
-def _count(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'s' * (count != 1)}"

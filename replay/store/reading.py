@@ -16,7 +16,7 @@ from replay.errors import InputError, ReplayError, list_names, printable
 from replay.readers import ColumnMap, ReadResult
 from replay.readers.find import natural
 from replay.store.manifest import is_store
-from replay.store.store import Store
+from replay.store.store import Store, with_free_id
 from replay.urls import Url, as_path
 
 __all__ = ["open_store", "read_all"]
@@ -92,12 +92,7 @@ def _add(run: Run, result: ReadResult, known: dict[bytes, Run] | None, taken: se
             result.duplicates.append((run.id, known[digest].id))
             return False
         known[digest] = run
-    name, number = run.id, 1
-    while name in taken:
-        number += 1
-        name = f"{run.id} ({number})"
-    taken.add(name)
-    result.runs.append(run if name == run.id else run.replace(id=name))
+    result.runs.append(with_free_id(run, taken))
     return True
 
 

@@ -29,7 +29,7 @@ from replay.store.table import Entry, arrow
 from replay.store.where import Filter
 from replay.store.writing import LOCK_NAME, exclusive, written_whole
 
-__all__ = ["Added", "Origin", "Store"]
+__all__ = ["Added", "Origin", "Store", "with_free_id"]
 
 _OURS = ("runs-*.parquet", "import-*.json", ".store.json.*.tmp")
 
@@ -179,12 +179,12 @@ class _Writer:
                 duplicates += 1
                 continue
             known.add(digest)
-            run, is_renamed = _with_free_id(run, ids)
-            renamed += is_renamed
+            named = with_free_id(run, ids)
+            renamed += named.id != run.id
             if not added:
                 self._reopen_last()
             added += 1
-            self._put(Entry(run, digest, self.number))
+            self._put(Entry(named, digest, self.number))
         self._flush()
         record = self._record(origin, added, duplicates, renamed)
         Manifest(SCHEMA, tuple(self.shards), (*self.old.imports, record), self.old.path).write()
@@ -271,11 +271,11 @@ class _Writer:
                     path.unlink(missing_ok=True)
 
 
-def _with_free_id(run: Run, ids: set[str]) -> tuple[Run, bool]:
-    """The run under its id, or under one with a number behind it where the id is taken."""
+def with_free_id(run: Run, taken: set[str]) -> Run:
+    """The run under its id, or with a number behind it where the id is taken; what it gets is taken then."""
     name, number = run.id, 1
-    while name in ids:
+    while name in taken:
         number += 1
         name = f"{run.id} ({number})"
-    ids.add(name)
-    return (run, False) if name == run.id else (run.replace(id=name), True)
+    taken.add(name)
+    return run if name == run.id else run.replace(id=name)
