@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from replay.cli.output import safe_text
+from replay.cli.output import safe_text, text_width
 from replay.errors import InputError
 
 if TYPE_CHECKING:
@@ -101,7 +101,6 @@ def _fitting(frame: Frame, width: int, height: int) -> list[str]:
 
 
 def _text(frame: Frame, *, width: int | None = None, most: int | None = None, color: bool = False) -> str:
-    from replay.cli.output import text_width
     from replay.report.render import render
     from replay.report.watch import build
 

@@ -108,9 +108,7 @@ def _show_once(watch: Watch, style: str, out: Path | None) -> None:
     from replay.cli.screen import takes_bars
     from replay.report.watch import build
 
-    frame = watch.update(first=True)
-    if watch.logs is None:
-        watch.read()  # raises what the frame says
+    frame = watch.frame(watch.read())
     show(build(frame, width=text_width(), ascii=out is None and not takes_bars()), style, out)
 
 

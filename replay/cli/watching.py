@@ -20,10 +20,7 @@ __all__ = ["Watch", "run_key"]
 
 
 class Watch:
-    """The runs below some paths, and policies by the specifications that were typed.
-
-    ``logs`` is what was read last, None where nothing could be read.
-    """
+    """The runs below some paths, and policies by the specifications that were typed."""
 
     def __init__(
         self,
@@ -33,50 +30,38 @@ class Watch:
         columns: ColumnMap | None = None,
     ) -> None:
         self.paths, self.policies, self.question = paths, policies, question
-        self.logs: ReadResult | None = None
         self._columns = columns
-        self._states: dict[str, RunState] = {}
 
     def update(self, *, first: bool = False) -> Frame:
-        """Read what has changed. Where nothing can be read, the frame says why.
+        """Read the logs again. Where nothing can be read, the frame says why.
 
         With ``first``, a path that does not exist is an InputError.
         """
         from replay.readers import NothingFound
         from replay.report.watch import Frame
 
-        self.logs = None
         try:
-            self.logs = self.read()
+            return self.frame(self.read())
         except NothingFound as error:
             return Frame((), self.question.unit, error.findings, f"Waiting: {error}.")
         except InputError as error:
             if first:
                 raise
             return Frame((), self.question.unit, (), f"Waiting: {error}.")
-        self._states = {run.id: self._state(run) for run in self.logs.runs}
-        states = sorted(self._states.values(), key=_urgency)
-        return Frame(states, self.question.unit, self.logs.findings)
+
+    def frame(self, logs: ReadResult) -> Frame:
+        """The frame of what was read."""
+        from replay.engine.standing import observe
+        from replay.report.watch import Frame
+
+        states = [observe(run, self.policies, self.question) for run in logs.runs]
+        return Frame(sorted(states, key=_urgency), self.question.unit, logs.findings)
 
     def read(self) -> ReadResult:
         """Read the logs; errors as of `replay.readers.read`."""
         from replay.readers import read
 
         return read(self.paths, columns=self._columns)
-
-    def _state(self, run: Run) -> RunState:
-        """The state of a run, computed anew only where the run is not as it was."""
-        from replay.engine.standing import observe
-
-        known = self._states.get(run.id)
-        if (
-            known is not None
-            and known.run.columns is run.columns
-            and known.run.train is run.train
-            and known.run.info == run.info
-        ):
-            return known
-        return observe(run, self.policies, self.question)
 
 
 def run_key(run: Run) -> tuple[str, str]:
