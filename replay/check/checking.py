@@ -33,6 +33,7 @@ from replay.check.lock import (
 from replay.check.model import Checked, PolicyResult
 from replay.check.places import path_in_repository
 from replay.check.scores import Scores, scores
+from replay.check.toml_lines import KeyPath
 from replay.data.digest import digest_of_run
 from replay.data.finding import Finding, Kind, Severity
 from replay.data.run import Run
@@ -79,9 +80,11 @@ def read_logs_of(
 ) -> tuple[list[Path], ReadResult]:
     """The paths of `logs_of`, and what was read from them."""
     roots = logs_of(config, given)
-    missing = (not isinstance(root, Url) and not os.path.lexists(root) for root in roots)
-    lacking = [] if given else [index for index, is_missing in enumerate(missing) if is_missing]
-    with about(() if given else ("logs", *lacking[:1])):
+    key: KeyPath = ()
+    if not given:
+        there = [isinstance(root, Url) or os.path.lexists(root) for root in roots]
+        key = ("logs",) if all(there) else ("logs", there.index(False))
+    with about(key):
         return roots, read(roots)
 
 

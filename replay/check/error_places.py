@@ -16,9 +16,6 @@ from replay.files import read_file
 
 __all__ = ["about", "about_simulation", "place_error"]
 
-#: Settings that a simulation may fail for, those that an error names most surely first.
-_SETTINGS = ("objective", "monitor", "unit", "keep", "objective_mode", "mode", "price")
-
 
 @contextlib.contextmanager
 def about(key: KeyPath) -> Iterator[None]:
@@ -36,19 +33,20 @@ def about_simulation(config: Config, runs: list[Run]) -> Iterator[None]:
     try:
         yield
     except ReplayError as error:
-        error.key = error.key or _key_of(config, runs, str(error))
+        error.key = _key_of(config, runs, error.key)
         raise
 
 
-def _key_of(config: Config, runs: list[Run], text: str) -> KeyPath:
+def _key_of(config: Config, runs: list[Run], setting: KeyPath) -> KeyPath:
+    """The spec of the first policy that fails where others do not; else the setting that the error names, if
+    the file has it, and the spec of the only policy.
+    """
     failing = [entry for entry in config.policies if _fails(config, entry, runs)]
     if 0 < len(failing) < len(config.policies):
         return ("policies", failing[0].name, "spec")
-    for name in _SETTINGS:
-        value = getattr(config.question, name)
-        if (name,) in config.lines and value is not None and str(value) in text:
-            return (name,)
-    return ("policies", failing[0].name, "spec") if len(config.policies) == 1 else ()
+    if setting in config.lines:
+        return setting
+    return ("policies", config.policies[0].name, "spec") if len(config.policies) == 1 else ()
 
 
 def _fails(config: Config, entry: Entry, runs: list[Run]) -> bool:

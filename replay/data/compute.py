@@ -184,10 +184,11 @@ def _hours(run: Run, steps: Floats, price: float | None) -> Compute:
 def _cost(run: Run, steps: Floats, price: float | None) -> Compute:
     if price is None:
         raise InputError(
-            "unit cost needs the price of one hour of a device: give --price (in Python, price=)"
+            "unit cost needs the price of one hour of a device: give --price (in Python, price=)",
+            key=("unit",),
         )
     if not (np.isfinite(price) and price > 0):
-        raise InputError(f"the price of one hour must be a positive number, not {price!r}")
+        raise InputError(f"the price of one hour must be a positive number, not {price!r}", key=("price",))
     hours = _machine_hours(run, steps, price)
     return Compute(
         "cost",
@@ -229,11 +230,12 @@ def compute(run: Run, steps: Floats, unit: str = "steps", price: float | None = 
     Raises InputError for an unknown unit, and for one that the log lacks, naming the units that it has.
     """
     if unit not in UNITS:
-        raise InputError(f"no unit {unit!r}; there are {suggestion(unit, UNITS)}")
+        raise InputError(f"no unit {unit!r}; there are {suggestion(unit, UNITS)}", key=("unit",))
     try:
         return UNITS[unit](run, steps, price)
     except _Lacking:
         raise InputError(
             f"run {run.id} does not say what it used in {unit}; it can be counted in"
-            f" {', '.join(units_of(run))}"
+            f" {', '.join(units_of(run))}",
+            key=("unit",),
         ) from None

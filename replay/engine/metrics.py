@@ -81,18 +81,19 @@ def resolve_metric(
     Raises InputError where no run has the metric, naming those there are, and where the mode cannot be known.
     """
     findings: list[Finding] = []
+    key = ("monitor" if monitored else "objective",)
     if name is None:
         name, names, source = _default_metric(runs)
     else:
         source = NameSource.GIVEN
         names = {run.id: spelling for run in runs if (spelling := run.find_metric(name)) is not None}
         if not names:
-            raise InputError(_absence(runs, name, policies))
+            raise InputError(_absence(runs, name, policies), key=key)
     lacking = tuple(run.id for run in runs if run.id not in names)
     if lacking and monitored:  # of an objective, the study says which runs cannot be judged
         facts = {"metric": name, "total": len(runs)}
         findings.append(Finding(Kind.NO_METRIC, runs=lacking, facts=facts))
-    resolved, mode_source, word = _resolve_mode(runs, names, name, mode, findings)
+    resolved, mode_source, word = _resolve_mode(runs, names, name, mode, findings, key)
     constant = _find_constant(runs, names, name) if monitored else None
     if constant is not None:
         findings.append(constant)
@@ -236,7 +237,12 @@ def known_mode(run: Run, name: str) -> tuple[Mode | None, ModeSource | None, Inf
 
 
 def _resolve_mode(
-    runs: Sequence[Run], names: Mapping[str, str], metric: str, mode: Mode | None, findings: list[Finding]
+    runs: Sequence[Run],
+    names: Mapping[str, str],
+    metric: str,
+    mode: Mode | None,
+    findings: list[Finding],
+    key: tuple[str],
 ) -> tuple[Mode, ModeSource, str | None]:
     stated: dict[Mode, str] = {}  # the first run that states each mode
     named: dict[Mode, InferredMode] = {}  # what the name implies, where it holds for the values of a run
@@ -267,12 +273,13 @@ def _resolve_mode(
     if len(stated) == 2:
         raise InputError(
             f"the logs disagree on {metric}: {stated['min']} says lower is better, {stated['max']} higher."
-            " Give --mode"
+            " Give --mode",
+            key=key,
         )
     if stated:
         return next(iter(stated)), ModeSource.STATED, None
     if len(named) != 1:
-        raise InputError(_ask_mode(metric))
+        raise InputError(_ask_mode(metric), key=key)
     ((known, by_name),) = named.items()
     return known, ModeSource.NAME, by_name.word
 

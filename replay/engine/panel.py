@@ -226,7 +226,8 @@ class Panel:
             if not saved.present.any():
                 raise InputError(
                     f"run {run.id} does not say which evals wrote a checkpoint, so the best saved one is"
-                    " unknown; use --keep best"
+                    " unknown; use --keep best",
+                    key=("keep",),
                 )
             written.append((saved.present & (saved.values == 1)).astype(np.float64))
         mask: Bools = pad(written, self.whole.lengths) == 1
