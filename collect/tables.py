@@ -34,8 +34,10 @@ _MOST_ITEMS = 10
 
 
 def with_nested(row: Row) -> Row:
-    """The row with the values of nested tables and the first items of lists as columns of their own, named
-    with a dot or a number in brackets.
+    """A row in which each value of a nested table, and each of the first items of a list, is a column too.
+
+    Such a column is named with a dot, as in ``answers.text``, or with a place in brackets, as in
+    ``answers[0]``.
 
     Examples
     --------

@@ -56,7 +56,7 @@ class Bar:
         begin = time.monotonic()
         if self._ended.wait(_SHOWN_AFTER):
             return
-        # without a length, the moving mark needs a number that goes up: tenths of a second
+        # without a length, the mark moves with a number that goes up by one per drawing
         bar: Any = click.progressbar(
             itertools.count() if self._length is None else None,
             length=self._length,

@@ -33,13 +33,13 @@ _REASONS = {
     "PartialCredentialsError": "its credentials are incomplete",
     "TokenRetrievalError": "its credentials have run out",
     "GatedRepoError": "access to this repository has to be asked for",
-    "RepositoryNotFoundError": "there is no such repository, or it is private and no valid token is set",
-    "RevisionNotFoundError": "there is no such revision",
+    "RepositoryNotFoundError": "the repository does not exist, or it is private and no valid token is set",
+    "RevisionNotFoundError": "the revision does not exist",
     "SSLCertVerificationError": "the server's certificate is not valid",
     "ClientConnectorCertificateError": "the server's certificate is not valid",
     "SSLError": "no secure connection can be made",
-    "gaierror": "there is no host of this name",
-    "ClientConnectorDNSError": "there is no host of this name",
+    "gaierror": "the name of the host is unknown",
+    "ClientConnectorDNSError": "the name of the host is unknown",
     "ConnectTimeoutError": "the host does not answer",
     "ConnectTimeout": "the host does not answer",
     "ServerTimeoutError": "the server does not answer in time",
@@ -65,7 +65,7 @@ _REASONS = {
     "InvalidUrlClientError": "it is not a valid URL",
     "NonHttpUrlClientError": "it is not a valid URL",
     "PermissionError": _DENIED.format(status=""),
-    "FileNotFoundError": "there is no such file or folder",
+    "FileNotFoundError": "no such file or folder",
     "NotADirectoryError": "it is not a folder",
 }
 
@@ -81,7 +81,7 @@ def reason(error: BaseException) -> str:
         if status in (401, 403) and not names & {"GatedRepoError", "RepositoryNotFoundError"}:
             return _DENIED.format(status=f" (the server answers {status})")
         if status == 404 and "RepositoryNotFoundError" not in names:
-            return "there is no such file or folder (the server answers 404)"
+            return "no such file or folder (the server answers 404)"
         if status >= 400 and not names & {"GatedRepoError", "RepositoryNotFoundError"}:
             return f"the server answers {status}"
     for name, text in _REASONS.items():

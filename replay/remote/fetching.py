@@ -122,8 +122,8 @@ class Fetch:
     def _copy(self, entry: Entry, decision: Decision, target: Path) -> bool:
         limits, whole = self._limits, decision is Decision.FETCH
         known = target.suffix.lower() in self._names.endings
-        most = limits.table_bytes if known and not self._listing.is_file else limits.file_bytes
-        part = "table_bytes" if most == limits.table_bytes else "file_bytes"
+        part = "table_bytes" if known and not self._listing.is_file else "file_bytes"
+        most: int = getattr(limits, part)
         if entry.size is not None and entry.size > most and (whole or known):
             raise _OverLimit(part, most)
         with self._system.open(entry.remote, "rb", block_size=HEAD, **_uncached(entry)) as remote:

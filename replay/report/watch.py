@@ -142,7 +142,7 @@ def _counter(one: Standing) -> str:
 
 
 def sparkline(values: Floats, most: int, *, ascii: bool = False) -> str:
-    """The latest values as bars, at most ``most`` of them; a value that is no number is a question mark."""
+    """The latest values as bars, at most ``most`` of them; NaN and infinities are question marks."""
     latest = [float(value) for value in values[-most:]]
     bars = _ASCII_BARS if ascii else _BARS
     finite = [value for value in latest if math.isfinite(value)]
