@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from replay.cli.candidates import read_specs
-from replay.cli.columns import columns_options, stated_columns
+from replay.cli.columns import columns_options, stated_columns, stated_filter
 from replay.cli.options import output_options, paths_argument, policies_option, question_options
 from replay.cli.output import keep_inputs, show, text_width
 from replay.errors import InputError
@@ -90,6 +90,8 @@ def command(
             "--on-stop runs when a policy stops a run while replay watch looks on; with --once there is no"
             " such moment. Leave out one of the two"
         )
+    if stated_filter() is not None:
+        raise InputError("--where filters the runs of a store, and replay watch follows logs; leave it out")
     keep_inputs(paths)
     watch = Watch(paths, policies, question, stated_columns())
     if once:

@@ -194,6 +194,7 @@ def test_bars_show_the_latest_values():
         (["logs", "--on-stop", ""], "it is empty"),
         (["logs", "--on-stop", "say 'it"], "cannot be split into words"),
         (["logs", "--interval", "0"], "--interval"),
+        (["logs", "--once", "--where", "evals > 3"], "--where filters the runs of a store"),
         (["empty", "--once"], "no log found below"),
     ],
 )
