@@ -9,16 +9,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-import numpy as np
-
+from replay.check.changed import compare_figures
 from replay.check.config import Entry
 from replay.check.lock import VERSION, Lock, LockedPolicy, is_companion
 from replay.check.loosening import compare_gates, compare_limits
 from replay.check.model import Stop
 from replay.data.finding import Finding, Kind, Severity
-from replay.stats.intervals import interval
-from replay.stats.summary import ENOUGH_RUNS
-from replay.stats.ties import above, below, tied
 
 __all__ = ["Matched", "Whereabouts", "accepted", "compare", "match"]
 
@@ -164,7 +160,7 @@ def compare(
             facts = {"state": "changed", "before": before.spec, "after": after.spec}
             findings.append(Finding(Kind.CHANGED_POLICY, Severity.NOTE, policy=entry.name, facts=facts))
             if judging:
-                findings += _compare_figures(entry, pairs, groups, confidence)
+                findings += compare_figures(entry, pairs, groups, confidence)
         elif monitoring:
             differing = [
                 _moved(entry.name, old, new) for old, new in pairs if old.stopped_eval != new.stopped_eval
@@ -300,49 +296,6 @@ def _fires_no_more(
     facts = {"fired": fired, "total": len(before.stops)}
     severity = Severity.REGRESSION if surely else Severity.WARNING
     return [Finding(Kind.NEVER_FIRES, severity, policy=policy, facts=facts)]
-
-
-def _compare_figures(
-    entry: Entry, pairs: Sequence[tuple[Stop, Stop]], groups: Mapping[str, str], level: float
-) -> list[Finding]:
-    """Whether a changed policy saves less or loses more on the same runs, by the paired differences.
-
-    Their interval does not know that they lie between −1 and 1: a run as far off as that, which none was,
-    would hide what all others show.
-    """
-    if len(pairs) < ENOUGH_RUNS:
-        facts = {"state": "few-runs", "count": len(pairs)}
-        return [Finding(Kind.CHANGED_POLICY, Severity.NOTE, policy=entry.name, facts=facts)]
-    limited = next(
-        (limit.figure for limit in entry.limits if limit.figure in ("lost", "regret", "relative_regret")),
-        "lost",
-    )
-    findings, changes = [], []
-    for figure, sign in (("saved", -1), (limited, 1)):
-        old, new = (np.array([_float(getattr(pair[side], figure)) for pair in pairs]) for side in (0, 1))
-        scale = 0.0 if figure == "regret" else 1.0  # see replay.stats.ties
-        with np.errstate(invalid="ignore"):
-            # an infinite loss both times is no change
-            change = np.where(tied(old, new, scale), 0.0, new - old)
-        known = change[~np.isnan(change)]
-        if not len(known) or not np.isfinite(known).all():
-            continue
-        low, high = interval(change, [groups[pair[1].run] for pair in pairs], level)
-        facts = {"figure": figure, "mean": float(known.mean()), "low": low, "high": high, "count": len(known)}
-        if below(high, 0.0, scale) if sign < 0 else above(low, 0.0, scale):
-            means = (float(np.nanmean(old)), float(np.nanmean(new)))
-            worse = {**facts, "before": (figure, means[0]), "after": (figure, means[1])}
-            findings.append(Finding(Kind.WORSE, Severity.REGRESSION, policy=entry.name, facts=worse))
-        else:
-            changes.append(facts)
-    if changes:
-        facts = {"state": "compared", "count": len(pairs), "changes": tuple(changes)}
-        findings.append(Finding(Kind.CHANGED_POLICY, Severity.NOTE, policy=entry.name, facts=facts))
-    return findings
-
-
-def _float(value: float | None) -> float:
-    return math.nan if value is None else float(value)
 
 
 def accepted(findings: Iterable[Finding]) -> list[Finding]:

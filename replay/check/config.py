@@ -67,7 +67,7 @@ TOP_KEYS: dict[str, str] = {
     "keep": f"one of {', '.join(KEEPS)}, in quotes",
     "group": '"run", "folder" or something that the logs say, as in "dataset"',
     "confidence": "a number from 0.5 to below 1, as in 0.95",
-    "undecided": '"pass", "warn" or "fail", for limits that the logs cannot decide',
+    "undecided": '"pass", "warn" or "fail", for limits and changed policies that the logs cannot decide',
     "fail_on": f"a list of severities and kinds of findings: {', '.join(_FAILING)}",
     "severity": 'a table of kinds of findings, as in changed-log = "warning"',
     "strict": "true or false; with true, warnings and a lock that is not up to date fail as well",

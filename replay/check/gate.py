@@ -34,13 +34,14 @@ USUAL: dict[Kind, Severity] = {
     Kind.VERSION: Severity.WARNING,
     Kind.NOISE: Severity.WARNING,
     Kind.FEW_RUNS: Severity.UNDECIDED,
+    Kind.FEW_COMMON_RUNS: Severity.UNDECIDED,
     Kind.CENSORED: Severity.UNDECIDED,
     Kind.NO_LOCK: Severity.UNDECIDED,
     Kind.LOCK: Severity.REGRESSION,
 }
-#: Kinds that are about limits and expectations, which logs may leave undecided.
-_OF_LIMITS: frozenset[str] = frozenset(
-    {Kind.LIMIT, Kind.GUARANTEE, Kind.EXPECT, Kind.FEW_RUNS, Kind.CENSORED}
+#: Kinds that are about limits, expectations and changed policies, which logs may leave undecided.
+_LEFT_OPEN: frozenset[str] = frozenset(
+    {Kind.LIMIT, Kind.GUARANTEE, Kind.EXPECT, Kind.FEW_RUNS, Kind.FEW_COMMON_RUNS, Kind.CENSORED}
 )
 #: Kinds that say that the lock is not up to date.
 _STALE: frozenset[str] = frozenset(
@@ -53,8 +54,8 @@ _OF_UNDECIDED = {"pass": Severity.NOTE, "warn": Severity.WARNING, "fail": Severi
 class Gate:
     """What makes a check fail.
 
-    ``severity`` replaces the severity of kinds of findings. ``undecided`` says what becomes of limits that
-    the logs cannot decide. ``fail_on`` names kinds and severities: only these fail (None: regressions do, and
+    ``severity`` replaces the severity of kinds of findings. ``undecided`` says what becomes of limits and
+    changed policies that the logs cannot decide, unless ``fail_on`` names their kind. ``fail_on`` names kinds and severities: only these fail (None: regressions do, and
     what is undecided has its own exit code). With ``strict``, warnings fail as well, and so does a lock that
     is not up to date. ``require_lock`` says whether there must be a lock.
     """
@@ -82,11 +83,12 @@ class Gate:
         severity = self.severity.get(kind, usual)
         if unsure and severity.rank < usual.rank:
             severity = usual
-        if severity is Severity.UNDECIDED and kind in _OF_LIMITS:
-            return _OF_UNDECIDED[self.undecided]
+        named = self.fail_on is not None and kind in self.fail_on
+        if severity is Severity.UNDECIDED and kind in _LEFT_OPEN:
+            return severity if named else _OF_UNDECIDED[self.undecided]
         if self.fail_on is None:
             return severity
-        if (kind in self.fail_on and not unsure) or severity in self.fail_on:
+        if (named and not unsure) or severity in self.fail_on:
             return severity if severity.decides else Severity.REGRESSION
         return Severity.WARNING if severity.decides else severity
 

@@ -158,6 +158,7 @@ class Kind(StrEnum):
     CHANGED_LOG = "changed-log"
     NEW_LOG = "new-log"
     CHANGED_POLICY = "changed-policy"
+    FEW_COMMON_RUNS = "few-common-runs"
     NEW_POLICY = "new-policy"
     VERSION = "version"
     NOISE = "noise"

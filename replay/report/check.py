@@ -48,7 +48,7 @@ _NEWS: set[str] = {
     Kind.VERSION,
 }
 #: Kinds that a new lock settles where they decide the check.
-_SETTLED = _NEWS | {Kind.MOVED, Kind.WORSE, Kind.VANISHED, Kind.NEVER_FIRES}
+_SETTLED = _NEWS | {Kind.FEW_COMMON_RUNS, Kind.MOVED, Kind.WORSE, Kind.VANISHED, Kind.NEVER_FIRES}
 
 
 #: How the screen labels the stops before and now of a finding of these kinds.

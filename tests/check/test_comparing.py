@@ -356,11 +356,51 @@ def test_eight_pairs_are_enough_to_compare_a_changed_policy():
     def saves(share):
         return lambda number: {"saved": share}
 
-    (few,) = changed_figures(saves(0.5), saves(0.1), count=7)
-    facts = {"state": "few-runs", "count": 7}
-    assert few == Finding(Kind.CHANGED_POLICY, Severity.NOTE, policy="ours", facts=facts)
+    (few,) = changed_figures(saves(0.5), saves(0.4), count=7)
+    assert (few.kind, few.severity, few["count"]) == ("few-common-runs", "undecided", 7)
+    assert sentence(few) == (
+        "ours has changed, and 7 runs are in the lock and the same now: too few to decide whether it got worse"
+        " (8 are needed); on these runs, saved -10 points on average, lost +0 points on average"
+    )
     worse, other = changed_figures(saves(0.5), saves(0.1), count=8)
     assert (worse.kind, worse["count"], other["count"]) == ("worse", 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "count", "found"),
+    [
+        # no run got worse: nothing is in doubt
+        ({"saved": 0.5, "lost": 0.1}, {"saved": 0.6, "lost": 0.1}, 3, [("note", "changed-policy")]),
+        ({"saved": 0.5, "lost": 0.1}, {"saved": 0.5, "lost": 0.1}, 1, [("note", "changed-policy")]),
+        # better on one figure and worse on the other
+        ({"saved": 0.5, "lost": 0.1}, {"saved": 0.6, "lost": 0.2}, 3, [("undecided", "few-common-runs")]),
+        # 80 points on each of seven runs are beyond the bounds for any number of runs
+        (
+            {"saved": 0.9, "lost": 0.1},
+            {"saved": 0.1, "lost": 0.1},
+            7,
+            [("regression", "worse"), ("note", "changed-policy")],
+        ),
+        ({"saved": 0.8, "lost": 0.1}, {"saved": 0.1, "lost": 0.1}, 2, [("undecided", "few-common-runs")]),
+        ({"lost": 0.1}, {"lost": None, "eval": 2}, 4, [("undecided", "few-common-runs")]),
+        ({"lost": None}, {"lost": None}, 4, [("note", "changed-policy")]),
+        ({}, {}, 0, [("undecided", "few-common-runs")]),
+    ],
+)
+def test_a_changed_policy_on_few_runs(before, after, count, found):
+    findings = changed_figures(lambda number: before, lambda number: after, count=count)
+    assert [(str(one.severity), str(one.kind)) for one in findings] == found
+
+
+@pytest.mark.parametrize("figure", ["regret", "relative_regret"])
+def test_regrets_of_few_runs_have_no_bounds(figure):
+    few = changed_figures(
+        lambda number: {figure: 0.0},
+        lambda number: {figure: 0.9},
+        Wanted("max_regret", figure, False, 0.1, "0.1"),
+        count=7,
+    )
+    assert [(str(one.severity), str(one.kind)) for one in few] == [("undecided", "few-common-runs")]
 
 
 def test_a_changed_policy_that_loses_more_or_saves_less_regresses_and_one_that_does_not_is_a_note():

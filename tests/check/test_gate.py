@@ -35,6 +35,14 @@ def severity(gate, kind, usual):
         (Gate(fail_on=("limit",)), Kind.MOVED, "regression", "warning"),
         (Gate(fail_on=("limit",)), Kind.LIMIT, "regression", "regression"),
         (Gate(fail_on=("limit",)), Kind.FEW_RUNS, "undecided", "undecided"),
+        (Gate(undecided="pass"), Kind.FEW_COMMON_RUNS, "undecided", "note"),
+        (
+            Gate(undecided="pass", fail_on=("few-common-runs",)),
+            Kind.FEW_COMMON_RUNS,
+            "undecided",
+            "undecided",
+        ),
+        (Gate(severity={"few-common-runs": Severity.NOTE}), Kind.FEW_COMMON_RUNS, "undecided", "note"),
         (Gate(fail_on=("regression", "new-log")), Kind.NEW_LOG, "note", "regression"),
         (Gate(fail_on=("warning",)), Kind.NOISE, "warning", "regression"),
         (Gate(fail_on=()), Kind.CHANGED_SETTINGS, "undecided", "warning"),
@@ -56,7 +64,7 @@ def test_the_severity_of_a_finding(gate, kind, usual, expected):
         (Gate(severity={"moved": Severity.NOTE}), Gate(), []),
         (Gate(require_lock=True), Gate(), ["no-lock"]),
         (Gate(fail_on=("regression", "undecided", "new-log")), Gate(), ["new-log"]),
-        (Gate(), Gate(undecided="warn"), ["guarantee", "few-runs", "censored"]),
+        (Gate(), Gate(undecided="warn"), ["guarantee", "few-runs", "few-common-runs", "censored"]),
     ],
 )
 def test_what_is_weaker_than_before(before, after, weaker):

@@ -338,10 +338,13 @@ OF_KIND = {
         Kind.CHANGED_POLICY,
         _facts(state="changed", before=TEXTS, after=TEXTS)
         | _facts(state="renamed", before=TEXTS, after=TEXTS)
-        | _facts(state="few-runs", count=_COUNTS)
         | _facts(
             state="compared", count=_COUNTS, changes=st.lists(_facts(**_CHANGE), min_size=1, max_size=2)
         ),
+    ),
+    Kind.FEW_COMMON_RUNS: _findings(
+        Kind.FEW_COMMON_RUNS,
+        _facts(count=_COUNTS, changes=st.lists(_facts(**_CHANGE), max_size=2)),
     ),
     Kind.CHANGED_SETTINGS: _findings(
         Kind.CHANGED_SETTINGS,

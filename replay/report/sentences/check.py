@@ -243,13 +243,24 @@ def _changed_policy(finding: Finding) -> str:
         return f"{finding.policy} has changed from {finding['before']} to {finding['after']}"
     if state == "renamed":
         return f"{finding.policy} is compared with {finding['before']} of the lock, which it stands in for"
-    if state == "few-runs":
-        return (
-            f"{finding['count']} runs are in the lock and the same now: too few to tell whether"
-            f" {finding.policy} got worse"
-        )
     changes = ", ".join(_change(facts) for facts in finding["changes"])
     return f"{finding.policy} on the same {finding['count']} runs, against before: {changes}"
+
+
+def _few_common_runs(finding: Finding) -> str:
+    count = finding["count"]
+    if not count:
+        return (
+            f"{finding.policy} has changed, and no run is in the lock and the same now, so whether it got"
+            " worse cannot be decided"
+        )
+    same = "1 run is" if count == 1 else f"{count} runs are"
+    text = (
+        f"{finding.policy} has changed, and {same} in the lock and the same now: too few to decide whether it"
+        f" got worse ({ENOUGH_RUNS} are needed)"
+    )
+    changes = ", ".join(_change(facts) for facts in finding["changes"])
+    return f"{text}; on {'this run' if count == 1 else 'these runs'}, {changes}" if changes else text
 
 
 def _changed_settings(finding: Finding) -> str:
@@ -381,6 +392,7 @@ SENTENCES = {
     Kind.CHANGED_LOG: _changed_log,
     Kind.NEW_LOG: _new_log,
     Kind.CHANGED_POLICY: _changed_policy,
+    Kind.FEW_COMMON_RUNS: _few_common_runs,
     Kind.CHANGED_SETTINGS: _changed_settings,
     Kind.CHANGED_LIMIT: _changed_limit,
     Kind.LOOSENED: _loosened,

@@ -135,6 +135,14 @@ CHECK_KINDS: dict[str, KindText] = {
         f"A policy is not what it was when the lock was written. {_ANEW}",
         of_lock=True,
     ),
+    Kind.FEW_COMMON_RUNS: KindText(
+        "too few runs to compare",
+        "A policy has changed and stops runs elsewhere, and too few runs of the lock are the same now to decide"
+        " whether it got worse. Add logs of more runs before the policy is changed, or set `undecided` in the"
+        f" policies file. {_ANEW}",
+        ("too few runs to compare a changed policy", "too few runs to compare changed policies"),
+        of_lock=True,
+    ),
     Kind.NEW_POLICY: KindText(
         "new policy",
         "A policy is not in the lock yet. Write the lock anew and commit it.",
