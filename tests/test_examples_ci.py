@@ -152,7 +152,11 @@ def test_an_upgrade_of_a_preset(repository):
     assert f"note: script has changed from {OLD} to {NEW}." in said
     assert f"regression: script stops {GUARDED} at eval 16, while the file expects not stopped" in said
     edit(repository / "policies.toml", 'eval = "never"', "eval = 16")
-    said = check(repository, code=0)
+    said = check(repository, code=1)
+    assert (
+        f"regression: script: the lock expects {GUARDED} to be left to its end, and the file now expects it to"
+        " be stopped at eval 16." in said
+    )
     assert (
         "against before: saved +6 points on average (-2.77 points to +53.2 points), lost +3.52 points on"
         " average" in said

@@ -150,7 +150,7 @@ def compare(
         if was != entry.name:
             facts = {"state": "renamed", "before": was, "after": entry.name}
             findings.append(Finding(Kind.CHANGED_POLICY, Severity.NOTE, policy=entry.name, facts=facts))
-        findings += compare_limits(entry.name, before, after)
+        findings += compare_limits(entry.name, before, after, matched.runs)
         pairs = [
             (before.stops[old], after.stops[new])
             for old, new in matched.runs.items()

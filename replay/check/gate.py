@@ -55,9 +55,10 @@ class Gate:
     """What makes a check fail.
 
     ``severity`` replaces the severity of kinds of findings. ``undecided`` says what becomes of limits and
-    changed policies that the logs cannot decide, unless ``fail_on`` names their kind. ``fail_on`` names kinds and severities: only these fail (None: regressions do, and
-    what is undecided has its own exit code). With ``strict``, warnings fail as well, and so does a lock that
-    is not up to date. ``require_lock`` says whether there must be a lock.
+    changed policies that the logs cannot decide, unless ``fail_on`` names their kind. ``fail_on`` names kinds
+    and severities: only these fail (None: regressions do, and what is undecided has its own exit code). With
+    ``strict``, warnings fail as well, and so does a lock that is not up to date. ``require_lock`` says
+    whether there must be a lock.
     """
 
     undecided: Undecided = "fail"

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from replay.check.config import Entry, Expectation, Wanted
+from replay.check.expected import runs_that_fit
 from replay.check.lock import rounded
 from replay.check.model import Figure, LimitResult, Verdict, WorstRun
 from replay.check.proof import is_hidden, judge_few, judge_guarantee, scale_of
@@ -314,11 +315,7 @@ def expectations(entry: Entry, every: Scores, evals: Mapping[str, int], gone: Se
 
 def _expected(wanted: Expectation, ids: Sequence[str], gone: Sequence[str], key: KeyPath) -> str | None:
     """The run that is meant, by its id or an unambiguous part; None where it is one that is gone."""
-    matches = (
-        [run for run in ids if run == wanted.run]
-        or [run for run in ids if f"/{wanted.run}/" in f"/{run}/"]
-        or [run for run in ids if wanted.run in run]
-    )
+    matches = runs_that_fit(wanted.run, ids)
     if len(matches) == 1:
         return matches[0]
     if matches:

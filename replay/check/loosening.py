@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+from replay.check.expected import runs_that_fit
 from replay.check.gate import Gate
 from replay.check.locked import Lock, LockedLimit, LockedPolicy
 from replay.data.finding import Finding, Kind, Severity
@@ -14,8 +15,13 @@ from replay.stats.ties import above, below, tied
 __all__ = ["compare_gates", "compare_limits"]
 
 
-def compare_limits(name: str, before: LockedPolicy, after: LockedPolicy) -> Iterator[Finding]:
-    """Findings on the limits and expectations of a policy that are not those of the lock."""
+def compare_limits(
+    name: str, before: LockedPolicy, after: LockedPolicy, runs: Mapping[str, str]
+) -> Iterator[Finding]:
+    """Findings on the limits and expectations of a policy that are not those of the lock.
+
+    ``runs`` maps the runs of the lock that are the same now to their ids now.
+    """
     if before.limits is None or before.expect is None:
         return  # a lock of the first version does not hold them
     old, new = before.limits, after.limits or {}
@@ -35,15 +41,38 @@ def compare_limits(name: str, before: LockedPolicy, after: LockedPolicy) -> Iter
         if (group, limit) not in old:
             facts = {"limit": limit, "group": group, "old": None, "new": now.text, "state": "added"}
             yield Finding(Kind.CHANGED_LIMIT, Severity.NOTE, policy=name, facts=facts)
-    expected = after.expect or {}
-    for run, eval in before.expect.items():
-        if run not in expected:
-            facts = {"state": "expect", "of": run, "old": eval}
+    yield from _compare_expectations(name, before, after, runs)
+
+
+def _compare_expectations(
+    name: str, before: LockedPolicy, after: LockedPolicy, runs: Mapping[str, str]
+) -> Iterator[Finding]:
+    """An expectation that says something else is as loose as one that is gone: what it guarded is open."""
+    rows = enumerate((after.expect or {}).items())
+    now = {_meant(text, after.stops): (row, text, eval) for row, (text, eval) in rows}
+    known = set()
+    for text, eval in (before.expect or {}).items():
+        old = _meant(text, before.stops)
+        run = next((one for one in (runs.get(old, old), text) if one in now), None)
+        facts: dict[str, Any] = {"state": "expect", "of": text, "old": eval}
+        if run is None:
             yield Finding(Kind.LOOSENED, Severity.REGRESSION, policy=name, facts=facts)
-    for run, eval in expected.items():
-        if run not in before.expect or before.expect[run] != eval:
-            facts = {"state": "expect", "of": run, "new": eval}
+            continue
+        known.add(run)
+        row, written, new = now[run]
+        if new != eval:
+            facts |= {"state": "expect-changed", "of": written, "new": new, "row": row}
+            yield Finding(Kind.LOOSENED, Severity.REGRESSION, policy=name, facts=facts)
+    for run, (_, text, eval) in now.items():
+        if run not in known:
+            facts = {"state": "expect", "of": text, "new": eval}
             yield Finding(Kind.CHANGED_LIMIT, Severity.NOTE, policy=name, facts=facts)
+
+
+def _meant(text: str, ids: Collection[str]) -> str:
+    """The run that an expectation means, where its text fits just one; else the text."""
+    fitting = runs_that_fit(text, ids)
+    return fitting[0] if len(fitting) == 1 else text
 
 
 def _is_same(name: str, old: LockedLimit, new: LockedLimit) -> bool:

@@ -146,9 +146,10 @@ def _keys(finding: Finding) -> Iterator[KeyPath]:
         yield from ((str(name),) for name in (*names, *_SETTINGS.get(finding.kind, ())))
         return
     table: KeyPath = ("policies", finding.policy)
-    if finding.kind == Kind.EXPECT:
-        yield (*table, "expect", finding.get("row", 0), "eval")
-        yield (*table, "expect", finding.get("row", 0))
+    row = finding.get("row")
+    if row is not None:
+        yield (*table, "expect", row, "eval")
+        yield (*table, "expect", row)
     group = finding.get("group")
     for limit in (finding.get("limit"), *(finding.get("limits") or finding.get("every") or ())):
         if limit is not None:

@@ -359,11 +359,54 @@ def test_eight_pairs_are_enough_to_compare_a_changed_policy():
     (few,) = changed_figures(saves(0.5), saves(0.4), count=7)
     assert (few.kind, few.severity, few["count"]) == ("few-common-runs", "undecided", 7)
     assert sentence(few) == (
-        "ours has changed, and 7 runs are in the lock and the same now: too few to decide whether it got worse"
-        " (8 are needed); on these runs, saved -10 points on average, lost +0 points on average"
+        "ours has changed, and 7 runs are in the lock and the same now: too few to decide whether it got"
+        " worse (8 are needed); on these runs, saved -10 points on average, lost +0 points on average"
     )
     worse, other = changed_figures(saves(0.5), saves(0.1), count=8)
     assert (worse.kind, worse["count"], other["count"]) == ("worse", 8, 8)
+
+
+def with_expectations(lock, name="ours", **expect):
+    """The lock with runs that are expected to stop at evals."""
+    return replace(lock, policies={name: replace(lock.policies[name], limits={}, expect=expect)})
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "found"),
+    [
+        ({"run2": 4}, {"run2": 4}, []),
+        ({"run2": 4}, {"run2": 5}, [("regression", "loosened", "expect-changed")]),
+        ({"run2": 4}, {"run2": None}, [("regression", "loosened", "expect-changed")]),
+        ({"run2": None, "run3": 4}, {"run3": 4, "run2": 1}, [("regression", "loosened", "expect-changed")]),
+        ({"run2": 4}, {}, [("regression", "loosened", "expect")]),
+        (
+            {"run2": 4},
+            {"run3": 4},
+            [("regression", "loosened", "expect"), ("note", "changed-limit", "expect")],
+        ),
+        # the same run by another part of its id
+        ({"un2": 4}, {"run2": 4}, []),
+        ({"run2": 4}, {"un2": 3}, [("regression", "loosened", "expect-changed")]),
+        ({}, {"run2": 4}, [("note", "changed-limit", "expect")]),
+    ],
+)
+@pytest.mark.parametrize("spec", ["patience=3", "patience=9"])
+def test_an_expectation_that_says_something_else_is_a_loosened_limit(before, after, found, spec):
+    old = with_expectations(lock_of(stops_of()), **before)
+    new = with_expectations(lock_of(stops_of(), spec), **after)
+    findings = [one for one in compared(old, new)[1]["ours"] if one.kind != "changed-policy"]
+    assert kinds(findings) == found
+
+
+def test_an_expectation_of_a_run_that_has_another_name_now_is_followed():
+    old = with_expectations(lock_of(stops_of()), run3=4)
+    new = lock_of(renamed_stops(), logs=renamed_to("new"))
+    assert kinds(compared(old, with_expectations(new, **{"new/run3": 4}))[1]["ours"]) == []
+    (loose,) = compared(old, with_expectations(new, **{"new/run3": 5}))[1]["ours"]
+    assert sentence(loose) == (
+        "ours: the lock expects new/run3 to be stopped at eval 4, and the file now expects it to be stopped"
+        " at eval 5"
+    )
 
 
 @pytest.mark.parametrize(

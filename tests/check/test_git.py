@@ -187,6 +187,21 @@ def edit_value(data):
     return data.replace(b'"eval_loss": 0.4', b'"eval_loss": 0.3', 1)
 
 
+def accept(here):
+    here.run("--update")
+
+
+def expect(eval, spec):
+    """The old policy with another spec, and run 3 expected to stop there."""
+
+    def changed(here):
+        head = POLICIES[: POLICIES.index("[policies.old]")]
+        expectation = f'[[policies.old.expect]]\nrun = "run3"\neval = {eval}\n'
+        here.file.write_text(f'{head}[policies.old]\nspec = "{spec}"\nmax_regret = 0.5\n{expectation}')
+
+    return changed
+
+
 CRLF = rewrite(lambda data: data.replace(b"\n", b"\r\n"), *range(10))
 STALE = 1  # what --strict makes of a lock that is not up to date
 SCENARIOS = {
@@ -222,6 +237,10 @@ SCENARIOS = {
     "minimum loosened": Scenario(toml(('"5%"', '"1%"')), 1, {"loosened"}),
     "limit removed": Scenario(toml(('max_lost = "70%"\n', "")), 1, {"loosened"}),
     "limit in another unit": Scenario(toml(("0.5", '"90%"')), 1, {"loosened"}),
+    "expectation changed with its policy": Scenario(
+        both(expect(10, "patience=3"), accept, expect(9, "patience=2,start=5")), 1, {"loosened"}
+    ),
+    "expectation added": Scenario(expect(10, "patience=3"), strict=STALE),
     "limit tightened": Scenario(toml(('"70%"', '"60%"')), strict=STALE),
     "limit written otherwise": Scenario(toml(('"20%"', '"20.0 %"')), strict=0),
     "limit added": Scenario(toml(("max_regret = 0.5", "max_regret = 0.5\nmin_saved = '1%'")), strict=STALE),

@@ -357,7 +357,8 @@ OF_KIND = {
     Kind.LOOSENED: _findings(
         Kind.LOOSENED,
         _facts(state=st.sampled_from(["removed", "changed"]), limit=TEXTS, group=_MAYBE, old=TEXTS, new=TEXTS)
-        | _facts(state="expect", of=TEXTS, old=_EVAL),
+        | _facts(state="expect", of=TEXTS, old=_EVAL)
+        | _facts(state="expect-changed", of=TEXTS, old=_EVAL, new=_EVAL),
     )
     | _findings(Kind.LOOSENED, _facts(state="gate", kinds=_NAMES), policy=_NO_POLICY),
     Kind.CHANGED_LIMIT: _findings(

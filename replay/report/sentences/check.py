@@ -295,6 +295,11 @@ def _loosened(finding: Finding) -> str:
             f"{finding.policy}: the lock expects {finding['of']} to be {_expected(finding['old'])}, and the"
             " file no longer expects anything of it"
         )
+    if state == "expect-changed":
+        return (
+            f"{finding.policy}: the lock expects {finding['of']} to be {_expected(finding['old'])}, and the"
+            f" file now expects it to be {_expected(finding['new'])}"
+        )
     if state == "removed":
         return f"{_where(finding)}: the limit {finding['limit']} {finding['old']} of the lock was removed"
     return (

@@ -113,15 +113,15 @@ CHECK_KINDS: dict[str, KindText] = {
     ),
     Kind.LOOSENED: KindText(
         "limit loosened",
-        "A limit, an expectation, or what makes the check fail, demands less than it did when the lock was"
-        f" written. {_ANEW}",
+        "A limit, or what makes the check fail, demands less than it did when the lock was written, or an"
+        f" expectation was removed or demands something else. {_ANEW}",
         counted=("a limit was loosened", "limits were loosened"),
         of_lock=True,
     ),
     Kind.CHANGED_LIMIT: KindText(
         "limit changed",
-        "A limit or an expectation is new, or demands more than it did when the lock was written. Write the"
-        " lock anew and commit it.",
+        "A limit or an expectation is new, or a limit demands more than it did when the lock was written."
+        " Write the lock anew and commit it.",
         of_lock=True,
     ),
     Kind.REMOVED_POLICY: KindText(
@@ -137,9 +137,9 @@ CHECK_KINDS: dict[str, KindText] = {
     ),
     Kind.FEW_COMMON_RUNS: KindText(
         "too few runs to compare",
-        "A policy has changed and stops runs elsewhere, and too few runs of the lock are the same now to decide"
-        " whether it got worse. Add logs of more runs before the policy is changed, or set `undecided` in the"
-        f" policies file. {_ANEW}",
+        "A policy has changed, and too few runs of the lock are the same now to decide whether it got worse."
+        " Add logs of more runs before you change the policy, or set `undecided` in the policies file."
+        f" {_ANEW}",
         ("too few runs to compare a changed policy", "too few runs to compare changed policies"),
         of_lock=True,
     ),
