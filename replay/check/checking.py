@@ -17,7 +17,7 @@ from replay.check.config import Config, Entry, Wanted, read_config
 from replay.check.digests import digest_of_runs, digests_with_other_ends
 from replay.check.error_places import about, about_simulation
 from replay.check.following import follow
-from replay.check.judging import expectations, judge
+from replay.check.judging import expectations, judge, leave_open
 from replay.check.lock import (
     VERSION,
     BrokenLock,
@@ -159,8 +159,10 @@ def examine(
     whole, by_policy = list(trouble), {entry.name: list[Finding]() for entry in config.policies}
     gone: list[str] = []
     followed: dict[str, str] = {}
+    in_lock: set[str] = set()
     if old is not None:
         matched = match(old, now, companions)
+        in_lock = set(matched.runs.values())
         followed = follow(old, now, matched.runs)
         differences, by_policy = compare(
             config.policies,
@@ -200,6 +202,8 @@ def examine(
             summary[entry.spec],
             by_group=config.group not in (None, "run"),
         )
+        if old is not None and not (update and (not only or entry.name in only)):
+            findings = [leave_open(one, entry, scores_here, in_lock) for one in findings]
         findings += expectations(entry, scores_here, evals, gone)
         findings = [gate.apply(finding) for finding in findings] + by_policy[entry.name]
         silent = all(stop.stopped_eval is None for stop in locked.stops.values())

@@ -70,12 +70,13 @@ class Gate:
     def apply(self, finding: Finding) -> Finding:
         """The finding with the severity that it has here."""
         usual = finding.severity
-        unsure = finding.kind == Kind.LIMIT and usual is Severity.WARNING
+        added = finding.get("added") is not None
+        unsure = finding.kind == Kind.LIMIT and (usual is Severity.WARNING or added)
         severity = self._severity(finding.kind, usual, unsure)
         if self.strict:
             severity = min(severity, usual, key=lambda one: one.rank)
             stale = severity is Severity.NOTE and finding.kind in _STALE
-            if severity is Severity.WARNING or stale:
+            if severity is Severity.WARNING or stale or added:
                 severity = Severity.REGRESSION
         return finding if severity is usual else replace(finding, severity=severity)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,7 +23,7 @@ from replay.stats.intervals import ENOUGH_GROUPS, interval
 from replay.stats.summary import ENOUGH_EVALS, ENOUGH_RUNS, RANGES
 from replay.stats.ties import above, at_least, at_most, below
 
-__all__ = ["expectations", "judge"]
+__all__ = ["expectations", "judge", "leave_open"]
 
 
 def judge(
@@ -77,6 +77,36 @@ def judge(
             facts = {"group": group, "limits": hidden, "every": hidden, "count": count, "total": total}
             findings.append(Finding(Kind.CENSORED, Severity.UNDECIDED, policy=entry.name, facts=facts))
     return results, findings
+
+
+def leave_open(finding: Finding, entry: Entry, every: Scores, locked: Collection[str]) -> Finding:
+    """The finding on a limit as undecided where added runs made it so.
+
+    The mean of all runs breaks the limit, though not beyond its uncertainty, and the mean of the ``locked``
+    ones, which the lock has as well, does not.
+    """
+    result = finding.get("result")
+    if result is None or result.verdict != "unsure" or result.worst:
+        return finding
+    part = every.of_judged()
+    group = result.group
+    if group is not None:
+        part = part.of(_group(entry, group, every))
+    common = part.of_runs(locked)
+    limits = entry.limits if group is None else entry.groups[group]
+    limit = next(one for one in limits if one.name == result.name)
+    values = common.early if limit.figure == "stopped_too_early" else common.figures[limit.figure]
+    values = values[~np.isnan(values)]
+    count = len(part.stops) - len(common.stops)
+    if not count or not len(values):
+        return finding
+    mean, scale = rounded(float(values.mean())), scale_of(limit.figure)
+    wanted = rounded(limit.value)
+    if not (at_least(mean, wanted, scale) if limit.is_minimum else at_most(mean, wanted, scale)):
+        return finding
+    return replace(
+        finding, severity=Severity.UNDECIDED, facts={**finding.facts, "added": count, "without": mean}
+    )
 
 
 def _limit_finding(result: LimitResult, severity: Severity) -> Finding:

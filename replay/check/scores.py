@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -40,6 +40,10 @@ class Scores:
     def of(self, group: str) -> Scores:
         """The scores of the runs of one group."""
         return self._select(np.array([name == group for name in self.groups], dtype=bool))
+
+    def of_runs(self, runs: Collection[str]) -> Scores:
+        """The scores of some runs, by their ids."""
+        return self._select(np.array([stop.run in runs for stop in self.stops], dtype=bool))
 
     def of_judged(self) -> Scores:
         """The scores of the runs that the limits are about, which are those of the summary: the judged ones,

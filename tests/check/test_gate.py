@@ -72,6 +72,24 @@ def test_what_is_weaker_than_before(before, after, weaker):
     assert Gate.of(after.stated()) == after
 
 
+@pytest.mark.parametrize(
+    ("gate", "expected"),
+    [
+        (Gate(), "undecided"),
+        (Gate(undecided="warn"), "warning"),
+        (Gate(undecided="pass"), "note"),
+        (Gate(undecided="warn", fail_on=("limit",)), "undecided"),
+        (Gate(fail_on=()), "undecided"),
+        (Gate(severity={"limit": Severity.REGRESSION}), "undecided"),
+        (Gate(strict=True), "regression"),
+        (Gate(strict=True, undecided="pass"), "regression"),
+    ],
+)
+def test_a_limit_that_added_runs_leave_open(gate, expected):
+    finding = Finding(Kind.LIMIT, Severity.UNDECIDED, facts={"added": 2})
+    assert str(gate.apply(finding).severity) == expected
+
+
 def test_the_file_sets_it(tmp_path):
     file = tmp_path / "policies.toml"
     file.write_text(

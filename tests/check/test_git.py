@@ -153,6 +153,13 @@ def add_log(here):
     write_log(here.folder / "runs" / "run10", [value * 1.3 for value in CURVE], seed=10)
 
 
+def add_late_runs(here, count=3):
+    """Runs that get better long after any patience has run out."""
+    for number in range(count):
+        values = [1.0, 0.95] + [0.97 + number / 1000] * 10 + [0.4, 0.2, 0.1, 0.1]
+        write_log(here.folder / "runs" / f"late{number}", values, seed=30 + number)
+
+
 def rename_log(here):
     (here.folder / "runs" / "run3").rename(here.folder / "runs" / "another")
 
@@ -261,6 +268,11 @@ SCENARIOS = {
     "log retrained": Scenario(retrain, 1, {"changed-log"}),
     "log replaced by another one": Scenario(replace_log, 1, {"changed-log"}),
     "log added": Scenario(add_log, strict=STALE),
+    "logs added that leave a limit open": Scenario(add_late_runs, 3, {"limit"}, strict=1),
+    "logs added that leave a limit open, where that passes": Scenario(
+        both(toml(("monitor", 'undecided = "warn"\nmonitor')), accept, add_late_runs), 0, strict=1
+    ),
+    "logs added that break a limit": Scenario(lambda here: add_late_runs(here, 12), 1, {"limit"}),
     "log removed": Scenario(remove_log, 1, {"vanished"}),
     "log renamed": Scenario(rename_log, strict=STALE),
     "log renamed and edited": Scenario(both(rewrite(edit_value, 3), rename_log), 1, {"vanished"}),

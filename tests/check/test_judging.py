@@ -13,7 +13,7 @@ from scipy.stats import beta
 from replay import Run
 from replay.check import scores as scoring
 from replay.check.config import Entry, Expectation, Wanted
-from replay.check.judging import expectations, judge
+from replay.check.judging import expectations, judge, leave_open
 from replay.check.model import Stop
 from replay.check.scores import Scores
 from replay.engine.question import Question
@@ -76,6 +76,36 @@ def test_a_mean_is_broken_only_beyond_its_interval():
     assert verdicts(scores([0.0] * 19 + [1.0] + [0.0, 0.5]), MEAN) == (["unsure"], [("warning", "limit")])
     result = judge(entry(MEAN), scores([0.0] * 19 + [1.0, 0.5]), 0.95, {})[0][0]
     assert result.low < 0.05 < result.value < result.high
+
+
+@pytest.mark.parametrize(
+    ("lost", "locked", "severity"),
+    [
+        ([0.0] * 19 + [1.0, 0.5], 19, "undecided"),
+        # the limit was broken before, or nothing was added
+        ([0.0] * 19 + [1.0, 0.5], 21, "warning"),
+        ([1.0] + [0.0] * 12 + [0.5] * 2, 13, "warning"),
+        # nothing to compare with
+        ([0.0] * 19 + [1.0, 0.5], 0, "warning"),
+        ([0.2] * 19 + [0.5], 19, "regression"),
+    ],
+)
+@pytest.mark.parametrize("group", [None, "g0"])
+def test_added_runs_that_leave_a_limit_open_make_it_undecided(lost, locked, severity, group):
+    own = scores(lost)
+    checked = entry(MEAN)
+    if group is not None:
+        own, checked = replace(own, groups=tuple("g0" for _ in lost)), entry(**{group: (MEAN,)})
+    ((finding,),) = [judge(checked, own, 0.95, {})[1]]
+    after = leave_open(finding, checked, own, [f"run{number}" for number in range(locked)])
+    assert str(after.severity) == severity
+    if severity == "undecided":
+        assert sentence(after).endswith(
+            "; so few runs cannot tell whether it is broken; without the 2 runs that are not in the lock, it"
+            " is 0%"
+        )
+    else:
+        assert after is finding
 
 
 def test_the_summary_is_believed_for_all_runs_and_not_for_groups():

@@ -132,7 +132,12 @@ def _worst(result: LimitResult, limit: str) -> str:
 
 
 def _limit(finding: Finding) -> str:
-    return limit_sentence(finding["result"])
+    result, added = finding["result"], finding.get("added")
+    text = limit_sentence(result)
+    if added is None:
+        return text
+    runs = "run that is" if added == 1 else f"{added} runs that are"
+    return f"{text}; without the {runs} not in the lock, it is {_figure(result.figure, finding['without'])}"
 
 
 def _undecided(finding: Finding) -> str:
