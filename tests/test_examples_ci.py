@@ -154,8 +154,8 @@ def test_an_upgrade_of_a_preset(repository):
     edit(repository / "policies.toml", 'eval = "never"', "eval = 16")
     said = check(repository, code=1)
     assert (
-        f"regression: script: the lock expects {GUARDED} to be left to its end, and the file now expects it to"
-        " be stopped at eval 16." in said
+        f"regression: script: the lock expects {GUARDED} to be left to its end, and the file now expects it"
+        " to be stopped at eval 16." in said
     )
     assert (
         "against before: saved +6 points on average (-2.77 points to +53.2 points), lost +3.52 points on"
@@ -436,6 +436,61 @@ def test_the_inputs_of_the_action(runner):
     assert (above.workspace / out["junit"]).is_file()
 
 
+def test_the_action_has_the_options_of_the_command():
+    """But for those on what the terminal shows: on GitHub, that is the log of the step."""
+    from replay.cli.check import command
+
+    (step,) = [step for step in action()["runs"]["steps"] if step.get("id") == "check"]
+    flags = {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
+    shown = {"--format", "--out", "--verbose"}
+    # another name of --run-column
+    assert {flag for flag in flags if f"{flag} " not in step["run"] and f"{flag})" not in step["run"]} == {
+        *shown,
+        "--run",
+    }
+
+
+def test_strict_and_policy_of_the_action(runner):
+    edit(runner.workspace / "policies.toml", "patience=4", "patience=2,smooth=mean:3")
+    assert runner.run(python=sys.executable)["code"] == 0
+    out = runner.run(python=sys.executable, strict="true", code_quality="quality.json")
+    assert (out["code"], out["exit-code"]) == (1, "1"), "the lock is not up to date"
+    assert json.loads((runner.workspace / "quality.json").read_text())
+    before = (runner.workspace / "replay.lock").read_text()
+    out = runner.run(python=sys.executable, update="true", policy="default\n\n")
+    assert out["code"] == 0, runner.log
+    assert (runner.workspace / "replay.lock").read_text() != before
+    assert runner.run(python=sys.executable, strict="true")["code"] == 0, runner.log
+    out = runner.run(python=sys.executable, update="true", policy="default\nscrip\n")
+    assert (out["code"], out["exit-code"]) == (2, "2")
+    assert "there are default, script" in runner.log
+
+
+def test_tables_in_the_action(tmp_path):
+    """Columns under names of their own, of two runs in one table."""
+    rows = [
+        f"{name},{10 * number},held-out,{1 / (1 + number) + abs(number - 8) / 40:.4f},{number / 20:.3f}"
+        for name in ("one run", "other")
+        for number in range(1, 15)
+    ]
+    header = "which,at,part,cost of it,right"
+    (tmp_path / "table.csv").write_text("\n".join([header, *rows]) + "\n")
+    (tmp_path / "policies.toml").write_text(
+        'monitor = "held-out/quality"\nmode = "max"\n[policies.a]\nspec = "patience=2"\n'
+    )
+    runner = Runner(tmp_path, tmp_path / "runner")
+    given = {
+        "python": sys.executable,
+        "logs": "table.csv",
+        "step": "at",
+        "metric": "cost of it\nright=quality\n",
+        "split": "part",
+        "run_column": "which",
+    }
+    assert runner.run(**given)["code"] == 0, runner.log
+    assert "2 runs, 1 policy of policies.toml; monitor held-out/quality" in runner.log.replace("\n", " ")
+
+
 def test_a_yes_of_yaml_is_a_yes(runner):
     (runner.workspace / "replay.lock").unlink()
     assert runner.run(python=sys.executable, require_lock="yes")["code"] == 3
@@ -549,6 +604,16 @@ def test_the_gitlab_snippet(repository):
         env=environment(),
     )
     assert done.returncode == 1
+    edit(repository / "policies.toml", "patience=1", "patience=2,smooth=mean:3")
+    for options, code in (("", 0), (made["variables"]["STOP_REPLAY_OPTIONS"], 0), ("--strict", 1)):
+        strict = subprocess.run(
+            ["bash", "-e", "-c", "\n".join(made["script"])],
+            cwd=repository,
+            capture_output=True,
+            text=True,
+            env=environment(STOP_REPLAY_OPTIONS=options),
+        )
+        assert strict.returncode == code, strict.stderr
     issues = json.loads((repository / reports["codequality"]).read_text())
     assert {"description", "check_name", "fingerprint", "severity", "location"} <= set(issues[0])
 

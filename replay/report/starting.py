@@ -130,7 +130,7 @@ def gitlab_job(folder: str, policies: str, lock: str, version: str, url: str | N
     """A job for GitLab; its image has git, which pip needs for an installation from a repository."""
     enter = f"\n    - cd {_shell(folder)}" if folder != "." else ""
     below = "" if folder == "." else f"{folder}/"
-    arguments = f"{_shell(policies)} --lock {_shell(lock)} --require-lock"
+    arguments = f"{_shell(policies)} --lock {_shell(lock)} --require-lock $STOP_REPLAY_OPTIONS"
     return f"""# Checks the stop policies in each merge request. Written by replay init.
 stop-policy:
   image: python:3.12
@@ -139,6 +139,8 @@ stop-policy:
     # Where stop-replay is kept: write its URL here, or set the CI/CD variable STOP_REPLAY_URL of the project.
     STOP_REPLAY_SOURCE: {_text(url or "$STOP_REPLAY_URL")}
     STOP_REPLAY_REVISION: v{version}
+    # Further options of replay check, such as --strict; --against origin/main needs GIT_DEPTH: "0" as well.
+    STOP_REPLAY_OPTIONS: ""
   before_script:
     - >-
       case "$STOP_REPLAY_SOURCE" in ""|"\\$STOP_REPLAY_URL")
