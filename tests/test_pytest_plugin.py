@@ -77,7 +77,7 @@ def test_a_broken_limit_fails_with_its_figures(example):
         [
             "policies.toml::default::max_lost FAILED*",
             "*_ default::max_lost _*",
-            "default: lost 26.6% on average (22.2% to 31.3%), while max_lost is 20%",
+            "default: max_lost 20% is broken: lost 26.6% on average (22.2% to 31.3%)",
             "*_ default::lock _*",
             "default loses more than before on the same 10 runs: lost +24.8 points *",
             "  before: lost 1.77%",
@@ -102,7 +102,7 @@ def test_an_expectation_shows_then_and_now(example):
     result = run(example, code=1, passed=7, failed=1)
     result.stdout.fnmatch_lines(
         [
-            f"script stops {GUARDED} at eval 16, while the file expects not stopped",
+            f"script stops {GUARDED} at eval 16, and the policies file expects no stop",
             "  before: not stopped (expected)",
             "  now:    eval 16 (step 240): *",
             f"FAILED policies.toml::script::expect[[]{GUARDED}[]]*",
@@ -218,7 +218,7 @@ def test_limits_of_groups_and_of_the_worst_run(pytester):
     )
     result = run(pytester, "-v", code=1)
     result.stdout.fnmatch_lines(["*::ours::max_lost_worst PASSED*", "*::ours::min_saved[[]g1[]] FAILED*"])
-    result.stdout.fnmatch_lines(["ours on group g1: saved *, while min_saved is 90%"])
+    result.stdout.fnmatch_lines(["ours on group g1: min_saved 90% is broken: saved *"])
 
 
 def test_selection_by_name_and_by_node(example):

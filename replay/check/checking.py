@@ -121,19 +121,22 @@ def examine(
     update: bool = False,
     only: Collection[str] = (),
     against: tuple[str, Lock] | None = None,
+    again: Sequence[str] = (),
 ) -> tuple[Checked, Lock]:
     """The outcome of a check of the runs that were found below the roots, and the lock that says the same.
 
     With ``update`` what differs from the old lock is only a note, as the new one is to replace it; and the
     old one may be damaged. With ``only``, that goes for these policies alone. ``against`` is the lock to
-    compare with instead, with its name.
+    compare with instead, with its name. ``again`` is the command that checks again, for what is suggested
+    (default: that of the file, with its lock).
     """
     gate = replace(
         config.gate,
         strict=config.gate.strict or strict,
         require_lock=config.gate.require_lock or require_lock,
     )
-    old, trouble = _old(config, lock_path, update and not only) if against is None else (against[1], [])
+    renewal = shlex.join([*(again or _command(config, lock_path)), "--update"])
+    old, trouble = _old(lock_path, renewal, update and not only) if against is None else (against[1], [])
     folder = Path(os.path.abspath(lock_path)).parent  # noqa: PTH100
     policies = [entry.policy for entry in config.policies]
     companions = any(
@@ -188,7 +191,7 @@ def examine(
         by_policy = {name: [settle(one) for one in findings] for name, findings in by_policy.items()}
         whole += [settle(finding) for finding in differences]
     elif not trouble and not update:
-        facts = {"lock": lock_path.name, "file": str(config.path)}
+        facts = {"lock": lock_path.name, "command": renewal}
         severity = Severity.UNDECIDED if gate.require_lock else Severity.NOTE
         whole.append(gate.apply(Finding(Kind.NO_LOCK, severity, facts=facts)))
     evals = {run.id: len(curve) for run, curve in zip(study.panel.runs, study.panel.curves, strict=True)}
@@ -256,11 +259,19 @@ def _relative_limits(config: Config) -> list[float]:
     return [limit.value for limit in limits if limit.figure == "relative_regret"]
 
 
-def _old(config: Config, path: Path, update: bool) -> tuple[Lock | None, list[Finding]]:
-    words = ["replay", "check", str(config.path), "--update"]
-    words += [] if path == lock_beside(config.path) else ["--lock", str(path)]
+def _command(config: Config, lock: Path) -> list[str]:
+    """The command that checks a file with a lock."""
+    return [
+        "replay",
+        "check",
+        str(config.path),
+        *([] if lock == lock_beside(config.path) else ["--lock", str(lock)]),
+    ]
+
+
+def _old(path: Path, renewal: str, update: bool) -> tuple[Lock | None, list[Finding]]:
     try:
-        return read_lock(path, shlex.join(words)), []
+        return read_lock(path, renewal), []
     except BrokenLock as error:
         if not update:
             error.file = path_in_repository(path)

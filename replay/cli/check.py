@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from replay.cli.columns import columns_options
+from replay.cli.columns import columns_options, columns_words
 from replay.cli.options import LogPath, file_option, verbose_option
 from replay.cli.output import append, error_words, keep_inputs, refuse_overlaps, show, warn, write
 from replay.cli.progress import read_logs
@@ -157,6 +157,8 @@ def command(
 
     reports = Reports(junit, sarif, code_quality, comment)
     lock_path = lock_beside(file) if lock is None else lock
+    again = ["replay", "check", str(file), *map(str, logs), *([] if lock is None else ["--lock", str(lock)])]
+    again += columns_words()
     try:
         keep_inputs([lock_path])
         config = read_config(file)
@@ -180,6 +182,7 @@ def command(
             update=update,
             only=only,
             against=baseline,
+            again=again,
         )
     except ReplayError as error:
         reports.write_failure(file, error)
@@ -192,9 +195,8 @@ def command(
         refuse_overlaps()
         save(checked, plot)
         click.echo(f"drew {plot}", err=True)
-    again = ["replay", "check", str(file), *map(str, logs), *([] if lock is None else ["--lock", str(lock)])]
     steps = [] if against is not None else again
-    document = build(checked, again=steps, logs=[str(root) for root in roots], update=update)
+    document = build(checked, again=steps, logs=[*map(str, roots), *columns_words()], update=update)
     if update:
         wrote = write_policies(lock_path, made, only) if only else write_lock(lock_path, made)
         click.echo(f"wrote {lock_path}" if wrote else f"{lock_path} is up to date", err=True)

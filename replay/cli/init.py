@@ -127,18 +127,22 @@ def command(
     _extend(project.top / ".gitattributes", starting.git_attributes(below + lock, folders))
     hook = project.top / ".pre-commit-config.yaml"
     if exists(hook):
-        click.echo(f"left {os.path.relpath(hook)} as it is; add the hook of replay init to it", err=True)
+        click.echo(
+            f"kept {os.path.relpath(hook)}; to check at each commit, add this to it:\n"
+            + starting.pre_commit(folder, name, lock).partition("\n")[2].rstrip(),
+            err=True,
+        )
     else:
         _write(hook, starting.pre_commit(folder, name, lock))
     if project.job is not None and project.included:
-        click.echo(f"include it in .gitlab-ci.yml: include: [local: {project.included}]", err=True)
+        click.echo(f"To do: include it in .gitlab-ci.yml: include: [local: {project.included}]", err=True)
     known = url if project.system == "gitlab" else repository
     if project.job is not None and known is None:
         if project.system == "gitlab":
-            setting = "CI/CD variable STOP_REPLAY_URL of the project to the URL"
+            variable, value = "CI/CD variable STOP_REPLAY_URL", "the URL"
         else:
-            setting = f"Actions variable {starting.REPOSITORY_VARIABLE} of the repository to the owner/name"
-        click.echo(f"set the {setting} of the repository that has stop-replay", err=True)
+            variable, value = f"Actions variable {starting.REPOSITORY_VARIABLE}", "owner/name"
+        click.echo(f"To do: set the {variable} to {value} of the repository of stop-replay.", err=True)
     click.echo(f"Next: replay check {os.path.relpath(file)}")
 
 

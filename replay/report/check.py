@@ -63,8 +63,8 @@ def build(
 ) -> Document:
     """Report a check.
 
-    ``again`` is the command that checks again, ``logs`` are the paths that were read. With ``update`` the
-    lock has just been written, and no command is suggested.
+    ``again`` is the command that checks again, ``logs`` are the paths that were read, with the options by
+    which they were read. With ``update`` the lock has just been written, and no command is suggested.
     """
     return Document(
         lambda: [*_screen(checked, [] if update else _next_steps(checked, again, logs)), *_page(checked)],
@@ -190,7 +190,7 @@ def _page(checked: Checked) -> list[Block]:
         rows += [
             [policy.name, _with_group(limit), limit.text, _value(limit), limit.verdict]
             for limit in policy.limits
-        ] or [[policy.name, "", "", _figures(policy), ""]]
+        ] or [[policy.name, "", "", "; ".join(_figures(policy)), ""]]
     out: list[Block] = [
         Paragraph(((Strong(verdict(checked)),),), medium="page"),
         Table(["policy", "limit", "wanted", "found", "verdict"], rows, (0, 1, 4), medium="page"),
@@ -227,7 +227,7 @@ def _policy(policy: PolicyResult) -> list[Block]:
     title = policy.name if policy.name == policy.spec else f"{policy.name}: {policy.spec}"
     out: list[Block] = [
         Paragraph((title,), hanging=2, medium="screen"),
-        Paragraph((_figures(policy),), indent=2, hanging=2, medium="screen", tight=True),
+        Paragraph(_figures(policy), indent=2, hanging=2, medium="screen", tight=True),
     ]
     rows = [
         [
@@ -247,17 +247,19 @@ def _with_group(limit: LimitResult) -> str:
     return limit.name + (f" ({limit.group})" if limit.group else "")
 
 
-def _figures(policy: PolicyResult) -> str:
+def _figures(policy: PolicyResult) -> list[str]:
+    """What a policy does now and, where that is something else, what it did when the lock was written."""
     now, before = policy.summary, policy.before
-    text = (
-        f"stops {now['stopped']} of {now['runs']} runs, saves {percent(now['saved_mean'])}, loses"
-        f" {percent(now['lost_mean'])}"
-    )
     keys = ("stopped", "runs", "saved_mean", "lost_mean")
+    lines = [_does(now)]
     if before is not None and any(before.get(key) != now[key] for key in keys):
-        text += f" (in the lock: {before.get('stopped')} of {before.get('runs')}"
-        text += f", {percent(before.get('saved_mean'))}, {percent(before.get('lost_mean'))})"
-    return text
+        lines.append(f"in the lock: {_does(before)}")
+    return lines
+
+
+def _does(figures: Mapping[str, Any]) -> str:
+    stopped, runs, saved, lost = (figures.get(key) for key in ("stopped", "runs", "saved_mean", "lost_mean"))
+    return f"stops {stopped} of {runs} runs, saves {percent(saved)}, loses {percent(lost)}"
 
 
 def _value(limit: LimitResult) -> str:
@@ -305,6 +307,7 @@ def _next_steps(checked: Checked, again: Sequence[str], logs: Sequence[str]) -> 
         steps.append(["replay", "simulate", *logs, "--policies", checked.file, "--per-run"])
     # a check may be told to fail on what is news to others
     settles = deciding & _SETTLED or (present & _NEWS and not deciding)
-    if again and settles:
+    # a new lock does not mend what the policies file demands
+    if again and settles and not deciding & _OF_RUNS:
         steps.append([*again, "--update"])
     return steps

@@ -212,15 +212,19 @@ def _eval(stop: Stop) -> str:
 def _means(pair: Pair, medium: Medium) -> Table:
     rows = []
     for name, figure in (("saved", pair.saved), ("lost", pair.lost)):
-        sign = "+" if figure.mean is not None and figure.mean > 0 else ""
         bounds = ""
         if figure.low is not None and figure.high is not None and figure.verdict != "same":
             bounds = f"{100 * figure.low:.1f} to {100 * figure.high:.1f}"
-        rows.append(
-            [name, percent(figure.before), percent(figure.after), sign + percent(figure.mean), bounds]
-        )
-    head = [f"mean of {_runs(len(pair.runs))}", "A", "B", "B - A", f"{100 * pair.level:g} %"]
+        rows.append([name, percent(figure.before), percent(figure.after), _points(figure.mean), bounds])
+    head = [f"mean of {_runs(len(pair.runs))}", "A", "B", "B - A, points", f"{100 * pair.level:g} %"]
     return Table(head, rows, medium=medium)
+
+
+def _points(share: float | None) -> str:
+    """A difference of shares: ``+3.6``, ``-12``, ``0``."""
+    if share is None:
+        return "?"
+    return "0" if share == 0 else f"{100 * share:+.1f}"
 
 
 def _runs(count: int) -> str:
@@ -253,13 +257,13 @@ def verdict(pair: Pair) -> str:
 
 
 def _more(figure: Difference, name: str) -> str:
-    """``3.0% more of the compute (1.0 to 5.0)``: a difference with its interval, in words."""
+    """``3.0 points more of the compute (1.0 to 5.0)``: a difference with its interval, in words."""
     if figure.mean is None:
         return "what is not known"
     if figure.verdict == "same":
         return "the same"
     more = figure.mean >= 0
-    text = f"{percent(abs(figure.mean))} {'more' if more else 'less'} of {_WHOLE[name]}"
+    text = f"{100 * abs(figure.mean):.1f} points {'more' if more else 'less'} of {_WHOLE[name]}"
     if figure.low is None or figure.high is None:
         return text
     low, high = (100 * figure.low, 100 * figure.high) if more else (-100 * figure.high, -100 * figure.low)

@@ -360,7 +360,8 @@ def test_eight_pairs_are_enough_to_compare_a_changed_policy():
     assert (few.kind, few.severity, few["count"]) == ("few-common-runs", "undecided", 7)
     assert sentence(few) == (
         "ours has changed, and 7 runs are in the lock and the same now: too few to decide whether it got"
-        " worse (8 are needed); on these runs, saved -10 points on average, lost +0 points on average"
+        " worse (8 are needed); it saves 10 points less than before and loses the same, on average over"
+        " these runs"
     )
     worse, other = changed_figures(saves(0.5), saves(0.1), count=8)
     assert (worse.kind, worse["count"], other["count"]) == ("worse", 8, 8)
@@ -515,7 +516,7 @@ def test_a_change_that_costs_every_run_alike_is_not_missed():
         lambda number: {"saved": 0.6}, lambda number: {"saved": 0.4 if number == 9 else 0.3}
     )
     assert kinds([worse, other]) == [("regression", "worse", None), ("note", "changed-policy", "compared")]
-    assert "saves less than before on the same 10 runs" in sentence(worse)
+    assert "ours saves 29 points less than before" in sentence(worse)
 
 
 def test_an_update_makes_notes_of_all():

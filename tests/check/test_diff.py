@@ -89,8 +89,8 @@ def test_a_difference_beyond_its_interval_is_said_plainly():
     assert pair["saved"]["high"] < 0
     out = flat(run("diff", "patience=1", "patience=4", FILMS).stdout)
     assert (
-        "10 of 10 runs moved to another stop. B saves 39% less of the compute (31.6 to 46.6) and loses"
-        " 25% less of the improvement (19.5 to 30.7)." in out
+        "10 of 10 runs moved to another stop. B saves 38.8 points less of the compute (31.6 to 46.6) and"
+        " loses 24.8 points less of the improvement (19.5 to 30.7)." in out
     )
     swapped = told("patience=4", "patience=1", FILMS)["pairs"][0]
     assert swapped["saved"]["difference"] == pytest.approx(-pair["saved"]["difference"])
@@ -272,7 +272,7 @@ def test_markdown_and_out(logs, tmp_path):
     run("diff", "patience=2", "patience=6", logs, "--format", "markdown", "--out", tmp_path / "out.md")
     text = (tmp_path / "out.md").read_text()
     assert text.startswith("A: `patience=2`, B: `patience=6`\n\n| run | stop | saved | lost |\n")
-    assert "| mean of 10 runs | A | B | B - A | 95 % |" in text
+    assert "| mean of 10 runs | A | B | B - A, points | 95 % |" in text
     assert "10 of 10 runs moved to another stop. B saves" in text
 
 

@@ -101,7 +101,7 @@ def test_added_runs_that_leave_a_limit_open_make_it_undecided(lost, locked, seve
     assert str(after.severity) == severity
     if severity == "undecided":
         assert sentence(after).endswith(
-            "; so few runs cannot tell whether it is broken; without the 2 runs that are not in the lock, it"
+            ", which so few runs cannot tell from chance; without the 2 runs that are not in the lock it"
             " is 0%"
         )
     else:

@@ -161,8 +161,8 @@ def test_a_broken_limit_is_told_with_its_figures(project):
     out = project.check(code=1).stdout
     fits(out)
     assert "max_lost         5%    33%  BROKEN" in out
-    assert "regression: fast: lost 33.3% on average, while max_lost is 5%." in out
-    assert "run0 (and 9 more runs) has lost 33.3%, while max_lost_worst is 20%" in " ".join(out.split())
+    assert "regression: fast: max_lost 5% is broken: lost 33.3% on average." in out
+    assert "max_lost_worst 20% is broken: run0 (and 9 more runs) has lost 33.3%" in " ".join(out.split())
     assert "failed: 2 limits are broken" in out
     assert out.splitlines()[-1].startswith(("Next: replay simulate", "  "))
 
@@ -266,7 +266,7 @@ def test_expectations(project):
     told = project.told(code=1)
     found = [finding for finding in told["findings"] if finding["kind"] == "expect"]
     assert [finding["run"] for finding in found] == ["run0", "run1", "run2"]
-    assert "fast stops run0 at eval 6, while the file expects eval 5" in found[0]["message"]
+    assert "fast stops run0 at eval 6, and the policies file expects a stop at eval 5" in found[0]["message"]
     assert (found[0]["before"], found[2]["after"]) == ("eval 5 (expected)", "not stopped")
     assert found[0]["after"].startswith("eval 6 (step 600): ")
     for row, said in (
@@ -431,8 +431,9 @@ def test_new_logs_are_told_and_do_not_fail(project):
     assert (found["level"], found["kind"]) == ("note", "new-log")
     assert "5 logs are new: logs/run10/eval_log.jsonl, " in found["message"]
     out = project.check().stdout
-    assert "stops 15 of 15 runs, saves 40%, loses 11% (in the lock: 10 of 10, 40%, 0%)" in " ".join(
-        out.split()
+    assert (
+        "stops 15 of 15 runs, saves 40%, loses 11% in the lock: stops 10 of 10 runs, saves 40%, loses 0%"
+        in " ".join(out.split())
     )
     assert "Next: replay check" in out
 
@@ -448,7 +449,7 @@ def test_a_changed_policy_is_compared_run_by_run(project):
     project.update()
     project.one(spec="patience=5")
     said = [found["message"] for found in project.told(code=1)["findings"] if found["kind"] == "worse"]
-    assert said == ["fast saves less than before on the same 10 runs: saved -40 points on average"]
+    assert said == ["fast saves 40 points less than before, on average over the same 10 runs"]
 
 
 def test_a_changed_policy_that_is_no_worse_is_a_note(project):

@@ -155,12 +155,12 @@ def sample():
 
 #: The sentences of the sample's findings, the worst first.
 SAMPLE_SENTENCES = (
-    "patient: lost 7.2% on average (5.2% to 10.2%), while max_lost is 5%",
+    "patient: max_lost 5% is broken: lost 7.2% on average (5.2% to 10.2%)",
     "patient stops b at eval 12, but stopped it at eval 7 when the lock was made",
     "../runs/d.jsonl has vanished, with run d",
     (
-        "patient on group r=8: regret 0.0114 on average (0.008 to 0.0152), while max_regret is 0.01; so few"
-        " runs cannot tell whether it is broken"
+        "patient on group r=8: max_regret 0.01 may be broken: regret 0.0114 on average (0.008 to 0.0152),"
+        " which so few runs cannot tell from chance"
     ),
     "../runs/c.jsonl does not say what it said when the lock was made (run c), so its runs are not compared",
     "patient stops a at eval 9, but stopped it at eval 8 when the lock was made",
@@ -214,7 +214,7 @@ def named(name):
 def sentences_of(name):
     """The sentences that the findings of a check in which everything has this name must have, as they are."""
     return {
-        f"{name} on group {name}: lost 7% on average, while {name} is {name}",
+        f"{name} on group {name}: {name} {name} is broken: lost 7% on average",
         f"{name} stops {name} at eval 1, but did not stop it when the lock was made",
         f"{name} on group {name}: 1 run is too few (8 are needed), so {name} cannot be decided",
         (
@@ -388,7 +388,7 @@ OF_KIND = {
         Kind.FEW_RUNS, _facts(**_SOME_LIMITS, count=_COUNTS) | _facts(**_SOME_LIMITS, evals=_SHARES)
     ),
     Kind.CENSORED: _findings(Kind.CENSORED, _facts(**_SOME_LIMITS, count=_COUNTS, total=_COUNTS)),
-    Kind.NO_LOCK: _findings(Kind.NO_LOCK, _facts(lock=TEXTS, file=TEXTS), policy=_NO_POLICY),
+    Kind.NO_LOCK: _findings(Kind.NO_LOCK, _facts(lock=TEXTS, command=TEXTS), policy=_NO_POLICY),
     Kind.LOCK: _findings(Kind.LOCK, _facts(error=TEXTS), policy=_NO_POLICY),
     Kind.NOT_CHECKED: _findings(Kind.NOT_CHECKED, _facts(error=TEXTS), policy=_NO_POLICY),
     Kind.OTHER: _findings(Kind.OTHER, _facts(text=TEXTS), runs=_RUN | _NO_RUNS, policy=_MAYBE, log=_MAYBE),

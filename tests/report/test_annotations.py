@@ -112,7 +112,7 @@ def test_an_annotation_a_finding():
     assert commands(as_annotations(sample()))[:3] == [
         Command(
             "error",
-            {"file": "ci/policies.toml", "line": "1", "title": "patient: limit not kept"},
+            {"file": "ci/policies.toml", "line": "1", "title": "patient: limit broken"},
             SAMPLE_SENTENCES[0],
         ),
         Command(

@@ -44,12 +44,12 @@ _ANEW = "If that is meant, write the lock anew and commit it."
 #: In the order in which reports list the kinds.
 CHECK_KINDS: dict[str, KindText] = {
     Kind.LIMIT: KindText(
-        "limit not kept",
-        "A policy's figure over the runs is beyond the limit that the file of policies sets. Where it is so"
-        " beyond its uncertainty, it is a regression; otherwise more runs are needed to decide. Change the"
-        " policy, or the limit where it asks for too much.",
+        "limit broken",
+        "A policy's figure over the runs is beyond the limit that the policies file sets. If it is beyond its"
+        " uncertainty as well, it is a regression; otherwise more runs are needed to decide. Change the"
+        " policy, or the limit if it asks for too much. Writing the lock anew does not change this.",
         ("a limit is broken", "limits are broken"),
-        undecided="limit not decided",
+        undecided="limit undecided",
     ),
     Kind.GUARANTEE: KindText(
         "not guaranteed",
@@ -101,6 +101,7 @@ CHECK_KINDS: dict[str, KindText] = {
     Kind.NEW_LOG: KindText(
         "new log",
         "A log is not in the lock yet. Write the lock anew and commit it.",
+        counted=("a log is new", "logs are new"),
         concerns="logs",
         of_lock=True,
     ),
@@ -122,6 +123,7 @@ CHECK_KINDS: dict[str, KindText] = {
         "limit changed",
         "A limit or an expectation is new, or a limit demands more than it did when the lock was written."
         " Write the lock anew and commit it.",
+        counted=("a limit changed", "limits changed"),
         of_lock=True,
     ),
     Kind.REMOVED_POLICY: KindText(
@@ -133,6 +135,7 @@ CHECK_KINDS: dict[str, KindText] = {
     Kind.CHANGED_POLICY: KindText(
         "policy changed",
         f"A policy is not what it was when the lock was written. {_ANEW}",
+        counted=("a policy changed", "policies changed"),
         of_lock=True,
     ),
     Kind.FEW_COMMON_RUNS: KindText(
@@ -146,18 +149,21 @@ CHECK_KINDS: dict[str, KindText] = {
     Kind.NEW_POLICY: KindText(
         "new policy",
         "A policy is not in the lock yet. Write the lock anew and commit it.",
+        counted=("a policy is new", "policies are new"),
         of_lock=True,
     ),
     Kind.VERSION: KindText(
         "another version",
         "The lock was written by another version, or its figures were. Where the stops are the same, write it"
         " anew and commit it.",
+        counted=("the version differs from the lock's", "figures differ from the lock's"),
         of_lock=True,
     ),
     Kind.NOISE: KindText(
         "limit below the noise",
         "A limit is smaller than the noise of the evals, so that it is broken or kept by chance. Set it above"
         " the noise.",
+        counted=("a limit is below the noise", "limits are below the noise"),
     ),
     Kind.FEW_RUNS: KindText(
         "too few runs",
