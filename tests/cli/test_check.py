@@ -195,7 +195,7 @@ def test_limits_of_groups(project):
     told = project.told(code=1)
     assert [limit["verdict"] for limit in told["policies"][0]["limits"]] == ["kept", "broken"]
     assert told["findings"][0]["group"] == "news"
-    assert "fast on group news: lost 33.3%" in told["findings"][0]["message"]
+    assert "fast on group news: max_lost 10% is broken: lost 33.3%" in told["findings"][0]["message"]
     project.policies(text.format('"dataset=news"'), head)
     project.check(code=1)
     project.policies(text.format("new"), head)
@@ -444,7 +444,10 @@ def test_a_changed_policy_is_compared_run_by_run(project):
     told = project.told(code=1)
     levels = [(found["level"], found["kind"]) for found in told["findings"]]
     assert levels == [("regression", "worse"), ("note", "changed-policy"), ("note", "changed-policy")]
-    assert "loses more than before on the same 10 runs: lost +33.3 points" in told["findings"][0]["message"]
+    assert (
+        "fast loses 33.3 points more than before, on average over the same 10 runs"
+        in told["findings"][0]["message"]
+    )
     assert (told["findings"][0]["before"], told["findings"][0]["after"]) == ("lost 0%", "lost 33.3%")
     project.update()
     project.one(spec="patience=5")
@@ -463,8 +466,55 @@ def test_a_changed_policy_that_is_no_worse_is_a_note(project):
 def test_with_few_common_runs_a_changed_policy_is_not_judged(project):
     project.logs(*[TWICE] * 7).one(spec="patience=4").update()
     project.one(spec="patience=3")
-    assert project.found() == [("note", "changed-policy")] * 2
-    assert "too few to tell whether fast got worse" in " ".join(project.check().stdout.split())
+    assert project.found() == [("note", "changed-policy")] * 2, "no run got worse"
+    project.one(spec="patience=5").update()
+    project.one(spec="patience=3")
+    done = project.check(code=3)
+    said = " ".join(done.stdout.split())
+    assert (
+        "undecided: fast has changed, and 7 runs are in the lock and the same now: too few to decide" in said
+    )
+    assert "undecided: too few runs to compare a changed policy" in said
+    assert "Next: replay check policies.toml --update" in said
+    for setting, code, level in (
+        ('undecided = "warn"', 0, "warning"),
+        ('undecided = "pass"', 0, "note"),
+        ('severity.few-common-runs = "regression"', 1, "regression"),
+        ('severity.few-common-runs = "note"', 0, "note"),
+        ('undecided = "pass"\nfail_on = ["few-common-runs"]', 3, "undecided"),
+        ('fail_on = ["few-common-runs"]\nseverity.few-common-runs = "note"', 1, "regression"),
+    ):
+        head = f'logs = ["logs"]\n{setting}\n'
+        project.one(spec="patience=5", head=head).update()
+        project.one(spec="patience=3", head=head)
+        assert sorted(project.found(code=code)) == sorted(
+            [(level, "few-common-runs"), ("note", "changed-policy")]
+        )
+
+
+def test_what_is_suggested_reads_the_same_again(project):
+    """With the lock, the logs and the options on columns; and a new lock is no remedy for a broken limit."""
+    rows = [f"{run},{9 * number},{value}" for run in "abcdefghi" for number, value in enumerate(TWICE)]
+    table = project.folder / "table.csv"
+    table.write_text("\n".join(["which,at,eval_loss", *(f"{row}{ord(row[0]):03}" for row in rows)]) + "\n")
+    project.policies('[policies.fast]\nspec = "patience=5"\n', "")
+    words = "table.csv --lock my.lock --step at --metric eval_loss --run-column which".split()
+    done = project.check(*words)
+    command = "replay check policies.toml " + " ".join(words) + " --update"
+    said = " ".join(done.stdout.replace("\\\n", "").split())
+    assert f"there is no my.lock to compare with; {command} writes one" in said
+    assert f"Next: {command}" in said
+    project.check(*words, "--update")
+    project.policies('[policies.fast]\nspec = "patience=3"\nmax_lost = "5%"\n', "")
+    said = " ".join(project.check(*words, code=1).stdout.replace("\\\n", "").split())
+    assert "failed: a limit is broken, a policy got worse" in said
+    assert (
+        "Next: replay simulate table.csv --step at --metric eval_loss --run-column which --policies" in said
+    )
+    assert "--update" not in said
+    lock = project.folder / "my.lock"
+    lock.write_text(lock.read_text().replace("patience", "pat1ence"))
+    assert f"write it again with {command}" in " ".join(project.check(*words, code=2).stderr.split())
 
 
 def test_a_policy_that_no_longer_fires_anywhere_fails(project):
