@@ -6,6 +6,7 @@ out, links are followed once, and whatever is not a regular file (a pipe, a sock
 
 from __future__ import annotations
 
+import codecs
 import difflib
 import errno
 import os
@@ -124,6 +125,8 @@ def may_hold_logs(name: str, hidden: frozenset[str]) -> bool:
 def read_head(file: BinaryIO) -> bytes:
     """The first 64 KiB of a file; of a text file with a longer first line, this line and 64 KiB more."""
     head = file.read(HEAD)
+    if head.startswith(codecs.BOM_UTF8):  # as editors on Windows write it
+        head = head.removeprefix(codecs.BOM_UTF8) + file.read(len(codecs.BOM_UTF8))
     if len(head) < HEAD or b"\n" in head or b"\0" in head:
         return head
     head += file.readline(_LONGEST_LINE)

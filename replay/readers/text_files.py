@@ -101,7 +101,8 @@ def unzip_head(head: bytes) -> bytes:
     if not head.startswith(_GZIP):
         return head
     try:
-        return zlib.decompressobj(wbits=zlib.MAX_WBITS | 16).decompress(head, max(len(head), 64 * 1024))
+        text = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16).decompress(head, max(len(head), 64 * 1024))
+        return text.removeprefix(codecs.BOM_UTF8)
     except zlib.error:
         return b""
 

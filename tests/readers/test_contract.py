@@ -1,6 +1,8 @@
 """What every format of the table keeps to."""
 
+import codecs
 import contextlib
+import gzip
 import shutil
 import warnings
 
@@ -244,3 +246,37 @@ def test_the_golden_files_are_what_their_writers_write(tmp_path):
         assert written == {path: path.read_bytes() for path in parts(made.GOLDEN / name)}
     made.events(tmp_path / "events")
     assert golden("tensorboard").read_bytes() == (tmp_path / "events").read_bytes()
+
+
+def is_text(path):
+    try:
+        path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return path.stat().st_size > 0
+
+
+@EACH_FORMAT
+def test_a_byte_order_mark_changes_nothing(format, tmp_path):
+    """Of each text file of the format in turn, as editors on Windows write it; and of all together."""
+    copy, files = copied(format, tmp_path)
+    texts = [file for file in files if is_text(file)]
+    before = [(run.id, run.evals.to_dict("list")) for run in read([copy]).runs]
+    for marked in [*([file] for file in texts), texts]:
+        contents = [file.read_bytes() for file in marked]
+        for file, content in zip(marked, contents, strict=True):
+            file.write_bytes(codecs.BOM_UTF8 + content)
+        after = [(run.id, run.evals.to_dict("list")) for run in read([copy]).runs]
+        assert repr(after) == repr(before), marked
+        for file, content in zip(marked, contents, strict=True):
+            file.write_bytes(content)
+
+
+def test_a_byte_order_mark_in_a_packed_log_changes_nothing(tmp_path):
+    content = golden("eval-log").read_bytes()
+    for name, data in (("plain", content), ("marked", codecs.BOM_UTF8 + content)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "eval_log.jsonl.gz").write_bytes(gzip.compress(data))
+    plain, marked = (read([tmp_path / name]).runs for name in ("plain", "marked"))
+    assert repr([run.evals.to_dict() for run in marked]) == repr([run.evals.to_dict() for run in plain])
+    assert len(marked) == 1
