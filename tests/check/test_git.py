@@ -1,6 +1,7 @@
 """A check in a real git repository: what a team changes there, and what the check makes of it."""
 
 import codecs
+import gzip
 import json
 import os
 import re
@@ -194,6 +195,41 @@ def edit_value(data):
     return data.replace(b'"eval_loss": 0.4', b'"eval_loss": 0.3', 1)
 
 
+def round_values(data):
+    return re.sub(rb'("eval_loss": 0\.\d\d)\d+', rb"\1", data)
+
+
+def rename_metric(data):
+    return data.replace(b"eval_loss", b"valid_loss")
+
+
+def other_notation(data):
+    return re.sub(rb'("eval_loss": )([\d.]+)', lambda found: b"%s%.17E" % (found[1], float(found[2])), data)
+
+
+def duplicate_log(here):
+    shutil.copytree(here.folder / "runs" / "run3", here.folder / "runs" / "run3-again")
+
+
+def move_logs(here):
+    (here.folder / "runs" / "spring").mkdir()
+    for number in range(10):
+        (here.folder / "runs" / f"run{number}").rename(here.folder / "runs" / "spring" / f"run{number}")
+
+
+def pack_logs(here):
+    for number in range(10):
+        packed = here.log(number).with_name("eval_log.jsonl.gz")
+        packed.write_bytes(gzip.compress(here.log(number).read_bytes()))
+        here.log(number).unlink()
+
+
+def link_policies(here):
+    (here.folder / "settings").mkdir()
+    here.file.rename(here.folder / "settings" / "stops.toml")
+    here.file.symlink_to(Path("settings", "stops.toml"))
+
+
 def accept(here):
     here.run("--update")
 
@@ -281,7 +317,16 @@ SCENARIOS = {
     ),
     "log emptied": Scenario(rewrite(lambda data: b"", 3), 3, {"changed-log"}),
     "log is a pointer of LFS": Scenario(lfs_pointer, 3, {"changed-log"}),
+    "values rounded in a log": Scenario(rewrite(round_values, 3), 1, {"changed-log"}),
+    "metric renamed in a log": Scenario(rewrite(rename_metric, 3), 3, {"changed-log"}),
+    "log duplicated": Scenario(duplicate_log, strict=0),
+    "all logs moved to another folder": Scenario(move_logs, strict=STALE),
     # what says the same
+    "numbers in another notation": Scenario(rewrite(other_notation, *range(10)), strict=0),
+    "logs packed with gzip": Scenario(pack_logs, strict=STALE),
+    "blank lines in logs": Scenario(rewrite(lambda data: data.replace(b"\n", b"\n\n"), 0, 5), strict=0),
+    "a byte order mark in logs": Scenario(rewrite(lambda data: codecs.BOM_UTF8 + data, 0, 5), strict=0),
+    "the policies file is a link": Scenario(link_policies, strict=0),
     "line ends of all logs": Scenario(CRLF, strict=0),
     "line ends of logs and policy worse": Scenario(
         both(CRLF, spec("patience=3", "patience=1")), 1, {"worse"}
@@ -404,6 +449,25 @@ def test_the_locale_changes_nothing(repository, environment):
     assert repository.lock.read_bytes() == made
     assert codecs.BOM_UTF8 not in made
     repository.check("--strict", **environment)
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/St_Johns"])
+def test_the_time_zone_changes_nothing(repository, zone):
+    repository.check("--strict", TZ=zone)
+    repository.check("--update", TZ=zone)
+    assert repository.git("status", "--short") == ""
+
+
+def test_a_metric_that_was_renamed_everywhere_is_a_mistake_that_names_what_there_is(repository):
+    rewrite(rename_metric, *range(10))(repository)
+    done = repository.run(GITHUB_ACTIONS="true")
+    assert done.returncode == 2
+    assert "no metric 'eval_loss'" in done.stderr
+    assert "valid_loss" in done.stderr
+    assert "::error file=policies.toml,line=2,title=replay could not check::" in done.stderr
+    repository.edit(repository.file, ('"eval_loss"', '"valid_loss"'))
+    found = json.loads(repository.run("--format", "json").stdout)["findings"]
+    assert "changed-settings" in {one["kind"] for one in found if one["level"] == "undecided"}
 
 
 # Branches
@@ -631,6 +695,64 @@ def test_updates_at_the_same_time_do_not_undo_each_other(repository):
 
 
 # Where findings are shown
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "shown", "said"),
+    [
+        ('max_lost = "20%"', 'max_loss = "20%"', 'max_loss = "20%"', "has no key 'max_loss'"),
+        ('"20%"', '"20"', 'max_lost = "20"', "max_lost"),
+        ("max_regret = 0.5", "max_regret = -0.5", "max_regret = -0.5", "it is negative"),
+        ('spec = "patience=2"', 'spec = "patiens=2"', 'spec = "patiens=2"', "patience"),
+        ('spec = "patience=2"\n', "", "[policies.hasty]", "needs spec"),
+        ('"70%"', '"70%', 'max_lost = "70%', "Illegal character"),
+        ("[policies.old]", "[policies.old", "[policies.old", "Expected ']'"),
+        ('monitor = "eval_loss"', "monitor = 3", "monitor = 3", "monitor"),
+        ("monitor", 'fail_on = [\n  "moved",\n  "movd",\n]\nmonitor', '  "movd",', "Did you mean moved"),
+        ("monitor", "severity.movd = 'note'\nmonitor", "severity.movd = 'note'", "has no key 'movd'"),
+        (
+            "max_regret = 0.5",
+            "max_regret = 0.5\n[[policies.old.expect]]\nrun = 'run3'\neval = 99",
+            "eval = 99",
+            "has 16 evals",
+        ),
+        (
+            "max_regret = 0.5",
+            "max_regret = 0.5\n[[policies.old.expect]]\neval = 9\nrun = 'run33'",
+            "run = 'run33'",
+            "is no run of these logs",
+        ),
+        (
+            "max_regret = 0.5",
+            "max_regret = 0.5\n[policies.old.groups.news]\nmax_lost = '5%'",
+            "[policies.old.groups.news]",
+            "of group 'news'",
+        ),
+        ('logs = ["runs"]', 'logs = [\n  "runs",\n  "rnus",\n]', '  "rnus",', "no such file or folder"),
+    ],
+)
+def test_a_mistake_is_shown_at_its_line(repository, old, new, shown, said):
+    """Exit code 2: on GitHub as an annotation, and in the reports for other systems."""
+    repository.edit(repository.file, (old, new))
+    done = repository.run(
+        "--sarif", "out.sarif", "--code-quality", "out.json", "--junit", "out.xml", GITHUB_ACTIONS="true"
+    )
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert said in done.stderr
+    (found,) = re.findall(
+        r"^::error file=policies\.toml,line=(\d+),title=replay could not check::(.*)", done.stderr, re.M
+    )
+    lines = repository.file.read_text().splitlines()
+    assert lines[int(found[0]) - 1] == shown
+    assert said in found[1]
+    (issue,) = json.loads((repository.folder / "out.json").read_text())
+    assert (issue["location"]["path"], issue["location"]["lines"]["begin"]) == (
+        "policies.toml",
+        int(found[0]),
+    )
+    (result,) = json.loads((repository.folder / "out.sarif").read_text())["runs"][0]["results"]
+    assert result["locations"][0]["physicalLocation"]["region"]["startLine"] == int(found[0])
+    assert said in (repository.folder / "out.xml").read_text()
 
 
 def test_findings_are_at_their_line_below_the_root_of_the_repository(tmp_path):

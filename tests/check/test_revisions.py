@@ -77,6 +77,47 @@ def test_a_lock_that_was_updated_in_the_same_change_hides_nothing(project):
     assert "note: short has changed from patience=6 to patience=1" in said
 
 
+def test_against_below_a_repository_that_is_reached_by_a_link(project, monkeypatch):
+    """As /home may be a link to another disk; the revision is that of the repository itself."""
+    run("check", "policies.toml", "--update")
+    commit(project)
+    change(project, "patience=6", "patience=1")
+    run("check", "policies.toml", "--update")
+    link = project.parents[1] / "link"
+    link.symlink_to(project.parent, target_is_directory=True)
+    for place, file in (
+        (link / "models", "policies.toml"),
+        (link, "models/policies.toml"),
+        (project.parents[1], "link/models/policies.toml"),
+        (project.parents[1], link / "models" / "policies.toml"),
+    ):
+        monkeypatch.chdir(place)
+        said = run("check", str(file), "--against", "trunk")
+        assert "compared with trunk:models/replay.lock" in said
+        assert "note: short has changed from patience=6 to patience=1" in said
+        assert "vanished" not in said
+
+
+def test_against_with_a_lock_and_policies_below_a_folder_that_is_a_link(project, monkeypatch):
+    """The folder is a link to another one of the repository: git has the files under that one's name."""
+    (project.parent / "kept").mkdir()
+    run("check", "policies.toml", "--lock", "../kept/ours.lock", "--update")
+    (project.parent / "locks").symlink_to("kept", target_is_directory=True)
+    (project.parent / "current").symlink_to("models", target_is_directory=True)
+    commit(project.parent)
+    change(project, "patience=6", "patience=1")
+    monkeypatch.chdir(project.parent)
+    for file, lock in (
+        ("models/policies.toml", "locks/ours.lock"),
+        ("current/policies.toml", "kept/ours.lock"),
+        ("current/policies.toml", "locks/ours.lock"),
+    ):
+        said = run("check", file, "--lock", lock, "--against", "trunk")
+        assert "compared with trunk:kept/ours.lock" in said
+        assert "note: short has changed from patience=6 to patience=1" in said
+        assert "vanished" not in said
+
+
 def test_against_and_update_exclude_each_other(project):
     assert "give one of the two" in run("check", "policies.toml", "--against", "HEAD", "--update", code=2)
 

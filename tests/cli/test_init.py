@@ -2,9 +2,12 @@
 
 import json
 import os
+import random
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import jsonschema
@@ -163,3 +166,68 @@ def test_a_new_team_from_pip_install_to_a_green_check(team, tmp_path):
     out = runner.run(python=str(bin / "python"), **inputs)
     assert out["code"] == 0, runner.log
     assert "passed" in runner.summary.read_text()
+
+
+# Two at once, and a kill at any moment
+
+COMMAND = [sys.executable, "-m", "replay", "init", "runs"]
+
+
+def files_of(team):
+    """The files of the repository beside its logs."""
+    found = (path for path in team.rglob("*") if path.is_file())
+    return {
+        path.relative_to(team).as_posix(): path.read_bytes()
+        for path in found
+        if not {".git", "runs"} & set(path.relative_to(team).parts)
+    }
+
+
+def few(team):
+    for run in sorted((team / "runs").iterdir())[3:]:
+        shutil.rmtree(run)
+
+
+def test_a_kill_at_any_moment_leaves_whole_files_or_none(team):
+    few(team)
+    began = time.monotonic()
+    subprocess.run(COMMAND, cwd=team, check=True, capture_output=True)
+    took = time.monotonic() - began
+    whole = files_of(team)
+    logs = {path: path.read_bytes() for path in (team / "runs").rglob("*") if path.is_file()}
+    chance = random.Random(5)
+    for _ in range(6):
+        for name in whole:
+            (team / name).unlink()
+        process = subprocess.Popen(COMMAND, cwd=team, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        # most of the files are written in the last tenth
+        time.sleep(took * chance.choice([chance.random(), 0.9 + chance.random() / 5]))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        for name, content in files_of(team).items():
+            if name in whole:
+                assert content == whole[name], f"{name} is cut off"
+            else:  # what a killed process had not put in its place yet
+                assert Path(name).name.startswith("."), name
+        subprocess.run([*COMMAND, "--force"], cwd=team, check=True, capture_output=True)
+        assert {name: content for name, content in files_of(team).items() if name in whole} == whole
+    assert {path: path.read_bytes() for path in logs} == logs
+
+
+def test_two_at_once_leave_what_one_would(team):
+    few(team)
+    subprocess.run(COMMAND, cwd=team, check=True, capture_output=True)
+    whole = files_of(team)
+    for name in whole:
+        (team / name).unlink()
+    started = [
+        subprocess.Popen(command, cwd=team, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        for command in (COMMAND, COMMAND, [*COMMAND, "--force"])
+    ]
+    for process in started:
+        _, said = process.communicate()
+        # the later one may find the files of the earlier one
+        assert process.returncode == 0 or "would be overwritten" in said, said
+        assert "Traceback" not in said
+    assert files_of(team) == whole
+    assert "passed" in run("check", "policies.toml", "--require-lock")
