@@ -80,12 +80,16 @@ def list_names(names: Iterable[str], most: int = 3) -> str:
 
 
 def suggestion(name: str, allowed: Iterable[str], *, otherwise: Iterable[str] = ()) -> str:
-    """The part of a message that says what would have worked: ``"a, b. Did you mean b?"``.
+    """The part of a message that says what would have worked: ``"b, a and 40 more. Did you mean b?"``.
 
-    The closest name by spelling is suggested; without one, the first of ``otherwise``.
+    The closest name by spelling is suggested; without one, the first of ``otherwise``. With a suggestion, few
+    names are listed, so that it is not hidden behind them.
     """
     options = sorted(set(allowed))
-    return list_names(options, 12) + did_you_mean(name, options, otherwise=otherwise) if options else "none"
+    if not options:
+        return "none"
+    hint = did_you_mean(name, options, otherwise=otherwise)
+    return list_names(options, 4 if hint and len(options) > 12 else 12) + hint
 
 
 def did_you_mean(name: str, allowed: Iterable[str], *, otherwise: Iterable[str] = ()) -> str:

@@ -139,12 +139,12 @@ def command(
     where = [str(path) for path in paths]
     settings = [*weight_words(weight), *question_words()]
     next_steps = []
-    if selection.status is not Status.GUARANTEED and tolerance.kind == "lost":
-        wanted = [*candidates.words(), *guarantee_words(confidence, group)]
-        next_steps.append(["replay", "plan", *where, *wanted, *settings])
-    elif selection.policy is not None:
+    if selection.policy is not None:
         spec = selection.policy.spec()
         next_steps.append(["replay", "simulate", *where, "--policy", spec, "--per-run", *settings])
+    elif tolerance.kind == "lost":
+        wanted = [*candidates.words(), *guarantee_words(confidence, group)]
+        next_steps.append(["replay", "plan", *where, *wanted, *settings])
     drawn = chart_choice(selection, weight) if chart else ()
     document = build(selection, findings=findings, source=source, next_steps=next_steps, chart=drawn)
     show(document, style, out)

@@ -24,10 +24,22 @@ from replay.cli.output import show, warn_unless_noted
 from replay.cli.progress import count_policies, read_logs
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from replay.engine.question import Question
+    from replay.search.guarantee import Guarantee
     from replay.stats.summary import Weight
 
 __all__ = ["command"]
+
+
+def _next_step(
+    today: Guarantee, where: Sequence[str], words: Sequence[str], settings: Sequence[str]
+) -> list[str]:
+    """Look at each run under the guaranteed policy; without one, at the best guess."""
+    if today.policy is not None:
+        return ["replay", "simulate", *where, "--policy", today.policy.spec(), "--per-run", *settings]
+    return ["replay", "choose", *where, *words]
 
 
 @click.command("plan")
@@ -111,7 +123,7 @@ def command(
         unit=group or "run",
         findings=logs.findings,
         source=describe_logs(logs, paths),
-        next_steps=[["replay", "choose", *where, *words]],
+        next_steps=[_next_step(today, where, words, [*weight_words(weight), *question_words()])],
     )
     show(document, style, out)
     if not today.is_guaranteed:

@@ -235,7 +235,7 @@ def compute(run: Run, steps: Floats, unit: str = "steps", price: float | None = 
         return UNITS[unit](run, steps, price)
     except _Lacking:
         raise InputError(
-            f"run {run.id} does not say what it used in {unit}; it can be counted in"
+            f"the log of run {run.id} does not record {unit}; its compute can be counted in"
             f" {', '.join(units_of(run))}",
             key=("unit",),
         ) from None

@@ -291,6 +291,8 @@ def read_number(text: str) -> float | None:
 def read_parameter(policy_class: type[Policy], parameter: Field[Any], text: str) -> Any:
     """The value of a parameter from its text; raises PolicyError where the text is not of the right type."""
     wanted, prefix = type_of(parameter), f"{policy_class.name}: {parameter.name}"
+    if policy_class.name == parameter.name:
+        prefix = parameter.name
     if wanted == "str":
         return text
     if wanted == "bool":
@@ -299,7 +301,8 @@ def read_parameter(policy_class: type[Policy], parameter: Field[Any], text: str)
         return text.lower() == "true"
     value = read_number(text)
     if value is None:
-        raise PolicyError(f"{prefix} must be a number, not {text!r}")
+        whole = "whole " if wanted == "int" else ""
+        raise PolicyError(f"{prefix} must be a {whole}number, not {text!r}")
     if wanted == "int":
         if not math.isfinite(value) or value != int(value):
             raise PolicyError(f"{prefix} must be a whole number, not {format_parameter(value)}")

@@ -122,7 +122,7 @@ def _answer(plan: Plan, unit: str) -> list[str]:
     ]
     if plan.more_units:
         more = "runs" if unit == "run" else "groups"
-        out[-1] += f" That is {plan.more_units:,} more {more if plan.more_units > 1 else more[:-1]}."
+        out[-1] += f" So train {plan.more_units:,} new {more if plan.more_units > 1 else more[:-1]} first."
     supported = plan.supported
     if supported is not None:
         out.append(

@@ -11,7 +11,12 @@ from replay.report.document import Block, Document, Paragraph, Records, Table
 __all__ = ["Result", "build"]
 
 #: The ways of asking a live policy, in words.
-_WAYS = {"log": "the log cut off after each eval", "transformers": "transformers' StopCallback"}
+_WAYS = {
+    "log": "the policy is asked after each eval of the log",
+    "transformers": "transformers' StopCallback is asked",
+}
+#: Their columns.
+_HEADS = {"log": "each eval", "transformers": "transformers"}
 #: Rows of the brief form.
 _MOST_ROWS = 12
 
@@ -70,7 +75,7 @@ def _blocks(spec: str, results: Sequence[Result], rows: Sequence[dict[str, objec
     different = [row for row in rows if not row["same"]]
     first = [*different, *(row for row in rows if row["same"])][:_MOST_ROWS]
     ways = _ways(results)
-    out: list[Block] = [Paragraph((_answer(spec, len(rows), len(different), ways),), answer=True)]
+    out: list[Block] = [Paragraph((_answer(spec, rows, ways),), answer=True)]
     if len(first) == len(rows):
         return [*out, _table(rows, ways)]
     left = len(rows) - len(first)
@@ -82,23 +87,26 @@ def _blocks(spec: str, results: Sequence[Result], rows: Sequence[dict[str, objec
     ]
 
 
-def _answer(spec: str, runs: int, different: int, ways: Sequence[str]) -> str:
-    asked = " and ".join(_WAYS[way] for way in ways)
+def _answer(spec: str, rows: Sequence[dict[str, object]], ways: Sequence[str]) -> str:
+    runs, different = len(rows), sum(not row["same"] for row in rows)
+    never = sum(row["replay"] is None for row in rows)
+    which = "the run" if runs == 1 else f"all {runs} runs"
     if different:
-        return (
-            f"{spec} stops a live training elsewhere than its replay in {different} of {runs}"
-            f" run{'s' * (runs != 1)}, asked through {asked}."
+        same = (
+            f"live, it decides otherwise than in the replay on {different} of {runs} run{'s' * (runs != 1)}"
         )
-    where = "the run" if runs == 1 else f"all {runs} runs"
-    return f"{spec} stops {where} live where its replay does, asked through {asked}."
+    else:
+        same = f"the same decision live and in the replay on {which} ({runs - never} stop, {never} never do)"
+    asked = " and ".join(_WAYS[way] for way in ways)
+    checked = "Checked in one way" if len(ways) == 1 else f"Checked in {len(ways)} ways"
+    return f"{spec}: {same}. {checked}: {asked}."
 
 
 def _table(rows: Sequence[dict[str, object]], ways: Sequence[str]) -> Table:
-    head = ["run", "evals", "replay", *ways, ""]
+    head = ["run", "replay", *(_HEADS[way] for way in ways), "result"]
     cells = [
         [
             str(row["run"]),
-            str(row["evals"]),
             _eval(row["replay"]),
             *("" if way not in row else _eval(row[way]) for way in ways),
             "same" if row["same"] else "DIFFERENT",

@@ -318,7 +318,7 @@ def test_catalogues():
         (["simulate", "LOGS", "--policy", "patience=0"], "must be at least 1"),
         (["simulate", "LOGS", "--policy", "patience=3,delta=1"], "has no parameter 'delta'"),
         (["simulate", "LOGS", "--unit", "hours"], "no unit 'hours'"),
-        (["simulate", "LOGS", "--unit", "flops"], "does not say what it used in flops"),
+        (["simulate", "LOGS", "--unit", "flops"], "does not record flops"),
         (["simulate", "LOGS", "--unit", "cost"], "--price"),
         (["simulate", "LOGS", "--plot", "x.docx"], "cannot draw a .docx"),
         (["simulate", "LOGS", "--out", "/nowhere/at/all.json"], "No such file"),

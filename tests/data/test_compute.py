@@ -85,7 +85,7 @@ def test_a_log_that_says_it_ran_on_no_gpu_has_no_gpu_hours():
     made = run({"trained_steps": 300, "hardware": {"cpus": 2}}, train_seconds=[3600.0, 7200.0, 10800.0])
     assert "gpu_hours" not in units_of(made)
     assert compute(made, made.steps, "cost", price=2).full == 6
-    with pytest.raises(InputError, match="does not say what it used in gpu_hours"):
+    with pytest.raises(InputError, match="does not record gpu_hours"):
         compute(made, made.steps, "gpu_hours")
 
 
@@ -99,7 +99,7 @@ def test_epochs():
 def test_a_unit_that_the_log_lacks_names_those_it_has(unit):
     with pytest.raises(
         InputError,
-        match=rf"does not say what it used in {unit if unit != 'cost' else 'cost'}.*counted in steps",
+        match=rf"does not record {unit}.*counted in steps",
     ):
         compute(run(), np.array([100.0]), unit, price=1.0)
 
@@ -138,5 +138,5 @@ def test_units_of():
 def test_an_eval_at_step_0_does_not_tell_what_the_training_used(unit, columns, info):
     made = Run("r", {"step": [0], "eval_loss": [2.3], **columns}, info)
     assert unit not in units_of(made)
-    with pytest.raises(InputError, match=rf"run r does not say what it used in {unit}"):
+    with pytest.raises(InputError, match=rf"the log of run r does not record {unit}"):
         compute(made, made.steps, unit)

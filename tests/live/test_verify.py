@@ -80,7 +80,7 @@ def test_the_command():
     assert result.exit_code == 0, result.output
     assert "same" in result.stdout
     assert max(map(len, result.stdout.splitlines())) <= 80
-    assert result.stdout.startswith("patience=3 stops the run live where its replay does")
+    assert result.stdout.startswith("patience=3: the same decision live and in the replay on the run")
     result = CliRunner().invoke(
         cli, ["verify", str(RUNS[0]), "--policy", "patience=3", "--monitor", "val_loss"]
     )

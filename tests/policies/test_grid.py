@@ -314,7 +314,7 @@ def test_one_of_several_rules_may_have_no_points():
         (["patience=1..2..3*4"], "patience: a range is A..B, A..B..STEP or A..B*FACTOR, not '1..2..3*4'"),
         (["patience=nan"], "patience: patience must be a finite number, not nan"),
         (["patience=1,1e999"], "patience: patience must be a finite number, not inf"),
-        (["patience=x"], "patience: patience must be a number, not 'x'"),
+        (["patience=x"], "patience must be a number, not 'x'"),
         (["rule=keras", "patience=0.5,1"], "keras: patience must be a whole number, not 0.5"),
         (["rule=keras,transformers", "patience=0.5,1"], "keras: patience must be a whole number, not 0.5"),
         (

@@ -58,7 +58,7 @@ def test_reads(text, canonical):
         ("patients=3", "Did you mean patience"),
         ("patience", "lacks patience; write for instance patience=3"),
         ("patience:3", "write patience=3"),
-        ("patience=x", "must be a number, not 'x'"),
+        ("patience=x", "patience must be a number, not 'x'"),
         ("patience=nan", "finite number"),
         ("patience=3,patience=4", "given twice"),
         ("transformers:treshold=1", "Did you mean threshold"),

@@ -73,9 +73,13 @@ def say_need(given: Guarantee, unit: str) -> str:
             f"No policy of those tried can be guaranteed to lose at most {say_tolerance(given.alpha)}: more"
             " runs would not help if they lose as much as these."
         )
+    # of the policies that need as few units, the one that saves most
+    reached = [rung for rung in given.rungs if rung.needed_units == given.needed_units]
+    policy = f" ({reached[-1].policy.spec()})" if reached else ""
     return (
         f"A guarantee of {say_tolerance(given.alpha)} {say_kind(given)} needs at least"
-        f" {say_units(given.needed_units, unit)} that lose no more than these; there are {given.units}."
+        f" {say_units(given.needed_units, unit)} that lose no more than these{policy}; there"
+        f" are {given.units}."
     )
 
 
