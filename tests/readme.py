@@ -111,6 +111,7 @@ JSON_COMMANDS = {
     "choose": "replay choose sample_logs",
     "choose --per-rule": "replay choose sample_logs --grid rule=patience,gl --per-rule",
     "plan": "replay plan sample_logs",
+    "budget": "replay budget sample_logs --compute 1000steps --group group --draws 20",
     "inspect": "replay inspect sample_logs",
     "explain": "replay explain sample_logs --policy patience=3",
     "check": "replay check .ci/policies.toml",

@@ -154,9 +154,11 @@ class Config:
     lines: Mapping[KeyPath, int] = field(default_factory=dict)
 
 
-def read_config(path: Path) -> Config:
+def read_config(path: Path, *, across: bool = False) -> Config:
     """The file of policies at a path; raises InputError that names the file, the table and the key, and what
     is allowed there.
+
+    Policies that compare runs with each other are refused unless ``across`` is given.
     """
     try:
         data = read_file(path)
@@ -188,7 +190,7 @@ def read_config(path: Path) -> Config:
     )
     return Config(
         path=path,
-        policies=tuple(_entry(path, name, table) for name, table in tables.items()),
+        policies=tuple(_entry(path, name, table, across) for name, table in tables.items()),
         question=question,
         logs=tuple(as_path(log) if is_url(log) else path.parent / log for log in _logs(top)),
         group=top.text("group"),
@@ -300,14 +302,14 @@ def _logs(top: _Table) -> list[str]:
     return value
 
 
-def _entry(path: Path, name: str, given: Any) -> Entry:
+def _entry(path: Path, name: str, given: Any, across: bool) -> Entry:
     place = ("policies", name)
     table = _Table(path, place, given, POLICY_KEYS)
     spec = table.text("spec")
     if spec is None:
         raise InputError(f'{table.at}needs spec = "…", such as spec = "patience=3"', key=place)
     try:
-        policy = parse_policy(spec)
+        policy = parse_policy(spec, across=across)
     except PolicyError as error:
         raise PolicyError(f"{table.at}spec: {error}", key=(*place, "spec")) from None
     groups = given.get("groups", {})

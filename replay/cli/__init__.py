@@ -27,7 +27,7 @@ __all__ = ["cli", "main"]
 #: The commands by what they are for.
 _TASKS = {
     "Look at logs": ("import", "inspect", "explain", "formats"),
-    "Compare policies": ("simulate", "sweep", "choose", "plan", "report", "policies"),
+    "Compare policies": ("simulate", "sweep", "choose", "plan", "budget", "report", "policies"),
     "Guard a policy": ("init", "check", "diff"),
     "Use a policy in a training": ("export", "watch", "verify"),
 }

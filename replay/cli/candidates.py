@@ -41,11 +41,11 @@ DEFAULT_POLICIES = (
 )
 
 
-def read_specs(specs: Sequence[str], files: Sequence[Path]) -> list[str]:
-    """The specifications given, then those of files of policies."""
+def read_specs(specs: Sequence[str], files: Sequence[Path], *, across: bool = False) -> list[str]:
+    """The specifications given, then those of files of policies; with ``across``, these may compare runs."""
     from replay.check.config import read_config
 
-    return [*specs, *(entry.spec for file in files for entry in read_config(file).policies)]
+    return [*specs, *(entry.spec for file in files for entry in read_config(file, across=across).policies)]
 
 
 def spec_words(specs: Sequence[str], files: Sequence[Path]) -> list[str]:

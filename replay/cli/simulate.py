@@ -87,7 +87,7 @@ def command(
 
     if chart:
         check_chart(style)
-    policies = read_specs(specs, files) or list(DEFAULT_POLICIES)
+    policies = read_specs(specs, files, across=True) or list(DEFAULT_POLICIES)
     rules = {spec: parse_policy(spec, across=True) for spec in policies}
     across = {spec: rule for spec, rule in rules.items() if compares_runs(rule)}
     if across:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -9,9 +10,9 @@ import numpy as np
 
 from replay.data.run import Run
 from replay.data.types import Bools, Floats
-from replay.errors import InputError, suggestion
+from replay.errors import InputError, list_names, suggestion
 
-__all__ = ["UNITS", "Compute", "compute", "units_of"]
+__all__ = ["UNITS", "Compute", "compute", "parse_amount", "units_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +36,12 @@ class Compute:
         spent = self.evals if made is None else np.where(made, self.evals, 0.0)
         used: Floats = self.train + np.cumsum(spent)
         return used
+
+
+#: A number, perhaps with separators of thousands and an exponent, and a unit.
+_AMOUNT = re.compile(
+    r"([-+]?[0-9][0-9_,]*(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?|[-+]?\.[0-9]+|[-+]?(?:inf|nan))(.*)"
+)
 
 
 class _Lacking(Exception):
@@ -239,3 +246,36 @@ def compute(run: Run, steps: Floats, unit: str = "steps", price: float | None = 
             f" {', '.join(units_of(run))}",
             key=("unit",),
         ) from None
+
+
+def parse_amount(text: str, unit: str | None = None) -> tuple[float, str]:
+    """The number and the unit of an amount of compute, such as ``1000gpu_hours`` or ``5e6 tokens``.
+
+    ``unit`` is that of a bare number. Raises InputError, which says what would have worked.
+
+    Examples
+    --------
+    >>> parse_amount("1000gpu_hours")
+    (1000.0, 'gpu_hours')
+    >>> parse_amount("2e4", "steps")
+    (20000.0, 'steps')
+    """
+    match = _AMOUNT.fullmatch(text.strip())
+    if match is None:
+        raise InputError(
+            f"an amount of compute is a number and a unit, as in 1000gpu_hours or 20000steps, not {text!r}"
+        )
+    number, name = float(match[1].replace(",", "").replace("_", "")), match[2].strip()
+    if not (np.isfinite(number) and number > 0):
+        raise InputError(f"an amount of compute must be a number above 0, not {match[1]!r}")
+    if not name:
+        if unit is None:
+            raise InputError(
+                f"{text!r} has no unit; write for instance {text.strip()}steps ({list_names(UNITS, 7)})"
+            )
+        return number, unit
+    known = re.sub(r"[^a-z]+", "_", name.lower())
+    known = known if known in UNITS or f"{known}s" not in UNITS else f"{known}s"
+    if known not in UNITS:
+        raise InputError(f"no unit {name!r}; there are {suggestion(known, UNITS)}")
+    return number, known

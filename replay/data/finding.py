@@ -142,6 +142,7 @@ class Kind(StrEnum):
     CENSORED_RUNS = "censored-runs"
     STILL_IMPROVING = "still-improving"
     PLAN_UNKNOWN = "plan-unknown"
+    MIXED_SETS = "mixed-sets"
 
     # check
     LIMIT = "limit"

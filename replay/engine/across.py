@@ -12,11 +12,12 @@ from replay.engine.outcomes import ORACLE, Outcomes
 from replay.engine.study import Study
 from replay.errors import InputError
 from replay.policies import Policy
+from replay.policies.across import Prepared
 from replay.policies.clock import Timing, play
 from replay.policies.joint import Orders, compares_runs, orders_of, prepare
 from replay.policies.stops import NEVER
 
-__all__ = ["SetOutcome", "find_orders", "set_of_outcomes", "simulate_set"]
+__all__ = ["SetOutcome", "find_orders", "prepare_set", "set_of_outcomes", "simulate_set"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,8 +43,8 @@ class SetOutcome:
     best_missed: Bools
 
 
-def find_orders(study: Study, policy: Policy) -> Ints:
-    """Where a policy that compares runs stops the runs of a study's panel, in each order (orders × runs).
+def prepare_set(study: Study, policy: Policy) -> tuple[Prepared, Timing]:
+    """Make a policy ready for the runs of a study's panel, and say when each reports.
 
     Runs report when they have used what the log says, in the unit of the question. Raises InputError where a
     run lacks what the policy counts in.
@@ -63,6 +64,16 @@ def find_orders(study: Study, policy: Policy) -> Ints:
         [[row[eval] for eval in evals] for row, evals in zip(used, prepared.asked, strict=True)],
         [float(compute.full) for compute in panel.compute],
     )
+    return prepared, timing
+
+
+def find_orders(study: Study, policy: Policy) -> Ints:
+    """Where a policy that compares runs stops the runs of a study's panel, in each order (orders × runs).
+
+    Raises InputError where a run lacks what the policy counts in.
+    """
+    panel = study.panel
+    prepared, timing = prepare_set(study, policy)
     orders = orders_of(policy)
     stops = np.empty((orders.orders, len(panel.runs)), dtype=np.int64)
     for number, row in enumerate(stops):

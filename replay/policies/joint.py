@@ -13,7 +13,7 @@ from replay.policies.across import CONTINUE, PAUSE, STOP, AcrossRuns, Prepared, 
 from replay.policies.base import Policy
 from replay.policies.combine import AllOf, AllOnce, AnyOf, Unless
 
-__all__ = ["Orders", "compares_runs", "orders_of", "prepare"]
+__all__ = ["Orders", "compares_runs", "orders_of", "parts_of", "prepare"]
 
 Combined = AnyOf | AllOf | AllOnce | Unless
 
@@ -26,17 +26,18 @@ class Orders(NamedTuple):
     seed: int
 
 
-def _leaves(policy: Policy) -> Iterator[Policy]:
+def parts_of(policy: Policy) -> Iterator[Policy]:
+    """The single policies that a policy is combined of, or itself."""
     if isinstance(policy, Combined):
         for part in policy.parts:
-            yield from _leaves(part)
+            yield from parts_of(part)
     else:
         yield policy
 
 
 def compares_runs(policy: Policy) -> bool:
     """Whether a policy, or a part of it, compares runs with each other."""
-    return any(isinstance(leaf, AcrossRuns) for leaf in _leaves(policy))
+    return any(isinstance(leaf, AcrossRuns) for leaf in parts_of(policy))
 
 
 def orders_of(policy: Policy) -> Orders:
@@ -46,7 +47,7 @@ def orders_of(policy: Policy) -> Orders:
     """
     asked = {
         Orders(leaf.orders, leaf.workers, leaf.seed): leaf
-        for leaf in _leaves(policy)
+        for leaf in parts_of(policy)
         if isinstance(leaf, AcrossRuns)
     }
     if len(asked) > 1:

@@ -11,6 +11,7 @@ __all__ = ["make_notes"]
 
 #: Kinds that say that a figure may be about something else than the reader thinks: these come first.
 _DOUBTS = (
+    Kind.MIXED_SETS,
     Kind.WRONG_DIRECTION,
     Kind.METRIC_CONSTANT,
     Kind.MODE_CONTRADICTED,

@@ -28,6 +28,7 @@ COMMANDS = (
     ["sweep", "sample_logs"],
     ["choose", "sample_logs"],
     ["plan", "sample_logs"],
+    ["budget", "sample_logs", "--compute", "1000steps", "--group", "group"],
     ["explain", "sample_logs", "--policy", "patience=3"],
     ["check", ".ci/policies.toml"],
 )

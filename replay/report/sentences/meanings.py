@@ -466,6 +466,11 @@ MEANINGS: Mapping[str, Mapping[Kind, Meaning]] = {
             " before it.",
             "With `reset_on=lr_drop` a policy waits anew after each drop.",
         ),
+        Kind.MIXED_SETS: Meaning(
+            "Runs of several groups or data sets are compared with each other.",
+            "A policy that compares runs stops those of the harder data, however good they are there.",
+            "Give `--group dataset` to compare within each data set, or the logs of one of them.",
+        ),
         Kind.RESUMED_RUNS: Meaning(
             "Runs were resumed.",
             "Tools that keep the patience counter in memory reset it on resume and usually stop later than"

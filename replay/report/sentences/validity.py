@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from replay.data.finding import Finding, Kind
+from replay.errors import list_names
 from replay.report.format import number, percent
 
 __all__ = ["SENTENCES"]
@@ -184,6 +185,15 @@ def _plan_unknown(finding: Finding) -> str:
     )
 
 
+def _mixed_sets(finding: Finding) -> str:
+    sets, by = finding["sets"], finding["by"]
+    kind = "groups" if by == "group" else "data sets"
+    return (
+        f"The runs belong to {len(sets)} {kind} ({list_names(sets)}), and are compared with each other all"
+        f" the same: runs of the harder {kind} are stopped. Give --group {by} to compare within each."
+    )
+
+
 SENTENCES = {
     Kind.MISSING_EVALS: _missing_evals,
     Kind.MISSING_HEADS: _missing_heads,
@@ -197,4 +207,5 @@ SENTENCES = {
     Kind.CENSORED_RUNS: _censored_runs,
     Kind.STILL_IMPROVING: _still_improving,
     Kind.PLAN_UNKNOWN: _plan_unknown,
+    Kind.MIXED_SETS: _mixed_sets,
 }

@@ -1,0 +1,224 @@
+"""The report of ``replay budget``: what a total compute finds with each policy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from replay.data.finding import Finding, Kind
+from replay.engine.draws import Budget
+from replay.engine.study import Study
+from replay.errors import list_names
+from replay.report.document import Block, Commands, Detail, Document, Notes, Paragraph, Records, Table
+from replay.report.format import cell, number, percent
+from replay.report.notes import make_notes
+from replay.report.sentences import sentences
+from replay.report.sentences.summary import label
+from replay.report.simulate import headline, setting
+from replay.stats.draws import DRAW_KEYS
+
+__all__ = ["build", "find_best"]
+
+#: A unit as a sentence has it behind a number.
+_UNITS = {"gpu_hours": "GPU hours", "flops": "FLOPs", "cost": "(cost)"}
+#: Shares of draws below this are not worth a note.
+_FEW = 0.05
+
+
+def build(
+    study: Study,
+    rows: Sequence[Mapping[str, Any]],
+    budget: Budget,
+    *,
+    groups: int = 1,
+    left_out: int = 0,
+    findings: Sequence[Finding] = (),
+    source: Sequence[str] = (),
+    next_steps: Sequence[Sequence[str]] = (),
+) -> Document:
+    """Report rows of `replay.stats.draws.summarise_draws`.
+
+    ``groups`` is how many groups of runs they are means over, and ``left_out`` how many runs are alone in
+    their group. ``findings`` are those of the logs; ``source`` says what was read; ``next_steps`` are the
+    commands to run next.
+    """
+    return Document(
+        lambda: _blocks(study, rows, budget, groups, left_out, findings, source, next_steps),
+        lambda: {
+            "budget": budget.compute,
+            "workers": budget.workers,
+            "draws": budget.draws,
+            "seed": budget.seed,
+            "groups": groups,
+            "policies": [dict(row) for row in rows],
+            "best_policy": find_best(rows)["policy"],
+            "warnings": sentences([*findings, *study.findings]),
+            **setting(study),
+        },
+        lambda: Records(DRAW_KEYS, rows),
+    )
+
+
+def _blocks(
+    study: Study,
+    rows: Sequence[Mapping[str, Any]],
+    budget: Budget,
+    groups: int,
+    left_out: int,
+    findings: Sequence[Finding],
+    source: Sequence[str],
+    next_steps: Sequence[Sequence[str]],
+) -> list[Block]:
+    shown = [one for one in study.findings if one.kind is not Kind.NO_SCALE]
+    notes = _notes(rows, budget, study, left_out)
+    out: list[Block] = [
+        *headline(study, source),
+        Paragraph([_answer(study, rows, budget, groups)], answer=True),
+        *_tables(rows, groups),
+        Paragraph([_legend(budget, groups)], detail="verbose"),
+        Notes(make_notes(findings, shown, notes)),
+    ]
+    if next_steps:
+        out.append(Commands(next_steps, medium="screen"))
+    return out
+
+
+def find_best(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The policy that loses least; of equal ones the first."""
+    return min(rows, key=lambda row: (row["lost_mean"] is None, _first_known(row)))
+
+
+def _first_known(row: Mapping[str, Any]) -> float:
+    lost = row["lost_mean"] if row["lost_mean"] is not None else row["regret_mean"]
+    return round(lost, 12) if lost is not None else 0.0
+
+
+def _amount(compute: float, unit: str) -> str:
+    return f"{compute:,.10g} {_UNITS.get(unit, unit)}"
+
+
+def _answer(study: Study, rows: Sequence[Mapping[str, Any]], budget: Budget, groups: int) -> str:
+    never, best = rows[0], find_best(rows)
+    for_each = " for each group" if groups > 1 else ""
+    opening = f"With {_amount(budget.compute, study.question.unit)}{for_each},"
+    whole = f"training runs to the end tries {_count(never)} and {_loss(never, study, groups)}"
+    if best is never:
+        short = sum(row["ran_out"] > _FEW for row in rows[1:])
+        if short:
+            ran = (
+                "ran out of runs, so its loss is an upper bound"
+                if short == 1
+                else ("ran out of runs, so their losses are upper bounds")
+            )
+            return (
+                f"{opening} no policy is shown to be better than training fewer runs to the end, but"
+                f" {short} of {len(rows) - 1} {ran}. {_upper(whole)}."
+            )
+        others = "the other policy" if len(rows) == 2 else f"each of the {len(rows) - 1} other policies"
+        return (
+            f"{opening} no policy is better than training fewer runs to the end: {others} loses as much or"
+            f" more. {_upper(whole)}."
+        )
+    most = f"{best['policy']} finds the best runs: it tries {_count(best)} and {_loss(best, study, groups)}."
+    return f"{opening} {most} {_upper(whole)}. {_difference(best)}".strip()
+
+
+def _upper(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+def _count(row: Mapping[str, Any]) -> str:
+    return f"{number(round(row['runs_tried'], 1), 3)} runs on average"
+
+
+def _loss(row: Mapping[str, Any], study: Study, groups: int) -> str:
+    """How far the best checkpoint found is from the best of all runs."""
+    best = "the best run of each group" if groups > 1 else "the best of all runs"
+    if row["lost_mean"] is None:
+        regret = "an unknown amount" if row["regret_mean"] is None else number(row["regret_mean"])
+        return f"ends {regret} worse in {study.objective.name} than {best}"
+    lost = f"loses {percent(row['lost_mean'])} of the improvement of {best}"
+    if groups > 1 or row["regret_mean"] is None:
+        return lost
+    return f"{lost} ({number(row['regret_mean'])} in {study.objective.name})"
+
+
+def _difference(row: Mapping[str, Any]) -> str:
+    """Whether a policy is better than training to the end on other runs of the same kind as well."""
+    low, high = row["less_lost_low"], row["less_lost_high"]
+    if row["less_lost"] is None:
+        return ""
+    if low is None:
+        return (
+            "How far this holds for other runs cannot be told, because the budget is enough for most of the"
+            " runs of the logs."
+        )
+    if low > 0:
+        return f"The difference is significant (95% CI {_points(low)} to {_points(high)} percentage points)."
+    return f"The difference is not significant (95% CI {_points(low)} to {_points(high)} percentage points)."
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:.1f}".replace("-0.0", "0.0")
+
+
+def _tables(rows: Sequence[Mapping[str, Any]], groups: int) -> list[Table]:
+    """The brief table and the verbose one, which has one column more where there is one group."""
+    heads = ["policy", "runs tried", "best value found", "lost", "best run found", "better"]
+    body = [_cells(row) for row in rows]
+    columns: dict[Detail, list[int]] = {
+        "brief": [0, 1, 3, 4, 5] if groups > 1 else [0, 1, 2, 3, 5],
+        "verbose": [0, 1, 3, 4, 5] if groups > 1 else [0, 1, 2, 3, 4, 5],
+    }
+    return [
+        Table([heads[at] for at in shown], [[line[at] for at in shown] for line in body], (0,), detail=detail)
+        for detail, shown in columns.items()
+    ]
+
+
+def _cells(row: Mapping[str, Any]) -> list[str]:
+    found = number(row["found_mean"])
+    if row["found_low"] is not None and row["found_low"] != row["found_high"]:
+        found += f" {number(row['found_low'], 3)} to {number(row['found_high'], 3)}"
+    least = "≤ " if row["ran_out"] > _FEW and row["lost_mean"] else ""
+    return [
+        label(row["policy"]),
+        number(round(row["runs_tried"], 1), 3),
+        found,
+        least + cell(row["lost_mean"], row["lost_low"], row["lost_high"]),
+        percent(row["best_found"]),
+        "" if row["better_draws"] is None else percent(row["better_draws"]),
+    ]
+
+
+def _legend(budget: Budget, groups: int) -> str:
+    workers = "one after the other" if budget.workers == 1 else f"on {budget.workers} workers"
+    text = (
+        f"{budget.draws} draws take the runs of the logs in random order, {workers}, until the budget is used"
+        " up."
+    )
+    if groups > 1:
+        text += f" The figures are means over {groups} groups of runs, each with the whole budget."
+    else:
+        text += " best value found: the mean, and the 5th to the 95th percentile over draws."
+    return (
+        f"{text} lost: how much worse that is than the best of all runs, as a share of the best run's"
+        " improvement; the range is a 95 % interval for other runs of the same kind. ≤: the logs have too few"
+        " runs, so that the loss is an upper bound. best run found: in how many draws the best"
+        " checkpoint of all runs was found. better: in how many the policy found a better checkpoint than"
+        " training runs to the end."
+    )
+
+
+def _notes(rows: Sequence[Mapping[str, Any]], budget: Budget, study: Study, left_out: int) -> list[str]:
+    out = []
+    short = [label(row["policy"]) for row in rows if row["ran_out"] > _FEW]
+    if short:
+        out.append(
+            f"The logs have too few runs for this budget: {list_names(short)} tried all of them with compute"
+            " left over. Their losses are upper bounds. Give a smaller --compute to compare policies."
+        )
+    if left_out:
+        runs = "1 run is" if left_out == 1 else f"{left_out} runs are"
+        out.append(f"{runs} left out, because no other run is in the same group.")
+    return out
