@@ -150,8 +150,8 @@ def _difference(row: Mapping[str, Any]) -> str:
         return ""
     if low is None:
         return (
-            "How far this holds for other runs cannot be told, because the budget is enough for most of the"
-            " runs of the logs."
+            "These logs do not show how far this holds for other runs, because the budget is enough for most"
+            " of their runs."
         )
     if low > 0:
         return f"The difference is significant (95% CI {_points(low)} to {_points(high)} percentage points)."

@@ -120,22 +120,21 @@ class OptunaHalving(AcrossRuns):
         asked = (
             reports.all_evals
             if least is None
-            else [_reaching(row, [least * rates[0] ** rates[1]], rates[0]) for row in reports.steps]
+            else [_reaching(row, least * rates[0] ** rates[1], rates[0]) for row in reports.steps]
         )
         return Prepared(asked, lambda rng: _Halving(reports, least, *rates))
 
 
-def _reaching(steps: Sequence[int], firsts: Sequence[int], factor: int) -> list[int]:
-    """The evals at which a trial reaches a rung that it has not reached before, from any first rung on."""
-    evals: set[int] = set()
-    for first in firsts:
-        due = first
-        for eval, step in enumerate(steps):
-            if step >= due:
-                evals.add(eval)
-                while step >= due:
-                    due *= factor
-    return sorted(evals)
+def _reaching(steps: Sequence[int], first: int, factor: int) -> list[int]:
+    """The evals at which a trial reaches a rung that it has not reached before, from the first rung on."""
+    evals = []
+    due = first
+    for eval, step in enumerate(steps):
+        if step >= due:
+            evals.append(eval)
+            while step >= due:
+                due *= factor
+    return evals
 
 
 @dataclass(frozen=True)
@@ -174,7 +173,12 @@ class OptunaHyperband(AcrossRuns):
 
     def prepare(self, batch: CurveBatch) -> Prepared:
         reports = _Reports(batch, self.unit)
-        return Prepared(reports.all_evals, lambda rng: _Hyperband(self, reports))
+        asked = (  # the rungs of every bracket are among those of the first one
+            [_reaching(row, self.min_resource, self.reduction_factor) for row in reports.steps]
+            if self.max_resource
+            else reports.all_evals
+        )
+        return Prepared(asked, lambda rng: _Hyperband(self, reports))
 
 
 class _Hyperband(Scheduler):
@@ -254,18 +258,22 @@ class OptunaPercentile(AcrossRuns):
 
     def prepare(self, batch: CurveBatch) -> Prepared:
         reports = _Reports(batch, self.unit)
-        best = np.fmin if batch.mode == "min" else np.fmax  # both leave NaN out
-        bests = [best.accumulate(row).tolist() for row in reports.values]
-        asked = [[eval for eval in range(len(row)) if self._is_asked(row, eval)] for row in reports.steps]
+        lower = batch.mode == "min"
+        bests = [_best_known(row, lower) for row in reports.values]
+        asked = [self._asked(row) for row in reports.steps]
         return Prepared(asked, lambda rng: _Percentile(self, reports, bests))
 
-    def _is_asked(self, steps: Sequence[int], eval: int) -> bool:
-        """Whether a report comes after the warm-up and is the first of its interval."""
-        step, warm = steps[eval], self.n_warmup_steps
-        if step < warm:
-            return False
-        earlier = max((other for other in steps[:eval] if other != step), default=-1)
-        return earlier < (step - warm) // self.interval_steps * self.interval_steps + warm
+    def _asked(self, steps: Sequence[int]) -> list[int]:
+        """The reports that come after the warm-up and are the first of their interval; steps ascend."""
+        warm, interval = self.n_warmup_steps, self.interval_steps
+        asked = []
+        earlier = before = -1  # the last step below this one, and the step of the report before
+        for eval, step in enumerate(steps):
+            if step != before:
+                earlier, before = before, step
+            if step >= warm and earlier < (step - warm) // interval * interval + warm:
+                asked.append(eval)
+        return asked
 
 
 @dataclass(frozen=True)
