@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING
 from typing import Any
 
-from replay.policies import POLICIES
+from replay.policies import ACROSS, POLICIES
 from replay.policies.base import Policy
 from replay.policies.param import format_parameter, parameters
 from replay.policies.spec import example
 from replay.readers.registry import registry
 
-__all__ = ["format_rows", "policy_rows", "summarise_policy", "tool_of"]
+__all__ = ["across_rows", "format_rows", "policy_rows", "summarise_policy", "tool_of"]
 
 
 def summarise_policy(policy_class: type[Policy]) -> str:
@@ -34,10 +35,19 @@ def tool_of(name: str) -> str:
 
 def policy_rows() -> list[dict[str, Any]]:
     """One row per policy, those of one tool together, tools and policies in the order of POLICIES."""
-    tools = list(dict.fromkeys(map(tool_of, POLICIES)))
+    return _rows(POLICIES, tool_of)
+
+
+def across_rows() -> list[dict[str, Any]]:
+    """One row per policy that compares runs, in the same way."""
+    return _rows(ACROSS, lambda name: (ACROSS[name].checked_against or "replay").split(" ", 1)[0])
+
+
+def _rows(policies: Mapping[str, type[Policy]], tool: Callable[[str], str]) -> list[dict[str, Any]]:
+    tools = list(dict.fromkeys(map(tool, policies)))
     return [
         {
-            "tool": tool_of(name),
+            "tool": tool(name),
             "policy": name,
             "example": example(policy_class),
             "what": summarise_policy(policy_class),
@@ -53,7 +63,7 @@ def policy_rows() -> list[dict[str, Any]]:
                 for item in parameters(policy_class)
             ],
         }
-        for name, policy_class in sorted(POLICIES.items(), key=lambda item: tools.index(tool_of(item[0])))
+        for name, policy_class in sorted(policies.items(), key=lambda item: tools.index(tool(item[0])))
     ]
 
 

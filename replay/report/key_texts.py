@@ -326,6 +326,7 @@ KEY_TEXTS: Mapping[str, str] = {
     "less_lost_high": "The upper end of its 95 % interval; null where it is not known.",
     "better_draws": "The share of the draws with a better checkpoint than training runs to the end.",
     "worse_draws": "The share of the draws with a worse one.",
+    "policies_across_runs": "The policies that compare runs with each other, one row each.",
     "parameters.name": "The name of the parameter.",
     "spans.name": "The parameter.",
     "modifiers.name": "The name of the parameter.",

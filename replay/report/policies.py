@@ -7,22 +7,28 @@ from itertools import groupby
 from typing import Any
 
 from replay.policies.modify import MODIFIERS
-from replay.report.catalogue import policy_rows
+from replay.report.catalogue import across_rows, policy_rows
 from replay.report.document import Block, Document, Paragraph, Records, Table
 
 __all__ = ["build"]
 
+_ACROSS = (
+    "These policies compare runs with each other. replay simulate and replay budget replay them on a set of"
+    " runs, and other commands refuse them:"
+)
+
 
 def build() -> Document:
     """List the policies."""
-    rows = policy_rows()
+    rows, across = policy_rows(), across_rows()
     return Document(
-        lambda: [*_screen(rows), _table(rows)],
+        lambda: [*_screen(rows, across), _table(rows), Paragraph((_ACROSS,), medium="page"), _table(across)],
         lambda: {
             "policies": rows,
+            "policies_across_runs": across,
             "modifiers": [{"name": name, "what": what} for name, what in _modifiers()],
         },
-        lambda: Records(("tool", "policy", "example", "what", "checked_against"), rows),
+        lambda: Records(("tool", "policy", "example", "what", "checked_against"), [*rows, *across]),
     )
 
 
@@ -53,19 +59,26 @@ def _table(rows: list[dict[str, Any]]) -> Table:
     )
 
 
-def _screen(rows: list[dict[str, Any]]) -> list[Block]:
+def _screen(rows: list[dict[str, Any]], across: list[dict[str, Any]]) -> list[Block]:
     out: list[Block] = [_line("A policy is written NAME=VALUE,... or NAME:PARAMETER=VALUE,...", tight=False)]
-    for tool, group in _by_tool(rows):
-        out.append(_line(f"{tool}:", tight=False))
-        for row in group:
-            out += _policy(row)
-    out.append(_line("Every policy also takes:", tight=False))
+    out += _listing(rows)
+    out.append(_line("Each of these policies also takes:", tight=False))
     out += [_line(f"{name}=: {what}", 2) for name, what in _modifiers()]
     out.append(
         _line(
             "A | B stops when either policy would, and A & B when both would at the same eval.", tight=False
         )
     )
+    out.append(_line(_ACROSS, tight=False))
+    return [*out, *_listing(across)]
+
+
+def _listing(rows: list[dict[str, Any]]) -> list[Block]:
+    out: list[Block] = []
+    for tool, group in _by_tool(rows):
+        out.append(_line(f"{tool}:", tight=False))
+        for row in group:
+            out += _policy(row)
     return out
 
 

@@ -6,7 +6,7 @@ import math
 import pytest
 
 from replay import parse_policy
-from replay.policies import POLICIES
+from replay.policies import ACROSS, POLICIES
 from replay.policies.spec import example
 from replay.report.policies import build
 from replay.report.render import render
@@ -47,8 +47,11 @@ def test_every_policy_is_listed_once_with_those_of_its_tool():
     assert of["llamafactory"] == of["transformers@4.46"] == "transformers"
     assert of["sklearn-hgb"] == "scikit-learn"
     assert of["tutorial"] == "LoRA tutorials"
+    across = json.loads(render(build(), "json"))["policies_across_runs"]
+    assert sorted(row["policy"] for row in across) == sorted(ACROSS)
+    assert {row["policy"]: row["tool"] for row in across}["syne-median"] == "syne-tune"
     assert [row["policy"] for row in csv.DictReader(io.StringIO(render(build(), "csv")))] == [
-        row["policy"] for row in rows
+        row["policy"] for row in [*rows, *across]
     ]
 
 
@@ -56,6 +59,7 @@ def test_a_tool_is_named_once_in_the_markdown_table():
     lines = render(build(), "markdown").splitlines()
     assert lines[0] == "| tool | policy | stops | example | checked against |"
     assert sum(line.startswith("| scikit-learn |") for line in lines) == 1
+    assert lines.count(lines[0]) == 2  # policies that compare runs have a table of their own
     assert any(
         line.startswith("|  | sklearn-sgd |") and line.endswith("| scikit-learn 1.9.1 |") for line in lines
     )
@@ -75,3 +79,6 @@ def test_the_listing_in_the_terminal_is_grouped():
         < text.index("\nLoRA tutorials:\n")
     )
     assert "Example: catboost:od_wait=3\n" in text
+    across = text.index("These policies compare runs with each other.")
+    assert text.index("\n  ultralytics  ") < across < text.index("\n  asha\n") < text.index("\n  syne-asha")
+    assert "Example: top-k\n" in text
