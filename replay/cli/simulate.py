@@ -44,6 +44,12 @@ __all__ = ["command"]
 @policies_option
 @question_options
 @weight_option
+@click.option(
+    "--group",
+    metavar="NAME",
+    help="Compare runs within each group only, where policies compare runs: folder, or dataset, model … as"
+    " the log says.",
+)
 @click.option("--per-run", is_flag=True, help="One row per run and policy instead of one row per policy.")
 @chart_option
 @file_option("--plot", "Draw saved against lost, and the runs with their stops (png, svg, pdf).")
@@ -55,6 +61,7 @@ def command(
     files: tuple[Path, ...],
     question: Question,
     weight: Weight,
+    group: str | None,
     per_run: bool,
     chart: bool,
     plot: Path | None,
@@ -98,9 +105,15 @@ def command(
                 " out"
             )
         within = [spec for spec in policies if spec not in across]
-        words = [*spec_words(specs, files), *question_words()]
-        _simulate_set(paths, across, within, question, words, plot, style, out)
+        by_group = [] if group is None else ["--group", group]
+        words = [*spec_words(specs, files), *by_group, *question_words()]
+        _simulate_set(paths, across, within, question, group, words, plot, style, out)
         return
+    if group is not None:
+        raise InputError(
+            f"--group {group} is about policies that compare runs, such as asha, and none is given; leave it"
+            " out"
+        )
     logs = read_logs(paths)
     with computing():
         outcomes = simulate_policies(logs.runs, policies, question, baselines=True)
@@ -137,6 +150,7 @@ def _simulate_set(
     across: dict[str, Policy],
     within: list[str],
     question: Question,
+    group: str | None,
     words: list[str],
     plot: Path | None,
     style: str,
@@ -145,11 +159,17 @@ def _simulate_set(
     """Simulate policies that compare runs, given by what was typed, beside those within runs, for the set of
     runs as a whole. ``words`` are those of a command that asks the same.
     """
-    from replay.engine.across import set_of_outcomes, simulate_set
-    from replay.engine.scoring import simulate_policies
+    from dataclasses import replace
+
+    from replay.engine.across import join_sets, set_of_outcomes, simulate_set
+    from replay.engine.outcomes import ORACLE
+    from replay.engine.scoring import simulate_policies, simulate_study
+    from replay.engine.study import Study
+    from replay.policies.spec import parse_policy
     from replay.report.across import build
     from replay.report.inspect import describe_logs
     from replay.stats.across import summarise_set
+    from replay.stats.sets import find_mixed, split
 
     logs = read_logs(paths)
     outcomes = simulate_policies(logs.runs, within, question, baselines=True)
@@ -157,8 +177,23 @@ def _simulate_set(
     typed: dict[str, str] = {}  # of two spellings of one policy, the first one
     for spec, rule in across.items():
         typed.setdefault(rule.spec(), spec)
-    compared = simulate_set(study, [across[spec] for spec in typed.values()], list(typed.values()))
-    rows = summarise_set([*set_of_outcomes(outcomes), *compared])
+    specs, rules = list(typed.values()), [across[spec] for spec in typed.values()]
+    if group is None:
+        outcomes = outcomes.with_findings(find_mixed(study.panel.runs))
+        sets = [*set_of_outcomes(outcomes), *simulate_set(study, rules, specs)]
+    else:
+        same = replace(question, monitor=study.monitor.name, mode=study.monitor.mode)
+        studies = [Study(runs, [], same) for runs in split(study.panel.runs, group).values()]
+        alone = [parse_policy(spec) for spec in outcomes.policies if spec != ORACLE]
+        names = dict(zip(outcomes.policies, outcomes.typed, strict=True))
+        sets = join_sets(
+            [
+                [*set_of_outcomes(simulate_study(one, alone, typed=names)), *simulate_set(one, rules, specs)]
+                for one in studies
+            ],
+            [float(one.payoffs.full.sum()) for one in studies],
+        )
+    rows = summarise_set(sets)
     warn_unless_noted(style, [*logs.findings, *outcomes.findings])
     if plot is not None:
         from replay.report.plots.across import save
@@ -169,6 +204,7 @@ def _simulate_set(
     document = build(
         outcomes,
         rows,
+        by_group=group is not None,
         findings=logs.findings,
         source=describe_logs(logs, paths),
         next_steps=[["replay", "simulate", *where, *words, "--plot", "saved.png"]],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from replay.policies.clock import Timing, play
 from replay.policies.joint import Orders, compares_runs, orders_of, prepare
 from replay.policies.stops import NEVER
 
-__all__ = ["SetOutcome", "find_orders", "prepare_set", "set_of_outcomes", "simulate_set"]
+__all__ = ["SetOutcome", "find_orders", "join_sets", "prepare_set", "set_of_outcomes", "simulate_set"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +29,7 @@ class SetOutcome:
     runs. ``regret`` is by how much the best checkpoint of all runs is worse than the best of the full logs,
     in the objective's unit, and ``lost`` the same as a share of the improvement of the run with that best
     (NaN: unknown). ``best_stopped`` says whether that run was stopped, ``best_missed`` whether it was stopped
-    before its best eval.
+    before its best eval; for several groups of runs, in which share of them.
     """
 
     policy: str
@@ -39,8 +39,8 @@ class SetOutcome:
     saved: Floats
     regret: Floats
     lost: Floats
-    best_stopped: Bools
-    best_missed: Bools
+    best_stopped: Bools | Floats
+    best_missed: Bools | Floats
 
 
 def prepare_set(study: Study, policy: Policy) -> tuple[Prepared, Timing]:
@@ -104,6 +104,26 @@ def simulate_set(study: Study, policies: Sequence[Policy], typed: Sequence[str])
             )
         )
     return out
+
+
+def join_sets(groups: Sequence[Sequence[SetOutcome]], weights: Sequence[float]) -> list[SetOutcome]:
+    """The outcomes of several groups of runs as those of one set, in which runs are compared within groups.
+
+    Each group has the outcomes of the same policies, and ``weights`` are the compute of all its runs. The
+    compute saved is that of all groups; the other figures are means over the groups, in each arrival order.
+    A best run counts as stopped in as large a share as that of groups in which it was.
+    """
+    shares = np.array(weights) / sum(weights)
+    joined = []
+    for parts in zip(*groups, strict=True):
+        saved = sum(share * part.saved for share, part in zip(shares.tolist(), parts, strict=True))
+        means = {
+            name: np.mean([getattr(part, name) for part in parts], axis=0)
+            for name in ("regret", "lost", "best_stopped", "best_missed")
+        }
+        stops = np.concatenate([part.stops for part in parts], axis=1)
+        joined.append(replace(parts[0], stops=stops, saved=saved, **means))
+    return joined
 
 
 def set_of_outcomes(outcomes: Outcomes) -> list[SetOutcome]:

@@ -29,15 +29,18 @@ def build(
     outcomes: Outcomes,
     rows: Sequence[Mapping[str, Any]],
     *,
+    by_group: bool = False,
     findings: Sequence[Finding] = (),
     source: Sequence[str] = (),
     next_steps: Sequence[Sequence[str]] = (),
 ) -> Document:
-    """Report rows of `replay.stats.across.summarise_set`; ``outcomes`` are those of the policies within
-    runs, ``findings`` those of the logs, and ``next_steps`` the commands to run next.
+    """Report rows of `replay.stats.across.summarise_set`.
+
+    ``outcomes`` are those of the policies within runs. With ``by_group``, runs were compared within groups.
+    ``findings`` are those of the logs, and ``next_steps`` the commands to run next.
     """
     return Document(
-        lambda: _blocks(outcomes, rows, findings, source, next_steps),
+        lambda: _blocks(outcomes, rows, by_group, findings, source, next_steps),
         lambda: {
             "set": [dict(row) for row in rows],
             "warnings": sentences([*findings, *outcomes.findings]),
@@ -50,6 +53,7 @@ def build(
 def _blocks(
     outcomes: Outcomes,
     rows: Sequence[Mapping[str, Any]],
+    by_group: bool,
     findings: Sequence[Finding],
     source: Sequence[str],
     next_steps: Sequence[Sequence[str]],
@@ -57,7 +61,7 @@ def _blocks(
     study = outcomes.study
     out: list[Block] = [
         *headline(study, source),
-        Paragraph(_answer(rows, study.question.unit, study.objective.name), answer=True),
+        Paragraph(_answer(rows, by_group, study.question.unit, study.objective.name), answer=True),
         _table(rows, study.objective.name),
         Paragraph([_LEGEND], detail="verbose"),
         # lost is about the best run of the set, so no run is left out of it
@@ -68,7 +72,7 @@ def _blocks(
     return out
 
 
-def _answer(rows: Sequence[Mapping[str, Any]], unit: str, metric: str) -> list[str]:
+def _answer(rows: Sequence[Mapping[str, Any]], by_group: bool, unit: str, metric: str) -> list[str]:
     """What the first policy that compares runs saves and loses."""
     across = [row for row in rows if row["orders"] is not None]
     row = max(across, key=lambda one: one["saved_mean"])
@@ -77,12 +81,12 @@ def _answer(rows: Sequence[Mapping[str, Any]], unit: str, metric: str) -> list[s
     if len(across) > 1:
         of = f"Of {len(across)} policies that compare runs"
         text = f"{of}, {policy} saves most: {saved} the {row['runs']} runs."
-    chance = percent(row["best_missed"])
+    chance, of_group = percent(row["best_missed"]), " of a group" if by_group else ""
     regret = (
-        f"The best run found is {number(row['regret_mean'])} worse in {metric} on average over"
+        f"The best run found{of_group} is {number(row['regret_mean'])} worse in {metric} on average over"
         f" {row['orders']} arrival orders, and {number(row['regret_worst'])} at worst."
     )
-    return [f"{text} {regret} In {chance} of the orders the best run was stopped before its best eval."]
+    return [f"{text} {regret} In {chance} of the orders the best run{of_group} was stopped before its best eval."]
 
 
 def _table(rows: Sequence[Mapping[str, Any]], metric: str) -> Table:

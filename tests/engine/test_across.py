@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from replay.cli import cli
 from replay.data.run import Run
-from replay.engine.across import find_orders, set_of_outcomes, simulate_set
+from replay.engine.across import find_orders, join_sets, set_of_outcomes, simulate_set
 from replay.engine.question import Question
 from replay.engine.scoring import simulate_policies
 from replay.engine.study import Study
@@ -19,6 +19,7 @@ from replay.policies.clock import play
 from replay.policies.joint import prepare
 from replay.policies.spec import example, parse_policy
 from replay.stats.across import summarise_set
+from tests.conftest import write_log
 from tests.policies.across.populations import draw_batch, draw_order
 
 
@@ -191,3 +192,58 @@ def test_simulate_reports_the_set(tmp_path):
         refused = CliRunner().invoke(cli, [*command, str(tmp_path), "--policy", "asha"])
         assert refused.exit_code == 2, refused.output
         assert "replay simulate" in refused.output
+
+
+def test_groups_are_compared_within_each(tmp_path):
+    curves = [[1.0, 0.9, 0.8], [1.1, 1.0, 0.95], [9.0, 8.0, 7.0], [9.5, 8.8, 8.1]]
+    for number, values in enumerate(curves):
+        write_log(tmp_path / f"run{number}", values, header={"dataset": "ab"[number // 2]})
+    words = ["simulate", str(tmp_path), "--policy", "top-k:k=1,after=1,unit=evals", "--policy", "patience=2"]
+    mixed = CliRunner().invoke(cli, words)
+    assert mixed.exit_code == 0, mixed.output
+    note = " ".join(mixed.stdout.split())
+    assert "The runs belong to 2 data sets (a, b), and are compared with each other all the same" in note
+    assert "Give --group dataset to compare within each." in note
+
+    def rows(*more):
+        told = json.loads(CliRunner().invoke(cli, [*words, *more, "--format", "json"]).stdout)
+        return {row["spec"].split(":")[0]: row for row in told["set"]}
+
+    # of all runs one goes on, of each group one does: the others use one of three evals
+    assert rows()["top-k"]["saved_mean"] == pytest.approx(1 - (3 + 3) / 12)
+    apart = rows("--group", "dataset")
+    assert apart["top-k"]["saved_mean"] == pytest.approx(1 - (6 + 2) / 12)
+    assert (apart["top-k"]["regret_worst"], apart["top-k"]["runs"]) == (0, 4)
+    assert apart["never"]["saved_mean"] == 0
+    refused = CliRunner().invoke(
+        cli, ["simulate", str(tmp_path), "--policy", "patience=2", "--group", "model"]
+    )
+    assert refused.exit_code == 2
+    assert "is about policies that compare runs" in refused.output
+
+
+def test_figures_of_joined_groups():
+    policy = parse("asha:reduction=3,grace=1,workers=1,orders=50")
+    studies = [study_of([[1.0, 0.8], [2.0, 1.9], [3.0, 0.1]]), study_of([[5.0, 4.0], [6.0, 3.0]])]
+    groups = [simulate_set(study, [policy], ["asha"]) for study in studies]
+    (one,), (other,) = groups
+    (joined,) = join_sets(groups, [float(study.payoffs.full.sum()) for study in studies])
+    assert joined.saved == pytest.approx(0.6 * one.saved + 0.4 * other.saved)
+    assert joined.regret == pytest.approx((one.regret + other.regret) / 2)
+    assert joined.best_stopped == pytest.approx((one.best_stopped * 1.0 + other.best_stopped) / 2)
+    assert joined.stops.shape == (50, 5)
+
+
+def test_policies_of_files_may_compare_runs(tmp_path):
+    for number in range(4):
+        write_log(tmp_path / f"run{number}", [2.0 - number / 9, 1.0, 0.5 + number])
+    file = tmp_path / "policies.toml"
+    file.write_text('[policies.halving]\nspec = "asha:reduction=2,orders=20"\n')
+    done = CliRunner().invoke(cli, ["simulate", str(tmp_path), "--policies", str(file), "--format", "json"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["set"][-1]["orders"] == 20
+    refused = CliRunner().invoke(cli, ["sweep", str(tmp_path), "--policies", str(file)])
+    assert refused.exit_code == 2
+    assert "[policies.halving] spec: asha:reduction=2,orders=20 compares runs" in " ".join(
+        refused.output.split()
+    )
