@@ -1,5 +1,7 @@
 """Random policies of each tool, and both sides of a comparison with the tool itself."""
 
+from unittest import mock
+
 import numpy as np
 
 from replay.policies import ACROSS
@@ -66,21 +68,38 @@ def real_scheduler(policy, batch, progress):
     return SyneScheduler(make_scheduler(policy, batch.mode), batch, progress)
 
 
-def compare(name, seed, monkeypatch):
-    """The stops of ours, those of the real tool, and what they are about."""
+def draw_case(name, seed):
+    """A policy, a batch of runs, and an order, workers and times in which they arrive."""
     rng = np.random.default_rng([seed, sum(name.encode())])
     mode = "min" if rng.random() < 0.5 else "max"
     policy, batch = draw_policy(rng, name), draw_batch(rng, mode)
-    order, workers, timing = draw_order(rng, batch)
+    return policy, batch, *draw_order(rng, batch)
+
+
+def our_stops(case, seed):
+    """Where ours stops the runs of a case."""
+    policy, batch, order, workers, timing = case
     prepared = policy.prepare(batch)
     times = [[timing.times[run][eval] for eval in evals] for run, evals in enumerate(prepared.asked)]
-    ours = play(
-        order, workers, timing._replace(evals=prepared.asked, times=times), prepared.begin(_Choice(seed))
-    )
+    timing = timing._replace(evals=prepared.asked, times=times)
+    return play(order, workers, timing, prepared.begin(_Choice(seed))).stops
+
+
+def real_stops(case, seed):
+    """Where the real tool stops them."""
+    policy, batch, order, workers, timing = case
     real = real_scheduler(policy, batch, progress_rows(batch, policy.unit))
     drawn = _Choice(seed)
-    # one bracket is no choice: the tools draw all the same, and get the only one
-    monkeypatch.setattr(np.random, "choice", lambda count, p: drawn.choice(count, p) if count > 1 else 0)
-    theirs = play(order, workers, timing._replace(evals=all_evals(batch)), real)
-    monkeypatch.undo()
-    return ours.stops, theirs.stops, (policy, batch.values, batch.steps, order, workers, timing)
+
+    def choose(count, p):
+        # one bracket is no choice: the tools draw all the same, and get the only one
+        return drawn.choice(count, p) if count > 1 else 0
+
+    with mock.patch.object(np.random, "choice", choose):
+        return play(order, workers, timing._replace(evals=all_evals(batch)), real).stops
+
+
+def describe_case(case):
+    """All that a case consists of, for messages."""
+    policy, batch, *rest = case
+    return (policy.spec(), batch.values.tolist(), batch.steps.tolist(), *rest)
