@@ -41,7 +41,7 @@ def test_stops_as_the_tool_does_in_thousands_of_orders(name):
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("syne")])
 def test_stops_as_syne_tune_did(name):
-    """Syne Tune pins versions of libraries that other tests need newer, so its stops are on file."""
+    """Syne Tune requires xgboost, in whose place the tests have xgboost-cpu, so its stops are on file."""
     golden = json.loads(FILE.read_text(encoding="utf-8"))
     assert ACROSS[name].checked_against == f"syne-tune {golden['version']}"
     stopped = 0
