@@ -24,6 +24,7 @@ from replay.cli.progress import computing, read_logs
 
 if TYPE_CHECKING:
     from replay.engine.question import Question
+    from replay.policies import Policy
 
 __all__ = ["command"]
 
@@ -118,8 +119,10 @@ def command(
             raise InputError(
                 f"{text}: all policies see the same draws, so leave out {common[1]}= and give --{option}"
             )
-    parsed = {parse_policy(text, across=True): text for text in reversed(texts)}
-    policies = list(reversed(parsed))
+    parsed: dict[Policy, str] = {}
+    for text in texts:
+        parsed.setdefault(parse_policy(text, across=True), text)
+    policies = list(parsed)
     typed = [parsed[policy] for policy in policies]
     logs = read_logs(paths)
     study = Study(logs.runs, policies, question)

@@ -113,6 +113,11 @@ def draw_runs(
 
 def _check(study: Study, policies: Sequence[Policy], budget: Budget) -> None:
     unit, full = study.question.unit, study.payoffs.full
+    if len(full) < 2:
+        raise InputError(
+            f"a budget is spent on several runs, and there is only {study.panel.runs[0].id}; give the logs of"
+            " more runs"
+        )
     longest = int(np.argmax(full))
     if budget.compute < full[longest] * (1 - _ROUNDING):
         raise InputError(

@@ -105,14 +105,11 @@ def _answer(study: Study, rows: Sequence[Mapping[str, Any]], budget: Budget, gro
     if best is never:
         short = sum(row["ran_out"] > _FEW for row in rows[1:])
         if short:
-            ran = (
-                "ran out of runs, so its loss is an upper bound"
-                if short == 1
-                else ("ran out of runs, so their losses are upper bounds")
-            )
+            which = "the other policy" if len(rows) == 2 else f"{short} of the {len(rows) - 1} other policies"
+            bound = "its loss is an upper bound" if short == 1 else "their losses are upper bounds"
             return (
                 f"{opening} no policy is shown to be better than training fewer runs to the end, but"
-                f" {short} of {len(rows) - 1} {ran}. {_upper(whole)}."
+                f" {which} ran out of runs, so {bound}. {_upper(whole)}."
             )
         others = "the other policy" if len(rows) == 2 else f"each of the {len(rows) - 1} other policies"
         return (

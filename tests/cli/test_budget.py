@@ -115,6 +115,20 @@ def test_mistakes_are_named(folder, args, message):
     assert message in " ".join(result.output.split())
 
 
+def test_never_comes_first_wherever_it_is_given(folder):
+    words = ["--policy", "patience=2", "--policy", "never", "--policy", "patience=2.0"]
+    found = spent(folder, "--compute", "6000steps", *words)
+    assert [row["policy"] for row in found["policies"]] == ["never", "patience=2"]
+    assert found["policies"][0]["less_lost"] is None
+
+
+def test_one_run_is_refused(tmp_path):
+    write_log(tmp_path / "alone", curve(1))
+    result = CliRunner().invoke(cli, ["budget", str(tmp_path), "--compute", "5000steps"])
+    assert result.exit_code == 2
+    assert "there is only alone; give the logs of more runs" in " ".join(result.output.split())
+
+
 def test_runs_that_cannot_be_compared_are_refused(tmp_path):
     for number in range(6):
         header = {"dataset": f"d{number % 2}"}
