@@ -86,7 +86,9 @@ def _answer(rows: Sequence[Mapping[str, Any]], by_group: bool, unit: str, metric
         f"The best run found{of_group} is {number(row['regret_mean'])} worse in {metric} on average over"
         f" {row['orders']} arrival orders, and {number(row['regret_worst'])} at worst."
     )
-    return [f"{text} {regret} In {chance} of the orders the best run{of_group} was stopped before its best eval."]
+    return [
+        f"{text} {regret} In {chance} of the orders the best run{of_group} was stopped before its best eval."
+    ]
 
 
 def _table(rows: Sequence[Mapping[str, Any]], metric: str) -> Table:

@@ -42,8 +42,8 @@ def test_eight_runs_that_lose_nothing(tmp_path):
     assert (found["guaranteed"], found["supported_policy"]) == (None, "patience=1")
     out = " ".join(run("plan", tmp_path, "--policy", "patience=1", code=3).stdout.split())
     assert (
-        "A guarantee of 5% on average needs at least 19 runs that lose no more than these (patience=1); there are 8."
-        in out
+        "A guarantee of 5% on average needs at least 19 runs that lose no more than these (patience=1);"
+        " there are 8." in out
     )
     assert "So train 11 new runs first." in out
     assert "support a tolerance of 11.2%" in out, "rounded up: 1 / 9 is more than 11.1 %"

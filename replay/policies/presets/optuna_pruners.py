@@ -258,8 +258,8 @@ class OptunaPercentile(AcrossRuns):
 
     def prepare(self, batch: CurveBatch) -> Prepared:
         reports = _Reports(batch, self.unit)
-        lower = batch.mode == "min"
-        bests = [_best_known(row, lower) for row in reports.values]
+        best = np.fmin if batch.mode == "min" else np.fmax  # both leave NaN out
+        bests = [best.accumulate(row).tolist() for row in reports.values]
         asked = [self._asked(row) for row in reports.steps]
         return Prepared(asked, lambda rng: _Percentile(self, reports, bests))
 
