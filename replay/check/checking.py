@@ -33,6 +33,7 @@ from replay.check.lock import (
 from replay.check.model import Checked, PolicyResult
 from replay.check.places import path_in_repository
 from replay.check.scores import Scores, scores
+from replay.check.stored import digests_by_path, is_in_store, store_above
 from replay.check.toml_lines import KeyPath
 from replay.data.digest import digest_of_run
 from replay.data.finding import Finding, Kind, Severity
@@ -45,10 +46,10 @@ from replay.files import in_utf8, on_disk
 from replay.policies.companions import SettledModules
 from replay.readers import ReadResult
 from replay.readers.step_signals import FILE_NAME
-from replay.remote import read
 from replay.stats.cautions import find_first_stretch, find_near_one
 from replay.stats.groups import groups_of
 from replay.stats.summary import KEYS, summarise
+from replay.store.reading import read
 from replay.urls import Url, as_path, copy_of, is_url
 
 __all__ = ["LOCK_NAME", "check", "examine", "lock_beside", "logs_of", "read_logs_of"]
@@ -142,7 +143,11 @@ def examine(
     companions = any(
         isinstance(companion, SettledModules) for policy in policies for companion in policy.companions
     )
-    paths = {run.id: _sources(run, folder, companions) for run in logs_read.runs}
+    stored: dict[str, str] = {}
+    paths = {
+        run.id: _sources(run, folder, companions, logs_read.stores.get(run.id), stored)
+        for run in logs_read.runs
+    }
     runs, paths = _portable(logs_read.runs, paths)
     with about_simulation(config, runs):
         outcomes = simulate_policies(runs, policies, config.question)
@@ -157,7 +162,7 @@ def examine(
     by_spec = _scores(outcomes, groups, shown)
     scores_of = {entry.name: by_spec[entry.spec] for entry in config.policies}
     other_ends = old is not None and old.version < VERSION
-    now = _locked(config, study, summary, scores_of, paths, folder, other_ends)
+    now = _locked(config, study, summary, scores_of, paths, folder, other_ends, stored)
 
     whole, by_policy = list(trouble), {entry.name: list[Finding]() for entry in config.policies}
     gone: list[str] = []
@@ -295,7 +300,9 @@ def _locked(
     paths: dict[str, list[str]],
     folder: Path,
     other_ends: bool,
+    stored: dict[str, str],
 ) -> Lock:
+    """The lock of what the policies do now; ``stored`` has the digests of logs that are runs of stores."""
     runs_of: dict[str, list[Run]] = {}
     for run in study.panel.runs:
         for path in paths[run.id]:
@@ -304,10 +311,12 @@ def _locked(
     said = {run.id: digest_of_run(run) for run in study.panel.runs}
     logs = {
         path: Log(
-            digest(_file(folder, path)),
+            stored[path] if path in stored else digest(_file(folder, path)),
             tuple(run.id for run in runs),
             None if is_companion(path) else digest_of_runs(said[run.id] for run in runs),
-            digests_with_other_ends(_file(folder, path)) if other_ends else frozenset(),
+            digests_with_other_ends(_file(folder, path))
+            if other_ends and path not in stored
+            else frozenset(),
         )
         for path, runs in sorted(runs_of.items())
     }
@@ -350,10 +359,19 @@ def _limits(entry: Entry) -> dict[tuple[str | None, str], LockedLimit]:
     }
 
 
-def _sources(run: Run, folder: Path, companions: bool) -> list[str]:
+def _sources(
+    run: Run, folder: Path, companions: bool, store: Path | None, stored: dict[str, str]
+) -> list[str]:
     """The files of a run, relative to a folder, that of its id first; with what lies beside it where
     ``companions`` are asked for.
+
+    A run of a store has a path below the store instead, whose digest is put into ``stored``.
     """
+    if store is not None:
+        digests = digests_by_path(run, store, companions)
+        names = [_relative(Path(path), folder) for path in digests]
+        stored.update(zip(names, digests.values(), strict=True))
+        return names
     sources = list(run.info.sources)
     if not sources:
         raise InputError(f"run {run.id} says no file that it was read from, so it cannot be checked")
@@ -430,6 +448,12 @@ def _locate(log: str, path: Path, roots: Sequence[Path], logs_read: ReadResult, 
     """What became of a log of the lock that no run was read from."""
     if is_url(log) and not any(f"{log}/".startswith(f"{root}/") for root in roots):
         return "elsewhere"
+    homes = [os.path.realpath(root) for root in roots]
+    store = None if is_url(log) else store_above(path)
+    if store is not None and not path.is_file():
+        # a run that is there was left out by a filter
+        read = os.path.realpath(store) in homes
+        return "elsewhere" if not read or is_in_store(store, path) else "deleted"
     try:
         path.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -437,7 +461,6 @@ def _locate(log: str, path: Path, roots: Sequence[Path], logs_read: ReadResult, 
     except OSError:  # in a folder that cannot be read
         return "unreadable"
     real = os.path.realpath(path)
-    homes = [os.path.realpath(root) for root in roots]
     if not is_url(log) and not any(
         real == home or real.startswith(home.rstrip(os.sep) + os.sep) for home in homes
     ):

@@ -11,6 +11,7 @@ from replay.cli.columns import columns_options, columns_words
 from replay.cli.options import output_options, paths_argument, watch_options
 from replay.cli.output import show
 from replay.cli.progress import read_logs
+from replay.urls import is_url
 
 if TYPE_CHECKING:
     from replay.data.types import Mode
@@ -30,7 +31,7 @@ def command(
 
     The output lists the runs, their formats, metrics and evals, the monitor with the reason why it was taken,
     eval noise, censored runs, duplicates, and what could not be read. For a log without evals it names the
-    setting that would have logged them.
+    setting that would have logged them. For a store it lists the imports, the files and the schema version.
 
     \b
       replay inspect logs/
@@ -38,6 +39,8 @@ def command(
     """
     from replay.engine.inspect import inspect
     from replay.report.inspect import build
+    from replay.store import Manifest, is_store
 
     inspection = inspect(read_logs(paths), monitor, mode)
-    show(build(inspection, paths, columns_words()), style, out)
+    manifests = [Manifest.read(path) for path in paths if not is_url(str(path)) and is_store(path)]
+    show(build(inspection, paths, columns_words(), manifests), style, out)

@@ -20,6 +20,8 @@ from replay.report.sentences.metric import (
     say_metric,
 )
 from replay.report.simulate import metric_data
+from replay.report.stores import store_blocks, store_data
+from replay.store import Manifest
 
 __all__ = ["build", "describe_logs"]
 
@@ -43,14 +45,20 @@ _MOST_NAMES = 3
 _MOST_RUNS, _MOST_GROUPS, _MOST_METRICS = 10, 8, 8
 
 
-def build(inspection: Inspection, paths: Sequence[Path] = (), options: Sequence[str] = ()) -> Document:
+def build(
+    inspection: Inspection,
+    paths: Sequence[Path] = (),
+    options: Sequence[str] = (),
+    stores: Sequence[Manifest] = (),
+) -> Document:
     """Report every run, the monitor, and what was dropped or is in doubt.
 
-    ``paths`` are what was read, and ``options`` the words of a command that reads it so.
+    ``paths`` are what was read, and ``options`` the words of a command that reads it so. ``stores`` are the
+    manifests of those of the paths that are stores.
     """
     return Document(
-        lambda: _blocks(inspection, paths, options),
-        lambda: _data(inspection),
+        lambda: _blocks(inspection, paths, options, stores),
+        lambda: _data(inspection) | ({"stores": [store_data(one) for one in stores]} if stores else {}),
         lambda: Records(_COLUMNS, _rows(inspection)),
     )
 
@@ -119,7 +127,9 @@ def _data(inspection: Inspection) -> dict[str, Any]:
     }
 
 
-def _blocks(inspection: Inspection, paths: Sequence[Path], options: Sequence[str]) -> list[Block]:
+def _blocks(
+    inspection: Inspection, paths: Sequence[Path], options: Sequence[str], stores: Sequence[Manifest]
+) -> list[Block]:
     rows = _rows(inspection)
     few = len(rows) <= _MOST_RUNS
     table = Table(
@@ -135,6 +145,7 @@ def _blocks(inspection: Inspection, paths: Sequence[Path], options: Sequence[str
     ]
     if not few:
         out.append(_group_table(rows))
+    out += [block for store in stores for block in store_blocks(store)]
     metrics = _metrics(rows)
     others = [*sentences(inspection.endings), *_units(rows), *_notes(rows), *_files(inspection)]
     titled = ["metrics:", *metrics] if metrics else []

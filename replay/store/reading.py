@@ -19,7 +19,7 @@ from replay.store.manifest import is_store
 from replay.store.store import Store, with_free_id
 from replay.urls import Url, as_path
 
-__all__ = ["open_store", "read_all"]
+__all__ = ["open_store", "read", "read_all"]
 
 _Progress = Callable[[Sequence[Any]], AbstractContextManager[Iterable[Any]]]
 
@@ -34,6 +34,11 @@ def open_store(path: Path, where: str | None = None) -> Store | None:
             f" import {printable(path)} --out STORE"
         )
     return None
+
+
+def read(paths: Sequence[str | os.PathLike[str]]) -> ReadResult:
+    """The runs of logs, and of stores where there is one among the paths."""
+    return read_all(paths) if any(is_store(path) for path in paths) else remote.read(paths)
 
 
 def read_all(

@@ -171,6 +171,58 @@ def test_commands_say_the_same_of_a_store_as_of_its_logs(logs, tmp_path, monkeyp
     assert [run.id for run in replay.load("runs.store")] == [run.id for run in replay.load("logs")]
 
 
+POLICIES = '[policies.wait]\nspec = "patience=2"\nmin_saved = "1%"\n'
+
+
+def test_check_needs_no_logs_where_there_is_a_store(logs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "policies.toml").write_text(POLICIES)
+    cli("import", "logs", "--out", "runs.store")
+    of_logs = cli("check", "policies.toml", "logs", "--update", "--format", "json").stdout
+    (tmp_path / "logs").rename(tmp_path / "away")
+    # the lock of the logs holds for the store, since the runs are the same
+    after = cli("check", "policies.toml", "runs.store", "--format", "json")
+    assert after.exit_code == 0, after.output
+    assert json.loads(after.stdout)["policies"][0]["summary"] == json.loads(of_logs)["policies"][0]["summary"]
+    assert json.loads(after.stdout)["runs"] == 10
+    cli("check", "policies.toml", "runs.store", "--update")
+    lock = (tmp_path / "replay.lock").read_text()
+    ids = [run.id for run in replay.load("runs.store")]
+    assert all(f'"runs.store/{run}"' in lock for run in ids)
+    assert cli("check", "policies.toml", "runs.store", "--strict").exit_code == 0
+    filtered = cli("check", "policies.toml", "runs.store", "--where", f"run != '{ids[0]}'", code=1)
+    assert f"runs.store/{ids[0]}" in filtered.output
+    assert "not below the logs that were given" in " ".join(filtered.output.split())
+    from replay.check.checking import check
+
+    assert check("policies.toml", ["runs.store"]).runs == 10
+
+
+@given(TEXTS)
+def test_the_path_of_a_run_in_a_lock_stays_below_its_store(text):
+    from pathlib import Path
+
+    from replay.check.stored import digests_by_path
+
+    (path,) = digests_by_path(small(0).replace(id=text), Path("/a/store"), True)
+    assert os.path.normpath(path) == path
+    assert path.startswith("/a/store/")
+
+
+def test_inspect_lists_the_imports_of_a_store(logs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for _ in range(5):
+        cli("import", "logs", "--out", "runs.store")
+    shown = " ".join(cli("inspect", "runs.store").stdout.split())
+    assert "Store runs.store: 10 runs with " in shown
+    assert f"schema version {SCHEMA}." in shown
+    (stated,) = json.loads(cli("inspect", "runs.store", "--format", "json").stdout)["stores"]
+    store = Store.open("runs.store")
+    assert stated["bytes"] == sum((tmp_path / "runs.store" / one.file).stat().st_size for one in store.shards)
+    assert [(one["runs"], one["duplicates"]) for one in stated["imports"]] == [(10, 0), *[(0, 10)] * 4]
+    assert "stores" not in json.loads(cli("inspect", "logs", "--format", "json").stdout)
+
+
 def test_a_filter_keeps_the_runs_that_it_is_true_of(tmp_path):
     Store.add(tmp_path / "s", [small(number) for number in range(6)], Origin([], "1"))
     for where, ids in {
