@@ -22,7 +22,7 @@ from replay.engine.question import Question
 from replay.errors import InputError
 from replay.policies import Policy
 
-__all__ = ["Study"]
+__all__ = ["Study", "common_monitor"]
 
 
 class Study:
@@ -60,7 +60,7 @@ class Study:
             findings.append(Finding(Kind.NO_EVALS, runs=idle, facts={"total": len(runs)}))
         if not usable:
             usable = list(runs)  # the error says what is there
-        name, mode = _common_monitor(policies, question)
+        name, mode = common_monitor(policies, question)
         insisting = policies if question.monitor is None else ()
         self.monitor, about = resolve_metric(usable, name, mode, policies=insisting)
         findings += about
@@ -147,6 +147,11 @@ class Study:
         modes = {name: metric.mode for name, metric in metrics.items() if name is not None}
         return panel, policy.with_modes(modes), tuple(findings)
 
+    @property
+    def modes_of_others(self) -> dict[str, Mode]:
+        """The modes of the metrics that policies named beside the monitor, as far as they were asked for."""
+        return {f"{name} {asked}": metric.mode for (name, asked), (metric, _) in self._metrics.items()}
+
     def find_unjudged_by(self, panel: Panel, policy: Policy) -> list[Finding]:
         """Findings on the judged runs that cannot be judged as a policy monitors them, by its panel."""
         if panel is self.panel:
@@ -179,7 +184,7 @@ class Study:
         return self._metrics[key]
 
 
-def _common_monitor(policies: Sequence[Policy], question: Question) -> tuple[str | None, Mode | None]:
+def common_monitor(policies: Sequence[Policy], question: Question) -> tuple[str | None, Mode | None]:
     """The monitor and mode that the question asks for, or that all policies insist on."""
     if question.monitor is not None:
         return question.monitor, question.mode

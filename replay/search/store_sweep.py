@@ -1,0 +1,254 @@
+"""Policies over the runs of a store, file by file: only sums over runs are kept.
+
+The memory that it takes is that of one file, whatever the number of runs. The sums are exact, so the result
+is the same to the bit in whatever order the files are done, and by whatever process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from replay.data.finding import Finding, Kind
+from replay.data.names import canonical
+from replay.data.run import Run
+from replay.data.types import Floats
+from replay.engine.metrics import Metric
+from replay.engine.question import Question
+from replay.engine.stops import StopsFinder
+from replay.engine.study import Study, common_monitor
+from replay.errors import InputError, printable
+from replay.policies import Policy
+from replay.search.policy_sums import PolicySums
+from replay.store import Shard, Store, is_store
+
+__all__ = ["ShardSums", "ShardTask", "StoreSweep", "sum_runs", "sum_shard", "sweep_store"]
+
+_Map = Callable[[Callable[["ShardTask"], "ShardSums"], Sequence["ShardTask"]], Iterable["ShardSums"]]
+
+
+@dataclass(frozen=True)
+class ShardTask:
+    """One file of a store and what is asked about its runs; a process gets no more than this.
+
+    ``version`` is the version of replay that asks.
+    """
+
+    folder: Path
+    shard: Shard
+    policies: tuple[Policy, ...]
+    question: Question
+    where: str | None = None
+    version: str = ""
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """How the runs of a file are monitored and judged, which must be the same in all files."""
+
+    monitor: Metric
+    objective: Metric
+    others: dict[str, str]
+
+    @classmethod
+    def of(cls, study: Study) -> Resolved:
+        """That of a study, without the names of its runs."""
+        monitor, objective = (
+            replace(metric, names={}, runs=0) for metric in (study.monitor, study.objective)
+        )
+        return cls(monitor, objective, dict(study.modes_of_others))
+
+
+@dataclass(frozen=True)
+class ShardSums:
+    """What the policies give on the runs of one file, or of several.
+
+    ``resolved`` is None where no run of the file logs the monitor. ``runs`` counts all runs, ``monitored``
+    those that log the monitor.
+    """
+
+    runs: int
+    monitored: int
+    resolved: Resolved | None
+    sums: PolicySums
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True)
+class StoreSweep:
+    """Policies and what they give over the runs of a store.
+
+    ``figures`` maps each of `replay.search.policy_sums.STREAMED` to one number per policy (NaN: not known).
+    """
+
+    policies: tuple[Policy, ...]
+    question: Question
+    monitor: Metric
+    objective: Metric
+    runs: int
+    monitored: int
+    figures: dict[str, Floats]
+    findings: tuple[Finding, ...]
+
+
+def sweep_store(
+    store: Store,
+    policies: Sequence[Policy],
+    question: Question,
+    *,
+    optional: bool = False,
+    run_all: _Map = map,
+    version: str = "",
+) -> StoreSweep:
+    """What policies give over the runs of a store.
+
+    ``run_all`` calls a function with each task, in any order and in whatever processes, and gives the results
+    in the order of the tasks. With ``optional``, policies that no run has what it takes for are left with 0
+    runs; otherwise they are an InputError.
+    """
+    distinct = tuple({policy.spec(): policy for policy in policies}.values())
+    where = None if store.filter is None else store.filter.text
+    tasks = [
+        ShardTask(store.folder.absolute(), shard, distinct, question, where, version)
+        for shard in store.shards
+    ]
+    merged = _merge(run_all(sum_shard, tasks), len(distinct))
+    findings = merged.findings
+    if merged.resolved is None:
+        because = findings[0] if findings else None
+        raise InputError(f"no run of {printable(store.folder)} can be simulated", because=because)
+    figures = merged.sums.figures()
+    if not optional:
+        _refuse_untried(distinct, figures["runs"], findings)
+    resolved = merged.resolved
+    return StoreSweep(
+        distinct,
+        question,
+        replace(resolved.monitor, runs=merged.runs),
+        replace(resolved.objective, runs=merged.monitored),
+        merged.runs,
+        merged.monitored,
+        figures,
+        findings,
+    )
+
+
+def sum_shard(task: ShardTask) -> ShardSums:
+    """What the policies give on the runs of one file. It depends on nothing but the task and the file."""
+    from replay import __version__
+
+    if task.version and task.version != __version__:
+        raise InputError(
+            f"a worker has stop-replay {__version__}, and this is {task.version}; results of different"
+            " versions are not added up. Install the same version on the workers"
+        )
+    if not is_store(task.folder):
+        raise InputError(
+            f"a worker finds no store at {printable(task.folder)}. The store must be in a folder that all"
+            " workers see under the same path"
+        )
+    findings: list[Finding] = []
+    runs = Store.open(task.folder, task.where).read_shard(task.shard, findings)
+    sums = sum_runs(runs, task.policies, task.question)
+    return replace(sums, findings=(*findings, *sums.findings))
+
+
+def sum_runs(runs: Sequence[Run], policies: Sequence[Policy], question: Question) -> ShardSums:
+    """What the policies give on some runs."""
+    nothing = PolicySums.zeros(len(policies))
+    name = common_monitor(policies, question)[0]
+    usable = [run for run in runs if (_has_metric(run) if name is None else run.find_metric(name))]
+    if not usable:
+        ids = tuple(run.id for run in runs)
+        kind = Kind.NO_EVALS if name is None else Kind.NO_METRIC
+        finding = Finding(kind, runs=ids, facts={"metric": name, "total": len(runs)})
+        return ShardSums(len(runs), 0, None, nothing, (finding,) if runs else ())
+    study = Study(runs, policies, question)
+    finder = StopsFinder(study, policies, optional=True)
+    total = nothing
+    for block in finder.blocks():
+        total = total + PolicySums.of_block(block, study, policies)
+    findings = (*study.findings, *(finding for _, finding in finder.findings))
+    return ShardSums(len(runs), len(study.runs), Resolved.of(study), total, tuple(dict.fromkeys(findings)))
+
+
+def _has_metric(run: Run) -> bool:
+    return bool(len(run) and run.metrics)
+
+
+def _merge(results: Iterable[ShardSums], policies: int) -> ShardSums:
+    """The sums over all files. Raises InputError where two files are monitored differently."""
+    runs = monitored = 0
+    resolved: Resolved | None = None
+    sums = PolicySums.zeros(policies)
+    findings = _Findings()
+    for result in results:
+        runs, monitored = runs + result.runs, monitored + result.monitored
+        if result.resolved is not None:
+            resolved = _agree(resolved, result.resolved)
+        sums = sums + result.sums
+        findings.add(result.findings)
+    return ShardSums(runs, monitored, resolved, sums, findings.joined())
+
+
+def _agree(one: Resolved | None, other: Resolved) -> Resolved:
+    if one is None:
+        return other
+    pairs = (("monitor", one.monitor, other.monitor), ("objective", one.objective, other.objective))
+    for option, first, second in pairs:
+        if canonical(first.name) != canonical(second.name):
+            raise InputError(
+                f"some files of the store would take {printable(first.name)} as the {option}, and others"
+                f" {printable(second.name)}. Give --{option}"
+            )
+        if first.mode != second.mode:
+            raise InputError(
+                f"the files of the store disagree on {printable(first.name)}: by some of them lower is"
+                " better, by others higher. Give --mode"
+            )
+    for name, mode in other.others.items():
+        if one.others.get(name, mode) != mode:
+            metric = printable(name.rpartition(" ")[0])
+            raise InputError(
+                f"the files of the store disagree on whether {metric} is better when lower or when higher."
+                f" Give mode=min or mode=max in the policies that monitor {metric}"
+            )
+    return replace(one, others={**other.others, **one.others})
+
+
+class _Findings:
+    """Findings of several files, those that say the same of other runs as one; counts are added up."""
+
+    def __init__(self) -> None:
+        self._first: dict[Any, Finding] = {}
+        self._runs: dict[Any, list[str]] = {}
+        self._counts: dict[Any, dict[str, int]] = {}
+
+    def add(self, findings: Iterable[Finding]) -> None:
+        """Add the findings of one file."""
+        for finding in findings:
+            counts = {name: finding.facts[name] for name in ("total", "count") if name in finding.facts}
+            others = {name: str(fact) for name, fact in finding.facts.items() if name not in counts}
+            key = (finding.kind, finding.severity, finding.policy, finding.log, str(others))
+            self._first.setdefault(key, finding)
+            self._runs.setdefault(key, []).extend(finding.runs)
+            sums = self._counts.setdefault(key, dict.fromkeys(counts, 0))
+            for name, count in counts.items():
+                sums[name] += count
+
+    def joined(self) -> tuple[Finding, ...]:
+        """The findings, in the order in which they first came."""
+        return tuple(
+            replace(one, runs=tuple(self._runs[key]), facts={**one.facts, **self._counts[key]})
+            for key, one in self._first.items()
+        )
+
+
+def _refuse_untried(policies: Sequence[Policy], runs: Floats, findings: Sequence[Finding]) -> None:
+    for policy, count in zip(policies, runs.tolist(), strict=True):
+        if not count:
+            spec = policy.spec()
+            because = next((finding for finding in findings if finding.policy == spec), None)
+            raise InputError(f"{spec} can be tried on no run of the store", because=because)
