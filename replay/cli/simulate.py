@@ -23,6 +23,7 @@ from replay.cli.options import (
 )
 from replay.cli.output import show, warn_unless_noted
 from replay.cli.progress import computing, read_logs
+from replay.cli.streaming import Workers, sweep_by_file, workers_options
 
 if TYPE_CHECKING:
     from replay.engine.question import Question
@@ -53,6 +54,7 @@ __all__ = ["command"]
 @click.option("--per-run", is_flag=True, help="One row per run and policy instead of one row per policy.")
 @chart_option
 @file_option("--plot", "Draw saved against lost, and the runs with their stops (png, svg, pdf).")
+@workers_options
 @columns_options()
 @output_options
 def command(
@@ -65,6 +67,7 @@ def command(
     per_run: bool,
     chart: bool,
     plot: Path | None,
+    workers: Workers,
     style: str,
     out: Path | None,
 ) -> None:
@@ -79,7 +82,8 @@ def command(
         --policy asha:reduction=4,workers=8,orders=200
 
     Policies that compare runs, such as asha, are replayed in random arrival
-    orders and reported for all runs together.
+    orders and reported for all runs together. With --jobs or --scheduler, a
+    store of any size is replayed file by file.
     """
     from replay.engine.outcomes import records
     from replay.engine.scoring import simulate_policies
@@ -97,6 +101,20 @@ def command(
     policies = read_specs(specs, files, across=True) or list(DEFAULT_POLICIES)
     rules = {spec: parse_policy(spec, across=True) for spec in policies}
     across = {spec: rule for spec, rule in rules.items() if compares_runs(rule)}
+    if group is not None and not across:
+        raise InputError(
+            f"--group {group} is about policies that compare runs, such as asha, and none is given; leave it"
+            " out"
+        )
+    if workers.are_given:
+        workers.refuse(per_run=per_run, chart=chart, plot=plot)
+        if across:
+            raise InputError(
+                f"{next(iter(across))} compares runs with each other, and {workers.option} replays a store file"
+                " by file; leave one of the two out"
+            )
+        _simulate_by_file(paths, specs, files, policies, question, weight, workers, style, out)
+        return
     if across:
         if per_run or chart or weight != "runs":
             raise InputError(
@@ -109,11 +127,6 @@ def command(
         words = [*spec_words(specs, files), *by_group, *question_words()]
         _simulate_set(paths, across, within, question, group, words, plot, style, out)
         return
-    if group is not None:
-        raise InputError(
-            f"--group {group} is about policies that compare runs, such as asha, and none is given; leave it"
-            " out"
-        )
     logs = read_logs(paths)
     with computing():
         outcomes = simulate_policies(logs.runs, policies, question, baselines=True)
@@ -141,6 +154,36 @@ def command(
         source=describe_logs(logs, paths),
         next_steps=[step],
         chart=chart_summary(outcomes.study, records(summary), weight) if chart else (),
+    )
+    show(document, style, out)
+
+
+def _simulate_by_file(
+    paths: tuple[Path, ...],
+    specs: tuple[str, ...],
+    files: tuple[Path, ...],
+    policies: list[str],
+    question: Question,
+    weight: Weight,
+    workers: Workers,
+    style: str,
+    out: Path | None,
+) -> None:
+    """Simulate policies on the runs of a store, file by file."""
+    from replay.engine.scoring import parse_policies, typed_specs
+    from replay.report.store_sweep import build
+
+    rules = parse_policies(["never", *policies])
+    sweep = sweep_by_file(paths, rules, question, workers)
+    warn_unless_noted(style, sweep.findings)
+    where = [str(path) for path in paths]
+    words = [*spec_words(specs, files), *weight_words(weight), *question_words()]
+    document = build(
+        sweep,
+        source=", ".join(where),
+        typed=typed_specs(policies, rules[1:]),
+        weight=weight,
+        next_steps=[["replay", "simulate", *where, *words]],
     )
     show(document, style, out)
 

@@ -23,6 +23,7 @@ from replay.cli.options import (
 from replay.cli.output import show, warn_unless_noted
 from replay.cli.page import report_option, write_page
 from replay.cli.progress import count_policies, read_logs
+from replay.cli.streaming import Workers, sweep_by_file, workers_options
 
 if TYPE_CHECKING:
     from replay.engine.question import Question
@@ -39,6 +40,7 @@ __all__ = ["command"]
 @chart_option
 @file_option("--plot", "Draw saved against lost with the front, and heat maps of the grids (png, svg, pdf).")
 @report_option
+@workers_options
 @columns_options()
 @output_options
 def command(
@@ -49,6 +51,7 @@ def command(
     chart: bool,
     plot: Path | None,
     report: Path | None,
+    workers: Workers,
     style: str,
     out: Path | None,
 ) -> None:
@@ -56,7 +59,8 @@ def command(
 
     The output shows the Pareto front: the policies of which no other saves as much and loses less. It also
     shows the region of the grid that saves most within the tolerance, the centre of that region, and how far
-    each parameter can move from there. --grid rule=... tries several rules and presets.
+    each parameter can move from there. --grid rule=... tries several rules and presets. With --jobs or
+    --scheduler, a store of any size is replayed file by file, and the front is shown.
 
     \b
       replay sweep logs/ --grid patience=1..20 --grid min_delta=0,1e-4,1e-3 \\
@@ -76,6 +80,24 @@ def command(
     tolerance = parse_tolerance(candidates.max_regret, candidates.max_lost)
     grids, singles = candidates.parse()
     policies = [*policies_of(grids), *singles]
+    where = [str(path) for path in paths]
+    next_steps = [["replay", "choose", *where, *candidates.words(), *weight_words(weight), *question_words()]]
+    if workers.are_given:
+        from replay.report.store_sweep import build as build_by_file
+
+        workers.refuse(chart=chart, plot=plot, report=report)
+        swept = sweep_by_file(paths, policies, question, workers, optional=len(grids) > 1)
+        warn_unless_noted(style, swept.findings)
+        document = build_by_file(
+            swept,
+            source=", ".join(where),
+            typed=candidates.typed(singles),
+            tolerance=tolerance,
+            weight=weight,
+            next_steps=next_steps,
+        )
+        show(document, style, out)
+        return
     logs = read_logs(paths)
     study = Study(logs.runs, policies, question)
     with count_policies(len(policies)) as progress:
@@ -95,8 +117,6 @@ def command(
 
         save(result, plot)
         click.echo(f"drew {plot}", err=True)
-    where = [str(path) for path in paths]
-    next_steps = [["replay", "choose", *where, *candidates.words(), *weight_words(weight), *question_words()]]
     document = build(
         result,
         findings=logs.findings,

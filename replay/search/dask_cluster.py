@@ -16,7 +16,8 @@ from replay.urls import hide_credentials
 
 __all__ = ["run_on_cluster"]
 
-_T, _R = TypeVar("_T"), TypeVar("_R")
+_T = TypeVar("_T")
+_R = TypeVar("_R")
 
 #: Seconds without a connection to the scheduler after which it counts as gone, unless Dask is told otherwise.
 _PATIENCE, _DEFAULT_PATIENCE = "10s", "30s"

@@ -22,7 +22,8 @@ from replay.errors import InputError, ReplayError
 
 __all__ = ["run_in_processes", "serve"]
 
-_T, _R = TypeVar("_T"), TypeVar("_R")
+_T = TypeVar("_T")
+_R = TypeVar("_R")
 
 _START = (
     "import sys; sys.path[:] = sys.argv[1:]; from replay.search.local_processes import serve;"

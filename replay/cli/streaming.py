@@ -1,0 +1,129 @@
+"""Options that replay a store file by file: in processes of this machine, or on a Dask cluster."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from replay.cli.columns import stated_columns, stated_filter
+from replay.cli.output import keep_inputs
+from replay.cli.progress import Bar
+from replay.errors import InputError, printable
+from replay.urls import hide_credentials
+
+if TYPE_CHECKING:
+    from replay.engine.question import Question
+    from replay.policies import Policy
+    from replay.search.store_sweep import StoreSweep
+
+__all__ = ["Workers", "sweep_by_file", "workers_options"]
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Who replays the files of a store, as typed; neither is given where all runs are replayed at once."""
+
+    jobs: int | None
+    scheduler: str | None
+
+    @property
+    def are_given(self) -> bool:
+        """Whether a store is to be replayed file by file."""
+        return self.jobs is not None or self.scheduler is not None
+
+    @property
+    def option(self) -> str:
+        """The option that was given, in messages."""
+        return "--jobs" if self.scheduler is None else "--scheduler"
+
+    def words(self) -> list[str]:
+        """The words of a command that uses the same."""
+        jobs = [] if self.jobs is None else ["--jobs", str(self.jobs)]
+        return [*jobs, *([] if self.scheduler is None else ["--scheduler", hide_credentials(self.scheduler)])]
+
+    def refuse(self, **options: object) -> None:
+        """Raise InputError for an option that needs all runs at once."""
+        for name, value in options.items():
+            if value:
+                raise InputError(
+                    f"--{name.replace('_', '-')} needs all runs at once, and {self.option} replays a store"
+                    " file by file; give one of the two"
+                )
+
+    def run_all(self, function: Callable[[Any], Any], tasks: Sequence[Any]) -> Iterable[Any]:
+        """The results of a function, in the order of the tasks."""
+        if self.scheduler is not None:
+            from replay.search.dask_cluster import run_on_cluster
+
+            return run_on_cluster(function, tasks, self.scheduler)
+        from replay.search.local_processes import run_in_processes
+
+        jobs = self.jobs or 1
+        return map(function, tasks) if jobs == 1 else run_in_processes(function, tasks, jobs)
+
+
+def workers_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options ``--jobs`` and ``--scheduler``; the command gets them as one argument ``workers``."""
+
+    @functools.wraps(function)
+    def command(**arguments: Any) -> Any:
+        workers = Workers(arguments.pop("jobs"), arguments.pop("scheduler"))
+        return function(workers=workers, **arguments)
+
+    jobs = click.option(
+        "--jobs",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Replay a store file by file, in N processes: means without intervals, in bounded memory.",
+    )
+    scheduler = click.option(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="The same on a Dask cluster whose scheduler is at this address, as in tcp://host:8786.",
+    )
+    decorated: Callable[..., Any] = jobs(scheduler(command))
+    return decorated
+
+
+def sweep_by_file(
+    paths: Sequence[Path],
+    policies: Sequence[Policy],
+    question: Question,
+    workers: Workers,
+    *,
+    optional: bool = False,
+) -> StoreSweep:
+    """What policies give over the runs of the one store that was given. Raises InputError for other paths."""
+    from replay import __version__
+    from replay.search.store_sweep import sweep_store
+    from replay.store import Store, is_store
+
+    if workers.jobs is not None and workers.scheduler is not None:
+        raise InputError("--jobs uses this machine, and --scheduler a cluster; give one of the two")
+    if stated_columns() is not None:
+        raise InputError("a store has runs, not tables; give --columns and the like to replay import")
+    if len(paths) != 1 or not is_store(paths[0]):
+        other = next((path for path in paths if not is_store(path)), None)
+        what = "takes one store" if other is None else f"takes a store, and {printable(other)} is not one"
+        named = " ".join(printable(path) for path in paths)
+        raise InputError(
+            f"{workers.option} {what}. Import all logs into one: replay import {named} --out STORE"
+        )
+    keep_inputs(paths)
+    store = Store.open(paths[0], stated_filter())
+
+    def run_all(function: Callable[[Any], Any], tasks: Sequence[Any]) -> Iterator[Any]:
+        results = workers.run_all(function, tasks)
+        if not sys.stderr.isatty():
+            yield from results
+            return
+        with Bar("replaying files", len(tasks)) as bar:
+            yield from bar.count(results)
+
+    return sweep_store(store, policies, question, optional=optional, run_all=run_all, version=__version__)

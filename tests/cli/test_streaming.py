@@ -1,0 +1,67 @@
+"""``--jobs`` and ``--scheduler``: a store that is replayed file by file."""
+
+import json
+
+import numpy as np
+import pytest
+
+import replay.store.store
+from tests.cli.test_cli import run as cli
+
+POLICIES = ("--policy", "patience=1", "--policy", "patience=3,min_delta=0.01", "--policy", "gl=5")
+
+
+@pytest.fixture
+def store(logs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(replay.store.store, "MOST_RUNS", 3)
+    cli("import", "logs", "--out", "runs.store")
+    return "runs.store"
+
+
+def test_a_simulation_by_file_is_that_of_all_runs_at_once(store):
+    texts = [cli("simulate", store, *POLICIES, "--jobs", jobs, "--format", "json").stdout for jobs in (1, 2)]
+    assert texts[0] == texts[1]
+    by_file = {row["spec"]: row for row in json.loads(texts[0])["summary"]}
+    at_once = json.loads(cli("simulate", store, *POLICIES, "--format", "json").stdout)
+    assert len(by_file) == 4
+    for row in at_once["summary"]:
+        for name, value in by_file.get(row["spec"], {}).items():
+            if isinstance(value, float):
+                np.testing.assert_allclose(value, row[name], rtol=1e-12, atol=1e-15, err_msg=name)
+            else:
+                assert value == row[name], name
+    assert json.loads(texts[0])["monitor"] == at_once["monitor"]
+    shown = " ".join(cli("simulate", store, *POLICIES, "--jobs", 1).stdout.split())
+    assert "10 runs in runs.store. Monitor: eval_loss" in shown
+    assert "Of 3 policies, patience=1 saves most" in shown
+
+
+def test_a_sweep_by_file_has_the_front_of_all_runs(store):
+    grid = ("--grid", "patience=1..5", "--grid", "min_delta=0,1e-3", "--format", "json")
+    by_file = json.loads(cli("sweep", store, *grid, "--jobs", 2).stdout)
+    at_once = json.loads(cli("sweep", store, *grid).stdout)
+    assert [row["spec"] for row in by_file["front"]] == [row["spec"] for row in at_once["front"]]
+    assert len(by_file["policies"]) == len(at_once["policies"]) == 10
+    assert by_file["best"]["spec"] in {row["spec"] for row in by_file["front"]}
+    few = json.loads(cli("sweep", store, *grid, "--jobs", 1, "--where", "run != 'run0'").stdout)
+    assert {row["runs"] for row in few["policies"]} == {9}
+    text = cli("sweep", store, *grid[:-2], "--jobs", 1, "--verbose").stdout
+    assert "saves most with lost <= 5%" in text
+    assert "policy,runs,stopped" in cli("sweep", store, *grid[:-1], "csv", "--jobs", 1).stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["simulate", "logs", "--jobs", "2"], "--jobs takes a store, and logs is not one"),
+        (["simulate", "runs.store", "runs.store", "--jobs", "2"], "--jobs takes one store"),
+        (["simulate", "runs.store", "--jobs", "2", "--per-run"], "--per-run needs all runs at once"),
+        (["simulate", "runs.store", "--jobs", "2", "--policy", "asha:reduction=3"], "compares runs"),
+        (["sweep", "runs.store", "--jobs", "2", "--scheduler", "tcp://h:1"], "give one of the two"),
+        (["sweep", "runs.store", "--scheduler", "h:1"], "is not the address of a Dask scheduler"),
+        (["simulate", "runs.store", "--jobs", "2", "--monitor", "x"], "can be simulated"),
+    ],
+)
+def test_what_cannot_be_done_by_file_is_an_error(store, words, message):
+    assert message in " ".join(cli(*words, code=2).output.split())
