@@ -6,7 +6,7 @@ is the same to the bit in whatever order the files are done, and by whatever pro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -116,10 +116,17 @@ def sweep_store(
     ]
     merged = _merge(run_all(sum_shard, tasks), len(distinct))
     findings = merged.findings
+    if not merged.runs and where is not None and not findings:
+        name = printable(store.folder)
+        raise InputError(f"{name} has no run of which --where {printable(repr(where))} is true")
     if merged.resolved is None:
         because = findings[0] if findings else None
         raise InputError(f"no run of {printable(store.folder)} can be simulated", because=because)
     figures = merged.sums.figures()
+    tried = {
+        policy.spec(): bool(runs) for policy, runs in zip(distinct, figures["runs"].tolist(), strict=True)
+    }
+    findings = tuple(_with_availability(finding, tried, merged.monitored) for finding in findings)
     if not optional:
         _refuse_untried(distinct, figures["runs"], findings)
     resolved = merged.resolved
@@ -218,8 +225,14 @@ def _agree(one: Resolved | None, other: Resolved) -> Resolved:
     return replace(one, others={**other.others, **one.others})
 
 
+#: Facts that say what a finding is about. The others, such as an example, are those of the first file.
+_ABOUT = ("metric", "label", "text")
+#: Facts that are counts, which are added up.
+_COUNTED = ("total", "count")
+
+
 class _Findings:
-    """Findings of several files, those that say the same of other runs as one; counts are added up."""
+    """Findings of several files, those that say the same of other runs as one."""
 
     def __init__(self) -> None:
         self._first: dict[Any, Finding] = {}
@@ -229,9 +242,9 @@ class _Findings:
     def add(self, findings: Iterable[Finding]) -> None:
         """Add the findings of one file."""
         for finding in findings:
-            counts = {name: finding.facts[name] for name in ("total", "count") if name in finding.facts}
-            others = {name: str(fact) for name, fact in finding.facts.items() if name not in counts}
-            key = (finding.kind, finding.severity, finding.policy, finding.log, str(others))
+            counts = {name: finding.facts[name] for name in _COUNTED if name in finding.facts}
+            about = tuple(str(finding.facts.get(name)) for name in _ABOUT)
+            key = (finding.kind, finding.severity, finding.policy, finding.log, about)
             self._first.setdefault(key, finding)
             self._runs.setdefault(key, []).extend(finding.runs)
             sums = self._counts.setdefault(key, dict.fromkeys(counts, 0))
@@ -244,6 +257,15 @@ class _Findings:
             replace(one, runs=tuple(self._runs[key]), facts={**one.facts, **self._counts[key]})
             for key, one in self._first.items()
         )
+
+
+def _with_availability(finding: Finding, tried: Mapping[str, bool], monitored: int) -> Finding:
+    """A finding on a companion, with whether any run of the store has it; others as they are."""
+    if finding.kind is not Kind.COMPANION_MISSING:
+        return finding
+    known = tried.get(finding.policy or "")
+    available = len(finding.runs) < monitored if known is None else known
+    return replace(finding, facts={**finding.facts, "available": available})
 
 
 def _refuse_untried(policies: Sequence[Policy], runs: Floats, findings: Sequence[Finding]) -> None:

@@ -13,6 +13,7 @@ from replay.engine.question import Question
 from replay.engine.scoring import parse_policies
 from replay.engine.study import Study
 from replay.errors import InputError
+from replay.report.sentences import sentences
 from replay.search.policy_sums import STREAMED
 from replay.search.store_sweep import sum_runs, sweep_store
 from replay.search.sweep import sweep_study
@@ -101,6 +102,38 @@ def test_what_a_file_lacks_is_reported_for_all_files_together(tmp_path):
     assert (len(lacking.runs), lacking["total"]) == (4, 4)
     with pytest.raises(InputError, match="can be tried on no run of the store"):
         sweep_store(store, parse_policies(["patience=2,monitor=eval_none"]), Question(monitor="eval_loss"))
+
+
+def test_a_companion_that_some_files_lack_is_one_finding(tmp_path):
+    chance = random.Random(2)
+    made = [
+        made_run(number, chance, evals=9, lacks=("train_loss",) if number % 4 < 3 else ())
+        for number in range(12)
+    ]
+    lacking = [run for run in made if "train_loss" not in run.columns]
+    store = stored(tmp_path / "s", sorted(made, key=lambda run: run in lacking), 3)
+    rules = parse_policies(["patience=2", "gap:patience=2,window=3"])
+    swept = sweep_store(store, rules, Question(monitor="eval_loss"))
+    assert swept.figures["runs"].tolist() == [12.0, 3.0]
+    (one,) = [one for one in swept.findings if one.kind == "companion-missing"]
+    assert (len(one.runs), one["available"]) == (9, True)
+    assert set(one.runs) == {run.id for run in lacking}
+    assert len(sentences(swept.findings)) == len(swept.findings)
+
+
+def test_a_filter_that_leaves_no_run_is_an_error(tmp_path):
+    stored(tmp_path / "s", made_runs(1, 4), 2)
+    with pytest.raises(InputError, match="has no run of which --where 'evals > 99' is true"):
+        sweep_store(Store.open(tmp_path / "s", "evals > 99"), parse_policies(["never"]), Question())
+
+
+def test_a_damaged_file_is_reported_and_the_others_count(tmp_path):
+    store = stored(tmp_path / "s", made_runs(1, 6), 2)
+    damaged = store.folder / store.shards[1].file
+    damaged.write_bytes(damaged.read_bytes()[:-50])
+    swept = sweep_store(store, parse_policies(["patience=2"]), Question(monitor="eval_loss"))
+    assert swept.runs == 4
+    assert [one.log for one in swept.findings if one.kind == "unreadable-table"] == [str(damaged)]
 
 
 def test_files_that_disagree_on_the_metric_ask_for_it(tmp_path):

@@ -18,6 +18,7 @@ from replay.errors import InputError
 from replay.search.dask_cluster import run_on_cluster
 from replay.search.local_processes import run_in_processes
 from replay.search.store_sweep import sweep_store
+from tests.cli.test_cli import run as cli
 from tests.search.test_store_sweep import SOME, bits, stored
 from tests.search.test_sweep import made_runs
 
@@ -94,7 +95,7 @@ def test_errors_of_a_process_are_raised_here():
 class Cluster:
     """A scheduler and workers in processes of their own."""
 
-    def __init__(self, folder, workers):
+    def __init__(self, folder, workers, protocol="tcp"):
         self.folder = folder
         self.environment = os.environ | {
             "PYTHONPATH": os.pathsep.join(sys.path),
@@ -168,6 +169,8 @@ def cluster(tmp_path):
 
 def test_two_workers_of_a_cluster_give_the_same_bits_also_with_one_killed(store, expected, cluster):
     assert sweep(store, lambda call, tasks: run_on_cluster(call, tasks, cluster.address)) == expected
+    words = ("simulate", store.folder, "--monitor", "eval_loss", "--policy", "patience=2", "--format", "json")
+    assert cli(*words, "--scheduler", cluster.address).stdout == cli(*words, "--jobs", 1).stdout
     victim = cluster.workers[0]
 
     def on_cluster(call, tasks):
@@ -201,3 +204,27 @@ def test_a_wrong_address_is_an_error(address, message, monkeypatch):
     with dask.config.set({"distributed.comm.timeouts.connect": "1s"}), pytest.raises(InputError) as caught:
         list(run_on_cluster(fail, [1], address))
     assert message in str(caught.value)
+
+
+def test_certificates_are_those_of_the_configuration_of_dask(store, expected, tmp_path, monkeypatch):
+    import dask
+
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    words = f"req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -keyout {key} -out {certificate}"
+    subprocess.run(["openssl", *words.split()], check=True, capture_output=True)
+    tls = {"distributed.comm.tls.ca-file": str(certificate)}
+    for role in ("client", "scheduler", "worker"):
+        tls[f"distributed.comm.tls.{role}.key"] = str(key)
+        tls[f"distributed.comm.tls.{role}.cert"] = str(certificate)
+    monkeypatch.setenv("DASK_DISTRIBUTED__COMM__TLS__CA_FILE", str(certificate))
+    for role in ("CLIENT", "SCHEDULER", "WORKER"):
+        monkeypatch.setenv(f"DASK_DISTRIBUTED__COMM__TLS__{role}__KEY", str(key))
+        monkeypatch.setenv(f"DASK_DISTRIBUTED__COMM__TLS__{role}__CERT", str(certificate))
+    with dask.config.set(tls):
+        made = Cluster(tmp_path, 1, protocol="tls")
+        try:
+            made.wait_for_workers()
+            assert made.address.startswith("tls://")
+            assert sweep(store, lambda call, tasks: run_on_cluster(call, tasks, made.address)) == expected
+        finally:
+            made.stop()
