@@ -104,7 +104,16 @@ class Cluster:
         }
         file = folder / "scheduler.json"
         self.scheduler = self._start(
-            "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file)
+            "scheduler",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            "0",
+            "--no-dashboard",
+            "--protocol",
+            protocol,
+            "--scheduler-file",
+            str(file),
         )
         self.address = self._wait_for_address(file)
         self.workers = [
