@@ -24,7 +24,20 @@ from replay.policies import Policy
 from replay.search.policy_sums import PolicySums
 from replay.store import Shard, Store, is_store
 
-__all__ = ["ShardSums", "ShardTask", "StoreSweep", "sum_runs", "sum_shard", "sweep_store"]
+__all__ = [
+    "JoinedFindings",
+    "Resolved",
+    "ShardSums",
+    "ShardTask",
+    "StoreSweep",
+    "agree",
+    "make_tasks",
+    "read_task",
+    "sum_runs",
+    "sum_shard",
+    "sweep_store",
+    "usable_runs",
+]
 
 _Map = Callable[[Callable[["ShardTask"], "ShardSums"], Sequence["ShardTask"]], Iterable["ShardSums"]]
 
@@ -110,10 +123,7 @@ def sweep_store(
     """
     distinct = tuple({policy.spec(): policy for policy in policies}.values())
     where = None if store.filter is None else store.filter.text
-    tasks = [
-        ShardTask(store.folder.absolute(), shard, distinct, question, where, version)
-        for shard in store.shards
-    ]
+    tasks = make_tasks(store, distinct, question, version)
     merged = _merge(run_all(sum_shard, tasks), len(distinct))
     findings = merged.findings
     if not merged.runs and where is not None and not findings:
@@ -142,8 +152,16 @@ def sweep_store(
     )
 
 
-def sum_shard(task: ShardTask) -> ShardSums:
-    """What the policies give on the runs of one file. It depends on nothing but the task and the file."""
+def make_tasks(
+    store: Store, policies: Sequence[Policy], question: Question, version: str = ""
+) -> list[ShardTask]:
+    """One task for each file of a store."""
+    folder, where = store.folder.absolute(), None if store.filter is None else store.filter.text
+    return [ShardTask(folder, shard, tuple(policies), question, where, version) for shard in store.shards]
+
+
+def read_task(task: ShardTask) -> tuple[list[Run], list[Finding]]:
+    """The runs of a task. Raises InputError where this process cannot do it for the one that asks."""
     from replay import __version__
 
     if task.version and task.version != __version__:
@@ -157,24 +175,37 @@ def sum_shard(task: ShardTask) -> ShardSums:
             " workers see under the same path"
         )
     findings: list[Finding] = []
-    runs = Store.open(task.folder, task.where).read_shard(task.shard, findings)
+    return Store.open(task.folder, task.where).read_shard(task.shard, findings), findings
+
+
+def sum_shard(task: ShardTask) -> ShardSums:
+    """What the policies give on the runs of one file. It depends on nothing but the task and the file."""
+    runs, findings = read_task(task)
     sums = sum_runs(runs, task.policies, task.question)
     return replace(sums, findings=(*findings, *sums.findings))
 
 
-def sum_runs(runs: Sequence[Run], policies: Sequence[Policy], question: Question) -> ShardSums:
-    """What the policies give on some runs."""
-    nothing = PolicySums.zeros(len(policies))
+def usable_runs(
+    runs: Sequence[Run], policies: Sequence[Policy], question: Question
+) -> tuple[list[Run], tuple[Finding, ...]]:
+    """The runs that have what is monitored; where none has, a finding that says so."""
     name = common_monitor(policies, question)[0]
     usable = [run for run in runs if (_has_metric(run) if name is None else run.find_metric(name))]
+    if usable or not runs:
+        return usable, ()
+    ids = tuple(run.id for run in runs)
+    kind = Kind.NO_EVALS if name is None else Kind.NO_METRIC
+    return [], (Finding(kind, runs=ids, facts={"metric": name, "total": len(runs)}),)
+
+
+def sum_runs(runs: Sequence[Run], policies: Sequence[Policy], question: Question) -> ShardSums:
+    """What the policies give on some runs."""
+    total = PolicySums.zeros(len(policies))
+    usable, lacking = usable_runs(runs, policies, question)
     if not usable:
-        ids = tuple(run.id for run in runs)
-        kind = Kind.NO_EVALS if name is None else Kind.NO_METRIC
-        finding = Finding(kind, runs=ids, facts={"metric": name, "total": len(runs)})
-        return ShardSums(len(runs), 0, None, nothing, (finding,) if runs else ())
+        return ShardSums(len(runs), 0, None, total, lacking)
     study = Study(runs, policies, question)
     finder = StopsFinder(study, policies, optional=True)
-    total = nothing
     for block in finder.blocks():
         total = total + PolicySums.of_block(block, study, policies)
     findings = (*study.findings, *(finding for _, finding in finder.findings))
@@ -190,17 +221,18 @@ def _merge(results: Iterable[ShardSums], policies: int) -> ShardSums:
     runs = monitored = 0
     resolved: Resolved | None = None
     sums = PolicySums.zeros(policies)
-    findings = _Findings()
+    findings = JoinedFindings()
     for result in results:
         runs, monitored = runs + result.runs, monitored + result.monitored
         if result.resolved is not None:
-            resolved = _agree(resolved, result.resolved)
+            resolved = agree(resolved, result.resolved)
         sums = sums + result.sums
         findings.add(result.findings)
     return ShardSums(runs, monitored, resolved, sums, findings.joined())
 
 
-def _agree(one: Resolved | None, other: Resolved) -> Resolved:
+def agree(one: Resolved | None, other: Resolved) -> Resolved:
+    """What two files agree on. Raises InputError where they are monitored or judged differently."""
     if one is None:
         return other
     pairs = (("monitor", one.monitor, other.monitor), ("objective", one.objective, other.objective))
@@ -231,7 +263,7 @@ _ABOUT = ("metric", "label", "text")
 _COUNTED = ("total", "count")
 
 
-class _Findings:
+class JoinedFindings:
     """Findings of several files, those that say the same of other runs as one."""
 
     def __init__(self) -> None:
