@@ -25,9 +25,12 @@ from replay.cli.options import (
 from replay.cli.output import show, warn, warn_unless_noted
 from replay.cli.page import report_option, write_page
 from replay.cli.progress import count_policies, read_logs
+from replay.cli.streaming import Workers, guarantee_by_file, workers_options
 
 if TYPE_CHECKING:
     from replay.engine.question import Question
+    from replay.policies import Policy
+    from replay.search.tolerance import Tolerance
     from replay.stats.summary import Weight
 
 __all__ = ["command"]
@@ -46,6 +49,7 @@ __all__ = ["command"]
 @click.option("--per-rule", is_flag=True, help="Choose within each rule of the grid and compare the rules.")
 @chart_option
 @report_option
+@workers_options
 @question_options
 @columns_options()
 @output_options
@@ -60,6 +64,7 @@ def command(
     per_rule: bool,
     chart: bool,
     report: Path | None,
+    workers: Workers,
     style: str,
     out: Path | None,
 ) -> None:
@@ -76,6 +81,8 @@ def command(
       replay choose logs/ --grid patience=1..20 --grid smooth=none,mean:3 \\
         --max-lost 5% --group dataset --objective eval_accuracy
       replay choose logs/ --grid rule=all --per-rule
+
+    With --jobs or --scheduler, a store is replayed file by file, and only a guarantee is looked for.
 
     The exit code is 3 where the runs cannot tell, and with --require guarantee also for a best guess.
     """
@@ -100,6 +107,13 @@ def command(
     tolerance = parse_tolerance(candidates.max_regret, candidates.max_lost)
     grids, singles = candidates.parse()
     policies = [*policies_of(grids), *singles]
+    if workers.are_given:
+        workers.refuse(per_rule=per_rule, chart=chart, report=report, group=group)
+        ladder = default_policies() if candidates.are_default else policies
+        _choose_by_file(
+            paths, candidates, ladder, tolerance, confidence, weight, question, workers, style, out
+        )
+        return
     logs = read_logs(paths)
     source = describe_logs(logs, paths)
     if per_rule:
@@ -166,4 +180,43 @@ def command(
     if selection.status is Status.CANNOT_TELL:
         sys.exit(3)
     if require == "guarantee" and selection.status is not Status.GUARANTEED:
+        sys.exit(3)
+
+
+def _choose_by_file(
+    paths: tuple[Path, ...],
+    candidates: Candidates,
+    policies: list[Policy],
+    tolerance: Tolerance,
+    confidence: float | None,
+    weight: Weight,
+    question: Question,
+    workers: Workers,
+    style: str,
+    out: Path | None,
+) -> None:
+    """Look for a guaranteed policy over the runs of a store, file by file."""
+    from replay.errors import InputError
+    from replay.report.plan import build
+    from replay.report.store_sweep import describe_metrics
+    from replay.search.plan import Plan
+
+    if tolerance.kind != "lost":
+        raise InputError(
+            f"--max-regret {tolerance.text}: a regret has no upper bound, so nothing can be guaranteed about"
+            f" it, and {workers.option} looks for a guarantee only; give --max-lost, as in --max-lost 5%"
+        )
+    today, metrics = guarantee_by_file(
+        paths, policies, question, workers, tolerance.value, confidence, weight
+    )
+    warn_unless_noted(style, today.findings)
+    where = [str(path) for path in paths]
+    settings = [*weight_words(weight), *question_words()]
+    step = ["replay", "choose", *where, *candidates.words(), *guarantee_words(confidence, None), *settings]
+    if today.policy is not None:
+        step = ["replay", "simulate", *where, "--policy", today.policy.spec(), *settings, *workers.words()]
+    text = f"{today.runs:,} runs in {', '.join(where)} that can be judged."
+    text += f" {describe_metrics(metrics.monitor, metrics.objective, question.unit)}"
+    show(build(Plan(today), None, source=[text], next_steps=[step]), style, out)
+    if today.policy is None:
         sys.exit(3)

@@ -20,9 +20,12 @@ from replay.urls import hide_credentials
 if TYPE_CHECKING:
     from replay.engine.question import Question
     from replay.policies import Policy
-    from replay.search.store_sweep import StoreSweep
+    from replay.search.guarantee import Guarantee
+    from replay.search.store_sweep import Resolved, StoreSweep
+    from replay.stats.summary import Weight
+    from replay.store import Store
 
-__all__ = ["Workers", "sweep_by_file", "workers_options"]
+__all__ = ["Workers", "guarantee_by_file", "sweep_by_file", "workers_options"]
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ def workers_options(function: Callable[..., Any]) -> Callable[..., Any]:
         "--jobs",
         type=click.IntRange(min=1),
         metavar="N",
-        help="Replay a store file by file, in N processes: means without intervals, in bounded memory.",
+        help="Replay a store file by file, in N processes, also where it does not fit in memory.",
     )
     scheduler = click.option(
         "--scheduler",
@@ -102,6 +105,39 @@ def sweep_by_file(
     """What policies give over the runs of the one store that was given. Raises InputError for other paths."""
     from replay import __version__
     from replay.search.store_sweep import sweep_store
+
+    store = _open(paths, workers)
+    run_all = functools.partial(_run_all, workers)
+    return sweep_store(store, policies, question, optional=optional, run_all=run_all, version=__version__)
+
+
+def guarantee_by_file(
+    paths: Sequence[Path],
+    policies: Sequence[Policy],
+    question: Question,
+    workers: Workers,
+    alpha: float,
+    confidence: float | None,
+    weight: Weight,
+) -> tuple[Guarantee, Resolved]:
+    """What is guaranteed by the runs of the one store that was given. Raises InputError for other paths."""
+    from replay import __version__
+    from replay.search.store_guarantee import guarantee_of_store
+
+    return guarantee_of_store(
+        _open(paths, workers),
+        policies,
+        question,
+        alpha,
+        confidence=confidence,
+        weight=weight,
+        run_all=functools.partial(_run_all, workers),
+        version=__version__,
+    )
+
+
+def _open(paths: Sequence[Path], workers: Workers) -> Store:
+    """The one store that was given, with the filter that was."""
     from replay.store import Store, is_store
 
     if workers.jobs is not None and workers.scheduler is not None:
@@ -116,14 +152,14 @@ def sweep_by_file(
             f"{workers.option} {what}. Import all logs into one: replay import {named} --out STORE"
         )
     keep_inputs(paths)
-    store = Store.open(paths[0], stated_filter())
+    return Store.open(paths[0], stated_filter())
 
-    def run_all(function: Callable[[Any], Any], tasks: Sequence[Any]) -> Iterator[Any]:
-        results = workers.run_all(function, tasks)
-        if not sys.stderr.isatty():
-            yield from results
-            return
-        with Bar("replaying files", len(tasks)) as bar:
-            yield from bar.count(results)
 
-    return sweep_store(store, policies, question, optional=optional, run_all=run_all, version=__version__)
+def _run_all(workers: Workers, function: Callable[[Any], Any], tasks: Sequence[Any]) -> Iterator[Any]:
+    """The results of the workers, with a bar on a terminal."""
+    results = workers.run_all(function, tasks)
+    if not sys.stderr.isatty():
+        yield from results
+        return
+    with Bar("replaying files", len(tasks)) as bar:
+        yield from bar.count(results)

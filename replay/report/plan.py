@@ -31,7 +31,7 @@ _COLUMNS = (
 
 def build(
     plan: Plan,
-    study: Study,
+    study: Study | None,
     *,
     unit: str = "run",
     findings: Sequence[Finding] = (),
@@ -41,10 +41,12 @@ def build(
     """Report a plan.
 
     ``unit`` is what the guarantee is about: ``"run"``, or what makes a group. ``findings`` are those of the
-    logs; ``source`` says what was read; ``next_steps`` are the commands to run next.
+    logs; ``source`` says what was read, and without a study all that stands above the answer. ``next_steps``
+    are the commands to run next.
     """
+    head = [Paragraph(source, hanging=2)] if study is None else headline(study, source)
     return Document(
-        lambda: _blocks(plan, study, unit, findings, source, next_steps),
+        lambda: _blocks(plan, head, unit, findings, next_steps),
         lambda: _data(plan, unit),
         lambda: Records(_COLUMNS, _rows(plan)),
     )
@@ -91,15 +93,14 @@ def _data(plan: Plan, unit: str) -> dict[str, Any]:
 
 def _blocks(
     plan: Plan,
-    study: Study,
+    head: Sequence[Block],
     unit: str,
     findings: Sequence[Finding],
-    source: Sequence[str],
     next_steps: Sequence[Sequence[str]],
 ) -> list[Block]:
     legend, *notes = _notes(plan, unit)
     out: list[Block] = [
-        *headline(study, source),
+        *head,
         *separate(_answer(plan, unit), answer=True),
         _table(plan, unit),
         Paragraph([legend], detail="verbose"),

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from replay.engine.metrics import Metric
 from replay.report.document import Block, Commands, Document, Notes, Paragraph, Records, Table
 from replay.report.format import number, percent
 from replay.report.notes import make_notes
@@ -21,7 +22,7 @@ from replay.search.store_sweep import StoreSweep
 from replay.search.tolerance import Tolerance
 from replay.stats.summary import SAVED_KEYS, Weight
 
-__all__ = ["build"]
+__all__ = ["build", "describe_metrics"]
 
 _COUNTS = ("runs", "stopped", "censored", "lost_runs")
 _BASELINES = ("never", "one-epoch")
@@ -139,13 +140,16 @@ def _setting(sweep: StoreSweep, source: str) -> str:
     text = f"{sweep.runs:,} runs in {source}"
     if sweep.monitored < sweep.runs:
         text += f", of which {sweep.monitored:,} log the monitor"
-    text += f". Monitor: {say_metric(sweep.monitor)}."
-    if sweep.objective.name != sweep.monitor.name:
-        better = say_better(sweep.objective.mode)
-        text += (
-            f" Objective: {sweep.objective.name}, {better} is better ({say_mode_reason(sweep.objective)})."
-        )
-    return text if sweep.question.unit == "steps" else f"{text} Unit: {sweep.question.unit}."
+    return f"{text}. {describe_metrics(sweep.monitor, sweep.objective, sweep.question.unit)}"
+
+
+def describe_metrics(monitor: Metric, objective: Metric, unit: str) -> str:
+    """What the policies watched, what they were judged by, and in which unit compute was counted."""
+    text = f"Monitor: {say_metric(monitor)}."
+    if objective.name != monitor.name:
+        better = say_better(objective.mode)
+        text += f" Objective: {objective.name}, {better} is better ({say_mode_reason(objective)})."
+    return text if unit == "steps" else f"{text} Unit: {unit}."
 
 
 def _answer(

@@ -51,6 +51,17 @@ def test_a_sweep_by_file_has_the_front_of_all_runs(store):
     assert "policy,runs,stopped" in cli("sweep", store, *grid[:-1], "csv", "--jobs", 1).stdout
 
 
+def test_a_choice_by_file_is_the_guarantee_of_all_runs(store):
+    tolerance = ("--max-lost", "30%", "--format", "json")
+    by_file = cli("choose", store, *tolerance, "--jobs", 2).stdout
+    assert by_file == cli("plan", store, *tolerance).stdout
+    assert json.loads(by_file)["guaranteed"] is not None
+    shown = " ".join(cli("choose", store, "--max-lost", "30%", "--jobs", 1).stdout.split())
+    assert "10 runs in runs.store that can be judged. Monitor: eval_loss" in shown
+    assert "Result: guaranteed" in shown
+    assert "no policy is guaranteed" in cli("choose", store, "--max-lost", "1%", "--jobs", 1, code=3).stdout
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -61,6 +72,8 @@ def test_a_sweep_by_file_has_the_front_of_all_runs(store):
         (["sweep", "runs.store", "--jobs", "2", "--scheduler", "tcp://h:1"], "give one of the two"),
         (["sweep", "runs.store", "--scheduler", "h:1"], "is not the address of a Dask scheduler"),
         (["simulate", "runs.store", "--jobs", "2", "--monitor", "x"], "can be simulated"),
+        (["choose", "runs.store", "--jobs", "2", "--max-regret", "0.1"], "nothing can be guaranteed"),
+        (["choose", "runs.store", "--jobs", "2", "--per-rule"], "--per-rule needs all runs at once"),
     ],
 )
 def test_what_cannot_be_done_by_file_is_an_error(store, words, message):
