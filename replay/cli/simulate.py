@@ -110,8 +110,8 @@ def command(
         workers.refuse(per_run=per_run, chart=chart, plot=plot)
         if across:
             raise InputError(
-                f"{next(iter(across))} compares runs with each other, and {workers.option} replays a store file"
-                " by file; leave one of the two out"
+                f"{next(iter(across))} compares runs with each other, and {workers.option} replays a store"
+                " file by file; leave one of the two out"
             )
         _simulate_by_file(paths, specs, files, policies, question, weight, workers, style, out)
         return
