@@ -139,9 +139,9 @@ def _walk(listing: Listing, system: Any, root: str, names: Names, limits: Limits
                     facts = {"error": reason(error), "entry": "folder"}
                     listing.findings.append(Finding(Kind.UNREADABLE, log=log, facts=facts))
                 for name, child, size, is_folder in _children(listing.url, folder, children):
-                    if not is_folder:
-                        yield Entry(path / name, child, size)
-                    elif names.enters(name) and child.rstrip("/") not in seen and safe_name(name):
+                    if not is_folder or not safe_name(name):
+                        yield Entry(path / name, child, size)  # an unsafe name is reported with the others
+                    elif names.enters(name) and child.rstrip("/") not in seen:
                         seen.add(child.rstrip("/"))
                         below.append((path / name, child))
             pending = below[: limits.names]
