@@ -23,6 +23,7 @@ _EXTRAS = {
     "s3a": "s3",
     "gs": "gcs",
     "gcs": "gcs",
+    "mlflow": "mlflow",
 }
 _LOGGERS = (
     "aiobotocore aiohttp asyncio botocore databricks fsspec gcsfs google huggingface_hub mlflow requests s3fs"
@@ -61,7 +62,7 @@ def file_system(url: Url) -> tuple[Any, str]:
             f"{url}: fsspec needs another package for {scheme}:// URLs; the documentation of fsspec names it"
         ) from None
     except ValueError:
-        known = "hf://, s3://, gs://, https:// or memory://"
+        known = "hf://, s3://, gs://, https:// or mlflow:https://"
         raise RemoteError(
             f"{url}: {scheme}:// is not a scheme that can be read; use {known}, or another one of fsspec"
         ) from None

@@ -23,5 +23,7 @@ class Limits:
     table_bytes: int = 1 << 26
     #: Bytes of all files.
     total_bytes: int = 1 << 33
+    #: Runs of an experiment of an MLflow server.
+    runs: int = 20_000
     #: Requests at once.
     requests: int = 8

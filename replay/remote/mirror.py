@@ -14,6 +14,7 @@ from replay.data.run import Run
 from replay.data.step_signals import StepSignals, StepSignalsSource
 from replay.errors import InputError
 from replay.readers.registry import registry
+from replay.remote.failures import RemoteError
 from replay.remote.fetching import Counting, Fetch
 from replay.remote.filesystems import file_system, quiet_libraries
 from replay.remote.limits import Limits
@@ -61,7 +62,25 @@ class Mirror:
         home = self._copies.folder / str(self._count)
         self._count += 1
         with quiet_libraries():
+            if url.scheme == "mlflow":
+                return self._fetch_experiment(url, home, counting)
             return self._fetch_files(url, home, counting)
+
+    def _fetch_experiment(self, url: Url, home: Path, counting: Counting) -> Path:
+        from replay.remote.experiment import FetchExperiment
+        from replay.remote.tracker import Tracker
+
+        tracker = Tracker(url)
+        folder = home / as_name(tracker.experiment.name, "experiment")
+        folder.mkdir(parents=True)
+        self._copies.add(folder, str(url))
+        fetch = FetchExperiment(url, tracker, folder, self._limits)
+        with tracker.settings():
+            fetch.run(counting)
+        self._findings += fetch.findings
+        if not fetch.copied:
+            raise RemoteError(f"{url}: the experiment has no runs")
+        return folder
 
     def _fetch_files(self, url: Url, home: Path, counting: Counting) -> Path:
         system, path = file_system(url)

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -45,6 +46,7 @@ def serving(log, words, *, port=None, env=None, ready=None):
             stderr=file,
             stdin=subprocess.DEVNULL,
             env={**os.environ, "PYTHONPATH": str(ROOT), **(env or {})},
+            start_new_session=True,  # a server may start processes, which end with it
         )
     server = Server(process, port, log)
     try:
@@ -54,7 +56,10 @@ def serving(log, words, *, port=None, env=None, ready=None):
             time.sleep(0.05)
         yield server
     finally:
-        process.kill()
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
         process.wait()
 
 

@@ -104,6 +104,7 @@ def test_no_library_is_imported_for_local_logs():
         ("huggingface_hub", "hf://org/model", "hf"),
         ("s3fs", "s3://bucket/x", "s3"),
         ("gcsfs", "gs://bucket/x", "gcs"),
+        ("mlflow", "mlflow:http://host:5000/x", "mlflow"),
     ],
 )
 def test_a_missing_package_is_named_with_its_extra(package, url, extra):
