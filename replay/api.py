@@ -95,7 +95,7 @@ def read(
     paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
     progress: Callable[[Sequence[Any]], AbstractContextManager[Iterable[Any]]] = nullcontext,
     columns: readers.ColumnMap | None = None,
-    fetching: Callable[[Sequence[Any]], AbstractContextManager[Iterable[Any]]] = nullcontext,
+    fetching: Callable[[Iterable[Any]], AbstractContextManager[Iterable[Any]]] = nullcontext,
     where: str | None = None,
 ) -> readers.ReadResult:
     """`replay.remote.read`, also of stores; the error for paths without any run says what could not be
@@ -124,8 +124,8 @@ def load(
 ) -> list[Run]:
     """Every run below a path, or below several: stores, files, and folders, which are searched to any depth.
 
-    A path may be a URL, as ``hf://org/model``, ``s3://bucket/logs`` or ``https://host/logs/``: what can be a
-    log there is fetched. Formats are recognised by content. Logs of the same run (checkpoints, several
+    A path may be a URL, as ``hf://org/model``, ``s3://bucket/logs``, ``https://host/logs/`` or
+    ``mlflow:http://host:5000/EXPERIMENT``: what can be a log there is fetched. Formats are recognised by content. Logs of the same run (checkpoints, several
     formats) count once. What could not be read is reported as a ReplayWarning. Raises InputError where a path
     does not exist or where there is no run at all.
 

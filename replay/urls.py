@@ -22,7 +22,16 @@ if sys.platform == "win32":
 else:
     from pathlib import PosixPath as _SystemPath
 
-__all__ = ["Copies", "Url", "as_path", "copy_of", "hide_credentials", "is_url", "without_credentials"]
+__all__ = [
+    "Copies",
+    "Url",
+    "as_path",
+    "copy_of",
+    "hide_credentials",
+    "is_url",
+    "remove_copies",
+    "without_credentials",
+]
 
 #: Two letters at least, since one is a drive of Windows.
 _SCHEME = r"[A-Za-z][A-Za-z0-9+.\-]+"
@@ -36,6 +45,15 @@ _WITHOUT_USER = ("hf",)
 #: Schemes of URLs that end at a "#"; elsewhere it belongs to a name.
 _WITH_FRAGMENT = ("http", "https")
 
+#: Parts of a query that are credentials or change with every signature.
+_OF_SIGNATURE = re.compile(
+    r"x-(?:amz|goog|ms)-.*|.*(?:sig|token|key|secret|pass|credential|auth|expires).*|policy|googleaccessid"
+    r"|s[eprtv]|spr|sk(?:oid|tid|[estv])",
+    re.IGNORECASE,
+)
+#: How the digest of a query is shown.
+_MARK = re.compile(r"query-[0-9a-f]{8}(?![0-9a-f])")
+
 #: The URLs with credentials that were given, by the text that shows them.
 _GIVEN: dict[str, str] = {}
 #: The folders of copies, newest last.
@@ -48,7 +66,9 @@ def is_url(text: object) -> bool:
 
 
 def without_credentials(url: str) -> str:
-    """A URL without user, password, query and fragment, and without a slash at its end."""
+    """A URL without user, password, query and fragment, and without a slash at its end. The digest of a query
+    that a shown URL has stays.
+    """
     tracker = url[:7] if url.lower().startswith("mlflow:") else ""
     scheme, _, rest = url[len(tracker) :].partition("://")
     rest, mark, experiment = rest.partition("#") if tracker else (rest, "", "")
@@ -59,7 +79,26 @@ def without_credentials(url: str) -> str:
     elif "@" in path and ":" in host and not host.rpartition(":")[2].isdecimal():
         host, slash, path = rest.rpartition("@")[2].partition("/")  # a password with a slash in it
     shown = host + slash + path
+    digest = _MARK.match(url.partition("?")[2])
+    if digest is not None:
+        return f"{tracker}{scheme}://{shown}?{digest[0]}"
     return f"{tracker}{scheme}://{shown.rstrip('/')}{mark}{experiment.partition('?')[0]}"
+
+
+def _with_digest(url: str) -> str:
+    """A URL as it is shown. Two files of one path differ by their queries: a digest stands for the query, as
+    far as it is no credential, so that a lock tells them apart and outlasts signatures.
+    """
+    shown, query = without_credentials(url), url.partition("?")[2].partition("#")[0]
+    folder = url.partition("?")[0].endswith("/")
+    parts = [
+        part for part in query.split("&") if part and not _OF_SIGNATURE.fullmatch(part.partition("=")[0])
+    ]
+    if folder or not parts or "?" in shown or url.lower().startswith("mlflow:"):
+        return shown
+    import hashlib
+
+    return f"{shown}?query-{hashlib.sha256('&'.join(sorted(parts)).encode()).hexdigest()[:8]}"
 
 
 def hide_credentials(text: str) -> str:
@@ -98,7 +137,7 @@ class Url(_SystemPath):
     _shown: str
 
     def __new__(cls, given: str) -> Url:
-        shown = without_credentials(given)
+        shown = _with_digest(given)
         url = super().__new__(cls, shown)
         # a URL that was shown without its credentials is still read with them
         url.given = _GIVEN.get(given, given)
@@ -161,12 +200,15 @@ class Copies:
 
         self.folder = Path(tempfile.mkdtemp(prefix="replay-")).resolve()
         self.names: dict[Path, str] = {}
+        self.process = os.getpid()
         self.remove = weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
         _COPIES.append(weakref.ref(self))
 
-    def add(self, folder: Path, shown: str) -> None:
-        """Note that a folder holds the copies of what is below a URL."""
-        self.names[folder] = shown
+    def add(self, path: Path, shown: str) -> None:
+        """Note that a file is the copy of a URL, or that a folder holds the copies of what is below it; a
+        file before its folder.
+        """
+        self.names[path] = shown
 
     def shown(self, text: str) -> str:
         """A text in which each path of a copy is the URL that it was copied from."""
@@ -185,6 +227,18 @@ class Copies:
                 if path.exists():
                     return path
         return None
+
+
+def remove_copies() -> None:
+    """Remove all copies that this process has made, at once: it is about to be ended."""
+    import shutil
+
+    for reference in _COPIES:
+        copies = reference()
+        if copies is None or copies.process != os.getpid():
+            continue
+        for _ in range(3):  # what is being fetched may be written once more
+            shutil.rmtree(copies.folder, ignore_errors=True)
 
 
 def copy_of(source: str | Path) -> Path:

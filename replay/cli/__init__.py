@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from replay.cli.exits import Guarded
+from replay.cli.exits import Guarded, remove_copies_when_ended
 from replay.cli.output import Failure, exists, report_failure, warn_of_kept, warnings_on_stderr
 from replay.errors import ReplayError
 from replay.urls import is_url
@@ -121,4 +121,5 @@ def main() -> None:
     """Run the command line; the console script ``replay``."""
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")
+    remove_copies_when_ended()
     cli()

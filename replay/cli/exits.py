@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -18,9 +19,17 @@ import click
 
 from replay.errors import printable
 from replay.files import FULL
-from replay.urls import hide_credentials
+from replay.urls import hide_credentials, remove_copies
 
-__all__ = ["CLOSED_PIPE", "CRASH", "INTERRUPTED", "UNWRITTEN", "Guarded", "exit_code_of"]
+__all__ = [
+    "CLOSED_PIPE",
+    "CRASH",
+    "INTERRUPTED",
+    "UNWRITTEN",
+    "Guarded",
+    "exit_code_of",
+    "remove_copies_when_ended",
+]
 
 CRASH, UNWRITTEN, INTERRUPTED, CLOSED_PIPE = 70, 74, 130, 141
 
@@ -69,6 +78,22 @@ def _named_pipe() -> Iterator[None]:
         yield
     except BrokenPipeError:
         raise _ClosedPipe from None
+
+
+def remove_copies_when_ended() -> None:
+    """Have a signal that ends the process remove the copies of remote logs first."""
+    process = os.getpid()
+
+    def end(number: int, _: object) -> None:
+        if os.getpid() == process:
+            remove_copies()
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, end)
 
 
 def exit_code_of(run: Callable[[], Any], name: str, report: Callable[[str, int, Exception], None]) -> int:

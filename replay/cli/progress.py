@@ -7,7 +7,7 @@ import itertools
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -96,8 +96,8 @@ def read_logs(paths: Sequence[Path]) -> ReadResult:
 
 
 @contextlib.contextmanager
-def _counting(label: str, items: Sequence[Any]) -> Iterator[Any]:
-    with Bar(label, len(items)) as bar:
+def _counting(label: str, items: Iterable[Any]) -> Iterator[Any]:
+    with Bar(label, len(items) if isinstance(items, Sized) else None) as bar:
         yield bar.count(items)
 
 

@@ -14,6 +14,7 @@ from replay.cli.columns import columns_options, stated_columns, stated_filter
 from replay.cli.options import output_options, paths_argument, policies_option, question_options
 from replay.cli.output import keep_inputs, show, text_width
 from replay.errors import InputError
+from replay.urls import Url
 
 if TYPE_CHECKING:
     from replay.cli.hooks import StopHook
@@ -92,6 +93,12 @@ def command(
         )
     if stated_filter() is not None:
         raise InputError("--where filters the runs of a store, and replay watch follows logs; leave it out")
+    remote = next((path for path in paths if isinstance(path, Url)), None)
+    if remote is not None:
+        raise InputError(
+            f"replay watch follows logs on this machine, and {remote} is a URL; run replay inspect {remote}"
+            " again for its present state, or watch a folder to which the logs are synchronised"
+        )
     keep_inputs(paths)
     watch = Watch(paths, policies, question, stated_columns())
     if once:

@@ -7,10 +7,10 @@ lie in a private folder that mirrors the remote one. Runs and findings name the 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from replay import readers
 from replay.urls import Url, as_path
@@ -24,7 +24,7 @@ __all__ = ["read"]
 
 def read(
     paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
-    progress: Counting = nullcontext,
+    progress: Callable[[Sequence[Any]], AbstractContextManager[Iterable[Any]]] = nullcontext,
     columns: readers.ColumnMap | None = None,
     *,
     fetching: Counting = nullcontext,
@@ -32,8 +32,8 @@ def read(
 ) -> readers.ReadResult:
     """`replay.readers.read` of paths and URLs.
 
-    ``fetching`` is given what is fetched, as ``progress`` is given what is loaded. Raises RemoteError where a
-    URL cannot be listed.
+    ``fetching`` is given what is fetched, as ``progress`` is given what is loaded, and an empty iterator
+    while a server is asked what it has. Raises RemoteError where a URL cannot be listed.
     """
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     roots = [as_path(path) for path in given]

@@ -42,7 +42,8 @@ class FetchExperiment:
         limits, experiment = self._limits, self._tracker.experiment
         facts = {"experiment_id": experiment.experiment_id, "name": experiment.name}
         _write(self._folder / "meta.yaml", _yaml(facts))
-        runs, more = self._tracker.runs(limits.runs)
+        with counting(iter(())):
+            runs, more = self._tracker.runs(limits.runs)
         if more:
             self._note(Kind.REMOTE_LIMIT, part="runs", limit=limits.runs, left=None)
         with counting(runs) as counted, ThreadPoolExecutor(limits.requests) as pool:

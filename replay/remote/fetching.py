@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path, PurePosixPath
@@ -22,8 +22,8 @@ from replay.remote.names import Decision, Names
 
 __all__ = ["Counting", "Fetch"]
 
-#: Shows how many of some items are done, as click.progressbar does.
-Counting = Callable[[Sequence[Any]], AbstractContextManager[Iterable[Any]]]
+#: Shows how many of some items are done, as click.progressbar does; of an iterator, only that it goes on.
+Counting = Callable[[Iterable[Any]], AbstractContextManager[Iterable[Any]]]
 
 _CHUNK = 1 << 20
 #: Endings of files that cannot be recognised by their beginning.

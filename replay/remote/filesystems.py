@@ -11,7 +11,7 @@ from urllib.parse import quote
 from replay.remote.failures import RemoteError, reason
 from replay.urls import Url
 
-__all__ = ["file_system", "missing_extra", "quiet_libraries"]
+__all__ = ["file_system", "limited_time", "missing_extra", "quiet_libraries"]
 
 #: The extra that brings what a scheme needs.
 _EXTRAS = {
@@ -82,16 +82,45 @@ def _options(scheme: str) -> dict[str, Any]:
     if scheme in ("http", "https"):
         import aiohttp
 
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=20, sock_read=60)
         stated = {**conf.get("http", {}), **conf.get(scheme, {})}
         # with trust_env, passwords of ~/.netrc and proxies of the environment are used
-        stated["client_kwargs"] = {"timeout": timeout, "trust_env": True, **stated.get("client_kwargs", {})}
+        client = {"trust_env": True, **stated.get("client_kwargs", {})}
+        limit = client.get("timeout", 60)
+        if isinstance(limit, int | float):  # a file of settings can hold only numbers
+            client["timeout"] = aiohttp.ClientTimeout(
+                total=None, sock_connect=min(limit, 20), sock_read=limit
+            )
+        stated["client_kwargs"] = client
         return {**options, **stated, "encoded": True}
     if scheme in ("s3", "s3a"):
         stated = conf.get("s3", {}).get("config_kwargs", {})
         limits = {"connect_timeout": 10, "read_timeout": 60, "retries": {"max_attempts": 2}}
         return {**options, "config_kwargs": {**limits, **stated}}
     return options
+
+
+@contextlib.contextmanager
+def limited_time(scheme: str) -> Iterator[None]:
+    """Give requests to the Hub that have no time limit the one of downloads: its client lists without one."""
+    hooks: list[Any] | None = None
+    if scheme == "hf":
+        from huggingface_hub import constants, get_session
+
+        limit = dict.fromkeys(("connect", "read", "write", "pool"), constants.HF_HUB_DOWNLOAD_TIMEOUT)
+        # older versions have a client without hooks
+        hooks = getattr(get_session(), "event_hooks", {}).get("request")
+
+    def state_limit(request: Any) -> None:
+        if not any((request.extensions.get("timeout") or {}).values()):
+            request.extensions["timeout"] = limit
+
+    if hooks is not None:
+        hooks.append(state_limit)
+    try:
+        yield
+    finally:
+        if hooks is not None:
+            hooks.remove(state_limit)
 
 
 @contextlib.contextmanager

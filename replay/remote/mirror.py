@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from replay.errors import InputError
 from replay.readers.registry import registry
 from replay.remote.failures import RemoteError
 from replay.remote.fetching import Counting, Fetch
-from replay.remote.filesystems import file_system, quiet_libraries
+from replay.remote.filesystems import file_system, limited_time, quiet_libraries
 from replay.remote.limits import Limits
 from replay.remote.listing import list_files
 from replay.remote.names import Names
@@ -27,6 +27,8 @@ __all__ = ["Mirror"]
 
 #: Endings of tables that are read where the user names their columns.
 _TABLES = frozenset({".csv", ".tsv", ".json", ".jsonl", ".parquet"})
+#: What is counted while a server is asked what it has, which takes a number of requests that is not known.
+_UNCOUNTED = iter(())
 
 
 @dataclass(frozen=True)
@@ -64,13 +66,16 @@ class Mirror:
         with quiet_libraries():
             if url.scheme == "mlflow":
                 return self._fetch_experiment(url, home, counting)
-            return self._fetch_files(url, home, counting)
+            system, path = file_system(url)
+            with limited_time(url.scheme):
+                return self._fetch_files(url, system, path, home, counting)
 
     def _fetch_experiment(self, url: Url, home: Path, counting: Counting) -> Path:
         from replay.remote.experiment import FetchExperiment
         from replay.remote.tracker import Tracker
 
-        tracker = Tracker(url)
+        with counting(_UNCOUNTED):
+            tracker = Tracker(url)
         folder = home / as_name(tracker.experiment.name, "experiment")
         folder.mkdir(parents=True)
         self._copies.add(folder, str(url))
@@ -82,15 +87,17 @@ class Mirror:
             raise RemoteError(f"{url}: the experiment has no runs")
         return folder
 
-    def _fetch_files(self, url: Url, home: Path, counting: Counting) -> Path:
-        system, path = file_system(url)
+    def _fetch_files(self, url: Url, system: Any, path: str, home: Path, counting: Counting) -> Path:
         names = Names(registry().formats, self._tables)
-        listing = list_files(url, system, path, names, self._limits)
+        with counting(_UNCOUNTED):
+            listing = list_files(url, system, path, names, self._limits)
         shown = str(url)
         above = shown.rpartition("/")[0] if listing.is_file else shown
         parts = [unquote(part) for part in above.partition("://")[2].split("/") if part]
         folder = home / as_name(parts[-1] if parts else url.scheme, "logs")
         folder.mkdir(parents=True)
+        if listing.is_file:
+            self._copies.add(folder / listing.entries[0].path, shown)
         self._copies.add(folder, above)
         fetch = Fetch(listing, system, names, folder, self._limits)
         fetch.run(counting)
@@ -101,7 +108,9 @@ class Mirror:
             self._without.append(f"{shown} ({len(listing.entries)} files listed)")
         return folder
 
-    def read(self, paths: Sequence[Path], progress: Counting, columns: Any) -> readers.ReadResult:
+    def read(
+        self, paths: Sequence[Path], progress: Callable[[Sequence[Any]], Any], columns: Any
+    ) -> readers.ReadResult:
         """What `replay.readers.read` makes of the copies, with URLs in the place of their paths."""
         try:
             result = readers.read(paths, progress, columns)

@@ -22,6 +22,7 @@ from replay.urls import Url, as_path
 __all__ = ["open_store", "read", "read_all"]
 
 _Progress = Callable[[Sequence[Any]], AbstractContextManager[Iterable[Any]]]
+_Fetching = Callable[[Iterable[Any]], AbstractContextManager[Iterable[Any]]]
 
 
 def open_store(path: Path, where: str | None = None) -> Store | None:
@@ -47,7 +48,7 @@ def read_all(
     columns: ColumnMap | None = None,
     where: str | None = None,
     *,
-    fetching: _Progress = nullcontext,
+    fetching: _Fetching = nullcontext,
 ) -> ReadResult:
     """The runs of stores and of logs, each counted once; ids that two runs have get a number behind them.
 

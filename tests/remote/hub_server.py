@@ -3,7 +3,8 @@ repositories, listed with paging and fetched whole or in part.
 
 Run as ``python -m tests.remote.hub_server FOLDER PORT [--token TOKEN]``. FOLDER holds ORG/MODEL/REVISION/….
 What is asked for is written to stderr, one line per request. ``org/gated`` is answered 403 as a gated
-repository is; with a token, other repositories are hidden from requests without it.
+repository is, and a list of ``org/silent`` never comes. With a token, other repositories are hidden from
+requests without it.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import http.server
 import json
 import re
 import sys
+import time
 from functools import partial
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -58,6 +60,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.fail(404, "RevisionNotFound")
         if resolved:
             return self.file(folder / resolved[3], asked)
+        if listed[2] == "tree" and repository == "org/silent":
+            return time.sleep(3600)
         if listed[2] == "tree":
             return self.tree(folder, (listed[4] or "").strip("/"), query)
         files = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]

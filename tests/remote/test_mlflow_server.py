@@ -122,7 +122,7 @@ def test_an_experiment_of_a_database_gives_the_runs_of_the_file(database):
     assert len(there) == 3
     same(by_uuid(there), by_uuid(here), ordered=False)  # a database has columns as they were logged
     (long,) = [run for run in there if len(run.train)]
-    assert len(long.train["train/loss"]) == 2400
+    assert len(long.train["train/loss"].step) == 2400
     for run in there:
         assert run.info.group == NAME
         assert run.info.planned_steps == 80

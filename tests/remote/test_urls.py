@@ -1,15 +1,22 @@
 """What is a URL, and how it is shown."""
 
+import json
 import pickle
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
+import fsspec
 import pytest
+from click.testing import CliRunner
 
+import replay
+from replay.cli import cli
 from replay.errors import InputError
 from replay.remote.safe_paths import as_name, safe_name
 from replay.urls import Url, as_path, hide_credentials, is_url, without_credentials
+from tests.remote.conftest import state
 
 
 @pytest.mark.parametrize(
@@ -24,7 +31,7 @@ from replay.urls import Url, as_path, hide_credentials, is_url, without_credenti
         ("hf://org/model@main/x", "hf://org/model@main/x"),
         ("hf://gpt2@main", "hf://gpt2@main"),
         ("s3://key:secret@bucket/run#1/x", "s3://bucket/run#1/x"),
-        ("s3://bucket/x?versionId=3", "s3://bucket/x"),
+        ("s3://bucket/x?X-Amz-Signature=3", "s3://bucket/x"),
         ("mlflow:http://u:p@host:5000/a b", "mlflow:http://host:5000/a b"),
         ("mlflow:https://u:p@host/base#name", "mlflow:https://host/base#name"),
         ("memory:///a", "memory:///a"),
@@ -40,6 +47,20 @@ def test_a_url_without_its_credentials(url, shown):
     assert "secret" not in repr(path)
     assert str(pickle.loads(pickle.dumps(path))) == shown
     assert as_path(shown).given.rstrip("/") == url.rstrip("/")  # what was shown can be read again
+
+
+def test_queries_are_told_apart_by_a_digest():
+    base = "https://host/x.json"
+    one, other = (str(as_path(f"{base}?run={number}&sig=s3cr3t{number}")) for number in (1, 2))
+    assert one != other
+    assert one == str(as_path(f"{base}?sig=other&run=1"))  # a new signature is the same file
+    assert one.startswith(f"{base}?query-")
+    assert without_credentials(one) == one
+    assert as_path(one).given == f"{base}?sig=other&run=1"  # that of the newest signature
+    assert str(as_path(one)) == one
+    assert hide_credentials(f"see {base}?sig=other&run=1 now") == f"see {one} now"
+    assert str(as_path("https://host/runs/?view=list")) == "https://host/runs"
+    assert str(as_path("s3://bucket/x?versionId=3")).startswith("s3://bucket/x?query-")
 
 
 @pytest.mark.parametrize(
@@ -118,8 +139,30 @@ def test_a_missing_package_is_named_with_its_extra(package, url, extra):
     assert f"pip install 'stop-replay[{extra}]'" in " ".join(done.stderr.split())
 
 
-def test_a_scheme_that_is_not_known():
-    script = "import sys; sys.argv = ['replay', 'nonsense://host/x']; from replay.cli import main; main()"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert done.returncode == 2
-    assert "nonsense:// is not a scheme" in done.stderr
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("nonsense://host/x", "nonsense:// is not a scheme that can be read"),
+        ("sftp://host/x", "fsspec needs another package for sftp:// URLs"),
+        ("memory://none", "there is no such file or folder"),
+    ],
+)
+def test_a_scheme_that_is_not_known(url, said):
+    if url.startswith("sftp:") and find_spec("paramiko") is not None:
+        pytest.skip("paramiko is installed")
+    result = CliRunner().invoke(cli, [url])
+    assert result.exit_code == 2
+    assert f"{url}: {said}" in " ".join(result.output.split())
+
+
+def test_logs_in_memory():
+    memory = fsspec.filesystem("memory")
+    try:
+        memory.pipe("/tests of replay/a/trainer_state.json", json.dumps(state(1)).encode())
+        memory.pipe("/tests of replay/a/model.safetensors", b"0" * 100)
+        for url in ("memory://tests of replay", "memory:///tests of replay/", "memory://"):
+            (run,) = replay.load(url)
+            assert run.info.sources[0].endswith("/a/trainer_state.json")
+            assert run.info.sources[0].startswith("memory://")
+    finally:
+        memory.rm("/tests of replay", recursive=True)

@@ -16,6 +16,7 @@ from replay.cli import cli
 from replay.data.finding import Kind
 from replay.errors import InputError
 from replay.remote.limits import Limits
+from replay.urls import as_path
 from tests.readme import ROOT
 from tests.remote.conftest import state
 from tests.remote.processes import free_port, serving, web
@@ -168,6 +169,26 @@ def test_the_lock_of_a_check_names_the_url(logs, tmp_path, monkeypatch):
         shown = "".join(result.output.split())
         assert f"{server.url}/runs/lora1/trainer_state.json" in shown
         assert f"{server.url}/runs/lora2/trainer_state.json" in shown
+
+
+def test_a_lock_tells_two_queries_of_one_file_apart(logs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for number in (1, 2):
+        (logs / f"export-{number}.json").write_text(json.dumps(state(number)))
+    with web(tmp_path / "requests.txt", logs) as server:
+        urls = [f"{server.url}/export.json?run={number}&token=s3cr3t-of-{number}" for number in (1, 2)]
+        Path("policies.toml").write_text(f'logs = {urls}\n[policies.main]\nspec = "patience=2"\n')
+        made = CliRunner().invoke(cli, ["check", "policies.toml", "--update"])
+        assert made.exit_code == 0, made.output
+        lock = Path("replay.lock").read_text()
+        assert lock.count(f"{server.url}/export.json?query-") >= 2
+        assert "s3cr3t" not in lock + made.output
+        (logs / "export-2.json").write_text(json.dumps(state(3)))
+        result = CliRunner().invoke(cli, ["check", "policies.toml"])
+        shown = "".join(result.output.split())
+        one, other = (str(as_path(url)) for url in urls)
+        assert other in shown
+        assert one not in shown
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@ without range requests, behind a password, or cut off.
 
 Run as ``python -m tests.remote.web_server FOLDER PORT [--ranges] [--user NAME:PASSWORD] [--token TOKEN]``.
 What is asked for is written to stderr, one line per request. A name that begins with ``denied`` is answered
-403, ``broken`` 500; of one that begins with ``half`` the connection ends in the middle of the file.
+403, ``broken`` 500; of one that begins with ``half`` the connection ends in the middle of the file, and one
+that begins with ``slow`` stays there. With ``?run=N``, a file is that with ``-N`` in its name.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import base64
 import http.server
 import re
 import sys
+import time
 from functools import partial
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -48,6 +50,8 @@ class Handler(http.server.SimpleHTTPRequestHandler):
             return self.fail(500)
         page = Path(self.directory, "page.html")
         path = Path(self.translate_path(self.path))
+        if run := parse_qs(url.query).get("run"):
+            path = path.with_stem(f"{path.stem}-{run[0]}")
         if path.is_dir() and page.exists():
             return self.send(page.read_bytes(), "text/html", body)
         if path.is_dir():
@@ -55,6 +59,9 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         if not path.is_file():
             return self.fail(404)
         data = path.read_bytes()
+        if name.startswith("slow"):
+            self.send(data, "text/plain", body, cut=len(data) // 2)
+            return time.sleep(3600)
         if name.startswith("half"):
             return self.send(data, "text/plain", body, cut=len(data) // 2)
         span = re.fullmatch(r"bytes=(\d+)-(\d*)", asked)
