@@ -125,9 +125,10 @@ def load(
     """Every run below a path, or below several: stores, files, and folders, which are searched to any depth.
 
     A path may be a URL, as ``hf://org/model``, ``s3://bucket/logs``, ``https://host/logs/`` or
-    ``mlflow:http://host:5000/EXPERIMENT``: what can be a log there is fetched. Formats are recognised by content. Logs of the same run (checkpoints, several
-    formats) count once. What could not be read is reported as a ReplayWarning. Raises InputError where a path
-    does not exist or where there is no run at all.
+    ``mlflow:http://host:5000/EXPERIMENT``: what can be a log there is fetched. Formats are recognised by
+    content. Logs of the same run (checkpoints, several formats) count once. What could not be read is
+    reported as a ReplayWarning. Raises InputError where a path does not exist or where there is no run at
+    all.
 
     A table that is not recognised (CSV, TSV, JSON, JSON lines, Parquet) is read where its columns are named:
     ``step``, one or more of ``metric`` (``"column"``, ``"column=name"`` or a mapping), ``split`` for the

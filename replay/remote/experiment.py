@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from threading import Lock
 from typing import Any
 
@@ -77,11 +77,19 @@ class FetchExperiment:
         (home / "metrics").mkdir()
         if info.lifecycle_stage == "deleted":
             return
-        for key, value in run.data.params.items():
-            self._add(home, "params", key, str(value))
+        for key, value in sorted(run.data.params.items()):
+            if self._is_name(home, "params", key):
+                self._add(home, "params", key, str(value))
         for key in sorted(run.data.metrics):
-            if not key.startswith(_SYSTEM):
+            if not key.startswith(_SYSTEM) and self._is_name(home, "metrics", key):
                 self._write_metric(home, key)
+
+    def _is_name(self, home: Path, kind: str, key: str) -> bool:
+        """Whether the name of a metric or a parameter can be that of a file; others are noted."""
+        if all(map(safe_name, key.split("/"))):
+            return True
+        self._unsafe.append(f"{home.name}/{kind}/{key}")
+        return False
 
     def _write_metric(self, home: Path, key: str) -> None:
         """Write one metric; whatever goes wrong costs only this one."""
@@ -95,18 +103,15 @@ class FetchExperiment:
         self._add(home, "metrics", key, "".join(map(_line, values)))
 
     def _add(self, home: Path, kind: str, key: str, text: str) -> None:
-        """Write the file of a metric or a parameter, if its name can be that of a file."""
-        path = PurePosixPath(key)
+        """Write the file of a metric or a parameter."""
         with self._lock:
             if self._bytes + len(text) > self._limits.total_bytes:
                 self._over.append(f"{home.name}/{kind}/{key}")
                 return
             self._bytes += len(text)
         try:
-            if not all(map(safe_name, key.split("/"))):
-                raise ValueError(key)
-            _write(home / kind / path, text)
-        except (OSError, ValueError):  # as that of a metric "a" beside "a/b", which no folder can hold
+            _write(home / kind / key, text)
+        except (FileExistsError, NotADirectoryError):  # a metric "a" beside "a/b", which no folder can hold
             self._unsafe.append(f"{home.name}/{kind}/{key}")
 
 

@@ -2,7 +2,9 @@
 
 import contextlib
 import math
+import sqlite3
 import urllib.request
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -168,6 +170,50 @@ def test_commands_take_an_experiment(database):
     assert url in text or f"mlflow:{server.url}" in text
     code, text = shown(["inspect", url, "--verbose"])
     assert code == 0, text
+
+
+def test_a_lock_names_the_files_of_the_experiment(database, tmp_path, monkeypatch):
+    server, _ = database
+    client = MlflowClient(tracking_uri=server.url, registry_uri=server.url)
+    experiment = client.create_experiment("locked")
+    runs = [client.create_run(experiment, start_time=_START).info.run_id for _ in range(2)]
+    for run in runs:
+        metrics = [Metric("eval/loss", 1 + abs(p - 4), _START + p, 10 * p) for p in range(1, 9)]
+        client.log_batch(run, metrics=metrics)
+        client.set_terminated(run)
+    monkeypatch.chdir(tmp_path)
+    url = f"mlflow:{server.url}/locked"
+    Path("policies.toml").write_text(f'logs = ["{url}"]\n[policies.main]\nspec = "patience=2"\n')
+    code, text = shown(["check", "policies.toml", "--update"])
+    assert code == 0, text
+    assert f'"{url}/{runs[0]}/' in Path("replay.lock").read_text()
+    code, text = shown(["check", "policies.toml", "--strict", "--require-lock"])
+    assert code == 0, text
+    client.log_batch(runs[0], metrics=[Metric("eval/loss", 0.5, _START + 9, 90)])
+    code, text = shown(["check", "policies.toml"])
+    assert f"{url}/{runs[0]}/" in text.replace(" ", "")
+    assert runs[1] not in text
+
+
+def test_names_that_no_file_can_have(database, tmp_path, monkeypatch):
+    server, path = database
+    client = MlflowClient(tracking_uri=server.url, registry_uri=server.url)
+    run = client.create_run(client.create_experiment("names"), start_time=_START).info.run_id
+    for key in ("eval/loss", "outside", "a", "a/b"):
+        metrics = [Metric(key, 1 + abs(p - 4), _START + p, 10 * p) for p in range(1, 9)]
+        client.log_batch(run, metrics=metrics)
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        for table in ("metrics", "latest_metrics"):  # MLflow's client would refuse the name
+            connection.execute(f"UPDATE {table} SET key = '../../../outside' WHERE key = 'outside'")
+    home = tmp_path / "home" / "temporary"
+    home.mkdir(parents=True)
+    monkeypatch.setattr("tempfile.tempdir", str(home))
+    result = remote.read(f"mlflow:{server.url}/names")
+    (finding,) = [one for one in result.findings if one.kind is Kind.UNSAFE_NAME]
+    assert finding["names"] == (f"{run}/metrics/../../../outside", f"{run}/metrics/a/b")
+    (read,) = result.runs
+    assert "eval/loss" in read.metrics
+    assert not list(tmp_path.rglob("outside"))
 
 
 @pytest.mark.parametrize(

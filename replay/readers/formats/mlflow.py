@@ -316,7 +316,8 @@ FORMAT = Format(
     endings=frozenset({".db", ".sqlite", ".sqlite3"}),
     limits=(
         "Deleted runs, system metrics and the copies of metrics that belong to logged models are not read;"
-        " stores in PostgreSQL or MySQL have no file to read."
+        " stores in PostgreSQL or MySQL have no file to read: read them through their server, as"
+        " mlflow:http://host:5000/EXPERIMENT."
     ),
     tested_on="MLflow 3.17 (file store and SQLite store), files of MLflow 2",
 )
