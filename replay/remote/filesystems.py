@@ -71,6 +71,8 @@ def file_system(url: Url) -> tuple[Any, str]:
         system, path = fsspec.core.url_to_fs(given, **_options(scheme))
     except Exception as error:
         raise RemoteError(f"{url}: {reason(error)}") from None
+    if scheme in ("s3", "s3a"):
+        system.retries = 2  # each of which botocore tries again; with five, a silent server takes minutes
     return system, path
 
 
@@ -94,7 +96,7 @@ def _options(scheme: str) -> dict[str, Any]:
         return {**options, **stated, "encoded": True}
     if scheme in ("s3", "s3a"):
         stated = conf.get("s3", {}).get("config_kwargs", {})
-        limits = {"connect_timeout": 10, "read_timeout": 60, "retries": {"max_attempts": 2}}
+        limits = {"connect_timeout": 10, "read_timeout": 20, "retries": {"max_attempts": 1}}
         return {**options, "config_kwargs": {**limits, **stated}}
     return options
 

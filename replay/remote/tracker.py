@@ -18,7 +18,7 @@ __all__ = ["Tracker", "reason_of"]
 #: Settings of MLflow's client; the user's own win. Without them it tries for minutes, and reports its use.
 _SETTINGS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
