@@ -66,6 +66,19 @@ def test_the_status_says_whether_the_training_ended(tmp_path, status, complete):
     assert read(tmp_path).runs[0].info.complete is complete
 
 
+def test_times_that_the_user_has_logged(tmp_path):
+    """MLflow takes any whole number for a time, as one in seconds."""
+    text = "".join(f"{1_700_000_000 + 5 * place} {value} {place}\n" for place, value in enumerate(LOSS, 1))
+    put(tmp_path / RUNS[0], {"val_loss": text, "val_acc": "0 0.5 1\n-1 0.75 2\n"})
+    found = read(tmp_path)
+    (run,) = found.runs
+    assert not found.findings
+    assert curve(run, "val_loss") == dict(enumerate(LOSS, 1))
+    assert curve(run, "val_acc") == {1: 0.5, 2: 0.75}
+    (tmp_path / "alone").write_text(text)
+    assert sniff(tmp_path / "alone") is None
+
+
 def test_deleted_runs_and_the_copies_of_logged_models_do_not_count(tmp_path):
     store = tmp_path / "mlruns" / "7"
     put(store / RUNS[0], {"val_loss": lines(LOSS, [1, 2, 3, 4])})

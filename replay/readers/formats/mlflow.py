@@ -30,8 +30,10 @@ _RUN = re.compile(r"[0-9a-f]{32}")
 _MODEL = re.compile(r"m-[0-9a-f]{32}")
 #: Time, value and step, and the data set that new versions add.
 _LINE = re.compile(
-    r"(\d{12,14}) (nan|[-+]?inf|[-+]?[0-9.]+(?:e[-+]?\d+)?)(?: (-?\d{1,18})(?: \S+){0,2})?\s*", re.IGNORECASE
+    r"(-?\d{1,18}) (nan|[-+]?inf|[-+]?[0-9.]+(?:e[-+]?\d+)?)(?: (-?\d{1,18})(?: \S+){0,2})?\s*", re.IGNORECASE
 )
+#: A time as MLflow takes it, by which a file is recognised; users may log others.
+_TIME = re.compile(r"\d{12,14} ")
 _FORM = "'timestamp value step'"
 #: What MLflow's SQLite store writes for infinity.
 _LARGEST = 1.7976931348623157e308
@@ -59,7 +61,7 @@ def _sniff(path: Path, head: bytes) -> bool:
         return False
     lines = head[:4096].decode("utf-8", "replace").split("\n")
     lines = [line for line in (lines[:-1] if len(lines) > 1 else lines) if line.strip()]
-    return bool(lines) and all(_LINE.fullmatch(line) for line in lines)
+    return bool(lines) and all(_TIME.match(line) and _LINE.fullmatch(line) for line in lines)
 
 
 def _group(paths: Sequence[Path]) -> list[list[Path]]:
