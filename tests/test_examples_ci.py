@@ -398,8 +398,9 @@ def test_the_action_is_a_composite_of_pinned_parts():
 
 
 def test_the_action_passes_and_gives_its_files(runner):
-    out = runner.run(python=sys.executable)
+    out = runner.run(python=sys.executable, report="the page.html")
     assert (out["code"], out["exit-code"]) == (0, "0"), runner.log
+    assert "<!doctype html>" in (runner.workspace / "the page.html").read_text()
     assert json.loads((runner.workspace / out["sarif"]).read_text())["version"] == "2.1.0"
     assert ElementTree.parse(runner.workspace / out["junit"]).getroot().tag in ("testsuites", "testsuite")
     assert "default" in runner.summary.read_text()

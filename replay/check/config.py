@@ -54,6 +54,8 @@ LIMITS: dict[str, str] = {
 }
 #: What the key ``guarantee`` takes.
 GUARANTEE = '"mean", or a confidence in quotes, as in "90%", for the mean loss to stay within max_lost'
+#: The figures that a limit on regret may be about, the first of which is asked for first.
+_REGRETS: tuple[Figure, ...] = ("relative_regret", "regret")
 #: What ``fail_on`` may name.
 _FAILING = (*(str(one) for one in Severity if one is not Severity.NOTE), *(str(kind) for kind in USUAL))
 TOP_KEYS: dict[str, str] = {
@@ -152,6 +154,25 @@ class Config:
     confidence: float = 0.95
     gate: Gate = field(default_factory=Gate)
     lines: Mapping[KeyPath, int] = field(default_factory=dict)
+
+    def strictest(self) -> tuple[str | None, str | None]:
+        """The smallest ``max_lost`` of all policies; where there is none, the smallest ``max_regret``.
+
+        Returns the texts for ``--max-lost`` and ``--max-regret``, of which at most one is not None.
+        """
+        limits = [limit for entry in self.policies for limit in entry.limits]
+        for name, figure in (("max_lost", "lost"), *(("max_regret", one) for one in _REGRETS)):
+            some = [limit for limit in limits if (limit.name, limit.figure) == (name, figure)]
+            if some:
+                text = min(some, key=lambda limit: limit.value).text
+                return (text, None) if name == "max_lost" else (None, text)
+        return None, None
+
+    @property
+    def confidence_wanted(self) -> float | None:
+        """The highest confidence that is demanded of a guarantee; None where none is."""
+        wanted = (limit.confidence for entry in self.policies for limit in entry.limits)
+        return max((one for one in wanted if one is not None), default=None)
 
 
 def read_config(path: Path, *, across: bool = False) -> Config:

@@ -14,11 +14,16 @@ import click
 from replay.cli.columns import columns_options, columns_words
 from replay.cli.options import LogPath, file_option, verbose_option
 from replay.cli.output import append, error_words, keep_inputs, refuse_overlaps, show, warn, write
+from replay.cli.page import report_option
 from replay.cli.progress import read_logs
 from replay.errors import InputError, ReplayError, Undecidable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from replay.check.config import Config
     from replay.check.model import Checked
+    from replay.readers import ReadResult
 
 __all__ = ["command"]
 
@@ -117,6 +122,7 @@ class Reports:
 @file_option("--code-quality", "Also write GitLab's code quality.")
 @file_option("--comment", "Also write markdown for a comment to a pull request.")
 @file_option("--plot", "Also draw saved against lost, now and in the lock.")
+@report_option
 @columns_options()
 def command(
     file: Path,
@@ -134,6 +140,7 @@ def command(
     code_quality: Path | None,
     comment: Path | None,
     plot: Path | None,
+    report: Path | None,
 ) -> None:
     """Check that policies still meet their limits and stop where the lock file says.
 
@@ -195,6 +202,8 @@ def command(
         refuse_overlaps()
         save(checked, plot)
         click.echo(f"drew {plot}", err=True)
+    if report is not None:
+        _write_report(report, config, roots, logs_read)
     steps = [] if against is not None else again
     document = build(checked, again=steps, logs=[*map(str, roots), *columns_words()], update=update)
     if update:
@@ -215,3 +224,32 @@ def command(
             page = job_summary(checked, plot.name if plot else None, picture=True)
             append(page, Path(step_summary))
     sys.exit(checked.exit_code)
+
+
+def _write_report(target: Path, config: Config, roots: Sequence[Path], logs: ReadResult) -> None:
+    """Write the page of `replay report` for the policies of the file.
+
+    The tolerance and the confidence are the strictest that the file demands of a policy.
+    """
+    from replay.cli.candidates import Candidates
+    from replay.cli.options import setting_words
+    from replay.cli.page import write_page
+    from replay.engine.study import Study
+    from replay.search.tolerance import parse_tolerance
+
+    max_lost, max_regret = config.strictest()
+    candidates = Candidates((), (), (config.path,), max_lost, max_regret)
+    grids, singles = candidates.parse()
+    write_page(
+        target,
+        roots,
+        logs,
+        Study(logs.runs, singles, config.question),
+        candidates,
+        grids,
+        singles,
+        parse_tolerance(max_regret, max_lost),
+        confidence=config.confidence_wanted,
+        group=config.group,
+        settings=setting_words(config.question),
+    )

@@ -31,6 +31,7 @@ __all__ = [
     "policy_option",
     "question_options",
     "question_words",
+    "setting_words",
     "verbose_option",
     "watch_options",
     "weight_option",
@@ -157,6 +158,21 @@ def question_words() -> list[str]:
         for name in _SETTINGS
         if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
         for word in (f"--{name.replace('_', '-')}", str(context.params[name]))
+    ]
+
+
+def setting_words(question: Question) -> list[str]:
+    """The settings of a question that are not the defaults, and the columns that were typed, as the words of
+    a command that asks the same.
+    """
+    from replay.engine.question import Question
+
+    defaults = Question()
+    return columns_words() + [
+        word
+        for name in _SETTINGS
+        if (value := getattr(question, name)) != getattr(defaults, name)
+        for word in (f"--{name.replace('_', '-')}", str(value))
     ]
 
 

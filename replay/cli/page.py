@@ -43,10 +43,12 @@ def write_page(
     selection: Selection | None = None,
     option: str = "--report",
     form: str = "html",
+    settings: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """Write the page, or its figure for papers in another ``form``; return the answer that it begins with.
 
     ``selection`` is the choice, where it is made already; ``option`` is the one that named the file.
+    ``settings`` are the words for the question, where it was not typed as the options of this command.
     """
     from replay.report.page.answer import answer_data
     from replay.report.page.data import page_data
@@ -81,7 +83,7 @@ def write_page(
     words = [
         *candidates.words(),
         *guarantee_words(confidence, group),
-        *question_words(),
+        *(question_words() if settings is None else settings),
         *weight_words(weight),
     ]
     again = ["replay", "report", *(str(path) for path in paths), *words, "--out", str(target)]

@@ -6,6 +6,7 @@ import html
 import json
 import math
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -452,6 +453,57 @@ def test_sweep_and_choose_write_the_same_page(logs, tmp_path, monkeypatch):
     assert f"--report {log}" in run("sweep", "logs", *GRID, "--report", log, code=2).stderr
     error = run("choose", "logs", *GRID, "--per-rule", "--report", "page.html", code=2).stderr
     assert "--report shows one choice" in error
+
+
+FILE = """
+monitor = "eval_loss"
+unit = "epochs"
+group = "folder"
+
+[policies.fast]
+spec = "patience=2"
+max_lost = "30%"
+
+[policies.slow]
+spec = "patience=4"
+max_lost = "12%"
+guarantee = "80%"
+"""
+
+
+def test_a_check_writes_the_page_of_its_policies(logs, tmp_path, monkeypatch):
+    """The command that the page names writes the same page again."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):
+        monkeypatch.delenv(name, raising=False)
+    Path("policies.toml").write_text(FILE)
+    said = run("check", "policies.toml", logs, "--report", "page.html", code=3)
+    assert "wrote page.html" in said.stderr
+    data = data_of(Path("page.html"))
+    assert data["tolerance"] == {"kind": "lost", "value": 0.12, "text": "12%"}
+    assert {row["spec"] for row in data["policies"]} >= {"patience=2", "patience=4"}
+    assert data["candidates"] == len({"patience=2", "patience=4", "patience=3", "patience=5", "patience=1"})
+    words = data["command"]
+    assert words[:2] == ["replay", "report"]
+    assert ("--confidence", "80%") in pairwise(words)
+    assert ("--unit", "epochs") in pairwise(words)
+    run(*words[1:])
+    assert data_of(Path("page.html")) == data
+
+
+def test_a_check_without_limits_on_the_loss_has_the_usual_tolerance(logs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    policies = Path("policies.toml")
+    for limit, expected in (
+        ("", {"kind": "lost", "value": 0.05, "text": "5%"}),
+        ("max_regret = 0.02", {"kind": "regret", "value": 0.02, "text": "0.02"}),
+        ('max_regret = "3%"', {"kind": "relative_regret", "value": 0.03, "text": "3%"}),
+    ):
+        policies.write_text(f'undecided = "pass"\n[policies.one]\nspec = "patience=2"\n{limit}\n')
+        run("check", policies, logs, "--report", "page.html")
+        assert data_of(Path("page.html"))["tolerance"] == expected
+    error = run("check", policies, logs, "--report", policies, code=2).stderr
+    assert "--report policies.toml" in error
 
 
 @pytest.mark.parametrize(
