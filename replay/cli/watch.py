@@ -11,13 +11,22 @@ import click
 
 from replay.cli.candidates import read_specs
 from replay.cli.columns import columns_options, stated_columns, stated_filter
-from replay.cli.options import output_options, paths_argument, policies_option, question_options
+from replay.cli.options import (
+    output_options,
+    paths_argument,
+    policies_option,
+    question_options,
+    question_words,
+)
 from replay.cli.output import keep_inputs, show, text_width
 from replay.errors import InputError
 from replay.urls import Url
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from replay.cli.hooks import StopHook
+    from replay.cli.serving import LivePage
     from replay.cli.watching import Watch
     from replay.engine.question import Question
 
@@ -52,6 +61,13 @@ _DEFAULT_POLICY = "patience=3"
     metavar="COMMAND",
     help="Run COMMAND RUN POLICY STEP when a policy stops a run, once per run and without a shell.",
 )
+@click.option(
+    "--serve",
+    "port",
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    help="Also serve the page of `replay report` on this machine; 0 takes any free port.",
+)
 @question_options
 @columns_options()
 @output_options
@@ -62,6 +78,7 @@ def command(
     once: bool,
     interval: float,
     on_stop: str | None,
+    port: int | None,
     question: Question,
     style: str,
     out: Path | None,
@@ -76,6 +93,7 @@ def command(
       replay watch logs/
       replay watch logs/ --policy patience=3 --policy transformers:patience=5
       replay watch logs/ --on-stop 'python tell_team.py'
+      replay watch logs/ --serve 8000
       replay watch logs/ --once --format json
     """
     from replay.cli.watching import Watch
@@ -90,6 +108,11 @@ def command(
         raise InputError(
             "--on-stop runs when a policy stops a run while replay watch looks on; with --once there is no"
             " such moment. Leave out one of the two"
+        )
+    if once and port is not None:
+        raise InputError(
+            "--serve shows the page while replay watch looks on; with --once there is no such time. Leave out"
+            " one of the two. For a page in a file, use replay report"
         )
     if stated_filter() is not None:
         raise InputError("--where filters the runs of a store, and replay watch follows logs; leave it out")
@@ -109,7 +132,28 @@ def command(
         from replay.cli.hooks import StopHook
 
         hook = StopHook(on_stop)
-    _follow(watch, interval, hook)
+    if port is None:
+        _follow(watch, interval, hook)
+        return
+    from replay.cli.serving import serve
+
+    page = _live_page(paths, specs, files, question)
+    page.update(None, "The logs are being read.")
+    with serve(port, page) as address:
+        click.echo(f"The page is at {address}", err=True)
+        _follow(watch, interval, hook, page, address)
+
+
+def _live_page(
+    paths: Sequence[Path], specs: tuple[str, ...], files: tuple[Path, ...], question: Question
+) -> LivePage:
+    """The page on the policies that were given, or on those of `replay report` where none was."""
+    from replay.cli.candidates import Candidates
+    from replay.cli.serving import LivePage
+
+    candidates = Candidates((), specs, files, None, None)
+    words = ["replay", "report", *(str(path) for path in paths), *candidates.words(), *question_words()]
+    return LivePage(paths, candidates, question, words)
 
 
 def _show_once(watch: Watch, style: str, out: Path | None) -> None:
@@ -121,7 +165,13 @@ def _show_once(watch: Watch, style: str, out: Path | None) -> None:
     show(build(frame, width=text_width(), ascii=out is None and not takes_bars()), style, out)
 
 
-def _follow(watch: Watch, interval: float, hook: StopHook | None) -> None:
+def _follow(
+    watch: Watch,
+    interval: float,
+    hook: StopHook | None,
+    page: LivePage | None = None,
+    address: str = "",
+) -> None:
     """Show frame after frame until the user ends it."""
     from dataclasses import replace
 
@@ -133,7 +183,9 @@ def _follow(watch: Watch, interval: float, hook: StopHook | None) -> None:
             if hook is not None:
                 hook.look(frame.states)
                 frame = replace(frame, notes=tuple(hook.problems[-3:]))
-            show_frame(frame, f"{clock()}  Ctrl-C ends")
+            if page is not None:
+                page.update(watch.logs, frame.message)
+            show_frame(frame, f"{clock()}  Ctrl-C ends  {address}".rstrip())
             sys.stdout.flush()
             time.sleep(interval)
             frame = watch.update()
