@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from replay.engine.question import Question
     from replay.engine.standing import RunState
     from replay.policies import Policy
-    from replay.readers import ColumnMap, ReadResult
+    from replay.readers import ColumnMap, Growing, ReadResult
     from replay.report.watch import Frame
 
 __all__ = ["Watch", "run_key"]
@@ -31,6 +31,7 @@ class Watch:
     ) -> None:
         self.paths, self.policies, self.question = paths, policies, question
         self._columns = columns
+        self._growing: Growing | None = None
 
     def update(self, *, first: bool = False) -> Frame:
         """Read the logs again. Where nothing can be read, the frame says why.
@@ -59,9 +60,10 @@ class Watch:
 
     def read(self) -> ReadResult:
         """Read the logs; errors as of `replay.readers.read`."""
-        from replay.readers import read
+        from replay.readers import Growing, read
 
-        return read(self.paths, columns=self._columns)
+        self._growing = self._growing or Growing()
+        return read(self.paths, columns=self._columns, growing=self._growing)
 
 
 def run_key(run: Run) -> tuple[str, str]:

@@ -22,6 +22,7 @@ from replay.readers.continuations import find_continuations, join_runs
 from replay.readers.duplicates import Entry, merge
 from replay.readers.find import Candidate, Walk, natural, read_head
 from replay.readers.format import Format, Loaded, UnusableLog, unreadable
+from replay.readers.growing import Growing
 from replay.readers.load import load_groups, reader_failed
 from replay.readers.naming import Group, named_runs, relative_name
 from replay.readers.registry import FORMATS, registry
@@ -32,6 +33,7 @@ __all__ = [
     "FORMATS",
     "ColumnMap",
     "Format",
+    "Growing",
     "Loaded",
     "NothingFound",
     "ReadResult",
@@ -136,13 +138,15 @@ def read(
     paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
     progress: Callable[[Sequence[Any]], AbstractContextManager[Iterable[Any]]] = nullcontext,
     columns: ColumnMap | None = None,
+    growing: Growing | None = None,
 ) -> ReadResult:
     """Every run below the paths, with what was left out and why.
 
     One unreadable file never hides the others: it becomes a finding. ``progress`` is given what is to be
     loaded, and yields it again while it is, as click.progressbar does. A file that has all the columns that
-    ``columns`` names is read by them, whatever else it looks like. Raises InputError where a path does not
-    exist and where no file has these columns, and NothingFound where there is no run at all.
+    ``columns`` names is read by them, whatever else it looks like. ``growing`` keeps what was read for the
+    next time, so that only what is new is read then; the result is the same. Raises InputError where a path
+    does not exist and where no file has these columns, and NothingFound where there is no run at all.
     """
     roots = [Path(paths)] if isinstance(paths, str | os.PathLike) else [Path(path) for path in paths]
     recogniser = _Recogniser()
@@ -195,9 +199,10 @@ def read(
     groups.sort(key=lambda group: (natural(str(group.folder)), group.rank, natural(str(group.files[0]))))
     entries: list[Entry] = []
     origin: list[Group] = []
+    loaded = load_groups(groups) if growing is None else growing.load(groups)
     # infinities and numbers near the largest are data here
     with progress(groups) as counted, np.errstate(all="ignore"):
-        for group, (runs, more) in zip(counted, load_groups(groups), strict=True):
+        for group, (runs, more) in zip(counted, loaded, strict=True):
             result.findings += more
             entries += [Entry(run, group.folder, group.rank) for run in runs]
             origin += [group] * len(runs)

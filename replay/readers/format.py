@@ -74,6 +74,8 @@ class Format:
     endings: frozenset[str] = frozenset()
     #: Names of hidden folders that the search looks into for this format, as ``.aim``.
     hidden_folders: frozenset[str] = frozenset()
+    #: Whether ``load`` looks at nothing but its files, so that what it gives stays the same while they do.
+    only_its_files: bool = False
     #: What the format lacks or what is not read, in one sentence for users; empty if nothing is known.
     limits: str = ""
     #: What it was tested on: the tools and versions that wrote the files.

@@ -6,21 +6,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 from replay.data.finding import Finding, Kind
+from replay.readers.growing import read_text
 from replay.readers.limits import LONGEST_TEXT, over_limit
 from replay.readers.points import number, open_text
-from replay.readers.text_files import TextLines
 
-__all__ = ["head_records", "read_records"]
+__all__ = ["Rows", "head_records", "read_records"]
 
 #: Fields that hold the name of a value, in rows such as ``{"metric": "val_loss", "step": 10, "value": 0.5}``.
 _NAME_FIELDS = ("name", "metric", "metric_name", "key", "tag")
 _NAMES = frozenset(_NAME_FIELDS)
 _HEAD_ROWS = 20
+_DECODER = json.JSONDecoder()
 
 
 def head_records(head: bytes) -> list[dict[str, Any]]:
@@ -45,48 +47,73 @@ def head_records(head: bytes) -> list[dict[str, Any]]:
     return found
 
 
-def read_records(
-    path: Path, open_file: Callable[[Path], TextLines] = open_text
-) -> tuple[list[dict[str, Any]], list[Finding]]:
-    """The objects of a file, and findings on what is not an object or is cut off. Raises OSError."""
-    with open_file(path) as file:
+class Rows(Protocol):
+    """What a format makes of the objects of a file."""
+
+    def add(self, record: dict[str, Any]) -> None:
+        """One more object."""
+
+    def copy(self) -> Self:
+        """A copy that shares nothing that changes."""
+
+
+_Rows = TypeVar("_Rows", bound=Rows)
+
+
+def read_records(path: Path, begin: Callable[[], _Rows]) -> tuple[_Rows, list[Finding]]:
+    """What a format makes of the objects of a file, and findings on what is not an object or is cut off.
+    Raises OSError.
+    """
+    with open_text(path) as file:
         first = next((line.strip("\0 \t\r\n") for line in file if line.strip("\0 \t\r\n")), "")
         if first == "[" or (first.startswith("[") and first[1:].lstrip().startswith("{")):
             file.seek(0)
             records, findings = _read_list(path, file.read(LONGEST_TEXT))
-            return records, [*([over_limit(path, "text", LONGEST_TEXT)] if file.read(1) else []), *findings]
-        file.seek(0)
-        return _read_lines(path, file)
+            rows = begin()
+            for record in records:
+                rows.add(record)
+            return rows, [*([over_limit(path, "text", LONGEST_TEXT)] if file.read(1) else []), *findings]
+    lines, findings = read_text(path, "records", lambda: _Lines(path, begin()))
+    found = [*lines.findings, *findings]
+    if lines.unreadable:
+        facts = {"lines": lines.unreadable, "of": lines.count}
+        found.append(Finding(Kind.INVALID_JSON, log=str(path), facts=facts))
+    return lines.rows, found
 
 
-def _read_lines(path: Path, lines: TextLines) -> tuple[list[dict[str, Any]], list[Finding]]:
-    records, findings = list[dict[str, Any]](), list[Finding]()
-    unreadable, count, decoder = 0, 0, json.JSONDecoder()
-    for line in lines:
-        count += 1
+@dataclass
+class _Lines(Generic[_Rows]):
+    """The objects of lines, and what is wrong with the others."""
+
+    path: Path
+    rows: _Rows
+    count: int = 0
+    unreadable: int = 0
+    findings: list[Finding] = field(default_factory=list)
+
+    def take(self, line: str) -> None:
+        self.count += 1
         text = line.strip("\0 \t\r\n")  # a crash may leave zero bytes before the next row
         if not text:
-            continue
+            return
         try:
-            record, end = decoder.raw_decode(text)
+            record, end = _DECODER.raw_decode(text)
             if end < len(text):
                 raise ValueError("more than one value in a line")
         except (ValueError, RecursionError):
             if line.endswith("\n"):
-                unreadable += 1
+                self.unreadable += 1
             else:
-                cut = {"part": "line", "number": count}
-                findings.append(Finding(Kind.CUT_OFF, log=str(path), facts=cut))
-            continue
+                cut = {"part": "line", "number": self.count}
+                self.findings.append(Finding(Kind.CUT_OFF, log=str(self.path), facts=cut))
+            return
         if isinstance(record, dict):
-            records.append(_as_row(record))
+            self.rows.add(_as_row(record))
         else:
-            unreadable += 1
-    findings += lines.findings(path)
-    if unreadable:
-        facts = {"lines": unreadable, "of": count}
-        findings.append(Finding(Kind.INVALID_JSON, log=str(path), facts=facts))
-    return records, findings
+            self.unreadable += 1
+
+    def copy(self) -> _Lines[_Rows]:
+        return replace(self, rows=self.rows.copy(), findings=list(self.findings))
 
 
 def _read_list(path: Path, text: str) -> tuple[list[dict[str, Any]], list[Finding]]:
@@ -123,13 +150,13 @@ def _as_row(record: dict[str, Any]) -> dict[str, Any]:
     """
     if _NAMES.isdisjoint(record):
         return record
-    for field in _NAME_FIELDS:
-        name = record.get(field) if "variant" not in record else None  # half of ClearML's names
+    for key in _NAME_FIELDS:
+        name = record.get(key) if "variant" not in record else None  # half of ClearML's names
         if not isinstance(name, str) or not name:
             continue
         inner = record.get("data")
         fields = {**record, **inner} if isinstance(inner, dict) else record
         if number(fields.get("value")) is not None:
-            rest = {key: item for key, item in fields.items() if key not in (field, "data", "value")}
+            rest = {one: item for one, item in fields.items() if one not in (key, "data", "value")}
             return {**rest, name: fields["value"]}
     return record

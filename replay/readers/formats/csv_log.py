@@ -418,5 +418,6 @@ FORMAT = Format(
     ),
     sniff=_sniff,
     load=_load,
+    only_its_files=True,
     group=_group,
 )

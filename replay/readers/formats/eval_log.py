@@ -53,20 +53,20 @@ A reader refuses a version that it does not know, and ignores keys and kinds tha
 
 from __future__ import annotations
 
-import gzip
 import json
 import math
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from replay.data.finding import Finding, Kind, Severity
 from replay.data.info import RunInfo
 from replay.data.run import COUNTERS
 from replay.readers.assemble import assemble
 from replay.readers.format import Format, Loaded, UnusableLog
-from replay.readers.points import PointsBuilder, open_text, unzip_head
+from replay.readers.growing import read_text
+from replay.readers.points import PointsBuilder, unzip_head
 
 __all__ = ["FORMAT", "FORMAT_NAME", "VERSION", "decode", "encode", "entries", "number"]
 
@@ -147,64 +147,93 @@ def _sniff(path: Path, head: bytes) -> bool:
     )
 
 
+@dataclass
+class _Log:
+    """What the lines of a log say."""
+
+    path: Path
+    count: int = 0
+    header: dict[str, Any] | None = None
+    end: dict[str, Any] | None = None
+    resumes: list[tuple[int, float]] = field(default_factory=list)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    saved: dict[float, float] = field(default_factory=dict)
+    reference: dict[str, float] = field(default_factory=dict)
+    wasted: dict[str, float] = field(default_factory=dict)
+    extensions: list[dict[str, Any]] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+    def copy(self) -> _Log:
+        """A copy that may take more lines; records themselves never change."""
+        return replace(
+            self,
+            resumes=list(self.resumes),
+            rows=list(self.rows),
+            saved=dict(self.saved),
+            reference=dict(self.reference),
+            wasted=dict(self.wasted),
+            extensions=list(self.extensions),
+            findings=list(self.findings),
+        )
+
+    def take(self, line: str) -> None:
+        """One more line. Raises UnusableLog where the first is not a header."""
+        self.count += 1
+        if not line.strip("\0 \t\r\n"):
+            return
+        log = str(self.path)
+        try:
+            record = decode(line.lstrip("\0"))  # a crash may leave zero bytes before the next line
+        except ValueError as error:
+            if self.header is None:
+                facts = {"format": FORMAT.name, "error": str(error)}
+                raise UnusableLog(Finding(Kind.INVALID_HEADER, log=log, facts=facts)) from None
+            self.findings.append(
+                Finding(Kind.INVALID_JSON, log=log, facts={"line": self.count})
+                if line.endswith("\n")
+                else Finding(Kind.CUT_OFF, log=log, facts={"part": "line"})
+            )
+            return
+        if self.header is None:
+            self.header = record
+            if record.get("version") != VERSION:
+                versions = {"version": record.get("version"), "supported": VERSION}
+                raise UnusableLog(Finding(Kind.UNSUPPORTED_VERSION, log=log, facts=versions))
+            return
+        self._add(record)
+
+    def _add(self, record: dict[str, Any]) -> None:
+        kind, rows = record.get("kind"), self.rows
+        step = number(record.get("step"))
+        if kind == "segment":
+            at = number(record.get("resumed_from"))
+            if at is not None:
+                self.resumes.append((len(rows) + 1, at))
+                self.saved = {step: kept for step, kept in self.saved.items() if step <= at}
+                for name, value in _numbers(entries(record, "wasted")).items():
+                    self.wasted[name] = self.wasted.get(name, 0.0) + value
+        elif kind == "end":
+            self.end = record
+        elif kind == "extended":
+            self.end = None
+            self.extensions.append(record)
+        elif kind == "reference":
+            self.reference |= _numbers(entries(record, "metrics"))
+        elif step is None:
+            return
+        elif kind == "checkpoint":
+            self.saved[step] = float(record.get("kept") is not False)
+        elif kind == "eval" and record.get("continues") is True and rows and _is_more(rows[-1], step):
+            rows[-1] = _continue(rows[-1], record)
+        elif kind in ("train", "eval"):
+            rows.append(record)
+
+
 def _load(files: Sequence[Path], run_id: str) -> Loaded:
     (path,) = files
-    findings: list[Finding] = []
-    header: dict[str, Any] | None = None
-    resumes: list[tuple[int, float]] = []
-    rows: list[dict[str, Any]] = []
-    saved: dict[float, float] = {}
-    reference: dict[str, float] = {}
-    wasted: dict[str, float] = {}
-    end: dict[str, Any] | None = None
-    extensions: list[dict[str, Any]] = []
-    with open_text(path) as text:
-        for count, line in enumerate(_lines(text, path, findings), 1):
-            if not line.strip("\0 \t\r\n"):
-                continue
-            try:
-                record = decode(line.lstrip("\0"))  # a crash may leave zero bytes before the next line
-            except ValueError as error:
-                if header is None:
-                    facts = {"format": FORMAT.name, "error": str(error)}
-                    raise UnusableLog(Finding(Kind.INVALID_HEADER, log=str(path), facts=facts)) from None
-                findings.append(
-                    Finding(Kind.INVALID_JSON, log=str(path), facts={"line": count})
-                    if line.endswith("\n")
-                    else Finding(Kind.CUT_OFF, log=str(path), facts={"part": "line"})
-                )
-                continue
-            if header is None:
-                header = record
-                if record.get("version") != VERSION:
-                    versions = {"version": record.get("version"), "supported": VERSION}
-                    raise UnusableLog(Finding(Kind.UNSUPPORTED_VERSION, log=str(path), facts=versions))
-                continue
-            kind = record.get("kind")
-            step = number(record.get("step"))
-            if kind == "segment":
-                at = number(record.get("resumed_from"))
-                if at is not None:
-                    resumes.append((len(rows) + 1, at))
-                    saved = {step: kept for step, kept in saved.items() if step <= at}
-                    for name, value in _numbers(entries(record, "wasted")).items():
-                        wasted[name] = wasted.get(name, 0.0) + value
-            elif kind == "end":
-                end = record
-            elif kind == "extended":
-                end = None
-                extensions.append(record)
-            elif kind == "reference":
-                reference |= _numbers(entries(record, "metrics"))
-            elif step is None:
-                continue
-            elif kind == "checkpoint":
-                saved[step] = float(record.get("kept") is not False)
-            elif kind == "eval" and record.get("continues") is True and rows and _is_more(rows[-1], step):
-                _continue(rows[-1], record)
-            elif kind in ("train", "eval"):
-                rows.append(record)
-        findings += text.findings(path)
+    log, left_out = read_text(path, "eval-log", lambda: _Log(path), cut_blocks=True)
+    findings = [*log.findings, *left_out]
+    header, rows, saved, wasted = log.header, log.rows, log.saved, log.wasted
     if header is None:
         raise UnusableLog(Finding(Kind.EMPTY_FILE, log=str(path)))
     held_out: set[str] = set()
@@ -226,14 +255,14 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
             "wall_time": "wall_time",
             "saved": "saved",
         },
-        resumes=resumes,
+        resumes=log.resumes,
         info=RunInfo.of(
             {
-                **_facts(header | _newest_plan(extensions), end or {}),
-                "reference": reference,
+                **_facts(header | _newest_plan(log.extensions), log.end or {}),
+                "reference": log.reference,
                 "findings": [
                     *([_trained_again(wasted)] if wasted.get("steps") else []),
-                    *map(_extended, extensions),
+                    *map(_extended, log.extensions),
                 ],
                 **({"wasted": wasted} if wasted.get("steps") else {}),
                 "format": FORMAT.name,
@@ -242,14 +271,6 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
         ),
     )
     return Loaded(runs, findings)
-
-
-def _lines(text: TextIO, path: Path, findings: list[Finding]) -> Iterator[str]:
-    """The lines of a log; of a damaged gzip file, those before the damage."""
-    try:
-        yield from text
-    except (EOFError, gzip.BadGzipFile, zlib.error):
-        findings.append(Finding(Kind.CUT_OFF, log=str(path), facts={"part": "compressed block"}))
 
 
 def _trained_again(wasted: Mapping[str, float]) -> Finding:
@@ -282,12 +303,14 @@ def _is_more(record: Mapping[str, Any], step: float) -> bool:
     return record["kind"] == "eval" and number(record["step"]) == step
 
 
-def _continue(record: dict[str, Any], more: Mapping[str, Any]) -> None:
-    """Add a further data set's figures to the evaluation that they belong to."""
+def _continue(record: dict[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """An evaluation with a further data set's figures."""
+    record = dict(record)
     for key in ("metrics", "counts", "signals"):
         record[key] = {**entries(more, key), **entries(record, key)}
     for key in ("compute", "train"):
         record[key] = {**entries(record, key), **entries(more, key)}
+    return record
 
 
 def _values(record: Mapping[str, Any], saved: Mapping[float, float]) -> dict[str, float]:
@@ -359,6 +382,7 @@ FORMAT = Format(
     files="*.jsonl, *.jsonl.gz",
     sniff=_sniff,
     load=_load,
+    only_its_files=True,
     endings=frozenset({".gz"}),
     tested_on="every run of collect's own tests",
 )

@@ -28,7 +28,7 @@ from replay.readers.format import Format, Loaded, UnusableLog
 from replay.readers.interleaved import name_sets
 from replay.readers.json_records import head_records, read_records
 from replay.readers.placeholders import drop_placeholders
-from replay.readers.points import PointsBuilder, open_text, round_interval
+from replay.readers.points import PointsBuilder, round_interval
 from replay.readers.runs_in_table import run_column, trainings_of
 from replay.readers.series_names import (
     companions_of,
@@ -143,20 +143,22 @@ class _Fields:
 
 @dataclass
 class _Rows:
+    """All rows of a file that hold a number."""
+
     rows: list[_Row] = field(default_factory=list)
     summary: dict[str, float] = field(default_factory=dict)
     planned: float = 0.0
     findings: list[Finding] = field(default_factory=list)
+    _known: dict[tuple[str, ...], _Fields] = field(default_factory=dict)
 
+    def copy(self) -> _Rows:
+        """A copy that may take more rows; rows themselves never change."""
+        return _Rows(list(self.rows), dict(self.summary), self.planned, list(self.findings), self._known)
 
-def _read(path: Path) -> _Rows:
-    """All rows of a file that hold a number."""
-    read = _Rows()
-    records, read.findings = read_records(path, open_text)
-    known: dict[tuple[str, ...], _Fields] = {}
-    for record in records:
+    def add(self, record: dict[str, Any]) -> None:
+        """One more object of the file."""
         if "log_history" in record:  # ms-swift repeats the whole at the end
-            continue
+            return
         record, counted = _with_counts(record)
         values = flat_numbers(record)
         text = {
@@ -165,7 +167,7 @@ def _read(path: Path) -> _Rows:
             if isinstance(record.get(name), str)
         }
         names = tuple(record)
-        fields = known.get(names) or known.setdefault(names, _Fields.of(names))
+        fields = self._known.get(names) or self._known.setdefault(names, _Fields.of(names))
         row_set = find_set((name, record[name]) for name in fields.sets) if fields.sets else None
         part = _OF.fullmatch(text.get(_STEP_OF, ""))
         stated = [
@@ -174,10 +176,10 @@ def _read(path: Path) -> _Rows:
             float(part[2]) if part else 0.0,
             counted,
         ]
-        read.planned = max([read.planned, *(steps for steps in stated if steps < math.inf)])
+        self.planned = max([self.planned, *(steps for steps in stated if steps < math.inf)])
         if "train_runtime" in values:
-            read.summary |= {name: values[name] for name in ("train_runtime", "total_flos") if name in values}
-            continue
+            self.summary |= {name: values[name] for name in ("train_runtime", "total_flos") if name in values}
+            return
         for name in [name for name in values if is_flag(name)]:
             del values[name]
         if values:
@@ -185,7 +187,12 @@ def _read(path: Path) -> _Rows:
             label = "" if column is None else str(record[column])
             if column is not None and not isinstance(record[column], str):
                 label = f"{column}={label}"  # a number alone would not say what it counts
-            read.rows.append(_Row(values, text, row_set, label))
+            self.rows.append(_Row(values, text, row_set, label))
+
+
+def _read(path: Path) -> _Rows:
+    read, findings = read_records(path, _Rows)
+    read.findings += findings
     return read
 
 
@@ -432,4 +439,5 @@ FORMAT = Format(
     ),
     sniff=_sniff,
     load=_load,
+    only_its_files=True,
 )

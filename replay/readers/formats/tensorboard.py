@@ -346,5 +346,6 @@ FORMAT = Format(
     ),
     sniff=_sniff,
     load=_load,
+    only_its_files=True,
     group=group_events,
 )

@@ -291,6 +291,7 @@ FORMAT = Format(
     files="train*.log, slurm-*.out, nohup*.out, *stdout*.txt",
     sniff=_sniff,
     load=_load,
+    only_its_files=True,
     group=_group,
     limits=(
         "Values are as rounded as they were printed, so two of them may look equal; a text that prints no"
