@@ -80,7 +80,8 @@ def csv_row(number, value):
 KINDS = {"a.jsonl": jsonl, "b/eval_log.jsonl": eval_log, "b/c.jsonl": jsonl, "d.csv": csv_row, "e.log": jsonl}
 
 NUMBERS = st.integers(0, 1000).map(lambda number: number / 1000)
-NAMES = st.sampled_from(sorted(KINDS))
+#: Mostly two of them, so that much happens to one file.
+NAMES = st.sampled_from([*["a.jsonl", "b/eval_log.jsonl"] * 4, *KINDS])
 STEPS = st.one_of(
     st.tuples(st.just("append"), NAMES, st.lists(NUMBERS, min_size=1, max_size=4)),
     st.tuples(st.just("append"), NAMES, st.lists(NUMBERS, min_size=1, max_size=4)),
@@ -144,7 +145,7 @@ class Folder:
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-@given(steps=st.lists(st.tuples(STEPS, st.booleans(), st.booleans()), min_size=1, max_size=14))
+@given(steps=st.lists(st.tuples(STEPS, st.integers(0, 3), st.booleans()), min_size=1, max_size=14))
 def test_whatever_happens_to_the_files_the_result_is_that_of_a_first_reading(steps, tmp_path_factory):
     root = tmp_path_factory.mktemp("logs")
     folder, growing = Folder(root), Growing(settled_s=TICK_S)
@@ -158,6 +159,33 @@ def test_whatever_happens_to_the_files_the_result_is_that_of_a_first_reading(ste
         assert contents(root, growing) == contents(root)
     finally:
         shutil.rmtree(root)
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "b/eval_log.jsonl"])
+@pytest.mark.parametrize(
+    ("what", "more"),
+    [
+        ("rewrite", 30),
+        ("rewrite", 8),
+        ("replace", 30),
+        ("change", 5),
+        ("cut", 90),
+        ("part", 20),
+        ("delete", None),
+    ],
+)
+def test_a_file_that_has_not_only_grown_is_read_anew(what, more, name, tmp_path):
+    folder, growing = Folder(tmp_path), Growing(settled_s=TICK_S)
+    values = np.random.default_rng(3).random(60).round(3).tolist()
+    for late in (0.0, 1.5 * TICK_S):
+        folder.happen("append", name, values[:12])
+        folder.happen("append", "e.log", [0.5, 0.25])
+        assert contents(tmp_path, growing) == contents(tmp_path)
+        time.sleep(late)
+        folder.happen(what, name, values[-more:] if what in ("rewrite", "replace") else more)
+        assert contents(tmp_path, growing) == contents(tmp_path)
+        folder.happen("append", name, values[12:15])
+        assert contents(tmp_path, growing) == contents(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "b/eval_log.jsonl"])
