@@ -116,6 +116,7 @@ JSON_COMMANDS = {
     "explain": "replay explain sample_logs --policy patience=3",
     "check": "replay check .ci/policies.toml",
     "diff": "replay diff patience=3 patience=4 sample_logs",
+    "watch": "replay watch sample_logs --once --policy patience=3",
     "policies": "replay policies",
     "formats": "replay formats",
 }

@@ -331,6 +331,32 @@ KEY_TEXTS: Mapping[str, str] = {
     "spans.name": "The parameter.",
     "modifiers.name": "The name of the parameter.",
     "formats.limits": "What of the format is not read, or not known.",
+    "watch.runs": "One row per run: those that train on after a stop first, trainings that have ended last.",
+    "watch.runs.monitor": "The metric that is shown; null where the run has none to show.",
+    "watch.runs.mode": "Whether lower (`min`) or higher (`max`) is better for it.",
+    "watch.runs.evals": "How many evals the log has so far.",
+    "watch.runs.step": "The step of the latest eval.",
+    "watch.runs.planned_steps": "The step at which the training is to end, where the log says it.",
+    "watch.runs.ended": "Whether the log says that the training is over.",
+    "watch.runs.value": "The monitor at the latest eval.",
+    "watch.runs.best": "The best value of the monitor so far.",
+    "watch.runs.values": "The monitor at each eval.",
+    "watch.runs.steps": "The step of each eval.",
+    "watch.runs.problem": "Why the run cannot be shown, in a sentence; null where it can.",
+    "watch.runs.policies": "One row per policy, in the order in which they were given.",
+    "watch.runs.policies.counter": "The signal of the policy at the latest eval; null where there is none.",
+    "watch.runs.policies.threshold": "The value of the signal at which the policy stops.",
+    "watch.runs.policies.stopped_eval": "The eval at which it has stopped, from 1; null where it has not yet.",
+    "watch.runs.policies.stopped_step": "The step of that eval; null where it has not stopped yet.",
+    "watch.runs.policies.since": "The compute that the log has used since the stop, in the unit.",
+    "watch.runs.policies.next": "What the next eval decides: `continues`, `stops`, `stops_unless_better` and"
+    " `stops_if_better` (than `next_bound`), or `open`; null after a stop.",
+    "watch.runs.policies.next_bound": "The value of the monitor that decides at the next eval; null where none"
+    " does.",
+    "watch.runs.policies.next_strict": "Whether a value equal to the bound does not count as better; null"
+    " where there is no bound.",
+    "watch.runs.policies.problem": "Why the policy cannot judge the run, in a sentence; null where it can.",
+    "watch.message": "What the watch is waiting for; null where there are runs.",
 }
 
 #: Endings of keys of a comparison that say which side a figure belongs to.
