@@ -60,6 +60,7 @@ bench: $(VENV)/.test
 	$(BIN)/python benchmarks/sweep.py
 	$(BIN)/python benchmarks/event_files.py
 	$(BIN)/python benchmarks/json_logs.py
+	$(BIN)/python benchmarks/watch.py
 	$(BIN)/python benchmarks/collect_overhead.py
 
 clean:

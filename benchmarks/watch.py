@@ -6,6 +6,7 @@ this log's runs being made again from what is known of it, and the new bytes bei
 Run: python benchmarks/watch.py [evals ...]
 """
 
+import io
 import json
 import random
 import statistics
@@ -13,6 +14,9 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.summary.writer.record_writer import RecordWriter
 
 from replay.cli.watching import Watch
 from replay.engine.question import Question
@@ -48,7 +52,25 @@ def eval_rows(number, chance):
 
 
 HEADER = json.dumps({"format": "replay-eval-log", "version": 1, "modes": {"eval_loss": "min"}}) + "\n"
-FORMATS = {"jsonl": ("", rows), "eval-log": (HEADER, eval_rows)}
+
+
+def events(number, chance):
+    """The same in a TensorBoard file."""
+    made = io.BytesIO()
+    writer, step = RecordWriter(made), number * PER_EVAL
+    for tag, at in [*(("train/loss", step - PER_EVAL + k + 1) for k in range(PER_EVAL)), ("eval/loss", step)]:
+        event = Event(wall_time=1.7e9 + at, step=at)
+        event.summary.value.add(tag=tag, simple_value=chance.random())
+        writer.write(event.SerializeToString())
+    return made.getvalue()
+
+
+#: Name of the file, what it begins with, what each eval writes, and the metric.
+FORMATS = {
+    "jsonl": ("log.jsonl", "", rows, "eval_loss"),
+    "eval-log": ("log.jsonl", HEADER, eval_rows, "eval_loss"),
+    "events": ("events.out.tfevents.1700000001.host.1.0", "", events, "eval/loss"),
+}
 
 
 def timed(function, before=lambda: None, repeats=5):
@@ -62,23 +84,28 @@ def timed(function, before=lambda: None, repeats=5):
 
 
 def measure(name, evals):
-    header, make = FORMATS[name]
+    file_name, header, write, metric = FORMATS[name]
     chance, number = random.Random(0), evals
+
+    def make(one):
+        made = write(one, chance)
+        return made if isinstance(made, bytes) else made.encode()
+
     with tempfile.TemporaryDirectory() as folder:
-        paths = [Path(folder) / f"run-{one}" / "log.jsonl" for one in range(LOGS)]
+        paths = [Path(folder) / f"run-{one}" / file_name for one in range(LOGS)]
         for path in paths:
             path.parent.mkdir()
-            path.write_text(header + "".join(make(one, chance) for one in range(1, evals + 1)))
+            path.write_bytes(header.encode() + b"".join(make(one) for one in range(1, evals + 1)))
         size = sum(path.stat().st_size for path in paths)
         policies = list(zip(["patience=3"], parse_policies(["patience=3"]), strict=True))
-        watch = Watch([Path(folder)], policies, Question(monitor="eval_loss"))
+        watch = Watch([Path(folder)], policies, Question(monitor=metric))
         time.sleep(2.1)  # so that the files count as settled
 
         def grow():
             nonlocal number
             number += 1
-            with paths[0].open("a") as file:
-                file.write(make(number, chance))
+            with paths[0].open("ab") as file:
+                file.write(make(number))
 
         full = timed(lambda: read([Path(folder)]), repeats=3)
         growing = Growing()

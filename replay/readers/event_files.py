@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from array import array
 from collections.abc import Iterable, Mapping
+from copy import copy, deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +23,7 @@ from replay.readers.event_layouts import ELEMENT_TYPES, Value, is_payload
 from replay.readers.event_plain import read_plain
 from replay.readers.event_tables import alike, read_table
 from replay.readers.format import unreadable
+from replay.readers.growing import Prefix, known_prefix, sample_of, status_of
 from replay.readers.limits import MOST_NAMES, over_limit
 from replay.readers.records import BLOCK, RecordReader, Records
 from replay.readers.series_names import is_held_out
@@ -93,12 +96,23 @@ def read_events(path: Path, *, limit: int | None = None) -> EventFile:
     Of a damaged file, the part before the damage is read. Raises OSError.
     """
     peek = limit is not None
-    records = RecordReader(path, block=_HEAD if peek else BLOCK, limit=limit, alike=None if peek else alike)
-    events = _Events(not peek)
+    events, start = _Events(not peek), 0
+    growing, known = (None, None) if peek else known_prefix(path, "events")
+    status: tuple[int, ...] = ()
+    if growing is not None:
+        with path.open("rb") as file:
+            status = status_of(os.fstat(file.fileno()))
+            if known is not None and known.fits(file, status):
+                events, start = known.made.copy(), known.end
+        growing.bytes_read += status[2] - start
+    kinds = None if peek else alike
+    records = RecordReader(path, block=_HEAD if peek else BLOCK, limit=limit, alike=kinds, start=start)
     for block in records:
         events.add(block)
         if events.undecodable:
             break
+    if growing is not None:
+        growing.keep(path, "events", _good_part(path, events, records, status))
     facts: dict[str, Any] = {"kept": events.count}
     findings = []
     damage = None
@@ -123,6 +137,18 @@ def read_events(path: Path, *, limit: int | None = None) -> EventFile:
         events.tensor_tags,
         findings,
     )
+
+
+def _good_part(path: Path, events: _Events, records: RecordReader, status: tuple[int, ...]) -> Prefix | None:
+    """What was made of the good records of a file, to which more may come; None where the file is corrupt, or
+    was written while it was read.
+    """
+    if events.undecodable or (records.damage is not None and not records.damage.cut_off):
+        return None
+    with path.open("rb") as file:
+        if status_of(os.fstat(file.fileno())) != status:
+            return None
+        return Prefix(events.copy(), records.end, status, sample_of(file, records.end))
 
 
 class _Plugins:
@@ -173,6 +199,15 @@ class _Events:
         self._plugins: dict[str, str] = {}
         self._held_out = 0
         self._points: dict[str, list[Scalars]] = {}
+
+    def copy(self) -> _Events:
+        """A copy to which other events may be added."""
+        made = copy(self)
+        made.settings = deepcopy(self.settings)
+        made.tensor_tags = set(self.tensor_tags)
+        made._plugins = dict(self._plugins)
+        made._points = {tag: list(pieces) for tag, pieces in self._points.items()}
+        return made
 
     def add(self, block: Records) -> None:
         """The events of a block, after those before it."""

@@ -89,26 +89,37 @@ class RecordReader:
     or is None where the whole file is good.
 
     ``block`` is how many bytes are read and checked at a time, ``limit`` how many records are wanted.
+    ``start`` is the offset of the first record that is wanted, ``end`` that behind the last good one so far.
     ``alike`` says whether two records, given their data, are of one kind; with it, records are put into
     tables of one kind where they come in turns.
     """
 
     def __init__(
-        self, path: Path, *, block: int = BLOCK, limit: int | None = None, alike: Alike | None = None
+        self,
+        path: Path,
+        *,
+        block: int = BLOCK,
+        limit: int | None = None,
+        alike: Alike | None = None,
+        start: int = 0,
     ) -> None:
         self.path = path
         self.block = max(block, 2 * FRAME)
         self.limit = limit
         self.alike = alike
+        self.start = self.end = start
         self.damage: Damage | None = None
 
     def __iter__(self) -> Iterator[Records]:
         with self.path.open("rb") as file:
             size = self.path.stat().st_size
             # a checksum reads up to a chunk before its data, a table up to a word after
-            buffer = np.zeros(CHUNK + min(self.block, size + 1) + 2 * CHUNK, dtype=np.uint8)
+            buffer = np.zeros(
+                CHUNK + min(self.block, max(size - self.start, 0) + 1) + 2 * CHUNK, dtype=np.uint8
+            )
             room = buffer.data[CHUNK : len(buffer) - 2 * CHUNK]
-            filled, offset, left = 0, 0, self.limit
+            filled, offset, left = 0, self.start, self.limit
+            file.seek(self.start)
             while left is None or left > 0:
                 more = file.readinto(room[filled:])
                 filled += more
@@ -130,6 +141,7 @@ class RecordReader:
                 elif at < filled and (not more or _goes_beyond(rest, offset + at, size)):
                     tail = bytes(room[at:filled]) + (file.read(self.block) if more else b"")
                     self.damage = _damage(tail, offset + at, size, whole=False)
+                self.end = offset + at if long is None else file.tell()
                 if good or long is not None:
                     yield records._replace(long=long)
                 if self.damage is not None or not more:

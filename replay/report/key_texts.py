@@ -346,13 +346,12 @@ KEY_TEXTS: Mapping[str, str] = {
     "watch.runs.policies": "One row per policy, in the order in which they were given.",
     "watch.runs.policies.counter": "The signal of the policy at the latest eval; null where there is none.",
     "watch.runs.policies.threshold": "The value of the signal at which the policy stops.",
-    "watch.runs.policies.stopped_eval": "The eval at which it has stopped, from 1; null where it has not yet.",
+    "watch.runs.policies.stopped_eval": "The eval at which it has stopped; null where it has not yet.",
     "watch.runs.policies.stopped_step": "The step of that eval; null where it has not stopped yet.",
     "watch.runs.policies.since": "The compute that the log has used since the stop, in the unit.",
     "watch.runs.policies.next": "What the next eval decides: `continues`, `stops`, `stops_unless_better` and"
     " `stops_if_better` (than `next_bound`), or `open`; null after a stop.",
-    "watch.runs.policies.next_bound": "The value of the monitor that decides at the next eval; null where none"
-    " does.",
+    "watch.runs.policies.next_bound": "The value of the monitor that decides at the next eval, if one does.",
     "watch.runs.policies.next_strict": "Whether a value equal to the bound does not count as better; null"
     " where there is no bound.",
     "watch.runs.policies.problem": "Why the policy cannot judge the run, in a sentence; null where it can.",

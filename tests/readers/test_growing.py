@@ -1,6 +1,7 @@
 """Logs that are read again and again: the result is that of reading them for the first time."""
 
 import gzip
+import io
 import json
 import os
 import shutil
@@ -11,11 +12,13 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tensorboard.summary.writer.record_writer import RecordWriter
+from tensorboard.util.tensor_util import make_tensor_proto
 
 from replay.data.digest import digest_of_run
 from replay.readers import Growing, NothingFound, read
 from replay.readers.growing import sample_of
-from tests.readers import golden
+from tests.readers import events, golden
 
 #: Longer than a tick of the clock that file systems take the time from.
 TICK_S = 0.02
@@ -77,11 +80,31 @@ def csv_row(number, value):
     )
 
 
-KINDS = {"a.jsonl": jsonl, "b/eval_log.jsonl": eval_log, "b/c.jsonl": jsonl, "d.csv": csv_row, "e.log": jsonl}
+def event(number, value):
+    file = io.BytesIO()
+    writer = RecordWriter(file)
+    made = [events.header()] if number == 1 else events.series("eval/loss", [value], number)
+    made += events.series("train/loss", [value + 1], number)
+    if value > 0.5:
+        made.append(events.tensor(f"eval/score_{int(value * 8)}", number, make_tensor_proto(value)))
+    for one in made:
+        writer.write(one.SerializeToString())
+    return file.getvalue()
+
+
+EVENTS = f"f/{events.name()}"
+KINDS = {
+    EVENTS: event,
+    "a.jsonl": jsonl,
+    "b/eval_log.jsonl": eval_log,
+    "b/c.jsonl": jsonl,
+    "d.csv": csv_row,
+    "e.log": jsonl,
+}
 
 NUMBERS = st.integers(0, 1000).map(lambda number: number / 1000)
-#: Mostly two of them, so that much happens to one file.
-NAMES = st.sampled_from([*["a.jsonl", "b/eval_log.jsonl"] * 4, *KINDS])
+#: Mostly three of them, so that much happens to one file.
+NAMES = st.sampled_from([*["a.jsonl", "b/eval_log.jsonl", EVENTS] * 4, *KINDS])
 STEPS = st.one_of(
     st.tuples(st.just("append"), NAMES, st.lists(NUMBERS, min_size=1, max_size=4)),
     st.tuples(st.just("append"), NAMES, st.lists(NUMBERS, min_size=1, max_size=4)),
@@ -109,8 +132,9 @@ class Folder:
         made = []
         for value in values:
             self.rows[name] += 1
-            made.append(KINDS[name](self.rows[name], value))
-        return "".join(made).encode()
+            text = KINDS[name](self.rows[name], value)
+            made.append(text if isinstance(text, bytes) else text.encode())
+        return b"".join(made)
 
     def happen(self, what, name, more):
         path = self.root / name
@@ -161,7 +185,7 @@ def test_whatever_happens_to_the_files_the_result_is_that_of_a_first_reading(ste
         shutil.rmtree(root)
 
 
-@pytest.mark.parametrize("name", ["a.jsonl", "b/eval_log.jsonl"])
+@pytest.mark.parametrize("name", ["a.jsonl", "b/eval_log.jsonl", EVENTS])
 @pytest.mark.parametrize(
     ("what", "more"),
     [
@@ -188,7 +212,7 @@ def test_a_file_that_has_not_only_grown_is_read_anew(what, more, name, tmp_path)
         assert contents(tmp_path, growing) == contents(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["a.jsonl", "b/eval_log.jsonl"])
+@pytest.mark.parametrize("name", ["a.jsonl", "b/eval_log.jsonl", EVENTS])
 def test_only_what_is_new_is_read(name, tmp_path):
     folder, growing = Folder(tmp_path), Growing(settled_s=TICK_S)
     values = (np.arange(3000) % 997 / 1000).tolist()
