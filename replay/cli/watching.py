@@ -20,7 +20,10 @@ __all__ = ["Watch", "run_key"]
 
 
 class Watch:
-    """The runs below some paths, and policies by the specifications that were typed."""
+    """The runs below some paths, and policies by the specifications that were typed.
+
+    ``logs`` is what was read last, and None while nothing could be read.
+    """
 
     def __init__(
         self,
@@ -30,6 +33,7 @@ class Watch:
         columns: ColumnMap | None = None,
     ) -> None:
         self.paths, self.policies, self.question = paths, policies, question
+        self.logs: ReadResult | None = None
         self._columns = columns
         self._growing: Growing | None = None
 
@@ -41,8 +45,10 @@ class Watch:
         from replay.readers import NothingFound
         from replay.report.watch import Frame
 
+        self.logs = None
         try:
-            return self.frame(self.read())
+            self.logs = self.read()
+            return self.frame(self.logs)
         except NothingFound as error:
             return Frame((), self.question.unit, error.findings, f"Waiting: {error}.")
         except InputError as error:
