@@ -25,7 +25,7 @@ from replay.readers.event_tables import alike, read_table
 from replay.readers.format import unreadable
 from replay.readers.growing import Prefix, known_prefix, sample_of, status_of
 from replay.readers.limits import MOST_NAMES, over_limit
-from replay.readers.records import BLOCK, RecordReader, Records
+from replay.readers.records import LONGEST, RecordReader, Records
 from replay.readers.series_names import is_held_out
 
 __all__ = ["EventFile", "Scalars", "read_each", "read_events"]
@@ -34,7 +34,7 @@ _HEAD = 64 * 1024  # as much as a peek takes
 
 
 #: Tables with fewer rows on average take longer than all plain events of a block at once.
-_FEW_ROWS = 2_000
+_FEW_ROWS = 500
 
 Places = npt.NDArray[np.int64] | npt.NDArray[np.bool_] | slice
 
@@ -106,7 +106,7 @@ def read_events(path: Path, *, limit: int | None = None) -> EventFile:
                 events, start = known.made.copy(), known.end
         growing.bytes_read += status[2] - start
     kinds = None if peek else alike
-    records = RecordReader(path, block=_HEAD if peek else BLOCK, limit=limit, alike=kinds, start=start)
+    records = RecordReader(path, longest=_HEAD if peek else LONGEST, limit=limit, alike=kinds, start=start)
     for block in records:
         events.add(block)
         if events.undecodable:
@@ -123,7 +123,7 @@ def read_events(path: Path, *, limit: int | None = None) -> EventFile:
         kind = Kind.CUT_OFF if records.damage.cut_off else Kind.CORRUPT_RECORD
         damage = Finding(kind, log=str(path), facts={**facts, **records.damage.facts})
     if events.long:
-        findings.append(over_limit(path, "record", BLOCK, events.long))
+        findings.append(over_limit(path, "record", LONGEST, events.long))
     if events.more_tags:
         findings.append(over_limit(path, "name", MOST_NAMES))
     return EventFile(

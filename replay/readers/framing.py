@@ -47,18 +47,20 @@ class Repeats(NamedTuple):
 
 class Cut(NamedTuple):
     """The whole records of a block: where the data of each begin, and how long they are. ``repeats`` are some
-    of them, and ``end`` is where the last ends.
+    of them, and ``end`` is where the last ends. ``due`` are the lengths of the next records if the last
+    repeats go on.
     """
 
     starts: Indices
     lengths: Indices
     repeats: list[Repeats]
     end: int
+    due: list[int]
 
 
-def find_records(data: npt.NDArray[np.uint8], alike: Alike | None, limit: int | None) -> Cut:
+def find_records(data: npt.NDArray[np.uint8], alike: Alike | None, limit: int | None, due: list[int]) -> Cut:
     """The whole records of a block, or the first ``limit`` of them. Repeats are looked for if ``alike`` is
-    given.
+    given; those of the block before may go on with the lengths ``due``.
     """
     starts, lengths = list[int](), list[int]()
     parts: list[tuple[Indices, Indices]] = []
@@ -66,6 +68,13 @@ def find_records(data: npt.NDArray[np.uint8], alike: Alike | None, limit: int | 
     number, at, end, unpack = 0, 0, len(data), _LENGTH.unpack_from
     pause, tries, view = _FEW, 0, data.data
     known: _Known | None = None
+    count = _count_repeats(data, at, due) if due else 0
+    due = due if count >= _TRIES else []
+    if due:
+        parts.append(_repeat(at, due, count))
+        if _is_worth_tables(due, count):
+            repeats.append(Repeats(number, at, due, count))
+        number, at = count * len(due), count * _size(due)
     while at + FRAME <= end and (limit is None or number < limit):
         (length,) = unpack(view, at)
         after = at + FRAME + length
@@ -82,16 +91,17 @@ def find_records(data: npt.NDArray[np.uint8], alike: Alike | None, limit: int | 
         elif at - starts[0] > _LONG * len(starts):
             pause += _FEW
         elif tries < _TRIES and (repeat := _find_repeat(data, starts, lengths, at, alike)) is not None:
-            lengths_of_one, count = repeat
-            found = _repeat(at, lengths_of_one, count)
-            if count >= _ROWS and 0 < min(lengths_of_one) <= max(lengths_of_one) <= WIDEST:
-                repeats.append(Repeats(number, at, lengths_of_one, count))
+            due, count = repeat
+            found = _repeat(at, due, count)
+            if _is_worth_tables(due, count):
+                repeats.append(Repeats(number, at, due, count))
             tries, pause = 0, _FEW
         elif tries < _TRIES and 2 * pause <= _MOST:
             tries, pause = tries + 1, 2 * pause
         else:
             known = _Known(data, at)
             found = known.follow(at)
+            due = []
         if found is not None:
             parts += [(np.array(starts, dtype=np.int64), np.array(lengths, dtype=np.int64)), found]
             starts, lengths = [], []
@@ -99,7 +109,17 @@ def find_records(data: npt.NDArray[np.uint8], alike: Alike | None, limit: int | 
             at = int(found[0][-1] + found[1][-1]) + FRAME - HEAD
     parts.append((np.array(starts, dtype=np.int64), np.array(lengths, dtype=np.int64)))
     all_starts, all_lengths = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-    return Cut(all_starts, all_lengths, repeats, at)
+    due = due[len(lengths) :] + lengths if lengths == due[: len(lengths)] else []
+    return Cut(all_starts, all_lengths, repeats, at, due)
+
+
+def _is_worth_tables(lengths: list[int], count: int) -> bool:
+    return count >= _ROWS and 0 < min(lengths) <= max(lengths) <= WIDEST
+
+
+def _size(lengths: list[int]) -> int:
+    """Bytes of records of these lengths."""
+    return sum(lengths) + FRAME * len(lengths)
 
 
 def _find_repeat(
@@ -116,21 +136,30 @@ def _find_repeat(
         if lengths[-period:] != lengths[-2 * period : -period]:
             continue
         one = lengths[-period:]
-        size = sum(one) + FRAME * period
-        count = (len(data) - at) // size
         if (
-            count >= _ROWS
+            (len(data) - at) // _size(one) >= _ROWS
             and alike is not None
             and not all(alike(record(back), record(back + period)) for back in range(1, period + 1))
         ):
             continue  # records of other kinds happen to have the same lengths
-        begins, expected = _repeat(at, one, count)
-        stored = np.ndarray((len(data) - 7,), "V8", data, strides=(1,))[begins - HEAD].view("<i8")
-        same = stored == expected
-        if not same.all():
-            count = int(np.argmin(same)) // period
+        count = _count_repeats(data, at, one)
         return (one, count) if count >= _TRIES else None
     return None
+
+
+def _count_repeats(data: npt.NDArray[np.uint8], at: int, lengths: list[int]) -> int:
+    """How many times records of these lengths follow from ``at`` on."""
+    size = _size(lengths)
+    count, begin = (len(data) - at) // size, at
+    for length in lengths:
+        if not count:
+            break
+        stored = np.ndarray((count,), "<i8", data, begin, (size,))
+        same = stored == length
+        if not same.all():
+            count = int(np.argmin(same))
+        begin += length + FRAME
+    return count
 
 
 def _repeat(at: int, lengths: list[int], count: int) -> tuple[Indices, Indices]:

@@ -18,12 +18,15 @@ import numpy.typing as npt
 from replay.readers.checksums import CHUNK, advance, crc_of_pieces, crc_of_rows, mask_crc, masked
 from replay.readers.framing import FRAME, HEAD, WIDEST, Alike, Cut, Repeats, find_records, length_crcs
 
-__all__ = ["BLOCK", "Damage", "RecordReader", "Records", "Rows", "first_record"]
+__all__ = ["LONGEST", "Damage", "RecordReader", "Records", "Rows", "first_record"]
 
 _LENGTH = Struct("<Q")
 _CRC = Struct("<I")
-#: Bytes that are read and checked at a time. A record that is longer is checked piece by piece and not held.
-BLOCK = 4 * 1024 * 1024
+#: Bytes of the longest record that is held, with its frame. A longer one is checked piece by piece.
+LONGEST = 4 * 1024 * 1024
+#: Bytes that are read and checked at a time: a share of the file between two bounds. Small blocks take
+#: longer, and a block takes several times its size of memory.
+_SHARE, _SMALLEST, _LARGEST = 6, 256 * 1024, 1536 * 1024
 _FEW_BYTES = 1024  # faster one by one
 _ROWS = 24  # so many records of one length are worth a table
 
@@ -88,7 +91,7 @@ class RecordReader:
     """Iterates over the good records of a file, block by block. After that, ``damage`` says what ended them,
     or is None where the whole file is good.
 
-    ``block`` is how many bytes are read and checked at a time, ``limit`` how many records are wanted.
+    A record with more bytes than ``longest`` is not held. ``limit`` is how many records are wanted.
     ``start`` is the offset of the first record that is wanted, ``end`` that behind the last good one so far.
     ``alike`` says whether two records, given their data, are of one kind; with it, records are put into
     tables of one kind where they come in turns.
@@ -98,13 +101,13 @@ class RecordReader:
         self,
         path: Path,
         *,
-        block: int = BLOCK,
+        longest: int = LONGEST,
         limit: int | None = None,
         alike: Alike | None = None,
         start: int = 0,
     ) -> None:
         self.path = path
-        self.block = max(block, 2 * FRAME)
+        self.longest = max(longest, 2 * FRAME)
         self.limit = limit
         self.alike = alike
         self.start = self.end = start
@@ -113,18 +116,19 @@ class RecordReader:
     def __iter__(self) -> Iterator[Records]:
         with self.path.open("rb") as file:
             size = self.path.stat().st_size
-            # a checksum reads up to a chunk before its data, a table up to a word after
-            buffer = np.zeros(
-                CHUNK + min(self.block, max(size - self.start, 0) + 1) + 2 * CHUNK, dtype=np.uint8
-            )
-            room = buffer.data[CHUNK : len(buffer) - 2 * CHUNK]
+            unread = max(size - self.start, 0)
+            block = min(max(unread // _SHARE, _SMALLEST), _LARGEST, self.longest, unread + 1)
+            buffer, room = _buffer(block)
             filled, offset, left = 0, self.start, self.limit
+            due = list[int]()
             file.seek(self.start)
             while left is None or left > 0:
                 more = file.readinto(room[filled:])
                 filled += more
-                cut = find_records(buffer[CHUNK : CHUNK + filled], self.alike, left)
-                at = cut.end
+                if not filled:
+                    return
+                cut = find_records(buffer[CHUNK : CHUNK + filled], self.alike, left, due)
+                at, due = cut.end, cut.due
                 records, good = _verify(buffer, cut)
                 if left is not None:
                     left -= len(cut.starts)
@@ -132,14 +136,20 @@ class RecordReader:
                 rest = bytes(room[at : min(at + 1024, filled)])
                 if good < len(cut.starts):
                     begin = int(cut.starts[good]) - HEAD
-                    self.damage = _damage(bytes(room[begin:filled]), offset + begin, size, whole=True)
+                    tail = bytes(room[begin:filled]) + file.read(self.longest)
+                    self.damage = _damage(tail, offset + begin, size, whole=True)
                 elif at == 0 and filled == len(room) and len(rest) >= 12:
-                    # the record is longer than a block
+                    # the record is longer than the block
+                    if filled < self.longest and not _goes_beyond(rest, offset, size):
+                        held = bytes(room)
+                        buffer, room = _buffer(min(_size(rest), self.longest))
+                        room[:filled] = held
+                        continue
                     self.damage = _check_long(file, offset, rest, size)
                     if self.damage is None:
                         long = (int(_LENGTH.unpack_from(rest)[0]), rest[12:])
                 elif at < filled and (not more or _goes_beyond(rest, offset + at, size)):
-                    tail = bytes(room[at:filled]) + (file.read(self.block) if more else b"")
+                    tail = bytes(room[at:filled]) + (file.read(self.longest) if more else b"")
                     self.damage = _damage(tail, offset + at, size, whole=False)
                 self.end = offset + at if long is None else file.tell()
                 if good or long is not None:
@@ -153,11 +163,24 @@ class RecordReader:
                     room[:filled] = bytes(room[at : at + filled])
 
 
+def _buffer(size: int) -> tuple[npt.NDArray[np.uint8], memoryview]:
+    """Room for so many bytes, and that part of it: a checksum reads up to a chunk before its data, a table up
+    to a word after.
+    """
+    buffer = np.zeros(CHUNK + size + 2 * CHUNK, dtype=np.uint8)
+    return buffer, buffer.data[CHUNK : CHUNK + size]
+
+
+def _size(head: bytes) -> int:
+    """Bytes of the record that begins here."""
+    return int(_LENGTH.unpack_from(head)[0]) + FRAME
+
+
 def _goes_beyond(rest: bytes, offset: int, size: int) -> bool:
     """Whether a record that begins here cannot end inside the file: its length is wrong, or the file is
     cut off.
     """
-    return len(rest) >= 12 and offset + int(_LENGTH.unpack_from(rest)[0]) + FRAME > size
+    return len(rest) >= 12 and offset + _size(rest) > size
 
 
 def _verify(data: npt.NDArray[np.uint8], cut: Cut) -> tuple[Records, int]:
@@ -190,7 +213,8 @@ def _verify(data: npt.NDArray[np.uint8], cut: Cut) -> tuple[Records, int]:
     if good.all():
         return Records(data, starts, lengths, tables, others, bool(cut.repeats)), len(starts)
     first = int(np.argmin(good))
-    return _verify(data, Cut(cut.starts[:first], lengths[:first], [], 0))[0], first
+    cut = cut._replace(starts=cut.starts[:first], lengths=lengths[:first], repeats=[])
+    return _verify(data, cut)[0], first
 
 
 def _tables_of_repeats(
@@ -258,7 +282,7 @@ def _check_long(file: BinaryIO, offset: int, head: bytes, size: int) -> Damage |
     file.seek(offset + 12)
     crc, left = np.zeros(1, dtype=np.uint32), length
     while left:
-        piece = file.read(min(left, BLOCK))
+        piece = file.read(min(left, _LARGEST))
         if not piece:  # the file has become shorter
             return Damage(offset, True, {"byte": size, "zeros": False})
         padded = np.frombuffer(bytes(CHUNK) + piece, dtype=np.uint8)

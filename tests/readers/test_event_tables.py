@@ -194,7 +194,7 @@ def facts(file):
 def test_tables_are_what_protobuf_reads(tmp_path, monkeypatch, kind, block):
     path = written(tmp_path / name(), kind(random.Random(0)))
     one_by_one = read_events(path, limit=10**9)
-    monkeypatch.setattr(event_files, "BLOCK", block)
+    monkeypatch.setattr(event_files, "LONGEST", block)
     assert facts(read_events(path)) == facts(one_by_one)
     assert one_by_one.events > 250
 
@@ -247,7 +247,7 @@ def test_too_many_tags_are_reported_and_held_out_ones_kept(tmp_path, monkeypatch
 
 @pytest.mark.parametrize("several", [False, True])
 def test_an_event_longer_than_a_block_is_reported_if_it_may_hold_scalars(tmp_path, monkeypatch, several):
-    monkeypatch.setattr(event_files, "BLOCK", 2000)
+    monkeypatch.setattr(event_files, "LONGEST", 2000)
     event = Event(wall_time=1.6e9, step=1)
     event.summary.value.add(tag="image", image=Summary.Image(encoded_image_string=bytes(5000)))
     if several:
@@ -285,4 +285,27 @@ def test_memory_does_not_grow_with_images(tmp_path):
         read_events(path)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    assert peaks[1] < 1.2 * peaks[0] < 6 * event_files.BLOCK
+    assert peaks[1] < 1.2 * peaks[0] < 2 * event_files.LONGEST
+
+
+@pytest.mark.parametrize("in_turns", [True, False])
+def test_memory_is_below_three_times_the_scalars(tmp_path, in_turns):
+    import tracemalloc
+
+    chance = random.Random(0)
+
+    def events():
+        for number in range(40_000):
+            tag = TAGS[number % len(TAGS)] if in_turns else chance.choice(TAGS)
+            step = number // len(TAGS) if in_turns else chance.randrange(2**40)
+            yield scalar(tag, step, chance.random())
+
+    path = write(tmp_path / name(), events())
+    read_events(path)  # tables that are made once
+    tracemalloc.start()
+    file = read_events(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    held = sum(column.nbytes for points in file.scalars.values() for column in points)
+    assert held == 4 * 8 * 40_000
+    assert peak < 3 * held

@@ -12,7 +12,7 @@ from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from replay.readers.checksums import mask_crc
-from replay.readers.records import RecordReader, first_record
+from replay.readers.records import LONGEST, RecordReader, first_record
 
 
 def write(path, records):
@@ -46,7 +46,7 @@ SIZES = (0, 1, 30, 30, 30, 900, 1000, 1001, 5000, 7, 256, 257, 64, 64, 70_000, 9
 @pytest.mark.parametrize("block", [100_000, 1 << 20])
 def test_records_of_many_lengths_and_more_than_one_block(tmp_path, block):
     records = [os.urandom(size) for size in SIZES] * 3
-    reader = RecordReader(write(tmp_path / "file", records), block=block)
+    reader = RecordReader(write(tmp_path / "file", records), longest=block)
     assert [bytes(data) for block in reader for data in block.views()] == records
     assert reader.damage is None
 
@@ -55,7 +55,7 @@ def test_records_of_many_lengths_and_more_than_one_block(tmp_path, block):
 def test_a_record_longer_than_a_block_is_verified_but_not_held(tmp_path, block):
     records = [os.urandom(size) for size in SIZES]
     path = write(tmp_path / "file", records)
-    reader, held, long = RecordReader(path, block=block), [], []
+    reader, held, long = RecordReader(path, longest=block), [], []
     for read in reader:
         held += [bytes(data) for data in read.views()]
         if read.long is not None:
@@ -68,13 +68,36 @@ def test_a_record_longer_than_a_block_is_verified_but_not_held(tmp_path, block):
     whole = bytearray(path.read_bytes())
     whole[-40_000] ^= 1  # inside the last record
     path.write_bytes(whole)
-    reader = RecordReader(path, block=block)
+    reader = RecordReader(path, longest=block)
     assert sum(read.long is not None for read in reader) == len(long) - 1
     assert reader.damage.facts == {"byte": len(whole) - 90_016, "part": "data"}
     path.write_bytes(whole[:-20])
-    reader = RecordReader(path, block=block)
+    reader = RecordReader(path, longest=block)
     assert sum(read.long is not None for read in reader) == len(long) - 1
     assert reader.damage.cut_off
+
+
+def test_records_longer_than_a_block_are_held_up_to_a_limit(tmp_path):
+    sizes = (30, 30, 300_000, 30, 700_000, 2_000_000, 40, LONGEST - 16, LONGEST - 15, 30, 300_000, 5)
+    records = [random.Random(size).randbytes(size) for size in sizes]
+    path = write(tmp_path / "file", records)
+    reader, held, long = RecordReader(path), [], []
+    for block in reader:
+        held += [bytes(data) for data in block.views()]
+        long += [] if block.long is None else [block.long[0]]
+    assert held == [data for data in records if len(data) <= LONGEST - 16]
+    assert long == [LONGEST - 15]
+    assert reader.damage is None
+    whole = path.read_bytes()
+    for cut in (100_000, 500_000, 1_100_000, len(whole) - 1):
+        path.write_bytes(whole[:cut])
+        good, damage = read(path)
+        assert good == held[: len(good)]
+        assert damage.cut_off
+    path.write_bytes(whole[:500_000] + b"\0" * 500_000 + whole[1_000_000:])
+    good, damage = read(path)
+    assert good == records[:4]
+    assert damage.facts["part"] == "data"
 
 
 def make_kinds(name):
@@ -106,7 +129,7 @@ def test_records_are_found_whatever_their_order(tmp_path, name, block):
     path = write(tmp_path / "file", records)
     size = path.stat().st_size
     for alike in (None, lambda one, other: one[0] == other[0]):
-        reader, found = RecordReader(path, block=block, alike=alike), []
+        reader, found = RecordReader(path, longest=block, alike=alike), []
         for read in reader:
             views = [bytes(data) for data in read.views()]
             places = list(read.others)
@@ -128,7 +151,7 @@ def test_records_are_found_whatever_their_order(tmp_path, name, block):
         broken = bytearray(whole)
         broken[at] ^= 1 << at % 8
         path.write_bytes(broken)
-        reader = RecordReader(path, block=block, alike=alike)
+        reader = RecordReader(path, longest=block, alike=alike)
         good = [bytes(data) for read in reader for data in read.views()]
         assert good == records[: int(np.searchsorted(ends, at, side="right"))]
         assert reader.damage.offset == (ends[len(good) - 1] if good else 0)
