@@ -65,9 +65,10 @@ class Curve:
     def best(self) -> int | None:
         """0-based index of the best value (ties: the first; NaN is never best), or None."""
         values = self.values if self.mode == "min" else -self.values
-        if not len(values) or np.isnan(values).all():
+        known = ~np.isnan(values)
+        if not known.any():
             return None
-        return int(np.nanargmin(values))
+        return int((values == values[known].min()).argmax())
 
 
 class MetricColumn(NamedTuple):
@@ -145,8 +146,8 @@ class CurveBatch:
         known = ~np.isnan(self.values)
         if not self.shape[1]:
             return np.full(self.shape[0], -1)
-        keys = np.where(known, self.oriented, np.inf)
-        return np.where(known.any(axis=1), keys.argmin(axis=1), -1)
+        lowest = np.where(known, self.oriented, np.inf).min(axis=1, keepdims=True)
+        return np.where(known.any(axis=1), (self.oriented == lowest).argmax(axis=1), -1)
 
     @cached_property
     def oriented(self) -> Floats:

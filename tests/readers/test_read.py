@@ -145,11 +145,11 @@ def test_a_defect_of_an_importer_hides_no_other_run(good, monkeypatch):
 
 def test_a_file_that_vanishes_between_sniff_and_load(good, monkeypatch):
     path = put(good / "bad" / "trainer_log.jsonl", golden("jsonl").read_bytes())
-    import replay.readers.formats.jsonl as jsonl
+    import replay.readers.json_records as json_records
 
-    plain = jsonl.open_text
+    plain = json_records.open_text
     monkeypatch.setattr(
-        jsonl, "open_text", lambda file: plain(good / "gone") if file == path else plain(file)
+        json_records, "open_text", lambda file: plain(good / "gone") if file == path else plain(file)
     )
     (problem,) = sentences(only_good(good).findings)
     assert "No such file" in problem

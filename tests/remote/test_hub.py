@@ -107,10 +107,10 @@ def test_parts_and_revisions_of_a_repository(url, evals, repository, tmp_path):
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("hf://org/none", "there is no such repository, or it is private and no valid token is set"),
+        ("hf://org/none", "the repository does not exist, or it is private and no valid token is set"),
         ("hf://org/gated", "access to this repository has to be asked for"),
-        ("hf://org/lora@v9", "there is no such"),
-        ("hf://org/lora/nothing", "there is no such file or folder"),
+        ("hf://org/lora@v9", "no such file or folder"),
+        ("hf://org/lora/nothing", "no such file or folder"),
     ],
 )
 def test_what_the_hub_refuses_is_one_sentence(url, said, repository, tmp_path):

@@ -132,8 +132,8 @@ def test_keys_that_lead_elsewhere_are_reported(server, bucket, logs, tmp_path, m
 def test_what_is_not_there_is_one_sentence(bucket):
     bucket.put_object(Key="notes.txt", Body=b"no log")
     cases = {
-        f"s3://{bucket.name}/none": "there is no such file or folder",
-        f"s3://{bucket.name}x/runs": "there is no such file or folder",
+        f"s3://{bucket.name}/none": "no such file or folder",
+        f"s3://{bucket.name}x/runs": "no such file or folder",
         f"s3://{bucket.name}": "no log found below",
         f"s3://Not_A_Bucket/{'x' * 20}": "",
     }

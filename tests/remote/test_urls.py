@@ -144,7 +144,7 @@ def test_a_missing_package_is_named_with_its_extra(package, url, extra):
     [
         ("nonsense://host/x", "nonsense:// is not a scheme that can be read"),
         ("sftp://host/x", "fsspec needs another package for sftp:// URLs"),
-        ("memory://none", "there is no such file or folder"),
+        ("memory://none", "no such file or folder"),
     ],
 )
 def test_a_scheme_that_is_not_known(url, said):
