@@ -23,7 +23,7 @@ from replay.cli.options import (
 )
 from replay.cli.output import show, warn_unless_noted
 from replay.cli.progress import computing, read_logs
-from replay.cli.streaming import Workers, sweep_by_file, workers_options
+from replay.cli.streaming import Workers, simulate_by_file, workers_options
 
 if TYPE_CHECKING:
     from replay.engine.question import Question
@@ -171,20 +171,21 @@ def _simulate_by_file(
 ) -> None:
     """Simulate policies on the runs of a store, file by file."""
     from replay.engine.scoring import parse_policies, typed_specs
-    from replay.report.store_sweep import build
+    from replay.report.store_simulation import build
+    from replay.report.store_sweep import build as build_sums
+    from replay.search.store_sweep import StoreSweep
 
-    rules = parse_policies(["never", *policies])
-    sweep = sweep_by_file(paths, rules, question, workers)
-    warn_unless_noted(style, sweep.findings)
-    where = [str(path) for path in paths]
-    words = [*spec_words(specs, files), *weight_words(weight), *question_words()]
-    document = build(
-        sweep,
-        source=", ".join(where),
-        typed=typed_specs(policies, rules[1:]),
-        weight=weight,
-        next_steps=[["replay", "simulate", *where, *words]],
-    )
+    rules = parse_policies(policies)
+    typed = typed_specs(policies, rules)
+    made = simulate_by_file(paths, rules, question, workers, typed)
+    warn_unless_noted(style, made.findings)
+    source = ", ".join(map(str, paths))
+    if isinstance(made, StoreSweep):
+        document = build_sums(made, source=source, typed=typed, weight=weight)
+    else:
+        words = [*spec_words(specs, files), "--per-run", *weight_words(weight), *question_words()]
+        step = ["replay", "simulate", *map(str, paths), *words]
+        document = build(made, source=source, weight=weight, next_steps=[step])
     show(document, style, out)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,11 +21,12 @@ if TYPE_CHECKING:
     from replay.engine.question import Question
     from replay.policies import Policy
     from replay.search.guarantee import Guarantee
+    from replay.search.store_simulation import StoreSimulation
     from replay.search.store_sweep import Resolved, StoreSweep
     from replay.stats.summary import Weight
     from replay.store import Store
 
-__all__ = ["Workers", "guarantee_by_file", "sweep_by_file", "workers_options"]
+__all__ = ["Workers", "guarantee_by_file", "simulate_by_file", "sweep_by_file", "workers_options"]
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,27 @@ def sweep_by_file(
     store = _open(paths, workers)
     run_all = functools.partial(_run_all, workers)
     return sweep_store(store, policies, question, optional=optional, run_all=run_all, version=__version__)
+
+
+def simulate_by_file(
+    paths: Sequence[Path],
+    policies: Sequence[Policy],
+    question: Question,
+    workers: Workers,
+    typed: Mapping[str, str],
+) -> StoreSimulation | StoreSweep:
+    """What policies give over the runs of the one store that was given: with intervals and verdicts, unless
+    there are too many outcomes to keep.
+    """
+    from replay import __version__
+    from replay.policies.rules.never import Never
+    from replay.search.store_simulation import MOST_OUTCOMES, count_outcomes, simulate_store
+
+    store = _open(paths, workers)
+    if count_outcomes(store, policies) > MOST_OUTCOMES:
+        return sweep_by_file(paths, [Never(), *policies], question, workers)
+    run_all = functools.partial(_run_all, workers)
+    return simulate_store(store, policies, question, run_all=run_all, version=__version__, typed=typed)
 
 
 def guarantee_by_file(

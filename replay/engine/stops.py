@@ -228,12 +228,18 @@ class Stops:
 
     @classmethod
     def find(
-        cls, study: Study, policies: Sequence[Policy], *, optional: Callable[[int], bool] | bool = False
+        cls,
+        study: Study,
+        policies: Sequence[Policy],
+        *,
+        optional: Callable[[int], bool] | bool = False,
+        undecided: bool = False,
     ) -> Stops:
         """The stops of policies that look at each run by itself, in the order given.
 
         Policies that no run can be tried with are left out where they are ``optional``, and an InputError
-        otherwise.
+        otherwise. One that can judge none of the runs is an InputError, unless there are more runs than these
+        (``undecided``): then it is reported.
         """
         finder = StopsFinder(study, policies, optional=optional, one_by_one=True)
         views: dict[int, tuple[Policy, View]] = {}
@@ -255,7 +261,7 @@ class Stops:
                     if ahead is not None:
                         references[member] = reference_after_stop(ahead, row, batch.view.batch.lengths)
                     if (row == REFUSED).any():
-                        error = _report_refused(finder, member, policy, batch.view, trace)
+                        error = _report_refused(finder, member, policy, batch.view, trace, undecided)
                         errors += [(member, error)] if error is not None else []
         if errors:
             raise min(errors, key=lambda entry: entry[0])[1]
@@ -318,7 +324,7 @@ class _TraceCache:
 
 
 def _report_refused(
-    finder: StopsFinder, member: int, policy: Policy, view: View, trace: Trace
+    finder: StopsFinder, member: int, policy: Policy, view: View, trace: Trace, undecided: bool
 ) -> InputError | None:
     """Report the runs that a policy cannot judge; the error where it can judge none."""
     refusals = policy.refusals(trace)
@@ -326,7 +332,7 @@ def _report_refused(
     run = view.panel.runs[int(view.rows[row])]
     metric = view.panel.monitoring.primary.names[run.id]
     spec, others = finder.policies[member].spec(), len(refusals) - 1
-    if len(refusals) == len(view.rows):
+    if len(refusals) == len(view.rows) and not undecided:
         more = f" (and {others} more runs)" if others else ""
         return InputError(f"{spec} cannot judge {metric} of {run.id}{more}: {reason}")
     runs = tuple(view.panel.runs[int(view.rows[row])].id for row in refusals)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from replay.data.finding import Finding, Kind
+from replay.data.types import Ints
 from replay.engine.metrics import Metric
 from replay.engine.outcomes import BASELINES, COLUMNS, ORACLE, Outcomes, records
 from replay.engine.study import Study
@@ -42,11 +43,16 @@ __all__ = [
     "describe_setting",
     "describe_source",
     "ending_data",
+    "explanation",
     "find_limits",
     "headline",
     "metric_data",
+    "say_rows",
+    "say_too_few",
     "setting",
     "shortage_notes",
+    "sort_rows",
+    "summary_table",
 ]
 
 #: The summary of a simulation: a list with one entry per policy, by key.
@@ -86,7 +92,7 @@ def build(
     ``next_steps`` are the commands to run next, and ``chart`` is what `replay.report.plane`
     makes where a chart was asked for.
     """
-    rows = _sorted(records(summary), weight)
+    rows = sort_rows(records(summary), weight)
     return Document(
         lambda: _blocks(outcomes, rows, findings, per_run, weight, source, next_steps, chart),
         lambda: _data(outcomes, rows, findings),
@@ -94,7 +100,7 @@ def build(
     )
 
 
-def _sorted(rows: list[dict[str, Any]], weight: Weight) -> list[dict[str, Any]]:
+def sort_rows(rows: list[dict[str, Any]], weight: Weight) -> list[dict[str, Any]]:
     """The rows as given, or with the weight compute from most to least saved between the baselines."""
     if weight == "runs":
         return rows
@@ -187,13 +193,22 @@ def _blocks(
 ) -> list[Block]:
     study = outcomes.study
     rows = [row for row in summary if row["spec"] not in (*BASELINES, ORACLE)]
-    tables = _outcome_tables(outcomes) if per_run else [brief_table(summary), _summary_table(summary)]
+    tables = _outcome_tables(outcomes) if per_run else [brief_table(summary), summary_table(summary)]
     out: list[Block] = [
         *headline(study, source),
         Paragraph(answer(study, rows, weight), answer=True),
         *tables,
         *chart,
-        Paragraph(_explanation(study, summary, weight), detail="verbose"),
+        Paragraph(
+            explanation(
+                summary,
+                weight,
+                groups_of(study.judged_runs),
+                study.objective.name,
+                enough=find_shortage(study.compared_evals) is None,
+            ),
+            detail="verbose",
+        ),
         Notes(_notes(outcomes, findings, rows)),
     ]
     if next_steps:
@@ -215,9 +230,13 @@ def headline(study: Study, source: Sequence[str]) -> list[Block]:
 
 def answer(study: Study, rows: Sequence[Mapping[str, Any]], weight: Weight = "runs") -> list[str]:
     """What one policy would have saved and lost; of several, which saves most and which loses least."""
+    return say_rows(rows, study.question.unit, weight)
+
+
+def say_rows(rows: Sequence[Mapping[str, Any]], unit: str, weight: Weight = "runs") -> list[str]:
+    """The same, with the unit that compute is counted in."""
     if not rows:
         return []
-    unit = study.question.unit
     return [say_outcome(rows[0], unit, weight) if len(rows) == 1 else say_extremes(rows, unit, weight)]
 
 
@@ -258,7 +277,8 @@ def brief_table(summary: Sequence[Mapping[str, Any]]) -> Table:
     return Table(["policy", "saved", "lost", "equal budget", "against it"], rows, (0, 4), detail="brief")
 
 
-def _summary_table(summary: Sequence[Mapping[str, Any]]) -> Table:
+def summary_table(summary: Sequence[Mapping[str, Any]]) -> Table:
+    """What each policy saves and loses, in the verbose form."""
     censored = any(row["censored"] for row in summary)
     head = ["policy", "stopped", "saved", "total", "lost", "worst", "equal", "verdict"]
     rows = [
@@ -310,13 +330,18 @@ def _outcome_cells(row: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _explanation(study: Study, summary: Sequence[Mapping[str, Any]], weight: Weight) -> list[str]:
-    """What the columns mean, and the verdict on the policies."""
+def explanation(
+    summary: Sequence[Mapping[str, Any]], weight: Weight, groups: Sequence[str], metric: str, *, enough: bool
+) -> list[str]:
+    """What the columns mean, and the verdict on the policies where there are ``enough`` runs and evals.
+
+    ``groups`` has the group of each judged run, and ``metric`` is the objective.
+    """
     rows = [row for row in summary if row["spec"] not in (*BASELINES, ORACLE)]
     censored = _CENSORED if any(row["censored"] for row in summary) else ""
-    out = [_LEGEND + censored + _RANGES + describe_source(study)]
-    if rows and find_shortage(study.compared_evals) is None:
-        out.append(f"Verdict: {_verdicts(rows, study.objective.name, weight)}")
+    out = [_LEGEND + censored + _RANGES + _describe_groups(groups)]
+    if rows and enough:
+        out.append(f"Verdict: {_verdicts(rows, metric, weight)}")
     return out
 
 
@@ -334,7 +359,12 @@ def _notes(outcomes: Outcomes, findings: Sequence[Finding], rows: Sequence[Mappi
 
 def shortage_notes(study: Study) -> list[str]:
     """That there are too few runs or evals to rank policies, where it is so."""
-    shortage = find_shortage(study.compared_evals)
+    return say_too_few(study.compared_evals)
+
+
+def say_too_few(evals: Ints) -> list[str]:
+    """That runs with these numbers of evals are too few to rank policies, where it is so."""
+    shortage = find_shortage(evals)
     if shortage is None:
         return []
     enough = f"at least {ENOUGH_RUNS} runs of {ENOUGH_EVALS} evals are needed"
@@ -362,8 +392,12 @@ def find_limits(study: Study, policies: Sequence[Policy]) -> list[Finding]:
 
 def describe_source(study: Study) -> str:
     """The end of the sentence on intervals: what they were drawn from."""
-    groups = Counter(groups_of(study.judged_runs))
-    if len(groups) == len(study.judged_runs):
+    return _describe_groups(groups_of(study.judged_runs))
+
+
+def _describe_groups(of_runs: Sequence[str]) -> str:
+    groups = Counter(of_runs)
+    if len(groups) == len(of_runs):
         return "."
     if len(groups) >= ENOUGH_GROUPS:
         return f", drawing whole groups ({len(groups)})."

@@ -18,21 +18,25 @@ from replay.report.sentences.summary import COMPUTE, label, say_extremes, say_ou
 from replay.report.simulate import metric_data
 from replay.search.front import front, thin
 from replay.search.policy_sums import STREAMED
+from replay.search.store_simulation import MOST_OUTCOMES, StoreSimulation
 from replay.search.store_sweep import StoreSweep
 from replay.search.tolerance import Tolerance
 from replay.stats.summary import SAVED_KEYS, Weight
 
-__all__ = ["build", "describe_metrics"]
+__all__ = ["build", "describe_metrics", "describe_runs"]
 
 _COUNTS = ("runs", "stopped", "censored", "lost_runs")
 _BASELINES = ("never", "one-epoch")
 #: Policies of a front that the brief and the long form show.
 _BRIEF, _LONG = 10, 40
 
-_LEFT_OUT = (
-    "Intervals, medians, verdicts and the equal budget need all runs at once; for them, leave out --jobs and"
-    " --scheduler."
-)
+_LEFT_OUT = {
+    "sweep": "For the intervals and the verdict of a policy of these, simulate it with the same options.",
+    "simulate": (
+        f"Intervals, medians, verdicts and the equal budget are shown for up to {MOST_OUTCOMES:,} runs times"
+        " policies, since they need what each policy gives on each run."
+    ),
+}
 
 
 def build(
@@ -124,19 +128,19 @@ def _blocks(
     brief = full if tolerance is None else [full[at] for at in thin(np.arange(len(full)), _BRIEF).tolist()]
     long = full if tolerance is None else [full[at] for at in thin(np.arange(len(full)), _LONG).tolist()]
     out: list[Block] = [
-        Paragraph([_setting(sweep, source)], hanging=2),
+        Paragraph([describe_runs(sweep, source)], hanging=2),
         Paragraph([_answer(sweep, shown, best, tolerance, weight)], answer=True),
         _table(brief, "brief"),
         _table(long, "verbose"),
-        Paragraph([_LEFT_OUT], detail="verbose"),
-        Notes(make_notes((), sweep.findings, [_LEFT_OUT])),
+        Notes(make_notes((), sweep.findings, [_LEFT_OUT["simulate" if tolerance is None else "sweep"]])),
     ]
     if next_steps:
         out.append(Commands(next_steps, medium="screen"))
     return out
 
 
-def _setting(sweep: StoreSweep, source: str) -> str:
+def describe_runs(sweep: StoreSweep | StoreSimulation, source: str) -> str:
+    """What was read, what the policies watched and what they were judged by."""
     text = f"{sweep.runs:,} runs in {source}"
     if sweep.monitored < sweep.runs:
         text += f", of which {sweep.monitored:,} log the monitor"

@@ -32,11 +32,14 @@ __all__ = [
     "StoreSweep",
     "agree",
     "make_tasks",
+    "nothing_found",
     "read_task",
+    "refuse_untried",
     "sum_runs",
     "sum_shard",
     "sweep_store",
     "usable_runs",
+    "with_availability",
 ]
 
 _Map = Callable[[Callable[["ShardTask"], "ShardSums"], Sequence["ShardTask"]], Iterable["ShardSums"]]
@@ -122,23 +125,18 @@ def sweep_store(
     runs; otherwise they are an InputError.
     """
     distinct = tuple({policy.spec(): policy for policy in policies}.values())
-    where = None if store.filter is None else store.filter.text
     tasks = make_tasks(store, distinct, question, version)
     merged = _merge(run_all(sum_shard, tasks), len(distinct))
     findings = merged.findings
-    if not merged.runs and where is not None and not findings:
-        name = printable(store.folder)
-        raise InputError(f"{name} has no run of which --where {printable(repr(where))} is true")
     if merged.resolved is None:
-        because = findings[0] if findings else None
-        raise InputError(f"no run of {printable(store.folder)} can be simulated", because=because)
+        raise nothing_found(store, merged.runs, findings)
     figures = merged.sums.figures()
     tried = {
         policy.spec(): bool(runs) for policy, runs in zip(distinct, figures["runs"].tolist(), strict=True)
     }
-    findings = tuple(_with_availability(finding, tried, merged.monitored) for finding in findings)
+    findings = tuple(with_availability(finding, tried, merged.monitored) for finding in findings)
     if not optional:
-        _refuse_untried(distinct, figures["runs"], findings)
+        refuse_untried(distinct, figures["runs"], findings)
     resolved = merged.resolved
     return StoreSweep(
         distinct,
@@ -150,6 +148,14 @@ def sweep_store(
         figures,
         findings,
     )
+
+
+def nothing_found(store: Store, runs: int, findings: Sequence[Finding]) -> InputError:
+    """The error that no run of a store can be simulated, of so many that the filter keeps."""
+    name = printable(store.folder)
+    if not runs and store.filter is not None and not findings:
+        return InputError(f"{name} has no run of which --where {printable(repr(store.filter.text))} is true")
+    return InputError(f"no run of {name} can be simulated", because=findings[0] if findings else None)
 
 
 def make_tasks(
@@ -260,7 +266,7 @@ def agree(one: Resolved | None, other: Resolved) -> Resolved:
 #: Facts that say what a finding is about. The others, such as an example, are those of the first file.
 _ABOUT = ("metric", "label", "text")
 #: Facts that are counts, which are added up.
-_COUNTED = ("total", "count")
+_COUNTED = ("total", "count", "named", "again")
 
 
 class JoinedFindings:
@@ -274,7 +280,7 @@ class JoinedFindings:
     def add(self, findings: Iterable[Finding]) -> None:
         """Add the findings of one file."""
         for finding in findings:
-            counts = {name: finding.facts[name] for name in _COUNTED if name in finding.facts}
+            counts = {name: finding.facts[name] for name in _COUNTED if _is_count(finding.facts.get(name))}
             about = tuple(str(finding.facts.get(name)) for name in _ABOUT)
             key = (finding.kind, finding.severity, finding.policy, finding.log, about)
             self._first.setdefault(key, finding)
@@ -291,7 +297,11 @@ class JoinedFindings:
         )
 
 
-def _with_availability(finding: Finding, tried: Mapping[str, bool], monitored: int) -> Finding:
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def with_availability(finding: Finding, tried: Mapping[str, bool], monitored: int) -> Finding:
     """A finding on a companion, with whether any run of the store has it; others as they are."""
     if finding.kind is not Kind.COMPANION_MISSING:
         return finding
@@ -300,7 +310,8 @@ def _with_availability(finding: Finding, tried: Mapping[str, bool], monitored: i
     return replace(finding, facts={**finding.facts, "available": available})
 
 
-def _refuse_untried(policies: Sequence[Policy], runs: Floats, findings: Sequence[Finding]) -> None:
+def refuse_untried(policies: Sequence[Policy], runs: Floats, findings: Sequence[Finding]) -> None:
+    """Raise InputError for the first policy that was tried on no run."""
     for policy, count in zip(policies, runs.tolist(), strict=True):
         if not count:
             spec = policy.spec()

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from replay.data.types import Bools, Floats, Ints
 from replay.engine.payoffs import RunPayoff
 from replay.engine.study import Study
+from replay.stats.budget_curve import BudgetCurve, BudgetSums, merge_shares, most_shares
+from replay.stats.exact_sums import ExactSums
 from replay.stats.intervals import count_units, interval
 from replay.stats.planned import trained_shares
-from replay.stats.ties import TIE, snap, tied
+from replay.stats.ties import snap
 
-__all__ = ["Budget", "FixedBudgets", "difference_interval", "known_mean"]
-
-#: Most shares times runs that are looked at.
-_MOST_POSITIONS = 4_000_000
-
-#: The slope of the baseline is taken over so much saving on either side, as a share of the compute.
-_NEAR = 0.03
+__all__ = [
+    "Budget",
+    "EqualBudgets",
+    "FixedBudgets",
+    "difference_interval",
+    "known_mean",
+]
 
 
 class Budget(NamedTuple):
@@ -35,7 +37,20 @@ class Budget(NamedTuple):
     regret_by_run: Floats
 
 
-class FixedBudgets:
+class EqualBudgets(Protocol):
+    """What a summary asks of the equal budgets of some runs; see `FixedBudgets`."""
+
+    def matching(self, saved: float) -> Budget:
+        """The budget with a mean saving."""
+
+    def difference(self, saved: Floats, lost: Floats) -> Floats:
+        """What each run loses more than under the equal budget."""
+
+    def beyond(self, saved: float) -> Bools:
+        """Whether the budget with a mean saving trains each run to the end of its log."""
+
+
+class FixedBudgets(BudgetCurve):
     """What stopping every run at the same share of its compute would give: the equal-budget baseline.
 
     Evals make a budget a step function of the share, so the two budgets around a wanted saving are mixed to
@@ -44,16 +59,16 @@ class FixedBudgets:
     Shares that differ by rounding are one share.
 
     ``payoffs`` has one entry per run. Its ``share`` may be of more compute than the log has: a budget that
-    reaches beyond a log is the whole log.
+    reaches beyond a log is the whole log. ``shares`` are those to look at (default: those that occur).
     """
 
-    def __init__(self, payoffs: Sequence[RunPayoff]) -> None:
+    def __init__(self, payoffs: Sequence[RunPayoff], shares: Floats | None = None) -> None:
         self._payoffs = list(payoffs)
-        shares = np.unique(np.concatenate([payoff.share for payoff in self._payoffs]))
-        shares = shares[np.append(np.diff(shares) > TIE, True)]
-        most = max(256, _MOST_POSITIONS // len(self._payoffs))
-        if len(shares) > most:
-            shares = shares[np.unique(np.linspace(0, len(shares) - 1, most).round().astype(np.int64))]
+        if shares is None:
+            shares = self.distinct_shares()
+            most = most_shares(len(self._payoffs))
+            if len(shares) > most:
+                shares = shares[np.unique(np.linspace(0, len(shares) - 1, most).round().astype(np.int64))]
         self._positions = np.stack(
             [
                 np.maximum(np.searchsorted(payoff.share, shares, side="right") - 1, 0)
@@ -63,13 +78,17 @@ class FixedBudgets:
         lengths = np.array([len(payoff.share) for payoff in self._payoffs])
         self._begins = np.cumsum(lengths) - lengths
         self._flat: dict[str, Floats] = {}
-        self._saved = np.mean(
+        self._saved: Floats = np.mean(
             [payoff.saved[position] for payoff, position in zip(self._payoffs, self._positions, strict=True)],
             axis=0,
         )
 
+    def distinct_shares(self) -> Floats:
+        """The shares at which some run has an eval; those that differ by rounding are one."""
+        return merge_shares([payoff.share for payoff in self._payoffs])
+
     @classmethod
-    def of(cls, study: Study, runs: Ints) -> FixedBudgets:
+    def of(cls, study: Study, runs: Ints, shares: Floats | None = None) -> FixedBudgets:
         """The equal budgets of some runs of a study, by their indices in its panel.
 
         Where a run was ended before the training that its log plans, the share is one of the planned compute.
@@ -78,14 +97,11 @@ class FixedBudgets:
         for run, share in zip(runs.tolist(), trained_shares(study)[runs].tolist(), strict=True):
             payoff = study.payoffs.of_run(run)
             payoffs.append(payoff if share == 1 else payoff._replace(share=payoff.share * share))
-        return cls(payoffs)
+        return cls(payoffs, shares)
 
     def matching(self, saved: float) -> Budget:
         """The budget whose mean saving over the runs is ``saved`` (a fraction), or the nearest there is."""
-        before, after, weight = (array[0] for array in self._between(np.array([saved])))
-        lost, regret = (
-            self._mix(name, int(before), int(after), float(weight)) for name in ("lost", "regret")
-        )
+        lost, regret = self.of_runs(("lost", "regret"), *self.place(saved))
         return Budget(known_mean(regret), known_mean(lost), lost, regret)
 
     def difference(self, saved: Floats, lost: Floats) -> Floats:
@@ -106,46 +122,21 @@ class FixedBudgets:
         Sampling Techniques (1977), sections 6.4 and 7.3.
         """
         wanted = float(np.mean(saved))
-        before, after, weight = (array[0] for array in self._between(np.array([wanted])))
-        budget_lost, budget_saved = (
-            self._mix(name, int(before), int(after), float(weight)) for name in ("lost", "saved")
-        )
-        return snap(lost - budget_lost - self._slope(wanted) * (saved - budget_saved))
+        budget_lost, budget_saved = self.of_runs(("lost", "saved"), *self.place(wanted))
+        return snap(lost - budget_lost - self.slope(wanted) * (saved - budget_saved))
 
     def beyond(self, saved: float) -> Bools:
         """Whether the budget with this mean saving, or a budget that is mixed into it, trains each run to the
         end of its log.
         """
-        before, after, weight = (array[0] for array in self._between(np.array([saved])))
-        used = [int(at) for at, share in ((before, 1 - weight), (after, weight)) if share > 0]
+        return self.reached(*self.place(saved))
+
+    def reached(self, before: int, after: int, weight: float) -> Bools:
+        """Whether a budget between two shares trains each run to the end of its log."""
+        used = [at for at, share in ((before, 1 - weight), (after, weight)) if share > 0]
         ends = np.array([len(payoff.share) - 1 for payoff in self._payoffs])
         reached: Bools = (self._positions[:, used] == ends[:, None]).any(axis=1)
         return reached
-
-    def _slope(self, saved: float) -> float:
-        """By how much the mean loss of the budgets rises with their mean saving, around a mean saving."""
-        most, least = float(self._saved[0]), float(self._saved[-1])
-        middle = min(max(saved, least), most)
-        low, high = max(middle - _NEAR, least), min(middle + _NEAR, most)
-        if tied(low, high):
-            return 0.0
-        lost = self.means(np.array([low, high]))["lost"]
-        slope = float(lost[1] - lost[0]) / (high - low)
-        return slope if np.isfinite(slope) else 0.0
-
-    def means(self, saved: Floats) -> dict[str, Floats]:
-        """Mean regret and mean lost of the budgets with these mean savings, as `matching` gives them."""
-        before, after, weight = self._between(saved)
-        means = {}
-        with np.errstate(invalid="ignore"):  # infinite regrets
-            for name, (alone, of_both) in self._curves.items():
-                low, high = of_both[:, before]  # where there is a weight between, the share after is the next
-                means[name] = np.where(
-                    weight == 1,
-                    alone[after],
-                    np.where(weight == 0, alone[before], (1 - weight) * low + weight * high),
-                )
-        return means
 
     def mean_over(self, name: str, saved: Floats, known: Bools) -> Floats:
         """Mean regret or mean lost of the budgets with these mean savings, each over some of the runs only.
@@ -153,7 +144,7 @@ class FixedBudgets:
         ``name`` is ``regret`` or ``lost``, and ``known`` (budgets × runs) says which runs; those of which the
         budget's own figure is not known are left out.
         """
-        before, after, weight = (array[:, None] for array in self._between(saved))
+        before, after, weight = (array[:, None] for array in self.between(saved))
         columns = [
             [getattr(payoff, name)[positions[at[:, 0]]] for at in (before, after)]
             for payoff, positions in zip(self._payoffs, self._positions, strict=True)
@@ -169,44 +160,55 @@ class FixedBudgets:
         return mean
 
     @cached_property
-    def _curves(self) -> dict[str, tuple[Floats, Floats]]:
-        """Mean regret and mean lost at each share, over the runs of which they are known.
-
-        Also at each share and the next one, over the runs of which they are known at both.
-        """
+    def curves(self) -> Mapping[str, tuple[Floats, Floats]]:
+        """The mean regret and the mean loss at each share."""
         curves = {}
         for name in ("regret", "lost"):
-            values = np.stack(
-                [
-                    getattr(payoff, name)[positions]
-                    for payoff, positions in zip(self._payoffs, self._positions, strict=True)
-                ]
-            )
-            known = ~np.isnan(values)
-            values[~known] = 0.0
-            both = known.copy()
-            both[:, :-1] &= known[:, 1:]
-            here = np.where(both, values, 0.0).sum(axis=0)
-            following = np.zeros(values.shape[1])
-            following[:-1] = np.where(both[:, :-1], values[:, 1:], 0.0).sum(axis=0)
+            alone, here, following, known, both = self._at_shares(name)
             counts, counts_both = known.sum(axis=0), both.sum(axis=0)
             curves[name] = (
-                values.sum(axis=0) / np.where(counts, counts, np.nan),
-                np.stack([here, following]) / np.where(counts_both, counts_both, np.nan),
+                alone.sum(axis=0) / np.where(counts, counts, np.nan),
+                np.stack([here.sum(axis=0), following.sum(axis=0)])
+                / np.where(counts_both, counts_both, np.nan),
             )
         return curves
 
-    def _between(self, saved: Floats) -> tuple[Ints, Ints, Floats]:
-        """The shares before and after which each mean saving lies, and the weight of the latter."""
-        means = self._saved  # falls as shares rise
-        after = np.minimum(np.searchsorted(-means, -saved, side="left"), len(means) - 1)
-        before = np.maximum(after - 1, 0)
-        span = means[before] - means[after]
-        with np.errstate(all="ignore"):
-            weight = np.where(span > 0, np.clip((means[before] - saved) / span, 0.0, 1.0), 1.0)
-        # a saving that a single budget meets but for rounding is that budget's
-        weight = np.where(np.abs(means[before] - saved) <= TIE, 0.0, weight)
-        return before, after, np.where(np.abs(means[after] - saved) <= TIE, 1.0, weight)
+    def sums(self) -> BudgetSums:
+        """Exact sums over the runs, to be added to those of other runs at the same shares."""
+        saved = np.stack(
+            [
+                payoff.saved[positions]
+                for payoff, positions in zip(self._payoffs, self._positions, strict=True)
+            ]
+        )
+        sums, counts = {}, {}
+        for name in ("regret", "lost"):
+            alone, here, following, known, both = self._at_shares(name)
+            sums[name] = _exact(alone), _exact(here), _exact(following)
+            counts[name] = known.sum(axis=0), both.sum(axis=0)
+        return BudgetSums(len(self._payoffs), _exact(saved), sums, counts)
+
+    def _at_shares(self, name: str) -> tuple[Floats, Floats, Floats, Bools, Bools]:
+        """A figure of each run at each share, with 0 where it is not known: alone, where it is known at the
+        next share too, and at that next share; and where it is known, and known at both.
+        """
+        values = np.stack(
+            [
+                getattr(payoff, name)[positions]
+                for payoff, positions in zip(self._payoffs, self._positions, strict=True)
+            ]
+        )
+        known = ~np.isnan(values)
+        values[~known] = 0.0
+        both = known.copy()
+        both[:, :-1] &= known[:, 1:]
+        following = np.zeros(values.shape)
+        following[:, :-1] = np.where(both[:, :-1], values[:, 1:], 0.0)
+        return values, np.where(both, values, 0.0), following, known, both
+
+    def of_runs(self, names: Sequence[str], before: int, after: int, weight: float) -> list[Floats]:
+        """Figures of each run under the mix of the budgets at two shares."""
+        return [self._mix(name, before, after, weight) for name in names]
 
     def _mix(self, name: str, before: int, after: int, weight: float) -> Floats:
         """A figure of each run under the mix of two budgets."""
@@ -246,3 +248,8 @@ def known_mean(values: Floats) -> float:
     """Mean of the values that are not NaN; NaN where there are none."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else np.nan
+
+
+def _exact(values: Floats) -> ExactSums:
+    """The exact sum of each column."""
+    return ExactSums.of_rows(np.ascontiguousarray(values.T))

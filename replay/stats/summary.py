@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from replay.data.types import Floats, Ints
+from replay.data.types import Bools, Floats, Ints
 from replay.engine.outcomes import ORACLE, Outcomes
-from replay.stats.budgets import Budget, FixedBudgets, known_mean
+from replay.stats.budgets import Budget, EqualBudgets, FixedBudgets, known_mean
 from replay.stats.groups import groups_of
 from replay.stats.intervals import intervals
 from replay.stats.shortage import ENOUGH_EVALS, ENOUGH_RUNS, Shortage, find_shortage
@@ -22,11 +22,15 @@ __all__ = [
     "KEYS",
     "RANGES",
     "SAVED_KEYS",
+    "Part",
     "Rows",
     "Shortage",
     "Weight",
     "find_shortage",
+    "judged_part",
+    "parts_of",
     "summarise",
+    "summarise_parts",
 ]
 
 #: Keys of the summary, one row per policy. ``policy`` is the specification as typed, ``spec`` the canonical
@@ -86,6 +90,20 @@ def summarise(
     """
     study = outcomes.study
     labels = groups_of(study.panel.runs) if groups is None else groups
+    budgets: dict[bytes, FixedBudgets] = {}
+
+    def budgets_of(number: int) -> FixedBudgets:
+        key = parts[number].runs.tobytes()
+        if key not in budgets:
+            budgets[key] = FixedBudgets.of(study, parts[number].runs)
+        return budgets[key]
+
+    parts = [judged_part(part) for part in parts_of(outcomes, rows)]
+    return summarise_parts(parts, labels, budgets_of, level)
+
+
+def parts_of(outcomes: Outcomes, rows: Sequence[Rows] | None = None) -> list[Part]:
+    """The outcomes of each row of a summary (default: of each policy), also of runs that are not judged."""
     if rows is None:
         rows = [
             Rows(
@@ -96,58 +114,94 @@ def summarise(
             )
             for index, name in enumerate(outcomes.policies)
         ]
-    parts = [_judged(some, outcomes) for some in rows]
+    return [_part_of(some, outcomes) for some in rows]
+
+
+def summarise_parts(
+    parts: Sequence[Part],
+    labels: Sequence[str],
+    budgets_of: Callable[[int], EqualBudgets],
+    level: float = 0.95,
+) -> dict[str, list[Any]]:
+    """The summary of parts, as `summarise` gives it.
+
+    ``labels`` has the group of each run that the parts have indices of. The parts are those of
+    `judged_part`, and ``budgets_of`` gives the equal budgets of the runs of one, by its number.
+    """
     table: dict[str, list[Any]] = {key: [] for key in KEYS}
-    budgets: dict[bytes, FixedBudgets] = {}
     bounds = _bounds(parts, labels, level)
     for number, part in enumerate(parts):
-        key = part.runs.tobytes()
-        if key not in budgets:
-            budgets[key] = FixedBudgets.of(study, part.runs)
-        budget = _on_known_runs(budgets[key].matching(float(part.saved.mean())), part)
-        for name, value in _row(outcomes, part, budgets[key], budget, labels, level, bounds, number).items():
+        budgets = budgets_of(number)
+        budget = _on_known_runs(budgets.matching(float(part.saved.mean())), part)
+        for name, value in _row(part, budgets, budget, labels, level, bounds, number).items():
             table[name].append(None if isinstance(value, float) and np.isnan(value) else value)
     return table
 
 
-class _Part(NamedTuple):
-    """The outcomes that one row of the summary is about, with their figures."""
+class Part(NamedTuple):
+    """Outcomes that are summarised in one row: their policy, as typed too, and arrays with one entry per run.
+
+    ``runs`` are indices of the runs, ``judged`` says which of them count, ``ended`` which are censored, and
+    ``censored`` which of the outcomes are bounds.
+    """
 
     policy: str
     typed: str
-    outcomes: Ints
     runs: Ints
+    judged: Bools
+    evals: Ints
+    ended: Bools
+    censored: Bools
+    stopped: Bools
+    dominated: Bools
+    used: Floats
+    eval_used: Floats
+    used_full: Floats
     saved: Floats
     lost: Floats
     lost_later: Floats
     regret: Floats
     relative_regret: Floats
+    noise: Floats
+    best: Floats
+
+    def take(self, chosen: Ints | Bools) -> Part:
+        """The part with some of its entries."""
+        arrays: list[Any] = [array[chosen] for array in self[2:]]
+        return Part(self.policy, self.typed, *arrays)
 
 
-def _judged(some: Rows, outcomes: Outcomes) -> _Part:
+#: The arrays of a part that say what was lost.
+_LOSSES = ("lost", "lost_later", "regret", "relative_regret")
+
+
+def judged_part(part: Part) -> Part:
     """The outcomes of judged runs; where there is none, all of them, with unknown losses."""
-    judged = outcomes.judged[some.outcomes]
-    known = bool(judged.any())
-    here = judged if known else np.ones(len(judged), dtype=bool)
-    index = some.outcomes[here]
+    if part.judged.any():
+        return part if part.judged.all() else part.take(part.judged)
+    unknown: dict[str, Any] = {name: np.full(len(part.runs), np.nan) for name in _LOSSES}
+    return part._replace(**unknown)
 
-    def loss(values: Floats) -> Floats:
-        return values[index] if known else np.full(len(index), np.nan)
 
-    return _Part(
-        some.policy,
-        some.policy if some.typed is None else some.typed,
-        index,
-        some.runs[here],
-        outcomes.saved[index],
-        loss(outcomes.lost),
-        loss(outcomes.lost_later),
-        loss(outcomes.regret),
-        loss(outcomes.relative_regret),
+def _part_of(some: Rows, outcomes: Outcomes) -> Part:
+    """The outcomes of one row."""
+    index, runs = some.outcomes, some.runs
+    return Part(
+        policy=some.policy,
+        typed=some.policy if some.typed is None else some.typed,
+        runs=runs,
+        judged=outcomes.judged[index],
+        evals=outcomes.evals[index],
+        ended=outcomes.study.is_censored[runs],
+        **{
+            name: getattr(outcomes, name)[index]
+            for name in Part._fields
+            if name not in ("policy", "typed", "runs", "judged", "evals", "ended")
+        },
     )
 
 
-def _on_known_runs(budget: Budget, part: _Part) -> Budget:
+def _on_known_runs(budget: Budget, part: Part) -> Budget:
     """The budget's losses over the runs of which those of the policy are known."""
     lost = np.where(np.isnan(part.lost), np.nan, budget.lost_by_run)
     regret = np.where(np.isnan(part.regret), np.nan, budget.regret_by_run)
@@ -155,9 +209,8 @@ def _on_known_runs(budget: Budget, part: _Part) -> Budget:
 
 
 def _row(
-    outcomes: Outcomes,
-    part: _Part,
-    budgets: FixedBudgets,
+    part: Part,
+    budgets: EqualBudgets,
     budget: Budget,
     labels: Sequence[str],
     level: float,
@@ -165,29 +218,21 @@ def _row(
     number: int,
 ) -> dict[str, Any]:
     """One row of the summary, with NaN for what is not known."""
-    index, saved, lost, regret = part.outcomes, part.saved, part.lost, part.regret
-    evals, scaled = outcomes.evals[index], ~np.isnan(lost)
-    noise, best = outcomes.noise[index], outcomes.best[index]
-    noisy = scaled & (within_noise(regret, noise, best) | (regret == 0))
+    saved, lost, regret, noise = part.saved, part.lost, part.regret, part.noise
+    scaled = ~np.isnan(lost)
+    noisy = scaled & (within_noise(regret, noise, part.best) | (regret == 0))
     known = lost[scaled]
-    used, full = float(outcomes.used[index].sum()), float(outcomes.used_full[index].sum())
+    used, full = float(part.used.sum()), float(part.used_full.sum())
     later = np.where(scaled, part.lost_later, np.nan)
-    dominated = bool((scaled & outcomes.dominated[index]).any())
-    effects = PolicyEffects(
-        evals,
-        outcomes.study.is_censored[part.runs],
-        outcomes.stopped[index],
-        saved,
-        lost,
-        noisy,
-    )
+    dominated = bool((scaled & part.dominated).any())
+    effects = PolicyEffects(part.evals, part.ended, part.stopped, saved, lost, noisy)
     names = [labels[run] for run in part.runs.tolist()]
     verdict = find_verdict(part.policy, effects, budgets, names, level)
     return {
         "policy": part.typed,
-        "runs": len(index),
+        "runs": len(part.runs),
         "stopped": int(effects.stopped.sum()),
-        "censored": int(outcomes.censored[index].sum()),
+        "censored": int(part.censored.sum()),
         "saved_mean": known_mean(saved),
         **bounds[number, "saved"],
         "saved_total": 1 - used / full if full > 0 else 0.0,
@@ -209,12 +254,12 @@ def _row(
         "within_noise": int(noisy.sum()),
         # a run of which nothing is kept has no regret, and has lost everything
         "beyond_noise": int(np.sum(scaled & ~noisy & ((regret > noise) | (np.isnan(regret) & (lost > 0))))),
-        "eval_share": float(outcomes.eval_used[index].sum()) / used if used > 0 else np.nan,
+        "eval_share": float(part.eval_used.sum()) / used if used > 0 else np.nan,
     }
 
 
 def _bounds(
-    parts: Sequence[_Part], groups: Sequence[str], level: float
+    parts: Sequence[Part], groups: Sequence[str], level: float
 ) -> dict[tuple[int, str], dict[str, float]]:
     """The intervals of the figures of each row; those of rows on the same runs are drawn at once."""
     alike: dict[tuple[str, tuple[float, float], bytes], list[int]] = {}

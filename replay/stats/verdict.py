@@ -10,7 +10,7 @@ import numpy as np
 
 from replay.data.types import Bools, Floats, Ints
 from replay.engine.outcomes import ORACLE
-from replay.stats.budgets import FixedBudgets, difference_interval
+from replay.stats.budgets import EqualBudgets, difference_interval
 from replay.stats.shortage import find_shortage
 from replay.stats.ties import above, at_most, below
 
@@ -58,7 +58,7 @@ def within_noise(regret: Floats, noise: Floats, best: Floats) -> Bools:
 
 
 def find_verdict(
-    policy: str, effects: PolicyEffects, budgets: FixedBudgets, groups: Sequence[str], level: float = 0.95
+    policy: str, effects: PolicyEffects, budgets: EqualBudgets, groups: Sequence[str], level: float = 0.95
 ) -> Verdict:
     """The verdict on a policy, by what it does to some runs and the equal budgets of the same runs.
 

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+import replay.search.store_simulation
 import replay.store.store
 from tests.cli.test_cli import run as cli
 
@@ -22,19 +23,34 @@ def store(logs, tmp_path, monkeypatch):
 def test_a_simulation_by_file_is_that_of_all_runs_at_once(store):
     texts = [cli("simulate", store, *POLICIES, "--jobs", jobs, "--format", "json").stdout for jobs in (1, 2)]
     assert texts[0] == texts[1]
-    by_file = {row["spec"]: row for row in json.loads(texts[0])["summary"]}
+    by_file = json.loads(texts[0])
     at_once = json.loads(cli("simulate", store, *POLICIES, "--format", "json").stdout)
-    assert len(by_file) == 4
-    for row in at_once["summary"]:
-        for name, value in by_file.get(row["spec"], {}).items():
-            if isinstance(value, float):
-                np.testing.assert_allclose(value, row[name], rtol=1e-12, atol=1e-15, err_msg=name)
+    assert [row["policy"] for row in by_file["summary"]] == [row["policy"] for row in at_once["summary"]]
+    for row, other in zip(by_file["summary"], at_once["summary"], strict=True):
+        for name, value in other.items():
+            if name.startswith("budget_") and value is not None:
+                np.testing.assert_allclose(row[name], value, rtol=1e-12, atol=1e-15, err_msg=name)
             else:
-                assert value == row[name], name
-    assert json.loads(texts[0])["monitor"] == at_once["monitor"]
+                assert row[name] == value, name
+    for name in ("monitor", "objective", "unit", "keep", "warnings"):
+        assert by_file[name] == at_once[name]
+    for more in ((), ("--verbose",), ("--weight", "compute")):
+        shown = cli("simulate", store, *POLICIES, *more, "--jobs", 1).stdout
+        assert "10 runs in runs.store. Monitor: eval_loss" in " ".join(shown.split())
+        # what follows is what all runs at once give: the answer, the tables, and the notes
+        of_all = cli("simulate", store, *POLICIES, *more).stdout
+        assert shown[shown.index("Of 3 policies") :] == of_all[of_all.index("Of 3 policies") :]
+
+
+def test_of_too_many_outcomes_sums_are_shown(store, monkeypatch):
+    monkeypatch.setattr(replay.search.store_simulation, "MOST_OUTCOMES", 59)
     shown = " ".join(cli("simulate", store, *POLICIES, "--jobs", 1).stdout.split())
-    assert "10 runs in runs.store. Monitor: eval_loss" in shown
-    assert "Of 3 policies, patience=1 saves most" in shown
+    assert "verdicts and the equal budget are shown for up to" in shown
+    made = json.loads(cli("simulate", store, *POLICIES, "--jobs", 1, "--format", "json").stdout)
+    assert [row["policy"] for row in made["summary"]] == ["never", *POLICIES[1::2]]
+    monkeypatch.setattr(replay.search.store_simulation, "MOST_OUTCOMES", 60)
+    made = json.loads(cli("simulate", store, *POLICIES, "--jobs", 1, "--format", "json").stdout)
+    assert made["summary"][2]["saved_low"] < made["summary"][2]["saved_mean"]
 
 
 def test_a_sweep_by_file_has_the_front_of_all_runs(store):

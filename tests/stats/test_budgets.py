@@ -10,7 +10,7 @@ from replay.data.run import Column
 from replay.engine.payoffs import RunPayoff
 from replay.engine.question import Question
 from replay.engine.scoring import simulate_policies
-from replay.stats import budgets as module
+from replay.stats import budget_curve as module
 from replay.stats.budgets import FixedBudgets, difference_interval
 from replay.stats.intervals import interval
 from tests.stats.test_summary import runs
@@ -144,7 +144,7 @@ def test_the_mean_difference_is_that_to_the_budget_with_the_same_mean_saving():
 def test_the_slope_is_taken_inside_the_savings_that_there_are():
     budgets = FixedBudgets([straight(10)] * 2)
     for saved in (0.0, 0.01, 0.5, 0.89, 0.9, 0.97):
-        assert budgets._slope(saved) == pytest.approx(1.0)
+        assert budgets.slope(saved) == pytest.approx(1.0)
     alone = FixedBudgets([straight(1)])
     assert alone.difference(np.array([0.0]), np.array([0.3])).tolist() == [pytest.approx(0.3)]
 

@@ -1,0 +1,447 @@
+"""A few policies over the runs of a store, file by file, with all that a summary says of them.
+
+What each policy gives on each run is kept, and nothing else of the runs. So a summary is that of all runs at
+once to the bit, but for the last digits of the equal budget. The equal budgets take more readings: which of
+them belongs to a policy is known only when its mean saving is. They are looked up at 1,025 even shares of the
+compute, or at the shares at which runs have evals, where these are few and lie closer together.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from replay.data.finding import Finding
+from replay.data.run import Run
+from replay.data.types import Bools, Floats, Ints
+from replay.engine.metrics import Metric
+from replay.engine.outcomes import BASELINES, ORACLE
+from replay.engine.question import Question
+from replay.engine.scoring import score
+from replay.engine.stops import Stops
+from replay.engine.study import Study
+from replay.policies import Policy
+from replay.policies.spec import parse_policy
+from replay.readers.find import natural
+from replay.search.store_sweep import (
+    JoinedFindings,
+    Resolved,
+    ShardTask,
+    agree,
+    make_tasks,
+    nothing_found,
+    read_task,
+    refuse_untried,
+    usable_runs,
+    with_availability,
+)
+from replay.stats.budget_curve import (
+    EVEN_SHARES,
+    BudgetCurve,
+    BudgetSums,
+    are_seen_at_even_shares,
+    merge_shares,
+    most_shares,
+)
+from replay.stats.budgets import Budget, FixedBudgets, known_mean
+from replay.stats.groups import groups_of
+from replay.stats.planned import find_adaptive
+from replay.stats.summary import Part, judged_part, parts_of, summarise_parts
+from replay.stats.ties import snap
+from replay.stats.validity import find_validity
+from replay.store import Store
+
+__all__ = ["MOST_OUTCOMES", "StoreSimulation", "count_outcomes", "simulate_store"]
+
+#: Outcomes (policies times runs) of which all is kept: about 1 GiB.
+MOST_OUTCOMES = 4_000_000
+
+_NOTHING = BudgetSums.zeros(len(EVEN_SHARES))
+
+#: Calls a function with each task, in whatever processes, with the results in the order of the tasks.
+RunAll = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
+
+
+class Place(NamedTuple):
+    """An equal budget: the shares before and after it, by their indices, and the weight of the latter."""
+
+    before: int
+    after: int
+    weight: float
+
+
+@dataclass(frozen=True)
+class SumsTask:
+    """One file of a store, and sets of its runs whose equal budgets are added up, each at some shares."""
+
+    shard: ShardTask
+    sets: tuple[tuple[Ints, Floats], ...]
+
+
+@dataclass(frozen=True)
+class BudgetTask:
+    """One file of a store and the equal budgets that are asked for of its runs, each among some shares."""
+
+    shard: ShardTask
+    places: tuple[tuple[Floats, Place], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class ShardOutcomes:
+    """What policies give on the runs of one file.
+
+    ``ids`` and ``groups`` are those of the runs that log the monitor, of which ``judged`` and the ``parts``
+    have indices. ``budgets`` has sums over the judged runs of each part, or over all of its runs where none
+    is judged, and ``shares`` the shares of the compute at which these have evals (None: too many).
+    ``limits`` are findings that bound the meaning of the figures.
+    """
+
+    runs: int
+    resolved: Resolved | None
+    ids: tuple[str, ...]
+    groups: tuple[str, ...]
+    judged: tuple[int, ...]
+    parts: tuple[Part, ...]
+    budgets: tuple[BudgetSums, ...]
+    shares: tuple[Floats | None, ...]
+    limits: tuple[Finding, ...]
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class StoreSimulation:
+    """Policies over the runs of a store: a summary as `replay.stats.summary.summarise` gives it, and how the
+    runs were monitored and judged.
+
+    ``groups`` has the group of each judged run, ``compared_evals`` the number of evals of each run that
+    policies are compared on. ``limits`` are findings that bound the meaning of the figures.
+    """
+
+    summary: dict[str, list[Any]]
+    question: Question
+    monitor: Metric
+    objective: Metric
+    runs: int
+    monitored: int
+    groups: list[str]
+    compared_evals: Ints
+    limits: tuple[Finding, ...]
+    findings: tuple[Finding, ...]
+
+
+def count_outcomes(store: Store, policies: Sequence[Policy]) -> int:
+    """How many outcomes the policies and the baselines have at most on the runs of a store."""
+    return (len(policies) + len(BASELINES) + 1) * store.manifest.runs
+
+
+def simulate_store(
+    store: Store,
+    policies: Sequence[Policy],
+    question: Question,
+    *,
+    run_all: RunAll = map,
+    version: str = "",
+    typed: Mapping[str, str] | None = None,
+) -> StoreSimulation:
+    """What policies and the baselines give over the runs of a store.
+
+    Arguments are those of `replay.search.store_sweep.sweep_store`; ``typed`` says how the user wrote
+    policies, by their canonical specification. Raises InputError for a policy that no run has what it takes
+    for.
+    """
+    tasks = make_tasks(store, policies, question, version)
+    joined = _Joined()
+    for result in run_all(simulate_shard, tasks):
+        joined.add(result)
+    findings = joined.findings.joined()
+    resolved = joined.resolved
+    if resolved is None:
+        raise nothing_found(store, joined.runs, findings)
+    joined.sort()
+    names = [*BASELINES, *dict.fromkeys(policy.spec() for policy in policies), ORACLE]
+    parts = [part for name in dict.fromkeys(names) if len((part := joined.part(name, typed or {})).runs)]
+    tried = {part.policy for part in parts}
+    about = {policy.spec(): policy.spec() in tried for policy in policies}
+    findings = tuple(with_availability(one, about, len(joined.ids)) for one in findings)
+    refuse_untried(policies, np.array([float(about[policy.spec()]) for policy in policies]), findings)
+    about_budgets = [joined.budgets_of(part) for part in parts]
+    parts = [judged_part(part) for part in parts]
+    shares = [one.shares_to_look_at(len(part.runs)) for one, part in zip(about_budgets, parts, strict=True)]
+    #: when each run of a part was read
+    read = [joined.order[part.runs] for part in parts]
+    sums = [one.sums for one in about_budgets]
+    again = [number for number, some in enumerate(shares) if some is not EVEN_SHARES]
+    if again:
+        for number in again:
+            sums[number] = BudgetSums.zeros(len(shares[number]))
+        sets = _by_file([np.sort(read[number]) for number in again], joined.counts)
+        sums_tasks = [
+            SumsTask(task, tuple((runs, shares[number]) for number, runs in zip(again, some, strict=True)))
+            for task, some in zip(tasks, sets, strict=True)
+        ]
+        for results in run_all(sum_budgets, sums_tasks):
+            for number, more in zip(again, results, strict=True):
+                sums[number] = sums[number] + more
+    curves = [one.curve() for one in sums]
+    places = tuple(
+        (some, Place(*curve.place(float(part.saved.mean()))))
+        for some, part, curve in zip(shares, parts, curves, strict=True)
+    )
+    budgets = [_StoredBudgets(curve, len(part.runs)) for part, curve in zip(parts, curves, strict=True)]
+    in_order = [np.argsort(when) for when in read]
+    first = 0
+    for count, figures in run_all(budget_shard, [BudgetTask(task, places) for task in tasks]):
+        for when, order, budget, of_runs in zip(read, in_order, budgets, figures, strict=True):
+            begin, end = np.searchsorted(when[order], [first, first + count])
+            here = order[begin:end]
+            budget.take(here, of_runs[:, when[here] - first])
+        first += count
+    return StoreSimulation(
+        summarise_parts(parts, joined.groups, budgets.__getitem__),
+        question,
+        replace(resolved.monitor, runs=joined.runs),
+        replace(resolved.objective, runs=len(joined.ids)),
+        joined.runs,
+        len(joined.ids),
+        [joined.groups[run] for run in joined.judged],
+        _compared_evals(parts),
+        joined.limited(),
+        findings,
+    )
+
+
+def _by_file(sets: Sequence[Ints], counts: Sequence[int]) -> list[list[Ints]]:
+    """Sets of runs, by when they were read, as sets of the runs of each file, of which there are so many."""
+    ends = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    return [
+        [some[np.searchsorted(some, first) : np.searchsorted(some, last)] - first for some in sets]
+        for first, last in itertools.pairwise(ends.tolist())
+    ]
+
+
+def _compared_evals(parts: Sequence[Part]) -> Ints:
+    """The number of evals of each run that policies are compared on; see `Study.compared_evals`."""
+    every = max(parts, key=lambda part: len(part.runs))
+    known = ~np.isnan(every.lost)
+    return every.evals[known] if known.any() else every.evals
+
+
+def simulate_shard(task: ShardTask) -> ShardOutcomes:
+    """What the policies and the baselines give on the runs of one file."""
+    runs, findings = read_task(task)
+    result = simulate_runs(runs, task.policies, task.question)
+    return replace(result, findings=(*findings, *result.findings))
+
+
+def simulate_runs(runs: Sequence[Run], policies: Sequence[Policy], question: Question) -> ShardOutcomes:
+    """What the policies and the baselines give on some runs."""
+    usable, lacking = usable_runs(runs, policies, question)
+    if not usable:
+        return ShardOutcomes(len(runs), None, (), (), (), (), (), (), (), lacking)
+    study = Study(runs, policies, question)
+    fixed = [parse_policy(spec) for spec in BASELINES]
+    distinct = {rule.spec(): rule for rule in (*fixed, *policies)}
+    stops = Stops.find(study, list(distinct.values()), optional=True, undecided=True)
+    outcomes = score(study, stops, oracle=True)
+    parts = parts_of(outcomes)
+    known: dict[bytes, tuple[BudgetSums, Floats | None]] = {}
+    budgets = []
+    for part in parts:
+        here = part.runs[part.judged] if part.judged.any() else part.runs
+        key = here.tobytes()
+        if key not in known:
+            known[key] = _sums_and_shares(study, here)
+        budgets.append(known[key])
+    panel = study.panel.runs
+    return ShardOutcomes(
+        len(runs),
+        Resolved.of(study),
+        tuple(run.id for run in panel),
+        tuple(groups_of(panel)),
+        tuple(np.flatnonzero(study.panel.judged).tolist()),
+        tuple(parts),
+        tuple(sums for sums, _ in budgets),
+        tuple(shares for _, shares in budgets),
+        _find_limits(study, policies),
+        outcomes.findings,
+    )
+
+
+def _sums_and_shares(study: Study, runs: Ints) -> tuple[BudgetSums, Floats | None]:
+    """The equal budgets of some runs, and the shares at which they have evals; None where these are many."""
+    if not len(runs):
+        return _NOTHING, np.empty(0)
+    budgets = FixedBudgets.of(study, runs, EVEN_SHARES)
+    shares = budgets.distinct_shares()
+    return budgets.sums(), shares if len(shares) <= most_shares(len(runs)) else None
+
+
+def sum_budgets(task: SumsTask) -> list[BudgetSums]:
+    """The equal budgets of sets of runs of one file, added up."""
+    none = [BudgetSums.zeros(len(shares)) for _, shares in task.sets]
+    if not any(len(runs) for runs, _ in task.sets):
+        return none
+    runs, _ = read_task(task.shard)
+    study = Study(runs, task.shard.policies, task.shard.question)
+    return [
+        FixedBudgets.of(study, some, shares).sums() if len(some) else nothing
+        for (some, shares), nothing in zip(task.sets, none, strict=True)
+    ]
+
+
+def _find_limits(study: Study, policies: Sequence[Policy]) -> tuple[Finding, ...]:
+    """What bounds the meaning of the outcomes on the runs of a file."""
+    curves = dict(zip((run.id for run in study.panel.runs), study.panel.curves, strict=True))
+    validity = find_validity(study.judged_runs, curves, policies)
+    return (*study.endings, *validity, *find_adaptive(study))
+
+
+def budget_shard(task: BudgetTask) -> tuple[int, list[Floats]]:
+    """What equal budgets lose and save on the runs of one file: the number of runs, and for each budget its
+    share lost, regret and saving, and whether it trains the run to its end.
+    """
+    runs, _ = read_task(task.shard)
+    usable, _ = usable_runs(runs, task.shard.policies, task.shard.question)
+    if not usable:
+        return 0, [np.empty((4, 0)) for _ in task.places]
+    study = Study(runs, task.shard.policies, task.shard.question)
+    every = np.arange(len(study.panel.runs))
+    budgets: dict[bytes, FixedBudgets] = {}
+    made: dict[tuple[bytes, Place], Floats] = {}
+    figures = []
+    for shares, place in task.places:
+        key = shares.tobytes()
+        if key not in budgets:
+            budgets[key] = FixedBudgets.of(study, every, shares)
+        if (key, place) not in made:
+            mixed = budgets[key].of_runs(("lost", "regret", "saved"), *place)
+            made[key, place] = np.stack([*mixed, budgets[key].reached(*place).astype(np.float64)])
+        figures.append(made[key, place])
+    return len(every), figures
+
+
+@dataclass
+class _Budgets:
+    """The equal budgets of the runs of one part: sums at even shares, and the shares at which there are
+    evals, file by file (None: too many).
+    """
+
+    sums: BudgetSums = _NOTHING
+    shares: list[Floats] | None = field(default_factory=list)
+
+    def add(self, sums: BudgetSums, shares: Floats | None) -> None:
+        """Add those of one file."""
+        self.sums = self.sums + sums
+        self.shares = None if self.shares is None or shares is None else [*self.shares, shares]
+
+    def shares_to_look_at(self, runs: int) -> Floats:
+        """The shares at which the budgets of so many runs are looked up."""
+        if self.shares is None:
+            return EVEN_SHARES
+        merged = merge_shares(self.shares)
+        self.shares = [merged]
+        enough = are_seen_at_even_shares(merged) or len(merged) > most_shares(runs)
+        return EVEN_SHARES if enough else merged
+
+
+class _Joined:
+    """The outcomes of all files.
+
+    ``ids`` and ``groups`` are those of the runs that log the monitor: as they were read, and after `sort` in
+    the order in which runs are read at once. ``order`` then says when each of them was read.
+    """
+
+    def __init__(self) -> None:
+        self._parts: dict[str, list[Part]] = {}
+        self._budgets: dict[tuple[str, bool], _Budgets] = {}
+        self.counts: list[int] = []
+        self.ids: list[str] = []
+        self.groups: list[str] = []
+        self.order = self._place = np.empty(0, dtype=np.int64)
+        self.judged: list[int] = []
+        self.findings, self._limits = JoinedFindings(), JoinedFindings()
+        self.resolved: Resolved | None = None
+        self.runs = 0
+
+    def add(self, result: ShardOutcomes) -> None:
+        """Add what one file gave."""
+        self.runs += result.runs
+        self.counts.append(len(result.ids))
+        self.findings.add(result.findings)
+        if result.resolved is None:
+            return
+        self.resolved = agree(self.resolved, result.resolved)
+        self._limits.add(result.limits)
+        begin = len(self.ids)
+        self.judged += [begin + run for run in result.judged]
+        self.ids += result.ids
+        self.groups += result.groups
+        for part, sums, shares in zip(result.parts, result.budgets, result.shares, strict=True):
+            self._parts.setdefault(part.policy, []).append(part._replace(runs=part.runs + begin))
+            budgets = self._budgets.setdefault((part.policy, bool(part.judged.any())), _Budgets())
+            budgets.add(sums, shares)
+
+    def sort(self) -> None:
+        """Put the runs into the order of their ids."""
+        order = sorted(range(len(self.ids)), key=lambda at: (natural(self.ids[at]), self.ids[at]))
+        self.order = np.array(order, dtype=np.int64)
+        self._place = np.empty(len(order), dtype=np.int64)
+        self._place[self.order] = np.arange(len(order))
+        self.judged = sorted(self._place[self.judged].tolist()) or list(range(len(order)))
+        self.ids, self.groups = [self.ids[at] for at in order], [self.groups[at] for at in order]
+
+    def part(self, policy: str, typed: Mapping[str, str]) -> Part:
+        """The outcomes of a policy, which are given up here."""
+        pieces = self._parts.pop(policy, [])
+        arrays: list[Any] = [
+            np.concatenate([piece[at] for piece in pieces]) if pieces else np.empty(0)
+            for at in range(2, len(Part._fields))
+        ]
+        part = Part(policy, typed.get(policy, policy), *arrays)
+        if not pieces:
+            return part
+        part = part._replace(runs=self._place[part.runs])
+        return part.take(np.argsort(part.runs))
+
+    def limited(self) -> tuple[Finding, ...]:
+        """The findings that bound the meaning of the figures, of all judged runs."""
+        total = len(self.judged)
+        return tuple(
+            replace(one, facts={**one.facts, "total": total}) if "total" in one.facts else one
+            for one in self._limits.joined()
+        )
+
+    def budgets_of(self, part: Part) -> _Budgets:
+        """The equal budgets of the runs that a part is about."""
+        return self._budgets[part.policy, bool(part.judged.any())]
+
+
+class _StoredBudgets:
+    """The equal budget of one policy, whose figures of each run come in file by file."""
+
+    def __init__(self, curve: BudgetCurve, runs: int) -> None:
+        self._curve = curve
+        self._figures = np.full((4, runs), np.nan)
+
+    def take(self, here: Any, figures: Floats) -> None:
+        """Keep the figures of some runs."""
+        self._figures[:, here] = figures
+
+    def matching(self, saved: float) -> Budget:
+        """The budget that was asked for, which has this mean saving."""
+        lost, regret = self._figures[0], self._figures[1]
+        return Budget(known_mean(regret), known_mean(lost), lost, regret)
+
+    def difference(self, saved: Floats, lost: Floats) -> Floats:
+        """What each run loses more than under the budget; see `FixedBudgets.difference`."""
+        slope = self._curve.slope(float(np.mean(saved)))
+        return snap(lost - self._figures[0] - slope * (saved - self._figures[2]))
+
+    def beyond(self, saved: float) -> Bools:
+        """Whether the budget trains each run to the end of its log."""
+        reached: Bools = self._figures[3] == 1
+        return reached
