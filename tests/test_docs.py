@@ -133,7 +133,7 @@ def test_the_policies_of_the_readme_can_be_checked(tmp_path):
     (folder / "policies.toml").write_text(block)
     result = CliRunner().invoke(cli, ["check", str(folder / "policies.toml")])
     assert result.exit_code == 0, result.output
-    assert "passed" in result.output
+    assert "Passed" in result.output
 
 
 @pytest.mark.parametrize("name", POLICIES)

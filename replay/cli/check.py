@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 import click
 
 from replay.cli.columns import columns_options, columns_words
-from replay.cli.options import LogPath, file_option, verbose_option
+from replay.cli.options import LogPath, file_option, setting_words, verbose_option
 from replay.cli.output import append, error_words, keep_inputs, refuse_overlaps, show, warn, write
 from replay.cli.page import report_option
 from replay.cli.progress import read_logs
 from replay.errors import InputError, ReplayError, Undecidable
+from replay.urls import Url
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -194,7 +195,8 @@ def command(
     except ReplayError as error:
         reports.write_failure(file, error)
         raise
-    warn(checked.warnings)
+    if style != "text":  # the text has them as notes
+        warn(checked.warnings)
     reports.write(checked)
     if plot is not None:
         from replay.report.plots.check import save
@@ -205,7 +207,8 @@ def command(
     if report is not None:
         _write_report(report, config, roots, logs_read)
     steps = [] if against is not None else again
-    document = build(checked, again=steps, logs=[*map(str, roots), *columns_words()], update=update)
+    words = [*map(_short_path, roots), *setting_words(config.question)]
+    document = build(checked, again=steps, logs=words, update=update)
     if update:
         wrote = write_policies(lock_path, made, only) if only else write_lock(lock_path, made)
         click.echo(f"wrote {lock_path}" if wrote else f"{lock_path} is up to date", err=True)
@@ -226,13 +229,20 @@ def command(
     sys.exit(checked.exit_code)
 
 
+def _short_path(path: Path) -> str:
+    """A path without steps back, where that names the same."""
+    if isinstance(path, Url):
+        return str(path)
+    short = Path(os.path.normpath(path))
+    return str(short if short.resolve() == path.resolve() else path)
+
+
 def _write_report(target: Path, config: Config, roots: Sequence[Path], logs: ReadResult) -> None:
     """Write the page of `replay report` for the policies of the file.
 
     The tolerance and the confidence are the strictest that the file demands of a policy.
     """
     from replay.cli.candidates import Candidates
-    from replay.cli.options import setting_words
     from replay.cli.page import write_page
     from replay.engine.study import Study
     from replay.search.tolerance import parse_tolerance

@@ -9,8 +9,8 @@ import click
 
 from replay.cli.candidates import DEFAULT_POLICIES
 from replay.cli.columns import columns_options
-from replay.cli.options import given_settings, output_options, question_options
-from replay.cli.output import show, warn
+from replay.cli.options import given_settings, output_options, question_options, question_words
+from replay.cli.output import show, warn_unless_noted
 from replay.cli.progress import read_logs
 from replay.urls import as_path, is_url
 
@@ -71,6 +71,7 @@ def command(
     needed = 1 if revisions else 2
     if len(words) < needed:
         raise click.UsageError("give A, such as policies.toml" if revisions else "give A and B to compare")
+    typed = words
     words = tuple(str(as_path(word)) if is_url(word) else word for word in words)
     logs = [as_path(word) for word in words[needed:]]
     # settings that were not typed are those of the files or locks that are compared
@@ -84,5 +85,8 @@ def command(
             result = renamed(
                 diff(before, after, logs, specs, read_logs, defaults=DEFAULT_POLICIES, given=given)
             )
-    warn(result.findings)
-    show(build(result), style, out)
+    warn_unless_noted(style, result.findings)
+    revision_words = [word for revision in revisions for word in ("--rev", revision)]
+    policy_words = [word for spec in specs for word in ("--policy", spec)]
+    again = ["replay", "diff", *revision_words, *typed, *policy_words, *question_words()]
+    show(build(result, again=again, logs=[*typed[needed:], *question_words()]), style, out)

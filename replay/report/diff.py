@@ -9,16 +9,20 @@ from replay.check.diff import Both, Diff, Difference, Pair
 from replay.check.model import Stop
 from replay.report.document import (
     Block,
+    Commands,
+    Detail,
     Document,
     Heading,
     Medium,
     Mono,
+    Notes,
     Paragraph,
     Records,
     Table,
     separate,
 )
 from replay.report.format import percent
+from replay.report.notes import make_notes
 from replay.report.sentences import sentences
 from replay.report.sentences.metric import say_better
 from replay.stats.summary import ENOUGH_RUNS
@@ -47,15 +51,22 @@ COLUMNS = (
     "reason_b",
 )
 
-_MOST_ROWS = 30
+_FEWEST_ROWS = 6  # of the brief form
+_MOST_ROWS = 200  # of the verbose form
 _MOST_NAMES = 5
 _HEAD = ("run", "stop", "saved", "lost")
 _WHOLE = {"saved": "the compute", "lost": "the improvement"}
 
 
-def build(diff: Diff) -> Document:
-    """Report the differences between two sides, one section per pair of policies."""
-    return Document(lambda: _blocks(diff), lambda: _data(diff), lambda: Records(COLUMNS, _rows(diff)))
+def build(diff: Diff, *, again: Sequence[str] = (), logs: Sequence[str] = ()) -> Document:
+    """Report the differences between two sides, one section per pair of policies.
+
+    ``again`` is the command that compares again, and ``logs`` are the paths that two policies are compared
+    on, with the options by which they were read.
+    """
+    return Document(
+        lambda: _blocks(diff, again, logs), lambda: _data(diff), lambda: Records(COLUMNS, _rows(diff))
+    )
 
 
 def _data(diff: Diff) -> dict[str, Any]:
@@ -128,15 +139,83 @@ def _row(pair: Pair, before: Stop | None, after: Stop | None, moved: bool | None
     return row
 
 
-def _blocks(diff: Diff) -> list[Block]:
-    out: list[Block] = [
-        Paragraph(_setting(diff), hanging=2, medium="screen"),
-    ]
+def _blocks(diff: Diff, again: Sequence[str], logs: Sequence[str]) -> list[Block]:
+    several = len(diff.pairs) > 1
+    out: list[Block] = [Paragraph((_answer(diff),), medium="screen", answer=True)]
+    setting = _setting(diff)
+    if diff.kind == "policy" or (several and setting):
+        out.append(Paragraph(setting, medium="screen"))
+    else:
+        out.append(Paragraph([*setting, *_of_pair(diff)], medium="screen"))
     if diff.kind != "policy":
         out += _sides(diff.before, diff.after, tight=True)
+    if several:
+        out.append(_overview(diff.pairs))
     for pair in diff.pairs:
-        out += [*_screen(pair), *_page(pair)]
-    return out + separate(_unpaired(diff))
+        out += [*_screen(pair, "verbose" if several else None), *_page(pair)]
+    out += separate(_unpaired(diff))
+    if diff.findings:
+        out.append(Notes(make_notes((), diff.findings), medium="screen"))
+    if step := _next_step(diff, again, logs):
+        out.append(Commands([step], medium="screen"))
+    return out
+
+
+def _answer(diff: Diff) -> str:
+    """Which runs stop elsewhere, and what that changes."""
+    if len(diff.pairs) == 1:
+        return verdict(diff.pairs[0])
+    count = len(diff.pairs)
+    different = sorted((pair for pair in diff.pairs if pair.moved or pair.changed), key=_weight)
+    if not different:
+        return f"No run moved: A and B stop all runs alike under each of the {count} policies."
+    most = different[0]
+    verb = "differs" if len(different) == 1 else "differ"
+    text = f"{len(different)} of {count} policies {verb} between A and B."
+    which = "Under" if len(different) == 1 else "Most under"
+    rest = verdict(most)
+    return f"{text} {which} {most.name}: {rest[0].lower() if rest.startswith('No') else rest[0]}{rest[1:]}"
+
+
+def _of_pair(diff: Diff) -> list[str]:
+    """The name of the one policy that is compared."""
+    (pair,) = diff.pairs if len(diff.pairs) == 1 else (None,)
+    if pair is None or pair.name is None:
+        return []
+    same = pair.before == pair.after
+    return [f"Policy: {pair.name}" + (f" ({pair.before})" if same and pair.name != pair.before else "")]
+
+
+def _weight(pair: Pair) -> tuple[float, float, int]:
+    """Sorts pairs: the one that changes most is the first."""
+    return (-abs(pair.lost.mean or 0.0), -abs(pair.saved.mean or 0.0), -len(pair.moved))
+
+
+def _overview(pairs: Sequence[Pair]) -> Table:
+    """One row per policy, for the brief form: those that change most first."""
+    rows = [
+        [
+            pair.name or "",
+            f"{len(pair.moved)} of {len(pair.runs)}",
+            *(_arrow(percent(one.before), percent(one.after)) for one in (pair.saved, pair.lost)),
+        ]
+        for pair in sorted(pairs, key=_weight)
+    ]
+    head = ["policy", "stops moved", "saved", "lost"]
+    return Table(head, rows, medium="screen", detail="brief", fewest=_FEWEST_ROWS)
+
+
+def _arrow(before: str, after: str) -> str:
+    return before if before == after else f"{before} -> {after}"
+
+
+def _next_step(diff: Diff, again: Sequence[str], logs: Sequence[str]) -> list[str]:
+    """The command that says more: why B stops the run where it changes most, or each run with both reasons."""
+    moved = [both for pair in diff.pairs for both in pair.moved]
+    if diff.kind == "policy" and logs and moved:
+        run = min(moved, key=_change).run
+        return ["replay", "explain", *logs, "--policy", diff.after, "--run", run]
+    return [*again, "--format", "csv"] if again else []
 
 
 def _setting_data(diff: Diff) -> dict[str, Any]:
@@ -153,7 +232,7 @@ def _setting_data(diff: Diff) -> dict[str, Any]:
 
 
 def _setting(diff: Diff) -> list[str]:
-    """What the runs were watched and judged by, where that is known."""
+    """The monitor, the objective and the unit, where they are known."""
     if diff.study is None:
         return []
     monitor, objective, question = diff.study.monitor, diff.study.objective, diff.study.question
@@ -164,25 +243,40 @@ def _setting(diff: Diff) -> list[str]:
     return [f"{text}. Compute in {question.unit}{kept}."]
 
 
-def _sides(before: str, after: str, *, tight: bool) -> list[Block]:
-    return [Paragraph((f"A  {before}", f"B  {after}"), hanging=3, medium="screen", tight=tight)]
+def _sides(before: str, after: str, *, tight: bool, detail: Detail | None = None) -> list[Block]:
+    lines = (f"A  {before}", f"B  {after}")
+    return [Paragraph(lines, hanging=3, medium="screen", tight=tight, detail=detail)]
 
 
-def _screen(pair: Pair) -> list[Block]:
+def _screen(pair: Pair, detail: Detail | None) -> list[Block]:
+    """A pair on the screen; as the only one (``detail`` None) its verdict is the answer."""
     same = pair.before == pair.after
     out: list[Block] = []
-    if pair.name is not None:
+    if detail and pair.name is not None:
         title = f"{pair.name}: {pair.before}" if same and pair.name != pair.before else f"{pair.name}:"
-        out.append(Paragraph((title,), medium="screen"))
+        out.append(Paragraph((title,), medium="screen", detail=detail))
     if not same or pair.name is None:
-        out += _sides(pair.before, pair.after, tight=pair.name is not None)
+        out += _sides(pair.before, pair.after, tight=True, detail=detail)
+    out.append(_means(pair, "screen", detail))
     if pair.moved:
-        rows = [_moved(both) for both in pair.moved[:_MOST_ROWS]]
-        out.append(Table(_HEAD, rows, medium="screen"))
+        rows = [_moved(both) for both in sorted(pair.moved, key=_change)]
+        if detail is None:
+            out.append(Table(_HEAD, rows, medium="screen", detail="brief", fewest=_FEWEST_ROWS))
+        out.append(Table(_HEAD, rows[:_MOST_ROWS], medium="screen", detail="verbose"))
         if len(pair.moved) > _MOST_ROWS:
-            more = f"and {len(pair.moved) - _MOST_ROWS} more (see --format csv)"
-            out.append(Paragraph((more,), medium="screen", tight=True))
-    return [*out, _means(pair, "screen"), Paragraph([verdict(pair), *_aside(pair)], medium="screen")]
+            more = f"{len(pair.moved) - _MOST_ROWS} more runs with --format csv."
+            out.append(Paragraph((more,), medium="screen", detail="verbose", tight=True))
+    if aside := [*([verdict(pair)] if detail else []), *_aside(pair)]:
+        out.append(Paragraph(aside, medium="screen", detail=detail))
+    return out
+
+
+def _change(both: Both) -> tuple[float, float]:
+    """Sorts runs: the one whose figures change most is the first."""
+    before, after = both.before, both.after
+    known = before.lost is not None and after.lost is not None
+    lost = abs(after.lost - before.lost) if known else 0.0  # type: ignore[operator]
+    return (-lost, -abs(after.saved - before.saved))
 
 
 def _page(pair: Pair) -> list[Block]:
@@ -209,15 +303,15 @@ def _eval(stop: Stop) -> str:
     return "never" if stop.stopped_eval is None else str(stop.stopped_eval)
 
 
-def _means(pair: Pair, medium: Medium) -> Table:
+def _means(pair: Pair, medium: Medium, detail: Detail | None = None) -> Table:
     rows = []
     for name, figure in (("saved", pair.saved), ("lost", pair.lost)):
         bounds = ""
         if figure.low is not None and figure.high is not None and figure.verdict != "same":
             bounds = f"{100 * figure.low:.1f} to {100 * figure.high:.1f}"
         rows.append([name, percent(figure.before), percent(figure.after), _points(figure.mean), bounds])
-    head = [f"mean of {_runs(len(pair.runs))}", "A", "B", "B - A, points", f"{100 * pair.level:g} %"]
-    return Table(head, rows, medium=medium)
+    head = [f"mean of {_runs(len(pair.runs))}", "A", "B", "B - A, points", f"{100 * pair.level:g} % CI"]
+    return Table(head, rows, medium=medium, detail=detail)
 
 
 def _points(share: float | None) -> str:
@@ -238,22 +332,22 @@ def verdict(pair: Pair) -> str:
     moved, changed, count = len(pair.moved), len(pair.changed), len(pair.runs)
     if not moved and not changed:
         return f"No run moved: A and B stop {'the one run' if count == 1 else f'all {count} runs'} alike."
-    text = f"{moved} of {_runs(count)} moved to another stop" if moved else "No run moved"
+    text = f"B stops {moved} of {_runs(count)} elsewhere than A" if moved else "No run moved"
     if changed:
         text += (
             f"{';' if moved else ', but'} {changed}"
             f" {'stops where it did' if changed == 1 else 'stop where they did'}, with other figures"
         )
-    text += f". B saves {_more(pair.saved, 'saved')} and loses {_more(pair.lost, 'lost')}."
+    text += f". B saves {_more(pair.saved, 'saved')} and loses {_more(pair.lost, 'lost')}"
     if count < ENOUGH_RUNS:
-        return f"{text} These are too few runs to tell (at least {ENOUGH_RUNS} are needed)."
+        return f"{text}; {_runs(count)} are too few to tell this from chance (at least {ENOUGH_RUNS} are needed)."
     unclear = [
         name for name, figure in (("saved", pair.saved), ("lost", pair.lost)) if figure.verdict == "unclear"
     ]
     if unclear:
-        which = "saved or in lost" if len(unclear) == 2 else unclear[0]
-        text += f" On these runs there is no clear difference in {which}."
-    return text
+        both = len(unclear) == 2
+        text += "; both differences may be chance" if both else f"; the difference in {unclear[0]} may be chance"
+    return f"{text}."
 
 
 def _more(figure: Difference, name: str) -> str:

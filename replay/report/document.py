@@ -123,6 +123,8 @@ class Table(Block):
 
     Columns in ``left`` are flush left, the others flush right. ``notes`` holds, by row index, a line that the
     screen shows before the row, or behind the last one. On the screen the table begins at column ``indent``.
+    Where ``fewest`` is given, rows stand in the order in which they matter: the brief form shows as many as
+    there is room for, but not fewer than this, and counts the others.
     """
 
     head: Sequence[str]
@@ -130,6 +132,7 @@ class Table(Block):
     left: Sequence[int] = (0,)
     notes: Mapping[int, str] = field(default_factory=dict)
     indent: int = 0
+    fewest: int | None = None
 
 
 @dataclass(frozen=True)
@@ -192,7 +195,10 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True)
 class Findings(Block):
-    """Findings, in the order in which they matter."""
+    """Findings, in the order in which they matter.
+
+    The brief form on a screen shows the first three, or fewer if there is no room, and counts the others.
+    """
 
     entries: Sequence[Entry]
 

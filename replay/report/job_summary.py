@@ -85,7 +85,7 @@ def _blocks(checked: Checked, plot: str | None) -> list[Block]:
             (
                 (
                     f"{checked.runs} run{'s' * (checked.runs != 1)} with the policies of {checked.file},"
-                    f" {against}; watched {checked.monitor}, judged by {checked.objective}."
+                    f" {against}; monitor: {checked.monitor}, objective: {checked.objective}."
                 ),
             )
         ),

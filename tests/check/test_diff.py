@@ -21,7 +21,7 @@ from replay.engine.question import Question
 from replay.engine.scoring import parse_policies, simulate_policies
 from replay.report.diff import COLUMNS
 from replay.stats.intervals import interval
-from tests.cli.test_cli import fits, run
+from tests.cli.test_cli import fits, fits_the_screen, run
 
 from ..conftest import curve, write_log
 from ..readme import ROOT
@@ -41,6 +41,11 @@ def mistake(*args):
     return " ".join(result.stderr.split())
 
 
+def above_the_command(out):
+    """What stands above the suggested command, which may be too long because of the paths of a test."""
+    return out.partition("Next: ")[0]
+
+
 def flat(text):
     return " ".join(text.split())
 
@@ -48,9 +53,11 @@ def flat(text):
 @pytest.mark.filterwarnings("ignore:3 of 26 runs improve by less than twice the eval noise")
 def test_a_framework_upgrade(monkeypatch):
     monkeypatch.chdir(ROOT)
-    out = run("diff", OLD, NEW, "sample_logs").stdout
+    first = run("diff", OLD, NEW, "sample_logs").stdout
+    fits_the_screen(first)
+    out = run("diff", OLD, NEW, "sample_logs", "--verbose").stdout
     fits(out)
-    assert out.startswith("Monitor: eval_loss, lower is better. Compute in steps.\n")
+    assert "\nMonitor: eval_loss, lower is better. Compute in steps.\n" in out
     assert f"A  {OLD}\nB  {NEW}\n" in out
     rows = [line.split() for line in out.splitlines() if " -> " in line]
     assert [row[:4] for row in rows if row[0] == "minilm-films-r4-lr3e-4-constant-s0"] == [
@@ -61,8 +68,9 @@ def test_a_framework_upgrade(monkeypatch):
     )
     changed = frame[frame[OLD].fillna(0) != frame[NEW].fillna(0)]
     assert {row[0] for row in rows} == set(changed.index)
-    assert f"{len(changed)} of {len(frame)} runs moved to another stop. B saves" in flat(out)
-    assert "there is no clear difference in" in flat(out)
+    assert flat(first).startswith(f"B stops {len(changed)} of {len(frame)} runs elsewhere than A. B saves")
+    assert "may be chance." in flat(first)
+    assert "Next: replay explain sample_logs --policy transformers:patience=3" in flat(first)
 
 
 def test_the_figures_are_those_of_the_simulation_paired_by_run():
@@ -89,7 +97,7 @@ def test_a_difference_beyond_its_interval_is_said_plainly():
     assert pair["saved"]["high"] < 0
     out = flat(run("diff", "patience=1", "patience=4", FILMS).stdout)
     assert (
-        "10 of 10 runs moved to another stop. B saves 38.8 points less of the compute (31.6 to 46.6) and"
+        "B stops 10 of 10 runs elsewhere than A. B saves 38.8 points less of the compute (31.6 to 46.6) and"
         " loses 24.8 points less of the improvement (19.5 to 30.7)." in out
     )
     swapped = told("patience=4", "patience=1", FILMS)["pairs"][0]
@@ -108,7 +116,7 @@ def test_equal_policies_move_no_run(logs):
 def test_few_runs_are_too_few_to_tell(tmp_path):
     for number in range(3):
         write_log(tmp_path / f"r{number}", curve(number))
-    assert "too few runs to tell (at least 8 are needed)" in flat(
+    assert "3 runs are too few to tell this from chance (at least 8 are needed)" in flat(
         run("diff", "patience=1", "patience=4", tmp_path).stdout
     )
     assert told("patience=1", "patience=4", tmp_path)["pairs"][0]["saved"]["verdict"] == "too few"
@@ -117,7 +125,8 @@ def test_few_runs_are_too_few_to_tell(tmp_path):
 def test_one_run(tmp_path):
     write_log(tmp_path / "only", curve(1))
     assert "A and B stop the one run alike" in run("diff", "patience=2", "patience=2", tmp_path).stdout
-    assert "1 of 1 run moved" in run("diff", "patience=1", "patience=6", tmp_path).stdout
+    out = run("diff", "patience=1", "patience=6", tmp_path).stdout
+    assert out.startswith("B stops 1 of 1 run elsewhere than A.")
 
 
 def test_two_sets_of_logs_are_paired_by_run(tmp_path):
@@ -127,8 +136,8 @@ def test_two_sets_of_logs_are_paired_by_run(tmp_path):
     shutil.rmtree(tmp_path / "a" / "run9")
     shutil.rmtree(tmp_path / "b" / "run8")
     out = run("diff", tmp_path / "a", tmp_path / "b", "--policy", "patience=2").stdout
-    fits(out)
-    assert "patience=2:" in out
+    fits(above_the_command(out))
+    assert "\nPolicy: patience=2\n" in out
     assert "1 run only in A: run8." in out
     assert "1 run only in B: run9." in out
     moved = [line for line in out.splitlines() if "->" in line]
@@ -173,8 +182,11 @@ def policies(path, **specs):
 def test_two_files_of_policies_are_paired_by_name(logs, tmp_path):
     one = policies(tmp_path / "one.toml", ours="patience=2", gone="patience=9", same="patience=4")
     two = policies(tmp_path / "two.toml", ours="patience=3", more="patience=7", same="patience=4")
-    out = run("diff", one, two, logs).stdout
-    fits(out)
+    first = run("diff", one, two, logs).stdout
+    fits_the_screen(above_the_command(first))
+    assert first.startswith("1 of 2 policies differs between A and B. Under ours: B stops ")
+    out = run("diff", one, two, logs, "--verbose").stdout
+    fits(above_the_command(out))
     assert "ours:\nA  patience=2\nB  patience=3\n" in out
     assert "same: patience=4\n" in out
     assert "Only in A: policy gone.\nOnly in B: policy more.\n" in out
@@ -225,13 +237,15 @@ def test_two_locks(tmp_path):
         unit="tokens",
     )
     result = run("diff", one, two)
-    fits(result.stdout)
-    assert "ours:\nA  patience=3\nB  patience=4\n" in result.stdout
+    fits(above_the_command(result.stdout))
+    assert "\nPolicy: ours\n" in result.stdout
+    assert "A  patience=3\nB  patience=4\n" in result.stdout
     assert "r0   5 -> never  50% -> 0%  0% -> 0%" in result.stdout
     assert "1 run only in B: r9." in result.stdout
-    assert "unit was 'steps' in" in flat(result.stderr)
-    assert "a lock does not hold the groups" in flat(result.stderr)
-    assert run("diff", one, one).stderr == ""
+    assert "unit was 'steps' in" in flat(result.stdout)
+    assert "a lock does not hold the groups" in flat(result.stdout)
+    assert "unit was 'steps' in" in flat(run("diff", one, two, "--format", "csv").stderr)
+    assert "!" not in run("diff", one, one).stdout
     pair = told(one, two)["pairs"][0]
     assert pair["saved"]["difference"] == pytest.approx(-0.5 / 9)
     assert pair["lost"]["runs"] == 1
@@ -272,8 +286,8 @@ def test_markdown_and_out(logs, tmp_path):
     run("diff", "patience=2", "patience=6", logs, "--format", "markdown", "--out", tmp_path / "out.md")
     text = (tmp_path / "out.md").read_text()
     assert text.startswith("A: `patience=2`, B: `patience=6`\n\n| run | stop | saved | lost |\n")
-    assert "| mean of 10 runs | A | B | B - A, points | 95 % |" in text
-    assert "10 of 10 runs moved to another stop. B saves" in text
+    assert "| mean of 10 runs | A | B | B - A, points | 95 % CI |" in text
+    assert "B stops 10 of 10 runs elsewhere than A. B saves" in text
 
 
 @pytest.mark.parametrize("style", ["table", "json", "csv", "markdown"])
@@ -292,9 +306,13 @@ def test_many_moved_runs_are_cut_short(tmp_path):
     for number in range(35):
         write_log(tmp_path / f"run{number}", curve(number))
     out = run("diff", "patience=1", "patience=9", tmp_path).stdout
-    assert sum("->" in line for line in out.splitlines()) == 30
-    assert "more (see --format csv)" in out
-    assert told("patience=1", "patience=9", tmp_path)["pairs"][0]["moved"] > 30
+    fits_the_screen(above_the_command(out))
+    shown = sum("->" in line for line in out.splitlines())
+    moved = told("patience=1", "patience=9", tmp_path)["pairs"][0]["moved"]
+    assert 6 <= shown < moved
+    assert f"{moved - shown} more rows and details with --verbose." in out
+    details = run("diff", "patience=1", "patience=9", tmp_path, "--verbose").stdout
+    assert sum("->" in line for line in details.splitlines()) == moved
 
 
 def test_mistakes(logs, tmp_path):

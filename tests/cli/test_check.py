@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from replay.check.lock import read_lock, write_lock
-from tests.cli.test_cli import fits, run
+from tests.cli.test_cli import fits, fits_the_screen, run
 from tests.conftest import curve, write_log
 from tests.readme import ROOT
 
@@ -92,9 +92,12 @@ def test_first_run_passes_its_limits_and_says_how_to_make_a_lock(project):
     project.logs(*[ONCE] * 10).one('max_lost = "5%"\nmin_saved = "40%"')
     out = project.check().stdout
     fits(out)
-    assert "fast: patience=3\n  stops 10 of 10 runs, saves 40%, loses 0%" in out
-    assert [line.split()[-1] for line in out.splitlines() if line.startswith("  m")] == ["kept", "kept"]
-    assert out.splitlines()[-2:] == ["passed", "Next: replay check policies.toml --update"]
+    assert out.startswith("Passed: all 2 limits are kept, and there is no lock to compare with.\n")
+    assert "fast    10 of 10    40%    0%  2 kept\n" in out
+    assert out.splitlines()[-1] == "Next: replay check policies.toml --update"
+    details = project.check("--verbose").stdout
+    assert "fast: patience=3\n  stops 10 of 10 runs, saves 40%, loses 0%" in details
+    assert [line.split()[-1] for line in details.splitlines() if line.startswith("  m")] == ["kept", "kept"]
     assert "there is no replay.lock to compare with" in " ".join(out.split())
     assert not project.lock.exists()
 
@@ -109,7 +112,11 @@ def test_update_then_check_finds_nothing(project):
     assert told["exit_code"] == 0
     assert told["verdict"] == "passed"
     assert told["policies"][0]["before"] == told["policies"][0]["summary"]
-    assert project.check().stdout.splitlines()[-1] == "passed"
+    out = project.check().stdout
+    assert " ".join(out.split()).startswith(
+        "Passed: the one limit is kept, and the policies stop the 10 runs where replay.lock says. "
+    )
+    assert out.splitlines()[-1] == "Next: replay simulate logs --policies policies.toml --per-run"
     assert "is up to date" in project.check("--update").stderr
     assert project.lock.read_bytes() == before
 
@@ -159,11 +166,13 @@ def test_limits(project, kinds, limit, verdict):
 def test_a_broken_limit_is_told_with_its_figures(project):
     project.logs(*[TWICE] * 10).one('max_lost = "5%"\nmax_lost_worst = "20%"')
     out = project.check(code=1).stdout
-    fits(out)
-    assert "max_lost         5%    33%  BROKEN" in out
-    assert "regression: fast: max_lost 5% is broken: lost 33.3% on average." in out
-    assert "max_lost_worst 20% is broken: run0 (and 9 more runs) has lost 33.3%" in " ".join(out.split())
-    assert "failed: 2 limits are broken" in out
+    fits_the_screen(out)
+    assert "max_lost BROKEN, max_lost_worst BROKEN" in out
+    assert "max_lost         5%    33%  BROKEN" in project.check("--verbose", code=1).stdout
+    assert "regression: fast: max_lost 5% is broken: lost 33.3% on average" in out
+    details = " ".join(project.check("--verbose", code=1).stdout.split())
+    assert "max_lost_worst 20% is broken: run0 (and 9 more runs) has lost 33.3%" in details
+    assert out.startswith("Failed: 2 limits are broken (fast).\n")
     assert out.splitlines()[-1].startswith(("Next: replay simulate", "  "))
 
 
@@ -213,7 +222,7 @@ def test_too_few_runs_are_undecided_and_no_failure(project):
     assert (told["findings"][0]["level"], told["findings"][0]["kind"]) == ("undecided", "few-runs")
     assert "7 runs are too few (8 are needed)" in told["findings"][0]["message"]
     out = project.check(code=3).stdout
-    assert "undecided: too few runs" in out
+    assert out.startswith("Undecided: too few runs to decide a limit (fast).\n")
     project.one('max_lost_worst = "10%"')
     project.check(code=1)  # what one run shows, it shows
     project.one('[[policies.fast.expect]]\nrun = "run0"\neval = 6')
@@ -293,7 +302,7 @@ def test_a_moved_stop_fails_and_is_told_run_by_run(project):
     out = project.check(code=1).stdout
     fits(out)
     assert "    before: eval 4 (step 400): no gain for 1 eval\n    after:  eval 6 (step 600): " in out
-    assert "\nfailed: a stop moved\n" in out
+    assert out.startswith("Failed: a stop moved (fast).\n")
     result = project.check("--update")
     assert "note: fast stops run0 at eval 6, but stopped it at eval 4" in " ".join(result.stdout.split()), (
         "an update tells what it accepts"
@@ -311,9 +320,13 @@ def test_of_many_moved_stops_ten_are_shown(project):
     }
     write_lock(project.lock, replace(lock, policies={"fast": replace(fast, stops=stops)}))
     out = project.check(code=1).stdout
+    fits_the_screen(out)
+    assert out.startswith("Failed: 14 stops moved (fast).\n")
+    assert out.count("before: not stopped") == 1
+    assert "(and 13 more of this kind)" in " ".join(out.split())
+    out = project.check("--verbose", code=1).stdout
     assert out.count("before: not stopped") == 10
     assert "regression: … and 4 more runs of fast." in out
-    assert "failed: 14 stops moved" in out
     assert len(project.told(code=1)["findings"]) == 14
 
 
@@ -344,7 +357,7 @@ def test_a_vanished_log_fails(project):
         "vanished",
         "logs/run3/eval_log.jsonl",
     )
-    assert "failed: a log vanished" in project.check(code=1).stdout
+    assert project.check(code=1).stdout.startswith("Failed: a log vanished.\n")
     project.update()
     assert project.found() == []
 
@@ -431,9 +444,11 @@ def test_new_logs_are_told_and_do_not_fail(project):
     assert (found["level"], found["kind"]) == ("note", "new-log")
     assert "5 logs are new: logs/run10/eval_log.jsonl, " in found["message"]
     out = project.check().stdout
+    assert "what differs from replay.lock is listed below." in " ".join(out.split())
+    assert "fast    10 of 10 -> 15 of 15    40%  0% -> 11%\n(when the lock was made -> now)\n" in out
     assert (
         "stops 15 of 15 runs, saves 40%, loses 11% in the lock: stops 10 of 10 runs, saves 40%, loses 0%"
-        in " ".join(out.split())
+        in " ".join(project.check("--verbose").stdout.split())
     )
     assert "Next: replay check" in out
 
@@ -474,7 +489,7 @@ def test_with_few_common_runs_a_changed_policy_is_not_judged(project):
     assert (
         "undecided: fast has changed, and 7 runs are in the lock and the same now: too few to decide" in said
     )
-    assert "undecided: too few runs to compare a changed policy" in said
+    assert said.startswith("Undecided: too few runs to compare a changed policy (fast).")
     assert "Next: replay check policies.toml --update" in said
     for setting, code, level in (
         ('undecided = "warn"', 0, "warning"),
@@ -507,7 +522,7 @@ def test_what_is_suggested_reads_the_same_again(project):
     project.check(*words, "--update")
     project.policies('[policies.fast]\nspec = "patience=3"\nmax_lost = "5%"\n', "")
     said = " ".join(project.check(*words, code=1).stdout.replace("\\\n", "").split())
-    assert "failed: a limit is broken, a policy got worse" in said
+    assert said.startswith("Failed: a limit is broken (fast) and a policy got worse (fast).")
     assert (
         "Next: replay simulate table.csv --step at --metric eval_loss --run-column which --policies" in said
     )
@@ -553,7 +568,8 @@ def test_under_other_settings_figures_cannot_be_compared(project):
 def test_a_lock_that_is_required(project):
     project.logs(*[ONCE] * 10).one()
     assert project.found("--require-lock", code=3) == [("undecided", "no-lock")]
-    assert "undecided: no lock" in project.check("--require-lock", code=3).stdout
+    out = project.check("--require-lock", code=3).stdout
+    assert out.startswith("Undecided: there is no lock to compare with.\n")
     project.update("--require-lock")
     assert project.found("--require-lock") == []
 
@@ -668,7 +684,7 @@ def test_the_lock_is_the_same_wherever_the_project_lies_and_however_it_is_named(
     assert first == second
     run("check", tmp_path / "b" / "policies.toml")
     (tmp_path / "link").symlink_to(tmp_path / "b")
-    assert run("check", tmp_path / "link" / "policies.toml").stdout.splitlines()[-1] == "passed"
+    assert run("check", tmp_path / "link" / "policies.toml").stdout.startswith("Passed: ")
 
 
 def test_the_lock_is_the_same_in_any_process(project):
@@ -811,4 +827,4 @@ def test_sample_logs(project):
     shutil.copytree(ROOT / "sample_logs", project.folder / "logs")
     out = project.check("logs").stdout
     fits(out)
-    assert "passed" in out
+    assert out.startswith("Passed")

@@ -47,7 +47,7 @@ def run(*words, code=0):
 def test_the_first_check_after_init_is_green(team):
     said = run("init")
     assert "Next: replay check policies.toml" in said
-    assert "passed" in run("check", "policies.toml", "--require-lock")
+    assert "Passed" in run("check", "policies.toml", "--require-lock")
     config = read_config(team / "policies.toml")
     assert config.logs == (team / "runs",) or [str(log) for log in config.logs] == ["runs"]
     assert config.question.monitor == "eval_loss"
@@ -108,7 +108,7 @@ def test_few_runs_are_green_as_well(tmp_path, monkeypatch, count):
     for number in range(count):
         write_log(tmp_path / "my logs" / f"run#{number}", curve(number), seed=number)
     run("init", "--policies", "policies.toml", "--ci", "none")
-    assert "passed" in run("check", "policies.toml", "--require-lock")
+    assert "Passed" in run("check", "policies.toml", "--require-lock")
     assert "cannot decide it" in (tmp_path / "policies.toml").read_text()
     assert '"my logs/**" -text' in (tmp_path / ".gitattributes").read_text()
 
@@ -155,9 +155,9 @@ def test_a_new_team_from_pip_install_to_a_green_check(team, tmp_path):
         return done.stdout
 
     assert "Next: replay check policies.toml" in shell("replay init")
-    assert "passed" in shell("replay check policies.toml --require-lock")
+    assert "Passed" in shell("replay check policies.toml --require-lock")
     (hook,) = yaml.safe_load((team / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
-    assert "passed" in shell(hook["entry"])
+    assert "Passed" in shell(hook["entry"])
     workflow = yaml.safe_load((team / ".github" / "workflows" / "stop-policy.yml").read_text())
     steps = workflow["jobs"]["check"]["steps"]
     given = next(step["with"] for step in steps if step.get("uses") == "./.stop-replay")
@@ -230,4 +230,4 @@ def test_two_at_once_leave_what_one_would(team):
         assert process.returncode == 0 or "would be overwritten" in said, said
         assert "Traceback" not in said
     assert files_of(team) == whole
-    assert "passed" in run("check", "policies.toml", "--require-lock")
+    assert "Passed" in run("check", "policies.toml", "--require-lock")

@@ -267,7 +267,7 @@ def test_the_summary_of_a_check_without_a_lock_or_with_nothing_at_all():
     assert (
         job_summary(plain())
         == "## replay check: passed\n\n1 run with the policies of policies.toml, no lock to compare with;"
-        " watched eval\\_loss, judged by eval\\_loss.\n"
+        " monitor: eval\\_loss, objective: eval\\_loss.\n"
     )
 
 

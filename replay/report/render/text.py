@@ -14,6 +14,7 @@ from replay.report.document import (
     Code,
     Commands,
     Document,
+    Entry,
     Findings,
     Heading,
     List,
@@ -30,7 +31,7 @@ __all__ = ["WIDTH", "command", "height", "lines", "render", "suggested", "wrappe
 WIDTH = 80
 #: Lines of the brief form, unless its tables alone are longer.
 HEIGHT = 24
-#: Notes of the brief form.
+#: Notes and findings of the brief form.
 MOST_NOTES = 3
 _BOLD, _DIM, _YELLOW, _PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[33m", "\x1b[0m"
 
@@ -38,7 +39,7 @@ _BOLD, _DIM, _YELLOW, _PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[33m", "\x1b[0m"
 def render(document: Document, *, verbose: bool = True, width: int = WIDTH, color: bool = False) -> str:
     """The blocks of a screen as text of at most ``width`` columns.
 
-    The brief form (not ``verbose``) shows at most three notes, and says how many more there are.
+    The brief form (not ``verbose``) shows at most three notes or findings, and says how many more there are.
     """
     return "\n".join(_Screen(verbose, width, color).lay_out(document.blocks())) + "\n"
 
@@ -61,23 +62,24 @@ class _Screen:
         shown = [block for block in screen if block.detail != ("brief" if self.verbose else "verbose")]
         if self.verbose:
             return self._join(shown)
-        notes = [len(block.texts) for block in shown if isinstance(block, Notes)]
-        most = min(MOST_NOTES, sum(notes))
+        details = any(block.detail == "verbose" for block in screen)
         charts = sum(len(self._lines_of(block)) + 1 for block in shown if isinstance(block, Chart))
+        notes = min(MOST_NOTES, sum(map(_count_notes, shown)))
+        rows = HEIGHT  # more rows never fit
         while True:
-            rest = sum(notes) - most
-            more = self._say_more(rest, any(block.detail == "verbose" for block in screen))
-            out = self._join(_shortened(shown, most), more)
-            if len(out) <= HEIGHT + charts or not most:
+            cut = _shortened(shown, notes, rows)
+            out = self._join(cut, _say_more(shown, cut, details))
+            over = len(out) - HEIGHT - charts
+            if over <= 0:
                 return out
-            most -= 1
-
-    def _say_more(self, notes: int, details: bool) -> str:
-        if not (notes or details):
-            return ""
-        count = f"{notes} more note{'s' * (notes != 1)}"
-        hidden = count if notes and not details else f"{count} and details" if notes else "Details"
-        return f"{hidden} with --verbose."
+            longest = max(map(_count_spare, cut), default=0)
+            if longest:
+                # a row may take several lines
+                rows = max(map(_count_rows, cut)) - max(1, min(longest, over // 2))
+            elif notes > sum(isinstance(block, Findings) for block in shown):
+                notes, rows = notes - 1, HEIGHT
+            else:
+                return out
 
     def _join(self, blocks: Iterable[Block], more: str = "") -> list[str]:
         out: list[str] = []
@@ -146,15 +148,64 @@ class _Screen:
         return f"{style}{line}{_PLAIN}" if self.color and line else line
 
 
-def _shortened(blocks: Sequence[Block], most: int) -> list[Block]:
-    """The blocks with no more notes than ``most`` in all."""
+def _count_notes(block: Block) -> int:
+    return len(block.texts) if isinstance(block, Notes) else len(_entries(block))
+
+
+def _entries(block: Block) -> Sequence[Entry]:
+    return block.entries if isinstance(block, Findings) else ()
+
+
+def _count_rows(block: Block) -> int:
+    """The rows of a table that may be cut."""
+    return len(block.rows) if isinstance(block, Table) and block.fewest is not None else 0
+
+
+def _count_spare(block: Block) -> int:
+    """The rows that a table can do without."""
+    if not isinstance(block, Table) or block.fewest is None:
+        return 0
+    return max(len(block.rows) - block.fewest, 0)
+
+
+def _shortened(blocks: Sequence[Block], notes: int, rows: int) -> list[Block]:
+    """The blocks with no more notes and findings than ``notes`` in all, and no more than so many rows in each
+    table that may be cut.
+    """
     out = []
     for block in blocks:
         if isinstance(block, Notes):
-            block = replace(block, texts=block.texts[:most])
-            most -= len(block.texts)
+            block = replace(block, texts=block.texts[:notes])
+        elif isinstance(block, Findings):
+            block = replace(block, entries=block.entries[:notes])
+        elif isinstance(block, Table) and block.fewest is not None:
+            block = replace(block, rows=block.rows[: max(rows, block.fewest)])
+        notes -= _count_notes(block)
         out.append(block)
     return out
+
+
+def _say_more(blocks: Sequence[Block], shown: Sequence[Block], details: bool) -> str:
+    """What ``--verbose`` shows beside this; empty where that is nothing."""
+    parts = []
+    for noun, count in (("row", _count_rows), ("finding", _count_findings), ("note", _count_texts)):
+        hidden = sum(map(count, blocks)) - sum(map(count, shown))
+        if hidden:
+            parts.append(f"{hidden}{'' if parts else ' more'} {noun}{'s' * (hidden != 1)}")
+    if details:
+        parts.append("details" if parts else "Details")
+    if not parts:
+        return ""
+    *first, last = parts
+    return f"{', '.join(first)} and {last} with --verbose." if first else f"{last} with --verbose."
+
+
+def _count_findings(block: Block) -> int:
+    return len(_entries(block))
+
+
+def _count_texts(block: Block) -> int:
+    return len(block.texts) if isinstance(block, Notes) else 0
 
 
 def _plain(words: Words) -> str:

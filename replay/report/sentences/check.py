@@ -401,7 +401,7 @@ def _locks_differ(finding: Finding) -> str:
 
 
 def _no_groups(finding: Finding) -> str:
-    return "a lock does not hold the groups of runs, so the intervals take each run for a witness of its own"
+    return "a lock does not hold the groups of runs, so the intervals treat all runs as independent"
 
 
 SENTENCES = {

@@ -168,7 +168,7 @@ CHECK_KINDS: dict[str, KindText] = {
     Kind.FEW_RUNS: KindText(
         "too few runs",
         "There are too few runs to say how uncertain a figure is. Add logs of more runs.",
-        counted=("too few runs", "too few runs"),
+        counted=("too few runs to decide a limit", "too few runs to decide limits"),
     ),
     Kind.CENSORED: KindText(
         "runs ended early",
@@ -180,7 +180,7 @@ CHECK_KINDS: dict[str, KindText] = {
         "no lock",
         "There is no lock to compare with: only limits and expectations are checked. Write one and commit"
         " it.",
-        ("no lock", "no lock"),
+        ("there is no lock to compare with", "there is no lock to compare with"),
         of_lock=True,
     ),
     Kind.LOCK: KindText(
