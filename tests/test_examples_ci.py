@@ -119,7 +119,9 @@ def test_a_change_that_improves(repository):
     edit(repository / "policies.toml", "patience=4", "patience=2,smooth=mean:3")
     said = check(repository, code=0)
     assert "note: default has changed from patience=4 to patience=2,smooth=mean:3." in said
-    assert said.startswith("Passed: all 3 limits are kept, and what differs from replay.lock is listed below.")
+    assert said.startswith(
+        "Passed: all 3 limits are kept, and what differs from replay.lock is listed below."
+    )
     assert (
         "default saves 3.6 points more than before (10.6 less to 13.9 more) and loses 0.625 points less"
         in said

@@ -17,11 +17,16 @@ from replay.stats.across import SET_KEYS
 
 __all__ = ["build"]
 
+#: In what the figures differ from those of other tables.
+_BRIEF_LEGEND = (
+    "These figures are about all runs together. lost by best and regret compare the best checkpoint of all"
+    " runs with the best without stopping."
+)
 _LEGEND = (
-    "saved: share of the compute of all runs. lost: how much worse the best checkpoint of all runs is than"
-    " without stopping, as a share of the improvement of the best run; regret: the same in the metric's unit."
-    " best run stopped: in how many arrival orders the run with the best value was stopped at all; too early:"
-    " before its best eval. Ranges: 5th to 95th percentile over random arrival orders."
+    "total saved: share of the compute of all runs. lost by best: how much worse the best checkpoint of all"
+    " runs is than without stopping, as a share of the improvement of the best run; regret: the same in the"
+    " metric's unit. best stopped: in how many arrival orders the run with the best value was stopped at all;"
+    " too early: before its best eval. Ranges: 5th to 95th percentile over random arrival orders."
 )
 
 
@@ -63,6 +68,7 @@ def _blocks(
         *headline(study, source),
         Paragraph(_answer(rows, by_group, study.question.unit, study.objective.name), answer=True),
         _table(rows, study.objective.name),
+        Paragraph([_BRIEF_LEGEND], detail="brief"),
         Paragraph([_LEGEND], detail="verbose"),
         # lost is about the best run of the set, so no run is left out of it
         Notes(make_notes(findings, [one for one in outcomes.findings if one.kind is not Kind.NO_SCALE])),
@@ -92,7 +98,7 @@ def _answer(rows: Sequence[Mapping[str, Any]], by_group: bool, unit: str, metric
 
 
 def _table(rows: Sequence[Mapping[str, Any]], metric: str) -> Table:
-    head = ["policy", "saved", "lost", "regret", "best run stopped", "too early"]
+    head = ["policy", "total saved", "lost by best", "regret", "best stopped", "too early"]
     return Table(
         head,
         [

@@ -218,7 +218,8 @@ def _limits_kept(checked: Checked) -> str:
         return "the file sets no limits"
     if kept < len(limits):
         return f"{kept} of {len(limits)} limits {'is' if kept == 1 else 'are'} surely kept"
-    return "the one limit is kept" if kept == 1 else f"all {kept} limits are kept"
+    few = {1: "the one limit is kept", 2: "both limits are kept"}
+    return few.get(kept, f"all {kept} limits are kept")
 
 
 def _like_the_lock(checked: Checked, update: bool) -> str:
@@ -404,9 +405,7 @@ def _stops(finding: Finding, labels: tuple[str | None, str | None]) -> list[tupl
     return [(label, stop) for label, stop in zip(labels, stops, strict=True) if label and stop]
 
 
-def _next_steps(
-    checked: Checked, again: Sequence[str], logs: Sequence[str], update: bool
-) -> list[list[str]]:
+def _next_steps(checked: Checked, again: Sequence[str], logs: Sequence[str], update: bool) -> list[list[str]]:
     """The command to run next: the one that accepts what differs from the lock (after an update, the one that
     CI runs), or else the one that shows what the policies do to each run.
     """

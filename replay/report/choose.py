@@ -28,7 +28,14 @@ from replay.report.document import (
 from replay.report.format import cell, number, percent
 from replay.report.notes import make_notes
 from replay.report.sentences import sentences
-from replay.report.sentences.guarantee import say_guarantee, say_kind, say_need, say_obstacle, say_tolerance
+from replay.report.sentences.guarantee import (
+    say_beyond,
+    say_guarantee,
+    say_kind,
+    say_need,
+    say_obstacle,
+    say_tolerance,
+)
 from replay.report.sentences.summary import label
 from replay.report.simulate import ending_data, find_limits, headline, shortage_notes
 from replay.search.choice import Line, Selection, Status
@@ -226,7 +233,13 @@ def _blocks(
 def _answer(selection: Selection) -> list[str]:
     """The result, and what it means."""
     out = [f"Result: {selection.status}" + (f", {_spec(selection.policy)}" if selection.policy else "")]
-    return [*out, describe_status(selection)]
+    return [*out, f"{describe_status(selection)} {_beyond(selection)}".rstrip()]
+
+
+def _beyond(selection: Selection) -> str:
+    """Why the interval of the guaranteed policy reaches beyond the guarantee, where it does."""
+    given, line = selection.guarantee, selection.guaranteed
+    return "" if given is None or line is None else say_beyond(given, line.summary["lost_high"])
 
 
 def _brief_answer(selection: Selection) -> list[str]:
@@ -240,7 +253,7 @@ def _brief_answer(selection: Selection) -> list[str]:
         f" the improvement on {'further runs' if selection.unit == 'run' else 'new groups of runs'} like"
         f" these. In these logs it saves {percent(rung.saved)} and loses {percent(rung.lost)}."
     )
-    return [text]
+    return [f"{text} {_beyond(selection)}".rstrip()]
 
 
 def describe_status(selection: Selection) -> str:
@@ -304,7 +317,7 @@ def _table(selection: Selection, detail: Detail) -> Table:
     rows += [
         [*_cells(selection, name, summary), ""]
         for name, summary in selection.baselines.items()
-        if name in ("never", ORACLE) or verbose
+        if name == ORACLE or verbose
     ]
     return Table(head, rows, notes=notes, detail=detail)
 
@@ -381,6 +394,10 @@ def _regrets(selection: Selection) -> list[str]:
     worse = f"{number(regret)} worse in {study.objective.name}"
     text = f"Cross-validated, the checkpoint kept is {worse} than the best one of its run"
     if second is not None and not math.isnan(second.mean):
+        if second.runs < 2 or second.low <= 0 <= second.high:
+            return [
+                f"{text}. {second.metric}, which selected neither, shows no clear difference between them."
+            ]
         than = "worse" if second.mean >= 0 else "better"
         return [f"{text}, and {number(abs(second.mean))} {than} in {second.metric}, which selected neither."]
     if held.corrected is None:

@@ -54,6 +54,7 @@ COLUMNS = (
 _FEWEST_ROWS = 6  # of the brief form
 _MOST_ROWS = 200  # of the verbose form
 _MOST_NAMES = 5
+_LEAST_SHOWN = 0.0005  # a difference that rounds to 0.0 points
 _HEAD = ("run", "stop", "saved", "lost")
 _WHOLE = {"saved": "the compute", "lost": "the improvement"}
 
@@ -210,7 +211,7 @@ def _arrow(before: str, after: str) -> str:
 
 
 def _next_step(diff: Diff, again: Sequence[str], logs: Sequence[str]) -> list[str]:
-    """The command that says more: why B stops the run where it changes most, or each run with both reasons."""
+    """The command that says more: why B stops the run that changes most, or each run with both reasons."""
     moved = [both for pair in diff.pairs for both in pair.moved]
     if diff.kind == "policy" and logs and moved:
         run = min(moved, key=_change).run
@@ -315,10 +316,10 @@ def _means(pair: Pair, medium: Medium, detail: Detail | None = None) -> Table:
 
 
 def _points(share: float | None) -> str:
-    """A difference of shares: ``+3.6``, ``-12``, ``0``."""
+    """A difference of shares: ``+3.6``, ``-12.0``, ``0``."""
     if share is None:
         return "?"
-    return "0" if share == 0 else f"{100 * share:+.1f}"
+    return "0" if abs(share) < _LEAST_SHOWN else f"{100 * share:+.1f}"
 
 
 def _runs(count: int) -> str:
@@ -340,13 +341,16 @@ def verdict(pair: Pair) -> str:
         )
     text += f". B saves {_more(pair.saved, 'saved')} and loses {_more(pair.lost, 'lost')}"
     if count < ENOUGH_RUNS:
-        return f"{text}; {_runs(count)} are too few to tell this from chance (at least {ENOUGH_RUNS} are needed)."
+        few = f"{_runs(count)} {'is' if count == 1 else 'are'} too few to tell this from chance"
+        return f"{text}; {few} (at least {ENOUGH_RUNS} are needed)."
     unclear = [
         name for name, figure in (("saved", pair.saved), ("lost", pair.lost)) if figure.verdict == "unclear"
     ]
     if unclear:
         both = len(unclear) == 2
-        text += "; both differences may be chance" if both else f"; the difference in {unclear[0]} may be chance"
+        text += (
+            "; both differences may be chance" if both else f"; the difference in {unclear[0]} may be chance"
+        )
     return f"{text}."
 
 
@@ -354,7 +358,8 @@ def _more(figure: Difference, name: str) -> str:
     """``3.0 points more of the compute (1.0 to 5.0)``: a difference with its interval, in words."""
     if figure.mean is None:
         return "what is not known"
-    if figure.verdict == "same":
+    ends = [end for end in (figure.mean, figure.low, figure.high) if end is not None]
+    if figure.verdict == "same" or all(abs(end) < _LEAST_SHOWN for end in ends):
         return "the same"
     more = figure.mean >= 0
     text = f"{100 * abs(figure.mean):.1f} points {'more' if more else 'less'} of {_WHOLE[name]}"

@@ -10,7 +10,7 @@ from replay.data.finding import Finding
 from replay.engine.outcomes import BASELINES, COLUMNS, ORACLE, Outcomes, records
 from replay.report import choose, simulate
 from replay.report.document import Block, Code, Commands, Document, Notes, Paragraph, Records
-from replay.report.format import percent
+from replay.report.format import percent, span
 from replay.report.notes import make_notes
 from replay.report.sentences.guarantee import say_tolerance
 from replay.report.sentences.summary import say_outcome
@@ -104,10 +104,14 @@ def _recommendation(selection: Selection | None) -> str:
     saved = percent(line.summary["saved_mean"])
     tolerance = say_tolerance(selection.tolerance.value)
     if selection.status is Status.GUARANTEED:
-        return (
-            f"Recommended: {spec} saves {saved}. On further runs like these it loses at most {tolerance} of"
-            " the improvement on average (guaranteed)."
+        text = (
+            f"Recommended: {spec} saves {saved}. Guaranteed: on average over sets of runs like these it loses"
+            f" at most {tolerance} of the improvement"
         )
+        low, high = line.summary["lost_low"], line.summary["lost_high"]
+        if high is not None and high > selection.tolerance.value:
+            return f"{text}; a single set may lose more ({span(low, high)})."
+        return f"{text}."
     lost = percent(line.summary["lost_mean"])
     return (
         f"Recommended: {spec}, which saves {saved} and loses {lost}, both cross-validated. That it loses at"

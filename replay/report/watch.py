@@ -15,7 +15,7 @@ from replay.report.document import Block, Document, Notes, Paragraph, Records
 from replay.report.format import number
 from replay.report.notes import make_notes
 from replay.report.sentences import sentences
-from replay.report.sentences.watch import say_count, say_progress, say_standing
+from replay.report.sentences.watch import say_bars, say_count, say_progress, say_standing
 
 __all__ = ["COLUMNS", "Frame", "build", "sparkline"]
 
@@ -84,7 +84,8 @@ def _lasting(findings: Iterable[Finding]) -> list[Finding]:
 
 def _blocks(frame: Frame, width: int, most: int | None, ascii: bool) -> list[Block]:
     shown = frame.states if most is None else frame.states[:most]
-    blocks: list[Block] = [Paragraph((say_count(frame.states) + ".",))]
+    bars = f" {text}." if (text := say_bars(shown, _bars(width))) else ""
+    blocks: list[Block] = [Paragraph((f"{say_count(frame.states)}.{bars}",))]
     if frame.message:
         blocks.append(Paragraph((frame.message,)))
     labels = max((len(one.policy) for state in shown for one in state.standings), default=0)
@@ -120,10 +121,15 @@ def _head(state: RunState, name: str, width: int, ascii: bool) -> list[str]:
         return [name]
     last = f"{number(float(state.values[-1]), 5)} at eval {len(state.values)}"
     if width >= _WIDE:
-        bars = sparkline(state.values, 14, ascii=ascii)
+        bars = sparkline(state.values, _bars(width), ascii=ascii)
         return [f"{name:<24}  {bars:<14}  {last:<19} {say_progress(state)}".rstrip()]
-    bars = sparkline(state.values, max(width - 24, 6), ascii=ascii)
+    bars = sparkline(state.values, _bars(width), ascii=ascii)
     return [name, f"  {bars} {last}"]
+
+
+def _bars(width: int) -> int:
+    """How many evals are drawn as bars."""
+    return 14 if width >= _WIDE else max(width - 24, 6)
 
 
 def _policy_line(one: Standing, state: RunState, unit: str, labels: int, width: int) -> str:
@@ -135,7 +141,9 @@ def _policy_line(one: Standing, state: RunState, unit: str, labels: int, width: 
 
 
 def _counter(one: Standing) -> str:
-    """The signal against the threshold."""
+    """The signal against the threshold; after a stop, that it is reached."""
+    if one.stopped_eval is not None:
+        return "STOP"
     if one.threshold is None:
         return ""
     return f"{'-' if one.counter is None else number(one.counter, 3)}/{number(one.threshold, 3)}"

@@ -92,7 +92,7 @@ def test_first_run_passes_its_limits_and_says_how_to_make_a_lock(project):
     project.logs(*[ONCE] * 10).one('max_lost = "5%"\nmin_saved = "40%"')
     out = project.check().stdout
     fits(out)
-    assert out.startswith("Passed: all 2 limits are kept, and there is no lock to compare with.\n")
+    assert out.startswith("Passed: both limits are kept, and there is no lock to compare with.\n")
     assert "fast    10 of 10    40%    0%  2 kept\n" in out
     assert out.splitlines()[-1] == "Next: replay check policies.toml --update"
     details = project.check("--verbose").stdout

@@ -72,7 +72,7 @@ def test_the_lines_to_paste_work(tmp_path):
     assert entry == {"spec": found["policy"], "max_lost": "5%", "guarantee": "mean"}
     (tmp_path / "policies.toml").write_text(found["check"])
     assert found["policy"] in run("simulate", SAMPLE, "--policies", tmp_path / "policies.toml").stdout
-    checked = run("check", tmp_path / "policies.toml", SAMPLE).stdout
+    checked = run("check", tmp_path / "policies.toml", SAMPLE, "--verbose").stdout
     assert "guarantee" in checked
     code = found["callback"].replace("trainer.add_callback", "made.append")
     transformers = pytest.importorskip("transformers")

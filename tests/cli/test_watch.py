@@ -71,6 +71,26 @@ def test_a_frame_says_what_the_next_eval_decides(tmp_path):
     )
 
 
+def test_a_counter_never_exceeds_its_threshold(tmp_path):
+    write(tmp_path / "a.jsonl", [*CURVE, 0.58, 0.57, 0.56, 0.55])
+    text = " ".join(run("watch", tmp_path, "--once").stdout.split())
+    assert "patience=3 STOP stops at eval 6 (step 60), 3 evals ago: no gain over 0.5 for 3 evals." in text
+    for counter, threshold in re.findall(r"\b(\d+)/(\d+)\b", text):
+        assert int(counter) <= int(threshold)
+    (standing,) = policies_of(tmp_path).values()
+    assert standing["counter"] == 6, "for programs it is the signal as it is"
+
+
+@pytest.mark.parametrize(("name", "better"), [("eval_loss", "lower"), ("eval_accuracy", "higher")])
+def test_the_bars_say_which_direction_is_good(tmp_path, name, better):
+    (tmp_path / "a.jsonl").write_text(
+        "".join(json.dumps({"step": 10 * at, name: value}) + "\n" for at, value in enumerate(CURVE, 1))
+    )
+    text = run("watch", tmp_path, "--once").stdout
+    fits(text)
+    assert f"Bars: the last 14 values of {name}; {better} bars are better." in " ".join(text.split())
+
+
 def test_a_stop_comes_with_the_compute_since_then(tmp_path):
     write(tmp_path / "a.jsonl", [*CURVE, 0.58, 0.57, 0.56])
     (standing,) = policies_of(tmp_path).values()

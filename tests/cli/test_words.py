@@ -31,6 +31,8 @@ COMMANDS = (
     ["budget", "sample_logs", "--compute", "1000steps", "--group", "group"],
     ["explain", "sample_logs", "--policy", "patience=3"],
     ["check", ".ci/policies.toml"],
+    ["diff", "patience=3", "patience=5", "sample_logs"],
+    ["simulate", "sample_logs", "--policy", "asha:workers=8", "--policy", "patience=3"],
 )
 HELPS = sorted(name for name, command in cli.commands.items() if not command.hidden)
 
@@ -48,6 +50,29 @@ def test_the_first_screen_of_a_command(args, monkeypatch):
     verbose = run(*args, "--verbose").stdout
     fits(verbose)
     assert AVOIDED.findall(verbose) == []
+
+
+def test_figures_of_a_set_of_runs_have_heads_of_their_own(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    text = run("simulate", "sample_logs", "--policy", "asha:workers=8", "--policy", "patience=3").stdout
+    assert re.search(r"^policy +total saved +lost by best +regret +best stopped +too early$", text, re.M)
+    assert "These figures are about all runs together." in text
+    assert "are compared with each other all the same" in " ".join(text.split())
+
+
+def test_an_interval_beyond_the_guarantee_is_explained_where_both_are_shown(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    for args, words in (
+        (["sample_logs"], "at most 5% of the improvement; a single set may lose more (0-16)."),
+        (["choose", "sample_logs"], "more than the guaranteed average: the interval reaches 16%."),
+        (
+            ["choose", "sample_logs", "--verbose"],
+            "more than the guaranteed average: the interval reaches 16%.",
+        ),
+    ):
+        assert words in " ".join(run(*args).stdout.split())
+    # the interval (0-16) ends below this tolerance
+    assert "the interval" not in run("choose", "sample_logs", "--max-lost", "20%").stdout
 
 
 @pytest.mark.parametrize("name", HELPS)

@@ -154,6 +154,33 @@ def test_the_best_eval_is_the_last(mode):
     assert still_improving(Curve.of([math.nan, math.nan], mode)) is None
 
 
+def converging(last_gain, evals=24):
+    """A loss that has all but converged: each of its latest evals gains a little, without noise."""
+    falling = np.linspace(2, 1, evals // 2)
+    return np.concatenate([falling, falling[-1] - last_gain * np.arange(1, evals // 2 + 1)])
+
+
+@pytest.mark.parametrize("mode", ["min", "max"])
+@pytest.mark.parametrize(
+    ("gain", "how"), [(3e-6, None), (1e-4, None), (5e-3, Improvement.BEST_IS_LAST)], ids=str
+)
+def test_a_gain_too_small_to_matter_is_no_improvement(mode, gain, how):
+    sign = 1 if mode == "min" else -1
+    assert still_improving(Curve.of(sign * converging(gain), mode)) is how
+    whole = converging(gain)[:2]
+    assert still_improving(Curve.of(sign * whole, mode)) is Improvement.BEST_IS_LAST
+    assert still_improving(Curve.of([sign * 1.0, sign * (1.0 - gain / 1000)], mode)) is None
+
+
+def test_a_last_eval_that_is_the_best_by_chance_is_no_improvement():
+    rng = np.random.default_rng(4)
+    values = 1 + 0.02 * rng.standard_normal(40)
+    values[-1] = values.min() - 0.001
+    assert still_improving(Curve.of(values, "min")) is None
+    values[-1] -= 0.2
+    assert still_improving(Curve.of(values, "min")) is Improvement.BEST_IS_LAST
+
+
 def test_still_improving_within_noise():
     rng = np.random.default_rng(1)
     values = np.linspace(2, 1, 40) + 0.02 * rng.standard_normal(40)

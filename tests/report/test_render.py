@@ -248,3 +248,40 @@ def test_a_table_that_is_far_too_wide_has_a_line_per_cell():
 def test_wrapped_is_never_empty():
     assert wrapped("") == [""]
     assert all(len(line) <= 80 for line in wrapped("word " * 60))
+
+
+def rows(count):
+    return Table(["run", "lost"], [[f"r{number}", "3%"] for number in range(count)], fewest=4)
+
+
+def brief(*blocks, width=80):
+    return render(document(*blocks), "text", verbose=False, width=width)
+
+
+def test_the_brief_form_cuts_rows_before_it_drops_notes():
+    notes = Notes(["a note of a line"] * 3)
+    out = brief(rows(3), notes)
+    assert "with --verbose" not in out
+    out = brief(rows(30), notes)
+    assert len(out.splitlines()) == 24
+    shown = sum(line.startswith("r") and "%" in line for line in out.splitlines())
+    assert f"\n{30 - shown} more rows with --verbose.\n" in out
+    assert out.count("! a note") == 3
+    long = Notes(["word " * 100] * 3)
+    out = brief(rows(30), long)
+    assert sum("3%" in line for line in out.splitlines()) >= 4
+    assert len(out.splitlines()) <= 24
+    assert re.search(
+        r"^\d+ more rows, \d notes? with --verbose\.|^\d+ more rows and \d notes? with", out, re.M
+    )
+    assert "r29" in render(document(rows(30), notes), "text", verbose=True)
+
+
+def test_the_brief_form_shows_three_findings_and_never_none():
+    few = Findings([Entry("note", f"finding {number}") for number in range(5)])
+    out = brief(few)
+    assert out.count("note: finding") == 3
+    assert out.endswith("\n2 more findings with --verbose.\n")
+    out = brief(rows(30), Findings([Entry("regression", "word " * 300), Entry("note", "x")]))
+    assert "regression: word" in out
+    assert "1 finding" in out

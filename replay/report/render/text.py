@@ -187,16 +187,16 @@ def _shortened(blocks: Sequence[Block], notes: int, rows: int) -> list[Block]:
 
 def _say_more(blocks: Sequence[Block], shown: Sequence[Block], details: bool) -> str:
     """What ``--verbose`` shows beside this; empty where that is nothing."""
-    parts = []
+    said: list[str] = []
     for noun, count in (("row", _count_rows), ("finding", _count_findings), ("note", _count_texts)):
         hidden = sum(map(count, blocks)) - sum(map(count, shown))
         if hidden:
-            parts.append(f"{hidden}{'' if parts else ' more'} {noun}{'s' * (hidden != 1)}")
+            said.append(f"{hidden}{'' if said else ' more'} {noun}{'s' * (hidden != 1)}")
     if details:
-        parts.append("details" if parts else "Details")
-    if not parts:
+        said.append("details" if said else "Details")
+    if not said:
         return ""
-    *first, last = parts
+    *first, last = said
     return f"{', '.join(first)} and {last} with --verbose." if first else f"{last} with --verbose."
 
 

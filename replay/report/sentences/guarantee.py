@@ -8,7 +8,15 @@ from replay.search.cross_validation import FEWEST_GROUPS
 from replay.search.guarantee import Guarantee, least_units
 from replay.stats.summary import ENOUGH_EVALS, ENOUGH_RUNS
 
-__all__ = ["say_guarantee", "say_kind", "say_need", "say_obstacle", "say_tolerance", "say_units"]
+__all__ = [
+    "say_beyond",
+    "say_guarantee",
+    "say_kind",
+    "say_need",
+    "say_obstacle",
+    "say_tolerance",
+    "say_units",
+]
 
 
 def say_units(count: int, unit: str) -> str:
@@ -46,6 +54,20 @@ def say_guarantee(given: Guarantee, unit: str) -> str:
         f" population as these {these}. {one} may lose more. In these logs the policy saved"
         f" {percent(rung.saved)} and lost {percent(rung.lost)}.{_how(given, unit)}"
     )
+
+
+def say_beyond(given: Guarantee, high: float | None) -> str:
+    """Why the interval of a loss reaches beyond what is guaranteed; empty where it does not.
+
+    ``high`` is the upper end of the interval.
+    """
+    if high is None or not high > given.alpha:
+        return ""
+    if given.confidence is None:
+        one = "One set of runs may lose more than the guaranteed average"
+        return f"{one}: the interval reaches {percent(high)}."
+    sets = f"{100 * given.confidence:g} of 100 sets of runs"
+    return f"The guarantee holds for {sets}, so the 95% interval can reach beyond it, to {percent(high)}."
 
 
 def _how(given: Guarantee, unit: str) -> str:

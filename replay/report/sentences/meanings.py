@@ -504,7 +504,8 @@ MEANINGS: Mapping[str, Mapping[Kind, Meaning]] = {
             "Train some runs to the end; `collect` does.",
         ),
         Kind.STILL_IMPROVING: Meaning(
-            "Completed runs have their best eval at the end, or within the noise of it.",
+            "Completed runs have their best eval at the end, or within the noise of it, and gained there more"
+            " than that noise and at least 1% of their improvement.",
             "The figures are exact for the planned training. A longer one might be better.",
             "Train some runs longer.",
         ),

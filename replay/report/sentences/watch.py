@@ -10,7 +10,15 @@ from replay.engine.standing import RunState, Standing
 from replay.errors import printable
 from replay.report.format import number
 
-__all__ = ["say_amount", "say_count", "say_hook_failure", "say_next", "say_progress", "say_standing"]
+__all__ = [
+    "say_amount",
+    "say_bars",
+    "say_count",
+    "say_hook_failure",
+    "say_next",
+    "say_progress",
+    "say_standing",
+]
 
 #: One of each unit of compute, and several.
 _UNITS = {
@@ -36,6 +44,8 @@ def say_standing(standing: Standing, state: RunState, unit: str) -> str:
         return f"cannot judge this run: {printable(standing.problem)}"
     if standing.stopped_eval is not None:
         text = f"stops at eval {standing.stopped_eval} (step {number(standing.stopped_step)})"
+        if later := len(state.values) - standing.stopped_eval:
+            text += f", {later} eval{'s' * (later != 1)} ago"
         text += f": {standing.reason}."
         if standing.since is None:
             return text
@@ -84,6 +94,20 @@ def say_count(states: Sequence[RunState]) -> str:
     if ended:
         parts.append(f"{ended} ended")
     return f"{count}: {', '.join(parts)}" if parts else count
+
+
+def say_bars(states: Sequence[RunState], most: int) -> str:
+    """What the bars of the runs are, and which of their directions is good."""
+    drawn = [state for state in states if len(state.values)]
+    if not drawn:
+        return ""
+    modes = {state.mode for state in drawn}
+    metrics = {state.metric for state in drawn}
+    metric = printable(drawn[0].metric) if len(metrics) == 1 else "the monitor"
+    text = f"Bars: the last {most} values of {metric}"
+    if len(modes) > 1:
+        return f"{text}, higher bars for higher values"
+    return f"{text}; {'lower' if modes == {'min'} else 'higher'} bars are better"
 
 
 def say_hook_failure(command: str, run: str, problem: str) -> str:
