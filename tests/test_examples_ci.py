@@ -496,7 +496,7 @@ def test_tables_in_the_action(tmp_path):
         "run_column": "which",
     }
     assert runner.run(**given)["code"] == 0, runner.log
-    assert "2 runs, 1 policy of policies.toml; monitor held-out/quality" in runner.log.replace("\n", " ")
+    assert "2 runs, 1 policy of policies.toml. Monitor: held-out/quality" in runner.log.replace("\n", " ")
 
 
 def test_a_yes_of_yaml_is_a_yes(runner):
