@@ -155,7 +155,7 @@ def flops(place):
     from peft import LoraConfig, get_peft_model
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
-    from collect.flops import Counter
+    from collect.operations import Counter
 
     width, layers, tokens, batch, words = (512, 4, 256, 4, 1000) if place.gpu else (32, 2, 16, 2, 50)
     dtype = torch.bfloat16 if place.gpu else torch.float32

@@ -75,13 +75,45 @@ def _look_for_corda(model: Any, config: Any, batches: Sequence[dict[str, Any]]) 
     from peft.tuners.lora.corda import preprocess_corda
 
     def run() -> None:
-        with torch.no_grad():
+        with torch.no_grad(), _with_positions(model):
             for batch in batches:
                 for ids, mask in zip(batch["input_ids"], batch["attention_mask"], strict=True):
                     # one text at a time and no padding: each position counts
                     model(input_ids=ids[mask.bool()][None])
 
     preprocess_corda(model, config, run_model=run)
+
+
+@contextlib.contextmanager
+def _with_positions(model: Any) -> Iterator[None]:
+    """Give the layers that get one vector for a whole text, as a classifier's pooler does, a dimension of
+    positions, which CorDA takes for granted (peft 0.21).
+    """
+    from torch import nn
+
+    changed = set()
+
+    def add(layer: Any, inputs: Any) -> Any:
+        if inputs[0].dim() != 2:
+            return None
+        changed.add(layer)
+        return (inputs[0].unsqueeze(1), *inputs[1:])
+
+    def remove(layer: Any, inputs: Any, output: Any) -> Any:
+        if layer not in changed:
+            return None
+        changed.remove(layer)
+        return output.squeeze(1)
+
+    hooks = []
+    for layer in model.modules():
+        if isinstance(layer, nn.Linear):
+            hooks += [layer.register_forward_pre_hook(add), layer.register_forward_hook(remove)]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _look_for_lora_ga(model: Any, config: Any, batches: Sequence[dict[str, Any]]) -> None:

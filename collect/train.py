@@ -256,6 +256,7 @@ def prepare(
         restart=True,
         extend=plan.extended_at is not None,
         step_signals=not hidden,
+        flops=False,  # the Trainer counts them, of all that it computes
         **make_header(config, texts),
     )
     checkpoints = Checkpoints(

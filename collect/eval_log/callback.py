@@ -70,6 +70,11 @@ class EvalLog(LogWriter, _Callback):
     that is there already raises InputError, and stays. ``signals`` and ``step_signals`` switch the measuring
     of the adapter off, at each evaluation and at each step.
 
+    The floating-point operations are measured on the first batch of each shape, in torch's own formulas, and
+    later batches of that shape count the same. A batch that is measured takes longer; ``flops`` switches that
+    off, and operations that are given to `count` take their place. They are left out where they cannot be
+    measured: with compiled models, flex_attention, FSDP, DeepSpeed, and several GPUs in one process.
+
     Of several processes that train together each needs the callback; the first one writes, and the counters
     are sums.
     """
@@ -83,6 +88,7 @@ class EvalLog(LogWriter, _Callback):
         extend: bool = False,
         signals: bool = True,
         step_signals: bool = True,
+        flops: bool = True,
         **header: Any,
     ) -> None:
         super().__init__(
@@ -92,6 +98,7 @@ class EvalLog(LogWriter, _Callback):
             extend=extend,
             signals=signals,
             step_signals=step_signals,
+            flops=flops,
             **header,
         )
         #: The schedule of a Trainer's learning rate, for the record of an extension.
@@ -136,10 +143,18 @@ class EvalLog(LogWriter, _Callback):
         self._counters.start()
         self._mark = time.perf_counter()
         if model is not None:
-            self._tuner = next(filter(_is_tuner, model.modules()), None)
+            from collect.eval_log.passes import find_transformer, find_tuner
+
+            self._tuner = find_tuner(model)
             self._hooks.append(
-                _transformer(model).register_forward_pre_hook(self._count_tokens, with_kwargs=True)
+                find_transformer(model).register_forward_pre_hook(self._count_tokens, with_kwargs=True)
             )
+        self._start_training(args, state, control, model, **kwargs)
+        if model is not None:
+            self._count_flops(model, args)
+
+    def _start_training(self, args: Any, state: Any, control: Any, model: Any, **kwargs: Any) -> None:
+        """Begin the log, or go on in it; in the first process only."""
         if not state.is_world_process_zero:
             return
         if getattr(args.eval_strategy, "value", args.eval_strategy) == "no" and not args.eval_on_start:
@@ -193,26 +208,16 @@ class EvalLog(LogWriter, _Callback):
     def _count_tokens(self, model: Any, args: Any, inputs: Mapping[str, Any]) -> None:
         ids, mask = inputs.get("input_ids"), inputs.get("attention_mask")
         if ids is not None:
-            prefix = self._token_prefix(model)
+            from collect.eval_log.passes import describe_pass
+
+            prefix = describe_pass(model, self._tuner)
             # a sum stays on its device until an evaluation is written: no wait for the GPU at each step.
             # While it generates, a model gets one token at a time and the mask of all before.
             real = ids.numel() if mask is None or mask.shape != ids.shape else mask.detach().sum()
             self.count(**{f"{prefix}tokens": real, f"{prefix}padded_tokens": ids.numel()})
 
-    def _token_prefix(self, model: Any) -> str:
-        """What the counters of a pass through the model begin with.
-
-        A method such as DPO or GRPO reads the texts of a step several times: to train, for the log
-        probabilities of the model without its adapter, and to write answers. Only the first are tokens that
-        were trained.
-        """
-        import torch
-
-        if model.training:
-            return "" if torch.is_grad_enabled() else "inference_"
-        if self._tuner is not None and self._tuner.disable_adapters:
-            return "eval_reference_"
-        return "eval_"
+    def on_substep_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._end_batch(state.global_step)
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self._evaluation is not None:
@@ -220,6 +225,7 @@ class EvalLog(LogWriter, _Callback):
             self._counters.end_eval()
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._end_batch(state.global_step)
         if self._steps is not None:
             self._steps.before()
 
@@ -331,19 +337,6 @@ def _metrics(reported: Mapping[str, Any]) -> dict[str, Any]:
         and name not in ("epoch", "step", "num_input_tokens_seen")
         and is_number(value)
     }
-
-
-def _transformer(model: Any) -> Any:
-    """The model that all tokens go through: beneath peft's, which generation passes by, unless peft replaces
-    the tokens itself.
-    """
-    config = getattr(model, "active_peft_config", None)
-    return model if config is None or config.is_prompt_learning else model.get_base_model()
-
-
-def _is_tuner(module: Any) -> bool:
-    """Whether a module is a layer of peft's. Whole models have a method of the same name."""
-    return isinstance(getattr(module, "disable_adapters", None), bool)
 
 
 def _checkpoint_folder(args: Any, state: Any) -> Path:

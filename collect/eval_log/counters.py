@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -14,6 +15,10 @@ __all__ = ["WASTE", "Counters"]
 
 #: Counters that are reported as wasted where a kill made them void.
 WASTE = ("wall_seconds", "train_seconds", "tokens", "padded_tokens", "flops", "energy_joules")
+#: How the names of counters end that may be measured here.
+_MEASURED = "flops"
+#: What the names of sums begin with that were measured here.
+_MARK = "measured "
 #: Counters that are continued from a log as clocks, not as sums.
 _CLOCKS = ("wall_seconds", "train_seconds", "cpu_seconds", "checkpoint_seconds")
 
@@ -30,6 +35,10 @@ class Counters:
         #: Seconds of the evaluation in progress.
         self.this_eval_seconds = 0.0
         self._sums: dict[str, Any] = {}
+        #: Names of sums that come from the log, and that nobody has added to since.
+        self._stale: set[str] = set()
+        #: Names of sums that the training counts itself; what is measured here does not count then.
+        self._own: set[str] = set()
         self._recent: dict[str, Any] = {}
         self._began = time.perf_counter()
         self._cpu_began = time.process_time()
@@ -62,12 +71,31 @@ class Counters:
             for name, value in base.items()
             if not name.startswith(("eval_", "peak_", "wasted_", "total_flos"))
         }
+        self._stale = {name for name in self._sums if name.endswith(_MEASURED)}
         self._sums |= {f"wasted_{name}": value for name, value in wasted.items()}
 
     def add(self, amounts: Mapping[str, Any]) -> None:
         """Add to sums. Tensors stay on their device until `merge`."""
         for name, amount in amounts.items():
+            self._own.add(name)
+            self._stale.discard(name)
             self._recent[name] = self._recent.get(name, 0) + amount
+
+    def add_measured(self, name: str, amount: float) -> None:
+        """Add what was measured here to a sum, which counts unless the training counts that itself."""
+        self._stale.discard(name)
+        key = f"{_MARK}{name}"
+        self._recent[key] = self._recent.get(key, 0) + amount
+
+    def is_known(self, name: str) -> bool:
+        """Whether there is a sum of this name."""
+        return name in self._sums
+
+    def forget_stale(self) -> None:
+        """Forget operations that the log counted until it was continued, if nobody goes on counting."""
+        for name in self._stale:
+            self._sums.pop(name, None)
+        self._stale.clear()
 
     def add_eval_seconds(self, seconds: float) -> None:
         """Add to the seconds of the evaluation in progress."""
@@ -100,7 +128,7 @@ class Counters:
         """Forget the counters of the evaluation in progress."""
         self.merge()
         self.this_eval_seconds = 0.0
-        for name in [name for name in self._sums if name.startswith("eval_")]:
+        for name in [name for name in self._sums if name.removeprefix(_MARK).startswith("eval_")]:
             del self._sums[name]
 
     def values(self, *, timed: bool) -> dict[str, Any]:
@@ -124,7 +152,20 @@ class Counters:
         peaks = peak_memory() | {
             name: value for name, value in self._other_processes.items() if name.startswith("peak_")
         }
-        return {**seconds, **plain_numbers(self._sums), **peaks}
+        return {**seconds, **self._plain_sums(), **peaks}
+
+    def _plain_sums(self) -> dict[str, Any]:
+        """The sums under their names; operations of which a part is unknown are left out."""
+        sums = {name: value for name, value in self._sums.items() if not name.startswith(_MARK)}
+        for key, value in self._sums.items():
+            name = key.removeprefix(_MARK)
+            if key != name and name not in self._own:
+                sums[name] = sums.get(name, 0) + value
+        return {
+            name: value
+            for name, value in plain_numbers(sums).items()
+            if not (name.endswith(_MEASURED) and value is not None and math.isnan(value))
+        }
 
     def totals(self, *, timed: bool) -> dict[str, Any]:
         """The cumulative counters, without those of a single evaluation."""

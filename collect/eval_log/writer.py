@@ -4,6 +4,7 @@ most the eval in flight.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -23,6 +24,7 @@ from replay.errors import InputError, suggestion
 from replay.readers.formats.eval_log import FORMAT_NAME, VERSION, encode, number
 
 if TYPE_CHECKING:
+    from collect.eval_log.passes import PassMeter
     from collect.signals import Adapter, EvalSignals
     from collect.step_log import StepLog
 
@@ -68,6 +70,7 @@ class LogWriter:
         extend: bool = False,
         signals: bool = True,
         step_signals: bool = True,
+        flops: bool = True,
         **header: Any,
     ) -> None:
         for name in header:
@@ -80,7 +83,7 @@ class LogWriter:
         self.keeps: Callable[[int], bool] = lambda step: True
         self._restart = restart
         self._extend = extend
-        self._measures_evals, self._measures_steps = signals, step_signals
+        self._measures_evals, self._measures_steps, self._measures_flops = signals, step_signals, flops
         self._file: IO[bytes] | None = None
         self._segment = 0
         self._resumed_at_eval = False
@@ -92,6 +95,10 @@ class LogWriter:
         self._logged_step = self._last_step = 0
         self._signals: EvalSignals | None = None
         self._steps: StepLog | None = None
+        self._passes: PassMeter | None = None
+        #: Whether the log that is continued lacks the operations of its earlier steps.
+        self._lacks_flops = False
+        self._resumed_at = 0
         #: Where no step signals are recorded, and a Trainer says when a step is done.
         self._last_step_file: LastStep | None = None
         self._hooks: list[Any] = []
@@ -149,7 +156,7 @@ class LogWriter:
 
     def watch(self, model: Any, optimizer: Any = None) -> None:
         """Measure the LoRA adapter of a peft model at each evaluation, and, with its optimizer, at each step
-        of that.
+        of that, and count the operations of what runs through the model.
 
         Steps are counted from the last one that is in the log. Raises InputError where the model has no LoRA
         layer.
@@ -163,6 +170,9 @@ class LogWriter:
                 " nothing to watch"
             )
         self._measure(adapter, self._last_step)
+        self._count_flops(model)
+        if optimizer is not None and self._passes is not None:
+            self._passes.follow(optimizer)
         if optimizer is not None and (steps := self._steps) is not None:
             done = self._last_step
 
@@ -244,6 +254,8 @@ class LogWriter:
         self._evals, self._segment = state.evals, state.segment
         self._resumed_at_eval = state.at_eval
         self._last_step, self._logged_step = step, state.logged_step
+        self._resumed_at = step
+        self._lacks_flops = bool(state.counters) and "flops" not in state.counters
         self._losses.clear()
         for record in state.train:
             plain = {name: value for name in _TRAIN if (value := number(record.get(name))) is not None}
@@ -269,6 +281,7 @@ class LogWriter:
     def end(self, step: int, reason: str) -> None:
         """Write that the training ended by itself, and close the file."""
         self._open(step)
+        self._end_batch(step)
         compute = self._counters.totals(timed=self._timed)
         self._write({"kind": "end", "step": int(step), "reason": reason, "compute": compute})
         if self._last_step_file is not None:
@@ -277,6 +290,9 @@ class LogWriter:
 
     def close(self) -> None:
         """Close the files. A log that was closed without `end` counts as cut short."""
+        if self._passes is not None:
+            self._passes.close()
+            self._passes = None
         if (file := self._file) is not None:
             self._file = None
             with named(self.folder / FILE_NAME):  # what a full disk did not take is written once more
@@ -323,6 +339,7 @@ class LogWriter:
         """Write one evaluation, or one that ``continues`` that of the line before on a further data set."""
         plain = plain_numbers(metrics)
         self._open(step)
+        self._end_batch(step)
         self._check_first_eval(metrics)
         record: dict[str, Any] = {
             "kind": "eval",
@@ -477,3 +494,20 @@ class LogWriter:
             self._signals = EvalSignals(adapter)
         if self._measures_steps:
             self._steps = StepLog(self.folder, adapter, self._segment)
+
+    def _count_flops(self, model: Any, args: Any = None) -> None:
+        """Count the operations of what runs through a model from now on, if they are wanted and can be."""
+        from collect.eval_log.passes import PassMeter, is_measurable
+
+        if not self._measures_flops or not is_measurable(model, args):
+            return
+        if self._lacks_flops:
+            self._counters.add_measured("flops", math.nan)
+        self._passes = PassMeter(model, self._counters.add_measured)
+
+    def _end_batch(self, step: int) -> None:
+        """Count what the steps up to this one have taken."""
+        if self._passes is not None:
+            self._passes.end_batch()
+        if step > self._resumed_at:
+            self._counters.forget_stale()

@@ -4,7 +4,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from collect.flops import Counter, Meter  # noqa: E402
+from collect.flops import Meter  # noqa: E402
+from collect.operations import Counter  # noqa: E402
 
 
 @pytest.fixture(params=["bert", "llama"])

@@ -141,6 +141,7 @@ RUNS = {
     "pissa_patterns": (LANGUAGE, SHIFTED["pissa_patterns"]),
     "pissa_dora": (LANGUAGE, SHIFTED["pissa_dora"]),
     "corda": (LANGUAGE, SHIFTED["corda"]),
+    "corda of a classifier": (CLASSIFIER, SHIFTED["corda"]),
     "lora_ga of a classifier": (CLASSIFIER, {"init_lora_weights": "lora_ga"}),
     "eva": (LANGUAGE, {"init_lora_weights": "eva"}),
     "eva of a classifier": (CLASSIFIER, {"init_lora_weights": "eva"}),
