@@ -2,7 +2,8 @@
 run.
 
 Medians of the steps and of the evaluations. "inside" is the time that EvalLog's own events took, which no
-noise of the machine blurs; the hook that counts tokens is not in it. Bytes are those of the step signals, and
+noise of the machine blurs; the hooks that count tokens and operations are not in it. The first batch of a
+shape, forward and backward, is one whose operations are measured. Bytes are those of the step signals, and
 of an evaluation's line of the log.
 
 Run: python benchmarks/collect_overhead.py [--steps N]
@@ -16,6 +17,7 @@ import threading
 import time
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -24,6 +26,7 @@ from peft import LoraConfig, get_peft_model
 
 from collect import EvalLog
 from collect.eval_log import FILE_NAME
+from collect.operations import Counter
 from replay.readers.step_signals import FILE_NAME as SIGNALS
 from replay.readers.step_signals import read_step_signals, record_size
 
@@ -186,6 +189,25 @@ def measure(build, steps, folder):
     return found
 
 
+def measure_flops(build, repeats=9):
+    """Milliseconds of the processor for a batch, forward and backward, and for the same one while it is
+    measured."""
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    base, task = build()
+    model = get_peft_model(base, LoraConfig(task_type=task, r=8, target_modules="all-linear")).train()
+    ids = torch.randint(0, 2000, (BATCH, TOKENS))
+    labels = ids[:, 0] % 2 if task == "SEQ_CLS" else ids
+    taken = {nullcontext: [], Counter: []}
+    for _ in range(repeats):
+        for kind, seconds in taken.items():
+            began = time.process_time()
+            with kind():
+                model(input_ids=ids, labels=labels).loss.backward()
+            seconds.append(time.process_time() - began)
+    return (1000 * statistics.median(seconds[1:]) for seconds in taken.values())
+
+
 def sizes(folder):
     lines = (folder / FILE_NAME).read_bytes().splitlines(keepends=True)
     records = [(json.loads(line).get("kind"), len(line)) for line in lines]
@@ -212,6 +234,10 @@ def main(steps):
                 f"{f'{name}, {modules} modules: {kind}':34}{without:9.2f} {using:9.2f}"
                 f" {using / without - 1:7.1%} {inside:8.3f} {inside / without:7.1%}  {size:.0f}"
             )
+        plain, measured = measure_flops(build)
+        print(
+            f"{f'{name}: first batch of a shape':34}{plain:9.2f} {measured:9.2f} {measured / plain - 1:7.1%}"
+        )
 
 
 if __name__ == "__main__":

@@ -54,6 +54,8 @@ def run_check(name, folder, seconds, options):
     command += ["--grids", str(options.grids), "--cache", str(options.cache)]
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "TQDM_DISABLE": "1"}
+    if options.device == "cpu":  # threads that wait for each other spoil tiny models on a busy machine
+        environment["OMP_NUM_THREADS"] = "1"
     path = folder / "result.json"
     with (folder / "console.txt").open("w+") as console:
         try:

@@ -143,7 +143,7 @@ def describe_training(
     trained, every = model.get_nb_trainable_parameters()
     yield (
         f"{trained:,} of {every:,} parameters are trained ({trained / every:.2%}); {steps:,} steps,"
-        f" {evals:,} evals"
+        f" {evals:,} {'eval' if evals == 1 else 'evals'}"
     )
     if config.train.eval_every > steps:
         yield (

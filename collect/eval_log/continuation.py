@@ -43,8 +43,12 @@ def continue_from(log: ExistingLog, step: int, recorded_step: int = 0) -> Contin
     valid = _valid_records(log.records)
     kept = [record for record in valid if _step(record) <= step]
     counters = _last_counters(kept)
-    complete = [record for record in kept if record.get("kind") in ("eval", "checkpoint")]
-    if complete and "flops" not in entries(complete[-1], "compute"):
+    complete = [
+        compute
+        for record in kept
+        if record.get("kind") in ("eval", "checkpoint") and (compute := entries(record, "compute"))
+    ]
+    if complete and "flops" not in complete[-1]:
         counters.pop("flops", None)  # a part of them is unknown since an earlier record
     waste = _waste(valid, counters, step, recorded_step)
     segments = [record for record in log.records if record.get("kind") == "segment"]

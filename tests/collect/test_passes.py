@@ -257,8 +257,7 @@ def test_trained_passes_and_others_add_up_to_the_whole(method, workplace, tmp_pa
     assert sums(tmp_path / "log", "eval_flops", "eval_reference_flops") == [two for _, two in reference.seen]
     assert all(value > 0 for value in counted(tmp_path / "log"))
     share = counted(tmp_path / "log", "inference_flops")[-1] / counted(tmp_path / "log")[-1]
-    # without the adapter and without the way back; GRPO writes its answers too
-    assert 0.2 < share < 0.6 if method == "dpo" else share > 0.6
+    assert 0.2 < share < 0.7  # without the way back, and in part without the adapter
 
 
 # ---- a loop of one's own ----
