@@ -96,6 +96,7 @@ class Kind(StrEnum):
     LOGS_DISAGREE = "logs-disagree"
     TRAINED_AGAIN = "trained-again"
     EXTENDED = "extended"
+    SEVERAL_WRITERS = "several-writers"
     SAMPLED_EXPORT = "sampled-export"
     BATCH_STEPS = "batch-steps"
     STEPS_NOT_LOGGED = "steps-not-logged"

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from replay.data.censoring import censoring
-from replay.data.finding import Kind
+from replay.data.finding import Kind, Severity
 from replay.readers import read
 from replay.readers.formats import eval_log
 from replay.report.sentences import sentences
@@ -118,6 +118,36 @@ def test_a_resume_voids_evals_and_checkpoints_after_it(tmp_path):
     assert "8 steps were trained again after an interruption (4 s); that is not counted as used" in sentences(
         run.info.findings
     )
+
+
+def resumed(segment):
+    return {"kind": "segment", "segment": segment, "resumed_from": 10}
+
+
+@pytest.mark.parametrize(
+    ("records", "line"),
+    [
+        ([evaluation(10, 1.0), resumed(1), resumed(1), evaluation(20, 0.5, segment=1)], 4),
+        (
+            [evaluation(10, 1.0), resumed(1), evaluation(20, 0.6, segment=0), evaluation(20, 0.5, segment=1)],
+            4,
+        ),
+        ([evaluation(10, 1.0), evaluation(40, 0.5), END, END], 5),
+    ],
+)
+def test_a_log_that_two_processes_wrote_at_once_is_reported(records, line, tmp_path):
+    (finding,) = (one for one in load(tmp_path, *records).info.findings if one.kind is Kind.SEVERAL_WRITERS)
+    assert (finding.severity, finding["line"]) == (Severity.WARNING, line)
+
+
+def test_processes_one_after_the_other_are_not_several_writers(tmp_path):
+    run = load(
+        tmp_path,
+        *(evaluation(10, 1.0, segment=0), resumed(1), evaluation(20, 0.6, segment=1)),
+        *(resumed(2), evaluation(20, 0.6, segment=2), END, {"kind": "extended", "step": 40}),
+        *(resumed(3), evaluation(50, 0.5, segment=3), END | {"step": 50}),
+    )
+    assert Kind.SEVERAL_WRITERS not in {finding.kind for finding in run.info.findings}
 
 
 def test_a_run_begun_again_is_one_run(tmp_path):

@@ -412,6 +412,14 @@ OF_RUNS = [
         "8 steps were trained again after an interruption; that is not counted as used",
     ),
     (
+        Kind.SEVERAL_WRITERS,
+        {"line": 7},
+        (
+            "line 7 shows that two processes wrote this log at the same time; their evals are mixed, so the"
+            " curve may be that of neither. Leave the log out, or keep the lines of one of them"
+        ),
+    ),
+    (
         Kind.SAMPLED_EXPORT,
         {"tool": "W&B", "rows": 500},
         (

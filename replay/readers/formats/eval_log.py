@@ -161,6 +161,9 @@ class _Log:
     reference: dict[str, float] = field(default_factory=dict)
     wasted: dict[str, float] = field(default_factory=dict)
     extensions: list[dict[str, Any]] = field(default_factory=list)
+    segments: set[float] = field(default_factory=set)
+    #: The first line that shows that several processes wrote the log at once.
+    mixed_at: int | None = None
     findings: list[Finding] = field(default_factory=list)
 
     def copy(self) -> _Log:
@@ -173,6 +176,7 @@ class _Log:
             reference=dict(self.reference),
             wasted=dict(self.wasted),
             extensions=list(self.extensions),
+            segments=set(self.segments),
             findings=list(self.findings),
         )
 
@@ -205,7 +209,11 @@ class _Log:
     def _add(self, record: dict[str, Any]) -> None:
         kind, rows = record.get("kind"), self.rows
         step = number(record.get("step"))
+        if self.mixed_at is None and self._is_of_another_writer(record):
+            self.mixed_at = self.count
         if kind == "segment":
+            if (segment := number(record.get("segment"))) is not None:
+                self.segments.add(segment)
             at = number(record.get("resumed_from"))
             if at is not None:
                 self.resumes.append((len(rows) + 1, at))
@@ -227,6 +235,19 @@ class _Log:
             rows[-1] = _continue(rows[-1], record)
         elif kind in ("train", "eval"):
             rows.append(record)
+
+    def _is_of_another_writer(self, record: dict[str, Any]) -> bool:
+        """Whether a line comes from a process that did not know of lines before: a segment or an end that is
+        there already, or an evaluation of a segment that is over.
+        """
+        segment = number(record.get("segment"))
+        if record.get("kind") == "segment":
+            return segment in self.segments
+        if record.get("kind") == "end":
+            return self.end is not None
+        return (
+            record.get("kind") == "eval" and segment is not None and segment < max(self.segments, default=0)
+        )
 
 
 def _load(files: Sequence[Path], run_id: str) -> Loaded:
@@ -263,6 +284,7 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
                 "findings": [
                     *([_trained_again(wasted)] if wasted.get("steps") else []),
                     *map(_extended, log.extensions),
+                    *([] if log.mixed_at is None else [_mixed(log.mixed_at)]),
                 ],
                 **({"wasted": wasted} if wasted.get("steps") else {}),
                 "format": FORMAT.name,
@@ -276,6 +298,10 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
 def _trained_again(wasted: Mapping[str, float]) -> Finding:
     facts = {"steps": wasted["steps"], "seconds": wasted.get("train_seconds")}
     return Finding(Kind.TRAINED_AGAIN, Severity.NOTE, facts=facts)
+
+
+def _mixed(line: int) -> Finding:
+    return Finding(Kind.SEVERAL_WRITERS, Severity.WARNING, facts={"line": line})
 
 
 def _newest_plan(extensions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -294,6 +294,12 @@ MEANINGS: Mapping[str, Mapping[Kind, Meaning]] = {
             "Unless the learning rates do not depend on the plan, the figures are about this training and not"
             " about one that was planned so long.",
         ),
+        Kind.SEVERAL_WRITERS: Meaning(
+            "Two processes wrote one eval log at the same time: a segment or the end is there twice, or an"
+            " eval is of a segment that was over.",
+            "The evals of both are mixed, so the curve may be that of neither.",
+            "Leave the log out, or keep the lines of one process.",
+        ),
         Kind.SAMPLED_EXPORT: Meaning(
             "A table has exactly as many rows as a tool exports at most.",
             "Values may be missing, so a policy may stop elsewhere than in the training.",

@@ -358,6 +358,13 @@ def _logs_disagree(finding: Finding) -> str:
     )
 
 
+def _several_writers(finding: Finding) -> str:
+    return (
+        f"line {finding['line']} shows that two processes wrote this log at the same time; their evals are"
+        " mixed, so the curve may be that of neither. Leave the log out, or keep the lines of one of them"
+    )
+
+
 def _trained_again(finding: Finding) -> str:
     seconds = finding["seconds"]
     return (
@@ -588,6 +595,7 @@ SENTENCES: dict[Kind, Callable[[Finding], str]] = {
             Kind.LOGS_DISAGREE: _logs_disagree,
             Kind.TRAINED_AGAIN: _trained_again,
             Kind.EXTENDED: _extended,
+            Kind.SEVERAL_WRITERS: _several_writers,
             Kind.SAMPLED_EXPORT: _sampled_export,
             Kind.BATCH_STEPS: _batch_steps,
             Kind.ROUNDED_VALUES: _rounded_values,
