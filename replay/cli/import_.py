@@ -39,6 +39,7 @@ def command(paths: tuple[Path, ...], store: Path) -> None:
       replay inspect runs.store --where "model = 'x' and evals >= 20"
     """
     from replay import __version__
+    from replay.report.render.text import suggested
     from replay.report.sentences.store import say_added, say_waiting
     from replay.store import Origin, Store
 
@@ -54,3 +55,5 @@ def command(paths: tuple[Path, ...], store: Path) -> None:
     warn([*logs.findings, *added.findings])
     for line in say_added(added.runs, added.duplicates, added.renamed, store):
         click.echo(printable(line))
+    for line in suggested([["replay", "inspect", str(store)]]):
+        click.echo(line)

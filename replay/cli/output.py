@@ -27,6 +27,7 @@ __all__ = [
     "append",
     "error_words",
     "exists",
+    "is_verbose",
     "keep_findings",
     "keep_inputs",
     "keep_output",
@@ -86,7 +87,7 @@ def show(document: Document, style: str, out: Path | None = None) -> None:
 
     terminal = out is None and sys.stdout is not None and sys.stdout.isatty()
     color = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    text = render(document, style, verbose=_is_verbose(), width=_width(terminal), color=color)
+    text = render(document, style, verbose=is_verbose(), width=_width(terminal), color=color)
     write(_json_for_stdout(text) if style == "json" and out is None else text, out)
 
 
@@ -98,7 +99,7 @@ def _json_for_stdout(text: str) -> str:
     return text.replace("##[", "#\\u0023[") if os.environ.get("GITHUB_ACTIONS") else text
 
 
-def _is_verbose() -> bool:
+def is_verbose() -> bool:
     """Whether --verbose was given."""
     return bool(click.get_current_context().meta.get(VERBOSE))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from replay.cli.columns import columns_options
+from replay.cli.columns import columns_options, columns_words
 from replay.cli.options import output_options, paths_argument, policy_option, watch_options
 from replay.cli.output import show, warn
 from replay.cli.progress import read_logs
@@ -47,6 +47,20 @@ def command(
         raise InputError("no run has an eval to verify the policy on")
     results = [result for run in runs for result in verify(run, policy, monitor=monitor, mode=mode)]
     warn(logs.findings)
-    show(build(spec, results), style, out)
+    words = [
+        "--policy",
+        spec,
+        *(
+            word
+            for name in ("monitor", "mode")
+            if (value := click.get_current_context().params[name])
+            for word in (f"--{name}", str(value))
+        ),
+    ]
+    show(
+        build(spec, results, explain=["replay", "explain", *map(str, paths), *words, *columns_words()]),
+        style,
+        out,
+    )
     if not all(result.same for result in results):
         sys.exit(1)

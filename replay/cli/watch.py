@@ -18,7 +18,7 @@ from replay.cli.options import (
     question_options,
     question_words,
 )
-from replay.cli.output import keep_inputs, show, text_width
+from replay.cli.output import is_verbose, keep_inputs, show, text_width
 from replay.errors import InputError
 from replay.urls import Url
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from replay.cli.serving import LivePage
     from replay.cli.watching import Watch
     from replay.engine.question import Question
+    from replay.report.watch import Frame
 
 __all__ = ["command"]
 
@@ -162,7 +163,24 @@ def _show_once(watch: Watch, style: str, out: Path | None) -> None:
     from replay.report.watch import build
 
     frame = watch.frame(watch.read())
-    show(build(frame, width=text_width(), ascii=out is None and not takes_bars()), style, out)
+    width, ascii = text_width(), out is None and not takes_bars()
+    most = None
+    if style == "table" and out is None and not is_verbose():
+        most = _count_fitting(frame, width)
+    show(build(frame, width=width, most=most, ascii=ascii, how=" with --verbose"), style, out)
+
+
+def _count_fitting(frame: Frame, width: int) -> int:
+    """How many runs fit on the first screen; at least one."""
+    from replay.report.render import render
+    from replay.report.render.text import HEIGHT
+    from replay.report.watch import build
+
+    for most in range(min(len(frame.states), HEIGHT), 1, -1):
+        text = render(build(frame, width=width, most=most), "table", verbose=False, width=width)
+        if len(text.splitlines()) <= HEIGHT:
+            return most
+    return 1
 
 
 def _follow(

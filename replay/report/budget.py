@@ -116,8 +116,17 @@ def _answer(study: Study, rows: Sequence[Mapping[str, Any]], budget: Budget, gro
             f"{opening} no policy is better than training fewer runs to the end: {others} loses as much or"
             f" more. {_upper(whole)}."
         )
-    most = f"{best['policy']} finds the best runs: it tries {_count(best)} and {_loss(best, study, groups)}."
-    return f"{opening} {most} {_upper(whole)}. {_difference(best)}".strip()
+    tries = f"tries {_count(best)} and {_loss(best, study, groups)}."
+    low = best["less_lost_low"]
+    if low is not None and low > 0:
+        return (
+            f"{opening} {best['policy']} finds the best runs: it {tries} {_upper(whole)}. {_difference(best)}"
+        )
+    none = f"{opening} no policy is shown to be better than training to the end"
+    if low is None and best["less_lost"] is not None:
+        none += ", because the budget is enough for most of these runs"
+    known = f" {_difference(best)}" if low is not None else ""
+    return f"{none}. The best here, {best['policy']}, {tries} {_upper(whole)}.{known}"
 
 
 def _upper(text: str) -> str:
@@ -143,13 +152,6 @@ def _loss(row: Mapping[str, Any], study: Study, groups: int) -> str:
 def _difference(row: Mapping[str, Any]) -> str:
     """Whether a policy is better than training to the end on other runs of the same kind as well."""
     low, high = row["less_lost_low"], row["less_lost_high"]
-    if row["less_lost"] is None:
-        return ""
-    if low is None:
-        return (
-            "These logs do not show how far this holds for other runs, because the budget is enough for most"
-            " of their runs."
-        )
     if low > 0:
         return f"The difference is significant (95% CI {_points(low)} to {_points(high)} percentage points)."
     return f"The difference is not significant (95% CI {_points(low)} to {_points(high)} percentage points)."

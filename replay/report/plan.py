@@ -116,9 +116,9 @@ def _blocks(
 def _answer(plan: Plan, unit: str) -> list[str]:
     today = plan.today
     if today.policy is not None:
-        return [f"Result: guaranteed {say_kind(today)}, {today.policy.spec()}", say_guarantee(today, unit)]
+        return [f"Result: {today.policy.spec()} is guaranteed.", say_guarantee(today, unit)]
     out = [
-        f"Result: no policy is guaranteed to lose at most {say_tolerance(today.alpha)} {say_kind(today)}",
+        f"Result: no policy is guaranteed to lose at most {say_tolerance(today.alpha)} {say_kind(today)}.",
         say_need(today, unit),
     ]
     if plan.more_units:
@@ -148,8 +148,8 @@ def _table(plan: Plan, unit: str) -> Table:
             percent(rung.saved),
             percent(rung.lost),
             _up(rung.bound),
+            "yes" if chosen is not None and index <= chosen else "no",
             "not reachable" if rung.needed_units is None else f"{rung.needed_units:,}",
-            "guaranteed" if chosen is not None and index <= chosen else "",
         ]
         for index, rung in _shown(plan)
     ]
@@ -158,10 +158,10 @@ def _table(plan: Plan, unit: str) -> Table:
         "saved",
         "lost",
         "guaranteed at most",
-        f"{units} needed for {say_tolerance(plan.today.alpha)}",
-        "",
+        f"{say_tolerance(plan.today.alpha)} guaranteed",
+        f"{units} needed for it",
     ]
-    return Table(head, rows, (0, 5))
+    return Table(head, rows)
 
 
 def _shown(plan: Plan) -> list[tuple[int, Rung]]:

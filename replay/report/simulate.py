@@ -65,6 +65,7 @@ _CHECKPOINTS = {
     "last": "the last checkpoint",
 }
 
+_FEWEST_RUNS = 10  # of the brief form, with --per-run
 _LEGEND = (
     "saved: mean share of compute saved per run; total: share of the total compute of all runs. lost: share"
     " of a run's improvement given up (from the base model or else the first eval, to the best eval); worst:"
@@ -301,17 +302,42 @@ def summary_table(summary: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _outcome_tables(outcomes: Outcomes) -> list[Block]:
-    """One table for the page; for the screen, which is narrow, one table per policy."""
+    """One table for the page; for the screen, which is narrow, one table per policy. The brief form has the
+    policies that were asked for, and the runs with the largest losses first.
+    """
     head = ["run", "policy", "stop", "step", "saved", "kept", "best", "lost", ""]
     rows = [_outcome_cells(row) for row in outcomes.rows()]
-    out: list[Block] = [Table(head, rows, (0, 1, 8), medium="page")]
+    out: list[Block] = [Table(head, rows, (0, 1, 8), medium="page"), *_brief_outcomes(outcomes)]
     for policy in outcomes.typed:
         of_policy = [[row[0], *row[2:]] for row in rows if row[1] == policy]
         out += [
-            Paragraph((f"{policy}:",), medium="screen"),
-            Table([head[0], *head[2:]], of_policy, (0, 7), medium="screen", tight=True),
+            Paragraph((f"{policy}:",), medium="screen", detail="verbose"),
+            Table([head[0], *head[2:]], of_policy, (0, 7), medium="screen", tight=True, detail="verbose"),
         ]
     return out
+
+
+def _brief_outcomes(outcomes: Outcomes) -> list[Block]:
+    """The outcomes of the policies that were asked for, without what `never` and the oracle give."""
+    asked = {
+        typed
+        for typed, spec in zip(outcomes.typed, outcomes.policies, strict=True)
+        if spec not in (*BASELINES, ORACLE)
+    }
+    several = len(asked) > 1
+    found = [row for row in outcomes.rows() if row["policy"] in asked or not asked]
+    found.sort(key=lambda row: (row["lost"] is None, -(row["lost"] or 0.0), -row["saved"]))
+    head = ["run", "policy", "stop", "step", "saved", "lost", ""]
+    cells = [_outcome_cells(row) for row in found]
+    rows = [[*row[:5], *row[7:]] for row in cells]
+    if not several:
+        head, rows = [head[0], *head[2:]], [[row[0], *row[2:]] for row in rows]
+    left = (0, 1, 6) if several else (0, 5)
+    text = "Runs with the largest losses first. stop: at which eval, of how many."
+    return [
+        Paragraph((text,), medium="screen", detail="brief"),
+        Table(head, rows, left, medium="screen", detail="brief", tight=True, fewest=_FEWEST_RUNS),
+    ]
 
 
 def _outcome_cells(row: Mapping[str, Any]) -> list[str]:

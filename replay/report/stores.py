@@ -9,8 +9,6 @@ from replay.store import SCHEMA, Manifest
 
 __all__ = ["store_blocks", "store_data"]
 
-#: Imports that the brief form shows one by one, the last ones.
-_MOST_IMPORTS = 3
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -38,13 +36,7 @@ def store_blocks(store: Manifest) -> list[Block]:
         ]
         for one in store.imports
     ]
-    if len(rows) <= _MOST_IMPORTS:
-        return [*blocks, Table(head, rows, (1, 6))]
-    return [
-        *blocks,
-        Table(head, rows[-_MOST_IMPORTS:], (1, 6), detail="brief", medium="screen"),
-        Table(head, rows, (1, 6), detail="verbose"),
-    ]
+    return [*blocks, Table(head, rows, (1, 6), detail="verbose")]
 
 
 def store_data(store: Manifest) -> dict[str, Any]:

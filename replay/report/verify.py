@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from replay.report.document import Block, Document, Paragraph, Records, Table
+from replay.report.document import Block, Commands, Document, Paragraph, Records, Table
 
 __all__ = ["Result", "build"]
 
@@ -38,13 +38,13 @@ class Result(Protocol):
     def same(self) -> bool: ...
 
 
-def build(spec: str, results: Sequence[Result]) -> Document:
+def build(spec: str, results: Sequence[Result], *, explain: Sequence[str] = ()) -> Document:
     """Report one row per run, with a column for each way of asking; the brief form shows runs that differ
-    first.
+    first. ``explain`` is the command that shows why the policy stops the first of them.
     """
     rows = _rows(results)
     return Document(
-        lambda: _blocks(spec, results, rows),
+        lambda: _blocks(spec, results, rows, explain),
         lambda: {"policy": spec, "runs": rows},
         lambda: Records(("run", "evals", "replay", *_ways(results), "same"), rows),
     )
@@ -71,19 +71,24 @@ def _rows(results: Sequence[Result]) -> list[dict[str, object]]:
     ]
 
 
-def _blocks(spec: str, results: Sequence[Result], rows: Sequence[dict[str, object]]) -> list[Block]:
+def _blocks(
+    spec: str, results: Sequence[Result], rows: Sequence[dict[str, object]], explain: Sequence[str]
+) -> list[Block]:
     different = [row for row in rows if not row["same"]]
     first = [*different, *(row for row in rows if row["same"])][:_MOST_ROWS]
     ways = _ways(results)
     out: list[Block] = [Paragraph((_answer(spec, rows, ways),), answer=True)]
+    run = str(first[0]["run"])
+    next_step = [Commands([[*explain, "--run", run]], medium="screen")] if explain else []
     if len(first) == len(rows):
-        return [*out, _table(rows, ways)]
+        return [*out, _table(rows, ways), *next_step]
     left = len(rows) - len(first)
     more = {len(first): f"   ... {left} more run{'s' * (left != 1)}"}
     return [
         *out,
         replace(_table(first, ways), notes=more, detail="brief"),
         replace(_table(rows, ways), detail="verbose"),
+        *next_step,
     ]
 
 

@@ -65,10 +65,15 @@ class Frame:
     notes: Sequence[str] = ()
 
 
-def build(frame: Frame, *, width: int = 80, most: int | None = None, ascii: bool = False) -> Document:
-    """Report the runs, at most ``most`` of them on a screen, in lines for a ``width``."""
+def build(
+    frame: Frame, *, width: int = 80, most: int | None = None, ascii: bool = False, how: str = ""
+) -> Document:
+    """Report the runs, at most ``most`` of them on a screen, in lines for a ``width``.
+
+    ``how`` says how the others are shown.
+    """
     return Document(
-        lambda: _blocks(frame, width, most, ascii),
+        lambda: _blocks(frame, width, most, ascii, how),
         lambda: {
             "runs": [_run_data(state, frame.unit) for state in frame.states],
             "message": frame.message or None,
@@ -82,7 +87,7 @@ def _lasting(findings: Iterable[Finding]) -> list[Finding]:
     return [finding for finding in findings if finding.kind not in _BEING_WRITTEN]
 
 
-def _blocks(frame: Frame, width: int, most: int | None, ascii: bool) -> list[Block]:
+def _blocks(frame: Frame, width: int, most: int | None, ascii: bool, how: str) -> list[Block]:
     shown = frame.states if most is None else frame.states[:most]
     bars = f" {text}." if (text := say_bars(shown, _bars(width))) else ""
     blocks: list[Block] = [Paragraph((f"{say_count(frame.states)}.{bars}",))]
@@ -108,7 +113,7 @@ def _blocks(frame: Frame, width: int, most: int | None, ascii: bool) -> list[Blo
             blocks.append(Paragraph((printable(state.problem),), indent=2, hanging=2, tight=True))
     if len(shown) < len(frame.states):
         more = len(frame.states) - len(shown)
-        blocks.append(Paragraph((f"{more} more run{'s' * (more != 1)}.",)))
+        blocks.append(Paragraph((f"{more} more run{'s' * (more != 1)}{how}.",)))
     notes = [*frame.notes, *make_notes(_lasting(frame.findings), ())]
     if notes:
         blocks.append(Notes(notes))

@@ -161,6 +161,12 @@ def test_csv_and_per_run(logs, monkeypatch):
     assert tuple(rows[0]) == COLUMNS
     assert len(rows) == 40
     text = run("simulate", logs, "--policy", "patience=2", "--per-run").stdout
+    fits_the_screen(text)
+    cells = [line.split() for line in text.splitlines() if line.startswith("run") and "%" in line]
+    lost = [float(row[4].rstrip("%")) for row in cells]
+    assert lost == sorted(lost, reverse=True)
+    assert len(lost) == 10, "only the policy that was asked for"
+    text = run("simulate", logs, "--policy", "patience=2", "--per-run", "--verbose").stdout
     fits(text)
     assert sum(line.startswith("run") for line in text.splitlines()) == 40 + 4
 

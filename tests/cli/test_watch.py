@@ -21,7 +21,7 @@ from replay.engine.scoring import parse_policies
 from replay.engine.standing import observe
 from replay.policies.spec import parse_policy
 from replay.report.watch import COLUMNS, sparkline
-from tests.cli.test_cli import fits, run
+from tests.cli.test_cli import fits, fits_the_screen, run
 from tests.readme import ROOT
 
 #: Best at eval 3, and two evals without an improvement after it.
@@ -79,6 +79,19 @@ def test_a_counter_never_exceeds_its_threshold(tmp_path):
         assert int(counter) <= int(threshold)
     (standing,) = policies_of(tmp_path).values()
     assert standing["counter"] == 6, "for programs it is the signal as it is"
+
+
+def test_once_fits_on_one_screen_of_many_runs(tmp_path):
+    for number in range(20):
+        write(tmp_path / f"run{number}.jsonl", worse([*CURVE, 0.58], number / 1000))
+    text = run("watch", tmp_path, "--once").stdout
+    fits_the_screen(text)
+    (more,) = re.findall(r"^(\d+) more runs with --verbose\.$", text, re.M)
+    assert int(more) > 0
+    assert sum(line.startswith("run") for line in text.splitlines()) + int(more) == 20
+    text = run("watch", tmp_path, "--once", "--verbose").stdout
+    assert "more runs" not in text
+    assert text.count("STOP") == 20
 
 
 @pytest.mark.parametrize(("name", "better"), [("eval_loss", "lower"), ("eval_accuracy", "higher")])

@@ -131,3 +131,22 @@ def test_help_groups_the_commands_by_task():
     listed = set(re.findall(r"^  ([a-z]+)  ", text, re.MULTILINE))
     assert set(HELPS) <= listed
     assert isinstance(cli, click.Group)
+
+
+@pytest.mark.parametrize("columns", [40, 60, 120])
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["check", ".ci/policies.toml", "--require-lock"],
+        ["diff", ".ci/replay.lock", ".ci/replay.lock"],
+        ["simulate", "sample_logs", "--policy", "patience=3", "--per-run"],
+    ],
+    ids=lambda args: args[0],
+)
+def test_narrow_and_wide_terminals(args, columns, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    for more in ((), ("--verbose",)):
+        text = run(*args, *more).stdout
+        # the id of a run is not broken
+        fits(text.partition("Next: ")[0] if columns == 40 else text, columns)

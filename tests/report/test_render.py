@@ -176,7 +176,8 @@ def test_commands_are_quoted_and_broken_before_options():
         ["replay", "explain", "logs" * 15, "--policy", "patience=3", "--run", "r"], before="next: "
     )
     assert long == [
-        f"next: replay explain {'logs' * 15} \\",
+        "next: replay explain \\",
+        f"        {'logs' * 15} \\",
         "        --policy patience=3 --run r",
     ]
 

@@ -159,7 +159,8 @@ def small(number, evals=4):
 
 def test_commands_say_the_same_of_a_store_as_of_its_logs(logs, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert "Added 10 runs to runs.store." in cli("import", "logs", "--out", "runs.store").stdout
+    said = cli("import", "logs", "--out", "runs.store").stdout
+    assert said == "Added 10 runs to runs.store.\nNext: replay inspect runs.store\n"
     again = cli("import", "logs", "--out", "runs.store").stdout
     assert "Added 0 runs" in again
     assert "10 runs were there already" in again
@@ -216,6 +217,8 @@ def test_inspect_lists_the_imports_of_a_store(logs, tmp_path, monkeypatch):
     shown = " ".join(cli("inspect", "runs.store").stdout.split())
     assert "Store runs.store: 10 runs with " in shown
     assert f"schema version {SCHEMA}." in shown
+    assert "duplicates" not in shown
+    assert "duplicates" in cli("inspect", "runs.store", "--verbose").stdout
     (stated,) = json.loads(cli("inspect", "runs.store", "--format", "json").stdout)["stores"]
     store = Store.open("runs.store")
     assert stated["bytes"] == sum((tmp_path / "runs.store" / one.file).stat().st_size for one in store.shards)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from replay.errors import printable
@@ -300,26 +300,41 @@ def wrapped(text: str, *, indent: int = 0, hanging: int = 0, width: int = WIDTH)
 
 
 def command(words: Sequence[str], *, before: str = "", width: int = WIDTH) -> list[str]:
-    """A shell command to paste, broken before options where a line is too long; ``before`` opens its first
-    line.
+    """A shell command to paste, broken before options where a line is too long, and elsewhere between words
+    where that is not enough; ``before`` opens its first line.
     """
     quoted = [shlex.quote(word) for word in words]
     if len(before) + len(" ".join(quoted)) <= width:
         return [printable(before + " ".join(quoted))]
-    pieces: list[str] = []  # an option and its value stay together
+    pieces: list[list[str]] = []  # an option and its value stay together
     for word in quoted:
         if word.startswith("--") or not pieces:
-            pieces.append(word)
+            pieces.append([word])
         else:
-            pieces[-1] += f" {word}"
-    out = [before + pieces[0]]
-    for piece in pieces[1:]:
-        if len(out[-1]) + 1 + len(piece) + 2 <= width:
+            pieces[-1].append(word)
+    indent = len(before) + 2
+    out: list[str] = []
+    for piece in _fitting(pieces, width - indent - 2):
+        if not out:
+            out.append(before + piece)
+        elif len(out[-1]) + 1 + len(piece) + 2 <= width:
             out[-1] += f" {piece}"
         else:
             out[-1] += " \\"
-            out.append(" " * (len(before) + 2) + piece)
+            out.append(" " * indent + piece)
     return [printable(line) for line in out]
+
+
+def _fitting(pieces: Iterable[Sequence[str]], width: int) -> Iterator[str]:
+    """The pieces of a command as text; word by word where a piece is too long for a line."""
+    for index, piece in enumerate(pieces):
+        text = " ".join(piece)
+        if len(text) <= width:
+            yield text
+            continue
+        whole = 1 if index else 2  # the name of the program and that of its command stay together
+        yield " ".join(piece[:whole])
+        yield from piece[whole:]
 
 
 def suggested(steps: Iterable[Sequence[str]], width: int = WIDTH) -> list[str]:
