@@ -145,7 +145,7 @@ class Run:
             if name != "step":
                 columns[str(name)] = _column(str(name), evals[str(name)], len(step.values))
         steps = step.values
-        if len(steps) and not (np.isfinite(steps).all() and (np.diff(steps) > 0).all()):
+        if len(steps) and not (np.isfinite(steps).all() and (steps[1:] > steps[:-1]).all()):
             at = int(np.argmin(np.concatenate([[True], np.diff(steps) > 0]) & np.isfinite(steps)))
             raise InputError(
                 f"run {id!r}: steps must be finite and strictly increasing, not {steps[at]:g} at eval"

@@ -8,6 +8,7 @@ Where the log states its segments (``resumed_from``), they are used; otherwise t
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from replay.data.finding import Finding, Kind, Severity
 from replay.data.info import RunInfo
 from replay.data.names import canonical
 from replay.data.run import Column, Run, Series
-from replay.readers.points import Points, finite_points
+from replay.readers.points import Points, distinct_steps, finite_points
 from replay.readers.segments import Segment, find_segments, merge_segments
 from replay.readers.two_clocks import place_on_one_clock
 
@@ -51,7 +52,7 @@ def assemble(
     """
     counters = dict(counters or {})
     companions = dict(companions or {})
-    finite = {name: finite_points(series) for name, series in points.items()}
+    finite = finite_points(points)
     if zero_based:
         finite = {
             name: Points(series.order, series.step + 1, series.value) for name, series in finite.items()
@@ -81,11 +82,11 @@ def assemble(
     for number, (training, end) in enumerate(zip(trainings, ends, strict=True), 1):
         logged: dict[str, Points] = {}
         for name, series in finite.items():
-            low, high = 0, len(series.order)
+            part = series
             if len(trainings) > 1:
-                low, high = np.searchsorted(series.order, [training[0].start, end]).tolist()
-            if high > low:
-                logged[name] = series.at(slice(low, high))
+                part = series.at(slice(*np.searchsorted(series.order, [training[0].start, end]).tolist()))
+            if len(part.order):
+                logged[name] = part
         stated = info
         if len(trainings) > 1:
             note = _note(Kind.RESTART, number=number, of=len(trainings))
@@ -158,7 +159,15 @@ def _one(
     merged: dict[str, Series] = {}
     segment_of: dict[str, npt.NDArray[np.float64]] = {}
     repeated = overlapped = 0
+    ascending = {
+        key
+        for key, step in distinct_steps(points.values()).items()
+        if len(segments) == 1 and (step[1:] > step[:-1]).all()
+    }
     for name, series in points.items():
+        if id(series.step) in ascending:
+            merged[name] = Series(series.step, series.value)
+            continue
         resolved, segment, again, replaced = merge_segments(series, segments, held_out=name in held_out)
         if len(resolved.step):  # a resumed process may not have come as far as a name's first point
             merged[name], segment_of[name] = resolved, segment
@@ -178,7 +187,7 @@ def _one(
     if head is not None:
         findings.append(_note(Kind.MISSING_HEAD, step=head))
     metrics = [name for name in merged if name in held_out]
-    steps = np.unique(np.concatenate([merged[name].step for name in metrics])) if metrics else np.empty(0)
+    steps = _all_steps([merged[name].step for name in metrics])
     columns: dict[str, Column] = {"step": Column(steps, np.ones(len(steps), dtype=bool))}
     if epoch in merged:
         columns["epoch"] = _last(merged[epoch], steps)
@@ -229,12 +238,26 @@ def _missing_head(series: Mapping[str, Series]) -> float | None:
     if not series:
         return None
     first = min(series.values(), key=lambda one: float(one.step[0]))
-    if len(first.step) < 3 or not float(first.step[0]) > 2.5 * float(np.median(np.diff(first.step[:6]))):
+    begin = first.step[:6].tolist()
+    distances = sorted(later - earlier for earlier, later in pairwise(begin))
+    if len(begin) < 3:
         return None
-    return float(first.step[0])
+    middle = len(distances) // 2
+    usual = distances[middle] if len(distances) % 2 else (distances[middle - 1] + distances[middle]) / 2
+    return begin[0] if begin[0] > 2.5 * usual else None
+
+
+def _all_steps(steps: Sequence[npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
+    """All steps of some series, each of them ascending."""
+    distinct = list({id(step): step for step in steps}.values())
+    if len(distinct) == 1:
+        return distinct[0]
+    return np.unique(np.concatenate(distinct)) if distinct else np.empty(0)
 
 
 def _exact(series: Series, steps: npt.NDArray[np.float64]) -> Column:
+    if series.step is steps:
+        return Column(series.value, np.ones(len(steps), dtype=bool))
     values = np.full(len(steps), np.nan)
     present = np.zeros(len(steps), dtype=bool)
     index = np.searchsorted(steps, series.step)
@@ -249,6 +272,8 @@ def _exact(series: Series, steps: npt.NDArray[np.float64]) -> Column:
 
 
 def _last(series: Series, steps: npt.NDArray[np.float64]) -> Column:
+    if series.step is steps:
+        return Column(series.value, np.ones(len(steps), dtype=bool))
     index = np.searchsorted(series.step, steps, side="right") - 1
     present = index >= 0
     values = (

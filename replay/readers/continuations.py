@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -102,7 +103,8 @@ def _piece(entry: Entry) -> _Piece:
     run = entry.run
     steps: dict[str, Floats] = {}
     for name in run.metrics:
-        steps[canonical(name)] = run.steps[run.columns[name].present]
+        present = run.columns[name].present
+        steps[canonical(name)] = run.steps if present.all() else run.steps[present]
     for name, series in run.train.items():
         steps.setdefault(canonical(name), series.step)
     wall = run.columns.get("wall_time")
@@ -118,6 +120,7 @@ def _piece(entry: Entry) -> _Piece:
     return _Piece(entry, Span(steps, began, ended), place)
 
 
+@lru_cache(4096)
 def _pattern(part: str) -> str:
     """A part of a path without what counts processes."""
     if _DATE_AND_HOST.fullmatch(part):

@@ -142,7 +142,9 @@ def _curves(run: Run, owner: int) -> list[LoggedCurve]:
     if len(run):
         for name in run.metrics:
             values, present = run.columns[name]
-            if present.any():
+            if present.all():
+                curves.append(logged_curve(owner, name, Series(run.steps, values), held_out=True))
+            elif present.any():
                 curves.append(
                     logged_curve(owner, name, Series(run.steps[present], values[present]), held_out=True)
                 )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import Any
 
 from replay.readers.points import number
 
-__all__ = ["flat_numbers"]
+__all__ = ["flat_numbers", "flat_rows"]
 
 _LONGEST_LIST = 32
 _DEEPEST = 4
@@ -36,3 +37,19 @@ def flat_numbers(record: Mapping[str, Any], before: str = "", depth: int = 0) ->
         elif (value := number(item)) is not None:
             values[name] = value
     return values
+
+
+def flat_rows(rows: Iterable[Any]) -> Iterable[Mapping[str, float]]:
+    """`flat_numbers` of those rows that are objects, which may be the rows themselves where all their values
+    are numbers.
+    """
+    objects = [row for row in rows if isinstance(row, dict)]
+    cells = list(chain.from_iterable(map(dict.values, objects)))
+    if _PLAIN.issuperset(map(type, cells)):
+        try:
+            sum(map(float, cells))
+        except OverflowError:  # an integer beyond all floats is left out
+            pass
+        else:
+            return objects
+    return map(flat_numbers, objects)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from replay.data.finding import Finding, Kind, Severity
-from replay.readers.points import Points
+from replay.readers.points import Points, distinct_steps
 from replay.readers.series_names import is_bookkeeping
 
 __all__ = ["name_sets"]
@@ -55,8 +55,8 @@ def _are_repeated(points: Mapping[str, Points], held_out: Collection[str]) -> bo
         if name not in held_out and not is_bookkeeping(name) and len(series.step) > 1
     ]
     return any(
-        np.count_nonzero(series.step[1:] == series.step[:-1]) > 0.25 * (len(series.step) - 1)
-        for series in train
+        np.count_nonzero(step[1:] == step[:-1]) > 0.25 * (len(step) - 1)
+        for step in distinct_steps(train).values()
     )
 
 

@@ -25,16 +25,16 @@ _HEAD_ROWS = 20
 _DECODER = json.JSONDecoder()
 
 
-def head_records(head: bytes) -> list[dict[str, Any]]:
+def head_records(head: bytes) -> Iterator[dict[str, Any]]:
     """The objects of the first complete lines, or the first ones of a list."""
     text = head.decode("utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig", "replace")
     if text.lstrip().startswith("["):
         listed = list(islice(_listed(text), _HEAD_ROWS))
         rest = text[listed[-1][1] :].lstrip() if listed else ""
         if rest.startswith("]") and rest[1:].strip():
-            return []  # a list in each line
-        return [_as_row(row) for row, _ in listed]
-    found = []
+            return  # a list in each line
+        yield from (_as_row(row) for row, _ in listed)
+        return
     for line in text.splitlines()[:_HEAD_ROWS]:
         if not line.strip():
             continue
@@ -43,8 +43,7 @@ def head_records(head: bytes) -> list[dict[str, Any]]:
         except (ValueError, RecursionError):
             continue
         if isinstance(record, dict):
-            found.append(_as_row(record))
-    return found
+            yield _as_row(record)
 
 
 class Rows(Protocol):

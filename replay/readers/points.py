@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,9 +16,20 @@ from replay.readers.limits import MOST_NAMES, over_limit
 from replay.readers.series_names import is_held_out
 from replay.readers.text_files import open_text, unzip_head
 
-__all__ = ["Points", "PointsBuilder", "number", "open_text", "round_interval", "unzip_head"]
+__all__ = [
+    "Points",
+    "PointsBuilder",
+    "distinct_steps",
+    "finite_points",
+    "number",
+    "open_text",
+    "round_interval",
+    "unzip_head",
+]
 
 _WORDS = {"nan": math.nan, "inf": math.inf, "infinity": math.inf}
+#: Rows that differ in their names from all rows before are kept together with their like up to so many kinds.
+_MOST_TABLES = 256
 _DIGITS = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 #: How str() shows a number of torch, numpy or jax.
 _WRAPPED = re.compile(r"(?:\w+\.)?(?:tensor|array|float\d+|int\d+)\(\s*([^\s,()\[\]]+)\s*(?:,[^()]*)?\)")
@@ -56,7 +67,7 @@ def round_interval(steps: float) -> int:
 
 class Points(NamedTuple):
     """One logged name: arrival order within the source (shared by all its names), step and value of every
-    point.
+    point. Names that are logged in the same rows may share the arrays of order and step.
     """
 
     order: npt.NDArray[np.int64]
@@ -68,19 +79,52 @@ class Points(NamedTuple):
         return Points(self.order[which], self.step[which], self.value[which])
 
 
+class _Table(NamedTuple):
+    """Rows with the same names: their places in the arrival order, their steps, and their values in turn."""
+
+    rows: list[int]
+    steps: list[float]
+    cells: list[float]
+
+
 class PointsBuilder:
     """Collects points row by row, for sources that are read as rows."""
 
     def __init__(self) -> None:
         self._rows = 0
+        self._tables: dict[tuple[str, ...], _Table] = {}
         self._points: dict[str, tuple[list[int], list[float], list[float]]] = {}
         self._parts: dict[str, set[str]] = {}
         self._held_out = 0
         self._skipped = False
 
-    def add(self, step: float, values: Mapping[str, float]) -> None:
-        """Add one row; all its names get the same position in the arrival order."""
+    def add(self, step: float, values: Mapping[str, float], names: tuple[str, ...] | None = None) -> None:
+        """Add one row, or those of its values that have one of the ``names``; all get the same position in
+        the arrival order.
+        """
         self._rows += 1
+        if names is None:
+            names = tuple(values)
+        table = self._tables.get(names)
+        if table is None and (table := self._begin_table(names)) is None:
+            self._add_one_by_one(step, {name: values[name] for name in names})
+            return
+        table.rows.append(self._rows)
+        table.steps.append(step)
+        table.cells.extend([values[name] for name in names])
+
+    def _begin_table(self, names: tuple[str, ...]) -> _Table | None:
+        """A table for rows with these names; None where they cannot all be kept, or where there are many
+        tables.
+        """
+        if not names or len(self._tables) >= _MOST_TABLES or self._skipped:
+            return None
+        for name in names:
+            if name not in self._points:
+                self._begin(name)
+        return None if self._skipped else self._tables.setdefault(names, _Table([], [], []))
+
+    def _add_one_by_one(self, step: float, values: Mapping[str, float]) -> None:
         row, points = self._rows, self._points
         for name, value in values.items():
             known = points.get(name)
@@ -125,17 +169,41 @@ class PointsBuilder:
         return self._rows
 
     def points(self) -> dict[str, Points]:
-        """The points of every name, in arrival order."""
-        return {
-            name: Points(
-                np.array(orders, dtype=np.int64),
-                np.array(steps, dtype=np.float64),
-                np.array(values, dtype=np.float64),
-            )
-            for name, (orders, steps, values) in self._points.items()
-        }
+        """The points of every name, in arrival order. The arrays cannot be written to."""
+        parts: dict[str, list[Points]] = {name: [] for name in self._points}
+        for names, (rows, steps, cells) in self._tables.items():
+            order, step = np.array(rows, dtype=np.int64), np.array(steps, dtype=np.float64)
+            values = np.array(cells, dtype=np.float64).reshape(len(rows), len(names)).T.copy()
+            for array in (order, step, values):
+                array.flags.writeable = False
+            for name, column in zip(names, values, strict=True):
+                parts[name].append(Points(order, step, column))
+        for name, (rows, steps, cells) in self._points.items():
+            if rows or not parts[name]:
+                order, step = np.array(rows, dtype=np.int64), np.array(steps, dtype=np.float64)
+                parts[name].append(Points(order, step, np.array(cells, dtype=np.float64)))
+        return {name: _in_order(pieces) for name, pieces in parts.items()}
 
 
-def finite_points(series: Points) -> Points:
-    good = np.isfinite(series.step)
-    return series if good.all() else series.at(good)
+def _in_order(parts: Sequence[Points]) -> Points:
+    """One series from its parts."""
+    if len(parts) == 1:
+        return parts[0]
+    order, step, value = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    arrival = np.argsort(order, kind="stable")
+    return Points(order[arrival], step[arrival], value[arrival])
+
+
+def finite_points(points: Mapping[str, Points]) -> dict[str, Points]:
+    """The points of each name whose steps are finite."""
+    good = {key: np.isfinite(step) for key, step in distinct_steps(points.values()).items()}
+    whole = {key for key, finite in good.items() if finite.all()}
+    return {
+        name: series if id(series.step) in whole else series.at(good[id(series.step)])
+        for name, series in points.items()
+    }
+
+
+def distinct_steps(points: Iterable[Points]) -> dict[int, npt.NDArray[np.float64]]:
+    """The arrays of steps by their `id`, each once although several names may share it."""
+    return {id(series.step): series.step for series in points}

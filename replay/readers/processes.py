@@ -33,19 +33,27 @@ class Span:
     ended: float | None = None
 
     @cached_property
+    def _least(self) -> dict[int, float]:
+        """The first step of each array of steps by its `id`; series may share one."""
+        arrays = {id(step): step for step in self.steps.values() if len(step)}
+        return {key: float(step.min()) for key, step in arrays.items()}
+
+    @cached_property
     def first(self) -> float:
         """The first step of any series."""
-        return min((float(step.min()) for step in self.steps.values() if len(step)), default=np.inf)
+        return min(self._least.values(), default=np.inf)
 
     @cached_property
     def last(self) -> float:
         """The last step of any series."""
-        return max((float(step.max()) for step in self.steps.values() if len(step)), default=-np.inf)
+        arrays = {id(step): step for step in self.steps.values() if len(step)}
+        return max((float(step.max()) for step in arrays.values()), default=-np.inf)
 
     @cached_property
     def begins(self) -> frozenset[tuple[str, float]]:
         """The first step of each series."""
-        return frozenset((name, float(step.min())) for name, step in self.steps.items() if len(step))
+        least = self._least
+        return frozenset((name, least[id(step)]) for name, step in self.steps.items() if len(step))
 
 
 def begins_later(later: Span, earlier: Span) -> bool:

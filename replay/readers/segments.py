@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from replay.data.run import Series
-from replay.readers.points import Points
+from replay.readers.points import Points, distinct_steps
 
 __all__ = ["Segment", "find_segments", "merge_segments"]
 
@@ -44,6 +44,9 @@ def find_segments(points: Mapping[str, Points], starts: Sequence[int]) -> list[S
     order where a process is known to begin.
     """
     begins = np.array(starts, dtype=np.int64)
+    steps = distinct_steps(points.values()).values()
+    if not len(begins) and not any((step[1:] < step[:-1]).any() for step in steps):
+        return [Segment(0, None)]
     backward: list[tuple[int, int, str, int]] = []  # position, position of the point before, name, index
     for name, (order, step, _) in points.items():
         change = step[1:] - step[:-1]
@@ -240,6 +243,10 @@ def merge_segments(
     """
     if len(segments) == 1 and (points.step[1:] > points.step[:-1]).all():
         return Series(points.step, points.value), np.zeros(len(points.step)), 0, 0
+    if len(segments) == 1 and (points.step[1:] >= points.step[:-1]).all():
+        first = np.append(True, points.step[1:] > points.step[:-1])
+        step = points.step[first]
+        return Series(step, points.value[first]), np.zeros(len(step)), len(first) - len(step), 0
     kept_step = np.empty(0)
     kept_value = np.empty(0)
     kept_segment = np.empty(0)

@@ -13,7 +13,7 @@ import numpy as np
 
 from replay.data.finding import Finding, Kind, Severity
 from replay.data.types import Floats
-from replay.readers.points import Points
+from replay.readers.points import Points, distinct_steps
 from replay.readers.series_names import is_bookkeeping
 
 __all__ = ["OneClock", "place_on_one_clock", "place_within_epochs"]
@@ -44,10 +44,15 @@ def place_on_one_clock(points: Mapping[str, Points], held_out: Collection[str]) 
         return plain
     fast_name = max(train, key=lambda name: len(train[name].step))
     fast = train[fast_name]
+    most = float(fast.step.max())
+    may = {
+        key: _may_count_epochs(step, len(fast.step), most)
+        for key, step in distinct_steps(points.values()).items()
+    }
     reached = {
         name: _reached(series, fast)
         for name, series in points.items()
-        if name != fast_name and _may_count_epochs(series, fast)
+        if name != fast_name and may[id(series.step)]
     }
     slow = {name for name, at in reached.items() if _counts_epochs(points[name], fast, at)}
     if not slow & set(held_out):
@@ -84,12 +89,13 @@ def _reached(series: Points, fast: Points) -> Floats:
     return np.where(index >= 0, fast.step[np.maximum(index, 0)], 0.0)
 
 
-def _may_count_epochs(series: Points, fast: Points) -> bool:
-    """Whether a series has few points, and steps as low as numbers of epochs are."""
-    step = series.step
-    if len(step) < 2 or len(fast.step) < 2 * len(step):
+def _may_count_epochs(step: Floats, count: int, most: float) -> bool:
+    """Whether a series has few points, and steps as low as numbers of epochs are, where the fast one has
+    ``count`` points and goes up to ``most``.
+    """
+    if len(step) < 2 or count < 2 * len(step):
         return False
-    return not float(fast.step.max()) < 2 * (float(step.max()) + 1)
+    return not most < 2 * (float(step.max()) + 1)
 
 
 def _counts_epochs(series: Points, fast: Points, reached: Floats) -> bool:

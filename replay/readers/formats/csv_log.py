@@ -87,11 +87,12 @@ def _lines(head: bytes) -> list[str]:
 
 
 def _sniff(path: Path, head: bytes) -> bool:
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
+        return False
     if (
         # zero bytes after the header are what a full disk or a crash leaves
         (b"\0" in head.split(b"\n", 1)[0] and head[:2] not in (b"\xff\xfe", b"\xfe\xff"))
-        or path.parent.match("plots/metrics")
-        or any(parent.match("plots/metrics") for parent in path.parents)
+        or ("plots", "metrics") in pairwise(path.parent.parts)
     ):
         return False  # a DVCLive folder has one table per metric
     lines = _lines(head)

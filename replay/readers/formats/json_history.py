@@ -8,6 +8,7 @@ as the boosting library numbers its rounds.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections import Counter
@@ -52,12 +53,21 @@ class _Curves(NamedTuple):
 
 def _sniff(path: Path, head: bytes) -> bool:
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
-    if not text.startswith(b"{"):
+    if not text.startswith(b"{") or _are_lines(text):
         return False
     parsed = parse_partly(text.decode("utf-8", "replace"))
     if parsed.broken is not None and not parsed.open:
         return False  # more follows the first object: JSON lines
     return bool(_find(parsed.value))
+
+
+def _are_lines(text: bytes) -> bool:
+    """Whether the first line is an object, and something follows it."""
+    first, _, rest = text.partition(b"\n")
+    try:
+        return bool(rest.strip()) and isinstance(json.loads(first), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _find(document: Any, depth: int = 0) -> dict[str, _Curves]:

@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from replay.data.finding import Finding, Kind, Severity
@@ -47,6 +48,11 @@ _OF = re.compile(r"\s*(\d+)\s*/\s*(\d+)\s*")
 _STEP_OF = "global_step/max_steps"
 _TRACKIO = {"v", "kind", "project", "run"}
 _RUNTIME = re.compile(r"(?:eval|test)[_/](?:.*_)?runtime")
+#: Fields that say more than a value does.
+_SPECIAL = frozenset(
+    {"log_history", "total_steps", "max_steps", "train_runtime", _STEP_OF, "elapsed_time", "elapsed"}
+)
+_NO_TEXT: Mapping[str, str] = MappingProxyType({})
 _TASKS = re.compile(
     r"(?:.*/)?(?:bbox|segm|keypoints|sem_seg|panoptic_seg)/.+"
 )  # what Detectron2's evaluators log
@@ -61,10 +67,12 @@ def _sniff(path: Path, head: bytes) -> bool:
         return False
     if text[:1] == b"{" and (text[:2] in (b"{\n", b"{\r") or b"\n" not in head):
         return False  # one object over many lines, or one that is no line: settings, a summary
-    records = head_records(head)
-    if records and ({"format", "version"} <= records[0].keys() or records[0].keys() >= _TRACKIO):
-        return False  # a header that names a format of its own, or lines of trackio's inbox
-    return any(_is_row(record) for record in records)
+    for number, record in enumerate(head_records(head)):
+        if not number and ({"format", "version"} <= record.keys() or record.keys() >= _TRACKIO):
+            return False  # a header that names a format of its own, or lines of trackio's inbox
+        if _is_row(record):
+            return True
+    return False
 
 
 def _with_counts(record: dict[str, Any]) -> tuple[dict[str, Any], float]:
@@ -124,21 +132,26 @@ def _seconds(text: Any) -> float | None:
 @dataclass
 class _Row:
     values: dict[str, float]
-    text: dict[str, str]  # the fields of text that say where the row belongs
+    text: Mapping[str, str]  # the fields of text that say where the row belongs
     row_set: RowSet | None  # the set that the row says it is about
     label: str  # the training that it says it is of
 
 
 @dataclass
 class _Fields:
-    """What the fields of a row are: those that name a set, and the one that says which training it is of."""
+    """What the fields of a row are: those that name a set, and the one that says which training it is of.
+    ``plain`` where there are none of these, and no others that are more than values.
+    """
 
     sets: list[str]
     label: str | None
+    plain: bool
 
     @classmethod
     def of(cls, names: Sequence[str]) -> _Fields:
-        return cls([name for name in names if is_set_column(name)], run_column(names))
+        sets, label = [name for name in names if is_set_column(name)], run_column(names)
+        plain = label is None and not sets and _SPECIAL.isdisjoint(names) and not any(map(is_flag, names))
+        return cls(sets, label, plain)
 
 
 @dataclass
@@ -157,17 +170,23 @@ class _Rows:
 
     def add(self, record: dict[str, Any]) -> None:
         """One more object of the file."""
+        names = tuple(record)
+        fields = self._known.get(names) or self._known.setdefault(names, _Fields.of(names))
+        values = flat_numbers(record)
+        if fields.plain and values.keys() == record.keys():
+            if values:
+                self.rows.append(_Row(values, _NO_TEXT, None, ""))
+            return
         if "log_history" in record:  # ms-swift repeats the whole at the end
             return
-        record, counted = _with_counts(record)
-        values = flat_numbers(record)
+        with_counts, counted = _with_counts(record)
+        if with_counts is not record:
+            record, values = with_counts, flat_numbers(with_counts)
         text = {
             name: record[name]
             for name in (_STEP_OF, "elapsed_time", "elapsed")
             if isinstance(record.get(name), str)
         }
-        names = tuple(record)
-        fields = self._known.get(names) or self._known.setdefault(names, _Fields.of(names))
         row_set = find_set((name, record[name]) for name in fields.sets) if fields.sets else None
         part = _OF.fullmatch(text.get(_STEP_OF, ""))
         stated = [
@@ -223,11 +242,14 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
 
 @dataclass
 class _Names:
-    """The names that the values of a row have in the run, by those that the row has; runtimes apart."""
+    """The names that the values of a row have in the run, by those that the row has; runtimes apart.
+    ``unchanged`` are those that are kept, where they are the same in both.
+    """
 
     kept: dict[str, str]
     runtimes: list[str]
     held_out: set[str]
+    unchanged: tuple[str, ...] | None
 
     @classmethod
     def of(
@@ -246,7 +268,8 @@ class _Names:
         for name in measured:
             if not is_held_out(name) and (split is not None or name in train_names):
                 kept[name] = f"{split or 'val'}/{name}"
-        return cls(kept, runtimes, {kept[name] for name in measured})
+        unchanged = tuple(kept) if all(name == new for name, new in kept.items()) else None
+        return cls(kept, runtimes, {kept[name] for name in measured}, unchanged)
 
 
 def _runs(read: _Rows, path: Path, rows: Sequence[_Placed], by_epoch: bool, run_id: str) -> list[Run]:
@@ -257,9 +280,14 @@ def _runs(read: _Rows, path: Path, rows: Sequence[_Placed], by_epoch: bool, run_
     known: dict[tuple[tuple[str, ...], bool, str | None], _Names] = {}
     for row in rows:
         key = (tuple(row.values), row.held_out, row.split)
-        names = known.get(key) or known.setdefault(key, _Names.of(*key, train_names))
-        held_out |= names.held_out
-        points.add(row.step, {new: row.values[name] for name, new in names.kept.items()})
+        names = known.get(key)
+        if names is None:
+            names = known[key] = _Names.of(*key, train_names)
+            held_out |= names.held_out
+        if names.unchanged is not None:
+            points.add(row.step, row.values, names.unchanged)
+        else:
+            points.add(row.step, {new: row.values[name] for name, new in names.kept.items()})
         if names.runtimes:
             points.add_parts(row.step, "eval runtime", {name: row.values[name] for name in names.runtimes})
     read.findings += points.findings(path)
@@ -383,7 +411,7 @@ def _place(rows: Sequence[_Row]) -> tuple[list[_Placed], bool, int] | None:
         measured = known.get(names) or known.setdefault(names, _measured(values))
         here = measured | here if step == last_step else measured
         last_step = step
-        if elapsed := _seconds(row.text.get("elapsed_time") or row.text.get("elapsed")):
+        if row.text and (elapsed := _seconds(row.text.get("elapsed_time") or row.text.get("elapsed"))):
             values["elapsed_time"] = elapsed
         placed.append(_Placed(step, values, held_out, split, row.label))
     return (placed, by_epoch, left_out) if placed else None

@@ -20,7 +20,7 @@ from replay.data.info import RunInfo
 from replay.data.run import Column, Run
 from replay.data.types import Mode
 from replay.readers.assemble import assemble
-from replay.readers.flatten import flat_numbers
+from replay.readers.flatten import flat_rows
 from replay.readers.format import Format, Loaded, UnusableLog
 from replay.readers.interleaved import name_sets
 from replay.readers.limits import LONGEST_TEXT, over_limit
@@ -237,20 +237,17 @@ def _points(
     held_out: set[str] = set()
     summary: dict[str, float] = {}
     shapes: dict[tuple[str, ...], _Shape] = {}
-    for row in history:
-        if not isinstance(row, dict):
-            continue
-        values = flat_numbers(row)
+    for values in flat_rows(history):
         if "train_runtime" in values:
             for name in ("train_runtime", "total_flos"):
                 if (
                     name in values
                 ):  # a training that was resumed after its end has two summaries; flos are cumulative
-                    summary[name] = values[name] + (
+                    summary[name] = float(values[name]) + (
                         summary.get(name, 0.0) if name == "train_runtime" else 0.0
                     )
             continue
-        step = _step(values, state)
+        step = values["step"] if "step" in values else _step(values, state)
         if step is None:
             continue
         names = tuple(values)
@@ -259,7 +256,7 @@ def _points(
             shape = shapes[names] = _Shape.of(names)
             held_out |= shape.held_out
         if shape.kept and shape.kept != ("epoch",):
-            points.add(step, {name: values[name] for name in shape.kept})
+            points.add(step, values, shape.kept)
         if shape.runtimes:
             points.add_parts(step, "eval runtime", {name: values[name] for name in shape.runtimes})
     return points, held_out, summary
