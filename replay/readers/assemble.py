@@ -223,6 +223,9 @@ def _one(
         resumes=resumes,
         findings=tuple(findings),
     )
+    for column in columns.values():
+        for array in column:
+            array.flags.writeable = False  # so that the run need not copy it
     return Run(run_id, columns, info, train)
 
 

@@ -160,8 +160,9 @@ def _merge(files: Sequence[EventFile], home: Path) -> tuple[dict[str, _Series], 
     begins: list[bool] = []
     columns: list[tuple[str, int, Scalars]] = []  # name, number of the file, points
     for together in folders.values():
-        spans = [_span(file) for file in together]
-        together = [together[number] for number in process_order(spans)]
+        if len(together) > 1:
+            spans = [_span(file) for file in together]
+            together = [together[number] for number in process_order(spans)]
         latest = -math.inf
         for number, file in enumerate(together):
             wall = np.full(max(max(column.position) for column in file.scalars.values()) + 1, -math.inf)
@@ -186,14 +187,14 @@ def _merge(files: Sequence[EventFile], home: Path) -> tuple[dict[str, _Series], 
     series = {}
     for name, pieces in parts.items():
         order = np.concatenate([part for part, _ in pieces])
-        arrival = np.argsort(order, kind="stable")
         step, wall, value = (
-            np.concatenate([np.asarray(getattr(column, kind), dtype=np.float64) for _, column in pieces])[
-                arrival
-            ]
+            np.concatenate([getattr(column, kind) for _, column in pieces], dtype=np.float64)
             for kind in ("step", "wall", "value")
         )
-        series[name] = _Series(Points(order[arrival], step, value), (order[arrival], step, wall))
+        if not (order[1:] > order[:-1]).all():
+            arrival = np.argsort(order, kind="stable")
+            order, step, wall, value = order[arrival], step[arrival], wall[arrival], value[arrival]
+        series[name] = _Series(Points(order, step, value), (order, step, wall))
     return series, [int(rank[bounds[number]]) for number, later in enumerate(begins) if later]
 
 

@@ -12,6 +12,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -253,7 +254,7 @@ def _points(
         names = tuple(values)
         shape = shapes.get(names)
         if shape is None:
-            shape = shapes[names] = _Shape.of(names)
+            shape = shapes[names] = _shape(names)
             held_out |= shape.held_out
         if shape.kept and shape.kept != ("epoch",):
             points.add(step, values, shape.kept)
@@ -269,12 +270,13 @@ class _Shape(NamedTuple):
     runtimes: tuple[str, ...]
     held_out: frozenset[str]
 
-    @classmethod
-    def of(cls, names: Sequence[str]) -> _Shape:
-        uses = {name: _use_of(name) for name in names}
-        kept = tuple(name for name, use in uses.items() if use in ("kept", "held out"))
-        runtimes = tuple(name for name, use in uses.items() if use == "runtime")
-        return cls(kept, runtimes, frozenset(name for name, use in uses.items() if use == "held out"))
+
+@lru_cache(1024)
+def _shape(names: tuple[str, ...]) -> _Shape:
+    uses = {name: _use_of(name) for name in names}
+    kept = tuple(name for name, use in uses.items() if use in ("kept", "held out"))
+    runtimes = tuple(name for name, use in uses.items() if use == "runtime")
+    return _Shape(kept, runtimes, frozenset(name for name, use in uses.items() if use == "held out"))
 
 
 def _use_of(name: str) -> Literal["aside", "runtime", "held out", "kept"]:
