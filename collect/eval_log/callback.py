@@ -111,6 +111,7 @@ class EvalLog(LogWriter, _Callback):
         #: What an initialisation such as PiSSA moved into the adapter: `collect.signals.initial_factors`.
         self.initial: dict[str, Any] | None = None
         self._evaluation: _Evaluation | None = None
+        self._has_begun = False
         #: One of peft's layers, which knows whether the adapter is switched off.
         self._tuner: Any = None
         #: When the step, the evaluation or the checkpoint before now was done.
@@ -140,6 +141,11 @@ class EvalLog(LogWriter, _Callback):
             self.initial = initial_factors(model)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        # a Trainer that looks for a batch size that fits begins several times
+        begins_again = self._has_begun and self._file is not None
+        self._has_begun = True
+        if begins_again:
+            self.close()
         self._counters.start()
         self._mark = time.perf_counter()
         if model is not None:
@@ -149,11 +155,13 @@ class EvalLog(LogWriter, _Callback):
             self._hooks.append(
                 find_transformer(model).register_forward_pre_hook(self._count_tokens, with_kwargs=True)
             )
-        self._start_training(args, state, control, model, **kwargs)
+        self._start_training(args, state, control, model, begins_again, **kwargs)
         if model is not None:
             self._count_flops(model, args)
 
-    def _start_training(self, args: Any, state: Any, control: Any, model: Any, **kwargs: Any) -> None:
+    def _start_training(
+        self, args: Any, state: Any, control: Any, model: Any, begins_again: bool, **kwargs: Any
+    ) -> None:
         """Begin the log, or go on in it; in the first process only."""
         if not state.is_world_process_zero:
             return
@@ -166,7 +174,7 @@ class EvalLog(LogWriter, _Callback):
         for name, value in header_from_trainer(args, state, model, kwargs.get("train_dataloader")).items():
             self.header.setdefault(name, value)
         self._schedule = schedule_from_trainer(args, state, kwargs.get("optimizer"))
-        if state.global_step or self._restarts():
+        if state.global_step or begins_again or self._restarts():
             self.resume(state.global_step)
         adapter = None
         if model is not None and (self._measures_evals or self._measures_steps):

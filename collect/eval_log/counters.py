@@ -71,6 +71,7 @@ class Counters:
             for name, value in base.items()
             if not name.startswith(("eval_", "peak_", "wasted_", "total_flos"))
         }
+        self._recent.clear()
         self._stale = {name for name in self._sums if name.endswith(_MEASURED)}
         self._sums |= {f"wasted_{name}": value for name, value in wasted.items()}
 

@@ -290,9 +290,6 @@ class LogWriter:
 
     def close(self) -> None:
         """Close the files. A log that was closed without `end` counts as cut short."""
-        if self._passes is not None:
-            self._passes.close()
-            self._passes = None
         if (file := self._file) is not None:
             self._file = None
             with named(self.folder / FILE_NAME):  # what a full disk did not take is written once more
@@ -303,6 +300,12 @@ class LogWriter:
         if self._last_step_file is not None:
             self._last_step_file.close()
             self._last_step_file = None
+        self._remove_hooks()
+
+    def _remove_hooks(self) -> None:
+        if self._passes is not None:
+            self._passes.close()
+            self._passes = None
         for hook in self._hooks:
             hook.remove()
         self._hooks.clear()

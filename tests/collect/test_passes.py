@@ -134,6 +134,37 @@ def test_a_trainer_s_operations_are_those_of_all_its_passes(kind, arguments, wor
     assert run.columns["flops"].values.tolist() == counted(tmp_path / "log")
 
 
+def test_a_trainer_that_looks_for_a_batch_size_is_counted_once(workplace, tmp_path):
+    class Fails:
+        """The first step meets too small a memory."""
+
+        fails = True
+
+        def training_step(self, *args, **kwargs):
+            if self.fails:
+                self.fails = False
+                raise RuntimeError("CUDA out of memory.")
+            return super().training_step(*args, **kwargs)
+
+    reference, trainer = (
+        build(
+            workplace,
+            tmp_path / "out",
+            log,
+            trainer=type("Small", (Fails, kind), {}),
+            auto_find_batch_size=True,
+            per_device_train_batch_size=4,
+        )
+        for log, kind in ((None, Counted), (EvalLog(tmp_path / "log"), transformers.Trainer))
+    )
+    reference.train()
+    trainer.train()
+    assert counted(tmp_path / "log") == [trained for trained, _ in reference.seen]
+    assert [record["resumed_from"] for record in records(tmp_path / "log", "segment")] == [0]
+    # at most 7 tokens in each of at most 4 examples; twice as many if two hooks counted them
+    assert 0 < records(tmp_path / "log")[-1]["compute"]["padded_tokens"] <= 6 * 2 * 4 * 7
+
+
 def test_measuring_changes_no_bit_of_a_training(workplace, tmp_path):
     weights = []
     for name in (True, False):
