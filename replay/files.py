@@ -36,10 +36,10 @@ _LFS_ADVICE = "is a pointer of Git LFS, not the file itself; fetch the files wit
 #: The most bytes of a file of settings; a lock of 100,000 runs and policies has less.
 _MOST_BYTES = 256 * 1024 * 1024
 _MOST_TOML_BYTES = 4 * 1024 * 1024
-#: Keys of more parts than this are no settings; Python's parser takes quadratic time and memory for them.
-_LONG_KEY = re.compile(
-    r"(?:[\w-]+|\"[^\"\n]*\"|'[^'\n]*')(?:[ \t]*\.[ \t]*(?:[\w-]+|\"[^\"\n]*\"|'[^'\n]*')){64}"
-)
+_KEY_PART = r"(?:[\w-]++|\"[^\"\n]*+\"|'[^'\n]*+')"
+#: Keys of more parts than this are no settings; Python's parser takes quadratic time and memory for them. The
+#: pattern never goes back within a part, nor begins within one: a long word would take quadratic time.
+_LONG_KEY = re.compile(rf"(?<![\w-]){_KEY_PART}(?:[ \t]*+\.[ \t]*+{_KEY_PART}){{64}}")
 _KINDS = (
     (stat.S_ISDIR, "a directory"),
     (stat.S_ISFIFO, "a named pipe"),
@@ -134,6 +134,8 @@ def parse_toml(data: bytes, path: str, label: str = "not a TOML file: ") -> dict
         return tomllib.loads(text)
     except (ValueError, RecursionError, MemoryError) as error:
         why = "it is nested too deeply" if isinstance(error, RecursionError | MemoryError) else error
+        if isinstance(error, ValueError) and not isinstance(error, tomllib.TOMLDecodeError):
+            why = "a number has more digits than any setting takes"
         named = re.search(r"\(at line (\d+), column \d+\)$", str(error))
         last = text.rstrip().count("\n") + 1  # where the parser says "at end of document"
         raise _at(int(named[1]) if named else last, f"{path}: {label}{why}") from None

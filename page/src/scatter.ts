@@ -1,9 +1,10 @@
 /** Saved against lost: every policy, the Pareto front, the equal budget and the tolerance. */
-import { areaY, axisX, axisY, dot, gridX, gridY, line, link, ruleY, text } from "@observablehq/plot";
+import { areaY, axisX, axisY, dot, gridX, gridY, line, link, ruleY, scale, text } from "@observablehq/plot";
 import { draw, Loss, onWidth, rootTicks } from "./chart.ts";
 import { countWithin, guaranteedAt, mean, savesMost, toNumber, type Policy } from "./data.ts";
 import { h, prose, replace, specOf } from "./dom.ts";
-import { number, percent, span, visible } from "./format.ts";
+import { number, percent, shorten, span, visible } from "./format.ts";
+import { placeLabels, type Box, type Place } from "./labels.ts";
 import type { State } from "./state.ts";
 
 interface Mark {
@@ -50,13 +51,38 @@ export function scatterSection(state: State): HTMLElement {
     const baselines = points.filter((point) => point.policy.role === "baseline");
     const others = points.filter((point) => point.policy.role === "candidate" && !point.policy.front);
     const small = width < 560;
+    const margin = { left: 46, bottom: 40, top: 24, right: 16 };
+    const x = scale({ x: { domain: [0, widest], range: [margin.left, width - margin.right] } }).apply;
+    const y = scale({ y: { type: "sqrt", domain: [0, most], range: [height - margin.bottom, margin.top] } }).apply;
+    const budgetLabel = inside[Math.floor(inside.length * 0.9)];
+    // the selected policy has the first choice of a place, then the baselines
+    const named: [Mark, string][] = [
+      ...(chosen ? ([[chosen, shorten(visible(chosen.policy.name), small ? 26 : 48)]] as [Mark, string][]) : []),
+      ...baselines.filter((mark) => mark.index !== chosen?.index).map((mark): [Mark, string] => [mark, visible(mark.policy.name)]),
+    ];
+    const places = placeLabels(
+      named.map(([mark, name], index) => ({ x: x(mark.x), y: y(mark.y), radius: 6, text: name, size: index === 0 && chosen ? 12 : 10 })),
+      [...others, ...front, ...baselines, ...(chosen ? [chosen] : [])].map((mark) => ({ x: x(mark.x), y: y(mark.y), radius: mark === chosen ? 7 : mark.policy.role === "baseline" ? 5 : 3.5 })),
+      [
+        around(0, 8, `↑ ${loss.noun} (square-root scale)`, "start"),
+        around(margin.left + 6, y(limit) - 7, `tolerance ${loss.limit(state.tolerance)}`, "start"),
+        ...(budgetLabel ? [around(x(budgetLabel.x) - 8, y(budgetLabel.y) - 4, "equal budget", "end")] : []),
+      ],
+      { left: margin.left, top: 4, right: width - 2, bottom: height - margin.bottom },
+    );
+    const placed = (at: number, options: object) => {
+      const [mark, name] = named[at]!;
+      const place: Place = places[at]!;
+      return text([mark], { x: "x", y: "y", text: () => name, textAnchor: "middle", dx: place.x - x(mark.x), dy: place.y - y(mark.y), stroke: "var(--card)", ...options });
+    };
+    const firstBaseline = chosen ? 1 : 0;
     chart = draw({
       width,
       height,
-      marginLeft: 46,
-      marginBottom: 40,
-      marginTop: 24,
-      marginRight: 16,
+      marginLeft: margin.left,
+      marginBottom: margin.bottom,
+      marginTop: margin.top,
+      marginRight: margin.right,
       x: { domain: [0, widest] },
       y: { type: "sqrt", domain: [0, most], clamp: true },
       marks: [
@@ -66,16 +92,14 @@ export function scatterSection(state: State): HTMLElement {
         axisX({ ticks: small ? 4 : 8, tickFormat: (d) => `${d}%`, tickSize: 0, tickPadding: 8, label: "compute saved →", fill: "var(--muted)" }),
         axisY(rootTicks(most), { tickFormat: loss.tick, tickSize: 0, label: `↑ ${loss.noun} (square-root scale)`, fill: "var(--muted)" }),
         line(inside, { x: "x", y: "y", stroke: "var(--muted)", strokeDasharray: "5,4" }),
-        inside.length ? text([inside[Math.floor(inside.length * 0.9)]!], { x: "x", y: "y", text: () => "equal budget", fontStyle: "italic", textAnchor: "end", dx: -8, dy: -4, fill: "var(--muted)", stroke: "var(--card)", strokeWidth: 4 }) : null,
+        budgetLabel ? text([budgetLabel], { x: "x", y: "y", text: () => "equal budget", fontStyle: "italic", textAnchor: "end", dx: -8, dy: -4, fill: "var(--muted)", stroke: "var(--card)", strokeWidth: 4 }) : null,
         ruleY([limit], { stroke: "var(--over)", strokeDasharray: "2,3", strokeWidth: 1.5 }),
         text([limit], { x: 0, y: (d) => d, text: () => `tolerance ${loss.limit(state.tolerance)}`, textAnchor: "start", dx: 6, dy: -7, fill: "var(--over-ink)", stroke: "var(--card)", strokeWidth: 4 }),
         dot(others, { x: "x", y: "y", r: 2.6, fill: "var(--faint)", fillOpacity: 0.75 }),
         line(front, { x: "x", y: "y", stroke: "var(--ink)", strokeWidth: 1, strokeOpacity: 0.45 }),
         dot(front, { x: "x", y: "y", r: 3.8, fill: "var(--ink)", stroke: "var(--card)", strokeWidth: 1 }),
         dot(baselines, { x: "x", y: "y", r: 5, symbol: "diamond", fill: "var(--card)", stroke: "var(--ink)", strokeWidth: 1.4 }),
-        ...(["start", "end"] as const).map((textAnchor) =>
-          text(baselines.filter((mark) => (mark.x > widest * 0.6) === (textAnchor === "end")), { x: "x", y: "y", text: (d: Mark) => visible(d.policy.name), fontStyle: "italic", textAnchor, dx: textAnchor === "end" ? -9 : 9, dy: -9, fill: "var(--muted)", stroke: "var(--card)", strokeWidth: 4 }),
-        ),
+        ...named.slice(firstBaseline).map((_, index) => placed(firstBaseline + index, { fontStyle: "italic", fill: "var(--muted)", strokeWidth: 3 })),
         chosen && policy.saved_low !== null && policy.saved_high !== null
           ? link([chosen], { x1: 100 * policy.saved_low, x2: Math.min(100 * policy.saved_high, widest), y1: "y", y2: "y", stroke: "var(--blue)", strokeWidth: 2 } as any)
           : null,
@@ -83,21 +107,7 @@ export function scatterSection(state: State): HTMLElement {
           ? link([chosen], { x1: "x", x2: "x", y1: loss.factor * policy.loss_low, y2: Math.min(loss.factor * policy.loss_high, most), stroke: "var(--blue)", strokeWidth: 2 } as any)
           : null,
         chosen ? dot([chosen], { x: "x", y: "y", r: 7, fill: "var(--blue)", stroke: "var(--card)", strokeWidth: 2 }) : null,
-        chosen
-          ? text([chosen], {
-              x: "x",
-              y: "y",
-              text: () => visible(policy.name),
-              textAnchor: chosen.x > widest * 0.55 ? "end" : "start",
-              dx: chosen.x > widest * 0.55 ? -12 : 12,
-              dy: 15,
-              fontWeight: 650,
-              fontSize: 12,
-              fill: "var(--blue-ink)",
-              stroke: "var(--card)",
-              strokeWidth: 5,
-            })
-          : null,
+        chosen ? placed(0, { fontWeight: 650, fontSize: 12, fill: "var(--blue-ink)", strokeWidth: 3 }) : null,
       ],
     });
     plotArea.replaceChildren(chart);
@@ -166,6 +176,13 @@ export function scatterSection(state: State): HTMLElement {
       panel(state, loss),
     ),
   );
+}
+
+/** The box of a label that is anchored at a place. */
+function around(x: number, y: number, label: string, anchor: "start" | "end"): Box {
+  const width = 6 * label.length;
+  const left = anchor === "start" ? x : x - width;
+  return { left, right: left + width, top: y - 7, bottom: y + 7 };
 }
 
 function bracket(text: string): string {

@@ -32,13 +32,13 @@ from replay.check.lock import (
 )
 from replay.check.model import Checked, PolicyResult
 from replay.check.places import path_in_repository
-from replay.check.scores import Scores, scores
+from replay.check.scores import Scores, score_policies
 from replay.check.stored import digests_by_path, is_in_store, store_above
 from replay.check.toml_lines import KeyPath
 from replay.data.digest import digest_of_run
 from replay.data.finding import Finding, Kind, Severity
 from replay.data.run import Run
-from replay.engine.outcomes import Outcomes, records
+from replay.engine.outcomes import records
 from replay.engine.scoring import simulate_policies
 from replay.engine.study import Study
 from replay.errors import InputError, printable
@@ -159,7 +159,7 @@ def examine(
     summary = {row["spec"]: row for row in records(table)}
     beside = Path(os.path.abspath(config.path.parent))  # noqa: PTH100
     shown = {run: _shorten(files[0], folder, beside) for run, files in paths.items()}
-    by_spec = _scores(outcomes, groups, shown)
+    by_spec = score_policies(outcomes, groups, shown)
     scores_of = {entry.name: by_spec[entry.spec] for entry in config.policies}
     other_ends = old is not None and old.version < VERSION
     now = _locked(config, study, summary, scores_of, paths, folder, other_ends, stored)
@@ -282,14 +282,6 @@ def _old(path: Path, renewal: str, update: bool) -> tuple[Lock | None, list[Find
             error.file = path_in_repository(path)
             raise
         return None, [Finding(Kind.LOCK, Severity.NOTE, facts={"error": error})]
-
-
-def _scores(outcomes: Outcomes, groups: dict[str, str], logs: dict[str, str]) -> dict[str, Scores]:
-    """The scores of each policy by its specification."""
-    reasons = outcomes.reasons().tolist()
-    return {
-        spec: scores(outcomes, index, groups, logs, reasons) for index, spec in enumerate(outcomes.policies)
-    }
 
 
 def _locked(

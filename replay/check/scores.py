@@ -15,7 +15,7 @@ from replay.engine.outcomes import Outcomes
 from replay.stats.summary import RANGES
 from replay.stats.ties import above
 
-__all__ = ["Scores", "scores"]
+__all__ = ["Scores", "score_policies"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,29 +67,43 @@ class Scores:
         )
 
 
-def scores(
+#: Columns of outcomes, which are made anew each time that they are asked for.
+_COLUMNS = (*RANGES, "noise", "best", "first", "improvement", "stopped_step", "kept", "evals")
+
+
+def score_policies(
+    outcomes: Outcomes, groups: Mapping[str, str], logs: Mapping[str, str]
+) -> dict[str, Scores]:
+    """The scores of each policy, by its specification; ``groups`` and ``logs`` are each run's."""
+    columns = {name: getattr(outcomes, name) for name in _COLUMNS}
+    reasons = outcomes.reasons().tolist()
+    return {
+        spec: _scores(outcomes, index, columns, groups, logs, reasons)
+        for index, spec in enumerate(outcomes.policies)
+    }
+
+
+def _scores(
     outcomes: Outcomes,
     policy: int,
+    columns: Mapping[str, Floats],
     groups: Mapping[str, str],
     logs: Mapping[str, str],
     reasons: Sequence[str],
 ) -> Scores:
-    """The scores of one policy, by its index; ``groups`` and ``logs`` are each run's.
-
-    ``reasons`` are those of all outcomes.
-    """
+    """The scores of one policy, by its index; ``columns`` and ``reasons`` are those of all outcomes."""
     here = outcomes.rows_of(policy)
     study = outcomes.study
-    figures = {name: getattr(outcomes, name)[here] for name in RANGES}
-    raw, best, first = outcomes.noise[here], outcomes.best[here], outcomes.first[here]
-    improvement = outcomes.improvement[here]
+    figures = {name: columns[name][here] for name in RANGES}
+    raw, best, first = columns["noise"][here], columns["best"][here], columns["first"][here]
+    improvement = columns["improvement"][here]
     with np.errstate(all="ignore"):
         noise = {
             "regret": raw,
             "relative_regret": np.where(np.abs(best) > 0, raw / np.abs(best), np.nan),
             "lost": np.where(improvement > 0, np.minimum(raw / improvement, 1.0), np.nan),
         }
-    position, steps, kept = outcomes.position[here], outcomes.stopped_step[here], outcomes.kept[here]
+    position, steps, kept = outcomes.position[here], columns["stopped_step"][here], columns["kept"][here]
     source = outcomes.sources[policy]
     values = source.payoffs.panel.objective.values[source.payoffs.rows[source.rows]]
     lengths = source.payoffs.lengths[source.rows]
@@ -124,7 +138,7 @@ def scores(
     return Scores(
         stops=tuple(stops),
         groups=tuple(groups[run] for run in runs),
-        evals=outcomes.evals[here].astype(np.float64),
+        evals=columns["evals"][here].astype(np.float64),
         censored=outcomes.censored[here],
         figures=figures,
         noise=noise,

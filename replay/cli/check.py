@@ -13,7 +13,16 @@ import click
 
 from replay.cli.columns import columns_options, columns_words
 from replay.cli.options import LogPath, file_option, setting_words, verbose_option
-from replay.cli.output import append, error_words, keep_inputs, refuse_overlaps, show, warn, write
+from replay.cli.output import (
+    append,
+    error_words,
+    keep_inputs,
+    keep_place,
+    refuse_overlaps,
+    show,
+    warn,
+    write,
+)
 from replay.cli.page import report_option
 from replay.cli.progress import read_logs
 from replay.errors import InputError, ReplayError, Undecidable
@@ -169,6 +178,7 @@ def command(
     again += columns_words()
     try:
         keep_inputs([lock_path])
+        keep_place(lock_path, "the lock")
         config = read_config(file)
         if only and not update:
             raise InputError("--policy says which part of the lock --update writes; give both")

@@ -31,6 +31,7 @@ __all__ = [
     "keep_findings",
     "keep_inputs",
     "keep_output",
+    "keep_place",
     "refuse_overlaps",
     "report_failure",
     "safe_text",
@@ -128,7 +129,7 @@ def write(text: str, out: Path | None = None, option: str = "--out") -> None:
     click.echo(safe_text(printable(f"wrote {out}")), err=True)
 
 
-_OUTPUTS, _INPUTS = "replay.outputs", "replay.inputs"
+_OUTPUTS, _INPUTS, _PLACES = "replay.outputs", "replay.inputs", "replay.places"
 
 
 def keep_output(option: str, path: Path) -> None:
@@ -149,6 +150,14 @@ def keep_inputs(paths: Iterable[Path | str]) -> None:
     refuse_overlaps()
 
 
+def keep_place(path: Path, name: str) -> None:
+    """Note a file that the command itself needs, whether it is there or not yet; raises InputError where an
+    option asks to write something else to it.
+    """
+    click.get_current_context().meta.setdefault(_PLACES, []).append((path, name))
+    refuse_overlaps()
+
+
 def refuse_overlaps() -> None:
     """Raise InputError where an option asks to write to a file that is read."""
     context = click.get_current_context(silent=True)
@@ -158,7 +167,11 @@ def refuse_overlaps() -> None:
     written = {option.lstrip("-").replace("-", "_") for option in outputs}
     named = _paths(value for name, value in context.params.items() if name not in written)
     inputs: list[Path] = [*named, *context.meta.get(_INPUTS, [])]
+    places: list[tuple[Path, str]] = context.meta.get(_PLACES, [])
     for option, output in outputs.items():
+        for path, name in places:
+            if not exists(output) and _same(output, path):
+                raise InputError(f"{option} {output} is {name}; give another file")
         if not exists(output) or _is_special(output):
             continue
         for path in inputs:

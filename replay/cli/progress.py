@@ -20,7 +20,7 @@ from replay.cli.output import exists, keep_findings, keep_inputs
 if TYPE_CHECKING:
     from replay.readers import ReadResult
 
-__all__ = ["Bar", "computing", "count_policies", "read_logs"]
+__all__ = ["Bar", "computing", "count_policies", "keep_logs", "read_logs"]
 
 #: Seconds that work takes before its bar is shown.
 _SHOWN_AFTER = 1.0
@@ -91,8 +91,13 @@ def read_logs(paths: Sequence[Path]) -> ReadResult:
         else read(paths, columns=columns, where=where)
     )
     keep_findings(logs.findings)
-    keep_inputs(_files_of(logs))
+    keep_logs(logs)
     return logs
+
+
+def keep_logs(logs: ReadResult) -> None:
+    """Note the files of what was read; raises InputError where an option asks to write to one of them."""
+    keep_inputs(_files_of(logs))
 
 
 @contextlib.contextmanager

@@ -159,10 +159,13 @@ def _live_page(
 
 def _show_once(watch: Watch, style: str, out: Path | None) -> None:
     """One frame, as the other commands show their results."""
+    from replay.cli.progress import keep_logs
     from replay.cli.screen import takes_bars
     from replay.report.watch import build
 
-    frame = watch.frame(watch.read())
+    logs = watch.read()
+    keep_logs(logs)
+    frame = watch.frame(logs)
     width, ascii = text_width(), out is None and not takes_bars()
     most = None
     if style == "table" and out is None and not is_verbose():

@@ -306,8 +306,16 @@ def read_parameter(policy_class: type[Policy], parameter: Field[Any], text: str)
     if wanted == "int":
         if not math.isfinite(value) or value != int(value):
             raise PolicyError(f"{prefix} must be a whole number, not {format_parameter(value)}")
-        return int(value)
+        return _whole(text, value)
     return value
+
+
+def _whole(text: str, value: float) -> int:
+    """The whole number that a text is, exactly; ``value`` is the text as a float, such as 1e3."""
+    try:
+        return int(text)
+    except ValueError:
+        return int(value)
 
 
 def read_modifier(key: str, text: str) -> Any:
@@ -320,5 +328,5 @@ def read_modifier(key: str, text: str) -> Any:
     if key == "every":
         if value != int(value):
             raise PolicyError(f"every counts whole evals, not {format_parameter(value)}")
-        return int(value)
+        return _whole(text, value)
     return value

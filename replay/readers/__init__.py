@@ -154,7 +154,7 @@ def read(
     walk = Walk(
         roots,
         recogniser.folder,
-        frozenset().union(*(format.endings for format in recogniser.formats), _PARQUET if columns else ()),
+        _endings() | (_PARQUET if columns else frozenset()),
         frozenset().union(*(format.hidden_folders for format in recogniser.formats)),
     )
     result = ReadResult([])
@@ -296,11 +296,18 @@ class _ByColumns:
         )
 
 
+def _endings() -> frozenset[str]:
+    """The endings of files that a format reads, although most files with such an ending are no logs."""
+    return frozenset().union(*(format.endings for format in registry().formats))
+
+
 def _sketches(files: Sequence[tuple[Path, bytes]], findings: Sequence[Finding]) -> list[Finding]:
     """Findings on a few files that no format recognises, those that could be read by their columns first."""
     named = {finding.log for finding in findings}
     sketched = [
-        Finding(Kind.UNKNOWN_FORMAT, log=str(path), facts=sketch(path, head))
+        Finding(Kind.LFS_POINTER, log=str(path))
+        if is_lfs_pointer(head)
+        else Finding(Kind.UNKNOWN_FORMAT, log=str(path), facts=sketch(path, head))
         for path, head in files
         if str(path) not in named
     ]
@@ -315,6 +322,7 @@ def _find_unrecognised(candidate: Candidate) -> Finding | None:
     path, head = candidate.path, candidate.head
     patterns = [pattern for format in registry().formats for pattern in format.files.split(", ")]
     known = any(fnmatch(path.name.lower(), pattern) for pattern in patterns)
+    known = known or (is_lfs_pointer(head) and path.suffix.lower() in _endings())
     if not candidate.named and not known:
         return None
     kind, facts = None, dict[str, Any]()

@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 from scipy.stats import beta
 
 from replay import Run
-from replay.check import scores as scoring
 from replay.check.config import Entry, Expectation, Wanted
 from replay.check.judging import expectations, judge, leave_open
 from replay.check.model import Stop
-from replay.check.scores import Scores
+from replay.check.scores import Scores, score_policies
 from replay.engine.question import Question
 from replay.engine.scoring import simulate_policies
 from replay.errors import InputError
@@ -33,6 +32,11 @@ def test_binomial_bounds_are_those_of_clopper_and_pearson(total, data, tail):
     assert math.isclose(
         high, 1 if count == total else beta.ppf(1 - tail, count + 1, total - count), abs_tol=1e-9
     )
+
+
+def scored(outcomes, policy, groups, logs):
+    """The scores of one policy, by its index."""
+    return score_policies(outcomes, groups, logs)[outcomes.policies[policy]]
 
 
 def scores(lost, *, noise=0.0, evals=20, censored=0, early=None, stopped=True):
@@ -368,7 +372,7 @@ def test_stopped_too_early_looks_at_later_evals_only(last, early):
     outcomes = simulate_policies([run], ["patience=2"], question)
     noise = float(outcomes.noise[0])
     assert 0 < noise < 0.4
-    judged = scoring.scores(outcomes, 0, {"r": "r"}, {"r": "r.csv"}, outcomes.reasons().tolist())
+    judged = scored(outcomes, 0, {"r": "r"}, {"r": "r.csv"})
     assert judged.early.tolist() == [early]
     (stop,) = judged.stops
     assert (stop.stopped_eval, stop.stopped_step, stop.log) == (4, 4, "r.csv")
@@ -387,7 +391,7 @@ def test_a_later_eval_that_is_as_good_as_the_kept_one_is_not_better():
             [run], ["patience=2"], Question(monitor="eval_loss", objective="eval_error")
         )
         assert outcomes.noise.tolist() == [0.0]
-        judged = scoring.scores(outcomes, 0, {"r": "r"}, {"r": "r.csv"}, outcomes.reasons().tolist())
+        judged = scored(outcomes, 0, {"r": "r"}, {"r": "r.csv"})
         assert judged.early.tolist() == [early]
 
 
@@ -395,7 +399,7 @@ def test_a_stop_at_the_first_eval_may_be_too_early():
     for loss, early in (([0.5, 0.4, 0.3, 0.2, 0.1], 1.0), ([0.5, 0.6, 0.7, 0.8, 0.9], 0.0)):
         run = Run("r", {"step": range(1, 6), "eval_loss": loss})
         outcomes = simulate_policies([run], ["target=0.5"])
-        judged = scoring.scores(outcomes, 0, {"r": "r"}, {"r": "r.csv"}, outcomes.reasons().tolist())
+        judged = scored(outcomes, 0, {"r": "r"}, {"r": "r.csv"})
         assert judged.early.tolist() == [early]
 
 
@@ -403,7 +407,7 @@ def test_a_stop_at_the_first_eval_has_its_step():
     run = Run("r", {"step": [50, 100], "eval_loss": [0.5, 0.25]})
     outcomes = simulate_policies([run], ["target=0.5", "never"])
     for policy, stopped in ((0, (1, 50)), (1, (None, None))):
-        judged = scoring.scores(outcomes, policy, {"r": "r"}, {"r": "r.csv"}, outcomes.reasons().tolist())
+        judged = scored(outcomes, policy, {"r": "r"}, {"r": "r.csv"})
         (stop,) = judged.stops
         assert (stop.stopped_eval, stop.stopped_step) == stopped
 

@@ -147,6 +147,17 @@ def test_no_report_overwrites_what_is_read(folder):
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.parametrize("name", ["new.lock", "sub/../new.lock"])
+@pytest.mark.parametrize("options", [["--update"], []])
+def test_no_report_takes_the_place_of_the_lock(folder, name, options):
+    logs(folder)
+    (folder / "sub").mkdir()
+    for option in ("--out", "--junit", "--report"):
+        said = run("check", "policies.toml", "--lock", "new.lock", *options, option, name, code=2).output
+        assert "new.lock is the lock; give another file" in said
+    assert not (folder / "new.lock").exists()
+
+
 def test_two_reports_do_not_go_to_one_file(folder):
     logs(folder)
     said = run("check", "policies.toml", "--junit", "r.xml", "--sarif", "./r.xml", code=2).output
@@ -210,6 +221,9 @@ POLICIES = '[policies.x]\nspec = "patience=2"\n'
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n", "git lfs pull"),
         (".".join(["k"] * 50_000).encode() + b" = 1\n", "the key in line 1 has more than 64 parts"),
         (b"\n[" + b".".join([b'"k"'] * 50_000) + b"]\n", "the key in line 2 has more than 64 parts"),
+        (b"confidence = " + b"7" * 200_000 + b"\n", "a number has more digits than any setting takes"),
+        (b"# " + b"k" * 2_000_000 + b"\n", "no policies"),  # takes for ever in quadratic time
+        (b'x = "' + b"k-" * 1_000_000 + b'"\n', "no key 'x'"),
         (b"k = " + b"[" * 50_000, "it is nested too deeply"),
         (b"price = 1e400\n" + POLICIES.encode(), "price takes a number greater than 0"),
     ],
@@ -218,6 +232,16 @@ def test_odd_files_of_policies_are_named(folder, data, said):
     logs(folder)
     (folder / "policies.toml").write_bytes(data)
     assert said in run("check", "policies.toml", code=2).output
+
+
+@pytest.mark.parametrize("name", ["logs.zip", "runs.db", "log.csv", "events.out.tfevents.1.x", "of any name"])
+def test_a_pointer_of_git_lfs_is_known_under_any_name(folder, name):
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:56\nsize 78\n"
+    (folder / "other").mkdir()
+    (folder / "other" / name).write_text(pointer)
+    said = run("inspect", "other", code=2).output
+    assert f"other/{name}: a pointer of Git LFS, not the log itself" in said
+    assert "git lfs pull" in said
 
 
 def test_logs_that_git_lfs_has_not_fetched(folder):

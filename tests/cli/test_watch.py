@@ -54,6 +54,17 @@ def policies_of(path, *args):
     return {one["policy"]: one for one in only["policies"]}
 
 
+def test_a_frame_is_not_written_over_what_is_read(tmp_path):
+    log = write(tmp_path / "logs" / "a.jsonl", CURVE)
+    before = log.read_bytes()
+    for target in (log, tmp_path / "linked.jsonl"):
+        if target != log:
+            target.hardlink_to(log)
+        error = run("watch", log.parent, "--once", "--out", target, code=2).stderr
+        assert f"--out {target} would overwrite {log}, which is read" in error
+        assert log.read_bytes() == before
+
+
 def test_a_frame_says_what_the_next_eval_decides(tmp_path):
     write(tmp_path / "a.jsonl", CURVE)
     text = run("watch", tmp_path, "--once").stdout

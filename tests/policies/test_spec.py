@@ -70,6 +70,8 @@ def test_reads(text, canonical):
         ("patience=3,smooth=box:2", "not 'box:2'"),
         ("patience=3,every=1.5", "whole evals"),
         ("patience=3,every=0", "at least 1"),
+        ("patience=3,every=9223372036854775807", "not 9223372036854775807"),
+        ("up=9007199254740993001", "not 9007199254740993001"),
         ("patience=3,mode=up", "min or max"),
         ("patience=3 |", "missing after"),
         ("| patience=3", "missing"),

@@ -165,6 +165,33 @@ def test_markdown_escapes():
     assert render(document(Table(["a"], [["x|y <b>"]])), "markdown").endswith("\n| x\\|y \\<b\\> |\n")
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("<img src=x> a < b", "\\<img src=x> a < b"),
+        ("[r](http://x) ![r](//x) [r][x]", "[r]\\(http://x) ![r]\\(//x) [r]\\[x]"),
+        ("\\<b> &copy; c & d", "\\\\\\<b> \\&copy; c & d"),
+        ("`<a> b` and <a>", "`<a> b` and \\<a>"),
+        ("`` `<a> `` <a> `<a>", "`` `<a> `` \\<a> `\\<a>"),
+        ("\\`<a>`", "\\\\`<a>`"),
+        ("[r](formats.md#csv) [r](//x/y.md)", "[r](formats.md#csv) [r]\\(//x/y.md)"),
+        ("# a", "\\# a"),
+        ("- a", "\\- a"),
+        ("> a", "\\> a"),
+        ("[a]: http://x", "\\[a]: http://x"),
+        ("#1 a_b *c* [d]", "#1 a_b *c* [d]"),
+    ],
+)
+def test_markdown_makes_nothing_of_a_name_in_running_text(text, shown):
+    assert render(document(Paragraph((text,))), "markdown") == shown + "\n"
+    assert render(document(Notes([text])), "markdown") == f"- {shown}\n"
+
+
+def test_code_that_begins_in_another_line_hides_nothing():
+    shown = render(document(Paragraph(("a ` b", "c ` <i> `"))), "markdown")
+    assert shown == "a ` b\nc ` \\<i> `\n"
+
+
 def test_nothing_steers_the_terminal():
     assert printable("a\x1b[31mb\n") == "a\\x1b[31mb\\n"
     assert printable("Größe µ") == "Größe µ"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from replay.report.plots.style import COLORS, MARKERS, safe
+from replay.report.plots.style import look, safe, shorten
 from replay.report.plots.style import save as save_figure
 from replay.report.sentences.summary import label
 from replay.search.front import front
@@ -36,14 +36,13 @@ def draw(rows: Sequence[Mapping[str, Any]], metric: str, unit: str) -> Figure:
     known = [row for row in rows if row["regret_mean"] is not None]
     for number, row in enumerate(known):
         x, y = 100 * row["saved_mean"], row["regret_mean"]
-        color, marker = COLORS[number % len(COLORS)], MARKERS[number % len(MARKERS)]
+        color, marker = look(number)
         if row["orders"] is not None:
             across = [[max(x - 100 * row["saved_low"], 0)], [max(100 * row["saved_high"] - x, 0)]]
             up = [[max(y - row["regret_low"], 0)], [max(row["regret_high"] - y, 0)]]
             axes.errorbar(x, y, xerr=across, yerr=up, fmt="none", ecolor=color, alpha=0.4, capsize=2)
-        axes.plot(
-            x, y, marker=marker, color=color, markersize=8, linestyle="none", label=safe(label(row["policy"]))
-        )
+        name = shorten(label(row["policy"]), 48)
+        axes.plot(x, y, marker=marker, color=color, markersize=8, linestyle="none", label=name)
     saved = np.array([row["saved_mean"] for row in known], dtype=np.float64)
     regret = np.array([row["regret_mean"] for row in known], dtype=np.float64)
     best = front(saved, regret)
@@ -53,5 +52,7 @@ def draw(rows: Sequence[Mapping[str, Any]], metric: str, unit: str) -> Figure:
     axes.set_title("mean, and 5th to 95th percentile over arrival orders", fontsize=10)
     axes.set_xlim(-3, 103)
     axes.grid(alpha=0.25)
-    axes.legend(fontsize=8)
+    # beside the axes, where no mark can be under it
+    size = 8 if len(known) <= 20 else 6
+    figure.legend(loc="outside right upper", fontsize=size, frameon=False, labelspacing=0.35)
     return figure

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from replay.check.model import Checked, PolicyResult
-from replay.errors import InputError, printable
-from replay.report.plots.style import COLORS, MARKERS, safe, write_figure
+from replay.errors import InputError
+from replay.report.plots.style import COLORS, MARKERS, shorten, write_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,30 +41,23 @@ def draw(checked: Checked) -> Figure:
 
     figure = Figure(figsize=(7.5, 4.2), layout="constrained")
     axes = figure.subplots()
-    shown = [policy for policy in checked.policies if policy.summary.get("lost_mean") is not None][
-        :_MOST_POLICIES
-    ]
+    known = [policy for policy in checked.policies if policy.summary.get("lost_mean") is not None]
+    # where there is not room for all, those that failed are the ones to look at
+    shown = sorted(known, key=lambda policy: not policy.failed)[:_MOST_POLICIES]
     for policy, color, marker in zip(shown, COLORS, MARKERS, strict=False):
         _policy(axes, policy, color, marker)
     _frame(axes, shown, _limits(axes, shown))
-    axes.set_xlabel(f"compute saved, % of {_label(checked.unit)}")
+    axes.set_xlabel(f"compute saved, % of {shorten(checked.unit, 32)}")
     axes.set_ylabel("best-metric loss,\n% of a run's improvement")
     more = (
         f" ({len(shown)} of {len(checked.policies)} policies)" if len(shown) < len(checked.policies) else ""
     )
     runs = max((policy.summary.get("runs", checked.runs) for policy in shown), default=checked.runs)
     axes.set_title(
-        f"{runs} run{'s' * (runs != 1)}, judged by {_label(checked.objective)}{more}",
+        f"{runs} run{'s' * (runs != 1)}, judged by {shorten(checked.objective, 32)}{more}",
         fontsize=10,
     )
     return figure
-
-
-def _label(text: str) -> str:
-    shown = printable(text)
-    shown = shown if len(shown) <= 32 else shown[:29] + "..."
-    # a legend leaves out what begins with an underscore
-    return " " * shown.startswith("_") + safe(shown)
 
 
 def _at(figures: Mapping[str, Any] | None) -> tuple[float, float] | None:
@@ -95,7 +88,13 @@ def _policy(axes: Axes, policy: PolicyResult, color: str, marker: str) -> None:
         linewidth=1.2,
     )
     axes.plot(
-        *now, marker=marker, color=color, markersize=8, linestyle="none", zorder=4, label=_label(policy.name)
+        *now,
+        marker=marker,
+        color=color,
+        markersize=8,
+        linestyle="none",
+        zorder=4,
+        label=shorten(policy.name, 32),
     )
     if then is not None and then != now:
         axes.plot(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from replay.engine.explain import Explanation
-from replay.report.plots.style import COLORS, safe
+from replay.report.plots.style import COLORS, safe, shorten
 from replay.report.plots.style import save as save_figure
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def draw(explanation: Explanation) -> Figure:
         if outcome["stopped_step"] is not None:
             axes.axvline(outcome["stopped_step"], color=COLORS[1], label="stop")
         axes.grid(visible=True, color="0.92")
-    top.set_title(safe(f"{outcome['run']} under {outcome['policy']}"), fontsize=10)
+    top.set_title(f"{shorten(outcome['run'], 48)} under {shorten(outcome['policy'], 48)}", fontsize=10)
     top.set_ylabel(safe(outcome["monitor"]))
     top.legend(fontsize=8, frameon=False)
     bottom.set_xlabel("step")

@@ -10,7 +10,7 @@ import numpy as np
 from replay.engine.outcomes import BASELINES, ORACLE
 from replay.report.page.gather import PageFacts
 from replay.report.page.policies import equal_budget
-from replay.report.plots.style import safe, write_figure
+from replay.report.plots.style import safe, shorten, write_figure
 from replay.report.sentences.guarantee import say_tolerance
 from replay.report.sentences.page import say_evidence
 from replay.report.sentences.summary import label
@@ -132,7 +132,16 @@ def _selected(axes: Axes, facts: PageFacts, spec: str, scale: float) -> None:
         for (low, high), at, by in zip(ends, (x, y), (100, scale), strict=True)
     ]
     axes.errorbar(
-        x, y, xerr=bars[0], yerr=bars[1], fmt="o", color=_BLUE, ms=5, lw=1.1, zorder=5, label=safe(spec)
+        x,
+        y,
+        xerr=bars[0],
+        yerr=bars[1],
+        fmt="o",
+        color=_BLUE,
+        ms=5,
+        lw=1.1,
+        zorder=5,
+        label=shorten(spec, 48),
     )
 
 

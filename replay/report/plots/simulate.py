@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from replay.data.curve import Curve
 from replay.engine.outcomes import BASELINES, ORACLE, Outcomes, records
-from replay.report.plots.style import COLORS, MARKERS, draw_budget_line, safe
+from replay.report.plots.labels import Mark, label_marks
+from replay.report.plots.style import draw_budget_line, look, safe, shorten
 from replay.report.plots.style import save as save_figure
 from replay.stats.summary import SAVED_KEYS, Weight
 
@@ -42,44 +43,50 @@ def draw(outcomes: Outcomes, summary: Mapping[str, Sequence[Any]], *, weight: We
     shown = (long or list(curves))[:_MOST_RUNS]
     columns = min(4, max(2, len(shown)))
     rows = -(-len(shown) // columns)
+    typed = dict(zip(outcomes.policies, outcomes.typed, strict=True))
     figure = Figure(figsize=(11, 5.2 + 2.3 * rows), layout="constrained")
     top, bottom = figure.subfigures(2, 1, height_ratios=[5.2, 2.3 * rows], squeeze=False).ravel()
-    _scatter(top.subplots(), outcomes, summary, weight)
+    plane = top.subplots()
+    marks = _scatter(plane, outcomes, summary, weight)
     grid = bottom.subplots(rows, columns, squeeze=False).ravel()
     marked = [policy for policy in outcomes.policies if policy not in (*BASELINES, ORACLE)][:_MOST_POLICIES]
     stops = {(row["run"], row["spec"]): row for row in outcomes.rows()}
     for axes, run in zip(grid, shown, strict=False):
-        _curve(axes, run, curves[run], marked, stops)
+        _curve(axes, run, curves[run], {policy: typed[policy] for policy in marked}, stops)
     for axes in grid[len(shown) :]:
         axes.set_axis_off()
     handles, labels = grid[0].get_legend_handles_labels()
     by_label = dict(zip(labels, handles, strict=True))
+    longest = max(map(len, by_label))
     bottom.legend(
-        by_label.values(), by_label.keys(), loc="outside upper center", ncols=4, fontsize=8, frameon=False
+        by_label.values(),
+        by_label.keys(),
+        loc="outside upper center",
+        ncols=max(1, min(len(by_label), 7, 130 // (longest + 8))),
+        fontsize=8,
+        frameon=False,
     )
     more = len(panel.runs) - len(shown)
     bottom.supxlabel("step" + (f" ({len(shown)} of {len(panel.runs)} runs)" if more else ""), fontsize=9)
-    bottom.supylabel(safe(outcomes.study.monitor.name), fontsize=9)
+    bottom.supylabel(shorten(outcomes.study.monitor.name, 60), fontsize=9)
+    label_marks(figure, plane, marks)
     return figure
 
 
-def _scatter(axes: Axes, outcomes: Outcomes, summary: Mapping[str, Sequence[Any]], weight: Weight) -> None:
+def _scatter(
+    axes: Axes, outcomes: Outcomes, summary: Mapping[str, Sequence[Any]], weight: Weight
+) -> list[Mark]:
+    """Draw the policies, and return their marks, which have no labels yet."""
     rows = [row for row in records(summary) if row["lost_mean"] is not None]
-    color = dict(
-        zip(
-            [row["spec"] for row in rows if row["spec"] not in (*BASELINES, ORACLE)],
-            _cycle(COLORS),
-            strict=False,
-        )
-    )
-    marker = dict(zip(color, _cycle(MARKERS), strict=False))
+    policies = [row["spec"] for row in rows if row["spec"] not in (*BASELINES, ORACLE)]
+    looks = {spec: look(number) for number, spec in enumerate(policies)}
     study = outcomes.study
     if weight == "runs":  # the equal budget is equal in the mean over runs
         draw_budget_line(axes, study, "lost")
-    taken: list[tuple[float, float]] = []
+    marks: list[Mark] = []
     for row in rows:
         policy, x, y = row["spec"], 100 * row[SAVED_KEYS[weight]], 100 * row["lost_mean"]
-        shade = color.get(policy, "0.35")
+        shade, marker = looks.get(policy, ("0.35", "*"))
         if row["lost_low"] is not None and row["saved_low"] is not None:
             axes.errorbar(
                 x,
@@ -93,18 +100,8 @@ def _scatter(axes: Axes, outcomes: Outcomes, summary: Mapping[str, Sequence[Any]
                 alpha=0.35,
                 capsize=2,
             )
-        axes.plot(x, y, marker=marker.get(policy, "*"), color=shade, markersize=8, linestyle="none")
-        level = sum(abs(x - other_x) < 9 and abs(y - other_y) < 4 for other_x, other_y in taken)
-        taken.append((x, y))
-        axes.annotate(
-            safe(row["policy"]),
-            (x, y),
-            xytext=(8, 6 - 11 * level),
-            textcoords="offset points",
-            fontsize=8,
-            color=shade,
-            ha="left" if x < 70 else "right",
-        )
+        axes.plot(x, y, marker=marker, color=shade, markersize=8, linestyle="none")
+        marks.append(Mark(x, y, row["policy"], shade, marker))
     axes.set_xlabel(f"compute saved, % of {'' if weight == 'runs' else 'the total '}{study.question.unit}")
     axes.set_ylabel("best-metric loss,\n% of a run's improvement")
     counted = len(study.judged_runs)
@@ -114,19 +111,17 @@ def _scatter(axes: Axes, outcomes: Outcomes, summary: Mapping[str, Sequence[Any]
         fontsize=10,
     )
     axes.set_xlim(-3, 103)
-    axes.set_ylim(bottom=min(-1.0, axes.get_ylim()[0] * 0.02))
+    low, high = axes.get_ylim()
+    axes.set_ylim(min(low, -0.04 * high), high)
     axes.grid(alpha=0.25)
-
-
-def _cycle(items: Sequence[str]) -> Sequence[str]:
-    return list(items) * 100
+    return marks
 
 
 def _curve(
     axes: Axes,
     run: str,
     curve: Curve,
-    policies: Sequence[str],
+    policies: Mapping[str, str],
     stops: Mapping[tuple[str, str], dict[str, Any]],
 ) -> None:
     axes.plot(curve.steps, curve.values, color="0.45", linewidth=1)
@@ -143,11 +138,12 @@ def _curve(
             zorder=3,
         )
     low, high = axes.get_ylim()
-    for number, policy in enumerate(policies):
+    for number, (policy, typed) in enumerate(policies.items()):
         row = stops.get((run, policy))
-        color, marker = COLORS[number % len(COLORS)], MARKERS[number % len(MARKERS)]
+        color, marker = look(number)
+        name = shorten(typed, 60)
         if row is None or row["stopped_step"] is None:
-            axes.plot([], [], marker=marker, color=color, linestyle="none", label=safe(policy))
+            axes.plot([], [], marker=marker, color=color, linestyle="none", label=name)
             continue
         height = low + (high - low) * (0.97 - 0.09 * number)
         axes.axvline(row["stopped_step"], color=color, linewidth=0.8, alpha=0.6)
@@ -158,9 +154,8 @@ def _curve(
             color=color,
             markersize=5,
             linestyle="none",
-            label=safe(policy),
+            label=name,
         )
-    name = safe(run)
-    axes.set_title(name if len(name) <= 34 else "..." + name[-31:], fontsize=8)
+    axes.set_title(shorten(run, 36), fontsize=8)
     axes.tick_params(labelsize=7)
     axes.grid(alpha=0.2)

@@ -15,12 +15,27 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["COLORS", "MARKERS", "draw_budget_line", "safe", "save", "write_figure"]
+__all__ = ["COLORS", "MARKERS", "draw_budget_line", "look", "safe", "save", "shorten", "write_figure"]
 
 # Okabe & Ito's colours, which colour-blind readers can tell apart; each has its own marker
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _UNDATED = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
 MARKERS = ("o", "s", "D", "^", "v", "P")
+
+
+def look(number: int) -> tuple[str, str]:
+    """The colour and the marker of a policy, by its number; the first 36 differ in one of them."""
+    return COLORS[number % len(COLORS)], MARKERS[(number + number // len(COLORS)) % len(MARKERS)]
+
+
+def shorten(text: str, most: int) -> str:
+    """Text that fits and is shown as it is: without its middle, where it is longer."""
+    shown = printable(text)
+    if len(shown) > most:
+        begin = (most - 3) // 2
+        shown = f"{shown[:begin]}...{shown[len(shown) - (most - 3 - begin) :]}"
+    # a legend leaves out what begins with an underscore
+    return " " * shown.startswith("_") + safe(shown)
 
 
 def safe(text: str) -> str:

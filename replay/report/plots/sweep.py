@@ -10,7 +10,7 @@ import numpy as np
 
 from replay.data.types import Floats
 from replay.report.format import percent
-from replay.report.plots.style import COLORS, MARKERS, draw_budget_line, safe
+from replay.report.plots.style import COLORS, MARKERS, draw_budget_line, safe, shorten
 from replay.report.plots.style import save as save_figure
 from replay.search.grid_sweep import GridResult, GridSweep
 
@@ -151,7 +151,7 @@ def _all_policies(axes: Axes, sweep: GridSweep) -> None:
             markersize=14,
             linestyle="none",
             zorder=5,
-            label=f"centre: {safe(sweep.sweep.policies[centre].spec())}",
+            label=f"centre: {shorten(sweep.sweep.policies[centre].spec(), 48)}",
         )
     of = "" if sweep.weight == "runs" else "the total "
     axes.set_xlabel(f"compute saved, % of {of}{sweep.outcomes.study.question.unit}")
@@ -162,7 +162,11 @@ def _all_policies(axes: Axes, sweep: GridSweep) -> None:
     axes.set_xlim(-3, 103)
     axes.set_ylim(bottom=-0.02 * (top or 1.0))
     axes.grid(alpha=0.25)
-    axes.legend(loc="upper left", fontsize=8, frameon=False)
+    # beside the axes, where no mark can be under it
+    legend = axes.get_legend()
+    if legend is not None:
+        legend.remove()
+    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=8, frameon=False)
 
 
 def _reference(sweep: GridSweep, result: GridResult) -> int:

@@ -29,7 +29,9 @@ __all__ = ["render", "render_untrusted", "without_mentions"]
 
 
 def render(document: Document) -> str:
-    """The blocks of a page as markdown. Cells of tables are escaped; paragraphs are not."""
+    """The blocks of a page as markdown. Cells of tables are escaped as a whole. In other text, what could be
+    HTML, a link, a picture or the beginning of another block is escaped; code in backticks stays code.
+    """
     return _Markdown().document(document)
 
 
@@ -49,13 +51,14 @@ class _Markdown:
     def block(self, block: Block) -> list[str]:
         match block:
             case Heading():
-                return ["#" * block.level + " " + self.words(block.words)]
+                return ["#" * block.level + " " + self.prose(self.words(block.words))]
             case Paragraph():
-                return [self.words(line) for line in block.lines]
+                text = self.prose("\n".join(self.words(line) for line in block.lines))
+                return text.split("\n")
             case Notes():
-                return [f"- {self.words(text)}" for text in block.texts]
+                return [f"- {self.prose(self.words(text))}" for text in block.texts]
             case List():
-                return [f"- {self.words(item)}" for item in block.items]
+                return [f"- {self.prose(self.words(item))}" for item in block.items]
             case Table():
                 return self.table(block)
             case Chart():
@@ -96,6 +99,17 @@ class _Markdown:
             *("| " + " | ".join(self.cell(cell) for cell in row) + " |" for row in table.rows),
         ]
 
+    def prose(self, text: str) -> str:
+        """A piece of running text; it is escaped as a whole, since a backtick ends the code that another
+        one began, wherever that stands.
+        """
+        out, end = [], 0
+        for code in _CODE.finditer(text):
+            out += [_ACTIVE.sub(r"\\\g<0>", text[end : code.start()]), code[0]]
+            end = code.end()
+        out.append(_ACTIVE.sub(r"\\\g<0>", text[end:]))
+        return _BLOCK.sub(r"\1\\\2", "".join(out))
+
     def plain(self, text: str) -> str:
         return without_mentions(printable(text))
 
@@ -103,7 +117,21 @@ class _Markdown:
         return without_mentions(re.sub(r"([\\|<>*_`\[\]~&$])", r"\\\1", printable(text)))
 
 
+#: Code in a line: backticks, and as many at its end.
+_CODE = re.compile(r"(?<!`)(`+)(?!`).+?(?<!`)\1(?!`)", re.DOTALL)
+#: What begins HTML or an entity, makes what is in brackets before it a link or a picture (one to another page
+#: of the same docs is meant), or takes away the meaning of the sign behind it.
+_ACTIVE = re.compile(r"<(?=[A-Za-z/!?])|&(?=#?\w+;)|(?<=\])[(\[](?!\w[\w-]*\.md[#\w-]*\))|\\(?=[^\w\s]|\Z)")
+#: What begins another block than a paragraph at the beginning of a line.
+_BLOCK = re.compile(
+    r"^( {0,3})(#{1,6}(?=\s)|>|[-+*](?=\s)|```|~~~|[-=_*]{3,}$|\[(?=[^\]]*\]:))", re.MULTILINE
+)
+
+
 class _Untrusted(_Markdown):
+    def prose(self, text: str) -> str:
+        return text  # which is escaped already
+
     def plain(self, text: str) -> str:
         # what could be markup, an entity, a formula or a link
         escaped = re.sub(r"([\\|<>*_`\[\]~&$@#!]|:(?=//))", r"\\\1", printable(text))
