@@ -5,8 +5,9 @@ They stand above ``replay.report`` because what they warn of is said in its sent
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from html import escape
@@ -102,10 +103,17 @@ def read(
     read.
     """
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-    try:
+    with explaining():
         if where is not None or any(is_store(path) for path in given):
             return read_all(given, progress, columns, where, fetching=fetching)
         return remote.read(given, progress, columns, fetching=fetching)
+
+
+@contextlib.contextmanager
+def explaining() -> Iterator[None]:
+    """Say what could not be read where there is no run."""
+    try:
+        yield
     except readers.NothingFound as error:
         lines = [str(error), *(f"  {text}" for text in sentences(error.findings[:_MOST]))]
         lines += [error.hint] if error.hint else []

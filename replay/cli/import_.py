@@ -9,7 +9,7 @@ import click
 from replay.cli.columns import columns_options
 from replay.cli.options import paths_argument, verbose_option
 from replay.cli.output import warn
-from replay.cli.progress import read_logs
+from replay.cli.progress import open_logs
 from replay.errors import printable
 
 __all__ = ["command"]
@@ -43,7 +43,7 @@ def command(paths: tuple[Path, ...], store: Path) -> None:
     from replay.report.sentences.store import say_added, say_waiting
     from replay.store import Origin, Store
 
-    logs = read_logs(paths)
+    logs, runs = open_logs(paths)
     origin = Origin(
         [str(path) for path in paths],
         __version__,
@@ -51,7 +51,7 @@ def command(paths: tuple[Path, ...], store: Path) -> None:
         logs.duplicates,
         [str(path) for path in logs.skipped],
     )
-    added = Store.add(store, logs.runs, origin, lambda who: click.echo(say_waiting(who), err=True))
+    added = Store.add(store, runs, origin, lambda who: click.echo(say_waiting(who), err=True))
     warn([*logs.findings, *added.findings])
     for line in say_added(added.runs, added.duplicates, added.renamed, store):
         click.echo(printable(line))

@@ -18,9 +18,10 @@ from replay.cli.columns import stated_columns, stated_filter
 from replay.cli.output import exists, keep_findings, keep_inputs
 
 if TYPE_CHECKING:
+    from replay.data.run import Run
     from replay.readers import ReadResult
 
-__all__ = ["Bar", "computing", "count_policies", "keep_logs", "read_logs"]
+__all__ = ["Bar", "computing", "count_policies", "keep_logs", "open_logs", "read_logs"]
 
 #: Seconds that work takes before its bar is shown.
 _SHOWN_AFTER = 1.0
@@ -98,6 +99,21 @@ def read_logs(paths: Sequence[Path]) -> ReadResult:
 def keep_logs(logs: ReadResult) -> None:
     """Note the files of what was read; raises InputError where an option asks to write to one of them."""
     keep_inputs(_files_of(logs))
+
+
+def open_logs(paths: Sequence[Path]) -> tuple[ReadResult, Iterator[Run]]:
+    """The runs of all logs below the paths, and of stores, one after the other; the result has none."""
+    from replay.api import explaining
+    from replay.store.importing import read_for_import
+
+    keep_inputs(paths)
+    columns, where = stated_columns(), stated_filter()
+    with explaining():
+        if not sys.stderr.isatty():
+            return read_for_import(paths, columns=columns, where=where)
+        return read_for_import(
+            paths, partial(_counting, "reading"), columns, where, fetching=partial(_counting, "fetching")
+        )
 
 
 @contextlib.contextmanager

@@ -37,6 +37,7 @@ __all__ = [
     "Loaded",
     "NothingFound",
     "ReadResult",
+    "Search",
     "UnusableLog",
     "read",
     "sniff",
@@ -148,81 +149,119 @@ def read(
     next time, so that only what is new is read then; the result is the same. Raises InputError where a path
     does not exist and where no file has these columns, and NothingFound where there is no run at all.
     """
-    roots = [Path(paths)] if isinstance(paths, str | os.PathLike) else [Path(path) for path in paths]
-    recogniser = _Recogniser()
-    rank_of = {format.name: rank for rank, format in enumerate(recogniser.formats)}
-    walk = Walk(
-        roots,
-        recogniser.folder,
-        _endings() | (_PARQUET if columns else frozenset()),
-        frozenset().union(*(format.hidden_folders for format in recogniser.formats)),
-    )
-    result = ReadResult([])
-    by_columns = None if columns is None else _ByColumns(columns, len(recogniser.formats))
-    unrecognised: list[Candidate] = []
-    recognised: dict[tuple[int, Path], list[Path]] = {}
-    groups: list[Group] = []
-    for candidate in walk:
-        if candidate.format is not None:
-            rank = rank_of[candidate.format.name]
-            groups.append(Group(candidate.format, rank, candidate.root, [candidate.path], whole_folder=True))
-            continue
-        if by_columns is not None and by_columns.takes(candidate):
-            groups.append(by_columns.group(candidate))
-            continue
-        format = recogniser.file(candidate.path, candidate.head)
-        if format is None:
-            result.skipped.append(candidate.path)
-            if len(unrecognised) < _MOST_SKETCHED:
-                unrecognised.append(candidate)
-            finding = _find_unrecognised(candidate)
-            if finding is not None:
-                result.findings.append(finding)
-        else:
-            recognised.setdefault((rank_of[format.name], candidate.root), []).append(candidate.path)
-    result.files = walk.files
-    if by_columns is not None:
-        by_columns.check()
-        result.findings += by_columns.findings
-    result.findings = [
-        *registry().findings,
-        *walk.findings,
-        *recogniser.findings.values(),
-        *result.findings,
-    ]
-    for (rank, root), files in recognised.items():
-        format = recogniser.formats[rank]
-        groups += [
-            Group(format, rank, root, group)
-            for group in format.group(sorted(files, key=lambda file: natural(str(file))))
-        ]
-    groups.sort(key=lambda group: (natural(str(group.folder)), group.rank, natural(str(group.files[0]))))
-    entries: list[Entry] = []
-    origin: list[Group] = []
-    loaded = load_groups(groups) if growing is None else growing.load(groups)
+    search = Search(paths, columns)
+    loaded = load_groups(search.groups) if growing is None else growing.load(search.groups)
     # infinities and numbers near the largest are data here
-    with progress(groups) as counted, np.errstate(all="ignore"):
-        for group, (runs, more) in zip(counted, loaded, strict=True):
-            result.findings += more
+    with progress(search.groups) as counted, np.errstate(all="ignore"):
+        each = [some for _, some in zip(counted, loaded, strict=True)]
+    for _, more in each:
+        search.result.findings += more
+    search.result.runs = search.assemble(search.groups, [runs for runs, _ in each])
+    if not search.result.runs:
+        raise search.nothing()
+    return search.result
+
+
+class Search:
+    """The logs below some paths, before they are loaded: ``groups`` of files that are loaded together.
+
+    ``result`` has what was found out on the way. The errors are those of `read`.
+    """
+
+    def __init__(
+        self,
+        paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+        columns: ColumnMap | None = None,
+    ) -> None:
+        self._roots = (
+            [Path(paths)] if isinstance(paths, str | os.PathLike) else [Path(path) for path in paths]
+        )
+        recogniser = _Recogniser()
+        rank_of = {format.name: rank for rank, format in enumerate(recogniser.formats)}
+        self._walk = Walk(
+            self._roots,
+            recogniser.folder,
+            _endings() | (_PARQUET if columns else frozenset()),
+            frozenset().union(*(format.hidden_folders for format in recogniser.formats)),
+        )
+        self.result = ReadResult([])
+        self.groups: list[Group] = []
+        self._unrecognised: list[Candidate] = []
+        by_columns = None if columns is None else _ByColumns(columns, len(recogniser.formats))
+        recognised: dict[tuple[int, Path], list[Path]] = {}
+        for candidate in self._walk:
+            if candidate.format is not None:
+                rank = rank_of[candidate.format.name]
+                group = Group(candidate.format, rank, candidate.root, [candidate.path], whole_folder=True)
+                self.groups.append(group)
+                continue
+            if by_columns is not None and by_columns.takes(candidate):
+                self.groups.append(by_columns.group(candidate))
+                continue
+            format = recogniser.file(candidate.path, candidate.head)
+            if format is None:
+                self._skip(candidate)
+            else:
+                recognised.setdefault((rank_of[format.name], candidate.root), []).append(candidate.path)
+        result = self.result
+        result.files = self._walk.files
+        if by_columns is not None:
+            by_columns.check()
+            result.findings += by_columns.findings
+        result.findings = [
+            *registry().findings,
+            *self._walk.findings,
+            *recogniser.findings.values(),
+            *result.findings,
+        ]
+        for (rank, root), files in recognised.items():
+            format = recogniser.formats[rank]
+            self.groups += [
+                Group(format, rank, root, group)
+                for group in format.group(sorted(files, key=lambda file: natural(str(file))))
+            ]
+        self.groups.sort(
+            key=lambda group: (natural(str(group.folder)), group.rank, natural(str(group.files[0])))
+        )
+
+    def _skip(self, candidate: Candidate) -> None:
+        self.result.skipped.append(candidate.path)
+        if len(self._unrecognised) < _MOST_SKETCHED:
+            self._unrecognised.append(candidate)
+        finding = _find_unrecognised(candidate)
+        if finding is not None:
+            self.result.findings.append(finding)
+
+    def assemble(self, groups: Sequence[Group], loaded: Sequence[Sequence[Run]]) -> list[Run]:
+        """The runs of some groups, each counted once and with its name; what is dropped is added to the
+        duplicates.
+        """
+        entries: list[Entry] = []
+        origin: list[Group] = []
+        for group, runs in zip(groups, loaded, strict=True):
             entries += [Entry(run, group.folder, group.rank) for run in runs]
             origin += [group] * len(runs)
-    entries, origin = _join(entries, origin)
-    kept, pairs = merge(entries)
-    named = dict(zip(kept, named_runs(list(kept.values()), [origin[number] for number in kept]), strict=True))
-    result.runs = sorted(named.values(), key=lambda run: (natural(run.id), run.id))
-    result.duplicates = [
-        (relative_name(origin[number].files[0], origin[number].root), named[same].id)
-        for number, same in pairs
-    ]
-    if not result.runs:
-        tables = [(path, PARQUET) for path in walk.unopened_tables[:_MOST_SHOWN]]
-        others = [(candidate.path, candidate.head) for candidate in unrecognised]
+        with np.errstate(all="ignore"):
+            entries, origin = _join(entries, origin)
+            kept, pairs = merge(entries)
+        names = named_runs(list(kept.values()), [origin[number] for number in kept])
+        named = dict(zip(kept, names, strict=True))
+        self.result.duplicates += [
+            (relative_name(origin[number].files[0], origin[number].root), named[same].id)
+            for number, same in pairs
+        ]
+        return sorted(named.values(), key=lambda run: (natural(run.id), run.id))
+
+    def nothing(self) -> NothingFound:
+        """The error that there is no run."""
+        result = self.result
+        tables = [(path, PARQUET) for path in self._walk.unopened_tables[:_MOST_SHOWN]]
+        others = [(candidate.path, candidate.head) for candidate in self._unrecognised]
         result.findings += _sketches([*tables, *others], result.findings)
         suggested = any(finding.get("options") for finding in result.findings)
-        raise NothingFound(
-            _nothing(roots, result), result.findings, _HINT if result.files and not suggested else ""
+        return NothingFound(
+            _nothing(self._roots, result), result.findings, _HINT if result.files and not suggested else ""
         )
-    return result
 
 
 def _join(entries: Sequence[Entry], origin: Sequence[Group]) -> tuple[list[Entry], list[Group]]:

@@ -25,7 +25,7 @@ from replay.data.types import Floats
 from replay.readers.duplicates import Entry, training_folder
 from replay.readers.processes import Span, begins_later, goes_on_from
 
-__all__ = ["find_continuations", "join_runs"]
+__all__ = ["Piece", "find_continuations", "join_runs", "piece_of", "places_of"]
 
 #: Words of a name that say nothing of what was trained, so that two names may be those of two processes.
 _PROCESS_WORDS = frozenset(
@@ -43,12 +43,14 @@ _SHARED, _SHARED_NEAR = 3, 2
 
 
 @dataclass(frozen=True)
-class _Piece:
+class Piece:
+    """What one process of a training may have logged: its entry, its steps, and where it lies."""
+
     entry: Entry
     span: Span
     place: tuple[str, ...]
 
-    def shares_a_name(self, other: _Piece) -> bool:
+    def shares_a_name(self, other: Piece) -> bool:
         """Whether both log the same metric, or the same train series where a process made no eval yet."""
         run, theirs = self.entry.run, other.entry.run
         names, others = run.metrics, theirs.metrics
@@ -59,12 +61,12 @@ class _Piece:
 
 def find_continuations(entries: Sequence[Entry]) -> list[list[int]]:
     """Chains of entries that are one training, as indices from the first process to the last."""
-    pieces = [_piece(entry) for entry in entries]
+    pieces = [piece_of(entry) for entry in entries]
     near: dict[
         object, dict[object, list[int]]
     ] = {}  # in groups that begin alike: none of them follows another
     for number, piece in enumerate(pieces):
-        for key in _places(piece):
+        for key in places_of(piece):
             near.setdefault(key, {}).setdefault(piece.span.begins, []).append(number)
     follower: dict[int, int] = {}
     leader: dict[int, int] = {}
@@ -72,7 +74,7 @@ def find_continuations(entries: Sequence[Entry]) -> list[list[int]]:
         piece = pieces[later]
         others = {
             number
-            for key in _places(piece)
+            for key in places_of(piece)
             for alike in near[key].values()
             if begins_later(piece.span, pieces[alike[0]].span)
             for number in alike
@@ -94,12 +96,13 @@ def find_continuations(entries: Sequence[Entry]) -> list[list[int]]:
     return chains
 
 
-def _places(piece: _Piece) -> tuple[object, object]:
+def places_of(piece: Piece) -> tuple[object, object]:
     """Where the processes of one training lie together."""
     return (piece.entry.run.info.format, piece.place), training_folder(piece.entry.folder)
 
 
-def _piece(entry: Entry) -> _Piece:
+def piece_of(entry: Entry) -> Piece:
+    """An entry with its steps and its place."""
     run = entry.run
     steps: dict[str, Floats] = {}
     for name in run.metrics:
@@ -117,7 +120,7 @@ def _piece(entry: Entry) -> _Piece:
     shown = run.info.extra.get("run_name")
     if isinstance(shown, str) and shown:  # a tracker stores each process as a run of the same name
         place = (run.info.group or "", shown)
-    return _Piece(entry, Span(steps, began, ended), place)
+    return Piece(entry, Span(steps, began, ended), place)
 
 
 @lru_cache(4096)
@@ -131,7 +134,7 @@ def _pattern(part: str) -> str:
     return part
 
 
-def _goes_on(later: _Piece, earlier: _Piece) -> bool:
+def _goes_on(later: Piece, earlier: Piece) -> bool:
     """Whether one log goes on where another ended, by steps and times, or by the evals that they share."""
     if not later.shares_a_name(earlier) or not later.span.last > earlier.span.last:
         return False
@@ -148,7 +151,7 @@ def _goes_on(later: _Piece, earlier: _Piece) -> bool:
     return before is None or after is None or before <= after or later.span.first > earlier.span.last
 
 
-def _format(piece: _Piece) -> str | None:
+def _format(piece: Piece) -> str | None:
     return piece.entry.run.info.format
 
 
@@ -169,7 +172,7 @@ def _shared(one: Run, other: Run) -> tuple[int, int]:
     return len(equal), differing
 
 
-def _closeness(piece: _Piece, number: int, later: int) -> tuple[float, ...]:
+def _closeness(piece: Piece, number: int, later: int) -> tuple[float, ...]:
     """How likely a log is the one right before another: the latest, and in the order of names the next."""
     began = piece.span.began
     return (-np.inf if began is None else began, number < later, number if number < later else -number)

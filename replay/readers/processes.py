@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Span", "begins_later", "goes_on_from", "process_order"]
+__all__ = ["Span", "begins_in_the_middle", "begins_later", "goes_on_from", "process_order"]
 
 #: The distance of two entries of one series may vary by this much around the usual one.
 _REACH = 1.6
@@ -92,6 +92,13 @@ def goes_on_from(later: Span, earlier: Span) -> bool:
 def _spacing(step: npt.NDArray[np.float64]) -> float | None:
     distances = np.diff(np.unique(step))
     return float(np.median(distances)) if len(distances) else None
+
+
+def begins_in_the_middle(span: Span) -> bool:
+    """Whether a series of a process does not begin with the first entry of a training."""
+    return any(
+        len(step) and float(step.min()) > 1.01 * (_spacing(step[:6]) or 0.0) for step in span.steps.values()
+    )
 
 
 def process_order(spans: Sequence[Span]) -> list[int]:

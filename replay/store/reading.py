@@ -19,7 +19,7 @@ from replay.store.manifest import is_store
 from replay.store.store import Store, with_free_id
 from replay.urls import Url, as_path
 
-__all__ = ["open_store", "read", "read_all"]
+__all__ = ["findings_of", "no_run", "open_store", "read", "read_all"]
 
 _Progress = Callable[[Sequence[Any]], AbstractContextManager[Iterable[Any]]]
 _Fetching = Callable[[Iterable[Any]], AbstractContextManager[Iterable[Any]]]
@@ -62,7 +62,7 @@ def read_all(
     known: dict[bytes, Run] = {}
     taken: set[str] = set()
     for path, store in stores.items():
-        findings = _findings_of(store)
+        findings = findings_of(store)
         with progress(store.shards) as counted:
             for shard in counted:
                 for run in store.read_shard(shard, findings):
@@ -80,14 +80,17 @@ def read_all(
         result.files += logs.files
         result.shown = logs.shown
     if not result.runs:
-        names = printable(list_names(map(str, stores)))
-        damaged = next((one for one in result.findings if one.kind is Kind.UNREADABLE_TABLE), None)
-        why = (
-            "has no run" if where is None else f"has no run of which --where {printable(repr(where))} is true"
-        )
-        raise InputError(f"{names} {why}", because=damaged)
+        raise no_run(stores, where, result.findings)
     result.runs.sort(key=lambda run: (natural(run.id), run.id))
     return result
+
+
+def no_run(stores: Iterable[Path], where: str | None, findings: Sequence[Finding]) -> InputError:
+    """The error that stores have no run that the filter keeps."""
+    names = printable(list_names(map(str, stores)))
+    damaged = next((one for one in findings if one.kind is Kind.UNREADABLE_TABLE), None)
+    why = "has no run" if where is None else f"has no run of which --where {printable(repr(where))} is true"
+    return InputError(f"{names} {why}", because=damaged)
 
 
 def _add(run: Run, result: ReadResult, known: dict[bytes, Run] | None, taken: set[str]) -> bool:
@@ -102,7 +105,7 @@ def _add(run: Run, result: ReadResult, known: dict[bytes, Run] | None, taken: se
     return True
 
 
-def _findings_of(store: Store) -> list[Finding]:
+def findings_of(store: Store) -> list[Finding]:
     """What was found when the runs of a store were imported."""
     findings: list[Finding] = []
     for one in store.manifest.imports:
