@@ -25,12 +25,15 @@ from replay.cli.options import (
 from replay.cli.output import show, warn, warn_unless_noted
 from replay.cli.page import report_option, write_page
 from replay.cli.progress import count_policies, read_logs
-from replay.cli.streaming import Workers, guarantee_by_file, workers_options
+from replay.cli.streaming import Workers, choose_by_file, workers_options
 
 if TYPE_CHECKING:
+    from replay.data.finding import Finding
     from replay.engine.question import Question
-    from replay.policies import Policy
-    from replay.search.tolerance import Tolerance
+    from replay.search.choice import Status
+    from replay.search.guarantee import Guarantee
+    from replay.search.store_choice import StoreChoice
+    from replay.search.store_sweep import Resolved
     from replay.stats.summary import Weight
 
 __all__ = ["command"]
@@ -82,11 +85,10 @@ def command(
         --max-lost 5% --group dataset --objective eval_accuracy
       replay choose logs/ --grid rule=all --per-rule
 
-    With --jobs or --scheduler, a store is replayed file by file, and only a guarantee is looked for.
+    With --jobs or --scheduler, a store is replayed file by file, also where it does not fit in memory.
 
     The exit code is 3 where the runs cannot tell, and with --require guarantee also for a best guess.
     """
-    from replay.data.finding import Finding
     from replay.engine.study import Study
     from replay.errors import InputError
     from replay.policies.grid import policies_of
@@ -109,10 +111,23 @@ def command(
     policies = [*policies_of(grids), *singles]
     if workers.are_given:
         workers.refuse(per_rule=per_rule, chart=chart, report=report, group=group)
-        ladder = default_policies() if candidates.are_default else policies
-        _choose_by_file(
-            paths, candidates, ladder, tolerance, confidence, weight, question, workers, style, out
+        made = choose_by_file(
+            paths,
+            policies,
+            default_policies() if candidates.are_default else None,
+            question,
+            workers,
+            tolerance,
+            confidence=confidence,
+            weight=weight,
+            optional=len(grids) > 1,
         )
+        refused = refused_points(grids)
+        status = _show_by_file(
+            made, paths, candidates, refused, confidence, weight, question, workers, style, out
+        )
+        if status is Status.CANNOT_TELL or (require == "guarantee" and status is not Status.GUARANTEED):
+            sys.exit(3)
         return
     logs = read_logs(paths)
     source = describe_logs(logs, paths)
@@ -183,40 +198,47 @@ def command(
         sys.exit(3)
 
 
-def _choose_by_file(
+def _show_by_file(
+    made: StoreChoice | tuple[Guarantee, Resolved],
     paths: tuple[Path, ...],
     candidates: Candidates,
-    policies: list[Policy],
-    tolerance: Tolerance,
+    refused: list[Finding],
     confidence: float | None,
     weight: Weight,
     question: Question,
     workers: Workers,
     style: str,
     out: Path | None,
-) -> None:
-    """Look for a guaranteed policy over the runs of a store, file by file."""
-    from replay.errors import InputError
-    from replay.report.plan import build
+) -> Status:
+    """Show what was chosen over the runs of a store, file by file; returns how far it can be trusted."""
+    from replay.report.choose import build
+    from replay.report.plan import build as build_plan
     from replay.report.store_sweep import describe_metrics
+    from replay.search.choice import Status
     from replay.search.plan import Plan
+    from replay.search.store_choice import MOST_TRIED
 
-    if tolerance.kind != "lost":
-        raise InputError(
-            f"--max-regret {tolerance.text}: a regret has no upper bound, so nothing can be guaranteed about"
-            f" it, and {workers.option} looks for a guarantee only; give --max-lost, as in --max-lost 5%"
-        )
-    today, metrics = guarantee_by_file(
-        paths, policies, question, workers, tolerance.value, confidence, weight
-    )
-    warn_unless_noted(style, today.findings)
     where = [str(path) for path in paths]
+    named = ", ".join(where)
     settings = [*weight_words(weight), *question_words()]
-    step = ["replay", "choose", *where, *candidates.words(), *guarantee_words(confidence, None), *settings]
-    if today.policy is not None:
-        step = ["replay", "simulate", *where, "--policy", today.policy.spec(), *settings, *workers.words()]
-    text = f"{today.runs:,} runs in {', '.join(where)} that can be judged."
-    text += f" {describe_metrics(metrics.monitor, metrics.objective, question.unit)}"
-    show(build(Plan(today), None, source=[text], next_steps=[step]), style, out)
-    if today.policy is None:
-        sys.exit(3)
+    again = ["replay", "choose", *where, *candidates.words(), *guarantee_words(confidence, None), *settings]
+    if isinstance(made, tuple):
+        today, metrics = made
+        policy, findings = today.policy, today.findings
+        status = Status.CANNOT_TELL if policy is None else Status.GUARANTEED
+    else:
+        policy, findings, status = made.policy, made.findings, made.status
+    warn_unless_noted(style, [*refused, *findings])
+    step = again
+    if policy is not None:
+        step = ["replay", "simulate", *where, "--policy", policy.spec(), *settings, *workers.words()]
+    if isinstance(made, tuple):
+        text = f"{today.runs:,} runs in {named} that can be judged. Only a guarantee was looked for, since a"
+        text += f" best guess takes at most {MOST_TRIED:,} runs times policies."
+        text += f" {describe_metrics(metrics.monitor, metrics.objective, question.unit)}"
+        document = build_plan(Plan(today), None, source=[text], findings=refused, next_steps=[step])
+    else:
+        source = [f"{made.runs:,} runs in {named}"]
+        document = build(made, findings=refused, source=source, next_steps=[step])
+    show(document, style, out)
+    return status

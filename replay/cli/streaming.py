@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from replay.engine.question import Question
     from replay.policies import Policy
     from replay.search.guarantee import Guarantee
+    from replay.search.store_choice import StoreChoice
     from replay.search.store_simulation import StoreSimulation
     from replay.search.store_sweep import Resolved, StoreSweep
+    from replay.search.tolerance import Tolerance
     from replay.stats.summary import Weight
     from replay.store import Store
 
-__all__ = ["Workers", "guarantee_by_file", "simulate_by_file", "sweep_by_file", "workers_options"]
+__all__ = ["Workers", "choose_by_file", "simulate_by_file", "sweep_by_file", "workers_options"]
 
 
 @dataclass(frozen=True)
@@ -133,27 +135,54 @@ def simulate_by_file(
     return simulate_store(store, policies, question, run_all=run_all, version=__version__, typed=typed)
 
 
-def guarantee_by_file(
+def choose_by_file(
     paths: Sequence[Path],
     policies: Sequence[Policy],
+    ladder: Sequence[Policy] | None,
     question: Question,
     workers: Workers,
-    alpha: float,
+    tolerance: Tolerance,
+    *,
     confidence: float | None,
     weight: Weight,
-) -> tuple[Guarantee, Resolved]:
-    """What is guaranteed by the runs of the one store that was given. Raises InputError for other paths."""
+    optional: bool,
+) -> StoreChoice | tuple[Guarantee, Resolved]:
+    """The choice on the runs of the one store that was given; only a guarantee where there are too many
+    policies and runs for a best guess. Raises InputError for other paths.
+    """
     from replay import __version__
+    from replay.search.store_choice import MOST_TRIED, choose_from_store
     from replay.search.store_guarantee import guarantee_of_store
 
+    store = _open(paths, workers)
+    run_all = functools.partial(_run_all, workers)
+    if len(policies) * store.manifest.runs <= MOST_TRIED:
+        return choose_from_store(
+            store,
+            policies,
+            question,
+            tolerance,
+            ladder_policies=ladder,
+            confidence=confidence,
+            weight=weight,
+            optional=optional,
+            run_all=run_all,
+            version=__version__,
+        )
+    if tolerance.kind != "lost":
+        raise InputError(
+            f"--max-regret {tolerance.text}: a regret has no upper bound, so nothing can be guaranteed about"
+            f" it, and a best guess takes at most {MOST_TRIED:,} runs times policies. Give fewer policies"
+            " with --grid, or fewer runs with --where"
+        )
     return guarantee_of_store(
-        _open(paths, workers),
-        policies,
+        store,
+        policies if ladder is None else ladder,
         question,
-        alpha,
+        tolerance.value,
         confidence=confidence,
         weight=weight,
-        run_all=functools.partial(_run_all, workers),
+        run_all=run_all,
         version=__version__,
     )
 

@@ -37,8 +37,11 @@ from replay.report.sentences.guarantee import (
     say_tolerance,
 )
 from replay.report.sentences.summary import label
-from replay.report.simulate import ending_data, find_limits, headline, shortage_notes
-from replay.search.choice import Line, Selection, Status
+from replay.report.simulate import ending_data, find_limits, headline, say_too_few
+from replay.report.store_sweep import describe_metrics
+from replay.search.choice import Choice, Line, Selection, Status
+from replay.search.cross_validation import HeldOut
+from replay.search.store_choice import StoreChoice
 from replay.stats.intervals import ENOUGH_GROUPS, RELIABLE_OTHERS, RELIABLE_RUNS
 from replay.stats.second_metric import SecondRegret
 
@@ -73,7 +76,7 @@ _COLUMNS = (
 
 
 def build(
-    selection: Selection,
+    selection: Choice,
     *,
     findings: Sequence[Finding] = (),
     source: Sequence[str] = (),
@@ -92,8 +95,7 @@ def build(
     )
 
 
-def _data(selection: Selection, findings: Sequence[Finding]) -> dict[str, Any]:
-    study = selection.outcomes.study
+def _data(selection: Choice, findings: Sequence[Finding]) -> dict[str, Any]:
     return {
         "status": selection.status,
         "policy": _spec(selection.policy),
@@ -122,25 +124,30 @@ def _data(selection: Selection, findings: Sequence[Finding]) -> dict[str, Any]:
             {
                 "by": held.by,
                 "policies": [_spec(policy) for policy in held.chosen],
-                "runs": {
-                    run.id: int(fold) for run, fold in zip(study.panel.runs, held.fold.tolist(), strict=True)
-                },
+                **_folds(selection, held),
             }
             for held in selection.cross_validated.held_out
         ],
-        "monitor": {"metric": study.monitor.name, "mode": study.monitor.mode},
-        "objective": {"metric": study.objective.name, "mode": study.objective.mode},
-        "unit": study.question.unit,
-        "keep": study.question.keep,
-        **ending_data(study),
+        "monitor": {"metric": selection.monitor.name, "mode": selection.monitor.mode},
+        "objective": {"metric": selection.objective.name, "mode": selection.objective.mode},
+        "unit": selection.question.unit,
+        "keep": selection.question.keep,
+        **(ending_data(selection.outcomes.study) if isinstance(selection, Selection) else {}),
         "callback": callback(selection.policy),
         "check": _entry(selection),
         "notes": sentences(_limits(selection)),
-        "warnings": sentences([*findings, *selection.outcomes.findings]),
+        "warnings": sentences([*findings, *selection.findings]),
     }
 
 
-def _guarantee_data(selection: Selection) -> dict[str, Any] | None:
+def _folds(selection: Choice, held: HeldOut) -> dict[str, Any]:
+    """The fold of each run; nothing of a store, which may have millions."""
+    if not isinstance(selection, Selection):
+        return {}
+    return {"runs": {run: int(fold) for run, fold in zip(selection.run_ids, held.fold.tolist(), strict=True)}}
+
+
+def _guarantee_data(selection: Choice) -> dict[str, Any] | None:
     given = selection.guarantee
     if given is None:
         return None
@@ -167,7 +174,7 @@ def _spec(policy: Policy | None) -> str | None:
     return None if policy is None else policy.spec()
 
 
-def _rows(selection: Selection) -> list[dict[str, Any]]:
+def _rows(selection: Choice) -> list[dict[str, Any]]:
     """One row per line of figures and per baseline, by _COLUMNS."""
     rows: list[dict[str, Any]] = []
     lines = [
@@ -199,15 +206,14 @@ def _known(second: SecondRegret | None) -> float | None:
 
 
 def _blocks(
-    selection: Selection,
+    selection: Choice,
     findings: Sequence[Finding],
     source: Sequence[str],
     next_steps: Sequence[Sequence[str]],
     chart: Sequence[Block],
 ) -> list[Block]:
-    study = selection.outcomes.study
     out: list[Block] = [
-        *headline(study, source),
+        *_head(selection, source),
         *separate(_answer(selection), detail="verbose"),
         Paragraph(_brief_answer(selection), answer=True, detail="brief"),
         _table(selection, "brief"),
@@ -222,15 +228,23 @@ def _blocks(
             Paragraph(("To guard it in a policies file:",), medium="screen", detail="verbose"),
             Code(_entry(selection), indent=2, medium="screen", tight=True, detail="verbose"),
         ]
-    own = [*_apart_by_group(selection), *shortage_notes(study)]
-    found = [*selection.outcomes.findings, *_limits(selection)]
+    own = [*_apart_by_group(selection), *say_too_few(selection.compared_evals)]
+    found = [*selection.findings, *_limits(selection)]
     out.append(Notes(make_notes(findings, found, own)))
     if next_steps:
         out.append(Commands(next_steps, medium="screen"))
     return out
 
 
-def _answer(selection: Selection) -> list[str]:
+def _head(selection: Choice, source: Sequence[str]) -> list[Block]:
+    """What was read, and what the policies watched."""
+    if isinstance(selection, Selection):
+        return headline(selection.outcomes.study, source)
+    metrics = describe_metrics(selection.monitor, selection.objective, selection.question.unit)
+    return [Paragraph([f"{', '.join(source)}. {metrics}"], hanging=2)]
+
+
+def _answer(selection: Choice) -> list[str]:
     """The result, and what it means."""
     out = [f"Result: {selection.status}" + (f", {_spec(selection.policy)}" if selection.policy else "")]
     return [*out, f"{describe_status(selection)} {_beyond(selection)}".rstrip()]
@@ -242,7 +256,7 @@ def _beyond(selection: Selection) -> str:
     return "" if given is None or line is None else say_beyond(given, line.summary["lost_high"])
 
 
-def _brief_answer(selection: Selection) -> list[str]:
+def _brief_answer(selection: Choice) -> list[str]:
     """The result and what it means, without what can be looked up."""
     given = selection.guarantee
     if given is None or given.rung is None or selection.guaranteed is None:
@@ -256,7 +270,7 @@ def _brief_answer(selection: Selection) -> list[str]:
     return [f"{text} {_beyond(selection)}".rstrip()]
 
 
-def describe_status(selection: Selection) -> str:
+def describe_status(selection: Choice) -> str:
     """What the result of a choice means, and what follows from it."""
     if selection.guarantee is not None and selection.guaranteed is not None:
         return say_guarantee(selection.guarantee, selection.unit) + _new_groups(selection)
@@ -270,7 +284,7 @@ def describe_status(selection: Selection) -> str:
     return f"{text} {say_need(selection.guarantee, selection.unit)}"
 
 
-def _new_groups(selection: Selection) -> str:
+def _new_groups(selection: Choice) -> str:
     """What a guarantee about a new group would take, where the guarantee is about a new run."""
     count = len(set(selection.groups))
     if selection.unit != "run" or count == len(selection.groups) or selection.least_groups is None:
@@ -281,7 +295,7 @@ def _new_groups(selection: Selection) -> str:
     )
 
 
-def _guess(selection: Selection) -> str:
+def _guess(selection: Choice) -> str:
     held = selection.held_out[0].summary
     low, high = _interval(selection, held)
     return (
@@ -291,7 +305,7 @@ def _guess(selection: Selection) -> str:
     )
 
 
-def _interval(selection: Selection, summary: Mapping[str, Any]) -> tuple[str, str]:
+def _interval(selection: Choice, summary: Mapping[str, Any]) -> tuple[str, str]:
     """The ends of the interval of a line's loss, in the terms of the tolerance."""
     kind = selection.tolerance.kind
     if kind == "relative_regret":
@@ -300,7 +314,7 @@ def _interval(selection: Selection, summary: Mapping[str, Any]) -> tuple[str, st
     return shown(summary[f"{kind}_low"]), shown(summary[f"{kind}_high"])
 
 
-def _table(selection: Selection, detail: Detail) -> Table:
+def _table(selection: Choice, detail: Detail) -> Table:
     verbose = detail == "verbose"
     head = ["policy", "saved", "lost", "worst", "equal budget", "within"]
     if selection.tolerance.kind != "lost":
@@ -322,11 +336,11 @@ def _table(selection: Selection, detail: Detail) -> Table:
     return Table(head, rows, notes=notes, detail=detail)
 
 
-def _line_cells(selection: Selection, name: str, line: Line) -> list[str]:
+def _line_cells(selection: Choice, name: str, line: Line) -> list[str]:
     return [*_cells(selection, name, line.summary), f"{line.kept}/{line.judged} runs"]
 
 
-def _cells(selection: Selection, name: str, summary: Mapping[str, Any]) -> list[str]:
+def _cells(selection: Choice, name: str, summary: Mapping[str, Any]) -> list[str]:
     cells = [
         label(name),
         cell(summary["saved_mean"], summary["saved_low"], summary["saved_high"]),
@@ -341,7 +355,7 @@ def _cells(selection: Selection, name: str, summary: Mapping[str, Any]) -> list[
     return cells
 
 
-def _sentences(selection: Selection) -> list[str]:
+def _sentences(selection: Choice) -> list[str]:
     """What the table means, and what limits it."""
     out = [
         "lost: share of a run's improvement given up. equal budget: the loss if every run had been given the"
@@ -358,7 +372,7 @@ def _sentences(selection: Selection) -> list[str]:
     return [*out, *_losses_by_group(selection), *_regrets(selection), *_reliability(selection)]
 
 
-def _losses_by_group(selection: Selection) -> list[str]:
+def _losses_by_group(selection: Choice) -> list[str]:
     """What the policy loses in each group."""
     policy = selection.policy or selection.guess
     if policy is None or not 1 < len(selection.by_group) < len(selection.groups):
@@ -369,7 +383,7 @@ def _losses_by_group(selection: Selection) -> list[str]:
     return [f"By group, {policy.spec()} loses {each}{more} (in-sample)."]
 
 
-def _apart_by_group(selection: Selection) -> list[str]:
+def _apart_by_group(selection: Choice) -> list[str]:
     """What policies lose on a group of runs that they were selected without."""
     if selection.guess is None or not 1 < len(selection.by_group) < len(selection.groups):
         return []
@@ -385,13 +399,13 @@ def _apart_by_group(selection: Selection) -> list[str]:
     return out
 
 
-def _regrets(selection: Selection) -> list[str]:
+def _regrets(selection: Choice) -> list[str]:
     """The regret of the best guess: on the objective, on a second held-out metric, and without noise."""
-    held, study = selection.held_out[0], selection.outcomes.study
+    held = selection.held_out[0]
     regret, second = held.summary["regret_mean"], held.second
     if not regret:
         return []
-    worse = f"{number(regret)} worse in {study.objective.name}"
+    worse = f"{number(regret)} worse in {selection.objective.name}"
     text = f"Cross-validated, the checkpoint kept is {worse} than the best one of its run"
     if second is not None and not math.isnan(second.mean):
         if second.runs < 2 or second.low <= 0 <= second.high:
@@ -408,9 +422,9 @@ def _regrets(selection: Selection) -> list[str]:
     ]
 
 
-def _reliability(selection: Selection) -> list[str]:
+def _reliability(selection: Choice) -> list[str]:
     out = []
-    losses = selection.outcomes.lost[selection.held_out_rows]
+    losses = selection.held_out_losses
     losses = losses[~np.isnan(losses)]
     if len(losses) < RELIABLE_RUNS:
         out.append(f"Intervals are rough with fewer than {RELIABLE_RUNS} runs (here {len(losses)}).")
@@ -425,15 +439,15 @@ def _reliability(selection: Selection) -> list[str]:
     return out
 
 
-def _loss(selection: Selection, summary: Mapping[str, Any]) -> str:
+def _loss(selection: Choice, summary: Mapping[str, Any]) -> str:
     """A loss in the terms of the tolerance."""
     value = summary[selection.tolerance.key]
     if selection.tolerance.kind == "regret":
-        return f"{number(value)} in {selection.outcomes.study.objective.name}"
+        return f"{number(value)} in {selection.objective.name}"
     return percent(value) + (" of the best value" if selection.tolerance.kind == "relative_regret" else "")
 
 
-def _source(selection: Selection) -> str:
+def _source(selection: Choice) -> str:
     """The end of the sentence on intervals: what they were drawn from."""
     count = len(set(selection.groups))
     if count == len(selection.groups):
@@ -443,11 +457,11 @@ def _source(selection: Selection) -> str:
     return f" over runs of {_groups(selection)}."
 
 
-def _groups(selection: Selection) -> str:
+def _groups(selection: Choice) -> str:
     return ", ".join(printable(name) for name, _ in Counter(selection.groups).most_common(5))
 
 
-def _nearest(selection: Selection) -> str:
+def _nearest(selection: Choice) -> str:
     """The policy that loses least of those that save something."""
     least = selection.cross_validated.least
     if least is None:
@@ -459,8 +473,11 @@ def _nearest(selection: Selection) -> str:
     )
 
 
-def _limits(selection: Selection) -> list[Finding]:
-    return find_limits(selection.outcomes.study, [] if selection.policy is None else [selection.policy])
+def _limits(selection: Choice) -> list[Finding]:
+    if isinstance(selection, Selection):
+        policies = [] if selection.policy is None else [selection.policy]
+        return find_limits(selection.outcomes.study, policies)
+    return list(selection.limits) if isinstance(selection, StoreChoice) else []
 
 
 def callback(policy: Policy | None) -> str:
@@ -473,7 +490,7 @@ def callback(policy: Policy | None) -> str:
     )
 
 
-def _entry(selection: Selection) -> str:
+def _entry(selection: Choice) -> str:
     """The policy, its limit and its guarantee as an entry of a policies file."""
     if selection.policy is None:
         return ""

@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from replay.data.curve import Curve, CurveBatch
+from replay.data.finding import Finding
 from replay.data.run import Run
 from replay.data.types import Floats, Ints
+from replay.engine.metrics import Metric
 from replay.engine.outcomes import BASELINES, ORACLE, Outcomes, records
 from replay.engine.question import Question
 from replay.engine.scoring import parse_policies, simulate_study
@@ -28,14 +30,18 @@ from replay.stats.second_metric import SecondRegret, mean_second_regret
 from replay.stats.summary import Rows, Weight, find_shortage, summarise
 
 __all__ = [
+    "Choice",
     "GroupFigures",
     "Line",
     "Obstacle",
     "Scorer",
     "Selection",
     "Status",
+    "count_stable",
+    "find_obstacle",
     "select",
     "select_policy",
+    "worst_loss",
 ]
 
 
@@ -97,21 +103,21 @@ class GroupFigures(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Selection:
+class Choice:
     """What to use, and how far that can be trusted.
 
     ``guarantee`` is None where the tolerance is not on ``lost``: a regret has no upper bound, so that nothing
     can be proven of its mean. ``guaranteed`` has the in-sample figures of the guaranteed policy, where there
     is one. ``guess`` is the policy that cross-validation chose on all runs (None: none), and ``obstacle`` why
-    it is no best guess (None: it is one). ``in_sample`` and ``held_out`` are its figures. ``by_group`` has
-    the in-sample figures, in each group of runs, of the guaranteed policy or else of the guess.
+    it is no best guess (None: it is one). ``in_sample`` and ``held_out`` are its figures, and
+    ``held_out_losses`` what each run loses under the policy that was chosen without it. ``by_group`` has the
+    in-sample figures, in each group of runs, of the guaranteed policy or else of the guess.
 
-    ``cross_validated`` holds what was chosen without some runs. ``outcomes`` are those of all policies that
-    were chosen for anything, with the baselines; ``held_out_rows`` the index there of each run's outcome
-    under the policy that was chosen without it. ``baselines`` are the summaries of never, one-epoch and the
-    oracle. ``stable`` says of each held-out line how many of the folds chose the same policy as all runs, and
-    how many folds there are. ``groups`` has one entry per run of the panel. ``unit`` is what the guarantee is
-    about: ``"run"``, or what makes a group.
+    ``cross_validated`` holds what was chosen without some runs. ``baselines`` are the summaries of never,
+    one-epoch and the oracle. ``stable`` says of each held-out line how many of the folds chose the same
+    policy as all runs, and how many folds there are. ``run_ids`` and ``groups`` have one entry per run that
+    logs the monitor, and ``compared_evals`` has the number of evals of each run that policies are compared
+    on. ``unit`` is what the guarantee is about: ``"run"``, or what makes a group.
     """
 
     guarantee: Guarantee | None
@@ -121,14 +127,19 @@ class Selection:
     cross_validated: CrossValidated
     in_sample: Line
     held_out: list[Line]
-    held_out_rows: Ints
+    held_out_losses: Floats
     by_group: list[GroupFigures]
     baselines: dict[str, dict[str, Any]]
     stable: list[tuple[int, int]]
+    run_ids: list[str]
     groups: list[str]
+    compared_evals: Ints
     unit: str
     least_groups: int | None
-    outcomes: Outcomes
+    monitor: Metric
+    objective: Metric
+    question: Question
+    findings: tuple[Finding, ...]
 
     @property
     def status(self) -> Status:
@@ -148,6 +159,18 @@ class Selection:
     def tolerance(self) -> Tolerance:
         """What is tolerated."""
         return self.cross_validated.tolerance
+
+
+@dataclass(frozen=True, eq=False)
+class Selection(Choice):
+    """A choice from runs that are all at hand.
+
+    ``outcomes`` are those of all policies that were chosen for anything, with the baselines;
+    ``held_out_rows`` the index there of each run's outcome under the policy that was chosen without it.
+    """
+
+    held_out_rows: Ints
+    outcomes: Outcomes
 
 
 def select_policy(
@@ -208,26 +231,38 @@ def select_policy(
         scorer.line(f"held out by {one.by}", some, corrected=True)
         for one, some in zip(made.held_out, picks, strict=True)
     ]
+    held_out_rows = scorer.rows(picks[0])
     return Selection(
         guarantee=proven,
         guaranteed=None if policy is None else scorer.line("guaranteed", [policy] * len(runs)),
         guess=made.chosen,
-        obstacle=Obstacle.TOO_FEW_GROUPS if few else _find_obstacle(made, lines[0], study),
+        obstacle=Obstacle.TOO_FEW_GROUPS if few else find_obstacle(made, lines[0], study.compared_evals),
         cross_validated=made,
         in_sample=scorer.line("in sample", [made.chosen] * len(runs)),
         held_out=lines,
-        held_out_rows=scorer.rows(picks[0]),
+        held_out_losses=outcomes.lost[held_out_rows],
         by_group=_by_group(scorer, policy or made.chosen),
         baselines=scorer.baselines(),
-        stable=[
-            (sum(_same(policy, made.chosen) for policy in one.chosen), len(one.chosen))
-            for one in made.held_out
-        ],
+        stable=count_stable(made),
+        run_ids=[run.id for run in runs],
         groups=groups,
+        compared_evals=study.compared_evals,
         unit=group or "run",
         least_groups=None if proven is None else least_units(tolerance.value, confidence),
+        monitor=study.monitor,
+        objective=study.objective,
+        question=study.question,
+        findings=outcomes.findings,
+        held_out_rows=held_out_rows,
         outcomes=outcomes,
     )
+
+
+def count_stable(made: CrossValidated) -> list[tuple[int, int]]:
+    """For each way of holding runs out: how many folds chose the policy of all runs, of how many."""
+    return [
+        (sum(_same(policy, made.chosen) for policy in one.chosen), len(one.chosen)) for one in made.held_out
+    ]
 
 
 def _by_group(scorer: Scorer, policy: Policy | None) -> list[GroupFigures]:
@@ -238,7 +273,7 @@ def _same(one: Policy | None, other: Policy | None) -> bool:
     return (one and one.spec()) == (other and other.spec())
 
 
-def _worst_loss(tolerance: Tolerance) -> float:
+def worst_loss(tolerance: Tolerance) -> float:
     """The most that a censored run can lose: all of its improvement; a regret has no upper bound."""
     return 1.0 if tolerance.kind == "lost" else np.inf
 
@@ -267,7 +302,7 @@ class Scorer:
         summary = self._summarise([Rows(name, rows, runs)])[0]
         corrected_regret = self._correct(rows, [picks[run] for run in runs.tolist()]) if corrected else None
         kept = int(self._tolerance.allows(known).sum())
-        worst = np.where(self._outcomes.censored[rows], _worst_loss(self._tolerance), losses)
+        worst = np.where(self._outcomes.censored[rows], worst_loss(self._tolerance), losses)
         return Line(
             name=name,
             summary=summary,
@@ -347,9 +382,9 @@ def _rule(policy: Policy, curve: Curve) -> Rule:
     return stops
 
 
-def _find_obstacle(made: CrossValidated, held_out: Line, study: Study) -> Obstacle | None:
+def find_obstacle(made: CrossValidated, held_out: Line, compared_evals: Ints) -> Obstacle | None:
     """Why the policy that was chosen is no best guess; None where it is one."""
-    if find_shortage(study.compared_evals):
+    if find_shortage(compared_evals):
         return Obstacle.TOO_FEW
     if made.chosen is None or not held_out.summary["saved_mean"] > 0:
         keeps = made.least is not None and made.tolerance.allows(made.loss_of(made.least)[0])

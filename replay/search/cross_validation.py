@@ -27,7 +27,15 @@ from replay.stats.groups import groups_of
 from replay.stats.summary import Weight
 from replay.stats.ties import above, tied
 
-__all__ = ["FEWEST_GROUPS", "CrossValidated", "HeldOut", "assign_folds", "cross_validate"]
+__all__ = [
+    "FEWEST_GROUPS",
+    "CrossValidated",
+    "Folds",
+    "HeldOut",
+    "assign_folds",
+    "cross_validate",
+    "losses_of_block",
+]
 
 #: With fewer groups than this none can be held out.
 FEWEST_GROUPS = 3
@@ -126,67 +134,111 @@ def cross_validate(
     if not 0.5 <= confidence < 1:
         raise InputError(f"confidence is from 0.5 to below 1, not {confidence:g}")
     runs = study.judged_runs
-    units = {group or "run": groups_of(runs, group or "run")}
-    if group is not None and len(set(units[group])) < FEWEST_GROUPS:
-        count = len(set(units[group]))
+    if group is not None and len(set(groups_of(runs, group))) < FEWEST_GROUPS:
+        count = len(set(groups_of(runs, group)))
         raise Undecidable(
             f"{count} group{'s' * (count != 1)} by {group}: too few to hold any out (at least"
             f" {FEWEST_GROUPS}); without --group runs are"
         )
-    stated = groups_of(runs)
-    if group is None and FEWEST_GROUPS <= len(set(stated)) < len(runs):
-        units["group"] = stated
     worth = study.payoffs.full[study.judged] if weight == "compute" else np.ones(len(runs))
-    schemes = {by: _Sums(len(policies), names, worth) for by, names in units.items()}
+    units = groups_of(runs, group or "run")
+    folds = Folds(len(policies), group or "run", units, groups_of(runs) if group is None else None, worth)
     finder = StopsFinder(study, policies, optional=optional)
     done = 0
     for block in finder.blocks():
-        columns = _columns_of_judged(block, study)
-        if columns is not None:
-            able = np.flatnonzero((block.positions[:, columns] != REFUSED).all(axis=1))
-            here = np.ix_(able, columns)
-            saved, loss = values_of(block, "saved")[here], values_of(block, tolerance.kind)[here]
-            if not study.panel.judged.any():
-                loss = np.full(loss.shape, np.nan)
-            for sums in schemes.values():
-                sums.add([block.members[index] for index in able.tolist()], saved, loss)
+        folds.add(*losses_of_block(block, study, tolerance))
         done += len(block.members)
         if progress is not None:
             progress(done)
     shares = [tolerance.value] if tolerance.kind == "relative_regret" else []
     tried = (finding for _, finding in finder.findings)
     findings = tuple(dict.fromkeys((*study.findings, *tried, *find_near_one(study, shares))))
-    main = schemes[group or "run"]
-    if not main.whole.any():
-        raise InputError(
-            "no policy can be tried on every run, so none can be chosen",
-            because=findings[-1] if findings else None,
+    made = folds.choose(policies, tolerance, confidence, findings)
+    for one in made.held_out:
+        one.fold = _of_panel(one.fold, study)
+    return made
+
+
+def losses_of_block(block: Block, study: Study, tolerance: Tolerance) -> tuple[list[int], Floats, Floats]:
+    """The policies of a block that can be tried on every judged run, by their indices, and what they save and
+    lose there (policies × runs).
+    """
+    columns = _columns_of_judged(block, study)
+    if columns is None:
+        none = np.empty((0, int(study.judged.sum())))
+        return [], none, none
+    able = np.flatnonzero((block.positions[:, columns] != REFUSED).all(axis=1))
+    here = np.ix_(able, columns)
+    saved, loss = values_of(block, "saved")[here], values_of(block, tolerance.kind)[here]
+    if not study.panel.judged.any():
+        loss = np.full(loss.shape, np.nan)
+    return [block.members[index] for index in able.tolist()], saved, loss
+
+
+class Folds:
+    """What policies save and lose on some runs, by what is held out together: all that a choice takes.
+
+    ``units`` has what is held out together with each run, which is called ``by``; ``stated`` the groups that
+    are held out as well where there are enough of them, ``worth`` the weight of each run in the mean of what
+    is saved.
+    """
+
+    def __init__(
+        self, policies: int, by: str, units: Sequence[str], stated: Sequence[str] | None, worth: Floats
+    ) -> None:
+        each = {by: units}
+        if stated is not None and FEWEST_GROUPS <= len(set(stated)) < len(units):
+            each["group"] = stated
+        self._main = by
+        self._schemes = {name: _Sums(policies, labels, worth) for name, labels in each.items()}
+
+    def add(self, members: list[int], saved: Floats, loss: Floats) -> None:
+        """Take in what some policies, by their indices, save and lose on every run (policies × runs)."""
+        if members:
+            for sums in self._schemes.values():
+                sums.add(members, saved, loss)
+
+    def choose(
+        self,
+        policies: Sequence[Policy],
+        tolerance: Tolerance,
+        confidence: float,
+        findings: tuple[Finding, ...],
+    ) -> CrossValidated:
+        """The policy that all runs choose, and those that they choose without each fold; the folds are those
+        of the runs that were taken in.
+        """
+        main = self._schemes[self._main]
+        if not main.whole.any():
+            raise InputError(
+                "no policy can be tried on every run, so none can be chosen",
+                because=findings[-1] if findings else None,
+            )
+        saved, loss, bound = main.figures(None, confidence)
+
+        def policy(index: int | None) -> Policy | None:
+            return None if index is None else policies[index]
+
+        def without(sums: _Sums, fold: int) -> Policy | None:
+            fold_saved, _, fold_bound = sums.figures(fold, confidence)
+            return policy(_best(fold_saved, fold_bound, tolerance))
+
+        return CrossValidated(
+            policies=list(policies),
+            tolerance=tolerance,
+            confidence=confidence,
+            saved=saved,
+            loss=loss,
+            bound=bound,
+            chosen=policy(_best(saved, bound, tolerance)),
+            least=policy(_least(saved, loss, tolerance)),
+            held_out=[
+                HeldOut(by, sums.fold, [without(sums, fold) for fold in range(sums.folds)])
+                for by, sums in self._schemes.items()
+            ],
+            partial=len(policies) - int(main.whole.sum()),
+            findings=findings,
         )
-    saved, loss, bound = main.figures(None, confidence)
-
-    def policy(index: int | None) -> Policy | None:
-        return None if index is None else policies[index]
-
-    def without(sums: _Sums, fold: int) -> Policy | None:
-        fold_saved, _, fold_bound = sums.figures(fold, confidence)
-        return policy(_best(fold_saved, fold_bound, tolerance))
-
-    return CrossValidated(
-        policies=list(policies),
-        tolerance=tolerance,
-        confidence=confidence,
-        saved=saved,
-        loss=loss,
-        bound=bound,
-        chosen=policy(_best(saved, bound, tolerance)),
-        least=policy(_least(saved, loss, tolerance)),
-        held_out=[
-            HeldOut(by, _of_panel(sums.fold, study), [without(sums, fold) for fold in range(sums.folds)])
-            for by, sums in schemes.items()
-        ],
-        partial=len(policies) - int(main.whole.sum()),
-        findings=findings,
-    )
 
 
 def _columns_of_judged(block: Block, study: Study) -> Ints | None:

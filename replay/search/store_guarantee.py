@@ -34,7 +34,7 @@ from replay.search.store_sweep import (
 from replay.stats.summary import Weight
 from replay.store import Store
 
-__all__ = ["ShardEvidence", "gather_shard", "guarantee_of_store"]
+__all__ = ["ShardEvidence", "evidence_of_study", "gather_shard", "guarantee_of_store", "join_evidence"]
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def guarantee_of_store(
     if resolved is None or not parts:
         because = found[0] if found else None
         raise InputError(f"no run of {printable(store.folder)} can be judged", because=because)
-    evidence = replace(_join(parts, policies), findings=found)
+    evidence = replace(join_evidence(parts, policies), findings=found)
     return guarantee_from(evidence, alpha, confidence=confidence, weight=weight), resolved
 
 
@@ -99,7 +99,11 @@ def gather_runs(runs: Sequence[Run], policies: Sequence[Policy], question: Quest
     usable, findings = usable_runs(runs, policies, question)
     if not usable:
         return ShardEvidence(None, None, (), (), findings)
-    study = Study(runs, policies, question)
+    return evidence_of_study(Study(runs, policies, question), policies)
+
+
+def evidence_of_study(study: Study, policies: Sequence[Policy]) -> ShardEvidence:
+    """The evidence of the runs of a study."""
     if not study.panel.judged.any():
         return ShardEvidence(Resolved.of(study), None, (), (), study.findings)
     evidence = gather_evidence(study, policies, optional=True)
@@ -109,7 +113,7 @@ def gather_runs(runs: Sequence[Run], policies: Sequence[Policy], question: Quest
     return ShardEvidence(Resolved.of(study), evidence, modes, judged, found)
 
 
-def _join(parts: Sequence[ShardEvidence], policies: Sequence[Policy]) -> Evidence:
+def join_evidence(parts: Sequence[ShardEvidence], policies: Sequence[Policy]) -> Evidence:
     """The evidence of all files, with the runs in the order in which they are read at once."""
     made = [part.evidence for part in parts if part.evidence is not None]
     tried = [{policy.spec(): row for row, policy in enumerate(one.policies)} for one in made]

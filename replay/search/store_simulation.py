@@ -55,7 +55,16 @@ from replay.stats.ties import snap
 from replay.stats.validity import find_validity
 from replay.store import Store
 
-__all__ = ["MOST_OUTCOMES", "StoreSimulation", "count_outcomes", "simulate_store"]
+__all__ = [
+    "MOST_OUTCOMES",
+    "RunAll",
+    "StoreOutcomes",
+    "StoreSimulation",
+    "compared_evals",
+    "count_outcomes",
+    "gather_outcomes",
+    "simulate_store",
+]
 
 #: Outcomes (policies times runs) of which all is kept: about 1 GiB.
 MOST_OUTCOMES = 4_000_000
@@ -153,6 +162,32 @@ def simulate_store(
     policies, by their canonical specification. Raises InputError for a policy that no run has what it takes
     for.
     """
+    made = gather_outcomes(store, policies, question, run_all=run_all, version=version, typed=typed)
+    parts = list(made.parts.values())
+    return StoreSimulation(
+        made.summarise(parts, [part.policy for part in parts]),
+        question,
+        made.monitor,
+        made.objective,
+        made.runs,
+        len(made.ids),
+        [made.groups[run] for run in made.judged],
+        compared_evals(parts),
+        made.limits,
+        made.findings,
+    )
+
+
+def gather_outcomes(
+    store: Store,
+    policies: Sequence[Policy],
+    question: Question,
+    *,
+    run_all: RunAll = map,
+    version: str = "",
+    typed: Mapping[str, str] | None = None,
+) -> StoreOutcomes:
+    """The outcomes of policies and of the baselines on the runs of a store; see `simulate_store`."""
     tasks = make_tasks(store, policies, question, version)
     joined = _Joined()
     for result in run_all(simulate_shard, tasks):
@@ -163,55 +198,30 @@ def simulate_store(
         raise nothing_found(store, joined.runs, findings)
     joined.sort()
     names = [*BASELINES, *dict.fromkeys(policy.spec() for policy in policies), ORACLE]
-    parts = [part for name in dict.fromkeys(names) if len((part := joined.part(name, typed or {})).runs)]
-    tried = {part.policy for part in parts}
-    about = {policy.spec(): policy.spec() in tried for policy in policies}
+    parts = {
+        name: part for name in dict.fromkeys(names) if len((part := joined.part(name, typed or {})).runs)
+    }
+    about = {policy.spec(): policy.spec() in parts for policy in policies}
     findings = tuple(with_availability(one, about, len(joined.ids)) for one in findings)
     refuse_untried(policies, np.array([float(about[policy.spec()]) for policy in policies]), findings)
-    about_budgets = [joined.budgets_of(part) for part in parts]
-    parts = [judged_part(part) for part in parts]
-    shares = [one.shares_to_look_at(len(part.runs)) for one, part in zip(about_budgets, parts, strict=True)]
-    #: when each run of a part was read
-    read = [joined.order[part.runs] for part in parts]
-    sums = [one.sums for one in about_budgets]
-    again = [number for number, some in enumerate(shares) if some is not EVEN_SHARES]
-    if again:
-        for number in again:
-            sums[number] = BudgetSums.zeros(len(shares[number]))
-        sets = _by_file([np.sort(read[number]) for number in again], joined.counts)
-        sums_tasks = [
-            SumsTask(task, tuple((runs, shares[number]) for number, runs in zip(again, some, strict=True)))
-            for task, some in zip(tasks, sets, strict=True)
-        ]
-        for results in run_all(sum_budgets, sums_tasks):
-            for number, more in zip(again, results, strict=True):
-                sums[number] = sums[number] + more
-    curves = [one.curve() for one in sums]
-    places = tuple(
-        (some, Place(*curve.place(float(part.saved.mean()))))
-        for some, part, curve in zip(shares, parts, curves, strict=True)
-    )
-    budgets = [_StoredBudgets(curve, len(part.runs)) for part, curve in zip(parts, curves, strict=True)]
-    in_order = [np.argsort(when) for when in read]
-    first = 0
-    for count, figures in run_all(budget_shard, [BudgetTask(task, places) for task in tasks]):
-        for when, order, budget, of_runs in zip(read, in_order, budgets, figures, strict=True):
-            begin, end = np.searchsorted(when[order], [first, first + count])
-            here = order[begin:end]
-            budget.take(here, of_runs[:, when[here] - first])
-        first += count
-    return StoreSimulation(
-        summarise_parts(parts, joined.groups, budgets.__getitem__),
-        question,
+    return StoreOutcomes(
+        tasks,
+        run_all,
+        joined,
+        {name: judged_part(part) for name, part in parts.items()},
+        {name: joined.budgets_of(part) for name, part in parts.items()},
         replace(resolved.monitor, runs=joined.runs),
         replace(resolved.objective, runs=len(joined.ids)),
-        joined.runs,
-        len(joined.ids),
-        [joined.groups[run] for run in joined.judged],
-        _compared_evals(parts),
         joined.limited(),
         findings,
     )
+
+
+def compared_evals(parts: Sequence[Part]) -> Ints:
+    """The number of evals of each run that policies are compared on; see `Study.compared_evals`."""
+    every = max(parts, key=lambda part: len(part.runs))
+    known = ~np.isnan(every.lost)
+    return every.evals[known] if known.any() else every.evals
 
 
 def _by_file(sets: Sequence[Ints], counts: Sequence[int]) -> list[list[Ints]]:
@@ -221,13 +231,6 @@ def _by_file(sets: Sequence[Ints], counts: Sequence[int]) -> list[list[Ints]]:
         [some[np.searchsorted(some, first) : np.searchsorted(some, last)] - first for some in sets]
         for first, last in itertools.pairwise(ends.tolist())
     ]
-
-
-def _compared_evals(parts: Sequence[Part]) -> Ints:
-    """The number of evals of each run that policies are compared on; see `Study.compared_evals`."""
-    every = max(parts, key=lambda part: len(part.runs))
-    known = ~np.isnan(every.lost)
-    return every.evals[known] if known.any() else every.evals
 
 
 def simulate_shard(task: ShardTask) -> ShardOutcomes:
@@ -418,6 +421,85 @@ class _Joined:
     def budgets_of(self, part: Part) -> _Budgets:
         """The equal budgets of the runs that a part is about."""
         return self._budgets[part.policy, bool(part.judged.any())]
+
+
+@dataclass(eq=False)
+class StoreOutcomes:
+    """Outcomes on the runs of a store, by policy, of which summaries can be made.
+
+    ``parts`` are those of the judged runs, or of all runs with unknown losses where none is judged.
+    ``monitor`` and ``objective`` are the metrics, ``limits`` and ``findings`` as in `StoreSimulation`.
+    """
+
+    tasks: Sequence[ShardTask]
+    run_all: RunAll
+    joined: _Joined
+    parts: dict[str, Part]
+    budgets: dict[str, _Budgets]
+    monitor: Metric
+    objective: Metric
+    limits: tuple[Finding, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def runs(self) -> int:
+        """The number of all runs."""
+        return self.joined.runs
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids of the runs that log the monitor, of which the parts have indices."""
+        return self.joined.ids
+
+    @property
+    def groups(self) -> list[str]:
+        """The groups of these runs."""
+        return self.joined.groups
+
+    @property
+    def judged(self) -> list[int]:
+        """Which of these runs the summaries are about."""
+        return self.joined.judged
+
+    def summarise(self, parts: Sequence[Part], like: Sequence[str]) -> dict[str, list[Any]]:
+        """The summary of some parts. ``like`` names for each of them a policy whose part is about the same
+        runs.
+        """
+        joined, tasks = self.joined, self.tasks
+        about = [self.budgets[name] for name in like]
+        shares = [one.shares_to_look_at(len(part.runs)) for one, part in zip(about, parts, strict=True)]
+        #: when each run of a part was read
+        read = [joined.order[part.runs] for part in parts]
+        sums = [one.sums for one in about]
+        again = [number for number, some in enumerate(shares) if some is not EVEN_SHARES]
+        if again:
+            for number in again:
+                sums[number] = BudgetSums.zeros(len(shares[number]))
+            sets = _by_file([np.sort(read[number]) for number in again], joined.counts)
+            sums_tasks = [
+                SumsTask(
+                    task, tuple((runs, shares[number]) for number, runs in zip(again, some, strict=True))
+                )
+                for task, some in zip(tasks, sets, strict=True)
+            ]
+            for results in self.run_all(sum_budgets, sums_tasks):
+                for number, more in zip(again, results, strict=True):
+                    sums[number] = sums[number] + more
+        curves = [one.curve() for one in sums]
+        places = tuple(
+            (some, Place(*curve.place(float(part.saved.mean()))))
+            for some, part, curve in zip(shares, parts, curves, strict=True)
+        )
+        budgets = [_StoredBudgets(curve, len(part.runs)) for part, curve in zip(parts, curves, strict=True)]
+        in_order = [np.argsort(when) for when in read]
+        first = 0
+        for count, figures in self.run_all(budget_shard, [BudgetTask(task, places) for task in tasks]):
+            for when, order, budget, of_runs in zip(read, in_order, budgets, figures, strict=True):
+                begin, end = np.searchsorted(when[order], [first, first + count])
+                here = order[begin:end]
+                budget.take(here, of_runs[:, when[here] - first])
+            first += count
+        return summarise_parts(parts, joined.groups, budgets.__getitem__)
 
 
 class _StoredBudgets:

@@ -4,10 +4,18 @@ import json
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import replay.search.store_simulation
 import replay.store.store
+from replay.cli import cli as main
 from tests.cli.test_cli import run as cli
+
+
+def ended(*words):
+    """What a command gives, whatever its exit code."""
+    return CliRunner().invoke(main, [str(word) for word in words], catch_exceptions=False)
+
 
 POLICIES = ("--policy", "patience=1", "--policy", "patience=3,min_delta=0.01", "--policy", "gl=5")
 
@@ -67,15 +75,57 @@ def test_a_sweep_by_file_has_the_front_of_all_runs(store):
     assert "policy,runs,stopped" in cli("sweep", store, *grid[:-1], "csv", "--jobs", 1).stdout
 
 
-def test_a_choice_by_file_is_the_guarantee_of_all_runs(store):
+@pytest.mark.parametrize("tolerance", [("--max-lost", "30%"), ("--max-lost", "5%"), ("--max-regret", "0.05")])
+def test_a_choice_by_file_is_that_of_all_runs(store, tolerance):
+    texts = [ended("choose", store, *tolerance, "--jobs", jobs, "--format", "json").stdout for jobs in (1, 2)]
+    assert texts[0] == texts[1]
+    by_file = json.loads(texts[0])
+    at_once = ended("choose", store, *tolerance, "--format", "json")
+    expected = json.loads(at_once.stdout)
+    for name in (
+        "status",
+        "policy",
+        "guarantee",
+        "best_guess",
+        "obstacle",
+        "candidates",
+        "monitor",
+        "unit",
+        "check",
+    ):
+        assert by_file[name] == expected[name], name
+    assert by_file["reason"] == expected["reason"]
+    for row, other in zip(by_file["lines"], expected["lines"], strict=True):
+        for name, value in other.items():
+            if name.startswith("budget_") and value is not None:
+                np.testing.assert_allclose(row[name], value, rtol=1e-12, atol=1e-15, err_msg=name)
+            elif name not in ("regret_corrected", "second_regret_mean"):
+                assert row[name] == value, (other["scored_on"], name)
+    for fold, other in zip(by_file["folds"], expected["folds"], strict=True):
+        assert (fold["by"], fold["policies"]) == (other["by"], other["policies"])
+    made = ended("choose", store, *tolerance, "--jobs", 1)
+    assert made.exit_code == at_once.exit_code
+    shown = " ".join(made.stdout.split())
+    assert "10 runs in runs.store. Monitor: eval_loss" in shown
+    assert "in-sample" in shown or by_file["best_guess"] is None
+    required = ended("choose", store, *tolerance, "--jobs", 1, "--require", "guarantee")
+    assert required.exit_code == (0 if expected["status"] == "guaranteed" else 3)
+
+
+def test_of_too_many_policies_and_runs_only_a_guarantee_is_looked_for(store, monkeypatch):
+    import replay.search.store_choice
+
+    monkeypatch.setattr(replay.search.store_choice, "MOST_TRIED", 9)
     tolerance = ("--max-lost", "30%", "--format", "json")
     by_file = cli("choose", store, *tolerance, "--jobs", 2).stdout
     assert by_file == cli("plan", store, *tolerance).stdout
     assert json.loads(by_file)["guaranteed"] is not None
     shown = " ".join(cli("choose", store, "--max-lost", "30%", "--jobs", 1).stdout.split())
-    assert "10 runs in runs.store that can be judged. Monitor: eval_loss" in shown
+    assert "10 runs in runs.store that can be judged. Only a guarantee was looked for" in shown
     assert "Result: guaranteed" in shown
     assert "no policy is guaranteed" in cli("choose", store, "--max-lost", "1%", "--jobs", 1, code=3).stdout
+    refused = cli("choose", store, "--max-regret", "0.1", "--jobs", 1, code=2).output
+    assert "a best guess takes at most 9 runs times policies" in " ".join(refused.split())
 
 
 @pytest.mark.parametrize(
@@ -88,7 +138,6 @@ def test_a_choice_by_file_is_the_guarantee_of_all_runs(store):
         (["sweep", "runs.store", "--jobs", "2", "--scheduler", "tcp://h:1"], "give one of the two"),
         (["sweep", "runs.store", "--scheduler", "h:1"], "is not the address of a Dask scheduler"),
         (["simulate", "runs.store", "--jobs", "2", "--monitor", "x"], "can be simulated"),
-        (["choose", "runs.store", "--jobs", "2", "--max-regret", "0.1"], "nothing can be guaranteed"),
         (["choose", "runs.store", "--jobs", "2", "--per-rule"], "--per-rule needs all runs at once"),
     ],
 )

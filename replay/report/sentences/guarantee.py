@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from replay.report.format import percent
-from replay.search.choice import Obstacle, Selection
+from replay.search.choice import Choice, Obstacle
 from replay.search.cross_validation import FEWEST_GROUPS
 from replay.search.guarantee import Guarantee, least_units
 from replay.stats.summary import ENOUGH_EVALS, ENOUGH_RUNS
@@ -109,7 +109,7 @@ def _are(count: int) -> str:
     return "is" if count == 1 else "are"
 
 
-def say_obstacle(selection: Selection, nearest: str, loss: str) -> str:
+def say_obstacle(selection: Choice, nearest: str, loss: str) -> str:
     """Why there is no best guess.
 
     ``nearest`` is the sentence on the policy that loses least, ``loss`` the cross-validated loss.
