@@ -9,7 +9,7 @@ compute, or at the shares at which runs have evals, where these are few and lie 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -70,6 +70,9 @@ __all__ = [
 MOST_OUTCOMES = 4_000_000
 
 _NOTHING = BudgetSums.zeros(len(EVEN_SHARES))
+
+#: Runs of which the equal budgets are added up at a time.
+_AT_A_TIME = 512
 
 #: Calls a function with each task, in whatever processes, with the results in the order of the tasks.
 RunAll = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
@@ -278,9 +281,18 @@ def _sums_and_shares(study: Study, runs: Ints) -> tuple[BudgetSums, Floats | Non
     """The equal budgets of some runs, and the shares at which they have evals; None where these are many."""
     if not len(runs):
         return _NOTHING, np.empty(0)
-    budgets = FixedBudgets.of(study, runs, EVEN_SHARES)
-    shares = budgets.distinct_shares()
-    return budgets.sums(), shares if len(shares) <= most_shares(len(runs)) else None
+    sums, shares = _NOTHING, list[Floats]()
+    for some in _few_at_a_time(runs):
+        budgets = FixedBudgets.of(study, some, EVEN_SHARES)
+        sums = sums + budgets.sums()
+        shares.append(budgets.distinct_shares())
+    merged = merge_shares(shares)
+    return sums, merged if len(merged) <= most_shares(len(runs)) else None
+
+
+def _few_at_a_time(runs: Ints) -> Iterator[Ints]:
+    """Some of the runs at a time, since each has a figure at every share."""
+    return (runs[begin : begin + _AT_A_TIME] for begin in range(0, len(runs), _AT_A_TIME))
 
 
 def sum_budgets(task: SumsTask) -> list[BudgetSums]:
@@ -290,10 +302,11 @@ def sum_budgets(task: SumsTask) -> list[BudgetSums]:
         return none
     runs, _ = read_task(task.shard)
     study = Study(runs, task.shard.policies, task.shard.question)
-    return [
-        FixedBudgets.of(study, some, shares).sums() if len(some) else nothing
-        for (some, shares), nothing in zip(task.sets, none, strict=True)
-    ]
+    made = []
+    for (every, shares), nothing in zip(task.sets, none, strict=True):
+        pieces = (FixedBudgets.of(study, some, shares).sums() for some in _few_at_a_time(every))
+        made.append(sum(pieces, nothing))
+    return made
 
 
 def _find_limits(study: Study, policies: Sequence[Policy]) -> tuple[Finding, ...]:
