@@ -113,7 +113,7 @@ def command(
                 f"{next(iter(across))} compares runs with each other, and {workers.option} replays a store"
                 " file by file; leave one of the two out"
             )
-        _simulate_by_file(paths, specs, files, policies, question, weight, workers, style, out)
+        _simulate_by_file(paths, policies, question, weight, workers, style, out)
         return
     if across:
         if per_run or chart or weight != "runs":
@@ -160,8 +160,6 @@ def command(
 
 def _simulate_by_file(
     paths: tuple[Path, ...],
-    specs: tuple[str, ...],
-    files: tuple[Path, ...],
     policies: list[str],
     question: Question,
     weight: Weight,
@@ -183,8 +181,8 @@ def _simulate_by_file(
     if isinstance(made, StoreSweep):
         document = build_sums(made, source=source, typed=typed, weight=weight)
     else:
-        words = [*spec_words(specs, files), "--per-run", *weight_words(weight), *question_words()]
-        step = ["replay", "simulate", *map(str, paths), *words]
+        words = [*weight_words(weight), *question_words(), *workers.words()]
+        step = ["replay", "choose", *map(str, paths), *words]
         document = build(made, source=source, weight=weight, next_steps=[step])
     show(document, style, out)
 

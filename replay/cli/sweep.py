@@ -94,7 +94,7 @@ def command(
             typed=candidates.typed(singles),
             tolerance=tolerance,
             weight=weight,
-            next_steps=next_steps,
+            next_steps=[[*next_steps[0], *workers.words()]],
         )
         show(document, style, out)
         return

@@ -32,9 +32,11 @@ __all__ = ["read_in_batches"]
 
 #: Up to so many groups of files, with so many bytes, are read at once.
 MOST_GROUPS, MOST_BYTES = 500, 128 * 1024**2
-#: Bytes of runs that are compared with each other at a time. Logs that belong together may be twice as many;
-#: of more, those that follow each other in natural order are compared.
-BATCH_BYTES = 64 * 1024**2
+#: Bytes of runs that are taken back at a time.
+BATCH_BYTES = 16 * 1024**2
+#: Logs that belong together are taken back together up to so many bytes; of more, those are compared that
+#: follow each other in natural order.
+MOST_TOGETHER = 128 * 1024**2
 #: Runs in one folder and in those below it are related, unless there are more folders than this.
 _MOST_BELOW = 64
 #: Values with fewer digits than this may have been rounded.
@@ -119,7 +121,7 @@ class _Spool:
         batch: list[int] = []
         size = 0
         for cluster in clusters:
-            whole = sum(map(self._bytes, cluster)) <= 2 * BATCH_BYTES
+            whole = sum(map(self._bytes, cluster)) <= MOST_TOGETHER
             for part in [cluster] if whole else [[number] for number in cluster]:
                 more = sum(map(self._bytes, part))
                 if batch and size + more > BATCH_BYTES:

@@ -114,6 +114,7 @@ def test_logs_that_have_nothing_in_common_are_assembled_apart(many, monkeypatch)
 
 
 def test_a_cluster_that_is_too_large_is_divided(many, monkeypatch):
+    monkeypatch.setattr(batches, "MOST_TOGETHER", 1)
     _, runs = read(many, monkeypatch, 1)
     assert {run.id for run in runs} >= {f"a/run{number}" for number in range(30) if number != 13}
 

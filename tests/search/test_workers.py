@@ -19,6 +19,7 @@ from replay.search.dask_cluster import run_on_cluster
 from replay.search.local_processes import run_in_processes
 from replay.search.store_sweep import sweep_store
 from tests.cli.test_cli import run as cli
+from tests.cli.test_streaming import ended
 from tests.search.test_store_sweep import SOME, bits, stored
 from tests.search.test_sweep import made_runs
 
@@ -180,6 +181,10 @@ def test_two_workers_of_a_cluster_give_the_same_bits_also_with_one_killed(store,
     assert sweep(store, lambda call, tasks: run_on_cluster(call, tasks, cluster.address)) == expected
     words = ("simulate", store.folder, "--monitor", "eval_loss", "--policy", "patience=2", "--format", "json")
     assert cli(*words, "--scheduler", cluster.address).stdout == cli(*words, "--jobs", 1).stdout
+    words = ("choose", store.folder, "--monitor", "eval_loss", "--max-lost", "60%", "--format", "json")
+    texts = [ended(*words, *more).stdout for more in (("--scheduler", cluster.address), ("--jobs", 1))]
+    assert texts[0] == texts[1]
+    assert '"lines"' in texts[0]
     victim = cluster.workers[0]
 
     def on_cluster(call, tasks):
