@@ -250,7 +250,7 @@ def _answer(selection: Choice) -> list[str]:
     return [*out, f"{describe_status(selection)} {_beyond(selection)}".rstrip()]
 
 
-def _beyond(selection: Selection) -> str:
+def _beyond(selection: Choice) -> str:
     """Why the interval of the guaranteed policy reaches beyond the guarantee, where it does."""
     given, line = selection.guarantee, selection.guaranteed
     return "" if given is None or line is None else say_beyond(given, line.summary["lost_high"])
