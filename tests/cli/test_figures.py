@@ -131,13 +131,14 @@ def test_a_limit_on_relative_regret_near_1_is_warned_of(tmp_path):
     (tmp_path / "policies.toml").write_text(
         '[policies.a]\nspec = "patience=1"\nmax_regret = "0.5%"\n', encoding="utf-8"
     )
-    flat = " ".join(run("check", tmp_path / "policies.toml", tmp_path / "logs", code=3).output.split())
+    check = ("check", tmp_path / "policies.toml", tmp_path / "logs", "--verbose")
+    flat = " ".join(run(*check, code=3).output.split())
     assert "near its best possible value" not in flat, "the monitor is eval_loss there"
     (tmp_path / "policies.toml").write_text(
         'monitor = "eval_accuracy"\n[policies.a]\nspec = "patience=1"\nmax_regret = "0.5%"\n',
         encoding="utf-8",
     )
-    flat = " ".join(run("check", tmp_path / "policies.toml", tmp_path / "logs", code=3).output.split())
+    flat = " ".join(run(*check, code=3).output.split())
     assert "near its best possible value" in flat
 
 

@@ -199,7 +199,7 @@ def test_groups_are_compared_within_each(tmp_path):
     for number, values in enumerate(curves):
         write_log(tmp_path / f"run{number}", values, header={"dataset": "ab"[number // 2]})
     words = ["simulate", str(tmp_path), "--policy", "top-k:k=1,after=1,unit=evals", "--policy", "patience=2"]
-    mixed = CliRunner().invoke(cli, words)
+    mixed = CliRunner().invoke(cli, [*words, "--verbose"])  # the path of a test takes the room of a note
     assert mixed.exit_code == 0, mixed.output
     note = " ".join(mixed.stdout.split())
     assert "The runs belong to 2 data sets (a, b), and are compared with each other all the same" in note

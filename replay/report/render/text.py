@@ -329,7 +329,7 @@ def _fitting(pieces: Iterable[Sequence[str]], width: int) -> Iterator[str]:
     """The pieces of a command as text; word by word where a piece is too long for a line."""
     for index, piece in enumerate(pieces):
         text = " ".join(piece)
-        if len(text) <= width:
+        if len(text) <= width + (0 if index else 2):  # the first line is not indented as far
             yield text
             continue
         whole = 1 if index else 2  # the name of the program and that of its command stay together
