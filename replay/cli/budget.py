@@ -104,7 +104,7 @@ def command(
     from replay.policies.spec import parse_policy
     from replay.report.budget import build, find_best
     from replay.report.inspect import describe_logs
-    from replay.stats.draws import summarise_draws
+    from replay.stats.draws import count_unscaled, summarise_draws
     from replay.stats.sets import refuse_mixed, split
 
     given = given_settings(question)
@@ -150,6 +150,7 @@ def command(
         budget,
         groups=len(studies),
         left_out=left_out,
+        unscaled=count_unscaled(drawn),
         findings=logs.findings,
         source=describe_logs(logs, paths),
         next_steps=[["replay", "simulate", *where, *words]],

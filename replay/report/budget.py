@@ -32,6 +32,7 @@ def build(
     *,
     groups: int = 1,
     left_out: int = 0,
+    unscaled: int = 0,
     findings: Sequence[Finding] = (),
     source: Sequence[str] = (),
     next_steps: Sequence[Sequence[str]] = (),
@@ -39,11 +40,11 @@ def build(
     """Report rows of `replay.stats.draws.summarise_draws`.
 
     ``groups`` is how many groups of runs they are means over, and ``left_out`` how many runs are alone in
-    their group. ``findings`` are those of the logs; ``source`` says what was read; ``next_steps`` are the
-    commands to run next.
+    their group; in ``unscaled`` of the groups no loss is known. ``findings`` are those of the logs;
+    ``source`` says what was read; ``next_steps`` are the commands to run next.
     """
     return Document(
-        lambda: _blocks(study, rows, budget, groups, left_out, findings, source, next_steps),
+        lambda: _blocks(study, rows, budget, groups, left_out, unscaled, findings, source, next_steps),
         lambda: {
             "budget": budget.compute,
             "workers": budget.workers,
@@ -65,12 +66,13 @@ def _blocks(
     budget: Budget,
     groups: int,
     left_out: int,
+    unscaled: int,
     findings: Sequence[Finding],
     source: Sequence[str],
     next_steps: Sequence[Sequence[str]],
 ) -> list[Block]:
     shown = [one for one in study.findings if one.kind is not Kind.NO_SCALE]
-    notes = _notes(rows, budget, study, left_out)
+    notes = _notes(rows, budget, study, groups, left_out, unscaled)
     out: list[Block] = [
         *headline(study, source),
         Paragraph([_answer(study, rows, budget, groups)], answer=True),
@@ -209,7 +211,14 @@ def _legend(budget: Budget, groups: int) -> str:
     )
 
 
-def _notes(rows: Sequence[Mapping[str, Any]], budget: Budget, study: Study, left_out: int) -> list[str]:
+def _notes(
+    rows: Sequence[Mapping[str, Any]],
+    budget: Budget,
+    study: Study,
+    groups: int,
+    left_out: int,
+    unscaled: int,
+) -> list[str]:
     out = []
     short = [label(row["policy"]) for row in rows if row["ran_out"] > _FEW]
     if short:
@@ -220,4 +229,9 @@ def _notes(rows: Sequence[Mapping[str, Any]], budget: Budget, study: Study, left
     if left_out:
         runs = "1 run is" if left_out == 1 else f"{left_out} runs are"
         out.append(f"{runs} left out, because no other run is in the same group.")
+    if 0 < unscaled < groups:
+        out.append(
+            f"{unscaled} of {groups} groups are not counted in lost, because their best run improves by less"
+            " than the log can show."
+        )
     return out

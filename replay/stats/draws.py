@@ -12,7 +12,7 @@ from replay.data.types import Bools, Floats
 from replay.engine.draws import Budget, Drawn
 from replay.policies.quantiles import t_quantile
 
-__all__ = ["DRAW_KEYS", "mean_interval", "summarise_draws"]
+__all__ = ["DRAW_KEYS", "count_unscaled", "mean_interval", "summarise_draws"]
 
 #: Keys of one row. ``low`` and ``high`` of ``found`` are the 5th and the 95th percentile over draws, those of
 #: the others the ends of the 95 % interval of the mean.
@@ -32,21 +32,30 @@ def summarise_draws(groups: Sequence[Sequence[Drawn]], budget: Budget) -> list[d
     """One row per policy, with the keys of DRAW_KEYS; None where a figure is not known.
 
     ``groups`` has, for each group of runs, what each policy finds, the first policy being never. The figures
-    are means over groups, but those of the objective itself, which are known for one group only.
+    are means over groups, but those of the objective itself, which are known for one group only. Groups whose
+    losses are not known are left out of the means of losses (see `count_unscaled`).
     ``less_lost`` is how much less a policy loses than never.
     """
     return [_row([group[index] for group in groups], groups, budget) for index in range(len(groups[0]))]
+
+
+def count_unscaled(groups: Sequence[Sequence[Drawn]]) -> int:
+    """In how many groups no loss is known, because the best run does not improve by a known amount."""
+    return sum(not _is_scaled(group) for group in groups)
+
+
+def _is_scaled(group: Sequence[Drawn]) -> bool:
+    return not np.isnan(group[0].lost).all()
 
 
 def _row(drawn: Sequence[Drawn], groups: Sequence[Sequence[Drawn]], budget: Budget) -> dict[str, Any]:
     one, alone = drawn[0], len(drawn) == 1
     found = one.found[~np.isnan(one.found)] if alone else np.empty(0)
     low, high = np.quantile(found, [0.05, 0.95]).tolist() if len(found) else (None, None)
-    lost = [(part.lost, part.begun) for part in drawn]
-    less = [
-        (group[0].lost - part.lost, group[0].begun | part.begun)
-        for part, group in zip(drawn, groups, strict=True)
-    ]
+    scaled = [(part, group[0]) for part, group in zip(drawn, groups, strict=True) if _is_scaled(group)]
+    scaled = scaled or [(part, group[0]) for part, group in zip(drawn, groups, strict=True)]
+    lost = [(part.lost, part.begun) for part, _ in scaled]
+    less = [(never.lost - part.lost, never.begun | part.begun) for part, never in scaled]
     gains = np.concatenate([values for values, _ in less])
     lost_low, lost_high = mean_interval(lost)
     less_low, less_high = mean_interval(less)
