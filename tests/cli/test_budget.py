@@ -154,3 +154,15 @@ def test_runs_with_different_monitors_are_refused(tmp_path):
     assert result.exit_code == 2
     assert "the logs monitor 2 metrics (eval_loss, test_loss)" in " ".join(result.output.split())
     assert spent(tmp_path, "--compute", "5000steps", "--monitor", "eval_loss")["unit"] == "steps"
+
+
+def test_a_group_whose_best_run_does_not_improve_is_not_counted_in_lost(tmp_path):
+    for number in range(6):
+        write_log(tmp_path / "good" / f"run{number}", [value + number / 20 for value in curve(number)])
+        write_log(tmp_path / "flat" / f"run{number}", [1 + number / 100] * 12)
+    words = [tmp_path, "--compute", "2000steps", "--group", "folder"]
+    alone = spent(tmp_path / "good", "--compute", "2000steps")["policies"][0]
+    both = spent(*words)["policies"][0]
+    assert both["lost_mean"] == alone["lost_mean"] is not None
+    text = " ".join(run("budget", *words, "--draws", 60, "--verbose").stdout.split())
+    assert "1 of 2 groups are not counted in lost" in text

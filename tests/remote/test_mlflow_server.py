@@ -177,8 +177,8 @@ def test_a_lock_names_the_files_of_the_experiment(database, tmp_path, monkeypatc
     client = MlflowClient(tracking_uri=server.url, registry_uri=server.url)
     experiment = client.create_experiment("locked")
     runs = [client.create_run(experiment, start_time=_START).info.run_id for _ in range(2)]
-    for run in runs:
-        metrics = [Metric("eval/loss", 1 + abs(p - 4), _START + p, 10 * p) for p in range(1, 9)]
+    for number, run in enumerate(runs):  # equal values would make one run of both
+        metrics = [Metric("eval/loss", 1 + number + abs(p - 4), _START + p, 10 * p) for p in range(1, 9)]
         client.log_batch(run, metrics=metrics)
         client.set_terminated(run)
     monkeypatch.chdir(tmp_path)
