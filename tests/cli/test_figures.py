@@ -33,8 +33,18 @@ def told(*args):
     return json.loads(run(*args, "--format", "json").stdout, parse_constant=pytest.fail)
 
 
-def test_sentences_and_rows_count_the_same_runs(mixed):
-    args = ["simulate", mixed, "--objective", "eval_f1", "--objective-mode", "max", "--policy", "patience=2"]
+def test_sentences_and_rows_count_the_same_runs(mixed, monkeypatch):
+    monkeypatch.chdir(mixed.parent)
+    args = [
+        "simulate",
+        mixed.name,
+        "--objective",
+        "eval_f1",
+        "--objective-mode",
+        "max",
+        "--policy",
+        "patience=2",
+    ]
     found = told(*args)
     assert {row["runs"] for row in found["summary"]} == {4}
     assert len({row["run"] for row in found["outcomes"]}) == 9
