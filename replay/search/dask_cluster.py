@@ -36,11 +36,12 @@ def run_on_cluster(function: Callable[[_T], _R], tasks: Sequence[_T], address: s
     _check_address(address, shown)
     with _quiet(), contextlib.ExitStack() as stack:
         try:
-            client = stack.enter_context(_closed(distributed.Client(address, set_as_default=False)))
+            client = _connect(distributed, address)
         except ReplayError:
             raise
         except Exception as error:  # Dask and the network have many kinds
             raise InputError(f"--scheduler {shown}: no scheduler answers there: {_say(error)}") from None
+        stack.callback(client.end)
         threads = sum(client.nthreads().values())
         if not threads:
             raise InputError(
@@ -83,14 +84,31 @@ def _result(future: Any, client: Any, shown: str, distributed: Any) -> Any:
             raise
 
 
-@contextlib.contextmanager
-def _closed(client: Any) -> Iterator[Any]:
-    """A client that is closed at the end; of a scheduler that is gone nothing is waited for."""
-    try:
-        yield client
-    finally:
-        with contextlib.suppress(Exception):
-            client.close(timeout=2)
+def _connect(distributed: Any, address: str) -> Any:
+    """A client of the scheduler at an address. ``end`` closes it, and waits at most 2 s for a scheduler.
+
+    A client that cannot connect is closed before its error is raised. The garbage collector closes none: it
+    may come while the next client holds the lock that closing waits for (distributed 2026.8).
+    """
+
+    class Client(distributed.Client):  # type: ignore[misc]
+        def __init__(self) -> None:
+            try:
+                super().__init__(address, set_as_default=False)
+            except BaseException:
+                self.end()
+                raise
+
+        def end(self) -> None:
+            with contextlib.suppress(Exception):
+                self.close(timeout=2)
+            with contextlib.suppress(Exception):  # of a client whose start or end has failed
+                self._loop_runner.stop()
+
+        def __del__(self) -> None:
+            pass
+
+    return Client()
 
 
 def _check_address(address: str, shown: str) -> None:
