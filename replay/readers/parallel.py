@@ -1,18 +1,11 @@
 """Loads many groups of files in several processes, with the same result as in one.
 
-The processes are plain interpreters that read tasks from a pipe. Unlike those of multiprocessing, they never
-import the main module of the caller, which may lack the guard ``if __name__ == "__main__"``, and they do not
-inherit its threads. What a process does not return, because it died or could not be started, is loaded by the
-caller itself.
+What a process does not return, because it died or could not be started, is loaded by the caller itself.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
 import pickle
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -21,6 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from replay.pipes import PipeProcess, answer_all
 from replay.readers.format import Loaded
 from replay.readers.load import load_group
 from replay.readers.naming import Group
@@ -30,10 +24,6 @@ __all__ = ["load_in_processes", "work"]
 
 _CHUNK = 64  # groups at a time, at most
 
-_START = (
-    "import sys; sys.path[:] = sys.argv[1:]; from replay.readers.parallel import work;"
-    " work(sys.stdin.buffer, sys.stdout.buffer)"
-)
 #: Name of the format, whether it is a folder, and the fields of the group.
 _Task = tuple[str, int, Path, list[Path], bool]
 
@@ -77,67 +67,40 @@ def _run(idle: SimpleQueue[_Worker], chunk: Sequence[Group]) -> list[Loaded] | N
 
 
 class _Worker:
-    """A process that loads groups. It is started when it gets its first."""
+    """A process that loads groups."""
 
     def __init__(self) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
-        self._ended = False
+        self._process = PipeProcess(__name__, work.__name__)
 
     def load(self, groups: Sequence[Group]) -> list[Loaded] | None:
         """What the process loads, None where it does not answer."""
-        if self._ended:
+        if self._process.ended:
             return None
-        tasks = [
+        tasks: list[_Task] = [
             (group.format.name, group.rank, group.root, group.files, group.whole_folder) for group in groups
         ]
         try:
-            process = self._process or self._start()
-            assert process.stdin is not None
-            assert process.stdout is not None
-            pickle.dump(tasks, process.stdin, pickle.HIGHEST_PROTOCOL)
-            process.stdin.flush()
-            loaded: list[Loaded] | None = pickle.load(process.stdout)
+            loaded: list[Loaded] | None = self._process.ask(pickle.dumps(tasks, pickle.HIGHEST_PROTOCOL))
         except Exception:  # whatever ends a process must not hide its logs
             self.stop()
             return None
         return loaded
 
-    def _start(self) -> subprocess.Popen[bytes]:
-        paths = [path or str(Path.cwd()) for path in sys.path if isinstance(path, str)]
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", "-c", _START, *paths], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
-        return self._process
-
     def stop(self) -> None:
         """End the process."""
-        self._ended = True
-        if self._process is None:
-            return
-        self._process.kill()
-        for pipe in (self._process.stdin, self._process.stdout):
-            with contextlib.suppress(OSError, ValueError):
-                if pipe is not None:
-                    pipe.close()
-        self._process.wait()
+        self._process.stop()
 
 
 def work(tasks: BinaryIO, results: BinaryIO) -> None:
     """Load groups until there are no more: what each process does."""
-    import signal
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the caller ends its processes
-    answers = os.fdopen(os.dup(results.fileno()), "wb")
-    os.dup2(2, results.fileno())  # whatever prints must not print into the answers
     formats = {format.name: format for format in FORMATS}
-    while True:
-        try:
-            chunk: list[_Task] = pickle.load(tasks)
-        except EOFError:
-            return
-        groups = [Group(formats[name], rank, root, files, whole) for name, rank, root, files, whole in chunk]
-        answers.write(_answer(groups))
-        answers.flush()
+
+    def answer(chunk: list[_Task]) -> bytes:
+        return _answer(
+            [Group(formats[name], rank, root, files, whole) for name, rank, root, files, whole in chunk]
+        )
+
+    answer_all(tasks, results, answer)
 
 
 def _answer(groups: Sequence[Group]) -> bytes:
