@@ -24,14 +24,18 @@ setInterval(async () => {
 }, 1000);
 """
 
-_MESSAGE = """<!doctype html>
+_HEAD = """<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="{policy}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<meta name="version" content="{version}">
+"""
+
+_MESSAGE = (
+    _HEAD
+    + """<meta name="version" content="{version}">
 <link rel="icon" href="data:,">
 <title>replay watch</title>
 <script>{reload}</script>
@@ -41,15 +45,11 @@ _MESSAGE = """<!doctype html>
 </body>
 </html>
 """
+)
 
-_SHELL = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta name="referrer" content="no-referrer">
+_SHELL = (
+    _HEAD
+    + """<meta name="referrer" content="no-referrer">
 {live}<link rel="icon" href="data:,">
 <title>{title}</title>
 <style>{style}</style>
@@ -62,6 +62,7 @@ _SHELL = """<!doctype html>
 </body>
 </html>
 """
+)
 
 
 @cache
