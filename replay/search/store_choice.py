@@ -18,10 +18,9 @@ from replay.engine.outcomes import BASELINES, ORACLE, records
 from replay.engine.question import Question
 from replay.engine.stops import StopsFinder
 from replay.engine.study import Study
-from replay.errors import InputError, printable
+from replay.errors import InputError
 from replay.policies import Policy
 from replay.policies.rules.never import Never
-from replay.readers.find import natural
 from replay.search.choice import (
     Choice,
     GroupFigures,
@@ -36,11 +35,12 @@ from replay.search.guarantee import Guarantee, guarantee_from, least_units
 from replay.search.store_guarantee import ShardEvidence, evidence_of_study, join_evidence
 from replay.search.store_simulation import RunAll, StoreOutcomes, compared_evals, gather_outcomes
 from replay.search.store_sweep import (
-    JoinedFindings,
+    Common,
     Resolved,
     ShardTask,
-    agree,
     make_tasks,
+    none_judged,
+    order_of,
     read_task,
     usable_runs,
 )
@@ -118,18 +118,14 @@ def choose_from_store(
     )
     tasks = [ChoiceTask(task, tolerance, ladder) for task in make_tasks(store, policies, question, version)]
     pieces: list[ShardChoice] = []
-    found = JoinedFindings()
-    resolved: Resolved | None = None
+    common = Common()
     for piece in run_all(try_shard, tasks):
-        if piece.resolved is not None:
-            resolved = agree(resolved, piece.resolved)
-        found.add(piece.findings)
+        common.add(piece.resolved, piece.findings)
         if piece.ids:
             pieces.append(piece)
-    findings = found.joined()
+    findings, resolved = common.findings.joined(), common.resolved
     if resolved is None or not pieces:
-        because = findings[0] if findings else None
-        raise InputError(f"no run of {printable(store.folder)} can be judged", because=because)
+        raise none_judged(store, findings)
     made = _cross_validate(pieces, policies, tolerance, weight, findings)
     if not optional and made.partial:
         _refuse_untried(policies, pieces, findings)
@@ -203,7 +199,7 @@ def _cross_validate(
     order of their ids.
     """
     ids = [name for piece in pieces for name in piece.ids]
-    order = np.array(sorted(range(len(ids)), key=lambda at: (natural(ids[at]), ids[at])), dtype=np.int64)
+    order = order_of(ids)
     full = np.concatenate([piece.full for piece in pieces])[order]
     stated = [name for piece in pieces for name in piece.stated]
     folds = Folds(

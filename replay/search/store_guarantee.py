@@ -16,18 +16,19 @@ from replay.data.run import Run
 from replay.data.types import Mode
 from replay.engine.question import Question
 from replay.engine.study import Study
-from replay.errors import InputError, printable
+from replay.errors import InputError
 from replay.policies import Policy
 from replay.readers.find import natural
 from replay.search.evidence import Evidence, gather_evidence
 from replay.search.guarantee import Guarantee, guarantee_from
 from replay.search.ladders import make_ladders, never_stops
 from replay.search.store_sweep import (
-    JoinedFindings,
+    Common,
     Resolved,
     ShardTask,
-    agree,
     make_tasks,
+    none_judged,
+    order_of,
     read_task,
     usable_runs,
 )
@@ -71,20 +72,16 @@ def guarantee_of_store(
     Arguments are those of `guarantee` and of `replay.search.store_sweep.sweep_store`.
     """
     parts: list[ShardEvidence] = []
-    findings = JoinedFindings()
-    resolved: Resolved | None = None
+    common = Common()
     for part in run_all(gather_shard, make_tasks(store, policies, question, version)):
-        if part.resolved is not None:
-            resolved = agree(resolved, part.resolved)
-        findings.add(part.findings)
+        common.add(part.resolved, part.findings)
         if part.evidence is not None:
             parts.append(part)
-    found = findings.joined()
-    if resolved is None or not parts:
-        because = found[0] if found else None
-        raise InputError(f"no run of {printable(store.folder)} can be judged", because=because)
+    found = common.findings.joined()
+    if common.resolved is None or not parts:
+        raise none_judged(store, found)
     evidence = replace(join_evidence(parts, policies), findings=found)
-    return guarantee_from(evidence, alpha, confidence=confidence, weight=weight), resolved
+    return guarantee_from(evidence, alpha, confidence=confidence, weight=weight), common.resolved
 
 
 def gather_shard(task: ShardTask) -> ShardEvidence:
@@ -122,13 +119,9 @@ def join_evidence(parts: Sequence[ShardEvidence], policies: Sequence[Policy]) ->
         raise InputError("no policy can be tried on every run, so nothing can be guaranteed")
     rows = [[of_part[policy.spec()] for policy in common] for of_part in tried]
     mode_of = {policy.spec(): mode for policy, mode in zip(made[0].policies, parts[0].modes, strict=True)}
-
-    def in_order(names: Sequence[str]) -> np.ndarray:
-        return np.array(sorted(range(len(names)), key=lambda at: (natural(names[at]), names[at])), dtype=int)
-
     runs = [run for one in made for run in one.runs]
     judged = [run for part in parts for run in part.judged]
-    here, there = in_order(runs), in_order(judged)
+    here, there = order_of(runs), order_of(judged)
 
     def joined(name: str, order: np.ndarray) -> np.ndarray:
         pieces = [getattr(one, name)[some] for one, some in zip(made, rows, strict=True)]

@@ -26,14 +26,14 @@ from replay.engine.stops import Stops
 from replay.engine.study import Study
 from replay.policies import Policy
 from replay.policies.spec import parse_policy
-from replay.readers.find import natural
 from replay.search.store_sweep import (
+    Common,
     JoinedFindings,
     Resolved,
     ShardTask,
-    agree,
     make_tasks,
     nothing_found,
+    order_of,
     read_task,
     refuse_untried,
     usable_runs,
@@ -195,8 +195,8 @@ def gather_outcomes(
     joined = _Joined()
     for result in run_all(simulate_shard, tasks):
         joined.add(result)
-    findings = joined.findings.joined()
-    resolved = joined.resolved
+    findings = joined.common.findings.joined()
+    resolved = joined.common.resolved
     if resolved is None:
         raise nothing_found(store, joined.runs, findings)
     joined.sort()
@@ -379,18 +379,16 @@ class _Joined:
         self.groups: list[str] = []
         self.order = self._place = np.empty(0, dtype=np.int64)
         self.judged: list[int] = []
-        self.findings, self._limits = JoinedFindings(), JoinedFindings()
-        self.resolved: Resolved | None = None
+        self.common, self._limits = Common(), JoinedFindings()
         self.runs = 0
 
     def add(self, result: ShardOutcomes) -> None:
         """Add what one file gave."""
         self.runs += result.runs
         self.counts.append(len(result.ids))
-        self.findings.add(result.findings)
+        self.common.add(result.resolved, result.findings)
         if result.resolved is None:
             return
-        self.resolved = agree(self.resolved, result.resolved)
         self._limits.add(result.limits)
         begin = len(self.ids)
         self.judged += [begin + run for run in result.judged]
@@ -403,8 +401,8 @@ class _Joined:
 
     def sort(self) -> None:
         """Put the runs into the order of their ids."""
-        order = sorted(range(len(self.ids)), key=lambda at: (natural(self.ids[at]), self.ids[at]))
-        self.order = np.array(order, dtype=np.int64)
+        self.order = order_of(self.ids)
+        order = self.order.tolist()
         self._place = np.empty(len(order), dtype=np.int64)
         self._place[self.order] = np.arange(len(order))
         self.judged = sorted(self._place[self.judged].tolist()) or list(range(len(order)))

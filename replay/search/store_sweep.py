@@ -11,28 +11,33 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from replay.data.finding import Finding, Kind
 from replay.data.names import canonical
 from replay.data.run import Run
-from replay.data.types import Floats
+from replay.data.types import Floats, Ints
 from replay.engine.metrics import Metric
 from replay.engine.question import Question
 from replay.engine.stops import StopsFinder
 from replay.engine.study import Study, common_monitor
 from replay.errors import InputError, printable
 from replay.policies import Policy
+from replay.readers.find import natural
 from replay.search.policy_sums import PolicySums
 from replay.store import Shard, Store, is_store
 
 __all__ = [
+    "Common",
     "JoinedFindings",
     "Resolved",
     "ShardSums",
     "ShardTask",
     "StoreSweep",
-    "agree",
     "make_tasks",
+    "none_judged",
     "nothing_found",
+    "order_of",
     "read_task",
     "refuse_untried",
     "sum_runs",
@@ -225,22 +230,17 @@ def _has_metric(run: Run) -> bool:
 def _merge(results: Iterable[ShardSums], policies: int) -> ShardSums:
     """The sums over all files. Raises InputError where two files are monitored differently."""
     runs = monitored = 0
-    resolved: Resolved | None = None
     sums = PolicySums.zeros(policies)
-    findings = JoinedFindings()
+    common = Common()
     for result in results:
         runs, monitored = runs + result.runs, monitored + result.monitored
-        if result.resolved is not None:
-            resolved = agree(resolved, result.resolved)
         sums = sums + result.sums
-        findings.add(result.findings)
-    return ShardSums(runs, monitored, resolved, sums, findings.joined())
+        common.add(result.resolved, result.findings)
+    return ShardSums(runs, monitored, common.resolved, sums, common.findings.joined())
 
 
-def agree(one: Resolved | None, other: Resolved) -> Resolved:
+def _agree(one: Resolved, other: Resolved) -> Resolved:
     """What two files agree on. Raises InputError where they are monitored or judged differently."""
-    if one is None:
-        return other
     pairs = (("monitor", one.monitor, other.monitor), ("objective", one.objective, other.objective))
     for option, first, second in pairs:
         if canonical(first.name) != canonical(second.name):
@@ -295,6 +295,31 @@ class JoinedFindings:
             replace(one, runs=tuple(self._runs[key]), facts={**one.facts, **self._counts[key]})
             for key, one in self._first.items()
         )
+
+
+class Common:
+    """What the results of several files say together: how their runs are monitored, and what was found."""
+
+    def __init__(self) -> None:
+        self.resolved: Resolved | None = None
+        self.findings = JoinedFindings()
+
+    def add(self, resolved: Resolved | None, findings: Iterable[Finding]) -> None:
+        """Add those of one file. Raises InputError where it is monitored or judged differently."""
+        if resolved is not None:
+            self.resolved = resolved if self.resolved is None else _agree(self.resolved, resolved)
+        self.findings.add(findings)
+
+
+def none_judged(store: Store, findings: Sequence[Finding]) -> InputError:
+    """The error that no run of a store can be judged."""
+    because = findings[0] if findings else None
+    return InputError(f"no run of {printable(store.folder)} can be judged", because=because)
+
+
+def order_of(ids: Sequence[str]) -> Ints:
+    """The indices of runs in the order in which runs are read at once."""
+    return np.array(sorted(range(len(ids)), key=lambda at: (natural(ids[at]), ids[at])), dtype=np.int64)
 
 
 def _is_count(value: Any) -> bool:
