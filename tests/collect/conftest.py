@@ -17,6 +17,19 @@ WORDS = [
     *("plus", "equals"),
     *(str(n) for n in range(40)),
 ]
+#: Of trainings by the trainers of TRL: an eval at every step, and nothing beside the log.
+TRAINER_OPTIONS = {
+    "eval_strategy": "steps",
+    "eval_steps": 1,
+    "logging_steps": 1,
+    "per_device_train_batch_size": 4,
+    "per_device_eval_batch_size": 4,
+    "save_strategy": "no",
+    "report_to": "none",
+    "disable_tqdm": True,
+    "use_cpu": True,
+    "bf16": False,
+}
 CLASSIFIER = {
     "task": "classification",
     "model": {"path": "bert"},

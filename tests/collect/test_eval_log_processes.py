@@ -11,6 +11,7 @@ from collect import EvalLog
 from collect.eval_log import FILE_NAME
 from replay.errors import InputError
 from replay.readers.formats import eval_log
+from tests.collect.conftest import TRAINER_OPTIONS
 
 #: A process that goes on in a log, says so, and waits.
 WRITES = """
@@ -222,19 +223,7 @@ def preference(workplace, tmp_path):
         for left in range(8)
         for right in range(2)
     ]
-    options = {
-        "max_steps": 2,
-        "eval_strategy": "steps",
-        "eval_steps": 1,
-        "logging_steps": 1,
-        "per_device_train_batch_size": 4,
-        "per_device_eval_batch_size": 4,
-        "save_strategy": "no",
-        "report_to": "none",
-        "disable_tqdm": True,
-        "use_cpu": True,
-        "bf16": False,
-    }
+    options = {**TRAINER_OPTIONS, "max_steps": 2}
     parts = {
         "train_dataset": datasets.Dataset.from_list(rows[:12]),
         "eval_dataset": datasets.Dataset.from_list(rows[12:]),

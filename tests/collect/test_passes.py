@@ -7,6 +7,7 @@ import pytest
 from collect import EvalLog
 from collect.eval_log import FILE_NAME
 from replay.readers import read
+from tests.collect.conftest import TRAINER_OPTIONS
 
 torch = pytest.importorskip("torch")
 peft = pytest.importorskip("peft")
@@ -248,19 +249,7 @@ def preference(workplace, log):
     }
 
 
-OPTIONS = {
-    "max_steps": 3,
-    "eval_strategy": "steps",
-    "eval_steps": 1,
-    "logging_steps": 1,
-    "per_device_train_batch_size": 4,
-    "per_device_eval_batch_size": 4,
-    "save_strategy": "no",
-    "report_to": "none",
-    "disable_tqdm": True,
-    "use_cpu": True,
-    "bf16": False,
-}
+OPTIONS = {**TRAINER_OPTIONS, "max_steps": 3}
 
 
 def sums(folder, *names):

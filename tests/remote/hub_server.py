@@ -11,35 +11,19 @@ import argparse
 import http.server
 import json
 import re
-import sys
 import time
 from functools import partial
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from tests.remote.answering import Answering
+
 COMMIT = "c0ffee" + "0" * 34
 _PAGE = 20
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def __init__(self, *arguments, options, **more):
-        self.options = options
-        super().__init__(*arguments, **more)
-
-    def log_message(self, text, *arguments):
-        pass
-
-    def do_HEAD(self):
-        self.answer()
-
-    def do_GET(self):
-        self.answer()
-
+class Handler(Answering):
     def answer(self):
-        asked = self.headers.get("Range", "")
-        print(self.command, self.path, asked, flush=True, file=sys.stderr)
         url = urlsplit(self.path)
         path, query = unquote(url.path), parse_qs(url.query)
         resolved = re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path)
@@ -59,7 +43,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if not folder.is_dir():
             return self.fail(404, "RevisionNotFound")
         if resolved:
-            return self.file(folder / resolved[3], asked)
+            return self.file(folder / resolved[3])
         if listed[2] == "tree" and repository == "org/silent":
             return time.sleep(3600)
         if listed[2] == "tree":
@@ -89,17 +73,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
             headers["Link"] = f'<http://127.0.0.1:{self.options.port}{here}?{more}>; rel="next"'
         return self.send(200, json.dumps(items), headers)
 
-    def file(self, path, asked):
+    def file(self, path):
         if not path.is_file():
             return self.fail(404, "EntryNotFound")
         data = path.read_bytes()
         if path.name.startswith("half"):
             return self.send(200, data, cut=len(data) // 2)
-        span = re.fullmatch(r"bytes=(\d+)-(\d*)", asked)
+        span = self.span(len(data))
         headers = {"Accept-Ranges": "bytes", "ETag": '"etag"', "X-Repo-Commit": COMMIT}
         if span is None:
             return self.send(200, data, headers)
-        first, last = int(span[1]), min(int(span[2] or len(data)), len(data) - 1)
+        first, last = span
         headers["Content-Range"] = f"bytes {first}-{last}/{len(data)}"
         return self.send(206, data[first : last + 1], headers)
 
@@ -110,12 +94,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(data[:cut])
-        if cut is not None:
-            self.wfile.flush()
-            self.close_connection = True
+        self.send_body(data, cut)
 
     def fail(self, status, code):
         self.send(status, json.dumps({"error": code}), {"X-Error-Code": code, "X-Error-Message": code})

@@ -14,7 +14,7 @@ from replay.data.finding import Kind
 from replay.errors import InputError
 from tests.remote.conftest import state
 from tests.remote.processes import free_port, serving
-from tests.remote.test_web import copies, same
+from tests.remote.test_web import copies, gives_the_folder
 
 KEY, SECRET = "AKIALOGREADER0001", "wJalr-log-reader-secret-0001"
 
@@ -79,17 +79,7 @@ def test_a_bucket_gives_the_runs_of_the_folder(server, bucket, logs):
     put(bucket, logs)
     here = replay.load(logs)
     assert len(here) == 5
-    for url in (f"s3://{bucket.name}/runs", f"s3://{bucket.name}/runs/"):
-        server.forget()
-        there = replay.load(url)
-        same(there, here)
-        sources = {source for run in there for source in run.info.sources}
-        assert all(source.startswith(f"s3://{bucket.name}/runs/") for source in sources)
-        assert f"s3://{bucket.name}/runs/lora 1/trainer_state.json" in sources
-        asked = "\n".join(server.requests())
-        assert "long/trainer_state.json" in asked
-        for left in ("safetensors", "training_args", "tokenizer", "README", ".git"):
-            assert left not in asked
+    gives_the_folder(server, f"s3://{bucket.name}/runs", here, "long/trainer_state.json")
 
 
 @pytest.mark.parametrize(

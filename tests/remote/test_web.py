@@ -37,6 +37,21 @@ def same(one, other, ordered=True):
         assert facts == others
 
 
+def gives_the_folder(server, base, here, asked_for):
+    """The runs below a URL are those of the folder, and only files that can be logs are asked for."""
+    for url in (base, f"{base}/"):
+        server.forget()
+        there = replay.load(url)
+        same(there, here)
+        sources = {source for run in there for source in run.info.sources}
+        assert all(source.startswith(f"{base}/") for source in sources)
+        assert f"{base}/lora 1/trainer_state.json" in sources
+        asked = "\n".join(server.requests())
+        assert asked_for in asked
+        for left in ("safetensors", "training_args", "tokenizer", "README", ".git"):
+            assert left not in asked
+
+
 @pytest.fixture(params=["plain", "ranges", "standard library"])
 def server(request, logs, tmp_path):
     """The logs behind a web server that answers range requests or not, and behind that of Python."""
@@ -53,17 +68,7 @@ def server(request, logs, tmp_path):
 def test_a_folder_of_a_web_server_gives_the_runs_of_the_folder(server, logs):
     here = replay.load(logs)
     assert len(here) == 4
-    for url in (f"{server.url}/runs", f"{server.url}/runs/"):
-        server.forget()
-        there = replay.load(url)
-        same(there, here)
-        sources = {source for run in there for source in run.info.sources}
-        assert all(source.startswith(f"{server.url}/runs/") for source in sources)
-        assert f"{server.url}/runs/lora 1/trainer_state.json" in sources
-        asked = "\n".join(server.requests())
-        assert "trainer_state.json" in asked
-        for left in ("safetensors", "training_args", "tokenizer", "README", ".git"):
-            assert left not in asked
+    gives_the_folder(server, f"{server.url}/runs", here, "trainer_state.json")
 
 
 def test_one_file_of_a_web_server(server, logs):

@@ -10,33 +10,16 @@ that begins with ``slow`` stays there. With ``?run=N``, a file is that with ``-N
 import argparse
 import base64
 import http.server
-import re
-import sys
 import time
 from functools import partial
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+from tests.remote.answering import Answering
 
-class Handler(http.server.SimpleHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
 
-    def __init__(self, *arguments, options, **more):
-        self.options = options
-        super().__init__(*arguments, **more)
-
-    def log_message(self, text, *arguments):
-        pass
-
-    def do_HEAD(self):
-        self.answer(body=False)
-
-    def do_GET(self):
-        self.answer(body=True)
-
-    def answer(self, body):
-        asked = self.headers.get("Range", "")
-        print(self.command, self.path, asked, flush=True, file=sys.stderr)
+class Handler(Answering, http.server.SimpleHTTPRequestHandler):
+    def answer(self):
         url, name = urlsplit(self.path), urlsplit(self.path).path.rpartition("/")[2]
         if self.options.user:
             wanted = "Basic " + base64.b64encode(self.options.user.encode()).decode()
@@ -53,25 +36,25 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         if run := parse_qs(url.query).get("run"):
             path = path.with_stem(f"{path.stem}-{run[0]}")
         if path.is_dir() and page.exists():
-            return self.send(page.read_bytes(), "text/html", body)
+            return self.send(page.read_bytes(), "text/html")
         if path.is_dir():
-            return super().do_GET() if body else super().do_HEAD()
+            serve = http.server.SimpleHTTPRequestHandler
+            return serve.do_GET(self) if self.command == "GET" else serve.do_HEAD(self)
         if not path.is_file():
             return self.fail(404)
         data = path.read_bytes()
         if name.startswith("slow"):
-            self.send(data, "text/plain", body, cut=len(data) // 2)
+            self.send(data, "text/plain", cut=len(data) // 2)
             return time.sleep(3600)
         if name.startswith("half"):
-            return self.send(data, "text/plain", body, cut=len(data) // 2)
-        span = re.fullmatch(r"bytes=(\d+)-(\d*)", asked)
-        if self.options.ranges and span:
-            first, last = int(span[1]), min(int(span[2] or len(data)), len(data) - 1)
+            return self.send(data, "text/plain", cut=len(data) // 2)
+        if self.options.ranges and (span := self.span(len(data))):
+            first, last = span
             part = data[first : last + 1]
-            return self.send(part, "text/plain", body, span=f"bytes {first}-{last}/{len(data)}")
-        return self.send(data, "text/plain", body)
+            return self.send(part, "text/plain", span=f"bytes {first}-{last}/{len(data)}")
+        return self.send(data, "text/plain")
 
-    def send(self, data, kind, body, *, span=None, cut=None):
+    def send(self, data, kind, *, span=None, cut=None):
         self.send_response(206 if span else 200)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(data)))
@@ -79,12 +62,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
             self.send_header("Accept-Ranges", "bytes")
         if span:
             self.send_header("Content-Range", span)
-        self.end_headers()
-        if body:
-            self.wfile.write(data if cut is None else data[:cut])
-        if cut is not None:
-            self.wfile.flush()
-            self.close_connection = True
+        self.send_body(data, cut)
 
     def fail(self, status, headers=None):
         self.send_response(status)
