@@ -397,7 +397,7 @@ def _limit(table: _Table, name: str, given: Any) -> Wanted:
     if not _NUMBER.fullmatch(body):
         begins = None if body.lower().startswith(("nan", "inf")) else _NUMBER.match(body)
         table.fault(
-            name, given, f"{body[begins.end() :]!r} is no unit of it" if begins else "not a finite number"
+            name, given, f"{body[begins.end() :]!r} is not a unit of it" if begins else "not a finite number"
         )
     value = float(body)
     if not math.isfinite(value):

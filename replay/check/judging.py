@@ -357,7 +357,7 @@ def _expected(wanted: Expectation, ids: Sequence[str], gone: Sequence[str], key:
     if any(wanted.run in run for run in gone):
         return None
     raise InputError(
-        f'{wanted.where}: run = "{wanted.run}" is no run of these logs; there are'
+        f'{wanted.where}: run = "{wanted.run}" is not a run of these logs; there are'
         f" {suggestion(wanted.run, ids)}",
         key=key,
     )

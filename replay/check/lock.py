@@ -98,7 +98,7 @@ def from_text(data: bytes, path: str, update: str = _UPDATE) -> Lock:
 
 
 def _refuse(text: str) -> Any:
-    raise ValueError(f"{text} is no number of JSON")
+    raise ValueError(f"{text} is not a number of JSON")
 
 
 def write_lock(path: Path, lock: Lock) -> bool:

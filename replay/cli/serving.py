@@ -180,7 +180,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(HTTPStatus.OK, self.server.page.version.encode())
         else:
             self._send(
-                HTTPStatus.NOT_FOUND, b"There is no such page. The address is shown by replay watch.\n"
+                HTTPStatus.NOT_FOUND,
+                b"This page does not exist. replay watch prints the address.\n",
             )
 
     def _send(self, status: HTTPStatus, body: bytes, kind: str = "text/plain; charset=utf-8") -> None:

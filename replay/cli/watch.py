@@ -107,13 +107,13 @@ def command(
         raise InputError(f"{option} is for one frame; give --once too")
     if once and on_stop is not None:
         raise InputError(
-            "--on-stop runs when a policy stops a run while replay watch looks on; with --once there is no"
-            " such moment. Leave out one of the two"
+            "--on-stop runs a command when a policy stops a run while replay watch runs, and --once ends"
+            " after one frame. Leave out one of the two"
         )
     if once and port is not None:
         raise InputError(
-            "--serve shows the page while replay watch looks on; with --once there is no such time. Leave out"
-            " one of the two. For a page in a file, use replay report"
+            "--serve shows the page while replay watch runs, and --once ends after one frame. Leave out one"
+            " of the two. For a page in a file, use replay report"
         )
     if stated_filter() is not None:
         raise InputError("--where filters the runs of a store, and replay watch follows logs; leave it out")

@@ -1,7 +1,7 @@
 """AcrossRuns: the base of policies that compare runs with each other, and what it takes to replay them.
 
-Such a policy is no function of one curve. What it decides at an eval depends on what other runs had reported
-by then, and so on the order in which runs arrive. `replay.policies.clock` replays that order.
+Such a policy is not a function of one curve. What it decides at an eval depends on what other runs had
+reported by then, and so on the order in which runs arrive. `replay.policies.clock` replays that order.
 """
 
 from __future__ import annotations

@@ -43,9 +43,9 @@ _FIRST, _SECOND, _SIZE = 0x0A, 0x12, 0x08
 class Value(NamedTuple):
     """One value of an event.
 
-    ``column`` and ``dtype`` say where the number lies, and are None for what is no number. ``plugin`` is the
-    one that the value itself names, ``tensor`` whether it is a tensor: those are scalars only if their plugin
-    says so.
+    ``column`` and ``dtype`` say where the number lies, and are None for what is not a number. ``plugin`` is
+    the one that the value itself names, ``tensor`` whether it is a tensor: those are scalars only if their
+    plugin says so.
     """
 
     tag: str

@@ -18,7 +18,7 @@ _PLAIN = frozenset({float, int})
 def flat_numbers(record: Mapping[str, Any], before: str = "", depth: int = 0) -> dict[str, float]:
     """The numbers of a row: those of nested objects as ``eval/loss``, those of short lists by position.
 
-    Text that is no number is left out, and so are lists of more than a few elements.
+    Text that is not a number is left out, and so are lists of more than a few elements.
     """
     if not before and _PLAIN.issuperset(map(type, record.values())):
         try:

@@ -136,7 +136,7 @@ class PointsBuilder:
             column.append(value)
 
     def _begin(self, name: str) -> tuple[list[int], list[float], list[float]]:
-        """A new name. There is a limit to the names; held-out metrics have places of their own."""
+        """Add a name. The number of names is limited, and held-out metrics are counted apart."""
         held_out = is_held_out(name)
         if (self._held_out if held_out else len(self._points) - self._held_out) >= MOST_NAMES:
             self._skipped = True

@@ -156,7 +156,7 @@ def _client(server: str) -> Any:
 
 @contextlib.contextmanager
 def _absent() -> Iterator[None]:
-    """Go on where the server says that there is no such thing."""
+    """Suppress the server's error that something does not exist."""
     try:
         yield
     except Exception as error:

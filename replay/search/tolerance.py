@@ -65,7 +65,8 @@ def parse_tolerance(
     """The tolerance that the two options give, ``default`` being that of ``--max-lost`` where neither is
     given.
 
-    Raises InputError for what is no number, has no unit that fits, is out of range, and where both are given.
+    Raises InputError for what is not a number, has no unit that fits or is out of range, and where both are
+    given.
 
     Examples
     --------
@@ -125,7 +126,7 @@ def _read(option: str, text: str) -> tuple[float, bool]:
         begins = _NUMBER.match(number)
         if begins and not number.lower().startswith(("nan", "inf")):
             raise InputError(
-                f"{option} {text}: {number[begins.end() :].strip()!r} is no unit of it; it is"
+                f"{option} {text}: {number[begins.end() :].strip()!r} is not a unit of it; it is"
                 f" {_TAKES[option]}"
             )
         raise InputError(f"{option} {text!r} is not a finite number; it is {_TAKES[option]}")

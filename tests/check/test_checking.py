@@ -219,7 +219,7 @@ def test_an_expectation_of_a_run_whose_log_is_gone_is_not_a_mistake_of_the_file(
     assert kinds(checked.findings) == [("regression", "vanished", "deleted")]
     assert kinds(checked.policies[0].findings) == [("note", "changed-limit", "expect")]
     file.write_text(file.read_text().replace('"run3"', '"other"'))
-    with pytest.raises(InputError, match='run = "other" is no run of these logs'):
+    with pytest.raises(InputError, match='run = "other" is not a run of these logs'):
         check(file)
 
 

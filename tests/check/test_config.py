@@ -119,7 +119,7 @@ POLICY = '[policies.fast]\nspec = "patience=3"\n'
             '[policies.fast] max_lost = "5": it has no unit, write "5%"; max_lost takes a percentage',
         ),
         (POLICY + "max_lost = 0.05", 'it has no unit, write "5%"'),
-        (POLICY + 'max_lost = "5kg"', "'kg' is no unit of it"),
+        (POLICY + 'max_lost = "5kg"', "'kg' is not a unit of it"),
         (POLICY + 'max_lost = "much"', "not a finite number"),
         (POLICY + 'max_lost = "inf%"', "not a finite number"),
         (POLICY + "max_regret = nan", "not a finite number"),

@@ -720,7 +720,7 @@ def test_updates_at_the_same_time_do_not_undo_each_other(repository):
             "max_regret = 0.5",
             "max_regret = 0.5\n[[policies.old.expect]]\neval = 9\nrun = 'run33'",
             "run = 'run33'",
-            "is no run of these logs",
+            "is not a run of these logs",
         ),
         (
             "max_regret = 0.5",

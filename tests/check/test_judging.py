@@ -332,7 +332,9 @@ def test_the_run_of_an_expectation_is_its_id_or_a_part_that_no_other_has():
     assert finding.runs == ("run1",), "run10 has it in its id, too"
     with pytest.raises(InputError, match=r'row 1: run = "un1" fits 2 runs: run1, run10; give more of the id'):
         expectations(expecting(("un1", 3)), stops, EVALS, [])
-    with pytest.raises(InputError, match=r'row 2: run = "rum3" is no run of these logs.*Did you mean run3\?'):
+    with pytest.raises(
+        InputError, match=r'row 2: run = "rum3" is not a run of these logs.*Did you mean run3\?'
+    ):
         expectations(expecting(("run3", 3), ("rum3", 3)), stops, EVALS, ["other"])
     assert expectations(expecting(("old", 9)), stops, EVALS, ["the/old/run"]) == [], "its log is gone"
 

@@ -269,7 +269,7 @@ def edited(old, new):
         (edited('"checksum"', '"chequesum"'), "a checksum differs"),
         (edited(',{"policy"', '<<<<<<< HEAD\n,{"policy"'), "the marks of a merge conflict"),
         ("", "it is empty or cut short"),
-        (edited("0.25", "NaN"), "NaN is no number of JSON"),
+        (edited("0.25", "NaN"), "NaN is not a number of JSON"),
     ],
 )
 def test_a_damaged_lock_says_how_to_make_it_anew(text, said):

@@ -281,7 +281,7 @@ def test_expectations(project):
     for row, said in (
         (
             expect.format("run7", 5),
-            'run = "run7" is no run of these logs; there are run0, run1, run2. Did you mean',
+            'run = "run7" is not a run of these logs; there are run0, run1, run2. Did you mean',
         ),
         (expect.format("run", 5), 'run = "run" fits 3 runs: run0, run1, run2; give more of the id'),
         (expect.format("run0", 11), "eval = 11, but run0 has 10 evals"),

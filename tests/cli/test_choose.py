@@ -206,7 +206,7 @@ def test_too_few_runs_is_exit_code_3(tmp_path):
     ("args", "said"),
     [
         (["--max-lost", "5"], "--max-lost 5 has no unit"),
-        (["--max-regret", "5 kg"], "'kg' is no unit of it"),
+        (["--max-regret", "5 kg"], "'kg' is not a unit of it"),
         (["--max-lost", "5%", "--max-regret", "1%"], "give one of the two"),
         (["--group", "colour"], "no run says its 'colour'"),
         (["--confidence", "95"], "--confidence 95: it takes a share from 50% to below 100%"),

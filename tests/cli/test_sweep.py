@@ -191,7 +191,7 @@ def test_a_bar_moves_while_one_item_takes_long(monkeypatch):
         (["--policy", "patients=3"], "Did you mean patience?"),
         (["--max-lost", "5"], "write 5%"),
         (["--max-lost", "-5%"], "is negative"),
-        (["--max-regret", "5kg"], "'kg' is no unit of it; it is a share of the best value, as in 0.5%"),
+        (["--max-regret", "5kg"], "'kg' is not a unit of it; it is a share of the best value, as in 0.5%"),
         (["--max-regret", "0.1", "--max-lost", "5%"], "give one of the two"),
         (["--grid", "rule=tutorial"], "no metric 'val_loss'"),
         (["--grid", "rule=tutorial,grades"], "none of the policies can be tried on these runs"),

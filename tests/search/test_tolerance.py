@@ -42,7 +42,7 @@ def test_another_default():
     [
         (None, "5", "--max-lost 5 has no unit: it is a share of a run's improvement, as in 5%; write 5%"),
         (None, "0.05", "write 5%"),
-        (None, "5 kg", "'kg' is no unit of it"),
+        (None, "5 kg", "'kg' is not a unit of it"),
         (None, "five", "'five' is not a finite number"),
         (None, "", "is not a finite number"),
         (None, "%", "is not a finite number"),
@@ -50,7 +50,7 @@ def test_another_default():
         (None, "101%", "no run can lose more than 100%"),
         (None, "nan%", "is not a finite number"),
         (None, "inf", "is not a finite number"),
-        (None, "5%%", "'%' is no unit"),
+        (None, "5%%", "'%' is not a unit"),
         ("nan", None, "is not a finite number"),
         ("inf%", None, "is not a finite number"),
         ("1e999", None, "is not a finite number"),
@@ -59,11 +59,11 @@ def test_another_default():
             "5kg",
             None,
             (
-                "'kg' is no unit of it; it is a share of the best value, as in 0.5%, or a number in the"
+                "'kg' is not a unit of it; it is a share of the best value, as in 0.5%, or a number in the"
                 " metric's own unit"
             ),
         ),
-        ("1_000", None, "'_000' is no unit"),
+        ("1_000", None, "'_000' is not a unit"),
         ("0.5%", "5%", "--max-regret 0.5% and --max-lost 5%: give one of the two"),
     ],
 )
