@@ -168,6 +168,7 @@ def grid(workplace):
     return path
 
 
+@pytest.mark.slow
 def test_a_grid_is_measured_once_for_each_shape_and_nothing_is_left(grid, workplace, tmp_path):
     before = {path: path.stat().st_mtime_ns for path in workplace.rglob("*")}
     arguments = ["grid", str(grid), "--out", str(tmp_path / "out"), "--dry-run", "--jobs", "2"]

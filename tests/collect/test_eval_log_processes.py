@@ -154,6 +154,7 @@ def test_all_steps_that_were_trained_twice_are_counted(step_signals, workplace, 
 
 
 @pytest.mark.parametrize("step_signals", [True, False])
+@pytest.mark.slow
 def test_a_segment_that_made_no_step_wastes_none(step_signals, workplace, tmp_path):
     """What the segment before it recorded is void already, and not counted again."""
     for kill_at, resume, code in ((8, 0, -9), (BEFORE_ITS_FIRST_STEP, 5, -9), (0, 5, 0)):

@@ -155,6 +155,7 @@ def test_the_config_before_and_after_are_those_of_the_run(finished, collect_run,
         assert other.curve("eval_loss", "min").values.tolist() == pytest.approx(values.tolist(), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_an_extension_that_is_killed_goes_on(finished, whole, workplace, tmp_path):
     """At once after its record, and then after an eval; the second time the command has no --max-steps."""
     folder = finished(tmp_path)

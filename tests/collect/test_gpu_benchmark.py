@@ -49,6 +49,7 @@ def test_figures_on_a_cpu(tmp_path):
     assert "2 pass, 0 fail, 3 skipped" in table
 
 
+@pytest.mark.slow
 def test_a_kill_on_a_cpu_and_a_grid_for_the_time_that_is_left(tmp_path, workplace):
     (tmp_path / "grids").mkdir()
     for name in ("llama", "train.csv", "validation.csv", "test.csv"):

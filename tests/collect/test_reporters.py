@@ -119,6 +119,7 @@ def test_a_tracker_changes_nothing_and_may_fail(collect, workplace, tmp_path):
     assert noisy.stderr.count("noisy failed and gets nothing more of this run (the server is away)") == 1
 
 
+@pytest.mark.slow
 def test_a_resume_goes_on_where_a_tracker_is_added_or_left_out(collect):
     done, whole = collect("whole")
     assert done.returncode == 0, done.stderr

@@ -59,6 +59,7 @@ def test_a_server_that_never_answers(url, settings, tmp_path):
     assert len(done.stderr.strip().splitlines()) <= 2
 
 
+@pytest.mark.slow
 def test_a_list_that_never_comes(tmp_path):
     """The Hub's client sets no time limit when it lists a repository."""
     (tmp_path / "hub" / "org" / "silent" / "main").mkdir(parents=True)

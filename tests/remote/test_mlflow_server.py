@@ -51,7 +51,9 @@ def fill(client):
     experiment = client.create_experiment(NAME)
     client.create_experiment("tune vision")
     for number in range(5):
-        run = client.create_run(experiment, start_time=_START, run_name=f"seed {number}: o'hara").info.run_id
+        # a server lists the run that began last first
+        made = client.create_run(experiment, start_time=_START + number, run_name=f"seed {number}: o'hara")
+        run = made.info.run_id
         params = [Param("learning_rate", "0.001"), Param("max_steps", "80"), Param("opt/name", "adam\nw")]
         client.log_batch(run, params=params)
         if number == 4:
@@ -263,6 +265,7 @@ def test_a_web_server_that_is_not_mlflow(logs, tmp_path):
     assert "does not answer as an MLflow server does" in text
 
 
+@pytest.mark.slow
 def test_credentials_are_used_and_never_shown(tmp_path, monkeypatch):
     config = tmp_path / "auth.ini"
     config.write_text(
