@@ -91,6 +91,7 @@ class Kind(StrEnum):
     RESUMED = "resumed"
     REPEATED_VALUES = "repeated-values"
     PLACEHOLDERS = "placeholders"
+    CARRIED_FORWARD = "carried-forward"
     INTERLEAVED_SETS = "interleaved-sets"
     MISSING_HEAD = "missing-head"
     LOGS_DISAGREE = "logs-disagree"

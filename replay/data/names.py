@@ -29,6 +29,9 @@ HELD_OUT_WORDS = frozenset(
 
 _TRAIN_WORDS = frozenset({"train", "training"})
 
+#: Words that leave a loss the loss: Chainer logs ``validation/main/loss``.
+_OF_LOSSES = frozenset({"epoch", "main", "avg", "average", "mean"})
+
 #: Words of a name that say: measured on the test set.
 TEST_WORDS = frozenset({"test", "testing"})
 
@@ -39,7 +42,7 @@ _SECOND_WORDS = TEST_WORDS | {"heldout", "holdout"}
 _MIN = frozenset(
     """
     loss losses perplexity ppl wer cer mer ter error err mse rmse mae mape smape nll bpb bpc logloss
-    crossentropy kl kld kldiv fid eer hinge brier ece rmsle cost nme
+    crossentropy kl kld kldiv fid eer hinge brier ece rmsle cost nme hd95 hausdorff bpd
     """.split()
 )
 _MAX = frozenset(
@@ -109,7 +112,8 @@ def infer_mode(name: str) -> InferredMode | None:
     implied; nor by the spread of a metric (``reward_std``) or the reward of rejected answers.
     """
     text = re.sub(r"([a-z])([A-Z][a-z])", r"\1_\2", name)
-    text = re.sub(r"((?:^|[/_.\s])(?:1|one)?)\s?-\s?(?=[A-Za-z])", r"\1_minus_", text)
+    # XGBoost calls its sets validation_0 and validation_1: the 1 of "validation_1-auc" is no "one minus"
+    text = re.sub(r"((?:^|[/.\s]|(?<!validation)_)(?:1|one)?)\s?-\s?(?=[A-Za-z])", r"\1_minus_", text)
     words = canonical(re.sub(_GLUED, r"\1_\2", text)).split("_")
     if _UNDIRECTED & set(words):
         return None
@@ -122,8 +126,12 @@ def infer_mode(name: str) -> InferredMode | None:
         if known is not None:
             mode: Mode = "min" if known in _MIN else "max"
             return _turn_over(words, at, InferredMode(mode, known, strong=known not in _WEAK))
+    if words[-1] in ("l1", "l2") and HELD_OUT_WORDS & set(words):  # as LightGBM calls these errors
+        return InferredMode("min", words[-1], strong=False)
     if {"exact", "match"} <= set(words):
         return InferredMode("max", "exact match")
+    if "bits_per_" in "_".join(words):
+        return InferredMode("min", "bits per")
     return None
 
 
@@ -162,7 +170,7 @@ def held_out_name(name: str) -> HeldOutName | None:
 
 def is_loss(name: str) -> bool:
     """Whether the name is a loss in the narrow sense, of any split and any writer."""
-    words = [word for word in canonical(name).split("_") if word not in HELD_OUT_WORDS | {"epoch"}]
+    words = [word for word in canonical(name).split("_") if word not in HELD_OUT_WORDS | _OF_LOSSES]
     return words in (["loss"], ["logloss"]) and getattr(infer_mode(name), "mode", None) == "min"
 
 

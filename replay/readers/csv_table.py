@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,10 @@ import numpy as np
 from replay.data.finding import Finding, Kind
 from replay.errors import printable
 from replay.readers.format import UnusableLog
-from replay.readers.points import Points, PointsBuilder, open_text
+from replay.readers.points import Points, PointsBuilder, number, open_text
 from replay.readers.runs_in_table import is_numbered_by_row, run_column, summarised_by, trainings_of
 from replay.readers.series_names import is_held_out, mean_of, step_name
-from replay.readers.splits import find_set, is_flag, is_set_column, names_in_set
+from replay.readers.splits import find_set, is_flag, is_set_column, names_a_set, names_in_set
 
 __all__ = [
     "ABSENT",
@@ -29,15 +30,23 @@ __all__ = [
     "cell_number",
     "csv_rows",
     "delimiter_of",
+    "header_line",
     "header_names",
     "read_table",
     "step_column",
+    "step_in",
 ]
 
 #: Cells that log nothing.
 ABSENT = {"", "na", "n/a", "none", "null", "-", "--", "<na>"}
 #: Rows that tell what kind of table it is.
 _LOOKED_AT = 200
+#: A step that is written with a word, or with the number of all steps.
+_PLACE = re.compile(
+    r"\s*(?:(?:epoch|ep|step|iter|iteration|round)s?)?[\s_:#-]*(\d{1,12})(?:\s*/\s*\d+)?\s*", re.IGNORECASE
+)
+#: Lines that may stand before the header: a title, settings.
+_PREAMBLE = 20
 #: Names of a column that numbers the rows.
 INDEX = ("", "Unnamed: 0", "index")
 
@@ -76,7 +85,7 @@ def cell_number(cell: str, delimiter: str) -> float | None:
         return None
     if delimiter == ";" and re.fullmatch(r"[-+]?\d+,\d+(e[-+]?\d+)?", text, re.IGNORECASE):
         return float(text.replace(",", "."))
-    return None
+    return number(text) if any(map(str.isdigit, text)) else None
 
 
 def step_column(names: Sequence[str]) -> tuple[int, bool] | None:
@@ -137,7 +146,8 @@ class _Rows:
     be cut off.
     """
 
-    def __init__(self, header: str) -> None:
+    def __init__(self, header: str, *, by_epoch: bool) -> None:
+        self._without_steps = by_epoch
         self.delimiter = delimiter_of(header)
         self.points = PointsBuilder()
         self.seen: dict[str, None] = {}  # all names, in order
@@ -157,21 +167,22 @@ class _Rows:
         self.by_row = self.key is None and is_numbered_by_row(names)
         if self.by_row:
             self.key = (-1, True)
-        self._epoch = next(
-            (number for number, name in enumerate(names) if name.lower() in ("epoch", "epochs")), None
-        )
+        self._epoch = next((at for at, name in enumerate(names) if name.lower() in ("epoch", "epochs")), None)
+        if self._without_steps and self._epoch is not None:
+            self.key = (self._epoch, True)
         label = run_column(names)
         self._label = None if label is None else names.index(label)
         self._used = [
-            number
-            for number, name in enumerate(names)
-            if (self.key is None or number != self.key[0])
+            at
+            for at, name in enumerate(names)
+            if (self.key is None or at != self.key[0])
             and name not in INDEX
             and not is_flag(name)
             and not name.endswith(("__MIN", "__MAX"))
         ]
         self.seen.update(dict.fromkeys(names))
-        self._sets = [number for number, name in enumerate(names) if is_set_column(name)]
+        self._sets = [at for at, name in enumerate(names) if is_set_column(name)]
+        self._sets_known = False
 
     def take(self, row: Sequence[str]) -> None:
         """One row of the file."""
@@ -191,11 +202,18 @@ class _Rows:
         if len(cells) > len(self.names) or self.key is None:
             self.longer += 1
             return
+        if not self._sets_known:
+            self._sets = [
+                at
+                for at, (name, cell) in enumerate(zip(self.names, cells, strict=False))
+                if names_a_set(name, cell)
+            ]
+            self._sets_known = True
         self._add()
         if self.by_row:
             step: float | None = float(len(self.placed) + 1)
         else:
-            step = _step(cells[self.key[0]], self.delimiter) if len(cells) > self.key[0] else None
+            step = step_in(cells[self.key[0]], self.delimiter) if len(cells) > self.key[0] else None
         if self.rows < _LOOKED_AT:
             self._looked_at.append((self.names, cells))
         if step is None and not self.key[1] and self._has_epoch(cells):
@@ -214,6 +232,11 @@ class _Rows:
                 columns.setdefault(name, []).append(cell)
         return columns
 
+    @property
+    def has_epochs(self) -> bool:
+        """Whether there is a column of epochs."""
+        return self._epoch is not None
+
     def _has_metric(self, cells: Sequence[str]) -> bool:
         return any(
             is_held_out(self.names[number]) and cell_number(cells[number], self.delimiter) is not None
@@ -231,9 +254,9 @@ class _Rows:
         step, cells = self._pending
         values = {}
         names, delimiter = self.names, self.delimiter
-        for number in self._used:
-            if number < len(cells) and (value := cell_number(cells[number], delimiter)) is not None:
-                values[names[number]] = value
+        for at in self._used:
+            if at < len(cells) and (value := cell_number(cells[at], delimiter)) is not None:
+                values[names[at]] = value
         if self._sets:
             fields = ((names[number], cells[number]) for number in self._sets if number < len(cells))
             row_set = find_set(fields)
@@ -266,22 +289,38 @@ class _Rows:
         return True
 
 
-def read_table(path: Path) -> Table:
-    """The table that a file holds. Raises UnusableLog where it has no usable header or no row."""
+def header_line(lines: Iterator[str]) -> str | None:
+    """The line that names the columns: the first that is not blank, or one with a step among the next lines
+    where the first ones have a single cell, as a title has. Raises csv.Error.
+    """
+    first = next((line for line in lines if line.strip()), None)
+    if first is None or len(header_names(first)) > 1:
+        return first
+    for line in islice(lines, _PREAMBLE):
+        names = header_names(line)
+        if len(names) > 1:
+            return line if step_column(names) is not None else first
+    return first
+
+
+def read_table(path: Path, *, by_epoch: bool = False) -> Table:
+    """The table that a file holds. Raises UnusableLog where it has no usable header or no row.
+
+    With ``by_epoch``, rows are placed by their epochs although there is a column of steps.
+    """
     findings: list[Finding] = []
     with open_text(path) as file:
         lines = _Lines(file)
-        header = next((line for line in lines if line.strip()), None)
-        if header is None:
-            raise UnusableLog(Finding(Kind.EMPTY_FILE, log=str(path)))
         try:
-            rows = _Rows(header)
+            header = header_line(lines)
+            if header is None:
+                raise UnusableLog(Finding(Kind.EMPTY_FILE, log=str(path)))
+            rows = _Rows(header, by_epoch=by_epoch)
         except csv.Error as error:
             facts = {"format": "csv", "error": str(error)}
             raise UnusableLog(Finding(Kind.INVALID_HEADER, log=str(path), facts=facts)) from None
         if rows.key is None:
             raise UnusableLog(Finding(Kind.NO_STEP, log=str(path), facts={"columns": tuple(rows.names[:12])}))
-        by_epoch = rows.key[1]
         try:
             for row in csv_rows(lines, rows.delimiter):
                 rows.take(row)
@@ -298,6 +337,8 @@ def read_table(path: Path) -> Table:
         findings.append(Finding(Kind.ROWS_WITHOUT_STEP, log=str(path), facts=counts))
     if lines.zeros and not any(finding.kind is Kind.CUT_OFF for finding in findings):
         findings.append(Finding(Kind.ZERO_BYTES, log=str(path)))
+    if not rows.rows and rows.without_step and rows.has_epochs and not by_epoch:
+        return read_table(path, by_epoch=True)
     if not rows.rows:
         raise UnusableLog(findings[0] if findings else Finding(Kind.NO_ROWS, log=str(path)))
     told_by = summarised_by(rows.first_cells(), [step for _, step in rows.placed[:_LOOKED_AT]])
@@ -305,7 +346,7 @@ def read_table(path: Path) -> Table:
         told = {"rows": rows.rows, "column": told_by}
         raise UnusableLog(Finding(Kind.SUMMARY_TABLE, log=str(path), facts=told))
     points = rows.points.points()
-    table = Table(list(rows.seen), by_epoch, points, rows.rows, rows.first, findings, rows.by_row)
+    table = Table(list(rows.seen), rows.key[1], points, rows.rows, rows.first, findings, rows.by_row)
     labels = trainings_of(rows.placed)
     if labels is not None:
         label_of = np.array([labels.index(label) for label, _ in rows.placed])
@@ -321,7 +362,9 @@ def read_table(path: Path) -> Table:
     return table
 
 
-def _step(cell: str, sign: str) -> float | None:
-    part = re.fullmatch(r"\s*(\d+)\s*/\s*\d+\s*", cell) if "/" in cell else None
-    value = float(part[1]) if part else cell_number(cell, sign)
+def step_in(cell: str, delimiter: str) -> float | None:
+    """The step that a cell holds, also as ``3/10`` and ``Epoch 3``; None where it holds none."""
+    value = cell_number(cell, delimiter)
+    if value is None and (match := _PLACE.fullmatch(cell)) is not None:
+        value = float(match[1])
     return value if value is not None and math.isfinite(value) else None

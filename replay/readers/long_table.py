@@ -21,7 +21,7 @@ from replay.readers.splits import find_set, is_set_column, names_in_set
 __all__ = ["LongHeader", "long_header", "read_long"]
 
 _NAMES = ("metric", "metric_name", "metrics", "key", "tag", "variable", "series", "name")
-_VALUES = ("value", "metric_value", "val", "y")
+_VALUES = ("value", "metric_value", "val", "y", "score", "result", "measurement", "scalar")
 _RUNS = ("run_id", "run_uuid", "run", "run_name", "trial_id", "trial", "experiment")
 _CLOCKS = ("timestamp", "wall_time", "time")
 

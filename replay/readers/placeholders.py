@@ -1,10 +1,11 @@
-"""Values that stand where nothing was evaluated: NaN, −1, 0 or infinity in rows that are written anyway.
+"""Values that stand where nothing was evaluated: NaN, −1, 0, infinity or 999 in rows that are written anyway.
 
 A table has a cell for each metric in each row, and its writer fills those of the rows between two evals. Such
 a fill is left out. It is told from a real value by three things: its row also logs something else, so that it
 was not written for the eval; it comes between all real values of the metric, or before the first of them; and
 of the other metrics of the same set none has a value in that row. A real NaN is kept: one among values that
-are logged in every row, and those from which a metric never comes back.
+are logged in every row, and those from which a metric never comes back. Values that repeat the eval before
+them are left out as well (`replay.readers.carried`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy.typing as npt
 
 from replay.data.finding import Finding, Kind, Severity
 from replay.data.names import HELD_OUT_WORDS, infer_mode
+from replay.readers.carried import drop_carried
 from replay.readers.points import Points
 from replay.readers.series_names import is_bookkeeping, words
 
@@ -26,7 +28,7 @@ _Bools = npt.NDArray[np.bool_]
 _Rows = npt.NDArray[np.int64]
 
 #: Numbers that are written where there is nothing to write, in the order in which they are looked for.
-_FILLS = (np.nan, -1.0, 0.0, np.inf, -np.inf)
+_FILLS = (np.nan, -1.0, 0.0, np.inf, -np.inf, 999.0, 9999.0, 99999.0, -999.0, -9999.0, 1e9, 1e10)
 
 _NO_ROWS: _Rows = np.empty(0, dtype=np.int64)
 
@@ -47,7 +49,7 @@ def drop_placeholders(
     ``held_out`` names the metrics of evals. Of the other series only NaN is left out.
     """
     if not any(_suspicious(series, name in held_out) for name, series in points.items()):
-        return dict(points), []
+        return drop_carried(points, held_out)
     table = _Table(points, held_out)
     kept: dict[str, Points] = {}
     dropped: dict[str, list[tuple[str, int]]] = {}
@@ -74,7 +76,8 @@ def drop_placeholders(
             "count": max(count for _, count in names),
         }
         findings.append(Finding(Kind.PLACEHOLDERS, Severity.NOTE, facts=facts))
-    return ordered, findings
+    ordered, carried = drop_carried(ordered, held_out)
+    return ordered, findings + carried
 
 
 def _equals(values: npt.NDArray[np.float64], fill: float) -> _Bools:
@@ -83,7 +86,9 @@ def _equals(values: npt.NDArray[np.float64], fill: float) -> _Bools:
 
 def _suspicious(series: Points, is_held_out: bool) -> bool:
     values = series.value
-    return bool((~np.isfinite(values)).any() or (is_held_out and ((values == -1) | (values == 0)).any()))
+    if not np.isfinite(values).all():
+        return True
+    return is_held_out and bool(((values == -1) | (values == 0) | (np.abs(values) >= 999)).any())
 
 
 def _counts(name: str) -> bool:
@@ -124,8 +129,9 @@ class _Table:
         rows, number = series.order, bool(np.isfinite(fill))
         if number and _SIGNED & set(words(name)):  # only where another metric of the set has the fill too
             return blank & np.isin(rows, self._filled.get((_set_of(name), fill), _NO_ROWS))
-        if number and (series.value[np.isfinite(series.value) & ~blank] <= fill).any():
-            return np.zeros(len(blank), dtype=bool)  # the metric does go as low as that
+        real = series.value[np.isfinite(series.value) & ~blank]
+        if number and (real >= fill if fill > 0 else real <= fill).any():
+            return np.zeros(len(blank), dtype=bool)  # the metric does go as high or low as that
         mine = _set_of(name) if is_held_out else ("train",)
         others = [logged for other, logged in self._rows.items() if other != name]
         same_set = [self._rows[other] for other in self._of_set.get(mine, []) if other != name]

@@ -31,13 +31,15 @@ _WORDS = {"nan": math.nan, "inf": math.inf, "infinity": math.inf}
 #: Rows that differ in their names from all rows before are kept together with their like up to so many kinds.
 _MOST_TABLES = 256
 _DIGITS = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+#: A number with commas between its thousands, or with a percent sign.
+_SHOWN = re.compile(r"([-+]?)(?:(\d{1,3}(?:,\d{3})+(?:\.\d+)?)|(\d+\.?\d*|\.\d+)\s?%)")
 #: How str() shows a number of torch, numpy or jax.
 _WRAPPED = re.compile(r"(?:\w+\.)?(?:tensor|array|float\d+|int\d+)\(\s*([^\s,()\[\]]+)\s*(?:,[^()]*)?\)")
 
 
 def number(value: Any) -> float | None:
-    """A logged number, also where it was written as text (``"0.51"``, ``"tensor(0.51)"``, ``"NaN"``); null,
-    booleans and other text are none (None).
+    """A logged number, also where it was written as text (``"0.51"``, ``"tensor(0.51)"``, ``"NaN"``,
+    ``"51.2%"``, ``"1,000"``); null, booleans and other text are none (None). A percentage stays one.
     """
     if type(value) is float:
         return value
@@ -53,6 +55,9 @@ def number(value: Any) -> float | None:
         text = (wrapped[1] if wrapped else value).strip().lower()
         if _DIGITS.fullmatch(text):
             return float(text)
+        shown = _SHOWN.fullmatch(text)
+        if shown is not None:
+            return float(shown[1] + (shown[2] or shown[3]).replace(",", ""))
         word = _WORDS.get(text.lstrip("+-"))
         return None if word is None else -word if text.startswith("-") else word
     return None

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from replay.data.names import canonical
 from replay.readers.series_names import is_held_out, is_metric, split_of, words
+from replay.readers.splits import parse_set
 
 __all__ = ["is_numbered_by_row", "run_column", "summarised_by", "trainings_of"]
 
@@ -34,6 +35,9 @@ def trainings_of(rows: Sequence[tuple[str, float]]) -> list[str] | None:
     by_label: dict[str, list[float]] = {}
     for label, step in rows:
         by_label.setdefault(label, []).append(step)
+    sides = {found.held_out for label in by_label if (found := parse_set(label)) is not None}
+    if len(sides) == 2 and all(parse_set(label) is not None for label in by_label):
+        return None  # the sets of one training
     if len(by_label) < 2 or "" in by_label or min(len(steps) for steps in by_label.values()) < 2:
         return None
     if any(later < earlier for steps in by_label.values() for earlier, later in pairwise(steps)):
@@ -49,17 +53,23 @@ def trainings_of(rows: Sequence[tuple[str, float]]) -> list[str] | None:
 def summarised_by(columns: Mapping[str, Sequence[str]], steps: Sequence[float | None]) -> str | None:
     """The column by which the rows of a table of finished runs are told apart; None of a training log.
 
-    Each row has another name, and steps that do not advance: the epochs or steps that the run was given.
+    Each row has another name, and steps that do not advance: the epochs or steps that the run was given. A
+    column of runs or trials tells them apart by numbers as well, unless the steps count the rows.
     """
     count = len(steps)
     known = [step for step in steps if step is not None]
     advances = len(known) == count and all(later > earlier for earlier, later in pairwise(known))
-    if count < 2 or advances:
+    counts_rows = known in ([float(number + first) for number in range(count)] for first in (0, 1))
+    if count < 2:
         return None
     for name, cells in columns.items():
         texts = [cell.strip() for cell in cells]
-        named = canonical(name) in _NAMES
-        if named and all(texts) and len(set(texts)) == count and not all(map(_is_number, texts)):
+        if not all(texts) or len(set(texts)) < count:
+            continue
+        plain = canonical(name)
+        if plain in _NAMES and not advances and not all(map(_is_number, texts)):
+            return name
+        if plain in _FOLDS and not counts_rows:
             return name
     return None
 

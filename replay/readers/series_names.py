@@ -15,6 +15,7 @@ from replay.data.types import Mode
 __all__ = [
     "chosen_modes",
     "companions_of",
+    "computed_beside",
     "held_out_of",
     "is_bookkeeping",
     "is_held_out",
@@ -138,6 +139,22 @@ def held_out_of(names: Iterable[str]) -> set[str]:
     if any(name.startswith("val/") for name in held_out):
         held_out |= {name for name in names if name.startswith("metrics/") and not is_bookkeeping(name)}
     return held_out - per_batch(names) - {name for name in held_out if mean_of(name) in names}
+
+
+def computed_beside(names: Sequence[str]) -> set[str]:
+    """The columns of a table by fastai or transformers that were computed on the validation set, as is the
+    loss that they stand behind, though their names do not say so.
+    """
+    plain = [canonical(name) for name in names]
+    fastai = plain[:3] == ["epoch", "train_loss", "valid_loss"] and plain[-1] == "time"
+    if not fastai and not {"training_loss", "validation_loss"} <= set(plain):
+        return set()
+    behind = names[plain.index("valid_loss" if fastai else "validation_loss") + 1 :]
+    return {
+        name
+        for name in behind
+        if not is_bookkeeping(name) and canonical(name) not in ("training_loss", "step", "epoch")
+    }
 
 
 def mean_of(name: str) -> str | None:

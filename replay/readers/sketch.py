@@ -27,13 +27,18 @@ def sketch(path: Path, head: bytes) -> dict[str, Any]:
         sheet = _sheet(path, head)
     except UnusableLog as error:
         return dict(error.finding.facts)
-    if sheet is not None and sheet.rows:
+    if sheet is not None and sheet.rows and _has_numbers(sheet):
         return {"columns": tuple(sheet.columns), "rows": len(sheet.rows), "options": suggest_options(sheet)}
     if b"\0" in head[:4096] and head[:2] not in (b"\xff\xfe", b"\xfe\xff"):
         return {"binary": True}
     text = head.decode("utf-8-sig", "replace")
     first = next((line.strip() for line in text.splitlines() if line.strip("\0 \t\r\n")), "")
     return {"line": first[:72]} if first.isprintable() else {}
+
+
+def _has_numbers(sheet: Sheet) -> bool:
+    """Whether a column holds numbers in most rows: the lines of a text have cells as well."""
+    return any(2 * len(sheet.numbers(name)) >= len(sheet.rows) for name in sheet.columns)
 
 
 def _sheet(path: Path, head: bytes) -> Sheet | None:

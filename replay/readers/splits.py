@@ -10,7 +10,16 @@ from typing import NamedTuple
 from replay.data.names import HELD_OUT_WORDS, canonical
 from replay.readers.series_names import companions_of, is_bookkeeping, is_held_out, split_of
 
-__all__ = ["RowSet", "find_set", "is_flag", "is_set_column", "name_in_set", "names_in_set", "parse_set"]
+__all__ = [
+    "RowSet",
+    "find_set",
+    "is_flag",
+    "is_set_column",
+    "name_in_set",
+    "names_a_set",
+    "names_in_set",
+    "parse_set",
+]
 
 #: Names of columns that say which set a row is about.
 _COLUMNS = frozenset(
@@ -31,6 +40,14 @@ _VALIDATION = frozenset(
     "validate evaluate validating evaluating vld valset evalset devel development".split()
 )
 _TEST = frozenset("tst testset".split())
+
+#: Names of columns whose texts name a training, so that "test" is none of its sets.
+_TRAININGS = frozenset(
+    """
+    run run_id run_name name model model_name experiment experiment_name exp exp_name trial trial_name id
+    config config_name method variant group project task title
+    """.split()
+)
 
 _YES = frozenset({"true", "yes", "1"})
 _NO = frozenset({"false", "no", "0"})
@@ -56,6 +73,18 @@ def is_set_column(name: str) -> bool:
     return canonical(name) in _COLUMNS or _FLAGS.fullmatch(canonical(name)) is not None
 
 
+def names_a_set(column: str, cell: object) -> bool:
+    """Whether a column says which set its rows are about: by its own name, or since it holds the name of a
+    set and does not name trainings.
+    """
+    return is_set_column(column) or (
+        isinstance(cell, str)
+        and canonical(column) not in _TRAININGS
+        and "_" not in canonical(cell)
+        and parse_set(cell) is not None
+    )
+
+
 def parse_set(text: str) -> RowSet | None:
     """The set that a cell names, such as ``val``, ``Validation``, ``test-clean`` and ``valid_seen``; None for
     other text.
@@ -75,7 +104,9 @@ def parse_set(text: str) -> RowSet | None:
 
 
 def find_set(fields: Iterable[tuple[str, object]]) -> RowSet | None:
-    """The set of a row by its fields: the first one that names a set, by text or as a yes or no."""
+    """The set of a row by those of its fields that name one (`names_a_set`): the first one that does, by text
+    or as a yes or no.
+    """
     for name, value in fields:
         plain = canonical(name)
         flag = _FLAGS.fullmatch(plain)
@@ -90,7 +121,7 @@ def find_set(fields: Iterable[tuple[str, object]]) -> RowSet | None:
             if yes:
                 return RowSet(flag[1], held_out)
             return RowSet("train", False) if held_out else RowSet("val", True)
-        if plain in _COLUMNS and isinstance(value, str) and (found := parse_set(value)) is not None:
+        if isinstance(value, str) and (found := parse_set(value)) is not None:
             return found
     return None
 

@@ -439,3 +439,57 @@ def test_fastai_computes_its_metrics_on_the_validation_set(tmp_path):
     assert set(run.train) == {"train_loss"}
     other, _ = load(tmp_path, text.replace("valid_loss", "val_loss"), "log.csv")  # not fastai
     assert other.metrics == ("val_loss",)
+
+
+@pytest.mark.parametrize("step", ["Epoch {}", "epoch_{}", "{}/3", "Epoch {} / 3"])
+def test_steps_with_a_word_or_the_number_of_all(tmp_path, step):
+    rows = [f"{step.format(n)},0.9,0.{n}5\n" for n in (1, 2, 3)]
+    run, problems = load(tmp_path, "epoch,train_loss,val_loss\n" + "".join(rows))
+    assert not problems
+    assert curve(run, "val_loss") == {1: 0.15, 2: 0.25, 3: 0.35}
+
+
+@pytest.mark.parametrize("title", ["Experiment 7\n", "Run of Monday\nseed 3\n\n", "\n\n# lr=0.1\nmy model\n"])
+def test_lines_before_the_header(tmp_path, title):
+    run, problems = load(tmp_path, title + "epoch,train_loss,val_loss\n1,0.9,0.5\n2,0.8,0.25\n")
+    assert not problems
+    assert curve(run, "val_loss") == {1: 0.5, 2: 0.25}
+
+
+@pytest.mark.parametrize("blank", ["nan", "", "None"])
+def test_epochs_count_where_no_row_has_a_step(tmp_path, blank):
+    rows = [f"{blank},{n},0.{n}5\n" for n in (1, 2, 3)]
+    run, problems = load(tmp_path, "step,epoch,val_loss\n" + "".join(rows))
+    assert not problems
+    assert curve(run, "val_loss") == {1: 0.15, 2: 0.25, 3: 0.35}
+    assert run.info.step_unit == "epoch"
+
+
+@pytest.mark.parametrize(
+    ("cell", "value"),
+    [
+        ('"1,250.5"', 1250.5),
+        ("62.5%", 62.5),
+        ("\"tensor(0.5, device='cuda:0')\"", 0.5),
+        ("np.float32(2.5)", 2.5),
+    ],
+)
+def test_numbers_as_they_are_shown(tmp_path, cell, value):
+    run, _ = load(tmp_path, f"step,val_loss\n10,{cell}\n20,0.125\n")
+    assert curve(run, "val_loss") == {10: value, 20: 0.125}
+
+
+def test_an_evaluator_that_evaluates_within_epochs(tmp_path):
+    """Steps begin anew with each epoch, and are -1 at its end."""
+    rows = [f"{epoch},{step},0.{epoch}{at}\n" for epoch in range(3) for at, step in enumerate((50, 100, -1))]
+    run, problems = load(tmp_path, "epoch,steps,MSE\n" + "".join(rows), name="mse_evaluation_dev_results.csv")
+    assert not problems
+    assert list(curve(run, "MSE").values()) == [0.0, 0.01, 0.02, 0.1, 0.11, 0.12, 0.2, 0.21, 0.22]
+    assert run.steps.tolist()[2::3] == [1, 2, 3]
+
+
+def test_a_table_of_transformers_has_its_metrics_behind_the_loss(tmp_path):
+    run, _ = load(
+        tmp_path, "Step\tTraining Loss\tValidation Loss\tF1\n10\t0.9\t0.5\t0.7\n20\t0.8\t0.25\t0.75\n"
+    )
+    assert set(run.metrics) == {"Validation Loss", "F1"}

@@ -182,3 +182,66 @@ def test_a_history_beside_its_table_is_one_run(tmp_path):
     put(tmp_path / "log.csv", "epoch,loss,val_loss\n" + rows)
     found = read(tmp_path)
     assert len(found.runs) == len(found.duplicates) == 1
+
+
+VALUES = {1: 0.5, 2: 0.25, 3: 0.375}
+SHAPES = {
+    "an object per epoch": {str(n): {"train_loss": 0.9, "val_loss": v} for n, v in VALUES.items()},
+    "named epochs, unordered": {f"epoch_{n}": {"val": {"loss": v}} for n, v in reversed(VALUES.items())},
+    "pandas, by column": {
+        "epoch": {str(n - 1): n for n in VALUES},
+        "val_loss": {str(n - 1): v for n, v in VALUES.items()},
+    },
+    "pandas, split": {
+        "columns": ["epoch", "val_loss"],
+        "index": [0, 1, 2],
+        "data": [[n, v] for n, v in VALUES.items()],
+    },
+    "inside another object": {
+        "args": {"lr": 0.1},
+        "log": {f"epoch {n}": {"val_loss": v} for n, v in VALUES.items()},
+    },
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_tables_in_other_shapes(tmp_path, shape):
+    run, problems = load(tmp_path, json.dumps(SHAPES[shape], indent=1))
+    assert not problems
+    (name,) = run.metrics
+    assert curve(run, name) == VALUES
+    assert run.info.step_unit == "epoch"
+
+
+def test_pairs_of_step_and_value(tmp_path):
+    document = {
+        "val_loss": [[100 * n, v] for n, v in VALUES.items()],
+        "train_loss": [[50 * n, 0.9] for n in range(1, 7)],
+    }
+    run, problems = load(tmp_path, document)
+    assert not problems
+    assert curve(run) == {100 * n: v for n, v in VALUES.items()}
+    assert run.info.step_unit == "step"
+    assert run.train["train_loss"].step.tolist() == [50, 100, 150, 200, 250, 300]
+
+
+def test_a_list_of_trainings(tmp_path):
+    folds = [{"train_loss": [0.9, 0.8], "val_loss": [0.5, 0.25 + k]} for k in range(3)]
+    runs = read(put(tmp_path / "history.json", folds)).runs
+    assert [curve(run) for run in runs] == [{1: 0.5, 2: 0.25 + k} for k in range(3)]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {
+            "0": {"precision": 0.5, "recall": 0.25, "support": 7},
+            "1": {"precision": 0.5, "recall": 0.5, "support": 9},
+        },
+        {"1": {"name": "a"}, "2": {"name": "b"}},
+        [[1, 2], [3, 4]],
+        {"columns": ["a", "b"], "data": [[1, 2]]},
+    ],
+)
+def test_other_tables_are_no_logs(tmp_path, document):
+    assert sniff(put(tmp_path / "a.json", json.dumps(document, indent=1))) is None

@@ -222,3 +222,14 @@ def test_a_text_that_prints_nan_for_no_eval(tmp_path):
     ]
     run = load(tmp_path, "\n".join(lines) + "\n", "train.log")
     assert curve(run) == values
+
+
+@pytest.mark.parametrize("fill", [999.0, 9999.0, -999.0, 1e9])
+def test_numbers_that_no_metric_has(fill):
+    losses = [fill, 0.5, fill, 0.25, fill, 0.375, fill, 0.3]
+    assert kept(val_loss=losses, loss=[1.0] * 8)["val_loss"] == {2: 0.5, 4: 0.25, 6: 0.375, 8: 0.3}
+
+
+def test_a_perplexity_may_be_999():
+    values = [1500.0, 999.0, 1200.0, 999.0, 1100.0, 999.0]
+    assert list(kept(val_ppl=values, loss=[1.0] * 6)["val_ppl"].values()) == values

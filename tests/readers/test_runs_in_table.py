@@ -7,8 +7,10 @@ import pytest
 import replay
 from replay.data.finding import Kind
 from replay.readers import NothingFound, read
+from replay.readers.formats import csv_log
 from replay.report.sentences import sentences
 from tests.readers.columns import curve
+from tests.readers.reading import refusal
 
 
 def table(path, header, rows):
@@ -133,3 +135,18 @@ def test_lines_of_json_with_several_evals_per_epoch(tmp_path):
     (tmp_path / "log.jsonl").write_text(text, encoding="utf-8")
     (run,) = replay.load(str(tmp_path))
     assert run.steps.tolist() == [0.5, 1.0, 1.5, 2.0, 2.5, 3.0]
+
+
+@pytest.mark.parametrize("column", ["run_id", "trial", "seed"])
+def test_a_row_per_training_with_a_number_is_no_curve(tmp_path, column):
+    rows = [(7 + run, 0.5 - run / 100, 10 + 3 * run) for run in range(6)]
+    table(tmp_path / "runs.csv", f"{column},val_loss,epochs", rows)
+    assert f"a table with one row per run (6 rows, told apart by {column})" in refusal(
+        csv_log.FORMAT, tmp_path / "runs.csv"
+    )
+
+
+def test_a_number_that_counts_the_epochs_names_no_training(tmp_path):
+    table(tmp_path / "log.csv", "run,epoch,val_loss", [(n, n, 0.5 - n / 100) for n in range(1, 7)])
+    (run,) = read(tmp_path).runs
+    assert len(run.steps) == 6

@@ -562,6 +562,22 @@ OF_RUNS = [
         "val_loss is -1 in 1 row in which nothing was evaluated; these values are left out",
     ),
     (
+        Kind.CARRIED_FORWARD,
+        {"names": ("val_loss",), "count": 32},
+        (
+            "val_loss repeats its last value in 32 rows between the evals; these rows are not evals and are"
+            " left out"
+        ),
+    ),
+    (
+        Kind.CARRIED_FORWARD,
+        {"names": ("val_acc", "val_loss"), "count": 2},
+        (
+            "val_acc, val_loss repeat their last value in 2 rows between the evals; these rows are not evals"
+            " and are left out"
+        ),
+    ),
+    (
         Kind.INTERLEAVED_SETS,
         {"name": "eval_f1", "count": 2, "names": ("eval_f1 (1st of 2)", "eval_f1 (2nd of 2)")},
         (

@@ -84,3 +84,28 @@ def test_names_of_columns():
     assert not is_set_column("note")
     assert find_set([("mode", "max"), ("split", "dev")]).name == "dev"
     assert find_set([("mode", 3)]) is None
+
+
+@pytest.mark.parametrize("column", ["fold", "loader", "which", "event"])
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_any_column_that_holds_the_names_of_sets(tmp_path, column, kind):
+    rows = [
+        (epoch, part, 0.5 + epoch / 8 + (part == "val")) for epoch in (1, 2, 3) for part in ("train", "val")
+    ]
+    if kind == "csv":
+        text = f"epoch,{column},loss\n" + "".join(f"{epoch},{part},{loss}\n" for epoch, part, loss in rows)
+    else:
+        text = "".join(
+            json.dumps({"epoch": epoch, column: part, "loss": loss}) + "\n" for epoch, part, loss in rows
+        )
+    path = tmp_path / f"log.{kind}"
+    path.write_text(text)
+    (run,) = read(path).runs
+    assert curve(run, "val/loss") == {1: 1.625, 2: 1.75, 3: 1.875}
+
+
+def test_a_training_may_be_called_test(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text("epoch,experiment,train_loss,val_loss\n1,test,0.9,0.5\n2,test,0.8,0.25\n")
+    (run,) = read(path).runs
+    assert list(run.metrics) == ["val_loss"]

@@ -12,7 +12,7 @@ import csv
 import dataclasses
 import re
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +30,11 @@ from replay.readers.csv_table import (
     cell_number,
     csv_rows,
     delimiter_of,
+    header_line,
     header_names,
     read_table,
     step_column,
+    step_in,
 )
 from replay.readers.evaluator_table import evaluator_name, is_evaluator, read_evaluator
 from replay.readers.format import Format, Loaded, UnusableLog, unreadable
@@ -42,6 +44,7 @@ from replay.readers.placeholders import drop_placeholders
 from replay.readers.points import Points, open_text, round_interval
 from replay.readers.runs_in_table import is_numbered_by_row
 from replay.readers.series_names import (
+    computed_beside,
     held_out_of,
     is_bookkeeping,
     is_held_out,
@@ -96,19 +99,25 @@ def _sniff(path: Path, head: bytes) -> bool:
     ):
         return False  # a DVCLive folder has one table per metric
     lines = _lines(head)
-    if not lines or not any(sign in lines[0] for sign in ",;\t") or lines[0].lstrip()[:1] in ("{", "["):
+    if not lines or lines[0].lstrip()[:1] in ("{", "["):
         return False
+    rest = iter(lines)
     try:
-        names = header_names(lines[0])
-        rows = list(csv_rows(lines[1:21], delimiter_of(lines[0])))
+        header = header_line(rest) or ""
+        if not any(sign in header for sign in ",;\t"):
+            return False
+        names, sign = header_names(header), delimiter_of(header)
+        rows = list(csv_rows(islice(rest, 20), sign))
     except csv.Error:
         return False
+    if is_evaluator(names):
+        return True
     long = long_header(names)
     if long is not None:
         return any(len(row) > long.name and is_metric(row[long.name].strip()) for row in rows)
     key = step_column(names)
     if key is None and is_numbered_by_row(names):
-        cells = [cell_number(cell, delimiter_of(lines[0])) for row in rows for cell in row if cell.strip()]
+        cells = [cell_number(cell, sign) for row in rows for cell in row if cell.strip()]
         return len(rows) > 1 and None not in cells
     if key is None or len(names) < 2 or len(set(names)) < len(names) - 1:
         return False
@@ -117,8 +126,9 @@ def _sniff(path: Path, head: bytes) -> bool:
     others = [name for number, name in enumerate(names) if number != key[0]]
     if not any(is_metric(name) for name in others):
         return False
-    sign = delimiter_of(lines[0])
-    steps = [cell_number(row[key[0]], sign) for row in rows if len(row) > key[0]]
+    steps = [step_in(row[key[0]], sign) for row in rows if len(row) > key[0]]
+    if rows and not any(step is not None for step in steps) and "epoch" in names:
+        steps = [step_in(row[names.index("epoch")], sign) for row in rows if len(row) == len(names)]
     if names[key[0]] in INDEX:  # so has many a data set
         if steps != [float(number) for number in range(len(steps))] or not any(
             "loss" in words(name) or mean_of(name) in names for name in others
@@ -312,14 +322,6 @@ def _rename(path: Path, table: Table, *, several: bool) -> dict[str, Points]:
     return {names.get(name, name): series for name, series in table.points.items()}
 
 
-def _metrics_of_fastai(names: Sequence[str]) -> set[str]:
-    """The columns between the losses and the time that fastai's CSVLogger writes: it computes its metrics on
-    the validation set.
-    """
-    known = list(names[:3]) == ["epoch", "train_loss", "valid_loss"] and names[-1] == "time"
-    return set(names[3:-1]) if known else set()
-
-
 def _runs(
     run_id: str,
     files: Sequence[Path],
@@ -332,7 +334,7 @@ def _runs(
     points, interleaved = name_sets(points, held_out_of(points))
     evaluator = is_evaluator(table.names)
     held_out = points.keys() - {"epoch"} if evaluator else held_out_of(points)
-    held_out |= _metrics_of_fastai(table.names) & points.keys()
+    held_out |= computed_beside(table.names) & points.keys()
     step_key = step_name(table.names)
     epoch = (
         None

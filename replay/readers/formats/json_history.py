@@ -3,7 +3,8 @@
 Written by scripts that save Keras' ``history.history`` or lists of their own, and by those that save what
 XGBoost, LightGBM and CatBoost record (``evals_result``): ``{"valid": {"auc": [0.7, 0.8]}}``. The list
 ``step`` or ``epoch`` numbers the values where there is one; otherwise they count from the first epoch on, or
-as the boosting library numbers its rounds.
+as the boosting library numbers its rounds. Tables in other shapes are made such lists first
+(`replay.readers.json_tables`).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from replay.data.run import Run
 from replay.readers.assemble import assemble
 from replay.readers.clocks import is_zero_based, measures_of
 from replay.readers.format import Format, Loaded, UnusableLog
+from replay.readers.json_tables import columns_of
 from replay.readers.partial_json import parse_partly
 from replay.readers.points import Points, number, open_text
 from replay.readers.series_names import held_out_of, is_bookkeeping, is_metric, split_of, step_name, words
@@ -53,9 +55,11 @@ class _Curves(NamedTuple):
 
 def _sniff(path: Path, head: bytes) -> bool:
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
-    if not text.startswith(b"{") or _are_lines(text):
+    if not text.startswith((b"{", b"[")) or _are_lines(text):
         return False
     parsed = parse_partly(text.decode("utf-8", "replace"))
+    if isinstance(parsed.value, list) and not _are_trainings(parsed.value):
+        return False
     if parsed.broken is not None and not parsed.open:
         return False  # more follows the first object: JSON lines
     return bool(_find(parsed.value))
@@ -70,14 +74,24 @@ def _are_lines(text: bytes) -> bool:
         return False
 
 
+def _are_trainings(items: Sequence[Any]) -> bool:
+    """Whether a list holds an object with lists per training, as for the folds of a cross-validation."""
+    return bool(items) and all(
+        isinstance(item, dict) and any(isinstance(value, list) for value in item.values()) for item in items
+    )
+
+
 def _find(document: Any, depth: int = 0) -> dict[str, _Curves]:
     """The curves of each training in a document: one without a name, or those of the objects in it
     (``{"history": {...}, "params": {...}}``), by name where there are several.
     """
+    if isinstance(document, list) and _are_trainings(document):
+        document = {str(number): item for number, item in enumerate(document, 1)}
     if not isinstance(document, dict):
         return {}
+    document = columns_of(document) or document
     lists = {str(name): values for name, item in document.items() if (values := _numbers(item)) is not None}
-    document = {name: _columns(item) or item for name, item in document.items() if name not in _OTHERS}
+    document = {name: columns_of(item) or item for name, item in document.items() if name not in _OTHERS}
     held_out = held_out_of(lists)
     if held_out or any(words(name)[-1] in ("loss", "losses") for name in lists):
         return {"": _Curves(lists, held_out)}
@@ -91,15 +105,6 @@ def _find(document: Any, depth: int = 0) -> dict[str, _Curves]:
         for more, curves in parts.items()
     }
     return several if len(several) > 1 else dict.fromkeys([""], *several.values()) if several else {}
-
-
-def _columns(item: Any) -> dict[str, list[Any]] | None:
-    """The lists that a list of rows with a step or an epoch holds, one per name; None for anything else."""
-    rows = [row for row in item if isinstance(row, dict)] if isinstance(item, list) else []
-    if not rows or len(rows) < len(item) or step_name(list(rows[0])) is None:
-        return None
-    names = dict.fromkeys(name for row in rows for name in row)
-    return {name: [row.get(name) for row in rows] for name in names}
 
 
 def _boosted(document: Mapping[str, Any]) -> _Curves | None:
@@ -231,7 +236,10 @@ def _points(
 
 FORMAT = Format(
     name="json-history",
-    summary="JSON with one list of values per metric: Keras' history, evals_result of XGBoost and LightGBM",
+    summary=(
+        "JSON with one list of values per metric: Keras' history, evals_result of XGBoost and LightGBM; or"
+        " with one object per epoch, pairs of step and value, or a table of pandas"
+    ),
     files="*history*.json, evals_result.json",
     sniff=_sniff,
     load=_load,

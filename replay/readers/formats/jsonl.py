@@ -39,7 +39,7 @@ from replay.readers.series_names import (
     is_metric,
     step_name,
 )
-from replay.readers.splits import RowSet, find_set, is_flag, is_set_column
+from replay.readers.splits import RowSet, find_set, is_flag, names_a_set
 from replay.readers.two_clocks import place_within_epochs
 
 __all__ = ["FORMAT"]
@@ -148,8 +148,9 @@ class _Fields:
     plain: bool
 
     @classmethod
-    def of(cls, names: Sequence[str]) -> _Fields:
-        sets, label = [name for name in names if is_set_column(name)], run_column(names)
+    def of(cls, record: Mapping[str, Any]) -> _Fields:
+        names = tuple(record)
+        sets, label = [name for name, value in record.items() if names_a_set(name, value)], run_column(names)
         plain = label is None and not sets and _SPECIAL.isdisjoint(names) and not any(map(is_flag, names))
         return cls(sets, label, plain)
 
@@ -171,7 +172,7 @@ class _Rows:
     def add(self, record: dict[str, Any]) -> None:
         """One more object of the file."""
         names = tuple(record)
-        fields = self._known.get(names) or self._known.setdefault(names, _Fields.of(names))
+        fields = self._known.get(names) or self._known.setdefault(names, _Fields.of(record))
         values = flat_numbers(record)
         if fields.plain and values.keys() == record.keys():
             if values:

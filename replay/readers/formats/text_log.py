@@ -24,9 +24,10 @@ from replay.readers.find import HEAD
 from replay.readers.format import Format, Loaded, UnusableLog, unreadable
 from replay.readers.placeholders import drop_placeholders
 from replay.readers.points import Points, round_interval
+from replay.readers.text.grids import Grids
 from replay.readers.text.journal import Placed, Training
 from replay.readers.text.lines import Line, lines_of, read_lines
-from replay.readers.text.reading import Text, read_text
+from replay.readers.text.reading import DIALECTS, Text, read_text
 
 __all__ = ["FORMAT"]
 
@@ -40,10 +41,12 @@ _OTHER_ENDINGS = frozenset(
     """.split()
 )
 _OTHER_NAMES = re.compile(
-    r"(?:read_?me|change(?:s|log)|history|news|licen[cs]e|copy(?:ing|right)|authors|notice|metadata|pkg-info|record|makefile"
+    r"(?:read_?me|change(?:s|log)|licen[cs]e|copy(?:ing|right)|authors|notice|metadata|pkg-info|makefile"
     r"|dockerfile|requirements)\b",
     re.IGNORECASE,
 )
+#: The table in the card of a model that transformers trained.
+_CARD = re.compile(r"^\| Training Loss \|(?: [^|\n]{1,60} \|){0,8} Validation Loss \|", re.MULTILINE)
 #: A block that a document quotes.
 _FENCED = re.compile(
     r"^\s{0,8}(?:```|~~~)[^\n]{0,80}\n(?:[^\n]{0,2000}\n){0,80}?\s{0,8}(?:```|~~~)\s*$", re.MULTILINE
@@ -55,10 +58,12 @@ _BOMS = (b"\xff\xfe", b"\xfe\xff")
 
 
 def _sniff(path: Path, head: bytes) -> bool:
-    if path.suffix.lower() in _OTHER_ENDINGS or _OTHER_NAMES.match(path.name):
-        return False
     text = _decode(head)
     if text is None:
+        return False
+    if path.suffix.lower() == ".md":
+        return _CARD.search(text) is not None
+    if path.suffix.lower() in _OTHER_ENDINGS or _OTHER_NAMES.match(path.name):
         return False
     found = read_text(_lines(_FENCED.sub("", text)), whole=len(head) < HEAD)
     if _is_evident(found):
@@ -116,8 +121,9 @@ def _is_own_loop(training: Training) -> bool:
         return False
     series = [one for name, one in training.placed.points.items() if name != "epoch"]
     back = sum(int((np.diff(one.step) < 0).sum()) for one in series)
-    values = np.concatenate([one.value[np.isfinite(one.value)] for one in series])
-    return back <= len(values) / 4 and int((values == np.round(values)).sum()) <= len(values) / 2
+    finite = [one.value[np.isfinite(one.value)] for one in series]
+    fractions = [values for values in finite if (values != np.round(values)).sum() >= len(values) / 2]
+    return back <= sum(map(len, finite)) / 4 and any(map(len, fractions))
 
 
 def _group(paths: Sequence[Path]) -> list[list[Path]]:
@@ -133,7 +139,8 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
     texts: list[tuple[list[Path], list[Training]]] = []
     for path in files:
         try:
-            text = read_text(read_lines(path))
+            among = (Grids,) if path.suffix.lower() == ".md" else DIALECTS
+            text = read_text(read_lines(path), among=among)
         except OSError as error:
             findings.append(unreadable(path, error, "file"))
             continue
@@ -286,7 +293,8 @@ FORMAT = Format(
     summary=(
         "text that a training printed (tee, nohup, Slurm): transformers, TRL, axolotl, Unsloth, MLX-LM,"
         " torchtune, litgpt, nanoGPT, LightGBM, XGBoost, CatBoost, Keras, Lightning, spaCy, fairseq, OpenNMT,"
-        " mmengine, and lines such as “epoch 3: val_loss 0.41”"
+        " mmengine, TensorFlow's estimators; tables of fastai, skorch, notebooks and model cards; and lines such"
+        " as “epoch 3: val_loss 0.41”"
     ),
     files="train*.log, slurm-*.out, nohup*.out, *stdout*.txt",
     sniff=_sniff,

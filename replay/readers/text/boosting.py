@@ -110,7 +110,7 @@ class LightGBM(_Rounds):
                 self.seen[:] = ["LightGBM"]
                 return True
         if text.endswith("est iteration is:"):
-            if text.startswith("Early stopping"):
+            if text.lstrip().startswith("Early stopping"):
                 _stopped(self._journal, self._patience)
             self._repeats = True
             return True
@@ -139,7 +139,7 @@ class XGBoost(_Rounds):
             if match is not None:
                 values = {name: float(mean) for name, mean, _ in self._FIELD.findall(text, match.end())}
                 return self._take_round(order, float(match[1]), values)
-        if text.startswith("Stopping. Best iteration:"):
+        if text.lstrip().startswith("Stopping. Best iteration:"):
             _stopped(self._journal, self._patience)
             self._repeats = True
             return True

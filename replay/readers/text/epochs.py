@@ -3,12 +3,13 @@
 
 A line names an epoch or a step, and then names with numbers. A line without either belongs to the place
 before it, if its names or its beginning say which split it is of (``Test set: Average loss: 0.05, Accuracy:
-98%``).
+98%``). A word within a line may say it of the names behind it (``[train] loss=0.6, [valid] loss=0.7``).
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 
 from replay.data.names import infer_mode
@@ -35,17 +36,37 @@ _STEP = re.compile(
     re.IGNORECASE,
 )
 _INNER = re.compile(r"\[\s{0,12}(\d{1,12})\s?/\s?(\d{1,12})\b[^\]]{0,20}\]")
+#: `3epoch results:` of ESPnet
+_EPOCH_BEHIND = re.compile(r"(?<![\w.])(\d{1,9})\s?epoch(?: results?)?\s?:", re.IGNORECASE)
+#: `[  3/100] train_loss: …`: a place that no word names.
+_BARE = re.compile(r"\s{0,8}\[\s{0,8}(\d{1,9})(?:\s?/\s?(\d{1,9}))?\]\s")
 _PAIR = re.compile(
-    r"(?<![\w.])([A-Za-z_][\w/@.]{0,60}(?:\([\w@]{1,12}\))?(?:[ -][A-Za-z_][\w/@.]{0,40}){0,3})"
+    r"(?<![\w.])([A-Za-z_][\w/@.]{0,60}(?:\([\w@]{1,12}\))?(?:[ -][A-Za-z_][\w/@.]{0,40}){0,3})['\"]?"
     r"\s{0,8}[:=]?\s{0,8}"
     r"[\[(]?(" + Number + r")(?:\s?/\s?(\d{1,12})(?=\s?\())?(%|(?=[\s,;|)\]}]|\.?$|\.\s| - ))"
 )
+_SETS = r"(train(?:ing)?|val(?:id(?:ation)?)?|dev|eval(?:uation)?|test(?:ing)?)"
+#: What PaddleOCR and PaddleDetection print of an evaluation.
+_CURRENT = re.compile(r"cur(?:rent)? metric[,:]\s", re.IGNORECASE)
 _SPLIT = re.compile(
-    r"\W{0,12}(train(?:ing)?|val(?:id(?:ation)?)?|dev|eval(?:uation)?|test(?:ing)?)\b\.?"
-    r"(?: set| results?| error| metrics| phase| epoch)?\s{0,4}(?=[:|\->\[=(]|\s*$)",
+    r"\W{0,12}" + _SETS + r"\b\.?"
+    r"(?: set| results?| error| metrics| phase| epoch| net output #\d{1,3})?\s{0,4}(?=[:|\->\[=(]|\s*$)",
     re.IGNORECASE,
 )
-_QUICK = re.compile(r"\d")
+#: What says of which set the names behind it are: `[valid]`, `(val)`, `validation:`, `Validation loss at |`.
+_MARK = re.compile(
+    r"[\[(<]\s?" + _SETS + r"(?: set)?\s?[\])>]"
+    r"|(?<![\w/.@-])" + _SETS + r"(?: (?:set|loss|results?|metrics|scores?|phase|epoch))?"
+    r"(?: (?:at|on|after|for))?\s{0,4}(?:[:|>]|->?\s)\s{0,8}(?![-+.\d\s]|nan\b|inf\b)",
+    re.IGNORECASE,
+)
+#: `loss (val): 0.5`, which names the set behind the metric.
+_BEHIND = re.compile(r"([A-Za-z]\w{0,40}) \(" + _SETS + r"\)(?=\s?[:=]\s?[-+.\d])", re.IGNORECASE)
+#: Words of names that count something.
+_COUNTS = frozenset("number num samples examples size count images batches params parameters".split())
+_RATES = frozenset({"lr", "learning_rate", "grad_norm"})
+#: Names that are of the training where nothing says otherwise.
+_OF_TRAINING = _RATES | {"loss"}
 #: A line without a place belongs to the one before it for as many lines.
 _NEAR = 40
 
@@ -75,6 +96,19 @@ def _name(name: str) -> str:
     )
 
 
+def _is_value(name: str) -> bool:
+    """Whether a name is that of a value of its place: no count, and not the best so far or the last one."""
+    lower = name.lower()
+    if (
+        is_bookkeeping(name)
+        or not _COUNTS.isdisjoint(lower.split("_"))
+        or lower.startswith(("best", "min_", "max_", "lowest", "highest", "final"))
+        or lower.endswith(("_best", "_decreased", "_increased", "_improved"))
+    ):
+        return False
+    return is_held_out(name) or "loss" in lower or infer_mode(name) is not None or lower in _RATES
+
+
 class Epochs:
     """Any line with an epoch or a step and named numbers."""
 
@@ -86,6 +120,7 @@ class Epochs:
         self._epoch: float | None = None
         self._step: float | None = None
         self._split: str | None = None
+        self._planned = 0.0  # of the last place that states a plan
         self._order = -_NEAR
 
     def take(self, text: str, order: int) -> bool:
@@ -95,10 +130,12 @@ class Epochs:
         if text[0] in "[(0123456789DIWEC" or " - INFO" in text:
             text = without_logger(text)
         lower = text.lower()
-        if not ("epoch" in lower or "step" in lower or "iter" in lower or "update" in lower):
-            return self._take_unplaced(text, lower, order)
-        epoch_match = _EPOCH.search(text) if "epoch" in lower else None
-        step_match = _STEP.search(text)
+        places = "epoch" in lower or "step" in lower or "iter" in lower or "update" in lower
+        if "epoch" in lower:
+            epoch_match = _EPOCH.search(text) or _EPOCH_BEHIND.search(text)
+        else:
+            epoch_match = self._bare(text, places)
+        step_match = _STEP.search(text) if places else None
         if epoch_match is None and step_match is None:
             return self._take_unplaced(text, lower, order)
         epoch = step = None
@@ -108,7 +145,7 @@ class Epochs:
         if epoch_match is not None:
             epoch = float(epoch_match[1])
             cuts.append(epoch_match.span())
-            if epoch_match[4] and float(epoch_match[4]):
+            if epoch_match.re is _EPOCH and epoch_match[4] and float(epoch_match[4]):
                 inner = (float(epoch_match[3]), float(epoch_match[4]))
         if step_match is not None:
             step = float(step_match[1])
@@ -128,23 +165,40 @@ class Epochs:
         split = None if head is None else split_of(head[1])
         self._epoch, self._step, self._order = epoch, step, order
         self._split = head[1].lower() if head is not None and split == "held-out" else None
+        place = epoch_match or step_match
+        if place is not None and place.re is not _EPOCH_BEHIND and place[2] is not None:
+            self._planned = float(place[2])
         values = self._named(rest)
-        if not values:
-            return True
-        planned = (
-            epoch_match[2] if epoch_match is not None else step_match[2] if step_match is not None else None
-        )
-        self._add(order, values, inner, planned)
+        if values:
+            self._add(order, values, inner)
         return True
+
+    @staticmethod
+    def _bare(text: str, is_placed: bool) -> re.Match[str] | None:
+        """The epoch in brackets at the begin of a line that names no place, but both sides of a metric."""
+        match = None if is_placed or "[" not in text[:9] else _BARE.match(text)
+        if match is None:
+            return None
+        names = [name for name, _ in named_values(text[match.end() :])]
+        sides = any(map(is_held_out, names)), any("train" in name.lower() for name in names)
+        return match if all(sides) else None
 
     def _take_unplaced(self, text: str, lower: str, order: int) -> bool:
         """A line that belongs to the place before."""
         if order - self._order > _NEAR or (self._epoch is None and self._step is None):
             return False
+        current = _CURRENT.match(text)
+        if current is not None:
+            text, self._split = f"  {text[current.end() :]}", "eval"
         head = _SPLIT.match(text)
         if head is not None:
             held_out = split_of(head[1].rstrip(".")) == "held-out" or is_held_out(head[1])
             self._split = head[1].lower() if held_out else None
+            progress = _INNER.match(text[head.end() :].lstrip(": \t"))
+            if held_out and progress is not None and float(progress[1]) + 1 < float(progress[2]):
+                return True  # the evaluation is under way
+        elif text.lstrip().startswith("* "):  # the summary of an evaluation in the examples of PyTorch
+            self._split = self._split or "val"
         elif self._split is not None and not text[:1].isspace():
             self._split = None
         if not any(
@@ -154,41 +208,48 @@ class Epochs:
             return False
         if head is not None:
             text = text[head.end() :]
-        elif (
-            not any(is_held_out(name) or "train" in name.lower() for name, _ in named_values(text))
-            and self._split is None
-        ):
-            return False
+        is_told = head is not None or self._split is not None
         values = self._named(text)
+        if not is_told and not any(is_held_out(name) or "train" in name.lower() for name in values):
+            return False
         if values:
-            self._add(order, values, None, None)
+            self._add(order, values, None)
             self._order = order
         return bool(values)
 
     def _named(self, text: str) -> dict[str, float]:
+        """The values of a line, those of held-out data under such names."""
+        text = _BEHIND.sub(r"\2_\1", text)
         values: dict[str, float] = {}
-        for name, value in named_values(text):
-            if is_bookkeeping(name) or not (
-                is_held_out(name)
-                or "loss" in name.lower()
-                or infer_mode(name)
-                or name.lower() in ("lr", "learning_rate", "grad_norm")
-            ):
-                continue
-            if name.lower().startswith(
-                ("best", "min_", "max_", "lowest", "highest")
-            ) or name.lower().endswith("_best"):
-                continue
-            if self._split is not None and not is_held_out(name):
-                name = f"{self._split}_{name}"
+        begin, split = 0, self._split
+        for mark in _MARK.finditer(text):
+            values = self._of_set(text[begin : mark.start()], split) | values
+            word = mark[1] or mark[2]
+            begin, split = mark.end(), word.lower() if split_of(word) == "held-out" else None
+        if begin and not text[begin:].strip():
+            self._split = split  # the values are in the next lines
+        values = self._of_set(text[begin:], split) | values
+        return {} if {name.lower() for name in values} <= _RATES - {"grad_norm"} else values
+
+    @staticmethod
+    def _of_set(text: str, split: str | None) -> dict[str, float]:
+        """The values of the part of a line that is about one set."""
+        pairs = [(name, value) for name, value in named_values(text) if _is_value(name)]
+        counts = Counter(name for name, _ in pairs)
+        stated = [name for name, _ in pairs if is_held_out(name) or "train" in name.lower()]
+        values: dict[str, float] = {}
+        before = split
+        for name, value in pairs:
+            # "Train Loss: 0.6 Acc: 0.7 | Val Loss: 0.7 Acc: 0.6", and "val Loss: 0.7 Acc: 0.6"
+            goes_on = counts[name] > 1 or (len(stated) == 1 and stated[0] == pairs[0][0])
+            if name in stated:
+                before = name.partition("_")[0] if is_held_out(name) and "_" in name else None
+            elif before and (split is not None or (goes_on and name.lower() not in _OF_TRAINING)):
+                name = f"{before}_{name}"
             values.setdefault(name, value)
-        if values.keys() <= {"lr", "LR", "learning_rate"}:
-            return {}
         return values
 
-    def _add(
-        self, order: int, values: dict[str, float], inner: tuple[float, float] | None, planned: str | None
-    ) -> None:
+    def _add(self, order: int, values: dict[str, float], inner: tuple[float, float] | None) -> None:
         current = self._journal.current
         if (
             current is not None
@@ -200,8 +261,8 @@ class Epochs:
         ):
             self._journal.begin()
         training = self._journal.add(order, self._step, self._epoch, values, inner)
-        if planned is not None:
-            training.facts["_planned"] = max(float(planned), training.facts.get("_planned", 0.0))
+        if self._planned:
+            training.facts["_planned"] = max(self._planned, training.facts.get("_planned", 0.0))
 
     def finish(self) -> list[Training]:
         """The trainings."""

@@ -163,7 +163,7 @@ class LitGPT:
 
 class NanoGPT:
     """nanoGPT (``step 250: train loss 1.9083, val loss 2.1004``), modded-nanogpt (``step:125/5100
-    val_loss:4.01 …``) and llm.c (``s:250 tel:3.9``).
+    val_loss:4.01 …``), llm.c (``s:250 tel:3.9``) and build-nanogpt (``250 val 3.9``).
     """
 
     specific = True
@@ -173,6 +173,7 @@ class NanoGPT:
     _ITER = re.compile(r"(?:^|\s)iter (\d{1,12}): loss (" + Number + r"), time ")
     _FIELDS = re.compile(r"(?:^|\s)step:(\d{1,12})(?:/(\d{1,12}))? (?=[a-z_]{1,40}:)")
     _C = re.compile(r"s:(\d{1,12}) (?=(?:tel|trl|eval):)")
+    _PLAIN = re.compile(r"(\d{1,12}) (train|val|hella) (" + Number + r")$")
     _FIELD = re.compile(r"([A-Za-z]\w{0,60}):(" + Number + r")(?=\s|$)")
     _NAMES: ClassVar = {"tel": "val_loss", "trl": "train_loss", "eval": "eval_accuracy"}
 
@@ -202,6 +203,9 @@ class NanoGPT:
             if match[2] is not None and self._journal.current is not None:
                 self._journal.current.facts["planned_steps"] = float(match[2])
             return True
+        if text[0].isdigit() and (match := self._PLAIN.match(text)) is not None:
+            name = "eval_accuracy" if match[2] == "hella" else f"{match[2]}_loss"
+            return self._add(order, match[1], {name: float(match[3])})
         if "val loss" in text and (match := self._STEP.search(text)) is not None:
             return self._add(order, match[1], {"train/loss": float(match[2]), "val_loss": float(match[3])})
         if "iter " in text and (match := self._ITER.search(text)) is not None:

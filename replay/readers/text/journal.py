@@ -133,7 +133,7 @@ class Training:
         metrics = [
             series.step
             for name, series in self.placed.points.items()
-            if "loss" in name.lower() or is_metric(name)
+            if "loss" in name.lower() or is_metric(name) or name in self.held_out
         ]
         return len(np.unique(np.concatenate(metrics))) if metrics else 0
 

@@ -32,6 +32,7 @@ class Keras:
         self._state: dict[str, float] = {}
         self._order = 0
         self._closed = False
+        self._headless: tuple[int, dict[str, float]] | None = None
 
     def take(self, text: str, order: int) -> bool:
         """Take the head of an epoch, or the state of its bar."""
@@ -39,23 +40,30 @@ class Keras:
         rest = text
         if "Epoch " in text:
             match = self._EPOCH.search(text)
-            if match is not None and not text[match.end() :].lstrip().startswith((":", "|")):
+            behind = "" if match is None else text[match.end() :]
+            if match is not None and not self._is_own(behind):
+                return False
+            if match is not None:
                 taken = True
                 self._close()
                 epoch = float(match[1])
+                if self._headless is not None and self._epoch is None and epoch > 1:
+                    self._journal.add(self._headless[0], None, epoch - 1, self._headless[1])
                 if epoch == 1 and self._epoch is not None:
                     self._journal.begin()
                 self._epoch, self._planned = epoch, float(match[2])
                 self._closed = False
-                rest = text[match.end() :]
+                rest = behind
                 if " - " not in rest:
-                    return True
+                    return False  # the head of an epoch is that of other loops as well
             elif self._STOPPED.search(text):
                 if self._state or self._journal.current is not None:
                     self._close()
                     if self._journal.current is not None:
                         self._journal.current.facts["stopped_by"] = "early stopping"
                 return True
+        if self._epoch is None:
+            self._note_headless(rest, order)
         if self._epoch is None or " - " not in rest or ": " not in rest:
             return taken
         state = self._STATE.match(rest)
@@ -71,6 +79,22 @@ class Keras:
         if not self._closed and (not self._state or not self._has_eval() or len(values) >= len(self._state)):
             self._state, self._order = values, order
         return True
+
+    def _note_headless(self, text: str, order: int) -> None:
+        """Remember the last state of a bar before the first head: the text begins within an epoch."""
+        state = self._STATE.match(text) if " - " in text else None
+        if state is not None and (state[1] is None or state[1] == state[2]):
+            values = {name: float(value) for name, value in self._FIELD.findall(text)}
+            if any(map(is_held_out, values)):
+                self._headless = (order, values)
+
+    def _is_own(self, behind: str) -> bool:
+        """Whether what stands behind ``Epoch 3/10`` may be of Keras: nothing, or the values of the epoch."""
+        if not behind.strip():
+            return True
+        if "|" in behind or behind.count(": ") != len(self._FIELD.findall(behind)):
+            return False
+        return self._STATE.match(behind) is not None or self._FIELD.match(behind) is not None
 
     def _has_eval(self) -> bool:
         return any(is_held_out(name) for name in self._state)

@@ -5,7 +5,7 @@ it takes it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 
@@ -13,10 +13,11 @@ from replay.readers.text.boosting import CatBoost, LightGBM, XGBoost
 from replay.readers.text.dicts import TrainerDicts
 from replay.readers.text.epochs import Epochs
 from replay.readers.text.finetuning import MLX, LitGPT, NanoGPT, Torchtune
+from replay.readers.text.grids import Grids
 from replay.readers.text.journal import Dialect, Training
 from replay.readers.text.lines import Line, bars
 from replay.readers.text.progress import Keras, Lightning
-from replay.readers.text.tables import Fairseq, MMEngine, OpenNMT, SpaCy
+from replay.readers.text.tables import Estimator, Fairseq, MMEngine, OpenNMT, SpaCy
 
 __all__ = ["DIALECTS", "Text", "read_text"]
 
@@ -33,9 +34,11 @@ DIALECTS: tuple[type[Dialect], ...] = (
     Fairseq,
     OpenNMT,
     MMEngine,
+    Estimator,
     TrainerDicts,
     Lightning,
     Keras,
+    Grids,
     Epochs,
 )
 #: Those that read progress bars.
@@ -55,9 +58,13 @@ class Text:
     cut_off: int | None = None
 
 
-def read_text(lines: Iterable[Line], *, whole: bool = True) -> Text:
-    """What the lines hold. Of a part of a text (not ``whole``), an incomplete last line says nothing."""
-    dialects = [dialect() for dialect in DIALECTS]
+def read_text(
+    lines: Iterable[Line], *, whole: bool = True, among: Sequence[type[Dialect]] = DIALECTS
+) -> Text:
+    """What the lines hold, as some of the dialects read them. Of a part of a text (not ``whole``), an
+    incomplete last line says nothing.
+    """
+    dialects = [dialect() for dialect in among]
     cut_off = None
     order = 0
     for order, line in enumerate(_of_one_process(iter(lines))):
@@ -68,6 +75,8 @@ def read_text(lines: Iterable[Line], *, whole: bool = True) -> Text:
         if "%|" in text:
             taken = [dialect.take(text, order) for dialect in dialects if isinstance(dialect, _OF_BARS)]
             if any(taken):
+                # loops with a bar print what they measured in lines below it
+                dialects[-1].take(text.partition("%|")[0].rstrip("0123456789 ") or ":", order)
                 continue
             text = _behind_bars(text)
             if not text:

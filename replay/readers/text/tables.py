@@ -1,4 +1,4 @@
-"""Tables and lines of spaCy, fairseq, OpenNMT-py and mmengine."""
+"""Tables and lines of spaCy, fairseq, OpenNMT-py, mmengine and TensorFlow's estimators."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import ClassVar
 from replay.readers.text.journal import Journal, Training, place_rows
 from replay.readers.text.lines import Number
 
-__all__ = ["Fairseq", "MMEngine", "OpenNMT", "SpaCy"]
+__all__ = ["Estimator", "Fairseq", "MMEngine", "OpenNMT", "SpaCy"]
 
 
 def _finish(journal: Journal) -> list[Training]:
@@ -217,6 +217,40 @@ class MMEngine:
             if split != "train":
                 training.held_out |= values.keys() - {"epoch"}
         return True
+
+    def finish(self) -> list[Training]:
+        """The trainings."""
+        return _finish(self._journal)
+
+
+class Estimator:
+    """TensorFlow's estimators: ``loss = 0.5, step = 100 (0.3 sec)`` of the training, and ``Saving dict for
+    global step 1000: accuracy = 0.9, global_step = 1000, loss = 0.4`` after each evaluation.
+    """
+
+    specific = True
+    _TRAIN = re.compile(r"(?:^|:)loss = (" + Number + r"), step = (\d{1,12})\b")
+    _EVAL = re.compile(r"Saving dict for global step (\d{1,12}): ")
+    _FIELD = re.compile(r"([A-Za-z][\w/.-]{0,80}) = (" + Number + r")(?=,|\s|$)")
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self._journal = Journal("text")
+
+    def take(self, text: str, order: int) -> bool:
+        """Take the loss of a step, or an evaluation."""
+        if "Saving dict for global step " in text and (match := self._EVAL.search(text)) is not None:
+            values = {
+                f"eval/{name}": float(value)
+                for name, value in self._FIELD.findall(text, match.end())
+                if name != "global_step"
+            }
+            self._journal.add(order, float(match[1]), None, values)
+            return True
+        if ", step = " in text and (match := self._TRAIN.search(text)) is not None:
+            self._journal.add(order, float(match[2]), None, {"loss": float(match[1])})
+            return True
+        return False
 
     def finish(self) -> list[Training]:
         """The trainings."""

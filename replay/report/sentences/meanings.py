@@ -270,6 +270,11 @@ MEANINGS: Mapping[str, Mapping[Kind, Meaning]] = {
             "A metric has a constant such as 0 in rows in which nothing was evaluated.",
             "These values are not evals and are dropped.",
         ),
+        Kind.CARRIED_FORWARD: Meaning(
+            "A metric repeats its last value in the rows between two evals.",
+            "Each eval counts once, at the row where its value first appears.",
+            "A patience would otherwise count every row.",
+        ),
         Kind.INTERLEAVED_SETS: Meaning(
             "A metric holds the values of several held-out sets in turn, and the log does not name the sets.",
             "Each set becomes a metric of its own, with a number in its name.",
@@ -544,6 +549,7 @@ MEANINGS: Mapping[str, Mapping[Kind, Meaning]] = {
 _NOTED = (
     Kind.ADAPTIVE_BUDGET,
     Kind.BATCH_STEPS,
+    Kind.CARRIED_FORWARD,
     Kind.DELETED_RUNS,
     Kind.EVAL_HINT,
     Kind.FALLING_RATE,

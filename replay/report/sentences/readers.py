@@ -336,6 +336,15 @@ def _placeholders(finding: Finding) -> str:
     )
 
 
+def _carried_forward(finding: Finding) -> str:
+    names, count = finding["names"], finding["count"]
+    verb, its = ("repeats", "its") if len(names) == 1 else ("repeat", "their")
+    return (
+        f"{list_names(names)} {verb} {its} last value in {count} rows between the evals; these rows are not"
+        " evals and are left out"
+    )
+
+
 def _interleaved_sets(finding: Finding) -> str:
     count = finding["count"]
     return (
@@ -590,6 +599,7 @@ SENTENCES: dict[Kind, Callable[[Finding], str]] = {
             Kind.RESUMED: _resumed,
             Kind.REPEATED_VALUES: _repeated_values,
             Kind.PLACEHOLDERS: _placeholders,
+            Kind.CARRIED_FORWARD: _carried_forward,
             Kind.INTERLEAVED_SETS: _interleaved_sets,
             Kind.MISSING_HEAD: _missing_head,
             Kind.LOGS_DISAGREE: _logs_disagree,

@@ -20,6 +20,16 @@ from tests.readers.text.printing import run_of, runs_of
         "[rank0]: epoch={epoch} train/loss=0.5 val/loss={loss}",
         "INFO:__main__:Epoch {epoch} finished. Validation loss: {loss}.",
         "Epoch {epoch}\n---------\ntrain loss: 0.5\nval loss: {loss}",
+        "Epoch {epoch}/9\n----------\ntrain Loss: 0.5000 Acc: 0.7100\nval Loss: {loss} Acc: 0.6400\n",
+        "Epoch {epoch}/9 - Train Loss: 0.5, Train Acc: 7%\nEpoch {epoch}/9 - Val Loss: {loss}, Val Acc: 6%",
+        "Epoch {epoch} (train): loss=0.5, f1=0.7\nEpoch {epoch} (valid): loss={loss}, f1=0.6",
+        "INFO: {epoch}epoch results: [train] loss=0.5, acc=0.7, [valid] loss={loss}, acc=0.6, total_count=10",
+        "Epoch {epoch}, batch 0, loss[loss=0.5]\nEpoch {epoch}, validation: loss={loss}, over 100 frames.",
+        "epoch {epoch}: {{'train_loss': 0.5, 'val_loss': {loss}, 'val_f1': 0.6}}",
+        "[  {epoch}/99] train_loss: 0.50000 valid_loss: {loss}\nValidation loss decreased (inf --> {loss}).",
+        "Epoch {epoch}/9: 100%|####| 50/50 [00:03<00:00, 14.1it/s, loss=0.5]\nval_loss: {loss}, val_acc: 0.6",
+        "Epoch: {epoch} - loss (train): 0.5, loss (val): {loss}",
+        "Number of validation samples: 9\nEpoch {epoch}: Train Loss: 0.5 Acc: 1 | Val Loss: {loss} Acc: 0.6",
         "Epoch: {epoch:02} | Time: 0m 15s\n\tTrain Loss: 0.650 | Train Acc: 60.12%\n\t Val. Loss: {loss}",
     ],
 )
@@ -40,13 +50,19 @@ def test_epochs(tmp_path, line):
         "[{step}/900] iteration {step} train loss 0.5 eval loss {loss}",
         "global_step=     {step} eval/loss={loss}",
         "Step: {step}, Validation Loss: {loss}",
+        "Step {step}: train_loss=0.5\nValidation at step {step}: loss={loss}, acc=0.6",
+        " iteration {step}/ 900 | lm loss: 5.0E-01 |\n validation loss at iteration {step} | lm loss: {loss}",
+        (
+            "I0529 17:21:44.552723 25389 solver.cpp:270] Iteration {step}, Testing net (#0)\n"
+            "I0529 17:21:44.554721 25389 solver.cpp:319]     Test net output #1: loss = {loss} (* 1 = 1 loss)"
+        ),
         "iter {step} | train loss 0.50 | val loss {loss} | lr 3e-4 | 120 ms",
     ],
 )
 def test_steps(tmp_path, line):
     values = {100: 0.75, 200: 0.5, 300: 0.625}
     run = run_of(tmp_path, "".join(line.format(step=step, loss=loss) + "\n" for step, loss in values.items()))
-    (name,) = run.metrics
+    (name,) = [name for name in run.metrics if name.lower().endswith("loss")]
     assert curve(run, name) == values
     assert run.info.step_unit == "step"
 
@@ -176,3 +192,55 @@ def test_mmengine(tmp_path):
     run = run_of(tmp_path, "".join(parts))
     assert curve(run, "coco/bbox_mAP") == {25: 0.21, 50: 0.22, 75: 0.23}
     assert curve(run, "train_loss") == pytest.approx({25: 0.51, 50: 0.52, 75: 0.53})
+
+
+def test_the_summary_of_an_evaluation_counts_and_not_its_batches(tmp_path):
+    """As the ImageNet example of PyTorch prints it."""
+    parts = []
+    for epoch in (0, 1, 2):
+        parts += [
+            f"Epoch: [{epoch}][{at}/40]\tLoss 2.5000e+00 (2.6000e+00)\tAcc@1  12.50 ( 13.50)\n"
+            for at in (0, 20)
+        ]
+        parts += [
+            f"Test: [ {at}/16]\tLoss 3.5000e+00 (3.6000e+00)\tAcc@1   1.50 (  2.50)\n" for at in (0, 10)
+        ]
+        parts.append(f" * Acc@1 {20 + epoch}.123 Acc@5 {40 + epoch}.456\n")
+    run = run_of(tmp_path, "".join(parts))
+    assert curve(run, "test_Acc@1") == {1: 20.123, 2: 21.123, 3: 22.123}
+    assert curve(run, "test_Acc@5") == {1: 40.456, 2: 41.456, 3: 42.456}
+
+
+def test_the_current_metric_of_paddle_is_an_eval_and_the_best_one_is_not(tmp_path):
+    parts = []
+    for epoch in (1, 2, 3):
+        parts.append(
+            f"[2026/05/01 12:00:00] ppocr INFO: epoch: [{epoch}/9], global_step: {10 * epoch}, loss: 0.5\n"
+        )
+        parts.append(f"[2026/05/01 12:00:30] ppocr INFO: cur metric, acc: 0.{epoch}25, fps: 100.5\n")
+        parts.append("[2026/05/01 12:00:30] ppocr INFO: best metric, acc: 0.925, fps: 100.5\n")
+    assert curve(run_of(tmp_path, "".join(parts)), "eval_acc") == {10: 0.125, 20: 0.225, 30: 0.325}
+
+
+def test_the_plan_is_known_from_a_line_without_values(tmp_path):
+    run = run_of(tmp_path, "".join(f"Epoch [{n}/10]\nTrain loss: 0.5\nVal loss: 0.{n}5\n" for n in (1, 2, 3)))
+    assert run.info.planned_epochs == 10
+
+
+def test_whole_percentages_are_values(tmp_path):
+    line = "Epoch {n:03}: | Train Loss: 0.75 | Val Loss: 0.{n}5 | Train Acc: 50.000| Val Acc: 6{n}.000\n"
+    run = run_of(tmp_path, "".join(line.format(n=n) for n in (1, 2, 3)))
+    assert curve(run, "val_acc") == {1: 61, 2: 62, 3: 63}
+
+
+def test_estimators_of_tensorflow(tmp_path):
+    parts = []
+    for step in (1000, 2000, 3000):
+        parts.append(f"INFO:tensorflow:loss = 0.75, step = {step - 99} (0.268 sec)\n")
+        parts.append(
+            f"INFO:tensorflow:Saving dict for global step {step}: accuracy = 0.5{step // 1000},"
+            f" global_step = {step}, loss = {step / 8000}\n"
+        )
+    run = run_of(tmp_path, "".join(parts))
+    assert curve(run, "eval/loss") == {1000: 0.125, 2000: 0.25, 3000: 0.375}
+    assert run.train["loss"].step.tolist() == [901, 1901, 2901]

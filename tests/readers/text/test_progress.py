@@ -106,3 +106,18 @@ def test_loops_that_name_the_epoch_on_their_bar(tmp_path):
     run = run_of(tmp_path, "".join(parts))
     assert curve(run) == {1: 2.0, 2: 1.0, 3: 0.67}
     assert run.info.planned_epochs == 5
+
+
+def test_a_text_that_begins_within_the_first_epoch(tmp_path):
+    bar_line = "39792/39792 [==============================] - 88s - loss: 0.0243 - val_loss: {}\n".format
+    run = run_of(tmp_path, bar_line(0.5) + "Epoch 2/50\n" + bar_line(0.25) + "Epoch 3/50\n" + bar_line(0.375))
+    assert curve(run) == {1: 0.5, 2: 0.25, 3: 0.375}
+
+
+def test_what_a_loop_prints_below_the_bar_of_keras(tmp_path):
+    text = "".join(
+        f"Epoch {n}/9\n40/40 ━━━━ 1s 9ms/step - loss: 0.75\nval_loss: 0.{n}5, val_f1: 0.5{n}\n"
+        for n in (1, 2, 3)
+    )
+    run = run_of(tmp_path, text)
+    assert curve(run) == {1: 0.15, 2: 0.25, 3: 0.35}

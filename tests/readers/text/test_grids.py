@@ -1,0 +1,118 @@
+"""Tables in a text: a head with names, then a row per eval."""
+
+import pytest
+
+from replay.readers import NothingFound, read
+from tests.readers.columns import curve
+from tests.readers.text.printing import put, run_of, runs_of
+
+LOSSES = {1: 0.875, 2: 0.5, 3: 0.625}
+
+FASTAI = "epoch     train_loss  valid_loss  accuracy  time    \n" + "".join(
+    f"{epoch - 1}         0.912345    {loss:.6f}    0.{60 + epoch}0000  00:1{epoch}     \n"
+    for epoch, loss in LOSSES.items()
+)
+SKORCH = (
+    "  epoch    train_loss    valid_acc    valid_loss    cp     dur\n"
+    "-------  ------------  -----------  ------------  ----  ------\n"
+    + "".join(
+        f"      {epoch}        \x1b[36m0.5862\x1b[0m       0.7{epoch}        {loss:.4f}     +  2.28\n"
+        for epoch, loss in LOSSES.items()
+    )
+)
+RICH = (
+    "┏━━━━━━━┳━━━━━━━━━━━━┳━━━━━━━━━━┓\n"
+    "┃ Epoch ┃ Train Loss ┃ Val Loss ┃\n"
+    "┡━━━━━━━╇━━━━━━━━━━━━╇━━━━━━━━━━┩\n"
+    + "".join(f"│ {epoch}     │ 0.9000     │ {loss:.4f}   │\n" for epoch, loss in LOSSES.items())
+    + "└───────┴────────────┴──────────┘\n"
+)
+PLAIN = "epoch train_loss val_loss\n" + "".join(f"{epoch} 0.91 {loss}\n" for epoch, loss in LOSSES.items())
+PIPES = "| Epoch | Train Loss | Val. Loss |\n|:-----:|-----------:|----------:|\n" + "".join(
+    f"| {epoch} | 0.91 | {loss} |\n" for epoch, loss in LOSSES.items()
+)
+
+
+@pytest.mark.parametrize("text", [FASTAI, SKORCH, RICH, PLAIN, PIPES])
+@pytest.mark.parametrize("around", ["", "Loading data\n1200 images in 3.5 s\n\n"])
+def test_tables(tmp_path, text, around):
+    run = run_of(tmp_path, around + text + around)
+    (name,) = [name for name in run.metrics if name.endswith("oss")]
+    assert curve(run, name) == LOSSES
+    assert run.info.step_unit == "epoch"
+
+
+@pytest.mark.parametrize(("text", "names"), [(FASTAI, {"accuracy"}), (SKORCH, {"valid_acc"})])
+def test_metrics_beside_the_loss_of_the_validation_set(tmp_path, text, names):
+    assert set(run_of(tmp_path, text).metrics) == {"valid_loss", *names}
+
+
+def test_a_notebook_of_transformers_shows_steps(tmp_path):
+    text = " [300/300 05:12, Epoch 3/3]\nStep\tTraining Loss\tValidation Loss\tRouge1\n" + "".join(
+        f"{100 * at}\t{'No log' if at == 1 else 0.9}\t{loss}\t0.3{at}\n" for at, loss in LOSSES.items()
+    )
+    run = run_of(tmp_path, text)
+    assert curve(run, "validation_loss") == {100 * at: loss for at, loss in LOSSES.items()}
+    assert curve(run, "Rouge1") == {100: 0.31, 200: 0.32, 300: 0.33}
+    assert run.info.step_unit == "step"
+
+
+CARD = (
+    "---\nlicense: mit\n---\n# my-model\n\nIt achieves the following results:\n- Loss: 0.5000\n\n"
+    "### Training results\n\n| Training Loss | Epoch | Step | Validation Loss | Accuracy |\n"
+    "|:-------------:|:-----:|:----:|:---------------:|:--------:|\n"
+    + "".join(
+        f"| {'No log' if at == 1 else '0.9100'} | {at}.0 | {40 * at} | {loss:.4f} | 0.5{at}0 |\n"
+        for at, loss in LOSSES.items()
+    )
+)
+
+
+def test_the_card_of_a_model(tmp_path):
+    (run,) = read(put(tmp_path / "model" / "README.md", CARD)).runs
+    assert curve(run, "validation_loss") == {40 * at: loss for at, loss in LOSSES.items()}
+    assert curve(run, "Accuracy") == {40: 0.51, 80: 0.52, 120: 0.53}
+    assert run.columns["epoch"].values.tolist() == [1, 2, 3]
+
+
+def test_a_card_beside_the_exact_log_is_no_second_run(tmp_path):
+    import json
+
+    history = [
+        {"step": 40 * at, "epoch": float(at), "eval_loss": loss + 1e-5, "eval_accuracy": 0.5 + at / 100}
+        for at, loss in LOSSES.items()
+    ]
+    put(tmp_path / "model" / "README.md", CARD)
+    put(tmp_path / "model" / "trainer_state.json", json.dumps({"global_step": 120, "log_history": history}))
+    (run,) = read(tmp_path / "model").runs
+    assert run.info.format == "trainer-state"
+
+
+def test_other_documents_are_not_searched(tmp_path):
+    with pytest.raises(NothingFound):
+        read(put(tmp_path / "notes.md", "# Results\n\n" + PIPES))
+
+
+def test_a_second_table_is_a_second_training(tmp_path):
+    runs, _ = runs_of(tmp_path, PLAIN + "next fold\n" + PLAIN.replace("0.875", "0.75"))
+    assert [curve(run, "val_loss")[1] for run in runs] == [0.875, 0.75]
+
+
+def test_a_head_that_comes_again_goes_on(tmp_path):
+    head, first, *rest = PLAIN.splitlines(keepends=True)
+    run = run_of(tmp_path, head + first + head + "".join(rest))
+    assert curve(run, "val_loss") == LOSSES
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "step one val loss\n" + "a b c d\n" * 20,
+        "Each epoch val loss\nis 1 2 3\n",
+        "epoch  model  val_loss\n" + "".join(f"{n}  large  0.{n}\n" for n in range(5)),
+        "epoch val_loss\n" + "2026 0.5\n",
+    ],
+)
+def test_no_tables(tmp_path, text):
+    with pytest.raises(NothingFound):
+        read(put(tmp_path / "out.log", text))
