@@ -20,7 +20,7 @@ def test_a_guaranteed_policy():
     assert (choice.saved, choice.lost) == (pytest.approx(0.5), 0)
     assert choice.bound == pytest.approx(1 / 20)
     assert choice.needed_runs == 19
-    assert "the expected loss of a further run is at most 5% of its improvement" in choice.reason
+    assert "loses at most 5% of the improvement on further runs" in choice.reason
 
 
 def test_a_best_guess():

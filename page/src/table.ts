@@ -24,7 +24,7 @@ export function tableSection(state: State): HTMLElement {
     { key: "worst", label: "Worst run", title: "The largest share of a run's improvement lost", value: (policy) => policy.worst },
     { key: "equal", label: "Equal budget", title: "Lost if every run had been given the policy's average budget", value: (policy) => policy.equal },
     { key: "within", label: "Within", title: "Runs that lose no more than the tolerance", value: (policy) => (policy.outcomes ? countWithin(policy, page.runs, state.tolerance).kept : null) },
-    { key: "verdict", label: "Against it", title: "Verdict against the equal budget", value: (policy) => policy.verdict },
+    { key: "verdict", label: "vs. equal budget", title: "Verdict against the equal budget", value: (policy) => policy.verdict },
   ];
   const rows = page.policies.map((policy, index) => ({ policy, index })).filter((row) => row.policy.role !== "tool");
   let sort: { key: string; down: boolean } | null = null;

@@ -69,7 +69,7 @@ _COMMON = re.compile(r"[:,]\s*(workers|orders|seed)\s*=")
 @click.option(
     "--group",
     metavar="NAME",
-    help="Compare runs within each group only: folder, or dataset, model … as the log says.",
+    help="Compare runs within each group only: group, dataset or model, as the logs say; or folder.",
 )
 @question_options
 @columns_options()
@@ -135,7 +135,10 @@ def command(
         studies = [Study(runs, policies, common_metrics) for runs in groups if len(runs) > 1]
         left_out = sum(len(runs) == 1 for runs in groups)
         if not studies:
-            raise InputError(f"--group {group}: no two runs are in the same group, so none can be compared")
+            raise InputError(
+                f"--group {group}: no two runs are in the same group, so none can be compared; give group,"
+                " dataset, model or folder"
+            )
     budget = Budget(compute, workers, draws, seed)
     with computing():
         drawn = [draw_runs(one, policies, typed, budget) for one in studies]

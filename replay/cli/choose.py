@@ -73,9 +73,10 @@ def command(
 ) -> None:
     """Choose the policy to use and report how far it can be trusted.
 
-    There are three results. Guaranteed: the loss of the policy is proven to stay within --max-lost, if the
-    next runs are like these. Best guess: the policy saves most among those within --max-lost, and
-    cross-validation confirms it, but nothing is proven. Cannot tell: the output says what is missing, and how
+    There are three results. Guaranteed: on further runs from the same population as these, the mean loss of
+    the policy is proven to stay within --max-lost; a single run may lose more. Best guess: the policy saves
+    most among those within --max-lost, and cross-validation by run confirms it, but nothing is proven. Cannot
+    tell: the output says what is missing, and how
     many runs would do.
 
     \b

@@ -126,7 +126,8 @@ def _answer(study: Study, rows: Sequence[Mapping[str, Any]], budget: Budget, gro
         )
     none = f"{opening} no policy is shown to be better than training to the end"
     if low is None and best["less_lost"] is not None:
-        none += ", because the budget is enough for most of these runs"
+        where = " of a group" if groups > 1 else ""
+        none += f": the draws try so many of the runs{where} that nothing is known of other runs"
     known = f" {_difference(best)}" if low is not None else ""
     return f"{none}. The best here, {best['policy']}, {tries} {_upper(whole)}.{known}"
 
@@ -165,7 +166,7 @@ def _points(share: float) -> str:
 
 def _tables(rows: Sequence[Mapping[str, Any]], groups: int) -> list[Table]:
     """The brief table and the verbose one, which has one column more where there is one group."""
-    heads = ["policy", "runs tried", "best value found", "lost", "best run found", "better"]
+    heads = ["policy", "runs tried", "best value found", "lost", "best run found in", "better in"]
     body = [_cells(row) for row in rows]
     columns: dict[Detail, list[int]] = {
         "brief": [0, 1, 3, 4, 5] if groups > 1 else [0, 1, 2, 3, 5],
@@ -187,8 +188,8 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
         number(round(row["runs_tried"], 1), 3),
         found,
         least + cell(row["lost_mean"], row["lost_low"], row["lost_high"]),
-        percent(row["best_found"]),
-        "" if row["better_draws"] is None else percent(row["better_draws"]),
+        f"{percent(row['best_found'])} of draws",
+        "" if row["better_draws"] is None else f"{percent(row['better_draws'])} of draws",
     ]
 
 
@@ -205,8 +206,8 @@ def _legend(budget: Budget, groups: int) -> str:
     return (
         f"{text} lost: how much worse that is than the best of all runs, as a share of the best run's"
         " improvement; the range is a 95 % interval for other runs of the same kind. ≤: the logs have too few"
-        " runs, so that the loss is an upper bound. best run found: in how many draws the best"
-        " checkpoint of all runs was found. better: in how many the policy found a better checkpoint than"
+        " runs, so that the loss is an upper bound. best run found in: in how many draws the best"
+        " checkpoint of all runs was found. better in: in how many the policy found a better checkpoint than"
         " training runs to the end."
     )
 
@@ -221,10 +222,11 @@ def _notes(
 ) -> list[str]:
     out = []
     short = [label(row["policy"]) for row in rows if row["ran_out"] > _FEW]
+    where = "Some groups have" if groups > 1 else "The logs have"
     if short:
         out.append(
-            f"The logs have too few runs for this budget: {list_names(short)} tried all of them with compute"
-            " left over. Their losses are upper bounds. Give a smaller --compute to compare policies."
+            f"{where} too few runs for this budget: {list_names(short)} tried all of them with compute left"
+            " over. Their losses are upper bounds. Give a smaller --compute, or more runs."
         )
     if left_out:
         runs = "1 run is" if left_out == 1 else f"{left_out} runs are"

@@ -25,7 +25,7 @@ from replay.report.document import (
     Table,
     separate,
 )
-from replay.report.format import cell, number, percent
+from replay.report.format import cell, number, percent, span
 from replay.report.notes import make_notes
 from replay.report.sentences import sentences
 from replay.report.sentences.guarantee import (
@@ -262,12 +262,15 @@ def _brief_answer(selection: Choice) -> list[str]:
     if given is None or given.rung is None or selection.guaranteed is None:
         return _answer(selection)
     rung = given.rung
-    text = (
-        f"Guaranteed {say_kind(given)}: {rung.policy.spec()} loses at most {say_tolerance(given.alpha)} of"
-        f" the improvement on {'further runs' if selection.unit == 'run' else 'new groups of runs'} like"
-        f" these. In these logs it saves {percent(rung.saved)} and loses {percent(rung.lost)}."
-    )
-    return [f"{text} {_beyond(selection)}".rstrip()]
+    further = "further runs" if selection.unit == "run" else "new groups of runs"
+    low, high = selection.guaranteed.summary["lost_low"], selection.guaranteed.summary["lost_high"]
+    beyond = high is not None and high > given.alpha
+    return [
+        f"Guaranteed {say_kind(given, full=True)}: {rung.policy.spec()} loses at most"
+        f" {say_tolerance(given.alpha)} of the improvement on {further}. In these logs it saves"
+        f" {percent(rung.saved)} and loses {percent(rung.lost)}"
+        + (f"; others may show more (95% CI {span(low, high)})." if beyond else ".")
+    ]
 
 
 def describe_status(selection: Choice) -> str:
@@ -316,7 +319,8 @@ def _interval(selection: Choice, summary: Mapping[str, Any]) -> tuple[str, str]:
 
 def _table(selection: Choice, detail: Detail) -> Table:
     verbose = detail == "verbose"
-    head = ["policy", "saved", "lost", "worst", "equal budget", "within"]
+    limit = selection.tolerance
+    head = ["policy", "saved", "lost", "worst", "equal budget", f"within {limit.text}"]
     if selection.tolerance.kind != "lost":
         head.insert(2, "regret")
     rows, notes = [], {}
@@ -359,8 +363,8 @@ def _sentences(selection: Choice) -> list[str]:
     """What the table means, and what limits it."""
     out = [
         "lost: share of a run's improvement given up. equal budget: the loss if every run had been given the"
-        " policy's average budget. within: runs that lose no more than the tolerance. Ranges: 95 % intervals"
-        + _source(selection)
+        " policy's average budget. within: runs that lose no more than the tolerance. Ranges: 95 % intervals,"
+        " which allow for runs that lose more than any here" + _source(selection)
     ]
     if selection.guess is not None:
         same, folds = selection.stable[0]
@@ -391,10 +395,9 @@ def _apart_by_group(selection: Choice) -> list[str]:
     for line, held in zip(selection.held_out, selection.cross_validated.held_out, strict=True):
         if held.by != "run":
             loss = _loss(selection, line.summary)
-            example = printable(selection.groups[0])
             out.append(
-                f"Selected without a group of runs (such as {example}), a policy loses {loss} on that group"
-                " (cross-validated). For new data, measure again."
+                f"Used on a group of runs that did not select it, a policy loses {loss} on average"
+                " (cross-validated by group). For new data, measure again."
             )
     return out
 

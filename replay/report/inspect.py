@@ -104,7 +104,8 @@ def describe_logs(logs: ReadResult, paths: Sequence[Path]) -> list[str]:
         where += f" and {len(paths) - _MOST_NAMES} more"
     text = f"{_count(len(logs.runs), 'run')} in {where} ({shown})"
     if logs.duplicates:
-        text += f"; {_count(len(logs.duplicates), 'more log')} of the same runs skipped"
+        count = len(logs.duplicates)
+        text += f"; {_count(count, 'more log')} {'holds' if count == 1 else 'hold'} the same runs"
     if logs.findings:
         text += f"; {_count(len(logs.findings), 'problem')}"
     return [text + "."]

@@ -105,12 +105,12 @@ def _recommendation(selection: Selection | None) -> str:
     tolerance = say_tolerance(selection.tolerance.value)
     if selection.status is Status.GUARANTEED:
         text = (
-            f"Recommended: {spec} saves {saved}. Guaranteed: on average over sets of runs like these it loses"
-            f" at most {tolerance} of the improvement"
+            f"Recommended: {spec} saves {saved}. Guaranteed on average over logs like these: it loses at most"
+            f" {tolerance} of the improvement on further runs"
         )
         low, high = line.summary["lost_low"], line.summary["lost_high"]
         if high is not None and high > selection.tolerance.value:
-            return f"{text}; a single set may lose more ({span(low, high)})."
+            return f"{text} (95% CI here {span(low, high)})."
         return f"{text}."
     lost = percent(line.summary["lost_mean"])
     return (

@@ -37,6 +37,7 @@ from replay.stats.ties import at_most
 from replay.stats.validity import find_validity
 
 __all__ = [
+    "RANGES",
     "answer",
     "brief_table",
     "build",
@@ -72,7 +73,8 @@ _LEGEND = (
     " the largest loss. equal: the loss if every run had been given the policy's average budget."
 )
 _CENSORED = " censored: the log ends before the planned end, so the loss is a lower bound."
-_RANGES = " Ranges: 95 % bootstrap over runs"
+#: Where few runs lose anything, `replay.stats.intervals` bounds what runs that were not seen may lose.
+RANGES = " Ranges: 95 % intervals, which allow for runs that lose more than any here; bootstrap over runs"
 
 
 def build(
@@ -275,7 +277,9 @@ def brief_table(summary: Sequence[Mapping[str, Any]]) -> Table:
         ]
         for row in summary
     ]
-    return Table(["policy", "saved", "lost", "equal budget", "against it"], rows, (0, 4), detail="brief")
+    return Table(
+        ["policy", "saved", "lost", "equal budget", "vs. equal budget"], rows, (0, 4), detail="brief"
+    )
 
 
 def summary_table(summary: Sequence[Mapping[str, Any]]) -> Table:
@@ -365,7 +369,7 @@ def explanation(
     """
     rows = [row for row in summary if row["spec"] not in (*BASELINES, ORACLE)]
     censored = _CENSORED if any(row["censored"] for row in summary) else ""
-    out = [_LEGEND + censored + _RANGES + _describe_groups(groups)]
+    out = [_LEGEND + censored + RANGES + _describe_groups(groups)]
     if rows and enough:
         out.append(f"Verdict: {_verdicts(rows, metric, weight)}")
     return out

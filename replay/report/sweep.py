@@ -32,7 +32,7 @@ from replay.report.regions import (
 from replay.report.render.text import WIDTH, height
 from replay.report.sentences import sentences
 from replay.report.sentences.summary import SHORT_VERDICTS, label
-from replay.report.simulate import describe_source, find_limits, headline, setting
+from replay.report.simulate import RANGES, describe_source, find_limits, headline, setting
 from replay.search.front import thin
 from replay.search.grid_sweep import GridResult, GridSweep
 from replay.search.region import NEAR_BEST
@@ -42,7 +42,7 @@ from replay.stats.summary import ENOUGH_EVALS, ENOUGH_RUNS, KEYS, find_shortage
 __all__ = ["build"]
 
 _MOST_ROWS = 12
-_BRIEF_NAMES = {"equal": "equal budget", "verdict": "against it"}
+_BRIEF_NAMES = {"equal": "equal budget", "verdict": "vs. equal budget"}
 _BRIEF = 6  # lines of the brief form's table, not counting the baselines
 _MOST_SINGLES = 4
 _FEWEST_LINES = 4
@@ -231,7 +231,7 @@ def _brief_answer(sweep: GridSweep) -> list[str]:
         if centre != corner:
             text += f" {centre} (*) is safer, because settings near it stay within the tolerance too: it"
             text += f" {describe_figures(sweep, result.centre)}."
-    text += " All figures are in-sample: replay choose gives cross-validated ones."
+    text += " All figures are in-sample; replay choose finds the policy whose loss is guaranteed."
     return [text]
 
 
@@ -342,7 +342,7 @@ def _legend(sweep: GridSweep) -> str:
         marks += ", ^ the corner that saves most"
     return (
         "total: share of the total compute of all runs. lost: share of a run's improvement given up; equal:"
-        " the loss if every run had been given the policy's average budget. Ranges: 95 % bootstrap over runs"
+        f" the loss if every run had been given the policy's average budget.{RANGES}"
         + describe_source(sweep.outcomes.study)
         + (f"{marks}." if marks else "")
     )

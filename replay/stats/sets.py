@@ -54,8 +54,8 @@ def refuse_mixed(runs: Sequence[Run], question: Question) -> None:
         name = _what(runs)
         raise InputError(
             f"the runs belong to {len(sets)} {'groups' if name == 'group' else 'data sets'}"
-            f" ({list_names(sets)}), and values of one cannot be compared with those of another; give the"
-            f" logs of one of them, or --group {name} to compare within each"
+            f" ({list_names(sets)}), and values of one cannot be compared with those of another; add"
+            f" --group {name} to compare within each, or give the logs of one of them"
         )
 
 

@@ -30,8 +30,8 @@ def test_first_screen_on_the_sample_logs(monkeypatch):
     brief = run("choose", "sample_logs", "--max-lost", "5%").stdout
     fits_the_screen(brief)
     assert (
-        "Guaranteed on average: patience=4 loses at most 5% of the improvement on further runs like these."
-        in " ".join(brief.split())
+        "Guaranteed on average over logs like these: patience=4 loses at most 5% of the improvement on"
+        " further runs." in " ".join(brief.split())
     )
     assert "trainer.add_callback(StopCallback('patience=4'))" in brief
     out = run("choose", "sample_logs", "--max-lost", "5%", "--verbose").stdout
@@ -39,7 +39,8 @@ def test_first_screen_on_the_sample_logs(monkeypatch):
     assert "Result: guaranteed, patience=4\n" in out
     told = " ".join(out.split())
     assert (
-        "Guaranteed on average: the expected loss of a further run is at most 5% of its improvement" in told
+        "Guaranteed on average over logs like these: patience=4 loses at most 5% of the improvement on"
+        " further runs, if they come from the same population as these 23 runs." in told
     )
     rows = [line.strip().split("  ")[0] for line in out.splitlines() if line.endswith("runs") and "%" in line]
     assert rows[:3] == ["patience=4", "in-sample", "cross-validated by run"]

@@ -32,7 +32,7 @@ def test_first_screen_on_the_sample_logs(monkeypatch):
     out = run("plan", "sample_logs", "--max-lost", "10%").stdout
     fits_the_screen(out)
     assert "Result: patience=" in out
-    assert "Guaranteed on average: the expected loss of a further run is at most 10%" in " ".join(out.split())
+    assert "loses at most 10% of the improvement on further runs, if they come from" in " ".join(out.split())
     assert "guaranteed at most" in out
 
 

@@ -32,27 +32,26 @@ def say_tolerance(share: float) -> str:
     return f"{100 * share:.6g}%"
 
 
-def say_kind(given: Guarantee) -> str:
-    """Which kind of guarantee it is: ``on average``, ``with 90% confidence``."""
-    return "on average" if given.confidence is None else f"with {100 * given.confidence:g}% confidence"
+def say_kind(given: Guarantee, *, full: bool = False) -> str:
+    """Which kind of guarantee it is: ``on average``, ``with 90% confidence``; in ``full``, over what it is an
+    average.
+    """
+    if given.confidence is not None:
+        return f"with {100 * given.confidence:g}% confidence"
+    return "on average over logs like these" if full else "on average"
 
 
 def say_guarantee(given: Guarantee, unit: str) -> str:
     """What is guaranteed, for what, and by what; ``unit`` is ``"run"`` or what makes a group."""
     rung = given.rung
     assert rung is not None
-    who = "a further run" if unit == "run" else "a new group of runs"
     limit, these = say_tolerance(given.alpha), say_units(given.units, unit)
-    if given.confidence is None:
-        loss, its, it = f"the expected loss of {who}", "its", "it comes"
-    else:
-        loss = "the policy's mean loss over " + ("further runs" if unit == "run" else "new groups of runs")
-        its, it = "their", "they come"
-    one = "A single run" if unit == "run" else "A single group"
+    further, one = ("further runs", "run") if unit == "run" else ("new groups of runs", "group")
     return (
-        f"Guaranteed {say_kind(given)}: {loss} is at most {limit} of {its} improvement, if {it} from the same"
-        f" population as these {these}. {one} may lose more. In these logs the policy saved"
-        f" {percent(rung.saved)} and lost {percent(rung.lost)}.{_how(given, unit)}"
+        f"Guaranteed {say_kind(given, full=True)}: {rung.policy.spec()} loses at most {limit} of the"
+        f" improvement on {further}, if they come from the same population as these {these}. A single {one}"
+        f" may lose more. In these logs it saved {percent(rung.saved)} and lost"
+        f" {percent(rung.lost)}.{_how(given, unit)}"
     )
 
 
@@ -64,8 +63,10 @@ def say_beyond(given: Guarantee, high: float | None) -> str:
     if high is None or not high > given.alpha:
         return ""
     if given.confidence is None:
-        one = "One set of runs may lose more than the guaranteed average"
-        return f"{one}: the interval reaches {percent(high)}."
+        return (
+            f"The interval reaches {percent(high)}, because the guarantee is an average over the logs that"
+            " you might have had."
+        )
     sets = f"{100 * given.confidence:g} of 100 sets of runs"
     return f"The guarantee holds for {sets}, so the 95% interval can reach beyond it, to {percent(high)}."
 

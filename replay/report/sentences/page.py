@@ -40,17 +40,17 @@ def say_trust(selection: Selection) -> str:
     """How far the recommendation can be trusted, in one sentence."""
     limit = _limit(selection)
     if selection.status is Status.GUARANTEED and selection.guarantee is not None:
-        given, who = selection.guarantee, "a further run"
-        if selection.unit != "run":
-            who = "a new group of runs"
+        given = selection.guarantee
+        further, one = ("further runs", "run") if selection.unit == "run" else ("new groups of runs", "group")
         return (
-            f"Guaranteed {say_kind(given)}: {who} like these {say_units(given.units, selection.unit)} loses"
-            f" at most {say_tolerance(given.alpha)} of its improvement, although a single one may lose more."
+            f"Guaranteed {say_kind(given, full=True)}: it loses at most {say_tolerance(given.alpha)} of the"
+            f" improvement on {further}, if they come from the same population as these"
+            f" {say_units(given.units, selection.unit)}. A single {one} may lose more."
         )
     if selection.policy is not None:
         return (
             f"This is a best guess: the policy saves most among those that lose at most {limit}, and"
-            " cross-validation confirms it, but nothing is guaranteed."
+            " cross-validation by run confirms it, but nothing is guaranteed."
         )
     return f"No policy of those tried is confirmed to lose at most {limit}, so the page recommends none."
 
