@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from replay.cli.columns import columns_options, columns_words
-from replay.cli.options import output_options, paths_argument, watch_options
+from replay.cli.columns import columns_options
+from replay.cli.options import output_options, paths_argument, question_words, watch_options
 from replay.cli.output import show
 from replay.cli.progress import read_logs
 from replay.urls import is_url
@@ -43,4 +43,4 @@ def command(
 
     inspection = inspect(read_logs(paths), monitor, mode)
     manifests = [Manifest.read(path) for path in paths if not is_url(str(path)) and is_store(path)]
-    show(build(inspection, paths, columns_words(), manifests), style, out)
+    show(build(inspection, paths, question_words(), manifests), style, out)

@@ -68,9 +68,30 @@ class LogPath(click.Path):
 
 paths_argument = click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=LogPath())
 
+
+class _Exemplified(click.Option):
+    """A required option that says what to write where it is missing."""
+
+    def __init__(self, *arguments: Any, example: str, **settings: Any) -> None:
+        super().__init__(*arguments, required=True, **settings)
+        self.example = example
+
+    def process_value(self, ctx: click.Context, value: Any) -> Any:
+        try:
+            return super().process_value(ctx, value)
+        except click.MissingParameter as error:
+            hint = f"Write for example: {self.opts[0]} {self.example}"
+            raise click.MissingParameter(hint, ctx, self) from error
+
+
 #: The one policy of a command.
 policy_option = click.option(
-    "--policy", "spec", required=True, metavar="SPEC", help="The stop policy, such as patience=3."
+    "--policy",
+    "spec",
+    cls=_Exemplified,
+    example="patience=3",
+    metavar="SPEC",
+    help="The stop policy, such as patience=3.",
 )
 
 policies_option = click.option(
@@ -156,7 +177,8 @@ def question_words() -> list[str]:
     return columns_words() + [
         word
         for name in _SETTINGS
-        if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
+        if name in context.params
+        and context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
         for word in (f"--{name.replace('_', '-')}", str(context.params[name]))
     ]
 

@@ -92,7 +92,7 @@ def command(
     from replay.policies.spec import parse_policy
     from replay.report.inspect import describe_logs
     from replay.report.plane import chart_summary
-    from replay.report.simulate import build
+    from replay.report.simulate import build, worst_outcomes
     from replay.stats.cautions import find_first_stretch
     from replay.stats.summary import summarise
 
@@ -142,9 +142,9 @@ def command(
     words = [*spec_words(specs, files), "--per-run", *weight_words(weight), *question_words()]
     step = ["replay", "simulate", *where, *words]
     if per_run:
-        run = outcomes.study.panel.runs[0].id
-        first = next((spec for spec in policies if spec in outcomes.typed), policies[0])
-        step = ["replay", "explain", *where, "--policy", first, "--run", run, *question_words()]
+        worst = worst_outcomes(outcomes)[0]
+        shown = ["--policy", worst["policy"], "--run", worst["run"]]
+        step = ["replay", "explain", *where, *shown, *question_words()]
     document = build(
         outcomes,
         summary,

@@ -11,7 +11,7 @@ from replay.data.gaps import find_incomplete
 from replay.data.improvement import still_improving
 from replay.data.run import Run
 from replay.data.types import Floats, Mode
-from replay.engine.metrics import Metric, known_mode, resolve_metric
+from replay.engine.metrics import Metric, ModeSource, known_mode, resolve_metric, suggest_metric
 from replay.errors import ReplayError
 from replay.readers import ReadResult
 
@@ -21,11 +21,12 @@ __all__ = ["Inspection", "inspect"]
 class Inspection(NamedTuple):
     """One row per run, what was dropped, and the monitor of a simulation.
 
-    ``trouble`` is the error where there is none. In a row, ``notes`` and ``hint`` are findings, ``censored``
-    is a `Censoring`, ``still_improving`` an `Improvement` (of runs that are not censored), and the ``source``
-    of a metric's mode a `ModeSource`; each may be None. ``plan_known`` says whether the log tells where
-    the run was planned to end. ``endings`` are the findings on what the logs lack and how they end,
-    ``tables`` those on files that could be read by their columns.
+    ``trouble`` is the error where there is none, and ``suggested`` a monitor and a mode that would do then
+    (each None where it need not be given; None where nothing would do). In a row, ``notes`` and ``hint`` are
+    findings, ``censored`` is a `Censoring`, ``still_improving`` an `Improvement` (of runs that are not
+    censored), and the ``source`` of a metric's mode a `ModeSource`; each may be None. ``plan_known`` says
+    whether the log tells where the run was planned to end. ``endings`` are the findings on what the logs
+    lack and how they end, ``tables`` those on files that could be read by their columns.
     """
 
     logs: ReadResult
@@ -35,6 +36,7 @@ class Inspection(NamedTuple):
     findings: tuple[Finding, ...]
     endings: tuple[Finding, ...]
     tables: tuple[Finding, ...] = ()
+    suggested: tuple[str | None, Mode | None] | None = None
 
 
 def inspect(logs: ReadResult, monitor: str | None = None, mode: Mode | None = None) -> Inspection:
@@ -62,7 +64,10 @@ def inspect(logs: ReadResult, monitor: str | None = None, mode: Mode | None = No
     tables = tuple(logs.find_tables())
     steps = {run.id: _steps(run, metric) for run in logs.runs if len(run)}
     incomplete = find_incomplete([run for run in logs.runs if run.id in steps], steps)
-    return Inspection(logs, rows, metric, trouble, tuple(findings), (*incomplete, *endings), tables)
+    suggested = None if trouble is None else suggest_metric(usable)
+    return Inspection(
+        logs, rows, metric, trouble, tuple(findings), (*incomplete, *endings), tables, suggested
+    )
 
 
 def _steps(run: Run, metric: Metric | None) -> Floats:
@@ -98,6 +103,8 @@ def _row(run: Run, metric: Metric | None) -> dict[str, Any]:
     if metric is not None and run.id in metric.names:
         curve = run.curve(metric.names[run.id], metric.mode)
         best = curve.best()
+        if metric.mode_source is ModeSource.GIVEN and curve.metric in row["metrics"]:
+            row["metrics"][curve.metric] |= {"mode": metric.mode, "source": ModeSource.GIVEN, "word": None}
         row |= {
             "monitor": curve.metric,
             "mode": curve.mode,

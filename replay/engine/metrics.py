@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -16,7 +17,7 @@ from replay.data.types import Mode
 from replay.errors import InputError, did_you_mean, list_names
 from replay.policies import Policy
 
-__all__ = ["Metric", "ModeSource", "NameSource", "known_mode", "resolve_metric"]
+__all__ = ["Metric", "ModeSource", "NameSource", "known_mode", "resolve_metric", "suggest_metric"]
 
 _FEW_EVALS = 3
 
@@ -103,6 +104,30 @@ def resolve_metric(
     if train_only:
         findings.append(Finding(Kind.TRAIN_ONLY_MONITOR, runs=train_only, facts={"metric": name}))
     return Metric(name, resolved, source, mode_source, names, len(runs), word), findings
+
+
+def suggest_metric(runs: Sequence[Run]) -> tuple[str | None, Mode | None] | None:
+    """A monitor and a mode that `resolve_metric` takes, for runs of which it asks for one of them.
+
+    The name is None where only the mode is asked for, and the mode None where it is known. None: no metric of
+    held-out data and no reward can be taken.
+    """
+    rewards = [name for run in runs for name in (*run.metrics, *run.train) if is_policy_reward(name)]
+    spelling = {canonical(name): name for run in reversed(runs) for name in reversed(run.metrics)}
+    counted = [spelling[name] for name, _ in _count_runs(runs, finite=True).most_common()]
+    others = [name for name in counted if not (rewards and is_loss(name))]
+    named: list[tuple[str, str | None]] = [(name, name) for name in dict.fromkeys([*rewards, *others])]
+    with suppress(InputError):
+        named.insert(0, (_default_metric(runs)[0], None))
+    tries: list[tuple[str | None, Mode | None]] = [(given, None) for _, given in named]
+    for name, given in named:
+        implied = infer_mode(name)
+        tries.append((given, "max" if name in rewards else "min" if implied is None else implied.mode))
+    for given, mode in tries:
+        with suppress(InputError):
+            resolve_metric(runs, given, mode)
+            return given, mode
+    return None
 
 
 def _is_of_test_set(metric: str) -> bool:

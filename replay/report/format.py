@@ -1,10 +1,10 @@
-"""Numbers as short text: shares, shares with an interval, and values of a metric."""
+"""Numbers as short text: shares, shares with an interval, values of a metric, and counts of things."""
 
 from __future__ import annotations
 
 import math
 
-__all__ = ["cell", "number", "percent", "span"]
+__all__ = ["cell", "number", "percent", "say_among", "say_count", "span"]
 
 
 def percent(share: float | None) -> str:
@@ -42,3 +42,16 @@ def number(value: float | None, digits: int = 4) -> str:
     if isinstance(value, int) or (math.isfinite(value) and float(value).is_integer() and abs(value) < 1e9):
         return str(int(value))
     return f"{value:.{digits}g}"
+
+
+def say_count(count: int, noun: str, one: str = "", more: str = "") -> str:
+    """A count with its noun, and with a verb for one and for more: ``1 row has``, ``4,000 rows have``."""
+    verb = one if count == 1 else more
+    return f"{count:,} {noun}{'s' * (count != 1)}{' ' * bool(verb)}{verb}"
+
+
+def say_among(count: int, total: int, noun: str, one: str = "", more: str = "") -> str:
+    """How many of all, with a verb: ``9 of 26 runs have``, ``1 of 26 runs has``, ``the run has``."""
+    verb = one if count == 1 else more
+    who = f"the {noun}" if count == total == 1 else f"{count:,} of {say_count(total, noun)}"
+    return f"{who}{' ' * bool(verb)}{verb}"

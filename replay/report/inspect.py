@@ -85,6 +85,8 @@ def _metric_data(metric: Mapping[str, Any]) -> dict[str, Any]:
         reason = "stated by the log"
     elif metric["source"] is ModeSource.NAME:
         reason = f"by its name: {metric['word']}"
+    elif metric["source"] is ModeSource.GIVEN:
+        reason = "as given"
     else:
         reason = "unknown: give --mode"
     return {
@@ -162,9 +164,16 @@ def _blocks(
     hints = [text for text in _notes(rows) if text.endswith(_hints(rows))]
     notes = make_notes(found, [*inspection.endings, *inspection.tables], hints)
     out.append(Notes(notes, medium="screen", detail="brief"))
-    command = ["replay", *(str(path) for path in paths), *options]
-    out.append(Commands([command], medium="screen", detail="brief"))
+    if inspection.monitor is not None or inspection.suggested is not None:
+        command = ["replay", *(str(path) for path in paths), *options, *_suggested_words(inspection)]
+        out.append(Commands([command], medium="screen", detail="brief"))
     return out
+
+
+def _suggested_words(inspection: Inspection) -> list[str]:
+    """The options that the next command needs, where it would ask for a monitor or a mode."""
+    given = zip(("--monitor", "--mode"), inspection.suggested or (), strict=False)
+    return [word for option, value in given if value is not None for word in (option, value)]
 
 
 def _hints(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
@@ -182,28 +191,32 @@ def _group_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     if len(groups) > len(names):
         rest = [row for name in list(groups)[len(names) :] for row in groups[name]]
         cells.append([f"{len(groups) - len(names)} more groups", *_group_cells(rest)])
-    return Table(["group", "runs", "evals", "steps", "end"], cells, (0, 4), detail="brief", medium="screen")
+    return Table(
+        ["group", "runs", "evals/run", "steps/run", "end"], cells, (0, 4), detail="brief", medium="screen"
+    )
 
 
 def _group_cells(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     ended = [row for row in rows if row["evals"]]
     ends = Counter(_brief_end(row) for row in ended)
-    if improving := sum(bool(row["still_improving"]) for row in ended):
-        ends["still improving"] = improving
+    improving = Counter(_brief_end(row) for row in ended if row["still_improving"])
     if without := len(rows) - len(ended):
         ends["without evals"] = without
     return [
         str(len(rows)),
         _span([row["evals"] for row in rows]),
         _span([row["trained_steps"] for row in rows if row["trained_steps"] is not None]),
-        ", ".join(f"{count} {end}" for end, count in ends.items()),
+        ", ".join(
+            f"{count} {end}" + (f" ({improving[end]} still improving)" if improving[end] else "")
+            for end, count in ends.items()
+        ),
     ]
 
 
 def _brief_end(row: Mapping[str, Any]) -> str:
     if row["censored"]:
         return "cut short or stopped"
-    return "ended as planned" if row["plan_known"] else "with an unknown plan"
+    return "as planned" if row["plan_known"] else "plan unknown"
 
 
 def _span(values: Sequence[float]) -> str:
@@ -250,7 +263,11 @@ def _monitor(inspection: Inspection) -> str:
     if monitor is not None:
         return f"A simulation would monitor {say_metric(monitor)}."
     if inspection.trouble:
-        return f"No monitor: {inspection.trouble}"
+        text = f"No monitor: {inspection.trouble}"
+        words = _suggested_words(inspection)
+        return (
+            f"{text}. The command below assumes {' '.join(words)}: choose what is right." if words else text
+        )
     return "No run has an eval, so there is nothing that a stop rule could watch."
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from replay.data.finding import Finding, Kind
 from replay.engine.study import Study
 from replay.report.document import Block, Commands, Document, Notes, Paragraph, Records, Table, separate
-from replay.report.format import percent
+from replay.report.format import percent, say_among
 from replay.report.notes import make_notes
 from replay.report.sentences.guarantee import say_guarantee, say_kind, say_need, say_tolerance, say_units
 from replay.report.simulate import headline
@@ -127,11 +127,21 @@ def _answer(plan: Plan, unit: str) -> list[str]:
     supported = plan.supported
     if supported is not None:
         out.append(
-            f"These {say_units(today.units, unit)} support a tolerance of {_up(supported.bound)}, with"
+            f"{_these(today.units, unit)} a tolerance of {_up(supported.bound)}, with"
             f" {supported.policy.spec()}. A tolerance that is chosen after looking at the losses is not"
             " guaranteed: use it for the next runs."
         )
     return out
+
+
+def _these(count: int, unit: str) -> str:
+    units = say_units(count, unit)
+    return f"This one {units.removeprefix('1 ')} supports" if count == 1 else f"These {units} support"
+
+
+def _among(count: int, total: int) -> str:
+    text = say_among(count, total, "run", "is", "are")
+    return text[0].upper() + text[1:]
 
 
 def _up(share: float) -> str:
@@ -187,12 +197,13 @@ def _notes(plan: Plan, unit: str) -> list[str]:
     out = [legend]
     if today.left_out:
         out.append(
-            f"{len(today.left_out)} of {today.runs} runs are left out: they improve by less than twice their"
-            " eval noise, so a share of their improvement means nothing."
+            f"{_among(len(today.left_out), today.runs)} left out: an improvement of less than twice the eval"
+            " noise is no scale for what is lost."
         )
     if today.censored:
         out.append(
-            f"{len(today.censored)} of {today.runs} runs are censored and count as a loss of 100%: their logs"
-            " end before the planned end, so nobody knows what a policy would have lost."
+            f"{_among(len(today.censored), today.runs)} censored and"
+            f" {'counts' if len(today.censored) == 1 else 'count'} as a loss of 100%: the log ends before the"
+            " planned end, so nobody knows what a policy would have lost."
         )
     return out

@@ -54,6 +54,7 @@ __all__ = [
     "shortage_notes",
     "sort_rows",
     "summary_table",
+    "worst_outcomes",
 ]
 
 #: The summary of a simulation: a list with one entry per policy, by key.
@@ -321,16 +322,21 @@ def _outcome_tables(outcomes: Outcomes) -> list[Block]:
     return out
 
 
-def _brief_outcomes(outcomes: Outcomes) -> list[Block]:
-    """The outcomes of the policies that were asked for, without what `never` and the oracle give."""
+def worst_outcomes(outcomes: Outcomes) -> list[dict[str, Any]]:
+    """The outcomes of the policies that were asked for, those with the largest losses first."""
     asked = {
         typed
         for typed, spec in zip(outcomes.typed, outcomes.policies, strict=True)
         if spec not in (*BASELINES, ORACLE)
     }
-    several = len(asked) > 1
     found = [row for row in outcomes.rows() if row["policy"] in asked or not asked]
-    found.sort(key=lambda row: (row["lost"] is None, -(row["lost"] or 0.0), -row["saved"]))
+    return sorted(found, key=lambda row: (row["lost"] is None, -(row["lost"] or 0.0), -row["saved"]))
+
+
+def _brief_outcomes(outcomes: Outcomes) -> list[Block]:
+    """The outcomes of the policies that were asked for, without what `never` and the oracle give."""
+    found = worst_outcomes(outcomes)
+    several = len({row["policy"] for row in found}) > 1
     head = ["run", "policy", "stop", "step", "saved", "lost", ""]
     cells = [_outcome_cells(row) for row in found]
     rows = [[*row[:5], *row[7:]] for row in cells]

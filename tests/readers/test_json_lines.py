@@ -23,7 +23,7 @@ def test_what_cannot_be_read_is_counted():
     assert values == [{"a": 1}]
     assert problems == [
         "log: its last line (4) is cut off; it is left out",
-        "log: 2 of 4 lines are no JSON object; they are left out",
+        "log: 2 of 4 lines are not JSON objects; they are left out",
     ]
 
 

@@ -268,7 +268,7 @@ def test_lines_that_are_no_rows_are_counted(tmp_path):
     )
     run, (problem,) = load(tmp_path, text)
     assert curve(run, "val_loss") == {1: 0.5, 2: 0.4}
-    assert problem.endswith("2 of 6 lines are no JSON object; they are left out")
+    assert problem.endswith("2 of 6 lines are not JSON objects; they are left out")
 
 
 def test_a_last_line_that_is_cut_off(tmp_path):
@@ -329,7 +329,7 @@ def test_other_files_are_not_taken_for_logs(tmp_path, text):
         ('{"step": null, "val_loss": 1}\n', "no row has a step or an epoch"),
         ('{"a": 1}\n', "no row has a step or an epoch"),
         ("\n", "no row has a step or an epoch"),
-        ("[]\n", "1 of 1 lines are no JSON object; they are left out"),
+        ("[]\n", "the line is not a JSON object; it is left out"),
         ('{"step": 1}\n', "no row holds a number beside its step"),
     ],
 )

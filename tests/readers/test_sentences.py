@@ -71,7 +71,7 @@ OF_LOGS = [
         {},
         "there are zero bytes in it, as a crash or a full disk leaves them; the rows around them are kept",
     ),
-    (Kind.ROWS_WITHOUT_STEP, {"rows": 1, "of": 9}, "1 of 9 rows has no step; they are left out"),
+    (Kind.ROWS_WITHOUT_STEP, {"rows": 1, "of": 9}, "1 of 9 rows has no step; it is left out"),
     (
         Kind.ROWS_WITHOUT_STEP,
         {"rows": 2, "of": 9, "column": "lap"},
@@ -93,6 +93,11 @@ OF_LOGS = [
         Kind.CUT_OFF,
         {"character": 1234, "kept": 1500},
         "the file is cut off at character 1,234; the 1500 entries before are kept",
+    ),
+    (
+        Kind.CUT_OFF,
+        {"character": 9, "kept": 1},
+        "the file is cut off at character 9; the entry before is kept",
     ),
     (
         Kind.CUT_OFF,
@@ -127,7 +132,8 @@ OF_LOGS = [
     (Kind.INVALID_HEADER, {"format": "csv", "error": "odd"}, "its header is not readable (odd)"),
     (Kind.INVALID_HEADER, {"format": "eval-log", "error": "odd"}, "the header line is not readable (odd)"),
     (Kind.INVALID_JSON, {"line": 4}, "line 4 is not readable; it is left out"),
-    (Kind.INVALID_JSON, {"lines": 2, "of": 6}, "2 of 6 lines are no JSON object; they are left out"),
+    (Kind.INVALID_JSON, {"lines": 1, "of": 6}, "1 of 6 lines is not a JSON object; it is left out"),
+    (Kind.INVALID_JSON, {"lines": 2, "of": 6}, "2 of 6 lines are not JSON objects; they are left out"),
     (
         Kind.INVALID_JSON,
         {"character": 4000, "kept": 3},
@@ -146,7 +152,7 @@ OF_LOGS = [
         Kind.LONG_ROWS,
         {"rows": 2},
         (
-            "2 rows have more values than there are column names, so which is which cannot be told; they are"
+            "2 rows have more values than there are column names, so which is which cannot be known; they are"
             " left out"
         ),
     ),

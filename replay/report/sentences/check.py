@@ -9,6 +9,7 @@ from typing import Any
 from replay.check.model import LimitResult, Stop
 from replay.data.finding import Finding, Kind, Severity
 from replay.errors import list_names
+from replay.report.format import say_among, say_count
 from replay.stats.summary import ENOUGH_EVALS, ENOUGH_RUNS
 
 __all__ = ["SENTENCES", "after_line", "before_line", "limit_sentence", "stop_line"]
@@ -151,8 +152,9 @@ def _undecided(finding: Finding) -> str:
             )
     else:
         why = (
-            f"{finding['count']} of {finding['total']} runs are censored (their logs end before the planned"
-            " end, so their losses are lower bounds)"
+            f"{say_among(finding['count'], finding['total'], 'run', 'is', 'are')} censored"
+            f" ({'its log ends' if finding['count'] == 1 else 'their logs end'} before the planned end, so"
+            f" {'its loss is a lower bound' if finding['count'] == 1 else 'their losses are lower bounds'})"
         )
     limits = ", ".join(finding["limits"] or finding["every"])
     return f"{finding.policy}{_of_group(finding)}: {why}, so {limits} cannot be decided"
@@ -216,7 +218,7 @@ def _size(figure: str, value: float) -> str:
 
 def _worse(finding: Finding) -> str:
     change = _change(dict(finding.facts), " than before")
-    return f"{finding.policy} {change}, on average over the same {finding['count']} runs"
+    return f"{finding.policy} {change}, on average over the same {say_count(finding['count'], 'run')}"
 
 
 def _vanished(finding: Finding) -> str:
@@ -374,8 +376,8 @@ def _never_fires(finding: Finding) -> str:
     if "fired" not in finding.facts:
         return f"{finding.policy} stops none of these runs"
     return (
-        f"{finding.policy} no longer fires anywhere: when the lock was made, it stopped {finding['fired']} of"
-        f" {finding['total']} runs"
+        f"{finding.policy} no longer fires anywhere: when the lock was made, it stopped"
+        f" {say_among(finding['fired'], finding['total'], 'run')}"
     )
 
 

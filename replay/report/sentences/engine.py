@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from replay.data.finding import Finding, Kind
 from replay.errors import list_names
-from replay.report.format import number
+from replay.report.format import number, say_among, say_count
 
 __all__ = ["SENTENCES"]
 
 
 def _no_evals(finding: Finding) -> str:
     return (
-        f"{len(finding.runs)} of {finding['total']} runs have no evals and are left out:"
-        f" {list_names(finding.runs)} (see replay inspect)"
+        f"{say_among(len(finding.runs), finding['total'], 'run', 'has', 'have')} no evals and"
+        f" {'is' if len(finding.runs) == 1 else 'are'} left out: {list_names(finding.runs)} (see replay"
+        " inspect)"
     )
 
 
 def _no_metric(finding: Finding) -> str:
     return (
-        f"{len(finding.runs)} of {finding['total']} runs have no {finding['metric']} and are left out:"
-        f" {list_names(finding.runs)}"
+        f"{say_among(len(finding.runs), finding['total'], 'run', 'has', 'have')} no {finding['metric']} and"
+        f" {'is' if len(finding.runs) == 1 else 'are'} left out: {list_names(finding.runs)}"
     )
 
 
@@ -85,7 +86,9 @@ def _metric_constant(finding: Finding) -> str:
 
 def _companion_missing(finding: Finding) -> str:
     runs, available = finding.runs, finding["available"]
-    who = f"{len(runs)} runs lack: {list_names(runs)}" if available else "no run logs"
+    who = (
+        f"{say_count(len(runs), 'run', 'lacks', 'lack')}: {list_names(runs)}" if available else "no run logs"
+    )
     text = f"{finding.policy} needs {finding['label']}, which {who}"
     text += f"; {finding['remedy']}" if finding["remedy"] else ""
     return text + ("; the policy is skipped on them" if available else "; the policy is skipped")
@@ -94,15 +97,15 @@ def _companion_missing(finding: Finding) -> str:
 def _refused(finding: Finding) -> str:
     if "reason" in finding.facts:  # one policy, with the reason of the first run
         others = len(finding.runs) - 1
-        more = f" (and {others} more runs)" if others else ""
+        more = f" (and {say_count(others, 'more run')})" if others else ""
         where = f"{finding['metric']} of {finding.runs[0]}{more}"
         return f"{finding.policy} cannot judge {where}: {finding['reason']}; the policy is skipped there"
     others = finding["others"]
-    more = f" (and {others} more policies like it, some of them)" if others else ""
-    return (
-        f"{finding.policy}{more} cannot judge {finding['count']} of {finding['total']} runs; the policy"
-        " is skipped on them"
-    )
+    like = "1 more policy like it" if others == 1 else f"{others} more policies like it, some of them"
+    more = f" (and {like})" if others else ""
+    runs = say_among(finding["count"], finding["total"], "run")
+    them = "it" if finding["count"] == 1 else "them"
+    return f"{finding.policy}{more} cannot judge {runs}; the policy is skipped on {them}"
 
 
 def _caution(finding: Finding) -> str:
@@ -123,7 +126,7 @@ def _left_out(finding: Finding) -> str:
 def _runs_of(finding: Finding) -> str:
     """``6 of 26 runs``, ``the run``."""
     count, total = len(finding.runs), finding["total"]
-    return "the run" if total == 1 else f"{count} of {total} runs"
+    return say_among(count, total, "run")
 
 
 def _monitor_not_finite(finding: Finding) -> str:

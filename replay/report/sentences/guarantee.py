@@ -102,7 +102,7 @@ def say_need(given: Guarantee, unit: str) -> str:
     return (
         f"A guarantee of {say_tolerance(given.alpha)} {say_kind(given)} needs at least"
         f" {say_units(given.needed_units, unit)} that lose no more than these{policy}; there"
-        f" are {given.units}."
+        f" {_are(given.units)} {given.units}."
     )
 
 

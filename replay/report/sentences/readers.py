@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from replay.data.finding import Finding, Kind
 from replay.errors import list_names, printable
+from replay.report.format import say_among, say_count
 
 __all__ = ["SENTENCES"]
 
@@ -39,7 +40,7 @@ def _lfs_pointer(finding: Finding) -> str:
 def _unknown_format(finding: Finding) -> str:
     text = "not a log in a format that replay reads"
     if finding.get("columns"):
-        text += f"; it has {finding['rows']} rows of {list_names(finding['columns'], 8)}"
+        text += f"; it has {say_count(finding['rows'], 'row')} of {list_names(finding['columns'], 8)}"
     elif finding.get("package"):
         text += (
             f"; looking into {finding['what']} needs {finding['package']}: pip install {finding['package']}"
@@ -56,8 +57,12 @@ def _unknown_format(finding: Finding) -> str:
 
 def _rows_without_step(finding: Finding) -> str:
     column = "" if finding.get("column") is None else f" in the column {finding['column']}"
-    verb = "has" if finding["rows"] == 1 else "have"
-    return f"{finding['rows']} of {finding['of']} rows {verb} no step{column}; they are left out"
+    rows = say_among(finding["rows"], finding["of"], "row", "has", "have")
+    return f"{rows} no step{column}; {_left_out(finding['rows'])}"
+
+
+def _left_out(count: int) -> str:
+    return "it is left out" if count == 1 else "they are left out"
 
 
 def _reader_failed(finding: Finding) -> str:
@@ -117,6 +122,8 @@ def _unsupported_version(finding: Finding) -> str:
 
 def _kept(finding: Finding, noun: str) -> str:
     count = finding["kept"]
+    if count == 1:
+        return f"the {'entry' if noun == 'entries' else 'event'} before is kept"
     shown = f"{count:,}" if noun == "events" else str(count)
     return f"the {shown} {noun} before are kept" if count else "nothing before it is usable"
 
@@ -154,7 +161,9 @@ def _invalid_json(finding: Finding) -> str:
         where = f"at character {finding['character']:,}"
         return f"the file is not valid JSON {where}; {_kept(finding, 'entries')}"
     if "lines" in finding.facts:
-        return f"{finding['lines']} of {finding['of']} lines are no JSON object; they are left out"
+        verbs = ("is not a JSON object", "are not JSON objects")
+        lines = say_among(finding["lines"], finding["of"], "line", *verbs)
+        return f"{lines}; {_left_out(finding['lines'])}"
     return f"line {finding['line']} is not readable; it is left out"
 
 
@@ -171,8 +180,8 @@ def _python_text(finding: Finding) -> str:
 
 def _long_rows(finding: Finding) -> str:
     return (
-        f"{finding['rows']} rows have more values than there are column names, so which is which cannot be"
-        " told; they are left out"
+        f"{say_count(finding['rows'], 'row', 'has', 'have')} more values than there are column names, so"
+        f" which is which cannot be known; {_left_out(finding['rows'])}"
     )
 
 
@@ -243,13 +252,15 @@ def _large_database(finding: Finding) -> str:
 
 def _damaged_table(finding: Finding) -> str:
     rows = finding["rows"]
-    kept = f"the {rows:,} rows before the damage are kept" if rows else "no row of it could be read"
+    before = "row before the damage is" if rows == 1 else f"{rows:,} rows before the damage are"
+    kept = f"the {before} kept" if rows else "no row of it could be read"
     return f"the table {finding['table']!r} of the database is damaged ({finding['error']}); {kept}"
 
 
 def _unreadable_table(finding: Finding) -> str:
     rows = finding.get("rows", 0)
-    kept = f"the {rows:,} rows before are kept" if rows else "it is left out"
+    before = "row before is" if rows == 1 else f"{rows:,} rows before are"
+    kept = f"the {before} kept" if rows else "it is left out"
     return f"the Parquet file cannot be read ({finding['error']}); {kept}"
 
 
@@ -323,7 +334,7 @@ def _resumed(finding: Finding) -> str:
 
 
 def _repeated_values(finding: Finding) -> str:
-    return f"{finding['count']} values logged again for the same step (the first is kept)"
+    return f"{say_count(finding['count'], 'value')} logged again for the same step (the first is kept)"
 
 
 def _placeholders(finding: Finding) -> str:
@@ -336,12 +347,17 @@ def _placeholders(finding: Finding) -> str:
     )
 
 
+def _rows_as_epochs(finding: Finding) -> str:
+    rows = "the one row" if finding["rows"] == 1 else f"each of the {finding['rows']} rows"
+    return f"no column is a step or an epoch, so {rows} is taken for one epoch"
+
+
 def _carried_forward(finding: Finding) -> str:
     names, count = finding["names"], finding["count"]
     verb, its = ("repeats", "its") if len(names) == 1 else ("repeat", "their")
     return (
-        f"{list_names(names)} {verb} {its} last value in {count} rows between the evals; these rows are not"
-        " evals and are left out"
+        f"{list_names(names)} {verb} {its} last value in {say_count(count, 'row')} between the evals;"
+        f" {'this row is not an eval and is' if count == 1 else 'these rows are not evals and are'} left out"
     )
 
 
@@ -441,6 +457,8 @@ def _eval_hint(finding: Finding) -> str:
 def _evals_without_metric(finding: Finding) -> str:
     count = finding["evals"]
     text = f"{count} evals ran (their duration is logged), but none of them gave a loss or another metric"
+    if count == 1:
+        text = "1 eval ran (its duration is logged), but it gave neither a loss nor another metric"
     if finding["tool"] in ("transformers", "ms-swift"):
         return (
             f"{text}: the Trainer found no labels in the evaluation data, as happens with a wrapped model"
@@ -573,8 +591,8 @@ SENTENCES: dict[Kind, Callable[[Finding], str]] = {
             Kind.LARGE_DATABASE: _large_database,
             Kind.DAMAGED_TABLE: _damaged_table,
             Kind.INVALID_LINES: lambda finding: (
-                f"{finding['lines']} of {finding['of']} lines are not of the form {finding['form']}; they are"
-                " left out"
+                f"{say_among(finding['lines'], finding['of'], 'line', 'is', 'are')} not of the form"
+                f" {finding['form']}; {_left_out(finding['lines'])}"
             ),
             Kind.UNREADABLE_TABLE: _unreadable_table,
             Kind.MISSING_PACKAGE: lambda finding: (
@@ -590,10 +608,7 @@ SENTENCES: dict[Kind, Callable[[Finding], str]] = {
                 "several rows per epoch and no step; each row is placed within its epoch by the rows"
                 " before it"
             ),
-            Kind.ROWS_AS_EPOCHS: lambda finding: (
-                f"no column is a step or an epoch, so each of the {finding['rows']} rows is taken for one"
-                " epoch"
-            ),
+            Kind.ROWS_AS_EPOCHS: _rows_as_epochs,
             Kind.SUMMARY_TABLE: _summary_table,
             Kind.RESTART: _restart,
             Kind.RESUMED: _resumed,

@@ -6,14 +6,15 @@ from __future__ import annotations
 
 from replay.data.finding import Finding, Kind
 from replay.errors import list_names
-from replay.report.format import number, percent
+from replay.report.format import number, percent, say_among
 
 __all__ = ["SENTENCES"]
 
 
 def _count(count: int, total: int, one: str, more: str) -> str:
     """``9 of 26 runs have``, ``1 of 26 runs has``, ``The run has``."""
-    return f"The run {one}" if total == 1 else f"{count} of {total} runs {one if count == 1 else more}"
+    text = say_among(count, total, "run", one, more)
+    return text[0].upper() + text[1:]
 
 
 def _missing_evals(finding: Finding) -> str:
@@ -139,7 +140,7 @@ def _near_one(finding: Finding) -> str:
 
 def _adaptive_budget(finding: Finding) -> str:
     count, total = len(finding.runs), finding["total"]
-    where = "the run" if total == 1 else f"{count} of {total} runs"
+    where = say_among(count, total, "run")
     return (
         f"The equal budget is a share of each log's length, which a stop rule chose in {where}, so it is"
         " adaptive too. Logs that state their planned steps give a plain one."
