@@ -47,7 +47,7 @@ def test_a_given_name_is_found_in_other_spellings_but_not_in_other_words():
     mixed = [run("a", eval_loss=[1.0]), run("b", **{"eval/loss": [1.0]}), run("c", val_loss=[1.0])]
     metric, findings = resolve_metric(mixed, "eval_loss", None)
     assert set(metric.names) == {"a", "b"}
-    assert sentences(findings) == ["1 of 3 runs have no eval_loss and are left out: c"]
+    assert sentences(findings) == ["1 of 3 runs has no eval_loss and is left out: c"]
 
 
 def test_no_default_where_none_is_obvious():

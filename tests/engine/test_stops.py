@@ -30,7 +30,7 @@ def test_a_companion_that_is_lacking_is_refused_by_name():
     with pytest.raises(InputError, match="budget=3,unit=tokens needs tokens"):
         replay.simulate([run(eval_loss=[1.0, 0.5])], ["budget=3,unit=tokens"])
     both = [run("a", eval_loss=[1.0, 0.5], epoch=[1, 2]), run("b", eval_loss=[1.0, 0.5])]
-    with pytest.warns(ReplayWarning, match="1 runs lack: b"):
+    with pytest.warns(ReplayWarning, match="1 run lacks: b"):
         assert list(replay.simulate(both, ["patience=1,unit=epochs"]).run) == ["a"]
 
 

@@ -25,7 +25,7 @@ def test_bad_arguments():
 
 def test_runs_without_evals_are_left_out_and_told():
     empty = Run("empty", {"step": []})
-    with pytest.warns(ReplayWarning, match="1 of 2 runs have no evals"):
+    with pytest.warns(ReplayWarning, match="1 of 2 runs has no evals"):
         assert list(replay.simulate([empty, run(eval_loss=[1.0])], ["never"]).run) == ["r"]
     with pytest.raises(InputError, match="no run has a held-out metric"):
         replay.simulate([empty], ["never"])

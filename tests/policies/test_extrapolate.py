@@ -142,7 +142,7 @@ def test_the_planned_end_comes_from_the_log_unless_given():
     )
     both = simulate_policies([run, unplanned], ["extrapolate:min_delta=0.05"])
     assert [row["run"] for row in both.rows()] == ["r"]
-    assert "1 runs lack: u; give horizon=STEPS; the policy is skipped on them" in sentences(both.findings)[0]
+    assert "1 run lacks: u; give horizon=STEPS; the policy is skipped on it" in sentences(both.findings)[0]
     with pytest.raises(PolicyError, match="needs planned_steps"):
         parse_policy("extrapolate").stop_eval(HARMONIC)
 

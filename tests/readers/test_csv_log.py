@@ -157,7 +157,7 @@ def test_ragged_rows(tmp_path):
         tmp_path, "step,loss,val_loss\n1,1.0,1.1\n2,0.9\n3,0.8,0.9,7,8\n4,0.7,0.8,\n\n5,0.6,0.7\n"
     )
     assert curve(run, "val_loss") == {1: 1.1, 4: 0.8, 5: 0.7}
-    assert "1 rows have more values than there are column names" in problem
+    assert "1 row has more values than there are column names" in problem
 
 
 def test_where_every_row_is_too_long_nothing_is_guessed(tmp_path):

@@ -104,7 +104,7 @@ def test_lines_that_are_cut_off_or_damaged(tmp_path):
     assert curve(found.runs[0]) == {10: 1.0, 20: 0.5}
     cut, bad = sentences(found.findings)
     assert cut == f"{path}: its last line (5) is cut off; it is left out"
-    assert bad == f"{path}: 1 of 3 lines are not of the form 'step<tab>value'; they are left out"
+    assert bad == f"{path}: 1 of 3 lines is not of the form 'step<tab>value'; it is left out"
 
 
 def test_links_are_not_followed(tmp_path):

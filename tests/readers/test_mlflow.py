@@ -164,7 +164,7 @@ def test_lines_that_are_cut_off_or_damaged(tmp_path):
     assert len(found.runs[0]) == 4
     (text,) = sentences(found.findings)
     assert text.endswith(
-        "val_loss: 1 of 5 lines are not of the form 'timestamp value step'; they are left out"
+        "val_loss: 1 of 5 lines is not of the form 'timestamp value step'; it is left out"
     )
 
 

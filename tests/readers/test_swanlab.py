@@ -171,7 +171,7 @@ def test_the_local_board(tmp_path):
     assert (second.info.complete, third.info.complete, second.info.group) == (True, False, "project")
     cut, bad = sentences(found.findings)
     assert cut == f"{path}: its last line (4) is cut off; it is left out"
-    assert bad.startswith(f"{path}: 1 of 4 lines are no")
+    assert bad.startswith(f"{path}: 1 of 4 lines is not")
 
 
 def test_a_board_that_names_other_folders_is_not_followed(tmp_path):

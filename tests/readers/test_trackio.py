@@ -122,7 +122,7 @@ def test_lines_of_other_kinds_and_damaged_lines(tmp_path):
     assert curve(found.runs[0]) == {10: 0.1, 20: 0.05, 30: 1 / 30}
     cut, bad = sentences(found.findings)
     assert cut == f"{path}: its last line (6) is cut off; it is left out"
-    assert bad.startswith(f"{path}: 1 of 6 lines are no")
+    assert bad.startswith(f"{path}: 1 of 6 lines is not")
 
 
 def test_rows_that_are_only_in_the_write_ahead_log(tmp_path):

@@ -91,7 +91,8 @@ def _companion_missing(finding: Finding) -> str:
     )
     text = f"{finding.policy} needs {finding['label']}, which {who}"
     text += f"; {finding['remedy']}" if finding["remedy"] else ""
-    return text + ("; the policy is skipped on them" if available else "; the policy is skipped")
+    them = "it" if len(runs) == 1 else "them"
+    return text + (f"; the policy is skipped on {them}" if available else "; the policy is skipped")
 
 
 def _refused(finding: Finding) -> str:
