@@ -412,7 +412,7 @@ def test_intervals_are_given_up_to_a_number_of_outcomes(monkeypatch):
 def test_what_is_left_out_is_told_at_the_callers_line(intervals):
     runs = made_runs(10, 4)
     runs.append(made_run("lacks", random.Random(1), lacks=("train_loss",)))
-    with pytest.warns(ReplayWarning, match="pq=1 needs train_loss, which 1 runs lack: runlacks") as told:
+    with pytest.warns(ReplayWarning, match="pq=1 needs train_loss, which 1 run lacks: runlacks") as told:
         frame = replay.sweep(runs, ["pq=1", "patience=1"], monitor="eval_loss", intervals=intervals)
     assert all(one.filename == __file__ for one in told)
     assert frame.runs.tolist() == [4, 5]
