@@ -163,9 +163,7 @@ def test_lines_that_are_cut_off_or_damaged(tmp_path):
     found = read(tmp_path)
     assert len(found.runs[0]) == 4
     (text,) = sentences(found.findings)
-    assert text.endswith(
-        "val_loss: 1 of 5 lines is not of the form 'timestamp value step'; it is left out"
-    )
+    assert text.endswith("val_loss: 1 of 5 lines is not of the form 'timestamp value step'; it is left out")
 
 
 def test_links_below_a_run_are_not_followed(tmp_path):
