@@ -3,10 +3,9 @@ import { dot, ruleX, tickX, rectX, axisX } from "@observablehq/plot";
 import { draw, Loss, onWidth } from "./chart.ts";
 import { within } from "./data.ts";
 import { copyButton, h, prose, specOf } from "./dom.ts";
-import { counted, percent, span, visible } from "./format.ts";
+import { counted, marksOf, percent, runsPerMark, span, visible } from "./format.ts";
 import type { State } from "./state.ts";
 
-const MOST_TICKS = 400;
 
 export function answerSection(state: State): HTMLElement {
   const { answer } = state.page;
@@ -73,6 +72,8 @@ function tiles(state: State): HTMLElement | null {
   const lossMean = { lost: held.lost_mean, regret: held.regret_mean, relative_regret: held.relative_regret_mean }[tolerance.kind];
   const [low, high] =
     tolerance.kind === "lost" ? [held.lost_low, held.lost_high] : tolerance.kind === "regret" ? [held.regret_low, held.regret_high] : [null, null];
+  const inside = judged(held.loss_runs).map((value) => within(value, tolerance.value));
+  const perMark = runsPerMark(inside.length);
   const source = `cross-validated by ${held.by}`;
   const saved = tile(
     "Compute saved",
@@ -87,7 +88,7 @@ function tiles(state: State): HTMLElement | null {
       most: 100,
       tick: (value) => `${value}%`,
     }),
-    "The line is the mean, the band its 95% interval, and each tick one run.",
+    `The line is the mean, the band its 95% interval, and each tick one ${perMark > 1 ? `of ${perMark} runs` : "run"}.`,
   );
   const values = judged(held.loss_runs).map((value) => loss.factor * value);
   const lost = tile(
@@ -108,11 +109,15 @@ function tiles(state: State): HTMLElement | null {
   const over = held.judged - held.kept;
   const kept = tile(
     "Runs within the tolerance",
-    String(held.kept),
-    `of ${held.judged}`,
+    held.kept.toLocaleString("en"),
+    `of ${held.judged.toLocaleString("en")}`,
     source,
-    marks(judged(held.loss_runs).map((value) => within(value, tolerance.value))),
-    over ? `One mark per run; ${counted(over, "filled square")} lost more than ${loss.limit(tolerance.value)}.` : "One mark per run; none lost more.",
+    marks(inside, perMark),
+    perMark > 1
+      ? `One mark per ${perMark} runs, rounded up; ${over ? counted(over, "run") : "none"} lost more than ${loss.limit(tolerance.value)}.`
+      : over
+        ? `One mark per run; ${counted(over, "filled square")} lost more than ${loss.limit(tolerance.value)}.`
+        : "One mark per run; none lost more.",
   );
   return h("div", { class: "tiles" }, saved, lost, kept);
 }
@@ -140,7 +145,7 @@ interface Strip {
 
 function strip({ values, mean, ends, limit, most, tick }: Strip): HTMLElement {
   const holder = h("div", { class: "strip" });
-  const step = Math.max(1, Math.ceil(values.length / MOST_TICKS));
+  const step = runsPerMark(values.length);
   const shown = values.slice().sort((a, b) => a - b).filter((_, index) => index % step === 0);
   const [low, high] = ends;
   onWidth(holder, (width) =>
@@ -166,9 +171,9 @@ function strip({ values, mean, ends, limit, most, tick }: Strip): HTMLElement {
   return holder;
 }
 
-function marks(inside: boolean[]): HTMLElement {
+function marks(inside: boolean[], perMark: number): HTMLElement {
   const holder = h("div", { class: "strip" });
-  const ordered = inside.slice().sort((a, b) => Number(b) - Number(a)).slice(-MOST_TICKS);
+  const ordered = marksOf(inside, perMark);
   onWidth(holder, (width) => {
     const size = ordered.length > 120 ? 8 : 14;
     const columns = Math.max(1, Math.floor(width / size));

@@ -70,3 +70,18 @@ export function quoted(word: string): string {
 export function counted(count: number, noun: string, plural = `${noun}s`): string {
   return `${count.toLocaleString("en")} ${count === 1 ? noun : plural}`;
 }
+
+/** Marks of single runs that fit into a tile. */
+const MOST_MARKS = 400;
+
+/** How many runs one mark stands for, so that the marks fit into their tile. */
+export function runsPerMark(runs: number): number {
+  return Math.max(1, Math.ceil(runs / MOST_MARKS));
+}
+
+/** Marks of the runs that are inside the tolerance, and then of those that are not. */
+export function marksOf(inside: boolean[], perMark: number): boolean[] {
+  const kept = inside.filter(Boolean).length;
+  const count = (runs: number) => Math.ceil(runs / perMark);
+  return [...Array<boolean>(count(kept)).fill(true), ...Array<boolean>(count(inside.length - kept)).fill(false)];
+}

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { number, percent, quoted, sharedPrefix, shorten, span, visible } from "../src/format.ts";
+import { marksOf, number, percent, quoted, runsPerMark, sharedPrefix, shorten, span, visible } from "../src/format.ts";
 
 test("a share reads as in the other outputs", () => {
   const cases: [number | null, string][] = [
@@ -54,3 +54,15 @@ test("words of a command can be pasted into a shell", () => {
   assert.equal(["replay", "a b", "it's", "$(x)", "--max-lost", "5%"].map(quoted).join(" "), `replay 'a b' 'it'"'"'s' '$(x)' --max-lost 5%`);
 });
 
+
+test("many runs share marks, and no run over the tolerance is left without one", () => {
+  const inside = (kept: number, over: number) => [...Array<boolean>(over).fill(false), ...Array<boolean>(kept).fill(true)];
+  assert.equal(runsPerMark(400), 1);
+  assert.deepEqual(marksOf(inside(2, 1), runsPerMark(3)), [true, true, false]);
+  const perMark = runsPerMark(10000);
+  assert.equal(perMark, 25);
+  const marks = marksOf(inside(9697, 303), perMark);
+  assert.equal(marks.filter((one) => one).length, 388);
+  assert.equal(marks.filter((one) => !one).length, 13);
+  assert.equal(marksOf(inside(9999, 1), perMark).filter((one) => !one).length, 1);
+});

@@ -44,6 +44,7 @@ from replay.search.cross_validation import HeldOut
 from replay.search.store_choice import StoreChoice
 from replay.stats.intervals import ENOUGH_GROUPS, RELIABLE_OTHERS, RELIABLE_RUNS
 from replay.stats.second_metric import SecondRegret
+from replay.stats.verdict import Verdict
 
 __all__ = ["build", "callback", "describe_status"]
 
@@ -228,7 +229,7 @@ def _blocks(
             Paragraph(("To guard it in a policies file:",), medium="screen", detail="verbose"),
             Code(_entry(selection), indent=2, medium="screen", tight=True, detail="verbose"),
         ]
-    own = [*_apart_by_group(selection), *say_too_few(selection.compared_evals)]
+    own = [*say_worse(selection), *_apart_by_group(selection), *say_too_few(selection.compared_evals)]
     found = [*selection.findings, *_limits(selection)]
     out.append(Notes(make_notes(findings, found, own)))
     if next_steps:
@@ -385,6 +386,22 @@ def _losses_by_group(selection: Choice) -> list[str]:
     each = ", ".join(f"{shown(one.loss)} on {printable(one.group)}" for one in selection.by_group[:6])
     more = f" and {len(selection.by_group) - 6} more groups" if len(selection.by_group) > 6 else ""
     return [f"By group, {policy.spec()} loses {each}{more} (in-sample)."]
+
+
+def say_worse(selection: Choice) -> list[str]:
+    """That the equal budget is better than the policy that is recommended, where it is."""
+    if selection.policy is None:
+        return []
+    summary = (selection.guaranteed or selection.held_out[0]).summary
+    if summary["verdict"] != Verdict.WORSE:
+        return []
+    lost, budget = percent(summary["lost_mean"]), percent(summary["budget_lost"])
+    return [
+        (
+            f"{selection.policy.spec()} loses more than the equal budget ({lost} against {budget}): the same"
+            " budget for every run, without watching the metric, loses less."
+        )
+    ]
 
 
 def _apart_by_group(selection: Choice) -> list[str]:

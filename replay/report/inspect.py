@@ -114,7 +114,7 @@ def describe_logs(logs: ReadResult, paths: Sequence[Path]) -> list[str]:
 
 
 def _count(count: int, noun: str) -> str:
-    return f"{count} {noun}{'s' * (count != 1)}"
+    return f"{count:,} {noun}{'s' * (count != 1)}"
 
 
 def _data(inspection: Inspection) -> dict[str, Any]:

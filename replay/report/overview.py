@@ -73,7 +73,8 @@ def _blocks(
     ]
     if selection is not None and selection.policy is not None:
         out.append(Code(choose.callback(selection.policy), indent=2, tight=True))
-    out.append(Notes(make_notes(findings, [*outcomes.findings, *limits], simulate.shortage_notes(study))))
+    own = [*([] if selection is None else choose.say_worse(selection)), *simulate.shortage_notes(study)]
+    out.append(Notes(make_notes(findings, [*outcomes.findings, *limits], own)))
     out.append(Commands(next_steps, medium="screen"))
     return out
 

@@ -258,3 +258,22 @@ def test_the_next_command_ranks_by_the_same_weight(command):
     given = ["--policy", "patience=2"] if command == "simulate" else []
     out = CliRunner().invoke(cli, [command, str(SAMPLE), *given, "--weight", "compute"]).stdout
     assert "--weight compute" in " ".join(out[out.index("Next:") :].replace("\\", "").split())
+
+
+def test_a_policy_that_is_worse_than_the_equal_budget_is_not_recommended_silently(tmp_path, monkeypatch):
+    """A bump stops every second run early, and the others never: a mean of both is worse than one budget."""
+    chance = np.random.default_rng(5)
+    for number in range(300):
+        rate = 0.8 + 0.02 * chance.random()
+        losses = [rate**at for at in range(1, 31)]
+        if number % 2:
+            losses[20] = losses[19] + 1e-6
+        rows = [{"step": 10 * at, "loss": 1.0, "eval_loss": loss} for at, loss in enumerate(losses, 1)]
+        path = tmp_path / "logs" / f"run{number}" / "log.jsonl"
+        path.parent.mkdir(parents=True)
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    monkeypatch.chdir(tmp_path)
+    words = "loses more than the equal budget"
+    for args in (["choose", "logs"], ["logs"]):
+        assert f"! patience=1 {words} (0.8% against 0.4%): " in run(*args).stdout.replace("\n  ", " ")
+    assert words not in " ".join(run("choose", str(SAMPLE)).stdout.split())

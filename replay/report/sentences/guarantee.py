@@ -22,9 +22,9 @@ __all__ = [
 def say_units(count: int, unit: str) -> str:
     """A number of runs or groups: ``26 runs``, ``19 groups by dataset``."""
     if unit == "run":
-        return f"{count} run{'s' * (count != 1)}"
+        return f"{count:,} run{'s' * (count != 1)}"
     by = "" if unit == "group" else f" by {unit}"
-    return f"{count} group{'s' * (count != 1)}{by}"
+    return f"{count:,} group{'s' * (count != 1)}{by}"
 
 
 def say_tolerance(share: float) -> str:

@@ -9,6 +9,7 @@ from replay.report.format import number, percent
 from replay.report.sentences.guarantee import say_kind, say_tolerance, say_units
 from replay.report.sentences.summary import COMPUTE, say_interval
 from replay.search.choice import Selection, Status
+from replay.stats.verdict import Verdict
 
 if TYPE_CHECKING:
     from replay.report.page.gather import Evaluated
@@ -66,7 +67,7 @@ def say_evidence(study: Study, selection: Selection, held: Evaluated | None) -> 
     """What the recommended policy saves and loses on runs that had no part in choosing it."""
     count = len(study.judged_runs)
     censored = sum(run.id in study.censored for run in study.judged_runs)
-    runs = f"{count} run{'s' * (count != 1)} ({censored or 'none'} censored)"
+    runs = f"{count:,} run{'s' * (count != 1)} ({f'{censored:,}' if censored else 'none'} censored)"
     if held is None:
         return f"There are {runs}."
     summary, unit = held.summary, COMPUTE[study.question.unit]
@@ -84,7 +85,10 @@ def say_evidence(study: Study, selection: Selection, held: Evaluated | None) -> 
     text += f" and loses {bound}{percent(summary['lost_mean'])}{around}"
     if summary["budget_lost"] is None:
         return f"{text}."
-    return f"{text}; the equal budget loses {percent(summary['budget_lost'])}."
+    text += f"; the equal budget loses {percent(summary['budget_lost'])}"
+    if summary["verdict"] == Verdict.WORSE:
+        return f"{text}, which is less: giving every run that budget is better than watching the metric."
+    return f"{text}."
 
 
 def _spec(selection: Selection) -> str:
@@ -96,13 +100,13 @@ def say_sampling(sampled: int, runs: int, shown: int, policies: int, left_out: i
     out = []
     if sampled:
         out.append(
-            f"{sampled} of {runs} curves are sampled: the page draws evenly spaced evals and the best one."
-            " Stops, checkpoints and figures are computed from all evals."
+            f"{sampled:,} of {runs:,} curves are sampled: the page draws evenly spaced evals and the best"
+            " one. Stops, checkpoints and figures are computed from all evals."
         )
     if shown < policies:
         out.append(
-            f"The page holds the outcomes of each run for {shown} of {policies:,} policies. For the others it"
-            " holds the means over the runs."
+            f"The page holds the outcomes of each run for {shown:,} of {policies:,} policies. For the others"
+            " it holds the means over the runs."
         )
     if left_out:
         out.append(f"{left_out:,} further policies of the sweep are not on the page.")
