@@ -28,15 +28,16 @@ class CensoringKind(StrEnum):
 
     STOPPED_EARLY = "stopped-early"
     CUT_SHORT = "cut-short"
+    CUT_OFF = "cut-off"
 
 
 @dataclass(frozen=True)
 class Censoring:
     """Why a log is censored, with its facts.
 
-    ``stopped_by`` names what stopped the training. Of a log that was cut short, ``reached`` is where it ends
-    and ``planned`` where it was planned to end (None: the log only says that it is incomplete), both in
-    ``unit``.
+    ``stopped_by`` names what stopped the training. Of a training that was cut short, and of a file that is
+    cut off, ``reached`` is where the log ends and ``planned`` where the training was planned to end (None:
+    it is only known that the log is incomplete), both in ``unit``.
     """
 
     kind: CensoringKind
@@ -49,9 +50,10 @@ class Censoring:
 def censoring(run: Run) -> Censoring | None:
     """Why a run's log does not show the training as it was planned; None where it does.
 
-    A log is censored where a rule stopped the training early, where it ends before the planned end, or where
-    its format records the end of a training and it has no such record. A log that does not state its plan is
-    taken as complete.
+    A log is censored where a rule stopped the training early, where it ends before the planned end, where its
+    format records the end of a training and it has no such record, or where its file is cut off before the
+    planned end: whether evals follow is not known then. Any other log that does not state its plan is taken
+    as complete.
 
     A log ends before the planned end only if one more log entry was due by then: a training of 1203 steps
     that logs every 10 has its last entry at step 1200. Where the log records the step at which the training
@@ -64,9 +66,10 @@ def censoring(run: Run) -> Censoring | None:
     logged = [steps for steps in (run.steps, *(series.step for series in run.train.values())) if len(steps)]
     reached = max([run.trained_steps, *(float(steps[-1]) for steps in logged)])
     planned = planned_steps(run)
+    kind = CensoringKind.CUT_OFF if info.cut_off else CensoringKind.CUT_SHORT
     if planned is None:
-        if info.complete is False:
-            return Censoring(CensoringKind.CUT_SHORT, reached=reached, unit=info.step_unit)
+        if info.complete is False or info.cut_off:
+            return Censoring(kind, reached=reached, unit=info.step_unit)
         return None
     per_epoch = None if _number(info.planned_steps) else _steps_per_epoch(run)
     missing = planned - reached
@@ -76,11 +79,11 @@ def censoring(run: Run) -> Censoring | None:
     interval = min((float(np.median(np.diff(steps))) for steps in logged if len(steps) > 1), default=0.0)
     if missing <= 1 and (interval > 1 or any(steps[0] == 0 for steps in logged)):
         return None
-    if info.complete is None and missing < interval:
+    if info.complete is None and not info.cut_off and missing < interval:
         return None
     if per_epoch is None:
-        return Censoring(CensoringKind.CUT_SHORT, None, reached, planned, info.step_unit)
-    return Censoring(CensoringKind.CUT_SHORT, None, reached / per_epoch, planned / per_epoch, "epoch")
+        return Censoring(kind, None, reached, planned, info.step_unit)
+    return Censoring(kind, None, reached / per_epoch, planned / per_epoch, "epoch")
 
 
 def planned_steps(run: Run) -> float | None:
@@ -146,6 +149,7 @@ def find_endings(
             "total": total,
             "stopped": kinds.count(CensoringKind.STOPPED_EARLY),
             "cut": kinds.count(CensoringKind.CUT_SHORT),
+            "cut_off": kinds.count(CensoringKind.CUT_OFF),
         }
         findings.append(Finding(Kind.CENSORED_RUNS, Severity.WARNING, tuple(censored), facts=facts))
     complete = [run for run in runs if run.id not in censored]

@@ -77,6 +77,8 @@ class RunInfo:
     #: Whether the training ended by itself, where the format records that; ``trained_steps`` then is the step
     #: at which it ended.
     complete: bool | None = None
+    #: Whether the file of the log is cut off or broken, so that evals may follow the part that could be read.
+    cut_off: bool = False
     #: First steps of the segments that follow a resume.
     resumes: tuple[float, ...] = ()
     #: What the reader dropped, resolved or doubts.
@@ -100,6 +102,8 @@ class RunInfo:
             value = getattr(self, name)
             if value is not None and type(value) is not str:
                 changes[name] = str(value) if isinstance(value, str | int | float) else None
+        if type(self.cut_off) is not bool:
+            changes["cut_off"] = False
         if self.step_unit not in ("step", "epoch"):
             changes["step_unit"] = "step"
         for name in _MAPPINGS:

@@ -277,6 +277,7 @@ def _join_info(earlier: Run, later: Run, cut: float, replaced: int) -> RunInfo:
         "resumes": resumes,
         "findings": findings,
         "trained_steps": max(later.trained_steps, cut),
+        "cut_off": later.info.cut_off,
     }
     if later.info.eval_hint is None or len(earlier):
         facts.pop("eval_hint", None)

@@ -47,10 +47,22 @@ def load_group(group: Group) -> Loaded:
         return Loaded([], [reader_failed(group.format, group.name, error)])
     findings += more
     runs = [_take_warnings(run, group.name, findings) for run in runs]
+    if any(map(_leaves_the_rest_unread, findings)):
+        runs = [run.replace(info=run.info.replace(cut_off=True)) for run in runs]
     signals = None if group.file is None else StepSignalsFile.beside(group.file)
     if signals is not None:
         runs = [run.replace(info=run.info.replace(step_signals=signals)) for run in runs]
     return Loaded(runs, findings)
+
+
+def _leaves_the_rest_unread(finding: Finding) -> bool:
+    """Whether a finding says that a file which is written as a whole could not be read to its end.
+
+    Files that are written line by line or record by record end in the middle where a training was killed.
+    """
+    if finding.kind is Kind.PYTHON_TEXT:
+        return True
+    return finding.kind in (Kind.CUT_OFF, Kind.INVALID_JSON) and "character" in finding.facts
 
 
 def reader_failed(format: Format, name: str, error: Exception) -> Finding:

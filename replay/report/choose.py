@@ -349,7 +349,8 @@ def _cells(selection: Choice, name: str, summary: Mapping[str, Any]) -> list[str
     cells = [
         label(name),
         cell(summary["saved_mean"], summary["saved_low"], summary["saved_high"]),
-        cell(summary["lost_mean"], summary["lost_low"], summary["lost_high"]),
+        ("≥ " if summary["censored"] and name != "never" else "")
+        + cell(summary["lost_mean"], summary["lost_low"], summary["lost_high"]),
         percent(summary["lost_worst"]),
         "" if name in ("never", ORACLE) else percent(summary["budget_lost"]),
     ]

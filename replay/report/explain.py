@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
+from replay.data.censoring import CensoringKind
 from replay.data.finding import Finding, Kind
 from replay.data.gaps import find_gap, find_incomplete
 from replay.engine.explain import COLUMNS, Explanation
@@ -203,11 +204,11 @@ def _ending(explanation: Explanation) -> list[str]:
         if finding.kind is not Kind.CENSORED_RUNS:
             out.append(sentence(finding))
         elif outcome["censored"]:
-            reason = say_censoring(study.censored[outcome["run"]])
-            out.append(
-                f"The run is censored ({reason}): its log ends before the planned end, so the loss is a lower"
-                " bound."
-            )
+            reason = study.censored[outcome["run"]]
+            why = "its log ends before the planned end"
+            if reason.kind is CensoringKind.CUT_OFF:
+                why = "the rest of the log could not be read"
+            out.append(f"The run is censored ({say_censoring(reason)}): {why}, so the loss is a lower bound.")
     return out
 
 

@@ -19,6 +19,7 @@ from replay.report.sentences.metric import (
     say_improvement,
     say_metric,
 )
+from replay.report.sentences.problems import say_problems
 from replay.report.simulate import metric_data
 from replay.report.stores import store_blocks, store_data
 from replay.store import Manifest
@@ -109,7 +110,7 @@ def describe_logs(logs: ReadResult, paths: Sequence[Path]) -> list[str]:
         count = len(logs.duplicates)
         text += f"; {_count(count, 'more log')} {'holds' if count == 1 else 'hold'} the same runs"
     if logs.findings:
-        text += f"; {_count(len(logs.findings), 'problem')}"
+        text += f"; {say_problems(logs.findings)}"
     return [text + "."]
 
 

@@ -30,6 +30,8 @@ _DOUBTS = (
     Kind.NO_EVALS,
     Kind.NO_SCALE,
 )
+#: Kinds of readers that say that a log goes on beyond what was read of it: these come first.
+_CUT = (Kind.CUT_OFF, Kind.CORRUPT_RECORD, Kind.INVALID_JSON, Kind.PYTHON_TEXT)
 #: Files that are named one by one; of more, the first is named and the others are counted.
 _MOST_FILES = 2
 
@@ -42,11 +44,16 @@ def make_notes(
     ``logs`` are the findings of the readers, ``findings`` those of the results, and ``sentences`` what the
     builder itself has to say before all of them.
     """
-    of_logs = [_end(sentence(finding)) for finding in logs]
+    of_logs = [_end(sentence(finding)) for finding in sorted(logs, key=_is_minor)]
     if len(of_logs) > _MOST_FILES:
         of_logs = [f"{len(of_logs)} logs or parts of logs were not read. The first: {of_logs[0]}", *of_logs]
     ranked = sorted(dict.fromkeys(findings), key=_rank)
     return [*sentences, *of_logs[:1], *(_end(sentence(finding)) for finding in ranked), *of_logs[1:]]
+
+
+def _is_minor(finding: Finding) -> bool:
+    """Whether a log is read to its end all the same, or not at all."""
+    return finding.kind not in _CUT
 
 
 def _rank(finding: Finding) -> tuple[int, int]:

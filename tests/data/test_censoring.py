@@ -207,7 +207,7 @@ def test_what_is_reported_on_how_logs_end():
             Kind.CENSORED_RUNS,
             Severity.WARNING,
             ("s0", "s1", "cut"),
-            facts={"total": 5, "stopped": 2, "cut": 1},
+            facts={"total": 5, "stopped": 2, "cut": 1, "cut_off": 0},
         ),
         Finding(Kind.STILL_IMPROVING, Severity.NOTE, ("falls",), facts={"total": 5, "last": 1}),
         Finding(Kind.PLAN_UNKNOWN, Severity.NOTE, ("turns",), facts={"total": 5}),

@@ -48,6 +48,7 @@ _FIELDS = {
     "total_flos": "total_flos",
     "num_train_epochs": "planned_epochs",
 }
+_TOTALS = ("trained_steps", "trained_tokens", "total_flos", "train_runtime")
 _LOGGED = frozenset({"loss", "learning_rate", "grad_norm"})
 _SENTINEL = 10**9  # num_train_epochs is sys.maxsize where the data set has no length
 
@@ -82,7 +83,7 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
     with open_text(path) as file:
         text = file.read(LONGEST_TEXT)
         more = [over_limit(path, "text", LONGEST_TEXT)] if file.read(1) else file.findings(path)
-    state, findings = _parse(text, path)
+    state, findings, is_whole = _parse(text, path)
     findings = more + findings
     history = state.get("log_history")
     if not isinstance(history, list):
@@ -90,8 +91,10 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
     runs = runs_of(state, run_id, path)
     if not runs:
         raise UnusableLog(*(findings or [_no_history(path, empty=True)]))
-    if findings:  # the history goes on beyond the part that could be read
-        runs = [run.replace(info=run.info.replace(complete=False, eval_hint=None)) for run in runs]
+    if findings:
+        # a header counts what was trained, of which the part that could be read may lack the evals
+        unknown: dict[str, Any] = {} if is_whole else dict.fromkeys(_TOTALS)
+        runs = [run.replace(info=run.info.replace(complete=False, eval_hint=None, **unknown)) for run in runs]
     return Loaded(runs, findings)
 
 
@@ -148,37 +151,41 @@ def _complete(run: Run, state: Mapping[str, Any], path: Path | None) -> Run:
     return run if info is None and columns is None else run.replace(info=info, columns=columns)
 
 
-def _parse(text: str, path: Path) -> tuple[dict[str, Any], list[Finding]]:
-    """The state, and what is wrong with it. Of a file that is cut off or broken in the middle, the part
-    before that counts.
+def _parse(text: str, path: Path) -> tuple[dict[str, Any], list[Finding], bool]:
+    """The state, what is wrong with it, and whether its history is whole. Of a file that is cut off or broken
+    in the middle, the part before that counts.
     """
     try:
         state = json.loads(text)
     except RecursionError:
         raise UnusableLog(_no_history(path, nested=True)) from None
     except ValueError:
-        state, at = _salvage(text)
+        state, at, is_whole = _salvage(text)
         rest = text[at:].lstrip(" \t\r\n,")
         history = state.get("log_history")
         facts: dict[str, Any] = {"kept": len(history) if isinstance(history, list) else 0}
         broken = re.search(r"\b(?:np|numpy|torch)\.\w+\(|\b(?:tensor|array)\(", rest.split("}", 1)[0])
         if broken:
-            return state, [Finding(Kind.PYTHON_TEXT, log=str(path), facts={**facts, "text": broken[0]})]
+            broken_by = Finding(Kind.PYTHON_TEXT, log=str(path), facts={**facts, "text": broken[0]})
+            return state, [broken_by], is_whole
         whole = rest.rstrip().endswith(("}", "]")) and rest.count("{") < rest.count("}")
         kind = Kind.INVALID_JSON if whole else Kind.CUT_OFF
-        return state, [Finding(kind, log=str(path), facts={**facts, "character": at})]
+        return state, [Finding(kind, log=str(path), facts={**facts, "character": at})], is_whole
     if isinstance(state, list) and any(isinstance(row, dict) for row in state):
-        return {"log_history": state}, []
+        return {"log_history": state}, [], True
     if not isinstance(state, dict):
         raise UnusableLog(_no_history(path, type=type(state).__name__))
-    return state, []
+    return state, [], True
 
 
-def _salvage(text: str) -> tuple[dict[str, Any], int]:
-    """The complete top-level entries of broken JSON, ``log_history`` entry by entry, and where it broke."""
+def _salvage(text: str) -> tuple[dict[str, Any], int, bool]:
+    """The complete top-level entries of broken JSON, ``log_history`` entry by entry, where it broke, and
+    whether it broke behind the history.
+    """
     decoder = json.JSONDecoder()
     space = re.compile(r"[ \t\r\n]*")
     state: dict[str, Any] = {}
+    ended = False
 
     def skip(at: int) -> int:
         blanks = space.match(text, at)
@@ -203,31 +210,31 @@ def _salvage(text: str) -> tuple[dict[str, Any], int]:
 
     at = skip(1 if text.startswith("\ufeff") else 0)
     if text[at : at + 1] == "[":
-        return state, entries(at + 1)[0]
+        return state, *entries(at + 1)
     if text[at : at + 1] != "{":
-        return state, at
+        return state, at, False
     at = skip(at + 1)
     try:
         while text[at : at + 1] == '"':
             key, end = decoder.raw_decode(text, at)
             end = skip(end)
             if text[end : end + 1] != ":":
-                return state, at
+                return state, at, ended
             end = skip(end + 1)
             if key == "log_history" and text[end : end + 1] == "[":
                 at, ended = entries(end + 1)
                 if not ended:
-                    return state, at
+                    return state, at, False
                 at = skip(at + 1)
             else:
                 state[key], end = decoder.raw_decode(text, end)
                 at = skip(end)
             if text[at : at + 1] != ",":
-                return state, at
+                return state, at, ended
             at = skip(at + 1)
     except (ValueError, RecursionError):
         pass
-    return state, at
+    return state, at, ended
 
 
 def _points(

@@ -71,7 +71,8 @@ def say_censoring(censoring: Censoring) -> str:
     """Why a log does not show the training as it was planned."""
     if censoring.kind is CensoringKind.STOPPED_EARLY:
         return f"stopped early by {censoring.stopped_by}"
-    end = f"cut short at {censoring.unit} {number(censoring.reached)}"
+    how = "file cut off" if censoring.kind is CensoringKind.CUT_OFF else "cut short"
+    end = f"{how} at {censoring.unit} {number(censoring.reached)}"
     return end if censoring.planned is None else f"{end} of {number(censoring.planned)}"
 
 

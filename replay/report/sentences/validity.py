@@ -149,7 +149,11 @@ def _adaptive_budget(finding: Finding) -> str:
 
 def _censored_runs(finding: Finding) -> str:
     count, total = len(finding.runs), finding["total"]
-    counts = {"stopped early": finding["stopped"], "cut short": finding["cut"]}
+    counts = {
+        "stopped early": finding["stopped"],
+        "cut short": finding["cut"],
+        "file cut off": finding.get("cut_off", 0),
+    }
     kinds = [(how, number) for how, number in counts.items() if number]
     shown = ", ".join(f"{number} {how}" if len(kinds) > 1 else how for how, number in kinds)
     return (
