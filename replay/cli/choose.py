@@ -96,7 +96,7 @@ def command(
     from replay.report.choose import build
     from replay.report.inspect import describe_logs
     from replay.report.plane import chart_choice
-    from replay.search.choice import Status, select_policy
+    from replay.search.choice import Obstacle, Status, select_policy
     from replay.search.grid_sweep import refused_points
     from replay.search.ladders import default_policies
     from replay.search.tolerance import parse_tolerance
@@ -169,9 +169,12 @@ def command(
     where = [str(path) for path in paths]
     settings = [*weight_words(weight), *question_words()]
     next_steps = []
-    if selection.policy is not None:
-        spec = selection.policy.spec()
-        next_steps.append(["replay", "simulate", *where, "--policy", spec, "--per-run", *settings])
+    shown = selection.policy
+    if selection.obstacle not in (Obstacle.TOO_FEW, Obstacle.TOO_FEW_GROUPS):
+        # there are enough runs to look at what comes closest
+        shown = shown or selection.guess or selection.cross_validated.least
+    if shown is not None:
+        next_steps.append(["replay", "simulate", *where, "--policy", shown.spec(), "--per-run", *settings])
     elif tolerance.kind == "lost":
         wanted = [*candidates.words(), *guarantee_words(confidence, group)]
         next_steps.append(["replay", "plan", *where, *wanted, *settings])

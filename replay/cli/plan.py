@@ -27,19 +27,24 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from replay.engine.question import Question
-    from replay.search.guarantee import Guarantee
+    from replay.search.plan import Plan
     from replay.stats.summary import Weight
 
 __all__ = ["command"]
 
 
 def _next_step(
-    today: Guarantee, where: Sequence[str], words: Sequence[str], settings: Sequence[str]
+    plan: Plan, has_enough: bool, where: Sequence[str], words: Sequence[str], settings: Sequence[str]
 ) -> list[str]:
-    """Look at each run under the guaranteed policy; without one, at the best guess."""
-    if today.policy is not None:
-        return ["replay", "simulate", *where, "--policy", today.policy.spec(), "--per-run", *settings]
-    return ["replay", "choose", *where, *words]
+    """Look at the best guess where nothing is guaranteed and there may be one; otherwise at each run under
+    the guaranteed policy, or the one that comes closest.
+    """
+    policy = plan.today.policy
+    if policy is None and has_enough:
+        return ["replay", "choose", *where, *words]
+    if policy is None:
+        policy = plan.today.rungs[-1].policy if plan.supported is None else plan.supported.policy
+    return ["replay", "simulate", *where, "--policy", policy.spec(), "--per-run", *settings]
 
 
 @click.command("plan")
@@ -78,11 +83,13 @@ def command(
     from replay.policies.grid import policies_of
     from replay.report.inspect import describe_logs
     from replay.report.plan import build
+    from replay.search.cross_validation import FEWEST_GROUPS
     from replay.search.guarantee import guarantee
     from replay.search.ladders import default_policies
     from replay.search.plan import Plan
     from replay.search.tolerance import parse_tolerance
     from replay.stats.groups import groups_of
+    from replay.stats.shortage import find_shortage
 
     tolerance = parse_tolerance(candidates.max_regret, candidates.max_lost)
     if tolerance.kind != "lost":
@@ -117,13 +124,17 @@ def command(
         *weight_words(weight),
         *question_words(),
     ]
+    plan = Plan(today)
+    has_enough = find_shortage(study.compared_evals) is None
+    if group is not None:
+        has_enough &= len(set(groups_of(study.judged_runs, group))) >= FEWEST_GROUPS
     document = build(
-        Plan(today),
+        plan,
         study,
         unit=group or "run",
         findings=logs.findings,
         source=describe_logs(logs, paths),
-        next_steps=[_next_step(today, where, words, [*weight_words(weight), *question_words()])],
+        next_steps=[_next_step(plan, has_enough, where, words, [*weight_words(weight), *question_words()])],
     )
     show(document, style, out)
     if not today.is_guaranteed:

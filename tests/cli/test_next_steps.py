@@ -113,3 +113,27 @@ def test_one_run_is_in_the_singular(tmp_path):
     text = " ".join(run("plan", tmp_path, code=3).stdout.split())
     assert "there is 1." in text
     assert "This one run supports a tolerance of" in text
+
+
+def test_choose_and_plan_do_not_send_the_reader_in_a_circle(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    table(tmp_path / "made.csv", step=STEPS, val_foo=FALLS)
+    command, seen = ["choose", "made.csv", "--mode", "min"], []
+    while command is not None:
+        seen.append(command[0])
+        assert seen.count(command[0]) < 2 + (command[0] == "simulate"), seen
+        code = 3 if command[0] in ("choose", "plan") else 0
+        command = suggested(run(*command, code=code).stdout)
+    assert seen == ["choose", "plan", "simulate", "explain"]
+
+
+def test_choose_shows_what_comes_closest_where_there_are_enough_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for number in range(10):  # stopping early loses nearly all of the improvement
+        values = [value + number / 100 for value in (1.0, 0.99, 1.0, 1.0, 1.0, 1.0, 1.0, 0.5, 0.1)]
+        write_log(tmp_path / "logs" / f"run{number}", values)
+    command = suggested(run("choose", "logs", code=3).stdout)
+    assert command[:2] == ["simulate", "logs"]
+    run(*command)
+    command = suggested(run("plan", "logs", code=3).stdout)
+    assert command[:2] == ["choose", "logs"]
