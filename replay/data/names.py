@@ -42,7 +42,7 @@ _SECOND_WORDS = TEST_WORDS | {"heldout", "holdout"}
 _MIN = frozenset(
     """
     loss losses perplexity ppl wer cer mer ter error err mse rmse mae mape smape nll bpb bpc logloss
-    crossentropy kl kld kldiv fid eer hinge brier ece rmsle cost nme hd95 hausdorff bpd
+    crossentropy kl kld kldiv fid eer hinge brier ece rmsle cost nme hd95 hausdorff bpd deviance der
     """.split()
 )
 _MAX = frozenset(
@@ -50,7 +50,7 @@ _MAX = frozenset(
     accuracy acc f1 rouge rouge1 rouge2 rougel rougelsum bleu sacrebleu meteor chrf auc auroc auprc
     aucpr map map50 map5095 ap ar precision recall em iou miou dice r2 reward rewards mcc matthews
     pearson spearman spearmanr pearsonr kappa ndcg mrr top1 top5 psnr ssim bertscore return hit hits
-    winrate score pck likelihood
+    winrate score pck likelihood prec hmean acc1 acc5 ap50 ap75 hr
     """.split()
 )
 
@@ -67,7 +67,7 @@ _UNDIRECTED = frozenset(
 
 #: Words that many metrics share, so that a log that states the other direction may be right.
 _WEAK = frozenset(
-    "map ap ar em kl cost reward rewards return hit hits score nme eer top1 top5 likelihood".split()
+    "map ap ar em hr kl cost reward rewards return hit hits score nme eer top1 top5 likelihood".split()
 )
 
 _GLUED = re.compile(

@@ -41,6 +41,7 @@ __all__ = [
 ABSENT = {"", "na", "n/a", "none", "null", "-", "--", "<na>"}
 #: Rows that tell what kind of table it is.
 _LOOKED_AT = 200
+_DECIMAL_COMMA = re.compile(r"[-+]?(\d+),(\d+)(?:e[-+]?\d+)?", re.IGNORECASE)
 #: A step that is written with a word, or with the number of all steps.
 _PLACE = re.compile(
     r"\s*(?:(?:epoch|ep|step|iter|iteration|round)s?)?[\s_:#-]*(\d{1,12})(?:\s*/\s*\d+)?\s*", re.IGNORECASE
@@ -83,9 +84,13 @@ def cell_number(cell: str, delimiter: str) -> float | None:
     text = cell.strip()
     if text.lower() in ABSENT:
         return None
-    if delimiter == ";" and re.fullmatch(r"[-+]?\d+,\d+(e[-+]?\d+)?", text, re.IGNORECASE):
+    if not any(map(str.isdigit, text)):
+        return None
+    # where commas do not part the cells, they are decimal ones; a quoted 1,250 is a thousand all the same
+    comma = _DECIMAL_COMMA.fullmatch(text)
+    if comma is not None and (delimiter != "," or comma[1] == "0" or len(comma[2]) != 3):
         return float(text.replace(",", "."))
-    return number(text) if any(map(str.isdigit, text)) else None
+    return number(text)
 
 
 def step_column(names: Sequence[str]) -> tuple[int, bool] | None:

@@ -9,9 +9,10 @@ from typing import Any
 
 from replay.readers.flatten import flat_numbers
 from replay.readers.points import number
-from replay.readers.series_names import step_name
+from replay.readers.series_names import is_held_out, step_name, words
+from replay.readers.splits import parse_set
 
-__all__ = ["columns_of"]
+__all__ = ["columns_of", "join_sets"]
 
 _Columns = dict[str, list[Any]]
 #: A key that numbers a row: ``3``, ``epoch_3``, ``step 300``.
@@ -58,7 +59,7 @@ def _of_numbered_rows(item: Mapping[str, Any]) -> _Columns | None:
     rows = list(item.values())
     if len(rows) < 2 or not all(isinstance(row, dict) and row for row in rows):
         return None
-    if any(isinstance(value, list) for row in rows for value in row.values()):
+    if any(map(_has_list, rows)):
         return None
     numbered = [(float(key[2]), flat_numbers(row)) for key, row in zip(keys, rows, strict=True) if key]
     if len(numbered) < len(rows):
@@ -69,6 +70,10 @@ def _of_numbered_rows(item: Mapping[str, Any]) -> _Columns | None:
         words = {key[1].lower() for key in keys if key is not None and key[1]}
         table["epoch" if not words or words == {"epoch"} else "step"] = [place for place, _ in numbered]
     return table
+
+
+def _has_list(item: Any) -> bool:
+    return isinstance(item, list) or (isinstance(item, dict) and any(map(_has_list, item.values())))
 
 
 def _of_numbered_cells(item: Mapping[str, Any]) -> _Columns | None:
@@ -98,3 +103,94 @@ def _of_pairs(item: Mapping[str, Any]) -> _Columns | None:
     steps_of_all = sorted({step for one in series.values() for step in one})
     columns: _Columns = {name: [one.get(step) for step in steps_of_all] for name, one in series.items()}
     return {**columns, "step": list(steps_of_all)}
+
+
+def join_sets(document: Mapping[str, Any]) -> _Columns | None:
+    """The columns of an object that keeps its curves apart by set: ``{"train": {"loss": [...]}, "val":
+    {...}}``, lists of rows in place of these lists, or sets below metrics (``{"loss": {"train": [...]}}``).
+
+    A set may have steps or epochs of its own. None where there is no such set, where something else is beside
+    them, and for what boosting libraries write, whose metrics have names of their own.
+    """
+    parts: dict[str, _Columns] = {}
+    shared: _Columns = {}
+    for name, item in document.items():
+        table = _table_of(item)
+        set_name = _set_of(str(name))
+        if table is None:
+            if isinstance(item, list) and any(number(value) is not None for value in item):
+                shared[str(name)] = item
+            elif isinstance(item, list | dict) and item:
+                return None
+        elif set_name is not None:
+            parts.setdefault(set_name, {}).update(table)
+        elif all(_set_of(one) is not None for one in table):
+            for one, values in table.items():
+                parts.setdefault(str(_set_of(one)), {})[str(name)] = values
+        else:
+            return None
+    if not any(is_held_out(name) for name in parts) or not all(map(_is_table, parts.values())):
+        return None
+    if any(_AXES & table.keys() for table in parts.values()):
+        return None  # curves with lists of steps and of values
+    axis = step_name(list(shared))
+    tables = [(name, table, step_name(list(table)) or None) for name, table in parts.items()]
+    own = any(key is not None for _, _, key in tables)
+    if (
+        not own
+        and axis is None
+        and not any(_BY_HAND & set(words(name)) for _, table, _ in tables for name in table)
+    ):
+        return None
+    rows: dict[float, dict[str, Any]] = {}
+    kinds = {key[1] for _, _, key in tables if key is not None} | {
+        axis[1] for axis in [axis] if axis is not None
+    }
+    for name, table, key in tables:
+        steps = table[key[0]] if key is not None else shared[axis[0]] if axis is not None else None
+        for metric, values in table.items():
+            if key is not None and metric == key[0]:
+                continue
+            for at, value in enumerate(values):
+                step = float(at + 1) if steps is None else number(steps[at]) if at < len(steps) else None
+                if step is not None:
+                    rows.setdefault(step, {})[f"{name}/{metric}"] = value
+    for metric, values in shared.items():
+        if axis is not None and metric != axis[0]:
+            for step, value in zip(map(number, shared[axis[0]]), values, strict=False):
+                if step is not None:
+                    rows.setdefault(step, {})[metric] = value
+    if len(kinds) > 1 or not rows:
+        return None
+    columns = _joined([rows[step] for step in sorted(rows)])
+    return {**columns, "step" if kinds == {False} else "epoch": sorted(rows)}
+
+
+_AXES = frozenset({"values", "value", "timestamps", "x", "y"})
+#: Words of metrics that no boosting library uses.
+_BY_HAND = frozenset({"loss", "losses", "acc", "accuracy", "f1"})
+
+
+def _table_of(item: Any) -> _Columns | None:
+    """The lists of an object of lists, or those of a list of rows; None for anything else."""
+    if isinstance(item, dict) and item and all(isinstance(value, list) for value in item.values()):
+        return {str(name): value for name, value in item.items()}
+    if isinstance(item, list) and item and all(isinstance(row, dict) and row for row in item):
+        return _joined(item)
+    return None
+
+
+def _is_table(table: _Columns) -> bool:
+    return all(not isinstance(value, list | dict) for values in table.values() for value in values)
+
+
+def _set_of(name: str) -> str | None:
+    """The set that a key names, also as ``val_metrics`` and ``train_history``."""
+    parts = [word for word in words(name) if word not in _NOUNS]
+    found = parse_set("_".join(parts)) if len(parts) == 1 else None
+    return None if found is None else found.name if found.held_out else "train"
+
+
+_NOUNS = frozenset(
+    {"metrics", "metric", "history", "losses", "loss", "log", "logs", "results", "curve", "stats"}
+)

@@ -32,7 +32,7 @@ _WORDS = {"nan": math.nan, "inf": math.inf, "infinity": math.inf}
 _MOST_TABLES = 256
 _DIGITS = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 #: A number with commas between its thousands, or with a percent sign.
-_SHOWN = re.compile(r"([-+]?)(?:(\d{1,3}(?:,\d{3})+(?:\.\d+)?)|(\d+\.?\d*|\.\d+)\s?%)")
+_SHOWN = re.compile(r"([-+]?)(?:([1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?)|(\d+\.?\d*|\.\d+)\s?%)")
 #: How str() shows a number of torch, numpy or jax.
 _WRAPPED = re.compile(r"(?:\w+\.)?(?:tensor|array|float\d+|int\d+)\(\s*([^\s,()\[\]]+)\s*(?:,[^()]*)?\)")
 

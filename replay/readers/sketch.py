@@ -32,7 +32,7 @@ def sketch(path: Path, head: bytes) -> dict[str, Any]:
     if b"\0" in head[:4096] and head[:2] not in (b"\xff\xfe", b"\xfe\xff"):
         return {"binary": True}
     text = head.decode("utf-8-sig", "replace")
-    first = next((line.strip() for line in text.splitlines() if line.strip("\0 \t\r\n")), "")
+    first = next((line.strip() for line in text.splitlines() if line.strip("\0 \t\r\n")), "").expandtabs(2)
     return {"line": first[:72]} if first.isprintable() else {}
 
 

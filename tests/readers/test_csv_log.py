@@ -493,3 +493,17 @@ def test_a_table_of_transformers_has_its_metrics_behind_the_loss(tmp_path):
         tmp_path, "Step\tTraining Loss\tValidation Loss\tF1\n10\t0.9\t0.5\t0.7\n20\t0.8\t0.25\t0.75\n"
     )
     assert set(run.metrics) == {"Validation Loss", "F1"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "epoch\tval_loss\tval_acc\n1\t0,912\t0,61\n2\t1,125\t0,7\n",
+        'epoch,val_loss,val_acc\n1,"0,912","0,61"\n2,"1,1250","0,7"\n',
+        "epoch;val_loss;val_acc\n1;0,912;0,61\n2;1,125;0,7\n",
+    ],
+)
+def test_decimal_commas_whatever_parts_the_cells(tmp_path, text):
+    run, _ = load(tmp_path, text, name="log.tsv" if "\t" in text else "log.csv")
+    assert curve(run, "val_loss") == {1: 0.912, 2: 1.125}
+    assert curve(run, "val_acc") == {1: 0.61, 2: 0.7}

@@ -38,8 +38,11 @@ def cell_by_rules(cell, delimiter):
     text = cell.strip()
     if text.lower() in ABSENT or "_" in text:
         return None
-    if delimiter == ";" and re.fullmatch(r"[-+]?\d+,\d+(e[-+]?\d+)?", text, re.IGNORECASE):
+    comma = re.fullmatch(r"[-+]?(\d+),(\d+)(e[-+]?\d+)?", text, re.IGNORECASE)
+    if comma is not None and (delimiter != "," or comma[1] == "0" or len(comma[2]) != 3):
         text = text.replace(",", ".")
+    elif re.fullmatch(r"[-+]?([1-9]\d{0,2}(,\d{3})+(\.\d+)?|(\d+\.?\d*|\.\d+)\s?%)", text):
+        text = text.replace(",", "").rstrip("% ")
     try:
         return float(text)
     except ValueError:
@@ -47,7 +50,25 @@ def cell_by_rules(cell, delimiter):
 
 
 CELLS = st.one_of(
-    st.sampled_from(["", " ", "NA", "None ", "-", "nan", "-inf", "1_000", "1,5", " 2,5e3", "3;4", "٣"]),
+    st.sampled_from(
+        [
+            "",
+            " ",
+            "NA",
+            "None ",
+            "-",
+            "nan",
+            "-inf",
+            "1_000",
+            "1,5",
+            " 2,5e3",
+            "1,250",
+            "0,250",
+            "5 %",
+            "3;4",
+            "٣",
+        ]
+    ),
     st.floats().map(str),
     st.text("0123456789.,eE+-_ ", max_size=8),
     st.text(max_size=5),

@@ -245,3 +245,53 @@ def test_a_list_of_trainings(tmp_path):
 )
 def test_other_tables_are_no_logs(tmp_path, document):
     assert sniff(put(tmp_path / "a.json", json.dumps(document, indent=1))) is None
+
+
+LOSSES = [0.5, 0.25, 0.375]
+SETS = {
+    "lists": {"train": {"loss": [0.9, 0.8, 0.7]}, "val": {"loss": LOSSES}},
+    "rows": {
+        "train": [{"epoch": n, "loss": 0.9} for n in (1, 2, 3)],
+        "val": [{"epoch": n, "loss": loss} for n, loss in enumerate(LOSSES, 1)],
+    },
+    "rows without epochs": {"train": [{"loss": 0.9}] * 3, "val": [{"loss": loss} for loss in LOSSES]},
+    "epochs beside them": {"epochs": [1, 2, 3], "train": {"loss": [0.9] * 3}, "val": {"loss": LOSSES}},
+    "below the metric": {
+        "loss": {"train": [0.9] * 3, "val": LOSSES},
+        "acc": {"train": [0.5] * 3, "val": [0.5] * 3},
+    },
+    "a noun": {
+        "train_losses": [0.9] * 3,
+        "val_metrics": [{"epoch": n, "loss": v} for n, v in enumerate(LOSSES, 1)],
+    },
+}
+
+
+@pytest.mark.parametrize("shape", SETS)
+def test_curves_that_are_kept_apart_by_set(tmp_path, shape):
+    run, problems = load(tmp_path, SETS[shape])
+    assert not problems
+    assert curve(run, "val/loss") == dict(enumerate(LOSSES, 1))
+    assert run.info.step_unit == "epoch"
+
+
+def test_sets_with_steps_of_their_own(tmp_path):
+    document = {
+        "train": [{"step": 100 * n, "loss": 0.9} for n in range(1, 7)],
+        "val": [{"step": 200 * n, "loss": loss} for n, loss in enumerate(LOSSES, 1)],
+    }
+    run, _ = load(tmp_path, document)
+    assert curve(run, "val/loss") == {200 * n: loss for n, loss in enumerate(LOSSES, 1)}
+    assert run.train["train/loss"].step.tolist() == [100, 200, 300, 400, 500, 600]
+
+
+@pytest.mark.parametrize(
+    "folds",
+    [
+        [[{"epoch": n, "val_loss": loss} for n, loss in enumerate(LOSSES, 1)]] * 2,
+        [{"fold": k, "history": {"loss": [0.9] * 3, "val_loss": LOSSES}} for k in (1, 2)],
+    ],
+)
+def test_folds_in_a_list(tmp_path, folds):
+    runs = FORMAT.load([put(tmp_path / "history.json", folds)], "run").runs
+    assert [curve(run) for run in runs] == [dict(enumerate(LOSSES, 1))] * 2

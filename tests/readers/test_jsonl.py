@@ -436,3 +436,17 @@ def test_steps_written_with_the_planned_ones(tmp_path, key):
     assert not problems
     assert curve(run, "eval_loss") == {10: 1 / 10, 20: 1 / 20, 30: 1 / 30}
     assert run.info.planned_steps == 200
+
+
+def test_evals_of_mmcv_that_count_the_validation_set(tmp_path):
+    """mmsegmentation 0.x: the iteration of an eval is the length of its loader."""
+    import json
+
+    rows = []
+    for at, value in enumerate((0.5, 0.625, 0.75), 1):
+        rows += [{"mode": "train", "epoch": at, "iter": 4000 * at - back, "loss": 0.5} for back in (50, 0)]
+        rows.append({"mode": "val", "epoch": at, "iter": 500, "lr": 0.01, "mIoU": value})
+    path = tmp_path / "20260406.log.json"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (run,) = FORMAT.load([path], "run").runs
+    assert curve(run, "val/mIoU") == {4000: 0.5, 8000: 0.625, 12000: 0.75}

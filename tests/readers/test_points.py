@@ -46,6 +46,7 @@ def test_parts_of_one_step_are_added_up_once():
         ("1,250", 1250),
         ("12,345,678.5", 12345678.5),
         ("1,25", None),
+        ("0,912", None),
         ("5%5", None),
         ("", None),
         ("text", None),

@@ -25,7 +25,7 @@ from replay.data.run import Run
 from replay.readers.assemble import assemble
 from replay.readers.clocks import is_zero_based, measures_of
 from replay.readers.format import Format, Loaded, UnusableLog
-from replay.readers.json_tables import columns_of
+from replay.readers.json_tables import columns_of, join_sets
 from replay.readers.partial_json import parse_partly
 from replay.readers.points import Points, number, open_text
 from replay.readers.series_names import held_out_of, is_bookkeeping, is_metric, split_of, step_name, words
@@ -77,19 +77,29 @@ def _are_lines(text: bytes) -> bool:
 def _are_trainings(items: Sequence[Any]) -> bool:
     """Whether a list holds an object with lists per training, as for the folds of a cross-validation."""
     return bool(items) and all(
-        isinstance(item, dict) and any(isinstance(value, list) for value in item.values()) for item in items
+        any(isinstance(value, list) or _has_lists(value) for value in item.values())
+        if isinstance(item, dict)
+        else columns_of(item) is not None
+        for item in items
     )
+
+
+def _has_lists(item: Any) -> bool:
+    return isinstance(item, dict) and any(isinstance(value, list) for value in item.values())
 
 
 def _find(document: Any, depth: int = 0) -> dict[str, _Curves]:
     """The curves of each training in a document: one without a name, or those of the objects in it
     (``{"history": {...}, "params": {...}}``), by name where there are several.
     """
-    if isinstance(document, list) and _are_trainings(document):
-        document = {str(number): item for number, item in enumerate(document, 1)}
+    if isinstance(document, list):
+        rows = columns_of(document)
+        if rows is None and _are_trainings(document):
+            rows = {str(number): item for number, item in enumerate(document, 1)}
+        document = rows
     if not isinstance(document, dict):
         return {}
-    document = columns_of(document) or document
+    document = join_sets(document) or columns_of(document) or document
     lists = {str(name): values for name, item in document.items() if (values := _numbers(item)) is not None}
     document = {name: columns_of(item) or item for name, item in document.items() if name not in _OTHERS}
     held_out = held_out_of(lists)

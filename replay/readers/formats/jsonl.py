@@ -375,6 +375,7 @@ def _place(rows: Sequence[_Row]) -> tuple[list[_Placed], bool, int] | None:
     if key is None:
         return None
     name, by_epoch = key
+    follows = name == "iter" and _counts_the_loader(rows)
     inner = _iterations_of_an_epoch(rows) if name == "iter" else 0.0
     if inner:
         by_epoch = True
@@ -400,6 +401,8 @@ def _place(rows: Sequence[_Row]) -> tuple[list[_Placed], bool, int] | None:
             held_out = True
             if step == last_epoch and not math.isnan(last_iter):
                 step = last_iter
+        elif follows and held_out:
+            step = last_step
         elif math.isnan(step) and not by_epoch:
             # a row of its own after the one that it belongs to, unless that has these values already
             step = last_step if here.isdisjoint(_measured(values)) else math.nan
@@ -416,6 +419,21 @@ def _place(rows: Sequence[_Row]) -> tuple[list[_Placed], bool, int] | None:
             values["elapsed_time"] = elapsed
         placed.append(_Placed(step, values, held_out, split, row.label))
     return (placed, by_epoch, left_out) if placed else None
+
+
+def _counts_the_loader(rows: Sequence[_Row]) -> bool:
+    """Whether evals of mmcv have the length of the validation set as their iteration, and so follow the rows
+    of the training before them.
+    """
+    evals, train, last, others = list[float](), 0, math.nan, 0
+    for row in rows:
+        step = row.values.get("iter", math.nan)
+        if row.row_set is not None and row.row_set.held_out:
+            evals.append(step)
+            others += step != last
+        else:
+            train, last = train + 1, step
+    return len(evals) > 1 and train > 1 and len(set(evals)) == 1 and 2 * others > len(evals)
 
 
 def _measured(values: Mapping[str, float]) -> frozenset[str]:

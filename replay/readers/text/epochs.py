@@ -20,7 +20,7 @@ from replay.readers.text.lines import Number, without_logger
 __all__ = ["Epochs", "named_values"]
 
 _LONGEST = 2000
-_OF = r"(?:\s?(?:/|of)\s?(\d{1,12}))?"
+_OF = r"(?:\s?(?:/|of)\s{0,8}(\d{1,12}))?"
 _EPOCH = re.compile(
     r"(?<![\w-])(?:train(?:ing)? |val(?:idation)? |eval |test )?epoch\w{0,3}(?:\s?\((?:train|val|test)\))?"
     r"\s{0,8}[:=#\-]?\s{0,4}"
@@ -38,6 +38,23 @@ _STEP = re.compile(
 _INNER = re.compile(r"\[\s{0,12}(\d{1,12})\s?/\s?(\d{1,12})\b[^\]]{0,20}\]")
 #: `3epoch results:` of ESPnet
 _EPOCH_BEHIND = re.compile(r"(?<![\w.])(\d{1,9})\s?epoch(?: results?)?\s?:", re.IGNORECASE)
+#: `STEP: 150/199 -- GLOBAL_STEP: 349` of Coqui
+_GLOBAL_STEP = re.compile(r"(?<![\w-])global[_ ]step\s{0,8}[:=]?\s{0,4}(\d{1,12})()(?![\d.])", re.IGNORECASE)
+#: `Train: [3/300][0/1251]` of Swin, and `Train: 3 [   0/1251 (  0%)]` of timm
+_TRAIN_AT = re.compile(
+    r"\s{0,4}Train: (?:\[(\d{1,9})/(\d{1,9})\]|(\d{1,9}) )\[\s{0,8}(\d{1,12})/\s{0,8}(\d{1,12})"
+)
+#: `epoch 3: {'accuracy': 0.81}`, as the scripts of transformers without a Trainer print an evaluation
+_DICT = re.compile(r"[\s|:]{0,8}\{'")
+#: `Loss 5.9 (4.5)`: the value of the last batch, and the mean so far.
+_AVERAGED = re.compile(r"([A-Za-z][\w@]{0,40}):?\s{1,8}(?:" + Number + r")\s?\(\s{0,8}(" + Number + r")\)")
+#: The first of the figures that the evaluation of COCO prints.
+_COCO = re.compile(
+    r"Average (?:Precision|Recall)\s{1,8}\((AP|AR)\) @\[ IoU=0\.50:0\.95 \| area=\s{1,8}all \| maxDets=100 \]"
+    r" = (" + Number + r")"
+)
+#: What says that a number behind it is the best one so far.
+_BEST = re.compile(r"\b(?:best|so far)\b[^,;|:=]{0,60}$", re.IGNORECASE)
 #: `[  3/100] train_loss: …`: a place that no word names.
 _BARE = re.compile(r"\s{0,8}\[\s{0,8}(\d{1,9})(?:\s?/\s?(\d{1,9}))?\]\s")
 _PAIR = re.compile(
@@ -50,14 +67,15 @@ _SETS = r"(train(?:ing)?|val(?:id(?:ation)?)?|dev|eval(?:uation)?|test(?:ing)?)"
 _CURRENT = re.compile(r"cur(?:rent)? metric[,:]\s", re.IGNORECASE)
 _SPLIT = re.compile(
     r"\W{0,12}" + _SETS + r"\b\.?"
-    r"(?: set| results?| error| metrics| phase| epoch| net output #\d{1,3})?\s{0,4}(?=[:|\->\[=(]|\s*$)",
+    r"(?: set| results?| error| metrics| phase| epoch| net output #\d{1,3}"
+    r"| performan?ce)?(?: \(\w{1,20}\))?\s{0,4}(?=[:|\->\[=(]|\s*$)",
     re.IGNORECASE,
 )
 #: What says of which set the names behind it are: `[valid]`, `(val)`, `validation:`, `Validation loss at |`.
 _MARK = re.compile(
     r"[\[(<]\s?" + _SETS + r"(?: set)?\s?[\])>]"
     r"|(?<![\w/.@-])" + _SETS + r"(?: (?:set|loss|results?|metrics|scores?|phase|epoch))?"
-    r"(?: (?:at|on|after|for))?\s{0,4}(?:[:|>]|->?\s)\s{0,8}(?![-+.\d\s]|nan\b|inf\b)",
+    r"(?: \(\w{1,20}\))?(?: (?:at|on|after|for))?\s{0,4}(?:[:|>]|->?\s)\s{0,8}(?![-+.\d\s]|nan\b|inf\b)",
     re.IGNORECASE,
 )
 #: `loss (val): 0.5`, which names the set behind the metric.
@@ -79,6 +97,8 @@ def named_values(text: str) -> Iterator[tuple[str, float]]:
             value = float(number)
         except ValueError:
             continue
+        if _BEST.search(text, max(0, match.start() - 60), match.start()):
+            continue
         if whole and float(whole):
             value /= float(whole)
         elif whole:
@@ -90,10 +110,16 @@ def named_values(text: str) -> Iterator[tuple[str, float]]:
 def _name(name: str) -> str:
     parts = [part.strip(".") for part in re.split(r"[ -]+", name)]
     if len(parts) == 1:
-        return parts[0]
+        return f"val_{name[3:]}" if name.startswith("cv_") else parts[0]  # WeNet's cross-validation set
+    if parts[-1].startswith("cv_"):
+        return f"val_{parts[-1][3:]}"
     return "_".join(
         part.lower() for part in parts if part and part.lower() not in ("average", "avg", "the", "is", "of")
     )
+
+
+def _names_a_set(name: str) -> bool:
+    return is_held_out(name) or "train" in name.lower()
 
 
 def _is_value(name: str) -> bool:
@@ -102,8 +128,9 @@ def _is_value(name: str) -> bool:
     if (
         is_bookkeeping(name)
         or not _COUNTS.isdisjoint(lower.split("_"))
-        or lower.startswith(("best", "min_", "max_", "lowest", "highest", "final"))
-        or lower.endswith(("_best", "_decreased", "_increased", "_improved"))
+        or "best" in lower.split("_")
+        or lower.startswith(("min_", "max_", "lowest", "highest", "final"))
+        or lower.endswith(("_so_far", "_decreased", "_increased", "_improved"))
     ):
         return False
     return is_held_out(name) or "loss" in lower or infer_mode(name) is not None or lower in _RATES
@@ -120,14 +147,19 @@ class Epochs:
         self._epoch: float | None = None
         self._step: float | None = None
         self._split: str | None = None
-        self._planned = 0.0  # of the last place that states a plan
+        self._planned = ("epochs", 0.0)  # of the last place that states a plan
         self._order = -_NEAR
+        self._reached: dict[str, float] = {}  # the last epoch of each name
+        self._summed: str | None = None  # the set of such summaries
+        self._waiting: tuple[int, dict[str, float]] | None = None  # the last batch of an evaluation
 
     def take(self, text: str, order: int) -> bool:
         """Take a line with named numbers, or one that says where the next ones belong."""
         if len(text) > _LONGEST:
             return False
-        if text[0] in "[(0123456789DIWEC" or " - INFO" in text:
+        if ": INFO " in text[:160]:
+            text = text.partition(": INFO ")[2] or text
+        elif text[0] in "[(0123456789DIWEC" or " - INFO" in text:
             text = without_logger(text)
         lower = text.lower()
         places = "epoch" in lower or "step" in lower or "iter" in lower or "update" in lower
@@ -135,9 +167,15 @@ class Epochs:
             epoch_match = _EPOCH.search(text) or _EPOCH_BEHIND.search(text)
         else:
             epoch_match = self._bare(text, places)
-        step_match = _STEP.search(text) if places else None
+        step_match = (_GLOBAL_STEP.search(text) or _STEP.search(text)) if places else None
+        if (train_at := _TRAIN_AT.match(text)) is not None:
+            self._add_waiting()
+            self._epoch, self._step, self._order = float(train_at[1] or train_at[3]), None, order
+            self._split, self._planned = None, ("epochs", float(train_at[2] or 0))
+            return True
         if epoch_match is None and step_match is None:
             return self._take_unplaced(text, lower, order)
+        self._add_waiting()
         epoch = step = None
         inner: tuple[float, float] | None = None
         rest = text
@@ -150,7 +188,7 @@ class Epochs:
         if step_match is not None:
             step = float(step_match[1])
             cuts.append(step_match.span())
-            if epoch is not None and step_match[2] and float(step_match[2]):
+            if epoch is not None and step_match.re is _STEP and step_match[2] and float(step_match[2]):
                 inner, step = (step, float(step_match[2])), None
         for begin, end in sorted(cuts, reverse=True):
             rest = f"{rest[:begin]} | {rest[end:]}"
@@ -165,10 +203,13 @@ class Epochs:
         split = None if head is None else split_of(head[1])
         self._epoch, self._step, self._order = epoch, step, order
         self._split = head[1].lower() if head is not None and split == "held-out" else None
-        place = epoch_match or step_match
-        if place is not None and place.re is not _EPOCH_BEHIND and place[2] is not None:
-            self._planned = float(place[2])
+        if epoch_match is not None and epoch_match.re is not _EPOCH_BEHIND and epoch_match[2]:
+            self._planned = ("epochs", float(epoch_match[2]))
+        elif epoch_match is None and step_match is not None and step_match.re is _STEP and step_match[2]:
+            self._planned = ("steps", float(step_match[2]))
         values = self._named(rest)
+        if epoch is not None and _DICT.match(rest) and not any(map(_names_a_set, values)):
+            values = {f"eval_{name}": value for name, value in values.items()}
         if values:
             self._add(order, values, inner)
         return True
@@ -187,6 +228,10 @@ class Epochs:
         """A line that belongs to the place before."""
         if order - self._order > _NEAR or (self._epoch is None and self._step is None):
             return False
+        if "= " in text and (coco := _COCO.search(text)) is not None:
+            self._add(order, {f"eval_{coco[1]}": float(coco[2])}, None)
+            self._order = order
+            return True
         current = _CURRENT.match(text)
         if current is not None:
             text, self._split = f"  {text[current.end() :]}", "eval"
@@ -195,22 +240,27 @@ class Epochs:
             held_out = split_of(head[1].rstrip(".")) == "held-out" or is_held_out(head[1])
             self._split = head[1].lower() if held_out else None
             progress = _INNER.match(text[head.end() :].lstrip(": \t"))
-            if held_out and progress is not None and float(progress[1]) + 1 < float(progress[2]):
-                return True  # the evaluation is under way
+            if held_out and progress is not None:
+                if float(progress[1]) + 1 >= float(progress[2]):
+                    means = {name: float(mean) for name, mean in _AVERAGED.findall(text, head.end())}
+                    shown = {f"{self._split}_{name}": mean for name, mean in means.items() if _is_value(name)}
+                    self._waiting = (order, shown)
+                return True
         elif text.lstrip().startswith("* "):  # the summary of an evaluation in the examples of PyTorch
-            self._split = self._split or "val"
+            self._summed = self._summed or self._split or "val"
+            self._split, self._waiting = self._summed, None
         elif self._split is not None and not text[:1].isspace():
             self._split = None
-        if not any(
+        is_told = head is not None or self._split is not None
+        if not is_told and not any(
             word in lower
             for word in ("loss", "acc", "val", "test", "eval", "ppl", "f1", "score", "bleu", "err", "auc")
         ):
             return False
         if head is not None:
             text = text[head.end() :]
-        is_told = head is not None or self._split is not None
         values = self._named(text)
-        if not is_told and not any(is_held_out(name) or "train" in name.lower() for name in values):
+        if not is_told and not any(map(_names_a_set, values)):
             return False
         if values:
             self._add(order, values, None)
@@ -236,7 +286,7 @@ class Epochs:
         """The values of the part of a line that is about one set."""
         pairs = [(name, value) for name, value in named_values(text) if _is_value(name)]
         counts = Counter(name for name, _ in pairs)
-        stated = [name for name, _ in pairs if is_held_out(name) or "train" in name.lower()]
+        stated = [name for name, _ in pairs if _names_a_set(name)]
         values: dict[str, float] = {}
         before = split
         for name, value in pairs:
@@ -249,6 +299,14 @@ class Epochs:
             values.setdefault(name, value)
         return values
 
+    def _add_waiting(self) -> None:
+        """The last batch of an evaluation counts where no line sums the evaluation up."""
+        if self._waiting is not None:
+            order, values = self._waiting
+            self._waiting = None
+            if values:
+                self._add(order, values, None)
+
     def _add(self, order: int, values: dict[str, float], inner: tuple[float, float] | None) -> None:
         current = self._journal.current
         if (
@@ -257,15 +315,20 @@ class Epochs:
             and self._epoch is not None
             and inner is None
             and self._epoch <= (current.rows[0].epoch or 0.0)
-            and current.goes_back(self._epoch, values)
+            and any(self._reached.get(name, -1.0) > self._epoch for name in values)
         ):
             self._journal.begin()
+            self._reached = {}
         training = self._journal.add(order, self._step, self._epoch, values, inner)
-        if self._planned:
-            training.facts["_planned"] = max(self._planned, training.facts.get("_planned", 0.0))
+        if self._epoch is not None:
+            self._reached.update(dict.fromkeys(values, self._epoch))
+        unit, planned = self._planned
+        if planned:
+            training.facts[f"_planned_{unit}"] = max(planned, training.facts.get(f"_planned_{unit}", 0.0))
 
     def finish(self) -> list[Training]:
         """The trainings."""
+        self._add_waiting()
         for training in self._journal:
             training.placed = _placed(training)
         return self._journal.trainings
@@ -273,19 +336,20 @@ class Epochs:
 
 def _placed(training: Training) -> Placed:
     """The points: by step where a step is printed that goes on over the epochs, else by epoch."""
-    planned = training.facts.pop("_planned", None)
+    epochs_planned, steps_planned = (
+        training.facts.pop(f"_planned_{unit}", None) for unit in ("epochs", "steps")
+    )
     rows = training.rows
     with_step = [row for row in rows if row.step is not None]
     inside = any(row.beside is not None for row in rows) or _restarts(with_step)
-    by_step = bool(with_step) and not inside
-    if by_step:
-        if planned and not any(row.epoch is not None for row in rows):
-            training.facts["planned_steps"] = planned
-        elif planned:
-            training.facts["planned_epochs"] = planned
+    if with_step and not inside:
+        if steps_planned:
+            training.facts["planned_steps"] = steps_planned
+        if epochs_planned:
+            training.facts["planned_epochs"] = epochs_planned
         return place_rows(training, _by_step(rows), by_epoch=False)
-    if planned:
-        training.facts["planned_epochs"] = training.facts["planned_steps"] = planned
+    if epochs_planned:
+        training.facts["planned_epochs"] = training.facts["planned_steps"] = epochs_planned
     epochs = [row.epoch for row in rows if row.epoch is not None]
     first = rows[0]
     train = any(not is_held_out(name) for row in rows for name in row.values)

@@ -18,6 +18,8 @@ from replay.readers.text.journal import Dialect, Training
 from replay.readers.text.lines import Line, bars
 from replay.readers.text.progress import Keras, Lightning
 from replay.readers.text.tables import Estimator, Fairseq, MMEngine, OpenNMT, SpaCy
+from replay.readers.text.translation import JoeyNMT, Marian
+from replay.readers.text.yolo import Yolo
 
 __all__ = ["DIALECTS", "Text", "read_text"]
 
@@ -35,6 +37,9 @@ DIALECTS: tuple[type[Dialect], ...] = (
     OpenNMT,
     MMEngine,
     Estimator,
+    Marian,
+    JoeyNMT,
+    Yolo,
     TrainerDicts,
     Lightning,
     Keras,
@@ -42,7 +47,7 @@ DIALECTS: tuple[type[Dialect], ...] = (
     Epochs,
 )
 #: Those that read progress bars.
-_OF_BARS = (TrainerDicts, Lightning)
+_OF_BARS = (TrainerDicts, Lightning, Yolo)
 #: Lines by which it is decided which number at their begin is that of a process.
 _FIRST = 5000
 

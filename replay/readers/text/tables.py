@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import ClassVar
 
+from replay.readers.points import number
 from replay.readers.text.journal import Journal, Training, place_rows
 from replay.readers.text.lines import Number
 
@@ -78,6 +80,7 @@ class Fairseq:
     _TRAIN = re.compile(r"\| epoch (\d{1,9}) \| (?=loss )|\| train \| epoch (\d{1,9}) \| ")
     _INNER = re.compile(r"\| train_inner \| epoch (\d{1,9}):")
     _FIELD = re.compile(r"(?:^|[|,] ?)([a-z_0-9]{1,60})[ =](" + Number + r")(?=\s|,|$)")
+    _JSON = re.compile(r"\| ([\w-]{1,40}) \| (\{\"epoch\": .{1,4000}\})$")
     _STOPPED = re.compile(r"early stop since valid performance hasn't improved for last (\d{1,9}) runs")
     _ASIDE: ClassVar = {
         "wps",
@@ -104,6 +107,8 @@ class Fairseq:
             if self._journal.current is not None:
                 self._journal.current.facts["stopped_by"] = f"early stopping ({match[1]} validations)"
             return True
+        if '_num_updates": ' in text and (match := self._JSON.search(text)) is not None:
+            return self._take_json(match[1], match[2], order)
         if "num_updates" not in text or "epoch " not in text:
             return False
         match = self._LINE.search(text)
@@ -123,6 +128,28 @@ class Fairseq:
             if name not in self._ASIDE and not name.startswith("best_")
         }
         self._journal.add(order, step, None, {**values, "epoch": epoch})
+        return bool(values)
+
+    def _take_json(self, split: str, text: str, order: int) -> bool:
+        """Take the values of an epoch or a validation, whose names begin with the split."""
+        try:
+            record = json.loads(text)
+        except (ValueError, RecursionError):
+            return False
+        fields = {
+            name.removeprefix(f"{split}_"): value
+            for name, item in record.items()
+            if (value := number(item)) is not None
+        }
+        step = fields.get("num_updates")
+        if step is None:
+            return False
+        values = {
+            f"{split}/{name}": value
+            for name, value in fields.items()
+            if name not in self._ASIDE and name != "epoch" and not name.startswith("best_")
+        }
+        self._journal.add(order, step, None, {**values, "epoch": fields.get("epoch", 0.0)})
         return bool(values)
 
     def finish(self) -> list[Training]:
@@ -174,7 +201,7 @@ class MMEngine:
     _EPOCH = re.compile(
         r"Epoch(?:\((train|val|test)\))?\s{1,8}\[\s{0,8}(\d{1,9})\]\s{0,4}\[\s{0,8}(\d{1,9})(?:/(\d{1,9}))?\]\s"
     )
-    _ITER = re.compile(r"Iter(?:\((train|val|test)\))?\s{1,8}\[\s{0,8}(\d{1,9})/(\d{1,9})\]\s")
+    _ITER = re.compile(r"Iter(?:\((train|val|test)\))?\s{1,8}\[\s{0,8}(\d{1,9})(?:/(\d{1,9}))?\]\s")
     _FIELD = re.compile(
         r"(?:^|\s{2}|, |\t)\s?([A-Za-z][\w/@.-]{0,60}(?: [\w().@-]{1,20}){0,2}): (" + Number + r")(?=\s|,|$)"
     )
@@ -201,9 +228,11 @@ class MMEngine:
         if "Iter" in text and (match := self._ITER.search(text)) is not None:
             values = self._values(text[match.end() - 1 :])
             split = match[1] or "train"
+            if split == "train" and match[3] is None:
+                return False
             if split == "train":
                 self._last = float(match[2])
-            elif match[2] != match[3]:
+            elif match[3] and match[2] != match[3]:
                 return True
             return self._add(order, split, self._last, values)
         return False

@@ -29,6 +29,8 @@ from tests.readers.text.printing import run_of, runs_of
         "[  {epoch}/99] train_loss: 0.50000 valid_loss: {loss}\nValidation loss decreased (inf --> {loss}).",
         "Epoch {epoch}/9: 100%|####| 50/50 [00:03<00:00, 14.1it/s, loss=0.5]\nval_loss: {loss}, val_acc: 0.6",
         "Epoch: {epoch} - loss (train): 0.5, loss (val): {loss}",
+        "Epoch {epoch} CV info cv_loss {loss}",
+        "Epoch {epoch}: val_loss {loss}, best val loss so far: 0.125, previous best test loss 0.0625",
         "Number of validation samples: 9\nEpoch {epoch}: Train Loss: 0.5 Acc: 1 | Val Loss: {loss} Acc: 0.6",
         "Epoch: {epoch:02} | Time: 0m 15s\n\tTrain Loss: 0.650 | Train Acc: 60.12%\n\t Val. Loss: {loss}",
     ],
@@ -244,3 +246,121 @@ def test_estimators_of_tensorflow(tmp_path):
     run = run_of(tmp_path, "".join(parts))
     assert curve(run, "eval/loss") == {1000: 0.125, 2000: 0.25, 3000: 0.375}
     assert run.train["loss"].step.tolist() == [901, 1901, 2901]
+
+
+def test_an_eval_after_the_steps_of_each_epoch(tmp_path):
+    """The line of the epoch has the loss of the epoch, under the name that the steps have."""
+    parts = []
+    for epoch in (0, 1, 2):
+        parts += [f"epoch {epoch} step {200 * epoch + at} loss 1.5\n" for at in (100, 200)]
+        parts.append(f"epoch {epoch} loss 1.25 val_loss {1 / (epoch + 2)}\n")
+    assert curve(run_of(tmp_path, "".join(parts))) == {200: 0.5, 400: 1 / 3, 600: 0.25}
+
+
+def meter(done, of, loss, mean):
+    return f"Test:  [{done:3}/{of}]  eta: 0:00:00  loss: {loss} ({mean})  acc1: 1.5 (2.5)  time: 2.1\n"
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "Epoch: [{}]  [   0/40]  eta: 1:00:00  loss: 6.9 (6.9)\n",
+        "Train: {} [   0/40 (  0%)]  Loss: 6.94 (6.94)  Time: 2.9s\n",
+        "[2026-04-20 10:00:00 swin] (main.py 9): INFO Train: [{}/3][0/40]\teta 1:00:00\tloss 6.9 (6.9)\n",
+    ],
+)
+@pytest.mark.parametrize("summed", [True, False])
+def test_the_mean_over_an_evaluation_counts_and_not_its_last_batch(tmp_path, place, summed):
+    parts = []
+    for epoch, mean in enumerate((2.25, 2.125, 2.5)):
+        parts += [place.format(epoch), meter(0, 12, 9.5, 9.5), meter(11, 12, 8.5, mean)]
+        if summed:
+            parts.append(f"* Acc@1 {40 + epoch}.342 Acc@5 60.167 loss {mean}\n")
+    run = run_of(tmp_path, "".join(parts))
+    assert curve(run, "test_loss") == {1: 2.25, 2: 2.125, 3: 2.5}
+    if summed:
+        assert curve(run, "test_Acc@1") == {1: 40.342, 2: 41.342, 3: 42.342}
+
+
+def test_coqui_counts_steps_over_all_epochs(tmp_path):
+    parts = []
+    for epoch in (0, 1, 2):
+        parts.append(f" > EPOCH: {epoch}/40\n > TRAINING\n")
+        parts += [
+            f"--> TIME: 14:22 -- STEP: {at}/200 -- GLOBAL_STEP: {200 * epoch + at}\n | > loss: 0.5 (0.5)\n"
+            for at in (50, 150)
+        ]
+        parts.append(f" > EVALUATION\n  --> EVAL PERFORMANCE\n     | > avg_loss: 0.{epoch}25 (-0.001)\n")
+    run = run_of(tmp_path, "".join(parts))
+    assert curve(run, "eval_avg_loss") == {150: 0.025, 350: 0.125, 550: 0.225}
+    assert run.info.planned_epochs == 40
+    assert run.info.planned_steps is None
+
+
+def test_scripts_without_a_trainer_print_the_metrics_of_an_evaluation(tmp_path):
+    text = "".join(f"epoch {n}: {{'accuracy': 0.{n}25, 'f1': 0.5}}\n" for n in (0, 1, 2))
+    assert curve(run_of(tmp_path, text), "eval_accuracy") == {1: 0.025, 2: 0.125, 3: 0.225}
+
+
+def test_the_figures_of_coco(tmp_path):
+    row = " Average {}  ({}) @[ IoU={} | area=   all | maxDets=100 ] = {}\n"
+    parts = []
+    for epoch in (1, 2, 3):
+        parts += [
+            f"Epoch: [{epoch}] [10/20] loss: 0.5\n",
+            row.format("Precision", "AP", "0.50:0.95", f"0.{epoch}25"),
+        ]
+        parts += [row.format("Precision", "AP", "0.50     ", "0.9"), "Best test bbox ap is 0.325.\n"]
+    run = run_of(tmp_path, "".join(parts))
+    assert run.metrics == ("eval_AP",)
+    assert curve(run, "eval_AP") == {1: 0.125, 2: 0.225, 3: 0.325}
+
+
+def test_fairseq_as_json(tmp_path):
+    line = (
+        '12:43:15 | INFO | {} | {{"epoch": {}, "{}_loss": "{}", "{}_num_updates": "{}", "{}_wps": "18.4"}}\n'
+    )
+    parts = []
+    for at, (epoch, loss) in enumerate(((1, 0.5), (1, 0.25), (2, 0.375)), 1):
+        parts.append(line.format("valid", epoch, "valid", loss, "valid", 5000 * at, "valid"))
+        parts.append(line.format("train", epoch, "train", 0.75, "train", 5000 * at, "train"))
+    run = run_of(tmp_path, "".join(parts))
+    assert run.metrics == ("valid/loss",)
+    assert curve(run, "valid/loss") == {5000: 0.5, 10000: 0.25, 15000: 0.375}
+
+
+def test_marian(tmp_path):
+    parts = []
+    for at, value in enumerate((57.25, 30.5, 31.5), 1):
+        parts.append(
+            f"[2026-01-15 06:28:47] Ep. 1 : Up. {5000 * at} : Sen. 7,192,395 : Cost 42.5 : Time 715.06s\n"
+        )
+        parts.append(
+            f"[2026-01-15 06:29:01] [valid] Ep. 1 : Up. {5000 * at} : cross-entropy : {value} : new best\n"
+        )
+        parts.append(f"[2026-01-15 06:33:08] [valid] Ep. 1 : Up. {5000 * at} : bleu : {at}.71 : new best\n")
+    run = run_of(tmp_path, "".join(parts))
+    assert curve(run, "valid/cross-entropy") == {5000: 57.25, 10000: 30.5, 15000: 31.5}
+    assert curve(run, "valid/bleu") == {5000: 1.71, 10000: 2.71, 15000: 3.71}
+
+
+def test_the_validations_of_joeynmt(tmp_path):
+    text = "".join(f"Steps: {500 * n}\tloss: {n}.25\tppl: 43.5\tLR: 0.00030000\t*\n" for n in (1, 2, 3))
+    run = run_of(tmp_path, text, name="validations.txt")
+    assert curve(run, "dev/loss") == {500: 1.25, 1000: 2.25, 1500: 3.25}
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_the_terminal_of_yolo(tmp_path, first):
+    parts = ["Starting training for 9 epochs...\n"]
+    for epoch in range(3):
+        parts.append("      Epoch    GPU_mem   box_loss   obj_loss   cls_loss  Instances       Size\n")
+        drawn = "100%|###| 14/14 [00:06<00:00,  2.11it/s]\n"
+        parts.append(
+            f"       {epoch + first}/{8 + first}   3.5G   0.1159  0.02889   0.04875    7    640: {drawn}"
+        )
+        parts.append(f"             Class   Images  Instances     P      R     mAP50   mAP50-95: {drawn}")
+        parts.append(f"               all       60       61   0.285  0.697  0.3{epoch}27    0.2{epoch}61\n")
+    run = run_of(tmp_path, "".join(parts))
+    assert curve(run, "val/mAP50-95") == {1: 0.2061, 2: 0.2161, 3: 0.2261}
+    assert run.info.planned_epochs == 9

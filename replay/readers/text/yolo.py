@@ -1,0 +1,60 @@
+"""What the trainings of Ultralytics' YOLO print: a bar per epoch, and the row of all classes after it."""
+
+from __future__ import annotations
+
+import re
+
+from replay.readers.text.journal import Journal, Training, place_rows
+from replay.readers.text.lines import Number
+
+__all__ = ["Yolo"]
+
+
+class Yolo:
+    """YOLOv5 and later: ``0/99  3.5G  0.1159 …: 100%|…``, and under the head ``Class  Images  Instances  P  R
+    mAP50  mAP50-95`` the row ``all  60  61  0.65  0.70  0.71  0.45``. YOLOv5 counts epochs from 0.
+    """
+
+    specific = True
+    _EPOCH = re.compile(r"\s{2,12}(\d{1,6})/(\d{1,6})\s{1,12}[\d.]{1,8}[GMK]?\s")
+    _HEAD = re.compile(
+        r"\s{4,40}Class\s{1,12}Images\s{1,12}(?:Instances|Labels|Targets)\s{1,12}(\S.{3,120}?)\s{0,4}:"
+    )
+    _ROW = re.compile(r"\s{4,40}all\s{1,12}\d{1,12}\s{1,12}\d{1,12}((?:\s{1,16}" + Number + r"){2,12})\s*$")
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self._journal = Journal("ultralytics")
+        self._names: list[str] = []
+        self._epoch: tuple[float, float] | None = None
+
+    def take(self, text: str, order: int) -> bool:
+        """Take the bar of an epoch, the head of the table, or its row of all classes."""
+        if "/" in text and (match := self._EPOCH.match(text)) is not None:
+            epoch = float(match[1])
+            if self._epoch is not None and epoch < self._epoch[0]:
+                self._journal.begin()
+            self._epoch = (epoch, float(match[2]))
+            return True
+        if "Class" in text and (match := self._HEAD.match(text)) is not None:
+            heads = match[1].replace("Box(P", "P").replace("R)", "R")
+            self._names = re.findall(r"mAP@?\.?50-95|mAP@?[\w.:]+|\w+", heads)
+            return True
+        if self._epoch is None or (match := self._ROW.match(text)) is None:
+            return False
+        cells = [float(cell) for cell in match[1].split()]
+        if len(cells) == len(self._names):
+            values = {f"val/{name}": cell for name, cell in zip(self._names, cells, strict=True)}
+            training = self._journal.add(order, None, self._epoch[0], values)
+            training.facts["_last"] = self._epoch[1]
+        return True
+
+    def finish(self) -> list[Training]:
+        """The trainings."""
+        for training in self._journal:
+            rows = [(row.epoch or 0.0, row) for row in training.rows]
+            zero_based = rows[0][0] == 0
+            planned = training.facts.pop("_last", 0.0) + zero_based
+            training.facts["planned_epochs"] = training.facts["planned_steps"] = planned
+            training.placed = place_rows(training, rows, by_epoch=True, zero_based=zero_based)
+        return self._journal.trainings
