@@ -293,8 +293,8 @@ FORMAT = Format(
     summary=(
         "text that a training printed (tee, nohup, Slurm): transformers, TRL, axolotl, Unsloth, MLX-LM,"
         " torchtune, litgpt, nanoGPT, LightGBM, XGBoost, CatBoost, Keras, Lightning, spaCy, fairseq, OpenNMT,"
-        " mmengine, Marian, JoeyNMT, YOLO, TensorFlow's estimators; tables of fastai, skorch, notebooks and model"
-        " cards; and lines such as “epoch 3: val_loss 0.41”"
+        " mmengine, Marian, JoeyNMT, YOLO, TensorFlow's estimators; tables of fastai, skorch, notebooks and"
+        " model cards; and lines such as “epoch 3: val_loss 0.41”"
     ),
     files="train*.log, slurm-*.out, nohup*.out, *stdout*.txt",
     sniff=_sniff,
