@@ -183,7 +183,8 @@ def _one(
         findings.append(_note(Kind.REPEATED_VALUES, count=repeated))
     if len(segments) > 1:
         findings.append(_note(Kind.RESUMED, steps=resumes, replaced=overlapped))
-    head = _missing_head(merged)
+    # the epoch is logged in the rows of the training and of the evals, which need not have one distance
+    head = _missing_head({name: one for name, one in merged.items() if name != epoch} or merged)
     if head is not None:
         findings.append(_note(Kind.MISSING_HEAD, step=head))
     metrics = [name for name in merged if name in held_out]

@@ -5,6 +5,7 @@ import math
 
 import pytest
 
+from replay.data.finding import Kind
 from replay.readers import read, sniff
 from replay.readers.formats.csv_log import FORMAT
 from replay.report.sentences import sentence, sentences
@@ -507,3 +508,10 @@ def test_decimal_commas_whatever_parts_the_cells(tmp_path, text):
     run, _ = load(tmp_path, text, name="log.tsv" if "\t" in text else "log.csv")
     assert curve(run, "val_loss") == {1: 0.912, 2: 1.125}
     assert curve(run, "val_acc") == {1: 0.61, 2: 0.7}
+
+
+def test_rows_of_the_training_and_evals_in_turn_have_no_missing_head(tmp_path):
+    rows = [f"{epoch},{10 * epoch + 9},0.9,\n{epoch},{11 * epoch + 10},,0.{epoch}5\n" for epoch in range(4)]
+    path = put(tmp_path / "metrics.csv", "epoch,step,train_loss,val_loss\n" + "".join(rows))
+    (run,) = FORMAT.load([path], "run").runs
+    assert Kind.MISSING_HEAD not in {finding.kind for finding in run.info.findings}
