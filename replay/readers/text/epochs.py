@@ -80,6 +80,10 @@ _MARK = re.compile(
 )
 #: `loss (val): 0.5`, which names the set behind the metric.
 _BEHIND = re.compile(r"([A-Za-z]\w{0,40}) \(" + _SETS + r"\)(?=\s?[:=]\s?[-+.\d])", re.IGNORECASE)
+#: What the tutorial of PyTorch on CIFAR prints, and DeiT.
+_OF_IMAGES = re.compile(
+    r"Accuracy of the (?:network|model) on the (?:\d{1,9} )?(test|validation|val) images", re.IGNORECASE
+)
 #: Words of names that count something.
 _COUNTS = frozenset("number num samples examples size count images batches params parameters".split())
 _RATES = frozenset({"lr", "learning_rate", "grad_norm"})
@@ -248,7 +252,12 @@ class Epochs:
                 return True
         elif text.lstrip().startswith("* "):  # the summary of an evaluation in the examples of PyTorch
             self._summed = self._summed or self._split or "val"
-            self._split, self._waiting = self._summed, None
+            self._split = self._summed
+            if self._waiting is not None:  # the summary may have no loss
+                before, means = self._waiting
+                rest = {name: mean for name, mean in means.items() if "loss" in name.lower()}
+                self._waiting = (before, rest) if rest and "loss" not in lower else None
+                self._add_waiting()
         elif self._split is not None and not text[:1].isspace():
             self._split = None
         is_told = head is not None or self._split is not None
@@ -269,7 +278,7 @@ class Epochs:
 
     def _named(self, text: str) -> dict[str, float]:
         """The values of a line, those of held-out data under such names."""
-        text = _BEHIND.sub(r"\2_\1", text)
+        text = _OF_IMAGES.sub(r"\1 accuracy", _BEHIND.sub(r"\2_\1", text))
         values: dict[str, float] = {}
         begin, split = 0, self._split
         for mark in _MARK.finditer(text):

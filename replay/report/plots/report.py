@@ -11,7 +11,7 @@ from replay.engine.outcomes import BASELINES, ORACLE
 from replay.report.page.gather import PageFacts
 from replay.report.page.policies import equal_budget
 from replay.report.plots.style import safe, shorten, write_figure
-from replay.report.sentences.guarantee import say_tolerance
+from replay.report.sentences.guarantee import say_kind, say_tolerance
 from replay.report.sentences.page import say_evidence
 from replay.report.sentences.summary import label
 
@@ -168,7 +168,7 @@ def _caption(facts: PageFacts) -> str:
     text = safe(say_evidence(facts.study, facts.selection, facts.held_out))
     given = facts.selection.guarantee
     if facts.selection.guaranteed is not None and given is not None:
-        text += f" Guaranteed: it loses at most {say_tolerance(given.alpha)}."
+        text += f" Guaranteed {say_kind(given, full=True)}: at most {say_tolerance(given.alpha)}."
     words, lines = text.split(" "), [""]
     for word in words:
         if len(lines[-1]) + len(word) > 120:

@@ -282,6 +282,25 @@ def test_the_mean_over_an_evaluation_counts_and_not_its_last_batch(tmp_path, pla
         assert curve(run, "test_Acc@1") == {1: 40.342, 2: 41.342, 3: 42.342}
 
 
+def test_the_loss_of_an_evaluation_whose_summary_has_none(tmp_path):
+    parts = []
+    for epoch, mean in enumerate((2.25, 2.125, 2.5)):
+        parts += [
+            f"Epoch: [{epoch}] [ 0/40] loss: 6.9 (6.9)\n",
+            meter(11, 12, 8.5, mean),
+            f"* Acc@1 {40 + epoch}.342\n",
+        ]
+    run = run_of(tmp_path, "".join(parts))
+    assert curve(run, "test_loss") == {1: 2.25, 2: 2.125, 3: 2.5}
+    assert curve(run, "test_Acc@1") == {1: 40.342, 2: 41.342, 3: 42.342}
+
+
+def test_accuracy_on_images(tmp_path):
+    line = "Epoch {n}: loss 0.5\nAccuracy of the network on the 10000 test images: 7{n}.5 %\n"
+    run = run_of(tmp_path, "".join(line.format(n=n) for n in (1, 2, 3)))
+    assert curve(run, "test_accuracy") == {1: 71.5, 2: 72.5, 3: 73.5}
+
+
 def test_coqui_counts_steps_over_all_epochs(tmp_path):
     parts = []
     for epoch in (0, 1, 2):
