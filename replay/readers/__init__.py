@@ -44,10 +44,7 @@ __all__ = [
 ]
 
 
-_HINT = (
-    "A table that is not recognised is read where you say which column is what: --step COLUMN --metric"
-    " COLUMN[=NAME] [--split COLUMN] [--run-column COLUMN]"
-)
+_FORMATS_HINT = "replay formats lists the logs that can be read."
 _PARQUET = frozenset({".parquet"})
 #: Rows that are read of a table to see which columns it has.
 _FEW_ROWS = 50
@@ -258,10 +255,10 @@ class Search:
         tables = [(path, PARQUET) for path in self._walk.unopened_tables[:_MOST_SHOWN]]
         others = [(candidate.path, candidate.head) for candidate in self._unrecognised]
         result.findings += _sketches([*tables, *others], result.findings)
-        suggested = any(finding.get("options") for finding in result.findings)
-        return NothingFound(
-            _nothing(self._roots, result), result.findings, _HINT if result.files and not suggested else ""
-        )
+        hint = _FORMATS_HINT if result.files else _say_place(self._roots)
+        if any(finding.get("columns") for finding in result.findings):
+            hint = ""  # what is said of a table says what to do
+        return NothingFound(_nothing(self._roots, result), result.findings, hint)
 
 
 def _join(entries: Sequence[Entry], origin: Sequence[Group]) -> tuple[list[Entry], list[Group]]:
@@ -385,5 +382,15 @@ def _nothing(roots: Sequence[Path], result: ReadResult) -> str:
         f" and {len(roots) - 3} more" if len(roots) > 3 else ""
     )
     count = f"{result.files} file{'s' * (result.files != 1)} looked at"
-    formats = ", ".join(format.name for format in registry().formats)
-    return f"no log found below {printable(where)} ({count}; replay reads: {formats})"
+    return f"no log found below {printable(where)} ({count})"
+
+
+def _say_place(roots: Sequence[Path]) -> str:
+    """What is in folders in which no file was looked at, and what to give instead."""
+    skipped = next((name for root in roots for _, _, files in os.walk(root) for name in files), None)
+    holds = "The folder holds" if len(roots) == 1 else "The folders hold"
+    what = "no files" if skipped is None else f"only files that are never logs, such as {printable(skipped)}"
+    return (
+        f"{holds} {what}. Give a log, such as trainer_state.json, metrics.csv or an event file of"
+        f" TensorBoard, or a folder with logs in it. {_FORMATS_HINT}"
+    )

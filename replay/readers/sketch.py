@@ -6,7 +6,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from replay.readers.find import HEAD
 from replay.readers.format import UnusableLog
+from replay.readers.partial_json import parse_partly
 from replay.readers.regular import Sheet, read_sheet
 from replay.readers.series_names import is_bookkeeping, is_held_out, is_metric, step_name, words
 from replay.readers.splits import parse_set
@@ -22,18 +24,47 @@ _RUN_NAMES = frozenset(
 
 
 def sketch(path: Path, head: bytes) -> dict[str, Any]:
-    """The facts of a finding on a file: the names of its columns or keys, or its first line, and options."""
+    """The facts of a finding on a file: the names of its columns or keys, or its first line, and options.
+
+    ``lacks`` says which column a table lacks to be a log: ``step`` or ``metric``. ``broken`` is the character
+    at which a JSON document breaks that has no entry before it.
+    """
     try:
         sheet = _sheet(path, head)
     except UnusableLog as error:
         return dict(error.finding.facts)
     if sheet is not None and sheet.rows and _has_numbers(sheet):
-        return {"columns": tuple(sheet.columns), "rows": len(sheet.rows), "options": suggest_options(sheet)}
+        options = suggest_options(sheet)
+        facts = {"columns": tuple(sheet.columns), "rows": len(sheet.rows), "options": options}
+        lacks = None if options else _lacking(sheet)
+        return facts if lacks is None else {**facts, "lacks": lacks}
     if b"\0" in head[:4096] and head[:2] not in (b"\xff\xfe", b"\xfe\xff"):
         return {"binary": True}
     text = head.decode("utf-8-sig", "replace")
     first = next((line.strip() for line in text.splitlines() if line.strip("\0 \t\r\n")), "").expandtabs(2)
-    return {"line": first[:72]} if first.isprintable() else {}
+    facts = {"line": first[:72]} if first.isprintable() else {}
+    broken = _broken_json(path, text)
+    return facts if broken is None else {**facts, "broken": broken}
+
+
+def _broken_json(path: Path, text: str) -> int | None:
+    """The character at which a short file breaks that begins as a JSON document; None for any other."""
+    if not text.lstrip().startswith(('{"', '[{"', "{\n", "[\n")) or "\n{" in text:
+        return None
+    try:
+        is_short = path.stat().st_size < HEAD
+    except OSError:
+        return None
+    return parse_partly(text).broken if is_short else None
+
+
+def _lacking(sheet: Sheet) -> str | None:
+    """Which column a table lacks to be a log; None where that cannot be told."""
+    numeric = {name: values for name in sheet.columns if (values := sheet.numbers(name))}
+    rising = [name for name, values in numeric.items() if len(set(values)) > 1 and _rises(values)]
+    if not any(not (is_metric(name) or is_bookkeeping(name)) for name in rising):
+        return "step"
+    return "metric" if len(numeric) < 2 else None
 
 
 def _has_numbers(sheet: Sheet) -> bool:

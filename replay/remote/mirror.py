@@ -119,7 +119,8 @@ class Mirror:
             text = self._copies.shown(str(error))
             if self._without:
                 text += f"; nothing below {', '.join(self._without[:3])} is a log by its name and content"
-            raise readers.NothingFound(text, findings, error.hint) from None
+            hint = "" if self._without else error.hint  # it speaks of the copies
+            raise readers.NothingFound(text, findings, hint) from None
         except InputError as error:
             raise InputError(self._copies.shown(str(error))) from None
         result.runs = [self._of_run(run) for run in result.runs]

@@ -45,7 +45,45 @@ def test_other_files(tmp_path, name, text, seen):
     said = refuse(tmp_path)
     assert f"{tmp_path / name}: " in said
     assert seen in said
-    assert "--step COLUMN --metric COLUMN[=NAME]" in said
+    is_table = name.startswith("a.")
+    assert (f"{tmp_path / name} --step COLUMN --metric COLUMN" in said) == is_table
+    assert said.endswith("replay formats lists the logs that can be read.") == (not is_table)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "val_loss,lr\n1.0,0.1\n0.9,0.1\n0.8,0.1\n",
+            "4 rows of val_loss, lr, and no column that could be the step",
+        ),
+        (
+            "val_loss,lr\n1.0,0.1\n1.1,0.1\n1.2,0.1\n",
+            "and no column that could be the step or epoch. Add one",
+        ),
+        ("lap,who\n1,Ada\n2,Bob\n3,Cy\n", "3 rows of lap, who, and no column that could be a metric"),
+    ],
+)
+def test_a_table_without_a_step_or_a_metric_says_so(tmp_path, text, said):
+    (tmp_path / "odd.csv").write_text(text + "0.85,0.1\n" * said.startswith("4"))
+    text = refuse(tmp_path)
+    assert said in text
+    assert "--step" not in text
+
+
+def test_the_advice_for_a_table_without_a_step_works(tmp_path):
+    rows = [("val_loss", "lr"), (1.0, 0.1), (0.9, 0.1), (0.8, 0.1)]
+    numbered = [(number or "step", *row) for number, row in enumerate(rows)]
+    (tmp_path / "odd.csv").write_text("".join(",".join(map(str, row)) + "\n" for row in numbered))
+    (run,) = replay.load(tmp_path)
+    assert run.steps.tolist() == [1, 2, 3]
+
+
+def test_json_that_is_cut_off_before_any_entry(tmp_path):
+    (tmp_path / "state.json").write_text('{"best_metric": null, "epoch": 1.0, "log_hist')
+    assert "state.json: not a log in a format that replay reads; it is JSON that is cut off at" in refuse(
+        tmp_path
+    )
 
 
 @pytest.mark.parametrize("named", [True, False])

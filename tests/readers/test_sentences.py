@@ -43,6 +43,22 @@ OF_FILES = [
             " pyarrow"
         ),
     ),
+    (
+        Kind.UNKNOWN_FORMAT,
+        {"line": "{", "broken": 1200},
+        (
+            "not a log in a format that replay reads; it is JSON that is cut off at character 1,200, before"
+            " any entry of a log"
+        ),
+    ),
+    (
+        Kind.UNKNOWN_FORMAT,
+        {"columns": ("a", "b"), "rows": 1, "options": ()},
+        (
+            "not a log in a format that replay reads; it has 1 row of a, b. If it is a log, say which column"
+            " is what: replay inspect logs/a --step COLUMN --metric COLUMN"
+        ),
+    ),
     (Kind.UNKNOWN_FORMAT, {"line": "Hi"}, "not a log in a format that replay reads; it begins with 'Hi'"),
     (
         Kind.UNKNOWN_FORMAT,

@@ -47,10 +47,20 @@ def _unknown_format(finding: Finding) -> str:
         )
     elif finding.get("binary"):
         text += "; it is a binary file"
+    elif finding.get("broken") is not None:
+        text += f"; it is JSON that is cut off at character {finding['broken']:,}, before any entry of a log"
     elif finding.get("line"):
         text += f"; it begins with {finding['line']!r}"
-    if finding.get("options"):
-        command = shlex.join(["replay", "inspect", finding.log or "", *finding["options"]])
+    if finding.get("lacks") == "step":
+        return (
+            f"{text}, and no column that could be the step or epoch. Add one, such as a column step with the"
+            " number of the row"
+        )
+    if finding.get("lacks") == "metric":
+        return f"{text}, and no column that could be a metric of held-out data, such as val_loss"
+    if finding.get("columns"):
+        options = finding.get("options") or ("--step", "COLUMN", "--metric", "COLUMN")
+        command = shlex.join(["replay", "inspect", finding.log or "", *options])
         text += f". If it is a log, say which column is what: {command}"
     return text
 
