@@ -8,10 +8,10 @@ from dataclasses import Field, dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
-from replay.errors import PolicyError
+from replay.errors import PolicyError, did_you_mean
 from replay.policies.base import Policy
 from replay.policies.modify import MODIFIERS, Modified
-from replay.policies.param import format_parameter, type_of
+from replay.policies.param import format_parameter, say_example, type_of
 from replay.policies.ranges import Range, parse_values
 from replay.policies.rules.never import Never
 from replay.policies.spec import parse_policy, read_modifier, read_number, read_parameter
@@ -93,11 +93,13 @@ def modifier_axis(name: str, values: str) -> Axis:
 
 def _parse_parameter(policy_class: type[Policy], field: Field[Any], text: str) -> Any:
     value, choices = read_parameter(policy_class, field, text), field.metadata["choices"]
-    prefix = f"{policy_class.name}: {field.name}"
+    prefix = field.name if policy_class.name == field.name else f"{policy_class.name}: {field.name}"
     if choices and value not in choices:
-        raise PolicyError(f"{prefix} is one of {', '.join(choices)}, not {value!r}")
+        raise PolicyError(
+            f"{prefix} is one of {', '.join(choices)}, not {value!r}{did_you_mean(str(value), choices)}"
+        )
     if isinstance(value, float) and not math.isfinite(value):
-        raise PolicyError(f"{prefix} must be a finite number, not {value!r}")
+        raise PolicyError(f"{prefix} must be a finite number, not {value!r}; {say_example(field)}")
     if isinstance(value, str) and not choices:
         _check_name(field.name, value)
     return value

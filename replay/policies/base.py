@@ -76,8 +76,10 @@ class Policy(ABC):
     error_prefix: ClassVar[str | None] = None
 
     def __post_init__(self) -> None:
-        prefix = f"{self.name}: " if self.error_prefix is None else self.error_prefix
         for item in parameters(type(self)):
+            prefix = f"{self.name}: " if self.error_prefix is None else self.error_prefix
+            if item.name == self.name:  # the name once
+                prefix = ""
             check_parameter(prefix, item, getattr(self, item.name))
 
     def __str__(self) -> str:

@@ -10,7 +10,7 @@ from replay.errors import PolicyError
 from replay.policies.companions import Companion, Progress
 from replay.policies.param import format_parameter
 
-__all__ = ["PROGRESS_UNITS", "count_consecutive", "progress_of", "require_patience"]
+__all__ = ["PROGRESS_UNITS", "WHOLE_EVALS", "count_consecutive", "progress_of", "require_patience"]
 
 #: Units of how far an eval is, and the companions that each needs.
 PROGRESS_UNITS: dict[str, tuple[Companion, ...]] = {
@@ -21,6 +21,10 @@ PROGRESS_UNITS: dict[str, tuple[Companion, ...]] = {
 }
 
 
+#: Which values a patience takes, in words.
+WHOLE_EVALS = "a whole number of at least 1 (with unit=steps, epochs or tokens any number above 0)"
+
+
 def progress_of(batch: CurveBatch, unit: str) -> Floats:
     """How far each eval is, in evals (1, 2, …), steps, epochs or train tokens; shape runs × evals."""
     if unit == "evals":
@@ -29,16 +33,16 @@ def progress_of(batch: CurveBatch, unit: str) -> Floats:
 
 
 def require_patience(policy: str, patience: float, unit: str) -> None:
-    """Raise PolicyError where a patience is not above 0, or counts evals and is not whole."""
+    """Raise PolicyError where a patience is not above 0, or counts evals and is not whole; its message begins
+    with the name of the policy, where one is given. A patience that is not finite is left to others.
+    """
+    begin, shown = f"{policy}: patience" if policy else "patience", format_parameter(patience)
     if unit == "evals" and patience < 1:
-        raise PolicyError(f"{policy}: patience must be at least 1, not {format_parameter(patience)}")
+        raise PolicyError(f"{begin} must be at least 1, not {shown}; write for instance patience=3")
     if patience <= 0:
-        raise PolicyError(f"{policy}: patience must be above 0, not {format_parameter(patience)}")
-    if unit == "evals" and patience != int(patience):
-        raise PolicyError(
-            f"{policy}: patience counts whole evals, not {format_parameter(patience)}; for fractions give"
-            " unit=epochs"
-        )
+        raise PolicyError(f"{begin} must be above 0, not {shown}; write for instance patience=3")
+    if unit == "evals" and np.isfinite(patience) and patience != int(patience):
+        raise PolicyError(f"{begin} counts whole evals, not {shown}; for fractions give unit=epochs")
 
 
 def count_consecutive(holds: Bools) -> Floats:

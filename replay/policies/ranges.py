@@ -7,6 +7,7 @@ would type: sums and products are exact.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from decimal import Context, Decimal, InvalidOperation
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from typing import NamedTuple
 from replay.errors import PolicyError
 from replay.policies.param import format_parameter
 
-__all__ = ["Range", "parse_values"]
+__all__ = ["Range", "as_range", "parse_values"]
 
 #: Wide enough for sums and quotients of any two floats written out, so that they are exact.
 _EXACT = Context(prec=700)
@@ -23,6 +24,8 @@ _NEAR = Context(prec=50)  # for logarithms, of which only whole quotients count
 _HAIR = Decimal("1e-30")
 #: How far above its end, relative to it, a geometric range may come and still be said to end there.
 _ROUNDING = Decimal("1e-6")
+#: A range as other programs write it.
+_OTHER_RANGE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:-|–|:|…|to)\s*(\d+(?:\.\d+)?)")
 #: About how many values a range has with the step that a message proposes.
 _THINNED = 20
 
@@ -70,12 +73,21 @@ class Range(NamedTuple):
         return f"{self.first}..{self.last}*{float((_NEAR.ln(self.by) * steps).exp()):.3g}".lower()
 
 
+def as_range(text: str) -> str | None:
+    """How a range that is written in another way (``1-6``, ``1:6``) is written here; None for other texts."""
+    match = _OTHER_RANGE.fullmatch(text.strip())
+    return None if match is None else f"{match[1]}..{match[2]}"
+
+
 def parse_values(name: str, values: str, numbers: bool) -> tuple[str | Range, ...]:
     """The values and ranges of a list, as texts and ranges; ``numbers`` says that the list may have ranges.
 
     Raises PolicyError, whose message begins with the parameter's name, for a range that is none.
     """
-    pieces = filter(None, map(str.strip, values.split(",")))
+    pieces = [piece for piece in map(str.strip, values.split(",")) if piece]
+    for piece in pieces:
+        if numbers and ".." not in piece and (meant := as_range(piece)) is not None:
+            raise PolicyError(f"{name}: {piece!r} is not a range; write {name}={meant}")
     return tuple(_parse_range(name, piece) if numbers and ".." in piece else piece for piece in pieces)
 
 

@@ -19,7 +19,16 @@ from replay.policies.across import AcrossRuns, refuse_across
 from replay.policies.base import Policy
 from replay.policies.combine import AllOf, AllOnce, AnyOf, Unless
 from replay.policies.modify import MODIFIERS, modified
-from replay.policies.param import format_parameter, names_of, parameters, type_of
+from replay.policies.param import (
+    describe_allowed,
+    example_value,
+    format_parameter,
+    names_of,
+    parameters,
+    say_example,
+    type_of,
+)
+from replay.policies.ranges import as_range
 
 __all__ = [
     "describe_unknown",
@@ -225,7 +234,8 @@ def _parse_one(text: str) -> Policy:
     required = [item.name for item in parameters(policy_class) if item.default is MISSING]
     missing = [field_name for field_name in required if field_name not in given]
     if missing:
-        raise PolicyError(f"policy {text!r} lacks {missing[0]}; write for instance {example(policy_class)}")
+        lacks = "has no value" if missing[0] == text else f"lacks {missing[0]}"
+        raise PolicyError(f"policy {text!r} {lacks}; write for instance {example(policy_class)}")
     return modified(policy_class(**given), **changes)
 
 
@@ -268,18 +278,6 @@ def example(policy_class: type[Policy]) -> str:
     return f"{policy_class.name}:{values}"
 
 
-def example_value(parameter: Field[Any]) -> str:
-    """A value of a parameter for examples."""
-    if parameter.metadata["example"] is not None:
-        return str(parameter.metadata["example"])
-    choices, minimum = parameter.metadata["choices"], parameter.metadata["minimum"] or 0
-    if choices:
-        return format_parameter(choices[0])
-    if "patience" in names_of(parameter) or type_of(parameter) == "int":
-        return format_parameter(max(3, minimum))
-    return format_parameter(max(0.5, float(minimum)))
-
-
 def read_number(text: str) -> float | None:
     """The number that a text is; None where it is none."""
     try:
@@ -301,11 +299,14 @@ def read_parameter(policy_class: type[Policy], parameter: Field[Any], text: str)
         return text.lower() == "true"
     value = read_number(text)
     if value is None:
-        whole = "whole " if wanted == "int" else ""
-        raise PolicyError(f"{prefix} must be a {whole}number, not {text!r}")
+        instead = say_example(parameter)
+        if (several := as_range(text)) is not None:
+            instead += f", or in a grid {parameter.name}={several}"
+        raise PolicyError(f"{prefix} must be {describe_allowed(parameter)}, not {text!r}; {instead}")
     if wanted == "int":
         if not math.isfinite(value) or value != int(value):
-            raise PolicyError(f"{prefix} must be a whole number, not {format_parameter(value)}")
+            shown = format_parameter(value)
+            raise PolicyError(f"{prefix} must be a whole number, not {shown}; {say_example(parameter)}")
         return _whole(text, value)
     return value
 
@@ -324,7 +325,11 @@ def read_modifier(key: str, text: str) -> Any:
         return text
     value = read_number(text)
     if value is None or not math.isfinite(value):
-        raise PolicyError(f"{key} must be a number{' or lr_warmup' if key == 'start' else ''}, not {text!r}")
+        wanted = "a number or lr_warmup" if key == "start" else "a whole number of at least 1"
+        value_of = {"start": "start=100", "every": "every=2"}[key]
+        several = as_range(text)
+        instead = value_of if several is None else f"{value_of}, or in a grid {key}={several}"
+        raise PolicyError(f"{key} must be {wanted}, not {text!r}; write for instance {instead}")
     if key == "every":
         if value != int(value):
             raise PolicyError(f"every counts whole evals, not {format_parameter(value)}")

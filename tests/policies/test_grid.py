@@ -258,12 +258,20 @@ def test_a_value_that_one_of_the_rules_cannot_read_is_left_out_there():
     ]
     assert [(policy.spec(), place) for policy, place in keras.points] == [("keras:patience=1", (0,))]
     assert keras.dimensions == (Dimension("patience", ("1",)),)
-    assert keras.refused == (("keras:patience=0.5", "keras: patience must be a whole number, not 0.5"),)
+    assert keras.refused == (
+        (
+            "keras:patience=0.5",
+            "keras: patience must be a whole number, not 0.5; write for instance patience=3",
+        ),
+    )
 
 
 def test_one_of_several_rules_may_have_no_points():
     textbook, keras = parse_grids(["rule=patience,keras", "patience=0"])
     assert (len(textbook.points), len(textbook.refused), len(keras.points)) == (0, 1, 1)
+
+
+KERAS = "keras: patience must be a whole number, not 0.5; write for instance patience=3"
 
 
 @pytest.mark.parametrize(
@@ -312,18 +320,30 @@ def test_one_of_several_rules_may_have_no_points():
         ),
         (["patience=1..2..3..4"], "patience: a range is A..B, A..B..STEP or A..B*FACTOR, not '1..2..3..4'"),
         (["patience=1..2..3*4"], "patience: a range is A..B, A..B..STEP or A..B*FACTOR, not '1..2..3*4'"),
-        (["patience=nan"], "patience: patience must be a finite number, not nan"),
-        (["patience=1,1e999"], "patience: patience must be a finite number, not inf"),
-        (["patience=x"], "patience must be a number, not 'x'"),
-        (["rule=keras", "patience=0.5,1"], "keras: patience must be a whole number, not 0.5"),
-        (["rule=keras,transformers", "patience=0.5,1"], "keras: patience must be a whole number, not 0.5"),
+        (["patience=nan"], "patience must be a finite number, not nan; write for instance patience=3"),
+        (["patience=1,1e999"], "patience must be a finite number, not inf; write for instance patience=3"),
+        (
+            ["patience=x"],
+            (
+                "patience must be a whole number of at least 1 (with unit=steps, epochs or tokens any number"
+                " above 0), not 'x'; write for instance patience=3"
+            ),
+        ),
+        (["patience=1-6"], "patience: '1-6' is not a range; write patience=1..6"),
+        (["patience=1:6"], "patience: '1:6' is not a range; write patience=1..6"),
+        (["patience=3", "start=0-100"], "start: '0-100' is not a range; write start=0..100"),
+        (["rule=keras", "patience=0.5,1"], KERAS),
+        (["rule=keras,transformers", "patience=0.5,1"], KERAS),
         (
             ["patience=1", "unit=evals,parsecs"],
             "patience: unit is one of evals, steps, epochs, tokens, not 'parsecs'",
         ),
         (["patience=1", "every=1.5"], "every counts whole evals, not 1.5"),
         (["patience=1", "start=-1..2"], "start must be at least 0, not -1"),
-        (["patience=1", "start=later"], "start must be a number or lr_warmup, not 'later'"),
+        (
+            ["patience=1", "start=later"],
+            "start must be a number or lr_warmup, not 'later'; write for instance start=100",
+        ),
         (["patience=1", "mode=up"], "mode is min or max, not 'up'"),
         (
             ["patience=1", "smooth=none,box:2"],

@@ -85,7 +85,7 @@ def test_noise_in_steps_epochs_and_tokens(spec, along, stop):
         ("patience=0.5", "patience must be at least 1, not 0.5"),
         ("patience=2.5", "counts whole evals, not 2.5; for fractions give unit=epochs"),
         ("patience=0,unit=steps", "patience must be above 0, not 0"),
-        ("patience=-1", "patience must be at least 0, not -1"),
+        ("patience=-1", "patience must be at least 1, not -1; write for instance patience=3"),
         ("patience=3,unit=hours", "one of evals, steps, epochs, tokens"),
     ],
 )
@@ -248,7 +248,7 @@ def test_reasons_of_slope():
         ("slope=1,confidence=1", "below 1"),
         ("slope=1,confidence=0.4", "at least 0.5"),
         ("slope=1,window=3", "at least 4"),
-        ("slope", "lacks slope"),
+        ("slope", "policy 'slope' has no value"),
         ("slope=1,method=ols", "one of theil-sen"),
     ],
 )

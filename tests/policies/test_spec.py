@@ -56,9 +56,22 @@ def test_reads(text, canonical):
     [
         ("", "empty policy"),
         ("patients=3", "Did you mean patience"),
-        ("patience", "lacks patience; write for instance patience=3"),
+        ("patience", "policy 'patience' has no value; write for instance patience=3"),
+        ("noise", "policy 'noise' lacks patience; write for instance noise:patience=3"),
         ("patience:3", "write patience=3"),
-        ("patience=x", "patience must be a number, not 'x'"),
+        (
+            "patience=x",
+            "patience must be a whole number of at least 1 (with unit=steps, epochs or tokens any",
+        ),
+        ("patience=x", "not 'x'; write for instance patience=3"),
+        ("patience=1-6", "not '1-6'; write for instance patience=3, or in a grid patience=1..6"),
+        ("patience=-1", "patience must be at least 1, not -1; write for instance patience=3"),
+        ("patience=0.5", "patience must be at least 1, not 0.5"),
+        (
+            "keras:patience=x",
+            "keras: patience must be a whole number of at least 0, not 'x'; write for instance",
+        ),
+        ("budget=-1", "budget must be"),
         ("patience=nan", "finite number"),
         ("patience=3,patience=4", "given twice"),
         ("transformers:treshold=1", "Did you mean threshold"),
@@ -82,7 +95,10 @@ def test_reads(text, canonical):
         ("patience=3 & & never", "missing before '&'"),
         ("patience=3,start=later", "number or lr_warmup, not 'later'"),
         ("patience=3,start=-1", "at least 0, not -1"),
-        ("patience=3,reset_on=lr", "reset_on is one of none, lr_drop"),
+        (
+            "patience=3,reset_on=lrdrop",
+            "reset_on is one of none, lr_drop, not 'lrdrop'. Did you mean lr_drop?",
+        ),
         ("(patience=3", "not closed"),
         ("patience=3)", "nothing may follow"),
         ("budget=3,unit=parsecs", "one of steps"),
@@ -94,11 +110,32 @@ def test_errors_teach(text, says):
     assert says in str(error.value)
 
 
+@pytest.mark.parametrize("kind", POLICIES.values(), ids=lambda kind: kind.name)
+def test_no_error_names_a_parameter_twice(kind):
+    shown = example(kind)
+    for item in parameters(kind):
+        for value in ("x", "-1", "nan"):
+            others = [] if "=" not in shown else shown.removeprefix(f"{kind.name}:").split(",")
+            given = [f"{item.name}={value}", *(one for one in others if not one.startswith(f"{item.name}="))]
+            said = ""
+            try:
+                parse_policy(f"{kind.name}:{','.join(given)}")
+            except PolicyError as error:
+                said = str(error)
+            assert f"{item.name}: {item.name}" not in said
+
+
 def test_a_start_that_is_no_number_is_refused_wherever_it_comes_from():
     for text in ("foo", "nan", "inf"):
-        with pytest.raises(PolicyError, match=rf"^start must be a number or lr_warmup, not '{text}'$"):
+        with pytest.raises(
+            PolicyError,
+            match=rf"^start must be a number or lr_warmup, not '{text}'; write for instance start=100$",
+        ):
             parse_policy(f"patience=3,start={text}")
-        with pytest.raises(PolicyError, match=rf"^start must be a number or lr_warmup, not '{text}'$"):
+        with pytest.raises(
+            PolicyError,
+            match=rf"^start must be a number or lr_warmup, not '{text}'; write for instance start=100$",
+        ):
             parse_grids(["patience=3", f"start=0,{text}"])
     with pytest.raises(PolicyError, match=r"^start is a number or lr_warmup, not 'foo'$"):
         Modified(parse_policy("patience=3"), start="foo")

@@ -15,7 +15,7 @@ from replay.policies.base import Policy, Trace
 from replay.policies.companions import Companion, LastKnown
 from replay.policies.fits import trend, windows
 from replay.policies.param import format_parameter, format_value, param
-from replay.policies.progress import PROGRESS_UNITS, progress_of, require_patience
+from replay.policies.progress import PROGRESS_UNITS, WHOLE_EVALS, progress_of, require_patience
 
 __all__ = ["Gap"]
 
@@ -54,13 +54,14 @@ class Gap(Policy):
         3,
         minimum=0,
         sets_threshold=True,
+        allowed=WHOLE_EVALS,
     )
     window: int = param("evals that the trends are taken over", 5, minimum=3)
     unit: str = param("what patience and start count", "evals", choices=tuple(PROGRESS_UNITS))
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         require_patience(self.name, self.patience, self.unit)
+        super().__post_init__()
 
     @property
     def companions(self) -> tuple[Companion, ...]:

@@ -19,7 +19,7 @@ from replay.policies.base import Policy, Trace
 from replay.policies.companions import Companion
 from replay.policies.fits import ordered_sum, trend, windows
 from replay.policies.param import format_parameter, format_value, param
-from replay.policies.progress import PROGRESS_UNITS, progress_of, require_patience
+from replay.policies.progress import PROGRESS_UNITS, WHOLE_EVALS, progress_of, require_patience
 from replay.policies.quantiles import normal_quantile, t_quantile
 
 __all__ = ["Noise", "Slope"]
@@ -54,14 +54,15 @@ class Noise(Policy):
         "evals (or steps, epochs, tokens: see unit) to wait for a gain that exceeds the noise",
         minimum=0,
         sets_threshold=True,
+        allowed=WHOLE_EVALS,
     )
     noise: float = param("how many standard deviations of the noise a gain must exceed", 2.0, minimum=0)
     min_evals: int = param("finite values that are needed to know the noise", 4, minimum=3)
     unit: str = param("what patience and start count", "evals", choices=tuple(PROGRESS_UNITS))
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         require_patience(self.name, self.patience, self.unit)
+        super().__post_init__()
 
     @property
     def companions(self) -> tuple[Companion, ...]:

@@ -20,7 +20,7 @@ from replay.policies.base import Policy, Trace
 from replay.policies.companions import Companion
 from replay.policies.kernels import patience_stops
 from replay.policies.param import format_parameter, format_value, param
-from replay.policies.progress import PROGRESS_UNITS, progress_of, require_patience
+from replay.policies.progress import PROGRESS_UNITS, WHOLE_EVALS, progress_of, require_patience
 
 __all__ = ["Patience", "since_improvement"]
 
@@ -54,19 +54,20 @@ class Patience(Policy):
         "evals (or steps, epochs, tokens: see unit) to wait for an improvement",
         minimum=0,
         sets_threshold=True,
+        allowed=WHOLE_EVALS,
     )
     min_delta: float = param("the gain that counts, in the metric's own unit", 0.0, minimum=0)
     unit: str = param("what patience and start count", "evals", choices=tuple(PROGRESS_UNITS))
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.patience <= 0 or (self.unit == "evals" and self.patience < 1):
+        if self.patience == 0:
             raise PolicyError(
-                f"patience: patience must be at least 1, not {format_parameter(self.patience)}: the first"
-                " eval without a gain already is one. Tools disagree on patience 0 (transformers stops at"
-                " the first eval, Keras waits for one): name the tool, as in transformers:patience=0"
+                "patience must be at least 1, not 0: the first eval without a gain already is one. Tools"
+                " disagree on patience 0 (transformers stops at the first eval, Keras waits for one): name"
+                " the tool, as in transformers:patience=0"
             )
-        require_patience(self.name, self.patience, self.unit)
+        require_patience("", self.patience, self.unit)
+        super().__post_init__()
 
     @property
     def companions(self) -> tuple[Companion, ...]:
