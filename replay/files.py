@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import difflib
 import errno
 import os
 import re
@@ -14,10 +15,11 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from replay.errors import InputError, OutputError
+from replay.errors import InputError, OutputError, list_names
 
 __all__ = [
     "FULL",
+    "closest_path",
     "in_utf8",
     "is_lfs_pointer",
     "is_substituted",
@@ -25,6 +27,7 @@ __all__ = [
     "parse_toml",
     "read_file",
     "read_toml",
+    "say_missing",
     "write_file",
 ]
 
@@ -101,12 +104,43 @@ def _refuse_special(path: Path, mode: int, pipe: bool) -> None:
     raise InputError(f"{path} is {kind}; give a regular file")
 
 
+def closest_path(path: Path) -> Path | None:
+    """The path that is spelled most like one that is not there, in the same folder; None where there is none.
+
+    Where the folder is not there either, the folder is corrected.
+    """
+    folder = path.parent
+    if not os.path.lexists(folder):
+        corrected = closest_path(folder) if folder != path else None
+        return (
+            None if corrected is None or not os.path.lexists(corrected / path.name) else corrected / path.name
+        )
+    close = difflib.get_close_matches(path.name, _names_in(folder), n=1, cutoff=0.5)
+    return folder / close[0] if close else None
+
+
+def say_missing(path: Path) -> str:
+    """The end of a message on a file that is not there: the path that may be meant; empty where none is."""
+    close = closest_path(path)
+    if close is not None:
+        return f". Did you mean {close}?"
+    alike = [name for name in _names_in(path.parent) if path.suffix and name.endswith(path.suffix)]
+    return f"; {path.parent} has {list_names(alike)}" if alike else ""
+
+
+def _names_in(folder: Path) -> list[str]:
+    try:
+        return sorted(entry.name for entry in os.scandir(folder))
+    except (OSError, ValueError):
+        return []
+
+
 def read_toml(path: Path, *, label: str = "not a TOML file: ") -> dict[str, Any]:
     """The document of a TOML file; raises InputError that says what is wrong with the file."""
     try:
         data = read_file(path)
     except FileNotFoundError as error:
-        raise InputError(f"{path}: {error.strerror}") from None
+        raise InputError(f"{path}: {error.strerror}{say_missing(path)}") from None
     return parse_toml(data, str(path), label)
 
 

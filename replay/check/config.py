@@ -19,7 +19,7 @@ from replay.data.finding import Severity
 from replay.data.types import Mode
 from replay.engine.question import KEEPS, Keep, Question
 from replay.errors import InputError, PolicyError, did_you_mean, suggestion
-from replay.files import parse_toml, read_file
+from replay.files import parse_toml, read_file, say_missing
 from replay.policies import Policy
 from replay.policies.spec import parse_policy
 from replay.search.tolerance import parse_confidence
@@ -184,7 +184,7 @@ def read_config(path: Path, *, across: bool = False) -> Config:
     try:
         data = read_file(path)
     except FileNotFoundError as error:
-        raise InputError(f"{path}: {error.strerror}") from None
+        raise InputError(f"{path}: {error.strerror}{say_missing(path)}") from None
     document = parse_toml(data, str(path), "")
     top = _Table(path, (), document, TOP_KEYS)
     tables = document.get("policies")

@@ -26,6 +26,7 @@ from replay.engine.question import Question
 from replay.engine.scoring import parse_policies, simulate_policies
 from replay.engine.study import Study
 from replay.errors import InputError, PolicyError
+from replay.files import closest_path
 from replay.policies import Policy
 from replay.policies.spec import parse_policy
 from replay.readers import ReadResult
@@ -180,7 +181,9 @@ def kind_of(text: str) -> Comparison:
     except PolicyError as error:
         if "=" in text:
             raise
-        raise InputError(f"{text!r} is neither a file or folder that exists nor a policy: {error}") from None
+        close = closest_path(path)
+        hint = f" Did you mean {close}?" if close is not None else f" As a policy: {error}"
+        raise InputError(f"{text!r} is neither a file or folder that exists nor a policy.{hint}") from None
     return "policy"
 
 

@@ -19,6 +19,7 @@ import click
 from replay.cli.exits import Guarded, remove_copies_when_ended
 from replay.cli.output import Failure, exists, report_failure, warn_of_kept, warnings_on_stderr
 from replay.errors import ReplayError
+from replay.files import closest_path
 from replay.urls import is_url
 
 __all__ = ["cli", "main"]
@@ -43,12 +44,16 @@ class _Replay(Guarded):
         if self.get_command(ctx, name) is None:
             if is_url(name) or exists(Path(name)):
                 return super().resolve_command(ctx, [_command_for(args), *args])
-            commands = self.list_commands(ctx)
-            close = difflib.get_close_matches(name, commands, n=1)
+            shown = [
+                one for one in self.list_commands(ctx) if not getattr(self.get_command(ctx, one), "hidden", 0)
+            ]
+            path = closest_path(Path(name))
+            near = [*shown, *([] if path is None else [str(path)])]
+            close = difflib.get_close_matches(name, near, n=1)
             hint = f" Did you mean {close[0]}?" if close else ""
             ctx.fail(
                 f"{name!r} is neither a file or folder nor a command; the commands are"
-                f" {', '.join(commands)}.{hint}"
+                f" {', '.join(shown)}.{hint}"
             )
         return super().resolve_command(ctx, args)
 

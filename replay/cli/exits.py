@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import signal
 import sys
@@ -17,6 +18,7 @@ from typing import Any
 
 import click
 
+from replay.cli.output import wrapped_error
 from replay.errors import printable
 from replay.files import FULL
 from replay.urls import hide_credentials, remove_copies
@@ -128,7 +130,9 @@ def _run(run: Callable[[], Any], name: str) -> tuple[int, str, Exception | None]
             result = CRASH
     except click.ClickException as error:
         error.message = hide_credentials(error.message)  # type: ignore[misc]
-        error.show()
+        shown = io.StringIO()
+        error.show(file=shown)
+        click.echo(wrapped_error(shown.getvalue()), err=True)
         return error.exit_code, error.format_message(), error
     except (click.Abort, KeyboardInterrupt) as error:
         if isinstance(error.__cause__, EOFError):  # which click takes for an interrupt

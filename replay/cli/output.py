@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import sys
+import textwrap
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -41,6 +42,7 @@ __all__ = [
     "warn_of_kept",
     "warn_unless_noted",
     "warnings_on_stderr",
+    "wrapped_error",
     "write",
 ]
 
@@ -80,6 +82,28 @@ def safe_text(text: str) -> str:
     from replay.report.annotations import without_commands
 
     return without_commands(text)
+
+
+def wrapped_error(text: str) -> str:
+    """The lines of an error as a terminal shows them; where a CI system reads the output, as they are.
+
+    A name or a path that is longer than a line stays whole.
+    """
+    if os.environ.get("GITHUB_ACTIONS"):
+        return text
+    width = _width(sys.stderr is not None and sys.stderr.isatty())
+    lines: list[str] = []
+    for line in text.splitlines():
+        indent = line[: len(line) - len(line.lstrip())]
+        lines += textwrap.wrap(
+            line,
+            width,
+            subsequent_indent=f"{indent}  ",
+            break_long_words=False,
+            break_on_hyphens=False,
+            replace_whitespace=False,
+        ) or [""]
+    return "\n".join(lines)
 
 
 def show(document: Document, style: str, out: Path | None = None) -> None:

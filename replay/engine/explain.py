@@ -14,7 +14,7 @@ from replay.data.types import Floats
 from replay.engine.outcomes import Outcomes, whole
 from replay.engine.question import Question
 from replay.engine.scoring import simulate_policies
-from replay.errors import InputError, list_names, suggestion
+from replay.errors import InputError, did_you_mean, list_names
 from replay.policies import Policy
 
 __all__ = ["COLUMNS", "Explanation", "Resumes", "explain", "pick_run", "trace_rows"]
@@ -158,10 +158,12 @@ def pick_run(runs: Sequence[Run], wanted: str | None) -> Run:
     ids = [run.id for run in runs]
     matches = [run for run in runs if run.id == wanted] or [run for run in runs if wanted in run.id]
     if not matches:
-        raise InputError(f"no run {wanted!r}; there are {suggestion(wanted, ids)}")
+        hint = did_you_mean(wanted, ids)
+        raise InputError(f"no run {wanted!r}; there are {list_names(ids, 4)}{hint}")
     if len(matches) > 1:
+        fitting = [run.id for run in matches]
         raise InputError(
-            f"{wanted!r} fits {len(matches)} runs: {list_names([run.id for run in matches], 8)}; give more of"
-            " the id"
+            f"{wanted!r} fits {len(matches)} runs: {list_names(fitting, 4)}. Give more of the id, for example"
+            f" --run {fitting[0]}"
         )
     return matches[0]

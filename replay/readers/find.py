@@ -7,7 +7,6 @@ out, links are followed once, and whatever is not a regular file (a pipe, a sock
 from __future__ import annotations
 
 import codecs
-import difflib
 import errno
 import os
 import re
@@ -19,6 +18,7 @@ from typing import BinaryIO
 
 from replay.data.finding import Finding, Kind
 from replay.errors import InputError
+from replay.files import say_missing
 from replay.readers.format import Format, unreadable
 
 __all__ = ["HEAD", "Candidate", "Walk", "may_be_log", "may_hold_logs", "natural", "read_head"]
@@ -271,10 +271,7 @@ def _missing(root: Path, error: OSError | ValueError) -> str:
         return f"{root}: not a path ({error})"
     if error.errno not in (errno.ENOENT, errno.ENOTDIR):
         return f"{root}: {error.strerror or error}"
-    existing = root.parent
-    try:
-        siblings = [entry.name for entry in os.scandir(existing)]
-    except OSError:
-        return f"{root}: no such file or folder, and {existing} does not exist either"
-    close = difflib.get_close_matches(root.name, siblings, n=1, cutoff=0.5)
-    return f"{root}: no such file or folder" + (f". Did you mean {existing / close[0]}?" if close else "")
+    text = f"{root}: no such file or folder"
+    if not os.path.lexists(root.parent):
+        text += f", and {root.parent} does not exist either"
+    return text + say_missing(root)

@@ -336,7 +336,7 @@ KERAS = "keras: patience must be a whole number, not 0.5; write for instance pat
         (["rule=keras,transformers", "patience=0.5,1"], KERAS),
         (
             ["patience=1", "unit=evals,parsecs"],
-            "patience: unit is one of evals, steps, epochs, tokens, not 'parsecs'",
+            "patience: unit is one of evals, steps, epochs, tokens, not 'parsecs'. Did you mean steps?",
         ),
         (["patience=1", "every=1.5"], "every counts whole evals, not 1.5"),
         (["patience=1", "start=-1..2"], "start must be at least 0, not -1"),
