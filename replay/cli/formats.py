@@ -13,11 +13,20 @@ __all__ = ["command"]
 
 
 @click.command("formats")
+@click.argument("name", required=False)
 @output_options
-def command(style: str, out: Path | None) -> None:
-    """List the log formats that can be read."""
+def command(name: str | None, style: str, out: Path | None) -> None:
+    """List the log formats that can be read.
+
+    With NAME, the output says of one format what is read of it and what is not. With --verbose it says so of
+    all.
+
+    \b
+      replay formats
+      replay formats csv
+    """
     from replay.readers.registry import registry
     from replay.report.formats import build
 
     warn(registry().findings)
-    show(build(), style, out)
+    show(build(name), style, out)

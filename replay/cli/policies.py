@@ -13,9 +13,18 @@ __all__ = ["command"]
 
 
 @click.command("policies")
+@click.argument("name", required=False)
 @output_options
-def command(style: str, out: Path | None) -> None:
-    """List the stop policies, their parameters and modifiers."""
+def command(name: str | None, style: str, out: Path | None) -> None:
+    """List the stop policies, their parameters and modifiers.
+
+    With NAME, the output is about one policy, one modifier, or the policies of one tool. With --verbose it
+    is about all of them.
+
+    \b
+      replay policies
+      replay policies patience
+    """
     from replay.report.policies import build
 
-    show(build(), style, out)
+    show(build(name), style, out)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
+from replay.errors import InputError, suggestion
 from replay.policies.modify import MODIFIERS
 from replay.report.catalogue import across_rows, policy_rows
-from replay.report.document import Block, Document, Paragraph, Records, Table
+from replay.report.document import Block, Commands, Detail, Document, Paragraph, Records, Table
 
 __all__ = ["build"]
 
@@ -17,19 +19,76 @@ _ACROSS = (
     " runs, and other commands refuse them:"
 )
 
+_JOINED = "A | B stops when either policy would, and A & B when both would at the same eval."
 
-def build() -> Document:
-    """List the policies."""
-    rows, across = policy_rows(), across_rows()
+
+def build(name: str | None = None) -> Document:
+    """List the policies, or show one policy, one modifier or those of one tool, by name.
+
+    Raises InputError for a name that none has.
+    """
+    rows, across, modifiers = policy_rows(), across_rows(), dict(_modifiers())
+    if name is not None:
+        known = {str(row[key]) for row in (*rows, *across) for key in ("policy", "tool")}
+        if name not in known | modifiers.keys():
+            raise InputError(f"no policy {name!r}; there are {suggestion(name, known | modifiers.keys())}")
+        rows, across = _named(name, rows), _named(name, across)
+        modifiers = {} if rows or across else {name: modifiers[name]}
     return Document(
-        lambda: [*_screen(rows, across), _table(rows), Paragraph((_ACROSS,), medium="page"), _table(across)],
+        lambda: [
+            *(_screen(rows, across) if name is None else _one(rows, across, modifiers)),
+            *([_table(rows)] if rows else []),
+            *([Paragraph((_ACROSS,), medium="page"), _table(across)] if across else []),
+        ],
         lambda: {
             "policies": rows,
             "policies_across_runs": across,
-            "modifiers": [{"name": name, "what": what} for name, what in _modifiers()],
+            "modifiers": [{"name": key, "what": what} for key, what in modifiers.items()],
         },
         lambda: Records(("tool", "policy", "example", "what", "checked_against"), [*rows, *across]),
     )
+
+
+def _named(name: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The policy of a name, else all policies of the tool of that name."""
+    own = [row for row in rows if row["policy"] == name]
+    return own or [row for row in rows if row["tool"] == name]
+
+
+def _one(
+    rows: list[dict[str, Any]], across: list[dict[str, Any]], modifiers: Mapping[str, str]
+) -> list[Block]:
+    """What was asked for by name, in full."""
+    out = _listing(rows, None)
+    if rows:
+        takes = ", ".join(f"{name}=" for name in MODIFIERS)
+        out.append(_line(f"It also takes {takes}: replay policies NAME explains each.", tight=False))
+    if across:
+        out += [_line(_ACROSS, tight=False), *_listing(across, None)]
+    return out + [_line(f"{name}=: {what}. Each policy takes it.") for name, what in modifiers.items()]
+
+
+def _brief(rows: list[dict[str, Any]], across: list[dict[str, Any]]) -> list[Block]:
+    """The names of all policies."""
+    own = [str(row["policy"]) for row in rows if row["tool"] == "replay"]
+    others = [str(row["policy"]) for row in rows if row["tool"] != "replay"]
+    examples = ", ".join(str(row["example"]) for row in rows[:3])
+    lines = (
+        f"A policy is written NAME=VALUE,... or NAME:PARAMETER=VALUE,... For example: {examples}.",
+        f"Rules: {', '.join(own)}.",
+        f"Rules of tools, which stop where the tool does: {', '.join(others)}.",
+        f"Rules that compare runs: {', '.join(str(row['policy']) for row in across)}.",
+        f"Each also takes: {', '.join(f'{name}=' for name in MODIFIERS)}.",
+        _JOINED,
+    )
+    step = ["replay", "policies", "patience"]
+    return [
+        *(
+            Paragraph((line,), hanging=2, medium="screen", detail="brief", tight=at > 0)
+            for at, line in enumerate(lines)
+        ),
+        Commands([step], medium="screen", detail="brief"),
+    ]
 
 
 def _modifiers() -> Iterator[tuple[str, str]]:
@@ -60,26 +119,21 @@ def _table(rows: list[dict[str, Any]]) -> Table:
 
 
 def _screen(rows: list[dict[str, Any]], across: list[dict[str, Any]]) -> list[Block]:
-    out: list[Block] = [_line("A policy is written NAME=VALUE,... or NAME:PARAMETER=VALUE,...", tight=False)]
-    out += _listing(rows)
-    out.append(_line("Each of these policies also takes:", tight=False))
-    out += [_line(f"{name}=: {what}", 2) for name, what in _modifiers()]
-    out.append(
-        _line(
-            "A | B stops when either policy would, and A & B when both would at the same eval.", tight=False
-        )
-    )
-    out.append(_line(_ACROSS, tight=False))
-    return [*out, *_listing(across)]
+    full: list[Block] = [_line("A policy is written NAME=VALUE,... or NAME:PARAMETER=VALUE,...", tight=False)]
+    full += _listing(rows, "verbose")
+    full.append(_line("Each of these policies also takes:", tight=False))
+    full += [_line(f"{name}=: {what}", 2) for name, what in _modifiers()]
+    full += [_line(_JOINED, tight=False), _line(_ACROSS, tight=False), *_listing(across, "verbose")]
+    return [*_brief(rows, across), *(replace(block, detail="verbose") for block in full)]
 
 
-def _listing(rows: list[dict[str, Any]]) -> list[Block]:
+def _listing(rows: list[dict[str, Any]], detail: Detail | None) -> list[Block]:
     out: list[Block] = []
     for tool, group in _by_tool(rows):
         out.append(_line(f"{tool}:", tight=False))
         for row in group:
             out += _policy(row)
-    return out
+    return [replace(block, detail=detail) for block in out]
 
 
 def _policy(row: Mapping[str, Any]) -> list[Block]:

@@ -305,7 +305,7 @@ def test_catalogues():
         assert json.loads(run(command, "--format", "json").stdout)
         assert run(command, "--format", "markdown").stdout.startswith("| ")
         assert run(command, "--format", "csv").stdout
-    assert "transformers 5.24.0" in run("policies").stdout
+    assert "transformers 5.24.0" in run("policies", "--verbose").stdout
 
 
 # --- mistakes: exit code 2, one message, no traceback

@@ -2,14 +2,19 @@ import csv
 import io
 import json
 import math
+import re
 
 import pytest
 
 from replay import parse_policy
 from replay.policies import ACROSS, POLICIES
+from replay.policies.modify import MODIFIERS
 from replay.policies.spec import example
+from replay.readers import FORMATS
 from replay.report.policies import build
 from replay.report.render import render
+from tests.cli.test_cli import fits, fits_the_screen, run
+from tests.cli.test_next_steps import suggested
 
 #: A run in which all goes wrong at one time or another.
 VALUES = [1.0, *(float(number) for number in range(2, 30)), *[5.0] * 6, 0.4, math.nan]
@@ -53,6 +58,48 @@ def test_every_policy_is_listed_once_with_those_of_its_tool():
     assert [row["policy"] for row in csv.DictReader(io.StringIO(render(build(), "csv")))] == [
         row["policy"] for row in [*rows, *across]
     ]
+
+
+@pytest.mark.parametrize("command", ["policies", "formats"])
+def test_the_list_fits_one_screen_and_names_all(command):
+    text = run(command).stdout
+    fits_the_screen(text)
+    assert "Details with --verbose." in text
+    names = {*POLICIES, *ACROSS, *MODIFIERS} if command == "policies" else {one.name for one in FORMATS}
+    shown = set(re.findall(r"[\w@.-]+", text))
+    assert {name for name in names if name not in shown and f"{name}." not in shown} == set()
+    run(*suggested(text))
+    full = run(command, "--verbose").stdout
+    assert len(full.splitlines()) > 100
+    fits(full)
+
+
+@pytest.mark.parametrize("name", [*POLICIES, *ACROSS])
+def test_one_policy_by_its_name(name):
+    text = run("policies", name).stdout
+    assert len(text.splitlines()) < 60
+    data = json.loads(run("policies", name, "--format", "json").stdout)
+    assert [row["policy"] for row in (*data["policies"], *data["policies_across_runs"])] == [name]
+
+
+def test_a_modifier_and_the_policies_of_a_tool():
+    assert run("policies", "smooth").stdout.startswith("smooth=: ema:0.3")
+    data = json.loads(run("policies", "scikit-learn", "--format", "json").stdout)
+    assert [row["policy"] for row in data["policies"]] == ["sklearn-mlp", "sklearn-sgd", "sklearn-hgb"]
+
+
+@pytest.mark.parametrize("name", [one.name for one in FORMATS])
+def test_one_format_by_its_name(name):
+    text = run("formats", name).stdout
+    fits_the_screen(text)
+    assert text.startswith(f"{name}  (")
+    (row,) = json.loads(run("formats", name, "--format", "json").stdout)["formats"]
+    assert row["format"] == name
+
+
+def test_an_unknown_name_brings_the_closest():
+    assert "Did you mean patience?" in run("policies", "patienc", code=2).stderr
+    assert "Did you mean trainer-state?" in run("formats", "trainer_state", code=2).stderr
 
 
 def test_a_tool_is_named_once_in_the_markdown_table():
