@@ -242,7 +242,7 @@ def test_a_format(package, tmp_path):
         "outcomes"
     ]
     assert [row["stopped_step"] for row in rows if row["policy"] == "patience=1"] == [30]
-    assert "plain  (*.plain)" in package.replay("formats")
+    assert "plain  (*.plain)" in package.replay("formats", "plain")
 
 
 def test_a_kind_of_finding(package):

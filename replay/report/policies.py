@@ -71,12 +71,15 @@ def _one(
 def _brief(rows: list[dict[str, Any]], across: list[dict[str, Any]]) -> list[Block]:
     """The names of all policies."""
     own = [str(row["policy"]) for row in rows if row["tool"] == "replay"]
-    others = [str(row["policy"]) for row in rows if row["tool"] != "replay"]
+    of_packages = [row for row in rows if row["tool"].startswith("package ")]
+    others = [str(row["policy"]) for row in rows if row["tool"] != "replay" and row not in of_packages]
+    added = ", ".join(f"{row['policy']} ({row['tool'].removeprefix('package ')})" for row in of_packages)
     examples = ", ".join(str(row["example"]) for row in rows[:3])
     lines = (
         f"A policy is written NAME=VALUE,... or NAME:PARAMETER=VALUE,... For example: {examples}.",
         f"Rules: {', '.join(own)}.",
         f"Rules of tools, which stop where the tool does: {', '.join(others)}.",
+        *([f"Rules of other packages: {added}."] if added else []),
         f"Rules that compare runs: {', '.join(str(row['policy']) for row in across)}.",
         f"Each also takes: {', '.join(f'{name}=' for name in MODIFIERS)}.",
         _JOINED,

@@ -152,7 +152,9 @@ def test_it_is_listed_with_its_package(replay):
     rows = {row["policy"]: row for row in document["policies"]}
     assert (rows["fall"]["tool"], rows["fall"]["example"]) == ("package worse-rules", "fall=3")
     assert rows["fall"]["what"] == "Stop when the metric has got worse FALL evals in a row."
-    assert "package worse-rules:" in replay("policies").stdout
+    assert "package worse-rules:" in replay("policies", "--verbose").stdout
+    assert "package worse-rules:" in replay("policies", "fall").stdout
+    assert "Rules of other packages: fall (worse-rules)" in " ".join(replay("policies").stdout.split())
 
 
 def test_it_is_swept_where_it_is_named_and_not_as_one_of_all(replay):
