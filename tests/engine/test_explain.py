@@ -67,5 +67,5 @@ def test_the_run_of_an_id_or_of_a_part_that_no_other_has():
     assert pick_run(runs, "10") is first
     with pytest.raises(InputError, match=r"^'lr' fits 2 runs: lr-1, lr-10\. Give more of the id, for"):
         pick_run(runs, "lr")
-    with pytest.raises(InputError, match=r"^no run 'x'; there are b, lr-1, lr-10$"):
+    with pytest.raises(InputError, match=r"^no run 'x'; there are lr-1, lr-10, b$"):
         pick_run(runs, "x")
