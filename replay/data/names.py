@@ -24,13 +24,13 @@ __all__ = [
 
 #: Words of a name that say: measured on data that was held out.
 HELD_OUT_WORDS = frozenset(
-    "eval evaluation val valid validate validation dev test testing heldout holdout".split()
+    "eval evaluation val vali valid validate validation dev test testing heldout holdout".split()
 )
 
 _TRAIN_WORDS = frozenset({"train", "training"})
 
-#: Words that leave a loss the loss: Chainer logs ``validation/main/loss``.
-_OF_LOSSES = frozenset({"epoch", "main", "avg", "average", "mean"})
+#: Words that leave a loss the loss: Chainer logs ``validation/main/loss``, Megatron ``lm loss value``.
+_OF_LOSSES = frozenset({"epoch", "main", "avg", "average", "mean", "lm", "value"})
 
 #: Words of a name that say: measured on the test set.
 TEST_WORDS = frozenset({"test", "testing"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-from replay.data.names import canonical
+from replay.data.names import canonical, infer_mode
 from replay.readers.series_names import is_held_out, is_metric, split_of, words
 from replay.readers.splits import parse_set
 
@@ -78,12 +78,19 @@ def is_numbered_by_row(names: Sequence[str]) -> bool:
     """Whether a table without a step column is a training log all the same: it has one metric of both sides,
     as in train_loss and val_loss. Each row is an epoch then.
     """
+    if not names or not _may_begin(names[0]):
+        return False  # what the rows are about: folds, sizes of models
     sides: dict[bool, set[tuple[str, ...]]] = {True: set(), False: set()}
     for name in names:
         if is_metric(name):
             plain = tuple(word for word in words(name) if split_of(word) is None)
             sides[is_held_out(name)].add(plain)
     return not sides[True].isdisjoint(sides[False])
+
+
+def _may_begin(name: str) -> bool:
+    """Whether the first column of a training log without steps may have this name."""
+    return is_metric(name) or infer_mode(name) is not None or name in ("", "Unnamed: 0")
 
 
 def _is_number(text: str) -> bool:

@@ -150,3 +150,11 @@ def test_a_number_that_counts_the_epochs_names_no_training(tmp_path):
     table(tmp_path / "log.csv", "run,epoch,val_loss", [(n, n, 0.5 - n / 100) for n in range(1, 7)])
     (run,) = read(tmp_path).runs
     assert len(run.steps) == 6
+
+
+@pytest.mark.parametrize("column", ["fold", "n_estimators", "train_size", "alpha"])
+def test_a_row_per_fold_or_size_is_no_training(tmp_path, column):
+    rows = [(n, 0.5 / n, 0.6 / n) for n in range(1, 6)]
+    table(tmp_path / "results.csv", f"{column},train_loss,val_loss", rows)
+    with pytest.raises(NothingFound):
+        read(tmp_path)

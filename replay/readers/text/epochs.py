@@ -9,7 +9,6 @@ before it, if its names or its beginning say which split it is of (``Test set: A
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator
 
 from replay.data.names import infer_mode
@@ -45,7 +44,9 @@ _TRAIN_AT = re.compile(
     r"\s{0,4}Train: (?:\[(\d{1,9})/(\d{1,9})\]|(\d{1,9}) )\[\s{0,8}(\d{1,12})/\s{0,8}(\d{1,12})"
 )
 #: `epoch 3: {'accuracy': 0.81}`, as the scripts of transformers without a Trainer print an evaluation
-_DICT = re.compile(r"[\s|:]{0,8}\{'")
+_DICT = re.compile(r"[\s|:]{0,8}(?:\{'|perplexity: )")
+#: `1,250`
+_GROUPED = re.compile(r"(?<![\w.,])[1-9]\d{0,2}(?:,\d{3})+(?![\d,])")
 #: `Loss 5.9 (4.5)`: the value of the last batch, and the mean so far.
 _AVERAGED = re.compile(r"([A-Za-z][\w@]{0,40}):?\s{1,8}(?:" + Number + r")\s?\(\s{0,8}(" + Number + r")\)")
 #: The first of the figures that the evaluation of COCO prints.
@@ -62,7 +63,7 @@ _PAIR = re.compile(
     r"\s{0,8}[:=]?\s{0,8}"
     r"[\[(]?(" + Number + r")(?:\s?/\s?(\d{1,12})(?=\s?\())?(%|(?=[\s,;|)\]}]|\.?$|\.\s| - ))"
 )
-_SETS = r"(train(?:ing)?|val(?:id(?:ation)?)?|dev|eval(?:uation)?|test(?:ing)?)"
+_SETS = r"(train(?:ing)?|val(?:i(?:d(?:ation)?)?)?|dev|eval(?:uation)?|test(?:ing)?)"
 #: What PaddleOCR and PaddleDetection print of an evaluation.
 _CURRENT = re.compile(r"cur(?:rent)? metric[,:]\s", re.IGNORECASE)
 _SPLIT = re.compile(
@@ -85,7 +86,7 @@ _OF_IMAGES = re.compile(
     r"Accuracy of the (?:network|model) on the (?:\d{1,9} )?(test|validation|val) images", re.IGNORECASE
 )
 #: Words of names that count something.
-_COUNTS = frozenset("number num samples examples size count images batches params parameters".split())
+_COUNTS = frozenset("number num samples examples size count images batches params parameters n".split())
 _RATES = frozenset({"lr", "learning_rate", "grad_norm"})
 #: Names that are of the training where nothing says otherwise.
 _OF_TRAINING = _RATES | {"loss"}
@@ -117,9 +118,18 @@ def _name(name: str) -> str:
         return f"val_{name[3:]}" if name.startswith("cv_") else parts[0]  # WeNet's cross-validation set
     if parts[-1].startswith("cv_"):
         return f"val_{parts[-1][3:]}"
+    if [part.lower() for part in parts[:2]] == ["held", "out"]:
+        parts = ["heldout", *parts[2:]]
     return "_".join(
-        part.lower() for part in parts if part and part.lower() not in ("average", "avg", "the", "is", "of")
+        part.lower()
+        for part in parts
+        if part and part.lower() not in ("average", "avg", "the", "is", "of", "with", "and", "complete")
     )
+
+
+def _is_size(name: str, value: float) -> bool:
+    """Whether a number behind the mere name of a set is how many examples that has: ``test 2785``."""
+    return split_of(name) is not None and value == int(value) > 1 if abs(value) < 1e15 else False
 
 
 def _names_a_set(name: str) -> bool:
@@ -133,7 +143,7 @@ def _is_value(name: str) -> bool:
         is_bookkeeping(name)
         or not _COUNTS.isdisjoint(lower.split("_"))
         or "best" in lower.split("_")
-        or lower.startswith(("min_", "max_", "lowest", "highest", "final"))
+        or lower.startswith(("min_", "max_", "minimum", "maximum", "lowest", "highest", "final"))
         or lower.endswith(("_so_far", "_decreased", "_increased", "_improved"))
     ):
         return False
@@ -154,6 +164,7 @@ class Epochs:
         self._planned = ("epochs", 0.0)  # of the last place that states a plan
         self._order = -_NEAR
         self._reached: dict[str, float] = {}  # the last epoch of each name
+        self._announced = False  # whether the next line has the values of an evaluation
         self._summed: str | None = None  # the set of such summaries
         self._waiting: tuple[int, dict[str, float]] | None = None  # the last batch of an evaluation
 
@@ -165,6 +176,8 @@ class Epochs:
             text = text.partition(": INFO ")[2] or text
         elif text[0] in "[(0123456789DIWEC" or " - INFO" in text:
             text = without_logger(text)
+        if "," in text:
+            text = _GROUPED.sub(lambda match: match[0].replace(",", ""), text)
         lower = text.lower()
         places = "epoch" in lower or "step" in lower or "iter" in lower or "update" in lower
         if "epoch" in lower:
@@ -207,12 +220,18 @@ class Epochs:
         split = None if head is None else split_of(head[1])
         self._epoch, self._step, self._order = epoch, step, order
         self._split = head[1].lower() if head is not None and split == "held-out" else None
+        if "evaluating " in lower:  # DeepSpeed-Chat: "***** Evaluating perplexity, Epoch 1/2 *****"
+            self._split, self._announced = "eval", True
         if epoch_match is not None and epoch_match.re is not _EPOCH_BEHIND and epoch_match[2]:
             self._planned = ("epochs", float(epoch_match[2]))
         elif epoch_match is None and step_match is not None and step_match.re is _STEP and step_match[2]:
             self._planned = ("steps", float(step_match[2]))
         values = self._named(rest)
-        if epoch is not None and _DICT.match(rest) and not any(map(_names_a_set, values)):
+        if (
+            epoch_match is not None
+            and _DICT.match(text, epoch_match.end())
+            and not any(map(_names_a_set, values))
+        ):
             values = {f"eval_{name}": value for name, value in values.items()}
         if values:
             self._add(order, values, inner)
@@ -258,8 +277,9 @@ class Epochs:
                 rest = {name: mean for name, mean in means.items() if "loss" in name.lower()}
                 self._waiting = (before, rest) if rest and "loss" not in lower else None
                 self._add_waiting()
-        elif self._split is not None and not text[:1].isspace():
+        elif self._split is not None and not text[:1].isspace() and not self._announced:
             self._split = None
+        self._announced = False
         is_told = head is not None or self._split is not None
         if not is_told and not any(
             word in lower
@@ -293,17 +313,15 @@ class Epochs:
     @staticmethod
     def _of_set(text: str, split: str | None) -> dict[str, float]:
         """The values of the part of a line that is about one set."""
-        pairs = [(name, value) for name, value in named_values(text) if _is_value(name)]
-        counts = Counter(name for name, _ in pairs)
+        pairs = [pair for pair in named_values(text) if _is_value(pair[0]) and not _is_size(*pair)]
         stated = [name for name, _ in pairs if _names_a_set(name)]
         values: dict[str, float] = {}
         before = split
         for name, value in pairs:
-            # "Train Loss: 0.6 Acc: 0.7 | Val Loss: 0.7 Acc: 0.6", and "val Loss: 0.7 Acc: 0.6"
-            goes_on = counts[name] > 1 or (len(stated) == 1 and stated[0] == pairs[0][0])
             if name in stated:
                 before = name.partition("_")[0] if is_held_out(name) and "_" in name else None
-            elif before and (split is not None or (goes_on and name.lower() not in _OF_TRAINING)):
+            elif before and name.lower() not in (_RATES if split is not None else _OF_TRAINING):
+                # "val Loss: 0.7 Acc: 0.6", and "Train Loss: 0.6 | Val Precision: 0.5, Recall: 0.6"
                 name = f"{before}_{name}"
             values.setdefault(name, value)
         return values
@@ -357,9 +375,10 @@ def _placed(training: Training) -> Placed:
         if epochs_planned:
             training.facts["planned_epochs"] = epochs_planned
         return place_rows(training, _by_step(rows), by_epoch=False)
-    if epochs_planned:
-        training.facts["planned_epochs"] = training.facts["planned_steps"] = epochs_planned
     epochs = [row.epoch for row in rows if row.epoch is not None]
+    if epochs_planned:  # "Epoch 4/4" of five epochs that begin at 0
+        epochs_planned += bool(epochs) and min(epochs) == 0 and max(epochs) == epochs_planned
+        training.facts["planned_epochs"] = training.facts["planned_steps"] = epochs_planned
     first = rows[0]
     train = any(not is_held_out(name) for row in rows for name in row.values)
     before = bool(first.values) and all(is_held_out(name) for name in first.values) and first.epoch == 0

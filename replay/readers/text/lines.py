@@ -78,10 +78,12 @@ def lines_of(pieces: Iterable[str]) -> Iterator[Line]:
         if "\x08" in text:
             *drawn, text = re.split("\x08+", text)
             for part in drawn:
-                if part and not part.isspace():
-                    yield _line(part, True, here)
+                if part and not part.isspace() and (line := _line(part, True, here)).text:
+                    yield line
         if text and not text.isspace():
-            yield _line(text, ended or going_on, here)
+            line = _line(text, ended or going_on, here)
+            if line.text:  # a launcher puts its prefix before empty lines as well
+                yield line
 
 
 def _line(text: str, complete: bool, number: int) -> Line:
@@ -91,7 +93,7 @@ def _line(text: str, complete: bool, number: int) -> Line:
         match = _RANK.match(text)
         if match is not None:
             rank = int(next(part for part in match.groups() if part is not None))
-            text = text[match.end() :]
+            text = text[match.end() :].rstrip()
     return Line(text, rank, complete, number)
 
 
@@ -135,7 +137,7 @@ def _size(text: str) -> float:
 
 _LOGGER = re.compile(
     r"(?:"
-    r"\[?\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?\]?"
+    r"\[?(?:\d{4}[-/]\d\d[-/]\d\d|\d\d/\d\d/\d{4})[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?\]?"
     r"|\[?\d\d:\d\d:\d\d(?:[.,]\d{1,9})?\]?"
     r"|\[?(?:DEBUG|INFO|WARN(?:ING)?|ERROR|CRITICAL)\]?(?::[\w.]{1,80}:)?"
     r"|[IWEF]\d{4} \d\d:\d\d:\d\d\.\d{1,9}\s{1,4}\d{1,9} [\w./-]{1,80}:\d{1,6}\]"

@@ -30,6 +30,12 @@ from tests.readers.text.printing import run_of, runs_of
         "Epoch {epoch}/9: 100%|####| 50/50 [00:03<00:00, 14.1it/s, loss=0.5]\nval_loss: {loss}, val_acc: 0.6",
         "Epoch: {epoch} - loss (train): 0.5, loss (val): {loss}",
         "Epoch {epoch} CV info cv_loss {loss}",
+        "Epoch: {epoch}, Steps: 264 | Train Loss: 0.45 Vali Loss: {loss}\ntest 2785",
+        "Epoch {epoch}/9 | Train Loss: 0.69 | Val Loss: {loss} | Val Precision: 0.51, Recall: 0.5, F1: 0.5",
+        "Epoch {epoch} | train loss 0.9 | held-out loss {loss} | lr 0.001",
+        "***** Evaluating perplexity, Epoch {epoch}/9 *****\nppl: 4.5, loss: {loss}",
+        "[rank0]: epoch {epoch}: val_loss {loss}\n[rank0]:    ",
+        "Validation - Epoch: {epoch}, Loss: {loss}, LR: 0.001\nMinimum validation loss: 0.125",
         "Epoch {epoch}: val_loss {loss}, best val loss so far: 0.125, previous best test loss 0.0625",
         "Number of validation samples: 9\nEpoch {epoch}: Train Loss: 0.5 Acc: 1 | Val Loss: {loss} Acc: 0.6",
         "Epoch: {epoch:02} | Time: 0m 15s\n\tTrain Loss: 0.650 | Train Acc: 60.12%\n\t Val. Loss: {loss}",
@@ -383,3 +389,26 @@ def test_the_terminal_of_yolo(tmp_path, first):
     run = run_of(tmp_path, "".join(parts))
     assert curve(run, "val/mAP50-95") == {1: 0.2061, 2: 0.2161, 3: 0.2261}
     assert run.info.planned_epochs == 9
+
+
+def test_commas_between_thousands(tmp_path):
+    lines = [
+        f"step {step:,}/20,000: val loss {value:,}\n"
+        for step, value in ((1250, 1339.5), (1500, 950.25), (12000, 1000.5))
+    ]
+    run = run_of(tmp_path, "".join(lines))
+    assert curve(run) == {1250: 1339.5, 1500: 950.25, 12000: 1000.5}
+    assert run.info.planned_steps == 20000
+
+
+@pytest.mark.parametrize("line", ["epoch {}: {{'accuracy': {}, 'f1': 0.5}}", "epoch {}: perplexity: {}"])
+def test_scripts_of_transformers_with_their_logger(tmp_path, line):
+    log = "01/02/2026 10:01:00 - INFO - __main__ - "
+    lines = [log + line.format(n, value) + "\n" for n, value in enumerate((0.5, 0.25, 0.75))]
+    run = run_of(tmp_path, "".join(lines))
+    assert curve(run, run.metrics[0]) == {1: 0.5, 2: 0.25, 3: 0.75}
+
+
+def test_the_last_epoch_of_a_training_that_counts_from_0(tmp_path):
+    run = run_of(tmp_path, "".join(f"Epoch {n}/4\nval Loss: 0.{n}5\n" for n in range(5)))
+    assert run.info.planned_epochs == 5
