@@ -132,7 +132,9 @@ def _run(run: Callable[[], Any], name: str) -> tuple[int, str, Exception | None]
         error.message = hide_credentials(error.message)  # type: ignore[misc]
         shown = io.StringIO()
         error.show(file=shown)
-        click.echo(wrapped_error(shown.getvalue()), err=True)
+        # collect reports the last line of a job's errors, which therefore stays one line
+        text = shown.getvalue().rstrip("\n")
+        click.echo(wrapped_error(text) if name == "replay" else text, err=True)
         return error.exit_code, error.format_message(), error
     except (click.Abort, KeyboardInterrupt) as error:
         if isinstance(error.__cause__, EOFError):  # which click takes for an interrupt
