@@ -390,7 +390,7 @@ MEANINGS: Mapping[str, Mapping[Kind, Meaning]] = {
         Kind.COMPANION_MISSING: Meaning(
             "A policy needs a column beside the monitor, and runs do not log it.",
             "The policy is skipped on these runs.",
-            "Log the column; `replay policies` names it.",
+            "Log the column; `replay policies NAME` says which it is.",
         ),
         Kind.REFUSED: Meaning(
             "A policy is not defined for the values of a run, such as the generalization loss of a loss"
