@@ -126,8 +126,8 @@ def _answer(study: Study, rows: Sequence[Mapping[str, Any]], budget: Budget, gro
         )
     none = f"{opening} no policy is shown to be better than training to the end"
     if low is None and best["less_lost"] is not None:
-        where = " of a group" if groups > 1 else ""
-        none += f": the draws try so many of the runs{where} that nothing is known of other runs"
+        where = "most runs of a group" if groups > 1 else "most of the runs"
+        none += f": the budget pays for {where}, so all policies find about the same best run"
     known = f" {_difference(best)}" if low is not None else ""
     return f"{none}. The best here, {best['policy']}, {tries} {_upper(whole)}.{known}"
 
@@ -226,7 +226,9 @@ def _notes(
     if short:
         out.append(
             f"{where} too few runs for this budget: {list_names(short)} tried all of them with compute left"
-            " over. Their losses are upper bounds. Give a smaller --compute, or more runs."
+            " over. Their losses are upper bounds. "
+            + ("Leave these groups out, or give" if groups > 1 else "Give")
+            + " a smaller --compute or more runs."
         )
     if left_out:
         runs = "1 run is" if left_out == 1 else f"{left_out} runs are"

@@ -270,7 +270,7 @@ def _brief_answer(selection: Choice) -> list[str]:
         f"Guaranteed {say_kind(given, full=True)}: {rung.policy.spec()} loses at most"
         f" {say_tolerance(given.alpha)} of the improvement on {further}. In these logs it saves"
         f" {percent(rung.saved)} and loses {percent(rung.lost)}"
-        + (f"; others may show more (95% CI {span(low, high)})." if beyond else ".")
+        + (f" (these logs alone {span(low, high)})." if beyond else ".")
     ]
 
 
@@ -414,8 +414,8 @@ def _apart_by_group(selection: Choice) -> list[str]:
         if held.by != "run":
             loss = _loss(selection, line.summary)
             out.append(
-                f"Used on a group of runs that did not select it, a policy loses {loss} on average"
-                " (cross-validated by group). For new data, measure again."
+                f"Choosing on all groups but one, and using the choice on that one, loses {loss} on average"
+                " (cross-validated). Do not carry a choice over to other data."
             )
     return out
 

@@ -108,7 +108,7 @@ def describe_logs(logs: ReadResult, paths: Sequence[Path]) -> list[str]:
     text = f"{_count(len(logs.runs), 'run')} in {where} ({shown})"
     if logs.duplicates:
         count = len(logs.duplicates)
-        text += f"; {_count(count, 'more log')} {'holds' if count == 1 else 'hold'} the same runs"
+        text += f", also in {_count(count, 'more log')}; each counts once"
     if logs.findings:
         text += f"; {say_problems(logs.findings)}"
     return [text + "."]
