@@ -76,8 +76,7 @@ def command(
     There are three results. Guaranteed: on further runs from the same population as these, the mean loss of
     the policy is proven to stay within --max-lost; a single run may lose more. Best guess: the policy saves
     most among those within --max-lost, and cross-validation by run confirms it, but nothing is proven. Cannot
-    tell: the output says what is missing, and how
-    many runs would do.
+    tell: the output says what is missing, and how many runs would do.
 
     \b
       replay choose logs/ --max-lost 5%

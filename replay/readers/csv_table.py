@@ -21,7 +21,7 @@ from replay.readers.format import UnusableLog
 from replay.readers.points import Points, PointsBuilder, number, open_text
 from replay.readers.runs_in_table import is_numbered_by_row, run_column, summarised_by, trainings_of
 from replay.readers.series_names import is_held_out, mean_of, step_name
-from replay.readers.splits import find_set, is_flag, is_set_column, names_a_set, names_in_set
+from replay.readers.splits import find_set, is_flag, names_a_set, names_in_set
 
 __all__ = [
     "ABSENT",
@@ -186,8 +186,7 @@ class _Rows:
             and not name.endswith(("__MIN", "__MAX"))
         ]
         self.seen.update(dict.fromkeys(names))
-        self._sets = [at for at, name in enumerate(names) if is_set_column(name)]
-        self._sets_known = False
+        self._sets: list[int] | None = None  # the columns that name a set, which the first row shows
 
     def take(self, row: Sequence[str]) -> None:
         """One row of the file."""
@@ -207,13 +206,12 @@ class _Rows:
         if len(cells) > len(self.names) or self.key is None:
             self.longer += 1
             return
-        if not self._sets_known:
+        if self._sets is None:
             self._sets = [
                 at
                 for at, (name, cell) in enumerate(zip(self.names, cells, strict=False))
                 if names_a_set(name, cell)
             ]
-            self._sets_known = True
         self._add()
         if self.by_row:
             step: float | None = float(len(self.placed) + 1)

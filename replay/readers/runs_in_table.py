@@ -35,8 +35,8 @@ def trainings_of(rows: Sequence[tuple[str, float]]) -> list[str] | None:
     by_label: dict[str, list[float]] = {}
     for label, step in rows:
         by_label.setdefault(label, []).append(step)
-    sides = {found.held_out for label in by_label if (found := parse_set(label)) is not None}
-    if len(sides) == 2 and all(parse_set(label) is not None for label in by_label):
+    sides = {None if (found := parse_set(label)) is None else found.held_out for label in by_label}
+    if sides == {False, True}:
         return None  # the sets of one training
     if len(by_label) < 2 or "" in by_label or min(len(steps) for steps in by_label.values()) < 2:
         return None

@@ -30,6 +30,7 @@ from replay.report.notes import make_notes
 from replay.report.sentences import sentences
 from replay.report.sentences.guarantee import (
     say_beyond,
+    say_further,
     say_guarantee,
     say_kind,
     say_need,
@@ -263,13 +264,12 @@ def _brief_answer(selection: Choice) -> list[str]:
     if given is None or given.rung is None or selection.guaranteed is None:
         return _answer(selection)
     rung = given.rung
-    further = "further runs" if selection.unit == "run" else "new groups of runs"
     low, high = selection.guaranteed.summary["lost_low"], selection.guaranteed.summary["lost_high"]
     beyond = high is not None and high > given.alpha
     return [
         f"Guaranteed {say_kind(given, full=True)}: {rung.policy.spec()} loses at most"
-        f" {say_tolerance(given.alpha)} of the improvement on {further}. In these logs it saves"
-        f" {percent(rung.saved)} and loses {percent(rung.lost)}"
+        f" {say_tolerance(given.alpha)} of the improvement on {say_further(selection.unit)}. In these logs it"
+        f" saves {percent(rung.saved)} and loses {percent(rung.lost)}"
         + (f" (these logs alone {span(low, high)})." if beyond else ".")
     ]
 

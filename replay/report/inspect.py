@@ -11,7 +11,7 @@ from replay.engine.inspect import Inspection
 from replay.engine.metrics import ModeSource
 from replay.readers import ReadResult
 from replay.report.document import Block, Commands, Document, List, Notes, Paragraph, Records, Table
-from replay.report.format import number
+from replay.report.format import number, say_count
 from replay.report.notes import make_notes
 from replay.report.sentences import sentence, sentences
 from replay.report.sentences.metric import (
@@ -105,17 +105,13 @@ def describe_logs(logs: ReadResult, paths: Sequence[Path]) -> list[str]:
     where = ", ".join(str(path) for path in paths[:_MOST_NAMES])
     if len(paths) > _MOST_NAMES:
         where += f" and {len(paths) - _MOST_NAMES} more"
-    text = f"{_count(len(logs.runs), 'run')} in {where} ({shown})"
+    text = f"{say_count(len(logs.runs), 'run')} in {where} ({shown})"
     if logs.duplicates:
         count = len(logs.duplicates)
-        text += f", also in {_count(count, 'more log')}; each counts once"
+        text += f", also in {say_count(count, 'more log')}; each counts once"
     if logs.findings:
         text += f"; {say_problems(logs.findings)}"
     return [text + "."]
-
-
-def _count(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'s' * (count != 1)}"
 
 
 def _data(inspection: Inspection) -> dict[str, Any]:

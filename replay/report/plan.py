@@ -198,7 +198,7 @@ def _notes(plan: Plan, unit: str) -> list[str]:
     if today.left_out:
         out.append(
             f"{_among(len(today.left_out), today.runs)} left out: an improvement of less than twice the eval"
-            " noise is no scale for what is lost."
+            " noise is too small to state the loss as a share of it."
         )
     if today.censored:
         out.append(

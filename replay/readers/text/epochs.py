@@ -41,7 +41,7 @@ _EPOCH_BEHIND = re.compile(r"(?<![\w.])(\d{1,9})\s?epoch(?: results?)?\s?:", re.
 _GLOBAL_STEP = re.compile(r"(?<![\w-])global[_ ]step\s{0,8}[:=]?\s{0,4}(\d{1,12})()(?![\d.])", re.IGNORECASE)
 #: `Train: [3/300][0/1251]` of Swin, and `Train: 3 [   0/1251 (  0%)]` of timm
 _TRAIN_AT = re.compile(
-    r"\s{0,4}Train: (?:\[(\d{1,9})/(\d{1,9})\]|(\d{1,9}) )\[\s{0,8}(\d{1,12})/\s{0,8}(\d{1,12})"
+    r"\s{0,4}Train: (?:\[(\d{1,9})/(\d{1,9})\]|(\d{1,9}) )\[\s{0,8}\d{1,12}/\s{0,8}\d{1,12}"
 )
 #: `epoch 3: {'accuracy': 0.81}`, as the scripts of transformers without a Trainer print an evaluation
 _DICT = re.compile(r"[\s|:]{0,8}(?:\{'|perplexity: )")
@@ -129,7 +129,7 @@ def _name(name: str) -> str:
 
 def _is_size(name: str, value: float) -> bool:
     """Whether a number behind the mere name of a set is how many examples that has: ``test 2785``."""
-    return split_of(name) is not None and value == int(value) > 1 if abs(value) < 1e15 else False
+    return split_of(name) is not None and value > 1 and value.is_integer()
 
 
 def _names_a_set(name: str) -> bool:

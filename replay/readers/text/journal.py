@@ -14,7 +14,7 @@ from replay.data.types import Mode
 from replay.readers.points import Points, PointsBuilder
 from replay.readers.series_names import held_out_of, is_bookkeeping, is_metric
 
-__all__ = ["Dialect", "Journal", "Placed", "Row", "Training", "place_rows"]
+__all__ = ["Dialect", "Journal", "Placed", "Row", "Training", "place_by_step", "place_rows"]
 
 _RUNTIME = re.compile(r"(?:eval|test)_(?:.*_)?runtime")
 #: Names that count something, and are of use beside the values.
@@ -228,3 +228,11 @@ def place_rows(
     held_out = held_out_of(made) | (training.held_out & made.keys())
     held_out -= {*_KEPT, "eval runtime"}
     return Placed(made, held_out, by_epoch, starts=tuple(starts), **more)
+
+
+def place_by_step(journal: Journal) -> list[Training]:
+    """The trainings of a dialect that prints a step, and maybe an epoch, with all its values."""
+    for training in journal:
+        rows = [(row.step, row) for row in training.rows if row.step is not None]
+        training.placed = place_rows(training, rows, by_epoch=False, epoch="epoch")
+    return journal.trainings

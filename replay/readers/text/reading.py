@@ -81,7 +81,8 @@ def read_text(
             taken = [dialect.take(text, order) for dialect in dialects if isinstance(dialect, _OF_BARS)]
             if any(taken):
                 # loops with a bar print what they measured in lines below it
-                dialects[-1].take(text.partition("%|")[0].rstrip("0123456789 ") or ":", order)
+                for loop in (dialect for dialect in dialects if isinstance(dialect, Epochs)):
+                    loop.take(text.partition("%|")[0].rstrip("0123456789 ") or ":", order)
                 continue
             text = _behind_bars(text)
             if not text:

@@ -7,21 +7,10 @@ import re
 from typing import ClassVar
 
 from replay.readers.points import number
-from replay.readers.text.journal import Journal, Training, place_rows
+from replay.readers.text.journal import Journal, Training, place_by_step
 from replay.readers.text.lines import Number
 
 __all__ = ["Estimator", "Fairseq", "MMEngine", "OpenNMT", "SpaCy"]
-
-
-def _finish(journal: Journal) -> list[Training]:
-    for training in journal:
-        training.placed = place_rows(
-            training,
-            [(row.step, row) for row in training.rows if row.step is not None],
-            by_epoch=False,
-            epoch="epoch",
-        )
-    return journal.trainings
 
 
 class SpaCy:
@@ -67,7 +56,7 @@ class SpaCy:
 
     def finish(self) -> list[Training]:
         """The trainings."""
-        return _finish(self._journal)
+        return place_by_step(self._journal)
 
 
 class Fairseq:
@@ -154,7 +143,7 @@ class Fairseq:
 
     def finish(self) -> list[Training]:
         """The trainings."""
-        return _finish(self._journal)
+        return place_by_step(self._journal)
 
 
 class OpenNMT:
@@ -188,7 +177,7 @@ class OpenNMT:
 
     def finish(self) -> list[Training]:
         """The trainings."""
-        return _finish(self._journal)
+        return place_by_step(self._journal)
 
 
 class MMEngine:
@@ -249,7 +238,7 @@ class MMEngine:
 
     def finish(self) -> list[Training]:
         """The trainings."""
-        return _finish(self._journal)
+        return place_by_step(self._journal)
 
 
 class Estimator:
@@ -283,4 +272,4 @@ class Estimator:
 
     def finish(self) -> list[Training]:
         """The trainings."""
-        return _finish(self._journal)
+        return place_by_step(self._journal)

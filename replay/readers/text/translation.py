@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from replay.readers.text.journal import Journal, Training, place_rows
+from replay.readers.text.journal import Journal, Training, place_by_step
 from replay.readers.text.lines import Number
 
 __all__ = ["JoeyNMT", "Marian"]
@@ -21,10 +21,7 @@ class _Updates:
 
     def finish(self) -> list[Training]:
         """The trainings."""
-        for training in self._journal:
-            rows = [(row.step, row) for row in training.rows if row.step is not None]
-            training.placed = place_rows(training, rows, by_epoch=False, epoch="epoch")
-        return self._journal.trainings
+        return place_by_step(self._journal)
 
 
 class Marian(_Updates):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from replay.report.format import percent
+from replay.report.format import percent, say_count
 from replay.search.choice import Choice, Obstacle
 from replay.search.cross_validation import FEWEST_GROUPS
 from replay.search.guarantee import Guarantee, least_units
@@ -10,10 +10,12 @@ from replay.stats.summary import ENOUGH_EVALS, ENOUGH_RUNS
 
 __all__ = [
     "say_beyond",
+    "say_further",
     "say_guarantee",
     "say_kind",
     "say_need",
     "say_obstacle",
+    "say_promise",
     "say_tolerance",
     "say_units",
 ]
@@ -22,9 +24,9 @@ __all__ = [
 def say_units(count: int, unit: str) -> str:
     """A number of runs or groups: ``26 runs``, ``19 groups by dataset``."""
     if unit == "run":
-        return f"{count:,} run{'s' * (count != 1)}"
+        return say_count(count, "run")
     by = "" if unit == "group" else f" by {unit}"
-    return f"{count:,} group{'s' * (count != 1)}{by}"
+    return f"{say_count(count, 'group')}{by}"
 
 
 def say_tolerance(share: float) -> str:
@@ -41,17 +43,28 @@ def say_kind(given: Guarantee, *, full: bool = False) -> str:
     return "on average over logs like these" if full else "on average"
 
 
+def say_promise(given: Guarantee, unit: str, policy: str) -> str:
+    """What is guaranteed of a policy, and for what; ``unit`` is ``"run"`` or what makes a group."""
+    one = "run" if unit == "run" else "group"
+    return (
+        f"Guaranteed {say_kind(given, full=True)}: {policy} loses at most {say_tolerance(given.alpha)} of the"
+        f" improvement on {say_further(unit)}, if they come from the same population as these"
+        f" {say_units(given.units, unit)}. A single {one} may lose more."
+    )
+
+
+def say_further(unit: str) -> str:
+    """What a guarantee is about."""
+    return "further runs" if unit == "run" else "new groups of runs"
+
+
 def say_guarantee(given: Guarantee, unit: str) -> str:
     """What is guaranteed, for what, and by what; ``unit`` is ``"run"`` or what makes a group."""
     rung = given.rung
     assert rung is not None
-    limit, these = say_tolerance(given.alpha), say_units(given.units, unit)
-    further, one = ("further runs", "run") if unit == "run" else ("new groups of runs", "group")
     return (
-        f"Guaranteed {say_kind(given, full=True)}: {rung.policy.spec()} loses at most {limit} of the"
-        f" improvement on {further}, if they come from the same population as these {these}. A single {one}"
-        f" may lose more. In these logs it saved {percent(rung.saved)} and lost"
-        f" {percent(rung.lost)}.{_how(given, unit)}"
+        f"{say_promise(given, unit, rung.policy.spec())} In these logs it saved {percent(rung.saved)} and"
+        f" lost {percent(rung.lost)}.{_how(given, unit)}"
     )
 
 

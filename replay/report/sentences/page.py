@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from replay.engine.study import Study
-from replay.report.format import number, percent
-from replay.report.sentences.guarantee import say_kind, say_tolerance, say_units
+from replay.report.format import number, percent, say_count
+from replay.report.sentences.guarantee import say_promise, say_tolerance
 from replay.report.sentences.summary import COMPUTE, say_interval
 from replay.search.choice import Selection, Status
 from replay.stats.verdict import Verdict
@@ -41,13 +41,7 @@ def say_trust(selection: Selection) -> str:
     """How far the recommendation can be trusted, in one sentence."""
     limit = _limit(selection)
     if selection.status is Status.GUARANTEED and selection.guarantee is not None:
-        given = selection.guarantee
-        further, one = ("further runs", "run") if selection.unit == "run" else ("new groups of runs", "group")
-        return (
-            f"Guaranteed {say_kind(given, full=True)}: it loses at most {say_tolerance(given.alpha)} of the"
-            f" improvement on {further}, if they come from the same population as these"
-            f" {say_units(given.units, selection.unit)}. A single {one} may lose more."
-        )
+        return say_promise(selection.guarantee, selection.unit, "it")
     if selection.policy is not None:
         return (
             f"This is a best guess: the policy saves most among those that lose at most {limit}, and"
@@ -67,7 +61,7 @@ def say_evidence(study: Study, selection: Selection, held: Evaluated | None) -> 
     """What the recommended policy saves and loses on runs that had no part in choosing it."""
     count = len(study.judged_runs)
     censored = sum(run.id in study.censored for run in study.judged_runs)
-    runs = f"{count:,} run{'s' * (count != 1)} ({f'{censored:,}' if censored else 'none'} censored)"
+    runs = f"{say_count(count, 'run')} ({f'{censored:,}' if censored else 'none'} censored)"
     if held is None:
         return f"There are {runs}."
     summary, unit = held.summary, COMPUTE[study.question.unit]
