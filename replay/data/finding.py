@@ -103,6 +103,7 @@ class Kind(StrEnum):
     STEPS_NOT_LOGGED = "steps-not-logged"
     ROUNDED_VALUES = "rounded-values"
     STEPS_OF_EPOCHS = "steps-of-epochs"
+    SHARED_EPOCHS = "shared-epochs"
     OTHER_LENGTH = "other-length"
     ZERO_FOR_NAN = "zero-for-nan"
     EVAL_HINT = "eval-hint"

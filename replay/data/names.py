@@ -12,11 +12,13 @@ from replay.data.types import Mode
 
 __all__ = [
     "HELD_OUT_WORDS",
+    "SHORT_WORDS",
     "TEST_WORDS",
     "HeldOutName",
     "InferredMode",
     "canonical",
     "held_out_name",
+    "held_out_words",
     "infer_mode",
     "is_loss",
     "is_policy_reward",
@@ -28,6 +30,13 @@ HELD_OUT_WORDS = frozenset(
 )
 
 _TRAIN_WORDS = frozenset({"train", "training"})
+
+#: Short words of sets, at the begin or the end of a metric's name: `va_loss`, `acc_ts`. Whether they are that
+#: is told by the names beside them (`replay.readers.series_names.held_out_of`).
+SHORT_WORDS = {
+    **dict.fromkeys(("va", "vl", "vld", "cv", "dv"), "val"),
+    **dict.fromkeys(("ts", "te", "tst"), "test"),
+}
 
 #: Words that leave a loss the loss: Chainer logs ``validation/main/loss``, Megatron ``lm loss value``.
 _OF_LOSSES = frozenset({"epoch", "main", "avg", "average", "mean", "lm", "value"})
@@ -75,6 +84,13 @@ _GLUED = re.compile(
 )
 
 
+#: `valloss`, `trainacc`
+_SET_GLUED = re.compile(
+    r"(?<![a-z0-9])(train|val|valid|validation|dev|eval|test)"
+    r"(loss|acc|accuracy|err|error|ppl|perplexity|f1|auc|mse|mae|rmse|iou|miou|dice|bleu|wer|cer)(?![a-z0-9])"
+)
+
+
 class InferredMode(NamedTuple):
     """The mode that a metric's name implies, and the word of the name that implies it.
 
@@ -97,8 +113,11 @@ class HeldOutName(NamedTuple):
 
 @lru_cache(maxsize=65536)
 def canonical(name: str) -> str:
-    """A metric's name without its writer's habits: ``eval/loss`` and ``eval_loss`` are the same."""
-    return re.sub(r"[^a-z0-9]+", "_", name.strip().lower()).strip("_")
+    """A metric's name without its writer's habits: ``eval/loss``, ``eval_loss`` and ``evalloss`` are the
+    same.
+    """
+    plain = re.sub(r"[^a-z0-9]+", "_", name.strip().lower()).strip("_")
+    return _SET_GLUED.sub(r"\1_\2", plain)
 
 
 @lru_cache(maxsize=4096)
@@ -152,6 +171,18 @@ def _turn_over(words: Sequence[str], at: int, plain: InferredMode) -> InferredMo
 
 
 @lru_cache(maxsize=4096)
+def held_out_words(name: str) -> frozenset[str]:
+    """The words of a held-out metric's name that say which set it was measured on, written out: ``test`` of
+    ``ts_acc``.
+    """
+    words = canonical(name).split("_")
+    plain = HELD_OUT_WORDS & set(words)
+    if plain or len(words) < 2:
+        return plain
+    return frozenset(SHORT_WORDS[word] for word in (words[0], words[-1]) if word in SHORT_WORDS)
+
+
+@lru_cache(maxsize=4096)
 def held_out_name(name: str) -> HeldOutName | None:
     """The held-out set that a metric's name states, and the other words of the name; None where it states
     none.
@@ -161,16 +192,18 @@ def held_out_name(name: str) -> HeldOutName | None:
     and ``eval/loss`` that on the validation set.
     """
     words = re.sub(r"(^|_)(held|hold)_out(?=_|$)", r"\1\2out", canonical(name)).split("_")
-    sets = {word for word in words if word in HELD_OUT_WORDS}
+    sets = {word for word in words if word in HELD_OUT_WORDS} or held_out_words(name)
     if not sets:
         return None
-    others = tuple(word for word in words if word not in HELD_OUT_WORDS)
+    others = tuple(word for word in words if word not in HELD_OUT_WORDS and word not in SHORT_WORDS)
     return HeldOutName("test" if sets & _SECOND_WORDS else "validation", others)
 
 
 def is_loss(name: str) -> bool:
     """Whether the name is a loss in the narrow sense, of any split and any writer."""
     words = [word for word in canonical(name).split("_") if word not in HELD_OUT_WORDS | _OF_LOSSES]
+    if len(words) == 2 and "loss" in words and not SHORT_WORDS.keys().isdisjoint(words):
+        words = ["loss"]
     return words in (["loss"], ["logloss"]) and getattr(infer_mode(name), "mode", None) == "min"
 
 

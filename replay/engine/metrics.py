@@ -11,7 +11,15 @@ from enum import StrEnum
 import numpy as np
 
 from replay.data.finding import Finding, Kind
-from replay.data.names import TEST_WORDS, InferredMode, canonical, infer_mode, is_loss, is_policy_reward
+from replay.data.names import (
+    TEST_WORDS,
+    InferredMode,
+    canonical,
+    held_out_words,
+    infer_mode,
+    is_loss,
+    is_policy_reward,
+)
 from replay.data.run import Run
 from replay.data.types import Mode
 from replay.errors import InputError, did_you_mean, list_names
@@ -131,7 +139,7 @@ def suggest_metric(runs: Sequence[Run]) -> tuple[str | None, Mode | None] | None
 
 
 def _is_of_test_set(metric: str) -> bool:
-    return bool(TEST_WORDS & set(canonical(metric).split("_")))
+    return bool(TEST_WORDS & held_out_words(metric))
 
 
 def _absence(runs: Sequence[Run], name: str, policies: Iterable[Policy]) -> str:
@@ -157,7 +165,7 @@ def _absence(runs: Sequence[Run], name: str, policies: Iterable[Policy]) -> str:
 
 def _validation_loss(run: Run) -> str | None:
     losses = [name for name in run.metrics if is_loss(name)]
-    validation = [name for name in losses if not TEST_WORDS & set(canonical(name).split("_"))]
+    validation = [name for name in losses if not TEST_WORDS & held_out_words(name)]
     return min(validation or losses, key=len, default=None)
 
 
@@ -178,7 +186,7 @@ def _default_metric(runs: Sequence[Run]) -> tuple[str, dict[str, str], NameSourc
         doubt = _doubt(runs, losses)
         if doubt is None:
             common = Counter(losses.values()).most_common(1)[0][0]
-            on_test = TEST_WORDS & set(canonical(common).split("_"))
+            on_test = TEST_WORDS & held_out_words(common)
             return common, losses, NameSource.ONLY_LOSS if on_test else NameSource.VALIDATION_LOSS
         doubts.append(doubt)
     sole = {run.id: run.metrics[0] for run in runs if len(run.metrics) == 1}

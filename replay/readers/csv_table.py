@@ -18,7 +18,7 @@ import numpy as np
 from replay.data.finding import Finding, Kind
 from replay.errors import printable
 from replay.readers.format import UnusableLog
-from replay.readers.points import Points, PointsBuilder, number, open_text
+from replay.readers.points import Points, PointsBuilder, count, number, open_text
 from replay.readers.runs_in_table import is_numbered_by_row, run_column, summarised_by, trainings_of
 from replay.readers.series_names import is_held_out, mean_of, step_name
 from replay.readers.splits import find_set, is_flag, names_a_set, names_in_set
@@ -368,6 +368,7 @@ def read_table(path: Path, *, by_epoch: bool = False) -> Table:
 def step_in(cell: str, delimiter: str) -> float | None:
     """The step that a cell holds, also as ``3/10`` and ``Epoch 3``; None where it holds none."""
     value = cell_number(cell, delimiter)
-    if value is None and (match := _PLACE.fullmatch(cell)) is not None:
-        value = float(match[1])
+    if value is None:
+        match = _PLACE.fullmatch(cell)
+        value = float(match[1]) if match is not None else count(cell)
     return value if value is not None and math.isfinite(value) else None

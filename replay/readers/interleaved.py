@@ -32,19 +32,39 @@ def name_sets(
     """
     looked_at = set(held_out) or {name for name in points if not is_bookkeeping(name)}
     repeated = _are_repeated(points, looked_at)
+    counts = {
+        name: 0 if repeated or name not in looked_at else _count_sets(series)
+        for name, series in points.items()
+    }
     parted: dict[str, Points] = {}
     findings = []
     for name, series in points.items():
-        count = 0 if repeated or name not in looked_at else _count_sets(series)
+        count = counts[name]
+        if not count and not repeated and name in looked_at:  # metrics of one row are of one set
+            count = max(number for other, number in counts.items() if _same_rows(points[other], series))
         if not count:
             parted[name] = series
             continue
         names = tuple(f"{name} ({_ORDINALS[number]} of {count})" for number in range(count))
+        kept = _without_more(series, count)
         for number, part in enumerate(names):
-            parted[part] = series.at(slice(number, None, count))
+            parted[part] = kept.at(slice(number, None, count))
         facts = {"name": name, "count": count, "names": names}
         findings.append(Finding(Kind.INTERLEAVED_SETS, Severity.WARNING, facts=facts))
     return parted, findings
+
+
+def _same_rows(one: Points, other: Points) -> bool:
+    return len(one.order) == len(other.order) and bool((one.order == other.order).all())
+
+
+def _without_more(series: Points, count: int) -> Points:
+    """The points without those of the last step beyond one per set: the sets were evaluated once more at the
+    end, or the training was killed between two of them.
+    """
+    last = int(np.searchsorted(series.step, series.step[-1])) if (np.diff(series.step) >= 0).all() else 0
+    more = len(series.step) - last
+    return series.at(slice(0, last + (count if more >= count else 0))) if more != count else series
 
 
 def _are_repeated(points: Mapping[str, Points], held_out: Collection[str]) -> bool:
@@ -62,9 +82,10 @@ def _are_repeated(points: Mapping[str, Points], held_out: Collection[str]) -> bo
 
 def _count_sets(series: Points) -> int:
     """How many sets share a name; 0 where it is one, or where that cannot be told."""
-    step, value = series.step, series.value
-    if len(step) < 2 * _FEWEST_STEPS or step[0] != step[1]:
+    if len(series.step) < 2 * _FEWEST_STEPS or series.step[0] != series.step[1]:
         return 0
+    first = int(np.argmax(series.step != series.step[0])) or len(series.step)
+    step, value = (part := _without_more(series, first)).step, part.value
     begins = np.flatnonzero(np.concatenate([[True], step[1:] != step[:-1]]))
     sizes = np.diff(np.append(begins, len(step)))
     count = int(sizes[0])

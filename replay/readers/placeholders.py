@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from replay.data.finding import Finding, Kind, Severity
-from replay.data.names import HELD_OUT_WORDS, infer_mode
+from replay.data.names import held_out_words, infer_mode
 from replay.readers.carried import drop_carried
 from replay.readers.points import Points
 from replay.readers.series_names import is_bookkeeping, words
@@ -100,7 +100,7 @@ def _counts(name: str) -> bool:
 
 def _set_of(name: str) -> tuple[str, ...]:
     """The set that a metric was measured on, by the words of its name."""
-    return tuple(sorted(HELD_OUT_WORDS & set(words(name))))
+    return tuple(sorted(held_out_words(name)))
 
 
 class _Table:

@@ -19,6 +19,7 @@ from replay.readers.text_files import open_text, unzip_head
 __all__ = [
     "Points",
     "PointsBuilder",
+    "count",
     "distinct_steps",
     "finite_points",
     "number",
@@ -33,6 +34,10 @@ _MOST_TABLES = 256
 _DIGITS = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 #: A number with commas between its thousands, or with a percent sign.
 _SHOWN = re.compile(r"([-+]?)(?:([1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?)|(\d+\.?\d*|\.\d+)\s?%)")
+_COUNT = re.compile(
+    r"(?P<thousands>\d{1,3}(?:_\d{3})+)|(?P<digits>\d{1,9}(?:\.\d{1,6})?)\s?(?P<unit>[kKmM]|[eE]\+?\d{1,2})"
+)
+_POWERS = {"k": 3, "m": 6}
 #: How str() shows a number of torch, numpy or jax.
 _WRAPPED = re.compile(r"(?:\w+\.)?(?:tensor|array|float\d+|int\d+)\(\s*([^\s,()\[\]]+)\s*(?:,[^()]*)?\)")
 
@@ -61,6 +66,20 @@ def number(value: Any) -> float | None:
         word = _WORDS.get(text.lstrip("+-"))
         return None if word is None else -word if text.startswith("-") else word
     return None
+
+
+def count(text: str) -> float | None:
+    """A whole number that is written short, such as ``1_000``, ``10k``, ``1.5K`` and ``2e3``; None for any
+    other text, also for plain digits.
+    """
+    match = _COUNT.fullmatch(text.strip())
+    if match is None:
+        return None
+    if match["thousands"]:
+        return float(match["thousands"].replace("_", ""))
+    power = _POWERS.get(match["unit"].lower(), 0) or int(match["unit"].lstrip("eE+") or 0)
+    value = round(float(match["digits"]) * 10.0**power, 6)
+    return value if value.is_integer() else None
 
 
 def round_interval(steps: float) -> int:

@@ -9,7 +9,7 @@ from replay.data.names import canonical, infer_mode
 from replay.readers.series_names import is_held_out, is_metric, split_of, words
 from replay.readers.splits import parse_set
 
-__all__ = ["is_numbered_by_row", "run_column", "summarised_by", "trainings_of"]
+__all__ = ["counts_time", "is_numbered_by_row", "run_column", "summarised_by", "trainings_of"]
 
 _FOLDS = """
     fold folds fold_id fold_idx fold_index fold_no fold_num fold_number cv_fold kfold k_fold cv_split cv seed
@@ -17,6 +17,10 @@ _FOLDS = """
     experiment_id experiment_name exp exp_name repeat repetition replicate rep
     """.split()
 _NAMES = {*_FOLDS, "name", "model", "model_name", "config", "config_name", "id", "method", "variant"}
+
+
+#: Trainings have fewer epochs.
+_MOST_EPOCHS = 40_000
 
 
 def run_column(names: Sequence[str]) -> str | None:
@@ -72,6 +76,13 @@ def summarised_by(columns: Mapping[str, Sequence[str]], steps: Sequence[float | 
         if plain in _FOLDS and not counts_rows:
             return name
     return None
+
+
+def counts_time(epochs: Sequence[float]) -> bool:
+    """Whether a column of epochs holds times, such as Julian dates, years and seconds since 1970: its numbers
+    are larger than a training has epochs, and it does not count from 0 or 1.
+    """
+    return bool(epochs) and min(epochs) >= _MOST_EPOCHS
 
 
 def is_numbered_by_row(names: Sequence[str]) -> bool:

@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from replay.data.names import HELD_OUT_WORDS, canonical, infer_mode
+from replay.data.names import HELD_OUT_WORDS, SHORT_WORDS, canonical, infer_mode
 from replay.data.types import Mode
 
 __all__ = [
@@ -20,10 +20,12 @@ __all__ = [
     "is_bookkeeping",
     "is_held_out",
     "is_metric",
+    "is_setting",
     "mean_of",
     "per_batch",
     "split_of",
     "step_name",
+    "tells_of_training",
     "words",
 ]
 
@@ -60,6 +62,34 @@ _PLACES = {
 
 _TRAIN = {"train", "training", "learn"}
 
+#: Words of the training set beside the short words of a held-out one (`tr_loss`, `va_loss`).
+_TRAIN_SHORT = {"tr", "trn", "train", "training"}
+
+#: Words of columns that a training logs beside its metrics.
+_LEARNING = frozenset("train training trn tr lr learning grad gradient loss losses accuracy reward".split())
+#: Words of metrics that are words of other tables too.
+_ELSEWHERE = frozenset(
+    """
+    err error errors cost score return returns hit hits hr map ap ar em er ter mer nme der
+    """.split()
+)
+
+#: Last words of settings, whatever stands before them: `val_loss_weight`, `eval_batch_size`.
+_SETTINGS = frozenset(
+    """
+    weight weights size sizes frequency freq interval patience strategy workers seed path dir file folder
+    delay enabled device devices
+    """.split()
+)
+#: What is set of a split, where it is all of a name besides the set's: `val_ratio`, `test_split`.
+_OF_SPLITS = frozenset(
+    """
+    split fraction frac ratio percent percentage pct proportion share index idx id date type name from until
+    """.split()
+)
+#: Words before a place that make a plan of it: `max_eval_samples`, `limit_val_batches`.
+_PLANS = frozenset("max min limit every accumulation sanity check".split())
+
 
 _STEPS = (
     "global_step",
@@ -91,7 +121,21 @@ def is_held_out(name: str) -> bool:
     """Whether a series' name says that it was measured on held-out data (``val_loss``, ``eval/loss``,
     ``DEV_F1``).
     """
-    return bool(HELD_OUT_WORDS & set(words(name))) and not is_bookkeeping(name)
+    return bool(HELD_OUT_WORDS & set(words(name))) and not (is_bookkeeping(name) or is_setting(name))
+
+
+@lru_cache(4096)
+def is_setting(name: str) -> bool:
+    """Whether a name is that of a setting or of a part of the data, and not of a metric
+    (``val_loss_weight``, ``eval_batch_size``, ``max_eval_samples``, ``test_split``).
+    """
+    parts = words(name)
+    rest = [part for part in parts if part not in HELD_OUT_WORDS]
+    return len(parts) > 1 and (
+        parts[-1] in _SETTINGS
+        or (len(rest) == 1 and rest[0] in _OF_SPLITS and rest[0] == parts[-1])
+        or (parts[-1] in _PLACES and not _PLANS.isdisjoint(parts))
+    )
 
 
 @lru_cache(4096)
@@ -136,9 +180,34 @@ def held_out_of(names: Iterable[str]) -> set[str]:
     """
     names = list(names)
     held_out = {name for name in names if is_held_out(name) and canonical(name) != "hp_metric"}
+    held_out |= _shortened(names)
     if any(name.startswith("val/") for name in held_out):
         held_out |= {name for name in names if name.startswith("metrics/") and not is_bookkeeping(name)}
     return held_out - per_batch(names) - {name for name in held_out if mean_of(name) in names}
+
+
+def _shortened(names: Sequence[str]) -> set[str]:
+    """The names with a short word of a held-out set (``va_loss``, ``acc_ts``): of those the log has the same
+    metric on the training set, or plainly.
+    """
+    shortened: dict[str, tuple[str, ...]] = {}
+    train, plain = set(), set()
+    for name in names:
+        parts = words(name)
+        plain.add(parts)
+        if len(parts) < 2:
+            continue
+        for word, rest in ((parts[0], parts[1:]), (parts[-1], parts[:-1])):
+            if word in _TRAIN_SHORT:
+                train.add(rest)
+            elif word in SHORT_WORDS and infer_mode("_".join(rest)) is not None:
+                shortened[name] = rest
+    sure = {"va", "vld", "tst"}
+    return {
+        name
+        for name, rest in shortened.items()
+        if rest in train or (rest in plain and not sure.isdisjoint(words(name)))
+    }
 
 
 def computed_beside(names: Sequence[str]) -> set[str]:
@@ -147,7 +216,9 @@ def computed_beside(names: Sequence[str]) -> set[str]:
     """
     plain = [canonical(name) for name in names]
     fastai = plain[:3] == ["epoch", "train_loss", "valid_loss"] and plain[-1] == "time"
-    if not fastai and not {"training_loss", "validation_loss"} <= set(plain):
+    if not fastai and not (
+        "validation_loss" in plain and ("training_loss" in plain or {"epoch", "step"} <= set(plain))
+    ):
         return set()
     behind = names[plain.index("valid_loss" if fastai else "validation_loss") + 1 :]
     return {
@@ -170,7 +241,9 @@ def companions_of(names: Iterable[str]) -> dict[str, str]:
     companions: dict[str, str] = {}
     for name in names:
         parts = [
-            part for part in words(name) if part not in ("train", "training", "learn", "epoch", "step", "fit")
+            part
+            for part in words(name)
+            if part not in ("train", "training", "learn", "tr", "trn", "epoch", "step", "fit")
         ]
         target = None
         if parts == ["loss"] or parts == ["total", "loss"]:
@@ -199,7 +272,22 @@ def chosen_modes(name: str, mode: Mode, values: npt.NDArray[np.float64]) -> dict
 
 def is_metric(name: str) -> bool:
     """Whether a name looks like a metric: what tells a training log from other tables."""
-    return not is_bookkeeping(name) and (is_held_out(name) or infer_mode(name) is not None)
+    return not (is_bookkeeping(name) or is_setting(name)) and (
+        is_held_out(name) or infer_mode(name) is not None
+    )
+
+
+def tells_of_training(names: Sequence[str]) -> bool:
+    """Whether the columns of a table with a step or an epoch are those of a training: a metric of a held-out
+    set, or a metric that is a word of machine learning. Errors, costs, scores and returns are those of other
+    tables as well, and so are columns ``test`` and ``valid`` without one of the training.
+    """
+    metrics = [name for name in names if is_metric(name)]
+    if any(is_held_out(name) and split_of(name) is None for name in metrics):
+        return True  # a column "valid" of its own may be a flag
+    if not _LEARNING.isdisjoint(word for name in names for word in words(name)):
+        return bool(metrics)
+    return any(not _ELSEWHERE.intersection(words(name)) for name in metrics if not is_held_out(name))
 
 
 def split_of(text: str) -> str | None:

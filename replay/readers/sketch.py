@@ -10,7 +10,15 @@ from replay.readers.find import HEAD
 from replay.readers.format import UnusableLog
 from replay.readers.partial_json import parse_partly
 from replay.readers.regular import Sheet, read_sheet
-from replay.readers.series_names import is_bookkeeping, is_held_out, is_metric, step_name, words
+from replay.readers.runs_in_table import counts_time
+from replay.readers.series_names import (
+    is_bookkeeping,
+    is_held_out,
+    is_metric,
+    step_name,
+    tells_of_training,
+    words,
+)
 from replay.readers.splits import parse_set
 
 __all__ = ["sketch", "suggest_options"]
@@ -26,7 +34,8 @@ _RUN_NAMES = frozenset(
 def sketch(path: Path, head: bytes) -> dict[str, Any]:
     """The facts of a finding on a file: the names of its columns or keys, or its first line, and options.
 
-    ``lacks`` says which column a table lacks to be a log: ``step`` or ``metric``. ``broken`` is the character
+    ``lacks`` says which column a table lacks to be a log: ``step`` or ``metric``; ``training`` where no
+    column is one that only trainings log, and ``epochs`` where these are times. ``broken`` is the character
     at which a JSON document breaks that has no entry before it.
     """
     try:
@@ -35,6 +44,9 @@ def sketch(path: Path, head: bytes) -> dict[str, Any]:
         return dict(error.finding.facts)
     if sheet is not None and sheet.rows and _has_numbers(sheet):
         options = suggest_options(sheet)
+        elsewhere = _of_something_else(sheet)
+        if elsewhere:
+            return {"columns": tuple(sheet.columns), "rows": len(sheet.rows), "options": options, **elsewhere}
         facts = {"columns": tuple(sheet.columns), "rows": len(sheet.rows), "options": options}
         lacks = None if options else _lacking(sheet)
         return facts if lacks is None else {**facts, "lacks": lacks}
@@ -56,6 +68,18 @@ def _broken_json(path: Path, text: str) -> int | None:
     except OSError:
         return None
     return parse_partly(text).broken if is_short else None
+
+
+def _of_something_else(sheet: Sheet) -> dict[str, Any]:
+    """Why a table with a column like a step is not that of a training; empty where that cannot be told."""
+    numeric = [name for name in sheet.columns if sheet.numbers(name)]
+    step = step_name(numeric)
+    if step is None:
+        return {}
+    if step[1] and counts_time(values := sheet.numbers(step[0])):
+        return {"lacks": "epochs", "column": step[0], "first": values[0]}
+    others = [name for name in sheet.columns if name != step[0]]
+    return {} if tells_of_training(others) else {"lacks": "training", "column": step[0]}
 
 
 def _lacking(sheet: Sheet) -> str | None:

@@ -515,3 +515,13 @@ def test_rows_of_the_training_and_evals_in_turn_have_no_missing_head(tmp_path):
     path = put(tmp_path / "metrics.csv", "epoch,step,train_loss,val_loss\n" + "".join(rows))
     (run,) = FORMAT.load([path], "run").runs
     assert Kind.MISSING_HEAD not in {finding.kind for finding in run.info.findings}
+
+
+@pytest.mark.parametrize(
+    "short", [("500", "1_000", "1_500"), ("0.5k", "1K", "1.5k"), ("5e2", "1e3", "1.5e3")]
+)
+def test_steps_that_are_written_short(tmp_path, short):
+    rows = "".join(f"{step},0.{n}\n" for n, step in enumerate(short, 1))
+    run, problems = load(tmp_path, "step,val_loss\n" + rows)
+    assert not problems
+    assert curve(run, "val_loss") == {500: 0.1, 1000: 0.2, 1500: 0.3}

@@ -450,3 +450,13 @@ def test_evals_of_mmcv_that_count_the_validation_set(tmp_path):
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     (run,) = FORMAT.load([path], "run").runs
     assert curve(run, "val/mIoU") == {4000: 0.5, 8000: 0.625, 12000: 0.75}
+
+
+@pytest.mark.parametrize(
+    "short", [("500", "1_000", "1_500"), ("0.5k", "1K", "1.5k"), ("5e2", "1e3", "1.5e3")]
+)
+def test_steps_that_are_written_short(tmp_path, short):
+    rows = [{"step": step, "loss": 2.0, "val_loss": 1 / n} for n, step in enumerate(short, 1)]
+    run, problems = load(tmp_path, rows)
+    assert not problems
+    assert curve(run, "val_loss") == {500: 1.0, 1000: 1 / 2, 1500: 1 / 3}

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 import replay
 from replay.cli import cli
 from replay.errors import InputError
-from replay.readers import read
+from replay.readers import read, sniff
 
 ODD = "lap,figure of merit,comment\n" + "".join(f"{10 * lap},{1 / lap},ok\n" for lap in range(1, 9))
 
@@ -138,3 +138,62 @@ def test_a_log_that_is_cut_off_says_so_in_every_command(tmp_path):
         result = CliRunner().invoke(cli, [words[0], str(tmp_path), *words[1:]])
         assert result.exit_code == 2
         assert "the file is cut off at" in " ".join(result.output.split())
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (
+            "epoch,ra,mag_err\n2451545.5,1,0.1\n2451546,2,0.2\n",
+            "Its column epoch holds times (the first is 2451545.5)",
+        ),
+        (
+            "step,table,rows,errors,cost\n1,a,5,0,2.5\n2,b,6,1,3.5\n",
+            "It has a column step, but none that only",
+        ),
+        (
+            "iteration,residual,error\n1,0.5,0.7\n2,0.25,0.4\n",
+            "It has a column iteration, but none that only",
+        ),
+        ("epoch,valid,temp,score\n1,1,20.5,3\n2,1,21.5,4\n", "It has a column epoch, but none that only"),
+        (
+            "date,steps,score\n2026-01-01,5012,70\n2026-01-02,9120,80\n",
+            "It has a column steps, but none that",
+        ),
+    ],
+)
+def test_a_table_of_something_else_than_a_training(tmp_path, text, reason):
+    (tmp_path / "odd.csv").write_text(text)
+    assert reason in refuse(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "epoch,loss",
+        "epoch,error,val_error",
+        "step,reward",
+        "epoch,train,valid",
+        "epoch,lr,score",
+        "step,rmse",
+    ],
+)
+def test_a_table_of_a_training(tmp_path, head):
+    columns = head.count(",")
+    path = tmp_path / "log.csv"
+    path.write_text(head + "\n" + "".join(f"{n}" + f",0.{n}" * columns + "\n" for n in (1, 2, 3)))
+    assert sniff(path) is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.jsonl", '{"epoch": 10, "val_loss_weight": 0.5, "eval_batch_size": 8}\n' * 3),
+        ("a.json", '[{"epoch": 10, "val_loss_weight": 0.5}, {"epoch": 20, "val_loss_weight": 0.6}]'),
+        ("b.json", '{"val_loss_weight": [0.5, 0.1], "eval_batch_size": [8, 16]}'),
+        ("a.csv", "epoch,val_loss_weight,eval_batch_size\n10,0.5,8\n20,0.6,8\n"),
+    ],
+)
+def test_settings_are_no_metrics(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    assert f"{name}: not a log" in refuse(tmp_path)

@@ -482,6 +482,14 @@ OF_RUNS = [
         "the text prints no steps; they were computed from its rounded epochs, and may be off by 4",
     ),
     (
+        Kind.SHARED_EPOCHS,
+        {"count": 23},
+        (
+            "23 evals print the same rounded epoch as another eval; they are placed at equal distances, in"
+            " the order of the lines"
+        ),
+    ),
+    (
         Kind.EVAL_HINT,
         {"tool": "mlx", "every": 5},
         "set --steps-per-eval 5 and put a valid.jsonl beside train.jsonl",

@@ -2,6 +2,7 @@
 
 import pytest
 
+from replay.data.names import held_out_name, is_loss
 from replay.readers.series_names import (
     companions_of,
     held_out_of,
@@ -29,6 +30,10 @@ HELD_OUT = (
     "heldout nll",
     "eval_rewards/accuracies",
     "val_loss/dataloader_idx_0",
+    "valloss",
+    "testacc",
+    "val_acc_epoch",
+    "val_loss_step",
 )
 NOT_HELD_OUT = (
     "loss",
@@ -41,6 +46,16 @@ NOT_HELD_OUT = (
     "eval_runtime",
     "val_step",
     "eval_samples_per_second",
+    "val_loss_weight",
+    "eval_batch_size",
+    "per_device_eval_batch_size",
+    "test_size",
+    "validation_split",
+    "val_ratio",
+    "max_eval_samples",
+    "limit_val_batches",
+    "eval_accumulation_steps",
+    "eval_strategy",
 )
 
 
@@ -147,3 +162,35 @@ def test_splits():
     assert split_of("Validation") == "held-out"
     assert split_of("learn") == "train"
     assert split_of("version_3") is None
+
+
+@pytest.mark.parametrize(
+    ("names", "held_out"),
+    [
+        (("tr_loss", "va_loss"), {"va_loss"}),
+        (("trn_acc", "vld_acc", "tst_acc"), {"vld_acc", "tst_acc"}),
+        (("loss_tr", "loss_vl", "loss_ts"), {"loss_vl", "loss_ts"}),
+        (("train_loss", "cv_loss"), {"cv_loss"}),
+        (("loss", "va_loss"), {"va_loss"}),
+        (("loss", "ts_loss", "cv_loss"), set()),  # parts of one loss
+        (("vl_loss", "text_loss"), set()),
+        (("tr_loss", "ts"), set()),
+        (("tr_loss", "va_weight"), set()),
+    ],
+)
+def test_short_words_of_sets_are_told_by_the_names_beside_them(names, held_out):
+    assert held_out_of(names) == held_out
+
+
+@pytest.mark.parametrize(
+    ("name", "split", "loss"),
+    [
+        ("va_loss", "validation", True),
+        ("loss_ts", "test", True),
+        ("te_acc", "test", False),
+        ("valloss", "validation", True),
+    ],
+)
+def test_the_sets_of_short_names(name, split, loss):
+    assert held_out_name(name).split == split
+    assert is_loss(name) == loss

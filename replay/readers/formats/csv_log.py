@@ -42,7 +42,7 @@ from replay.readers.interleaved import name_sets
 from replay.readers.long_table import long_header, read_long
 from replay.readers.placeholders import drop_placeholders
 from replay.readers.points import Points, open_text, round_interval
-from replay.readers.runs_in_table import is_numbered_by_row
+from replay.readers.runs_in_table import counts_time, is_numbered_by_row
 from replay.readers.series_names import (
     computed_beside,
     held_out_of,
@@ -52,6 +52,7 @@ from replay.readers.series_names import (
     mean_of,
     split_of,
     step_name,
+    tells_of_training,
     words,
 )
 from replay.readers.two_clocks import place_within_epochs
@@ -124,7 +125,7 @@ def _sniff(path: Path, head: bytes) -> bool:
     if [name.lower() for name in names] == _EXPORT:
         return True
     others = [name for number, name in enumerate(names) if number != key[0]]
-    if not any(is_metric(name) for name in others):
+    if not tells_of_training(others):
         return False
     steps = [step_in(row[key[0]], sign) for row in rows if len(row) > key[0]]
     if rows and not any(step is not None for step in steps) and "epoch" in names:
@@ -140,6 +141,8 @@ def _sniff(path: Path, head: bytes) -> bool:
             for cell in row
         )
     known = [step for step in steps if step is not None]
+    if key[1] and counts_time(known) and not any(map(is_held_out, others)):
+        return False
     back = sum(later < earlier for earlier, later in pairwise(known))
     return not rows or (
         bool(known) and back <= max(1, len(known) // 4)

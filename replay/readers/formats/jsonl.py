@@ -29,7 +29,7 @@ from replay.readers.format import Format, Loaded, UnusableLog
 from replay.readers.interleaved import name_sets
 from replay.readers.json_records import head_records, read_records
 from replay.readers.placeholders import drop_placeholders
-from replay.readers.points import PointsBuilder, round_interval
+from replay.readers.points import PointsBuilder, count, round_interval
 from replay.readers.runs_in_table import run_column, trainings_of
 from replay.readers.series_names import (
     companions_of,
@@ -76,20 +76,22 @@ def _sniff(path: Path, head: bytes) -> bool:
 
 
 def _with_counts(record: dict[str, Any]) -> tuple[dict[str, Any], float]:
-    """A row with numbers for steps that are written with the planned ones (``"iteration": "50/1000"``), and
-    the planned steps, 0 where there are none.
+    """A row with numbers for steps that are written with the planned ones (``"iteration": "50/1000"``) or
+    short (``"10k"``), and the planned steps, 0 where there are none.
     """
     if str not in map(type, record.values()):
         return record, 0.0
-    counts = {
-        name: match
-        for name, item in record.items()
-        if isinstance(item, str) and step_name([name]) is not None and (match := _OF.fullmatch(item))
-    }
-    if not counts:
-        return record, 0.0
-    planned = max(float(match[2]) for match in counts.values())
-    return {**record, **{name: float(match[1]) for name, match in counts.items()}}, planned
+    counts: dict[str, float] = {}
+    planned = 0.0
+    for name, item in record.items():
+        if not isinstance(item, str) or step_name([name]) is None:
+            continue
+        if (match := _OF.fullmatch(item)) is not None:
+            counts[name] = float(match[1])
+            planned = max(planned, float(match[2]))
+        elif (short := count(item)) is not None:
+            counts[name] = short
+    return ({**record, **counts}, planned) if counts else (record, 0.0)
 
 
 def _is_row(record: dict[str, Any]) -> bool:

@@ -22,6 +22,7 @@ from replay.readers.assemble import assemble
 from replay.readers.clocks import measures_of
 from replay.readers.find import HEAD
 from replay.readers.format import Format, Loaded, UnusableLog, unreadable
+from replay.readers.interleaved import name_sets
 from replay.readers.placeholders import drop_placeholders
 from replay.readers.points import Points, round_interval
 from replay.readers.text.grids import Grids
@@ -45,8 +46,12 @@ _OTHER_NAMES = re.compile(
     r"|dockerfile|requirements)\b",
     re.IGNORECASE,
 )
-#: The table in the card of a model that transformers trained.
-_CARD = re.compile(r"^\| Training Loss \|(?: [^|\n]{1,60} \|){0,8} Validation Loss \|", re.MULTILINE)
+#: The head of the table in the card of a model that transformers trained, with its columns in any order.
+_CARD = re.compile(
+    r"^(?=\|)(?=[^\n]*\| ?\**Validation Loss\** ?\|)(?=[^\n]*\| ?\**(?:Epoch|Step)\** ?\|)"
+    r"(?=[^\n]*\| ?\**(?:Train(?:ing)? Loss|Step)\** ?\|)[^\n]{1,600}\n\|[-:| ]{3,600}$",
+    re.MULTILINE,
+)
 #: A block that a document quotes.
 _FENCED = re.compile(
     r"^\s{0,8}(?:```|~~~)[^\n]{0,80}\n(?:[^\n]{0,2000}\n){0,80}?\s{0,8}(?:```|~~~)\s*$", re.MULTILINE
@@ -232,7 +237,9 @@ def _runs(name: str, sources: Sequence[Path], trainings: Sequence[Training]) -> 
 
 def _assembled(name: str, sources: Sequence[Path], training: Training, placed: Placed) -> list[Run]:
     points, filled = drop_placeholders(placed.points, placed.held_out)
-    placed = placed._replace(points=points, held_out=placed.held_out & points.keys())
+    points, interleaved = name_sets(points, placed.held_out & points.keys())
+    held_out = placed.held_out | {name for finding in interleaved for name in finding["names"]}
+    placed = placed._replace(points=points, held_out=held_out & points.keys())
     counters, companions = measures_of(placed.points, placed.held_out)
     if "eval runtime" in placed.points:
         counters["eval runtime"] = "eval_seconds"
@@ -242,7 +249,7 @@ def _assembled(name: str, sources: Sequence[Path], training: Training, placed: P
         "sources": tuple(sources),
         "step_unit": "epoch" if placed.by_epoch else "step",
         "modes": training.modes,
-        "findings": [*training.facts.get("findings", ()), *filled],
+        "findings": [*training.facts.get("findings", ()), *filled, *interleaved],
     }
     runs = assemble(
         name,

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from replay.readers.series_names import is_held_out, is_metric
 from replay.readers.text.journal import Journal, Training
-from replay.readers.text.lines import Number, bars
+from replay.readers.text.lines import Number, bars, without_logger
 from replay.readers.text.placing import Epoch, place
 
 __all__ = ["TrainerDicts"]
@@ -28,6 +28,11 @@ _ITEM = re.compile(
 _STEPS = re.compile(r"[Tt]otal (?:optimization |train(?:ing)? )?steps\s?[=:]\s?([\d,]{1,20})")
 _EPOCHS = re.compile(r"Num [Ee]pochs\s?[=:]\s?([\d,]{1,20})")
 _SETTING = re.compile(r"(?:num_train_epochs|\b[Ee]pochs)['\"]?\s?[=:]\s?(\d{1,6})(?:\.0)?(?=[,\s'\"]|$)")
+#: A dict that goes on in the next line, as terminals and collectors of logs wrap it and `pprint` prints it.
+_BEGINS = re.compile(r"\{(?:\s?['\"][\w/@. -]{1,80}['\"]?(?:: ?['\"]?[^{}]{0,2000})?)?$")
+_GOES_ON = re.compile(r"[\w\s'\",:./@()+-]{0,400}\}?")
+_RICH_PLACE = re.compile(r"\s{2,}[\w.]{1,60}\.py:\d{1,6}$")
+_MOST_PIECES = 60
 _PLACES = ("step", "global_step", "current_steps")
 _MOST_BARS = 16
 
@@ -52,9 +57,19 @@ class TrainerDicts:
         self._bars: dict[tuple[str, float], float] = {}
         self._open: Bars | None = None  # of the last row, which the next bars complete
         self._facts: dict[str, Any] = {}
+        self._pieces: list[str] = []  # of a dict that goes over several lines
 
     def take(self, text: str, order: int) -> bool:
         """Take a dict, a progress bar, or a line that says how long the training is."""
+        if self._pieces:
+            piece = _RICH_PLACE.sub("", without_logger(text.strip()).strip())
+            if "%|" not in piece and len(self._pieces) < _MOST_PIECES and _GOES_ON.fullmatch(piece):
+                self._pieces.append(piece)
+                if not piece.endswith("}"):
+                    return True
+                text, self._pieces = "".join(self._pieces), []
+                return self.take(text, order) or True
+            self._pieces = []
         taken = False
         if "%|" in text or "{" in text:
             begin = text.find("{")
@@ -62,8 +77,13 @@ class TrainerDicts:
             self._take_bars(text if match is None else text[: match.start()])
             while match is not None:
                 taken |= self._take_dict(match[0], order)
-                self._take_bars(text[match.end() :])
-                match = _DICT.search(text, match.end())
+                begin = match.end()
+                self._take_bars(text[begin:])
+                match = _DICT.search(text, begin)
+            opened = _BEGINS.search(_RICH_PLACE.sub("", text), max(begin, 0))
+            if opened is not None:
+                self._pieces = [opened[0]]
+                return True
             if taken or "%|" in text:
                 return taken
         if "steps" in text or "pochs" in text:
@@ -100,7 +120,7 @@ class TrainerDicts:
         printed = {name: quoted or plain for name, quoted, plain in _ITEM.findall(text)}
         values = {name: float(value) for name, value in printed.items()}
         if "train_runtime" in values:
-            self._summary(values)
+            self._summary(values, order)
             return True
         step = next((values.pop(name) for name in _PLACES if name in values), None)
         epoch = None
@@ -120,7 +140,7 @@ class TrainerDicts:
         training.facts |= self._facts
         return True
 
-    def _summary(self, values: dict[str, float]) -> None:
+    def _summary(self, values: dict[str, float], order: int) -> None:
         """The entry at the end of a training."""
         training = self._journal.current
         if training is None:
@@ -129,7 +149,7 @@ class TrainerDicts:
         training.facts["train_runtime"] = values["train_runtime"] + training.facts.get("train_runtime", 0.0)
         if "epoch" in values:
             training.facts["_end"] = values["epoch"]
-        training.facts["_bars"] = dict(self._bars)
+        training.facts["_bars"], training.facts["_ended"] = dict(self._bars), order
         self._journal.end()
         self._facts = {}
 

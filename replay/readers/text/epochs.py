@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from replay.data.names import infer_mode
+from replay.readers.points import count
 from replay.readers.series_names import is_bookkeeping, is_held_out, split_of
 from replay.readers.text.journal import Journal, Placed, Row, Training, place_rows
 from replay.readers.text.lines import Number, without_logger
@@ -45,6 +47,14 @@ _TRAIN_AT = re.compile(
 )
 #: `epoch 3: {'accuracy': 0.81}`, as the scripts of transformers without a Trainer print an evaluation
 _DICT = re.compile(r"[\s|:]{0,8}(?:\{'|perplexity: )")
+#: `step 1_500/10k`: a place that is written short
+_SHORT_PLACE = re.compile(
+    r"\b((?:step|iter(?:ation)?|update|batch)s?\s{0,8}[:=#]?\s{0,4}[\[(]?\s?)"
+    r"([\d_.]{1,15}(?:[kKM]|e\+?\d{1,2})?)(?:(\s?(?:/|of)\s?)([\d_.]{1,15}(?:[kKM]|e\+?\d{1,2})?))?(?![\w.]\w)",
+    re.IGNORECASE,
+)
+#: `71.02%`
+_SHARE = re.compile(r"[\s:=|]{0,8}(\d{1,3}(?:\.\d{1,10})?)\s?%")
 #: `1,250`
 _GROUPED = re.compile(r"(?<![\w.,])[1-9]\d{0,2}(?:,\d{3})+(?![\d,])")
 #: `Loss 5.9 (4.5)`: the value of the last batch, and the mean so far.
@@ -94,7 +104,15 @@ _OF_TRAINING = _RATES | {"loss"}
 _NEAR = 40
 
 
-def named_values(text: str) -> Iterator[tuple[str, float]]:
+class Named(NamedTuple):
+    """A name with its value, and whether that is a percentage."""
+
+    name: str
+    value: float
+    percent: bool = False
+
+
+def named_values(text: str) -> Iterator[Named]:
     """The names in a text that have a number behind them, in lower case where they are several words."""
     for match in _PAIR.finditer(text):
         name, number, whole, percent = match.groups()
@@ -108,8 +126,7 @@ def named_values(text: str) -> Iterator[tuple[str, float]]:
             value /= float(whole)
         elif whole:
             continue
-        del percent  # 98% is logged as 98, as any other tool does
-        yield _name(name), value
+        yield Named(_name(name), value, percent == "%")  # 98% is logged as 98, as any other tool does
 
 
 def _name(name: str) -> str:
@@ -127,9 +144,16 @@ def _name(name: str) -> str:
     )
 
 
-def _is_size(name: str, value: float) -> bool:
+def _is_size(pair: Named) -> bool:
     """Whether a number behind the mere name of a set is how many examples that has: ``test 2785``."""
-    return split_of(name) is not None and value > 1 and value.is_integer()
+    return split_of(pair.name) is not None and pair.value > 1 and pair.value.is_integer() and not pair.percent
+
+
+def _written_out(match: re.Match[str]) -> str:
+    """A place with its numbers as plain ones."""
+    before, done, between, total = match.groups()
+    numbers = [part if (value := count(part)) is None else f"{value:.0f}" for part in (done, total) if part]
+    return before + (between or "").join(numbers)
 
 
 def _names_a_set(name: str) -> bool:
@@ -167,6 +191,7 @@ class Epochs:
         self._announced = False  # whether the next line has the values of an evaluation
         self._summed: str | None = None  # the set of such summaries
         self._waiting: tuple[int, dict[str, float]] | None = None  # the last batch of an evaluation
+        self._percentages: set[str] = set()  # names of sets that have a percentage behind them
 
     def take(self, text: str, order: int) -> bool:
         """Take a line with named numbers, or one that says where the next ones belong."""
@@ -180,6 +205,8 @@ class Epochs:
             text = _GROUPED.sub(lambda match: match[0].replace(",", ""), text)
         lower = text.lower()
         places = "epoch" in lower or "step" in lower or "iter" in lower or "update" in lower
+        if places:
+            text = _SHORT_PLACE.sub(_written_out, text)
         if "epoch" in lower:
             epoch_match = _EPOCH.search(text) or _EPOCH_BEHIND.search(text)
         else:
@@ -243,7 +270,7 @@ class Epochs:
         match = None if is_placed or "[" not in text[:9] else _BARE.match(text)
         if match is None:
             return None
-        names = [name for name, _ in named_values(text[match.end() :])]
+        names = [pair.name for pair in named_values(text[match.end() :])]
         sides = any(map(is_held_out, names)), any("train" in name.lower() for name in names)
         return match if all(sides) else None
 
@@ -286,9 +313,15 @@ class Epochs:
             for word in ("loss", "acc", "val", "test", "eval", "ppl", "f1", "score", "bleu", "err", "auc")
         ):
             return False
+        values = {}
         if head is not None:
             text = text[head.end() :]
-        values = self._named(text)
+            share = _SHARE.fullmatch(text) if text.endswith("%") else None
+            if share is not None:  # "Valid: 71.02%"
+                if split_of(head[1]) == "held-out":
+                    self._percentages.add(head[1])
+                values = {head[1]: float(share[1])}
+        values = values or self._named(text)
         if not is_told and not any(map(_names_a_set, values)):
             return False
         if values:
@@ -310,14 +343,15 @@ class Epochs:
         values = self._of_set(text[begin:], split) | values
         return {} if {name.lower() for name in values} <= _RATES - {"grad_norm"} else values
 
-    @staticmethod
-    def _of_set(text: str, split: str | None) -> dict[str, float]:
+    def _of_set(self, text: str, split: str | None) -> dict[str, float]:
         """The values of the part of a line that is about one set."""
-        pairs = [pair for pair in named_values(text) if _is_value(pair[0]) and not _is_size(*pair)]
-        stated = [name for name, _ in pairs if _names_a_set(name)]
+        pairs = [pair for pair in named_values(text) if _is_value(pair.name) and not _is_size(pair)]
+        stated = [pair.name for pair in pairs if _names_a_set(pair.name)]
         values: dict[str, float] = {}
         before = split
-        for name, value in pairs:
+        for name, value, percent in pairs:
+            if percent and split_of(name) == "held-out":
+                self._percentages.add(name)
             if name in stated:
                 before = name.partition("_")[0] if is_held_out(name) and "_" in name else None
             elif before and name.lower() not in (_RATES if split is not None else _OF_TRAINING):
@@ -358,6 +392,8 @@ class Epochs:
         self._add_waiting()
         for training in self._journal:
             training.placed = _placed(training)
+            # how many of 100 is how many are right, where nothing says what is counted
+            training.modes |= dict.fromkeys(self._percentages & training.names(), "max")
         return self._journal.trainings
 
 

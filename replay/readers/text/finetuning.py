@@ -168,7 +168,11 @@ class NanoGPT:
 
     specific = True
     _STEP = re.compile(
-        r"(?:^|\s)step (\d{1,12}): train loss (" + Number + r"), val loss (" + Number + r")(?=[,.\s]|$)"
+        r"(?:^|\s)step (\d{1,12}|\d{1,3}(?:_\d{3})+): train loss ("
+        + Number
+        + r"), val loss ("
+        + Number
+        + r")(?=[,.\s]|$)"
     )
     _ITER = re.compile(r"(?:^|\s)iter (\d{1,12}): loss (" + Number + r"), time ")
     _FIELDS = re.compile(r"(?:^|\s)step:(\d{1,12})(?:/(\d{1,12}))? (?=[a-z_]{1,40}:)")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from replay.readers.points import number
+from replay.readers.points import count, number
 from replay.readers.series_names import (
     computed_beside,
     is_bookkeeping,
@@ -31,7 +31,7 @@ _NOTHING = re.compile(r"no log|none|n/?a|[-+*]*|(?:\d{1,3}:)?\d{1,2}:\d{2}(?:\.\
 
 
 def _barred(text: str) -> list[str]:
-    return [cell.strip() for cell in text.strip().strip("|").split("|")]
+    return [cell.strip(" \t*") for cell in text.strip().strip("|").split("|")]
 
 
 def _tabbed(text: str) -> list[str]:
@@ -81,8 +81,10 @@ class Grids:
         if len(cells) != len(self._names):
             return False
         values: dict[str, float] = {}
-        for name, cell in zip(self._names, cells, strict=True):
+        for at, (name, cell) in enumerate(zip(self._names, cells, strict=True)):
             value = number(cell)
+            if value is None and at == self._step:
+                value = count(cell)
             if value is not None:
                 values[name] = value
             elif _NOTHING.fullmatch(cell) is None:

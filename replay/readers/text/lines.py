@@ -25,12 +25,19 @@ Number = r"[-+]?(?:\d{1,30}(?:\.\d{0,30})?|\.\d{1,30})(?:[eE][-+]?\d{1,4})?|[-+]
 _ESCAPES = re.compile(
     r"\x1b(?:\[[0-9;:?<=>]{0,32}[ -/]?[@-~]|\][^\x07\x1b]{0,512}(?:\x07|\x1b\\)|[()][0-9A-B]|.)"
 )
-#: `[rank0]: `, `[default1]:`, `[0]: ` of torchrun, `0: ` of srun -l, `[1,0]<stdout>:` of mpirun
+#: `[rank0]: `, `[default1]:`, `[0]: ` of torchrun, `0: ` of srun -l, `[1,0]<stdout>:` of mpirun,
+#: `(RayTrainWorker pid=7) ` of Ray
 _RANK = re.compile(
     r"\s?(?:\[(?:rank|default|worker|trainer)?_?(?P<a>\d{1,5})\]:\s?|\[\d{1,5},(?P<b>\d{1,5})\]<\w{6}>:?\s?"
+    r"|\(\w{1,60} pid=(?P<e>\d{1,9})(?:, ip=[\d.]{7,15})?\) "
     r"|(?P<c>\d{1,5}): (?!learn:|test:)|\[?(?:rank|RANK|local_rank)[ _=:]{0,2}(?P<d>\d{1,5})\]?[:,| -]{0,3})"
 )
 _TQDM = re.compile(r"[^|\r]{0,400}\|\s{0,20}([\d.]{1,15}[kMGT]?)/([\d.]{1,15}[kMGT]?)\s?\[([^\]]{0,2000})\]")
+#: `33% 1000/3000 [00:07<00:14, 2.86it/s]`, and `[1000/3000 00:07 < 00:14, 2.86 it/s, Epoch 1/3]` of notebooks
+_PLAIN_BAR = re.compile(
+    r"(?:\d{1,3}%\s{0,4})?(?<![\w.|/])(?P<open>\[\s{0,12})?(?P<done>\d{1,12})/(?P<total>\d{1,12})"
+    r"\s?(?(open)|\[)(?P<time>[\d:]{4,12}) ?< ?(?P<rest>(?:[\d:]{4,12}|\?),[^\]]{0,400}\])"
+)
 _SIZES = {"k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 
 
@@ -88,13 +95,22 @@ def lines_of(pieces: Iterable[str]) -> Iterator[Line]:
 
 def _line(text: str, complete: bool, number: int) -> Line:
     text = text.rstrip()
+    if "<" in text and "%|" not in text and ("it/s" in text or "s/it" in text):
+        text = _PLAIN_BAR.sub(_as_bar, text)
     rank = None
-    if text[0] in "[0123456789 rRl":
+    if text[0] in "[0123456789 rRl(":
         match = _RANK.match(text)
         if match is not None:
             rank = int(next(part for part in match.groups() if part is not None))
             text = text[match.end() :].rstrip()
     return Line(text, rank, complete, number)
+
+
+def _as_bar(match: re.Match[str]) -> str:
+    """A progress bar that was printed without the bar itself, as tqdm prints it with one."""
+    done, total = match["done"], match["total"]
+    share = 100 * int(done) // max(int(total), 1)
+    return f"{share}%|| {done}/{total} [{match['time']}<{match['rest']}"
 
 
 class Bar(NamedTuple):

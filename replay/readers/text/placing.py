@@ -11,14 +11,18 @@ there are such. Where there is neither, the steps of the training are its epochs
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 from replay.data.finding import Finding, Kind, Severity
-from replay.readers.series_names import is_held_out
+from replay.readers.interleaved import name_sets
+from replay.readers.points import PointsBuilder
+from replay.readers.series_names import held_out_of, is_held_out
 from replay.readers.text.journal import Row, Training, place_rows
+from replay.readers.text.shared_epochs import Spread, roundness, spread
 
 __all__ = ["Epoch", "place"]
 
@@ -68,6 +72,7 @@ def place(training: Training) -> None:
     entries = _entries(training.rows)
     facts = training.facts
     end, last_bars = facts.pop("_end", None), facts.pop("_bars", {})
+    ended = facts.pop("_ended", math.inf)
     planned = facts.get("planned_steps")
     notes = list(facts.pop("findings", ()))
     steps, off = _stated(entries), 0.0
@@ -83,7 +88,7 @@ def place(training: Training) -> None:
         per_epoch = _steps_per_epoch(facts, end, last_bars, entries)
         steps, total, interval = _by_bars(entries, per_epoch)
         if per_epoch is not None and (steps is None or interval < 2):
-            derived, off = _by_epochs(entries, per_epoch)
+            derived, off = _by_epochs(entries, per_epoch, ended)
             if steps is None or off < 1:
                 steps, total = derived, total or _total(last_bars, entries, ended=False)
             else:
@@ -93,7 +98,10 @@ def place(training: Training) -> None:
         facts.pop("planned_steps", None)
         if "planned_epochs" in facts:
             facts["planned_steps"] = facts["planned_epochs"]
-        _finish(training, [(entry.epoch or 0.0, entry) for entry in entries], by_epoch=True)
+        epochs, shared = _between_epochs(entries, ended)
+        if shared:
+            notes.append(Finding(Kind.SHARED_EPOCHS, Severity.NOTE, facts={"count": shared}))
+        _finish(training, list(zip(epochs, entries, strict=True)), by_epoch=True)
     else:
         if planned:
             facts["planned_steps"] = planned
@@ -119,6 +127,7 @@ def _finish(training: Training, placed: list[tuple[float, _Entry]], *, by_epoch:
     first_epochs = [entry.epoch for _, entry in placed if entry.epoch is not None]
     whole = bool(first_epochs) and all(epoch == int(epoch) for epoch in first_epochs if math.isfinite(epoch))
     zero_based = by_epoch and whole and min(first_epochs) == 0 and bool(names & {"loss", "train_loss"})
+    zero_based = zero_based and all(at == entry.epoch for at, entry in placed)
     training.placed = place_rows(
         training, rows, by_epoch=by_epoch, zero_based=zero_based, epoch=None if by_epoch else "epoch"
     )
@@ -271,8 +280,10 @@ def _steps_per_epoch(
     return float(steps / epochs) if steps and epochs and last <= epochs else None
 
 
-def _by_epochs(entries: Sequence[_Entry], per_epoch: float) -> tuple[list[float], float]:
-    """Steps from epochs, and by how many those of evals may be off."""
+def _by_epochs(entries: Sequence[_Entry], per_epoch: float, ended: float) -> tuple[list[float], float]:
+    """Steps from epochs, and by how many those of evals may be off; ``ended`` is the line at which the
+    training ended.
+    """
     steps = [0.0] * len(entries)
     off = 0.0
     for kind in _kinds(entries):
@@ -280,15 +291,57 @@ def _by_epochs(entries: Sequence[_Entry], per_epoch: float) -> tuple[list[float]
         width = max(high - low for low, high in intervals)
         chosen = [float(round((entries[number].epoch or 0.0) * per_epoch)) for number in kind]
         whole = all(entries[number].epoch == int(entries[number].epoch or 0.0) for number in kind)
-        if width > 2 and not whole:  # an eval at the end of each epoch keeps to the epochs
+        is_eval = any(is_held_out(name) for name in entries[kind[0]].row.values)
+        during = [number for number in kind if entries[number].row.order < ended]
+        shared = _spread(entries, during, intervals[: len(during)], whole=True)
+        if shared is not None:
+            chosen[: len(during)] = shared.places
+            if is_eval and shared.off >= 1:
+                off = max(off, shared.off)
+        elif width > 2 and not whole:  # an eval at the end of each epoch keeps to the epochs
             kept, chance = _multiples(intervals)
             if chance < _LIKELY:
                 chosen = kept
-            if chance > _CERTAIN and any(is_held_out(name) for name in entries[kind[0]].row.values):
+            if chance > _CERTAIN and is_eval:
                 off = max(off, width / 2)
         for number, step in zip(kind, chosen, strict=True):
             steps[number] = step
     return steps, off
+
+
+def _between_epochs(entries: Sequence[_Entry], ended: float) -> tuple[list[float], int]:
+    """The epochs of entries, and how many evals share theirs with another one and were placed between two."""
+    epochs = [entry.epoch or 0.0 for entry in entries]
+    count = 0
+    for kind in _kinds(entries):
+        during = [number for number in kind if entries[number].row.order < ended]
+        reaches = [(entries[number], entries[number].reach) for number in during]
+        intervals = [((entry.epoch or 0.0) - reach, (entry.epoch or 0.0) + reach) for entry, reach in reaches]
+        shared = _spread(entries, during, intervals, whole=False)
+        if shared is None:
+            continue
+        if any(is_held_out(name) for name in entries[kind[0]].row.values):
+            printed = Counter(entry.epoch for entry, _ in reaches)
+            count += sum(times for times in printed.values() if times > 1)
+        for number, place in zip(during, shared.places, strict=True):
+            epochs[number] = place
+    return epochs, count
+
+
+def _spread(
+    entries: Sequence[_Entry], kind: Sequence[int], intervals: Sequence[tuple[float, float]], *, whole: bool
+) -> Spread | None:
+    """The places of the entries of one kind where some share an epoch; None where none does, or where they
+    are those of several sets.
+    """
+    shared = spread(intervals, whole=whole)
+    if shared is None:
+        return None
+    points = PointsBuilder()
+    for number in kind:
+        points.add(entries[number].epoch or 0.0, entries[number].row.values)
+    made = points.points()
+    return None if name_sets(made, held_out_of(made))[1] else shared
 
 
 def _multiples(intervals: Sequence[tuple[float, float]]) -> tuple[list[float], float]:
@@ -308,7 +361,7 @@ def _multiples(intervals: Sequence[tuple[float, float]]) -> tuple[list[float], f
     if not fitting:
         return [], math.inf
     # of neighbours that all fit, somebody chose the roundest, or the one that the epochs are closest to
-    every = max(fitting, key=lambda every: (_roundness(every), -_distance(inner, every)))
+    every = max(fitting, key=lambda every: (roundness(every), -_distance(inner, every)))
     count = len(inner)
     chance = every / (count - 1) * (width / every) ** count
     steps = [float(math.floor(high / every) * every) for _, high in intervals]
@@ -317,13 +370,6 @@ def _multiples(intervals: Sequence[tuple[float, float]]) -> tuple[list[float], f
         if steps[at] < max(low, 1.0):
             steps[at] = 1.0 if at == 0 and low <= 1 <= high else float(round((low + high) / 2))
     return steps, chance
-
-
-def _roundness(number: int) -> int:
-    """How round a number is: 100 more than 50, that more than 10 and 5."""
-    digits = str(number)
-    rest = digits.rstrip("0")
-    return 2 * (len(digits) - len(rest)) + rest.endswith("5")
 
 
 def _distance(intervals: Sequence[tuple[float, float]], every: int) -> float:

@@ -330,6 +330,10 @@ MEANINGS: Mapping[str, Mapping[Kind, Meaning]] = {
             "A text prints epochs and no steps.",
             "Steps are computed from the rounded epochs and may be off by a few.",
         ),
+        Kind.SHARED_EPOCHS: Meaning(
+            "A text prints no steps, and several evals within one rounded epoch.",
+            "No eval is lost. Their places between two epochs follow from their order.",
+        ),
         Kind.OTHER_LENGTH: Meaning(
             "Some series do not have one value per eval.",
             "They are skipped, because their steps are not known.",
@@ -568,6 +572,7 @@ _NOTED = (
     Kind.ROUNDED_VALUES,
     Kind.ROWS_AS_EPOCHS,
     Kind.SAMPLED_EXPORT,
+    Kind.SHARED_EPOCHS,
     Kind.STEPS_NOT_LOGGED,
     Kind.STEPS_OF_EPOCHS,
     Kind.STILL_IMPROVING,

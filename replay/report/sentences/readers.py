@@ -58,6 +58,16 @@ def _unknown_format(finding: Finding) -> str:
         )
     if finding.get("lacks") == "metric":
         return f"{text}, and no column that could be a metric of held-out data, such as val_loss"
+    if finding.get("lacks") == "epochs":
+        text += (
+            f". Its column {finding['column']} holds times (the first is {finding['first']:.15g}) and not"
+            " numbers of epochs"
+        )
+    if finding.get("lacks") == "training":
+        text += (
+            f". It has a column {finding['column']}, but none that only trainings log, such as val_loss or"
+            " accuracy"
+        )
     if finding.get("columns"):
         options = finding.get("options") or ("--step", "COLUMN", "--metric", "COLUMN")
         command = shlex.join(["replay", "inspect", finding.log or "", *options])
@@ -307,6 +317,13 @@ def _steps_of_epochs(finding: Finding) -> str:
     return (
         "the text prints no steps; they were computed from its rounded epochs, and may be off by"
         f" {finding['off']}"
+    )
+
+
+def _shared_epochs(finding: Finding) -> str:
+    return (
+        f"{finding['count']} evals print the same rounded epoch as another eval; they are placed at equal"
+        " distances, in the order of the lines"
     )
 
 
@@ -635,6 +652,7 @@ SENTENCES: dict[Kind, Callable[[Finding], str]] = {
             Kind.BATCH_STEPS: _batch_steps,
             Kind.ROUNDED_VALUES: _rounded_values,
             Kind.STEPS_OF_EPOCHS: _steps_of_epochs,
+            Kind.SHARED_EPOCHS: _shared_epochs,
             Kind.OTHER_LENGTH: _other_length,
             Kind.ZERO_FOR_NAN: _zero_for_nan,
         }.items()

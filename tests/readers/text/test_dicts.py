@@ -1,8 +1,11 @@
 """The dicts of transformers' Trainer between its bars: where their steps come from, and what is no step."""
 
+import textwrap
+
 import pytest
 
 from replay.data.censoring import CensoringKind, censoring
+from replay.data.finding import Kind
 from tests.readers.columns import curve
 from tests.readers.text.printing import bar, run_of, runs_of
 
@@ -229,3 +232,117 @@ def test_other_dicts_are_not_entries(tmp_path):
     run = run_of(tmp_path, text)
     assert set(run.columns) == {"step", "eval_loss", "eval_seconds"}
     assert len(run) == len(STEPS)
+
+
+def shared(per_epoch, every, **more):
+    """Entries whose epochs have two decimals and lie closer than that."""
+    return [
+        str({"eval_loss": round(1 / (1 + step), 6), "epoch": round(step / per_epoch, 2), **more})
+        for step in range(every, 30 * every + 1, every)
+    ]
+
+
+@pytest.mark.parametrize(("per_epoch", "every"), [(50_000, 100), (15_000, 100), (1000, 9)])
+def test_evals_that_print_the_same_rounded_epoch(tmp_path, per_epoch, every):
+    run = run_of(tmp_path, "\n".join([*shared(per_epoch, every), SUMMARY.replace("3.0", "0.06"), ""]))
+    steps = range(every, 30 * every + 1, every)
+    assert run.columns["eval_loss"].values.tolist() == [round(1 / (1 + step), 6) for step in steps]
+    assert run.steps == pytest.approx([step / per_epoch for step in steps], abs=0.005)
+    (note,) = run.info.findings
+    assert note.kind is Kind.SHARED_EPOCHS
+    banner = f"Num Epochs = 1 | Total steps = {per_epoch:,}\n"
+    run = run_of(tmp_path, banner + "\n".join([*shared(per_epoch, every), ""]))
+    assert run.columns["eval_loss"].values.tolist() == [round(1 / (1 + step), 6) for step in steps]
+    assert run.steps == pytest.approx(list(steps), abs=0.005 * per_epoch)
+
+
+def test_the_train_entries_between_them(tmp_path):
+    lines = []
+    for step in range(10, 1001, 10):
+        at = {"epoch": round(step / 50_000, 2)}
+        lines.append(str({"loss": step, **at}))
+        if step % 100 == 0:
+            lines.append(str({"eval_loss": 1 / step, **at}))
+    run = run_of(tmp_path, "\n".join([*lines, ""]))
+    assert len(run.train["loss"].step) == 100
+    assert run.columns["train_loss"].values.tolist() == pytest.approx(
+        [sum(range(last - 90, last + 1, 10)) / 10 for last in range(100, 1001, 100)]
+    )
+
+
+def test_an_eval_of_the_kept_checkpoint_at_the_end_is_no_further_one(tmp_path):
+    lines = [*shared(50_000, 100), SUMMARY.replace("3.0", "0.06"), str({"eval_loss": 0.5, "epoch": 0.06})]
+    assert len(run_of(tmp_path, "\n".join([*lines, ""]))) == 30
+    lines = [entry(step, eval_loss=LOSS[step]) for step in (*STEPS, STEPS[-1])]
+    assert len(run_of(tmp_path, "\n".join([*lines, ""]))) == len(STEPS)
+
+
+@pytest.mark.parametrize("last", [2, 4, 1])
+def test_two_sets_in_turn_under_the_same_keys(tmp_path, last):
+    """Matched and mismatched, each with a dict; at the end both again, or only the first."""
+    lines = []
+    for step in STEPS:
+        lines.append(entry(step, loss=1.0))
+        for number in range(last if step == STEPS[-1] else 2):
+            far = 0.25 * (number % 2)
+            lines.append(entry(step, eval_loss=LOSS[step] + far, eval_accuracy=0.5 + step / 1000))
+    (run,), said = runs_of(tmp_path, "\n".join([*lines, ""]))
+    assert said == []
+    steps = STEPS if last > 1 else STEPS[:-1]
+    assert curve(run, "eval_loss (1st of 2)") == {step / 100: LOSS[step] for step in steps}
+    assert curve(run, "eval_loss (2nd of 2)") == {step / 100: LOSS[step] + 0.25 for step in steps}
+    assert "eval_accuracy (2nd of 2)" in run.metrics
+    assert [note.kind for note in run.info.findings] == [Kind.INTERLEAVED_SETS] * 2
+
+
+@pytest.mark.parametrize(
+    "show",
+    [
+        "\r{share}%|{hashes}| {done}/300 [00:07<01:03,  2.86it/s]",
+        "\r{share}% {done}/300 [00:07<01:03,  2.86it/s]",
+        "\r {done}/300 [00:07<01:03,  2.86s/it]",
+        "\r[ {done}/300 00:07 < 01:03, 2.86 it/s, Epoch 0.50/3]",
+    ],
+)
+def test_bars_of_other_signs_or_none(tmp_path, show):
+    parts = []
+    for step, text in evals().items():
+        parts.append(show.format(share=step // 3, hashes="#" * 4 + "5     ", done=step) + f"\n{text}\n")
+    run = run_of(tmp_path, "".join(parts))
+    assert curve(run, "eval_loss") == LOSS
+    assert run.info.planned_steps == 300
+
+
+def hard(text, width):
+    return [text[at : at + width] for at in range(0, len(text), width)]
+
+
+@pytest.mark.parametrize(
+    "lay_out",
+    [
+        lambda text: hard(text, 80),
+        lambda text: hard(text, 60),
+        lambda text: hard(text, 43),
+        lambda text: textwrap.wrap(text, 80),
+        lambda text: textwrap.wrap(text, 50, subsequent_indent=" " * 12),
+        lambda text: textwrap.wrap("2026-01-01 10:00:00 INFO " + text, 70),
+        lambda text: text.replace("{", "{\n  ").replace(", ", ",\n  ").replace("}", "\n}").splitlines(),
+        lambda text: text.replace(", ", ",\n ").splitlines(),
+        lambda text: [f"2026-01-01 10:00:00 {part}" for part in hard(text, 60)],
+    ],
+)
+def test_dicts_that_were_wrapped(tmp_path, lay_out):
+    more = {"eval_accuracy": 0.515625, "eval_samples_per_second": 31.234, "eval_steps_per_second": 3.9}
+    lines = ["begin of the training"]
+    for step in STEPS:
+        lines += lay_out(trained()[step])
+        lines += lay_out(entry(step, eval_loss=LOSS[step], eval_runtime=1.5, **more))
+    run = run_of(tmp_path, "\n".join([*lines, ""]))
+    assert curve(run, "eval_loss") == {step / 100: loss for step, loss in LOSS.items()}
+    assert set(curve(run, "eval_accuracy").values()) == {0.515625}
+    assert len(run.train["loss"].step) == len(STEPS)
+
+
+def test_a_dict_that_never_ends_hides_nothing(tmp_path):
+    lines = ["settings = {'lr': 0.1,", "'epochs': 3", "and so on: see the file", *evals().values()]
+    assert len(run_of(tmp_path, "\n".join([*lines, ""]))) == len(STEPS)

@@ -38,6 +38,8 @@ from tests.readers.text.printing import run_of, runs_of
         "Validation - Epoch: {epoch}, Loss: {loss}, LR: 0.001\nMinimum validation loss: 0.125",
         "Epoch {epoch}: val_loss {loss}, best val loss so far: 0.125, previous best test loss 0.0625",
         "Number of validation samples: 9\nEpoch {epoch}: Train Loss: 0.5 Acc: 1 | Val Loss: {loss} Acc: 0.6",
+        "Epoch {epoch}: tr_loss = 0.5, va_loss = {loss}",
+        "Epoch {epoch} trainloss 0.5 valloss {loss}",
         "Epoch: {epoch:02} | Time: 0m 15s\n\tTrain Loss: 0.650 | Train Acc: 60.12%\n\t Val. Loss: {loss}",
     ],
 )
@@ -65,6 +67,9 @@ def test_epochs(tmp_path, line):
             "I0529 17:21:44.554721 25389 solver.cpp:319]     Test net output #1: loss = {loss} (* 1 = 1 loss)"
         ),
         "iter {step} | train loss 0.50 | val loss {loss} | lr 3e-4 | 120 ms",
+        "step 0.{step:03}k: val loss {loss}",
+        "Step {step:.0e}/1K | val_loss: {loss}",
+        "step 0_{step}: train loss 0.5, val loss {loss}",
     ],
 )
 def test_steps(tmp_path, line):
@@ -138,8 +143,7 @@ def test_processes_that_print_the_same(tmp_path, prefix):
             begin = prefix.format(rank, rank)
             lines.append(f"{begin}epoch {epoch}: val_loss {epoch / 4 + rank}\n")
     run = run_of(tmp_path, "".join(lines))
-    expected = 1 if "Ray" in prefix else 0  # these name no rank: the first of equal lines counts
-    assert curve(run) == {epoch: epoch / 4 + expected for epoch in (1, 2, 3, 4)}
+    assert curve(run) == {epoch: epoch / 4 for epoch in (1, 2, 3, 4)}
 
 
 def test_numbered_lines_are_no_processes(tmp_path):
@@ -412,3 +416,32 @@ def test_scripts_of_transformers_with_their_logger(tmp_path, line):
 def test_the_last_epoch_of_a_training_that_counts_from_0(tmp_path):
     run = run_of(tmp_path, "".join(f"Epoch {n}/4\nval Loss: 0.{n}5\n" for n in range(5)))
     assert run.info.planned_epochs == 5
+
+
+def test_steps_that_are_written_short(tmp_path):
+    lines = [f"step {short}/20K: val loss {n}.5\n" for n, short in enumerate(("500", "1_000", "1.5k", "2e3"))]
+    run = run_of(tmp_path, "".join(lines))
+    assert curve(run) == {500: 0.5, 1000: 1.5, 1500: 2.5, 2000: 3.5}
+    assert run.info.planned_steps == 20000
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Run: 01, Epoch: {epoch:02}, Loss: 0.5, Train: 93.21%, Valid: {share}%, Test: 70%\n",
+        "Epoch {epoch}\nTrain: 93.21%\nValid: {share}%\nTest: 70%\n",
+    ],
+)
+def test_percentages_of_sets_without_a_metric(tmp_path, line):
+    shares = {1: 71.02, 2: 72.0, 3: 71.5}
+    run = run_of(tmp_path, "".join(line.format(epoch=epoch, share=share) for epoch, share in shares.items()))
+    assert curve(run, "Valid") == shares
+    assert curve(run, "Test") == dict.fromkeys(shares, 70.0)
+    assert run.info.modes == {"Valid": "max", "Test": "max"}
+
+
+def test_fractions_of_sets_without_a_metric_say_nothing_of_the_direction(tmp_path):
+    lines = [f"Epoch: {epoch}, Loss: 0.5, Val: 0.{epoch}5, Test: 0.25\n" for epoch in (1, 2, 3)]
+    run = run_of(tmp_path, "".join(lines))
+    assert curve(run, "Val") == {1: 0.15, 2: 0.25, 3: 0.35}
+    assert not run.info.modes

@@ -116,3 +116,37 @@ def test_a_head_that_comes_again_goes_on(tmp_path):
 def test_no_tables(tmp_path, text):
     with pytest.raises(NothingFound):
         read(put(tmp_path / "out.log", text))
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        "Step|Epoch|Training Loss|Validation Loss|F1",
+        "Validation Loss|Training Loss|Epoch|Step|F1",
+        "Epoch|Step|Validation Loss|F1",
+        "Step|Training Loss|Validation Loss|F1",
+        "**Training Loss**|**Epoch**|**Step**|**Validation Loss**|**F1**",
+    ],
+)
+def test_the_columns_of_a_card_in_another_order(tmp_path, columns):
+    names = columns.split("|")
+    rows = [columns, "|".join(":---:" for _ in names)]
+    for at, loss in LOSSES.items():
+        cells = {
+            "Step": 40 * at,
+            "Epoch": f"{at}.0",
+            "Training Loss": 0.91,
+            "Validation Loss": loss,
+            "F1": at / 8,
+        }
+        rows.append("|".join(str(cells[name.strip("*")]) for name in names))
+    text = "# my-model\n\n" + "".join(f"| {row.replace('|', ' | ')} |\n" for row in rows)
+    (run,) = read(put(tmp_path / "README.md", text)).runs
+    assert curve(run, "validation_loss") == {40 * at: loss for at, loss in LOSSES.items()}
+    assert curve(run, "F1") == {40: 0.125, 80: 0.25, 120: 0.375}
+
+
+def test_a_table_without_a_rule_is_no_card(tmp_path):
+    text = "| Step | Training Loss | Validation Loss |\n| 10 | 0.5 | 0.25 |\n| 20 | 0.5 | 0.25 |\n"
+    with pytest.raises(NothingFound):
+        read(put(tmp_path / "README.md", text))
