@@ -184,7 +184,8 @@ def read_config(path: Path, *, across: bool = False) -> Config:
     try:
         data = read_file(path)
     except FileNotFoundError as error:
-        raise InputError(f"{path}: {error.strerror}{say_missing(path)}") from None
+        begin = ". To begin with one: replay init LOGS"
+        raise InputError(f"{path}: {error.strerror}{say_missing(path) or begin}") from None
     document = parse_toml(data, str(path), "")
     top = _Table(path, (), document, TOP_KEYS)
     tables = document.get("policies")

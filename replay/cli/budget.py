@@ -102,7 +102,7 @@ def command(
     from replay.engine.study import Study
     from replay.errors import InputError
     from replay.policies.spec import parse_policy
-    from replay.report.budget import build, find_best
+    from replay.report.budget import build, find_best, find_smaller
     from replay.report.inspect import describe_logs
     from replay.stats.draws import count_unscaled, summarise_draws
     from replay.stats.sets import refuse_mixed, split
@@ -145,8 +145,22 @@ def command(
     rows = summarise_draws(drawn, budget)
     warn_unless_noted(style, [*logs.findings, *study.findings])
     where = [str(path) for path in paths]
-    chosen = spec_words(specs, files) or ["--policy", find_best(rows[1:])["policy"]]
-    words = [*chosen, *question_words(), *([] if "unit" in given or unit == "steps" else ["--unit", unit])]
+    typed_words, smaller = spec_words(specs, files), find_smaller(rows, study.payoffs.full.max())
+    if smaller is None:
+        chosen = typed_words or ["--policy", find_best(rows[1:])["policy"]]
+        of_unit = [] if "unit" in given or unit == "steps" else ["--unit", unit]
+        step = ["replay", "simulate", *where, *chosen, *question_words(), *of_unit]
+    else:
+        settings = {
+            "--group": (group, None),
+            "--workers": (workers, 1),
+            "--draws": (draws, 500),
+            "--seed": (seed, 0),
+        }
+        step = ["replay", "budget", *where, "--compute", f"{smaller:g}{unit}", *typed_words]
+        for name, (value, usual) in settings.items():
+            step += [] if value == usual else [name, str(value)]
+        step += question_words()
     document = build(
         study,
         rows,
@@ -156,6 +170,6 @@ def command(
         unscaled=count_unscaled(drawn),
         findings=logs.findings,
         source=describe_logs(logs, paths),
-        next_steps=[["replay", "simulate", *where, *words]],
+        next_steps=[step],
     )
     show(document, style, out)

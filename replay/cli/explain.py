@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 import click
 
 from replay.cli.columns import columns_options
-from replay.cli.options import file_option, output_options, paths_argument, policy_option, question_options
+from replay.cli.options import (
+    file_option,
+    output_options,
+    paths_argument,
+    policy_option,
+    question_options,
+    question_words,
+)
 from replay.cli.output import show, warn_unless_noted
 from replay.cli.progress import read_logs
 
@@ -51,6 +58,7 @@ def command(
     from replay.report.explain import build
 
     parse_policy(spec)  # an error in it comes before the logs are read
+    which = [] if run_id is None else ["--run", run_id]
     logs = read_logs(paths)
     run = pick_run(logs.runs, run_id)
     explanation = explain(run, spec, question)
@@ -60,4 +68,6 @@ def command(
 
         save(explanation, plot)
         click.echo(f"drew {plot}", err=True)
-    show(build(explanation, logs.findings), style, out)
+    step = ["replay", "explain", *map(str, paths), "--policy", spec, *which, *question_words()]
+    next_steps = [] if plot is not None else [[*step, "--plot", "stop.png"]]
+    show(build(explanation, logs.findings, next_steps), style, out)

@@ -52,6 +52,7 @@ def command(paths: tuple[Path, ...], question: Question, chart: bool, style: str
     from replay.report.inspect import describe_logs
     from replay.report.overview import build
     from replay.report.plane import chart_summary
+    from replay.search.tolerance import parse_tolerance
     from replay.stats.cautions import find_first_stretch
     from replay.stats.summary import summarise
 
@@ -77,7 +78,7 @@ def command(paths: tuple[Path, ...], question: Question, chart: bool, style: str
         configured=configured is not None,
         findings=logs.findings,
         source=describe_logs(logs, paths),
-        next_steps=[["replay", "choose", *where, *question_words()]],
+        next_steps=[["replay", "choose", *where, *question_words(), "--max-lost", parse_tolerance().text]],
         chart=chart_summary(outcomes.study, records(summary)) if chart else (),
     )
     show(document, style, out)

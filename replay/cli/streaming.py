@@ -190,11 +190,11 @@ def choose_by_file(
 def _open(paths: Sequence[Path], workers: Workers) -> Store:
     """The one store that was given, with the filter that was."""
     from replay.store import Store, is_store
+    from replay.store.reading import refuse_columns
 
     if workers.jobs is not None and workers.scheduler is not None:
         raise InputError("--jobs uses this machine, and --scheduler a cluster; give one of the two")
-    if stated_columns() is not None:
-        raise InputError("a store has runs, not tables; give --columns and the like to replay import")
+    refuse_columns(stated_columns())
     if len(paths) != 1 or not is_store(paths[0]):
         other = next((path for path in paths if not is_store(path)), None)
         what = "takes one store" if other is None else f"takes a store, and {printable(other)} is not one"

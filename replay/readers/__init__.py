@@ -25,8 +25,10 @@ from replay.readers.format import Format, Loaded, UnusableLog, unreadable
 from replay.readers.growing import Growing
 from replay.readers.load import load_groups, reader_failed
 from replay.readers.naming import Group, named_runs, relative_name
+from replay.readers.points import number as as_number
 from replay.readers.registry import FORMATS, registry
 from replay.readers.regular import PARQUET, read_sheet
+from replay.readers.series_names import step_name
 from replay.readers.sketch import sketch
 
 __all__ = [
@@ -45,6 +47,7 @@ __all__ = [
 
 
 _FORMATS_HINT = "replay formats lists the logs that can be read."
+_MONITOR_HINT = ". To choose one of the metrics that are read anyway, give --monitor"
 _PARQUET = frozenset({".parquet"})
 #: Rows that are read of a table to see which columns it has.
 _FEW_ROWS = 50
@@ -308,7 +311,8 @@ class _ByColumns:
         if self.columns.fits(sheet):
             self._taken += 1
             return True
-        self._others.append((candidate.path, sheet.columns))
+        if any(as_number(cell) is not None for row in sheet.rows for cell in row.values()):  # else a text
+            self._others.append((candidate.path, sheet.columns))
         return False
 
     def group(self, candidate: Candidate) -> Group:
@@ -322,13 +326,16 @@ class _ByColumns:
         named = ", ".join(repr(name) for name in self.columns.named)
         if not self._others:
             text = f"no table with the columns {named}: CSV, TSV, JSON, JSON lines and Parquet are read"
+            text += _MONITOR_HINT if self.columns.has_metrics_only else ""
             raise NothingFound(text, self.findings)
-        path, columns = min(self._others, key=lambda other: len(self.columns.lacking(other[1])))
+        tables = [other for other in self._others if step_name(other[1]) is not None] or self._others
+        path, columns = min(tables, key=lambda table: len(self.columns.lacking(table[1])))
         lacking = self.columns.lacking(columns)
-        more = f" and {len(self._others) - 1} more tables" if len(self._others) > 1 else ""
+        more = f" and {len(tables) - 1} more table{'s' * (len(tables) > 2)}" if len(tables) > 1 else ""
         raise InputError(
             f"{printable(path)}{more}: no column {list_names(map(repr, lacking))}; it has"
             f" {printable(list_names(columns, 12))}{did_you_mean(lacking[0], columns)}"
+            f"{_MONITOR_HINT if self.columns.has_metrics_only else ''}"
         )
 
 

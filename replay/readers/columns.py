@@ -70,6 +70,11 @@ class ColumnMap:
         single = (name for name in (self.step, self.split, self.run) if name is not None)
         return tuple(dict.fromkeys([*single, *self.metrics]))
 
+    @property
+    def has_metrics_only(self) -> bool:
+        """Whether nothing but metrics is named."""
+        return bool(self.metrics) and self.step is None and self.split is None and self.run is None
+
     def fits(self, sheet: Sheet) -> bool:
         """Whether a file has all the columns that are named."""
         return all(_find(name, sheet.columns) is not None for name in self.named)

@@ -98,6 +98,12 @@ def _options(scheme: str) -> dict[str, Any]:
         stated = conf.get("s3", {}).get("config_kwargs", {})
         limits = {"connect_timeout": 10, "read_timeout": 20, "retries": {"max_attempts": 1}}
         return {**options, "config_kwargs": {**limits, **stated}}
+    if scheme in ("gs", "gcs"):
+        import aiohttp
+
+        # as it is, the client waits for five minutes, six times
+        limit = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=20)
+        return {"requests_timeout": limit, **options, **conf.get("gs", {}), **conf.get("gcs", {})}
     return options
 
 

@@ -17,7 +17,7 @@ from replay.report.sentences.summary import label
 from replay.report.simulate import headline, setting
 from replay.stats.draws import DRAW_KEYS
 
-__all__ = ["build", "find_best"]
+__all__ = ["build", "find_best", "find_smaller"]
 
 #: A unit as a sentence has it behind a number.
 _UNITS = {"gpu_hours": "GPU hours", "flops": "FLOPs", "cost": "(cost)"}
@@ -90,6 +90,19 @@ def find_best(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     return min(rows, key=lambda row: (row["lost_mean"] is None, _first_known(row)))
 
 
+def find_smaller(rows: Sequence[Mapping[str, Any]], least: float) -> float | None:
+    """A budget of at least ``least`` for which there are enough runs, to two digits.
+
+    None where there is no such budget, and where the best policy has enough runs.
+    """
+    best = find_best(rows)
+    used = [row["used_mean"] for row in rows if _ran_out(row)]
+    if not used or not (_ran_out(best) or best is rows[0]):
+        return None
+    smaller = float(f"{min(used) / 2:.2g}")
+    return smaller if smaller >= least else None
+
+
 def _first_known(row: Mapping[str, Any]) -> float:
     lost = row["lost_mean"] if row["lost_mean"] is not None else row["regret_mean"]
     return round(lost, 12) if lost is not None else 0.0
@@ -146,10 +159,16 @@ def _loss(row: Mapping[str, Any], study: Study, groups: int) -> str:
     if row["lost_mean"] is None:
         regret = "an unknown amount" if row["regret_mean"] is None else number(row["regret_mean"])
         return f"ends {regret} worse in {study.objective.name} than {best}"
-    lost = f"loses {percent(row['lost_mean'])} of the improvement of {best}"
+    bound = "at most " if _ran_out(row) else ""
+    lost = f"loses {bound}{percent(row['lost_mean'])} of the improvement of {best}"
     if groups > 1 or row["regret_mean"] is None:
         return lost
     return f"{lost} ({number(row['regret_mean'])} in {study.objective.name})"
+
+
+def _ran_out(row: Mapping[str, Any]) -> bool:
+    """Whether the logs have too few runs for a policy, so that its loss is an upper bound."""
+    return bool(row["ran_out"] > _FEW and row["lost_mean"])
 
 
 def _difference(row: Mapping[str, Any]) -> str:
@@ -182,7 +201,7 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
     found = number(row["found_mean"])
     if row["found_low"] is not None and row["found_low"] != row["found_high"]:
         found += f" {number(row['found_low'], 3)} to {number(row['found_high'], 3)}"
-    least = "≤ " if row["ran_out"] > _FEW and row["lost_mean"] else ""
+    least = "≤ " if _ran_out(row) else ""
     return [
         label(row["policy"]),
         number(round(row["runs_tried"], 1), 3),

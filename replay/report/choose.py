@@ -271,7 +271,17 @@ def _brief_answer(selection: Choice) -> list[str]:
         f" {say_tolerance(given.alpha)} of the improvement on {say_further(selection.unit)}. In these logs it"
         f" saves {percent(rung.saved)} and loses {percent(rung.lost)}"
         + (f" (these logs alone {span(low, high)})." if beyond else ".")
+        + _say_uncounted(selection.guaranteed.summary)
     ]
+
+
+def _say_uncounted(summary: Mapping[str, Any]) -> str:
+    """How many runs are not counted in ``lost``."""
+    runs, counted = int(summary["runs"]), int(summary["lost_runs"])
+    if counted >= runs:
+        return ""
+    improve = "improves" if runs - counted == 1 else "improve"
+    return f" {runs - counted} of {runs} runs {improve} too little to count in lost."
 
 
 def describe_status(selection: Choice) -> str:

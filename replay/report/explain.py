@@ -11,7 +11,7 @@ from replay.data.censoring import CensoringKind
 from replay.data.finding import Finding, Kind
 from replay.data.gaps import find_gap, find_incomplete
 from replay.engine.explain import COLUMNS, Explanation
-from replay.report.document import Block, Document, Notes, Paragraph, Records, Table, separate
+from replay.report.document import Block, Commands, Document, Notes, Paragraph, Records, Table, separate
 from replay.report.format import number, percent
 from replay.report.notes import make_notes
 from replay.report.sentences import sentence, sentences
@@ -28,10 +28,17 @@ _MOST_EVALS, _BEFORE = 14, 4
 _MOST_STEPS = 4
 
 
-def build(explanation: Explanation, findings: Sequence[Finding] = ()) -> Document:
-    """Report what the policy saw and decided at each eval, and the outcome; ``findings`` are of the logs."""
+def build(
+    explanation: Explanation,
+    findings: Sequence[Finding] = (),
+    next_steps: Sequence[Sequence[str]] = (),
+) -> Document:
+    """Report what the policy saw and decided at each eval, and the outcome.
+
+    ``findings`` are those of the logs; ``next_steps`` are the commands to run next.
+    """
     return Document(
-        lambda: _blocks(explanation, findings),
+        lambda: _blocks(explanation, findings, next_steps),
         lambda: {
             "evals": explanation.rows,
             "outcome": explanation.outcome,
@@ -43,20 +50,23 @@ def build(explanation: Explanation, findings: Sequence[Finding] = ()) -> Documen
     )
 
 
-def _blocks(explanation: Explanation, findings: Sequence[Finding]) -> list[Block]:
+def _blocks(
+    explanation: Explanation, findings: Sequence[Finding], next_steps: Sequence[Sequence[str]]
+) -> list[Block]:
     best, stop, *rest = _ending(explanation)
     every = range(len(explanation.rows))
     window = _window(explanation)
     tables = [_table(explanation, every)]
     if len(window) < len(every):
         tables = [replace(tables[0], detail="verbose"), replace(_table(explanation, window), detail="brief")]
-    return [
+    out: list[Block] = [
         Paragraph((_title(explanation),)),
         Paragraph((stop,), tight=True, answer=True),
         *tables,
         *separate([best, *rest]),
         Notes(make_notes(findings, explanation.outcomes.findings)),
     ]
+    return [*out, Commands(next_steps, medium="screen")] if next_steps else out
 
 
 def _window(explanation: Explanation) -> list[int]:

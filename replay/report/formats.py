@@ -59,7 +59,7 @@ def _blocks(rows: list[dict[str, str]], *, is_list: bool) -> list[Block]:
             Paragraph(lines, indent=2, hanging=2, medium="screen", tight=True, detail=detail),
         ]
     if not is_list:
-        return out
+        return [*out, Commands([["replay", "inspect", "LOGS"]], medium="screen")]
     out.append(_brief_table(rows))
     closing = (
         "Files are found recursively and recognised by content, whatever their name. Any other table (CSV,"

@@ -65,7 +65,11 @@ def _one(
         out.append(_line(f"It also takes {takes}: replay policies NAME explains each.", tight=False))
     if across:
         out += [_line(_ACROSS, tight=False), *_listing(across, None)]
-    return out + [_line(f"{name}=: {what}. Each policy takes it.") for name, what in modifiers.items()]
+    out += [_line(f"{name}=: {what}. Each policy takes it.") for name, what in modifiers.items()]
+    step = ["replay", "policies", "patience"]
+    for row in (*rows, *across)[:1]:
+        step = ["replay", "simulate", "LOGS", "--policy", str(row["example"])]
+    return [*out, Commands([step], medium="screen")]
 
 
 def _brief(rows: list[dict[str, Any]], across: list[dict[str, Any]]) -> list[Block]:

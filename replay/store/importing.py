@@ -13,7 +13,7 @@ from replay.data.finding import Finding
 from replay.data.run import Run
 from replay.readers import ColumnMap, ReadResult
 from replay.readers.batches import read_in_batches
-from replay.store.reading import findings_of, no_run, open_store
+from replay.store.reading import findings_of, no_run, open_store, refuse_columns
 from replay.store.store import Store
 from replay.urls import Url, as_path
 
@@ -43,6 +43,7 @@ def read_for_import(
         _runs_of(store, findings) for store in stores.values()
     )
     if not others:
+        refuse_columns(columns)
         first = next(runs, None)
         if first is None:
             raise no_run(stores, where, findings)

@@ -19,7 +19,7 @@ from replay.store.manifest import is_store
 from replay.store.store import Store, with_free_id
 from replay.urls import Url, as_path
 
-__all__ = ["findings_of", "no_run", "open_store", "read", "read_all"]
+__all__ = ["findings_of", "no_run", "open_store", "read", "read_all", "refuse_columns"]
 
 _Progress = Callable[[Sequence[Any]], AbstractContextManager[Iterable[Any]]]
 _Fetching = Callable[[Iterable[Any]], AbstractContextManager[Iterable[Any]]]
@@ -59,6 +59,8 @@ def read_all(
     given = [as_path(path) for path in paths]
     stores = {path: store for path in given if (store := open_store(path, where)) is not None}
     others = [path for path in given if path not in stores]
+    if not others:
+        refuse_columns(columns)
     known: dict[bytes, Run] = {}
     taken: set[str] = set()
     for path, store in stores.items():
@@ -83,6 +85,12 @@ def read_all(
         raise no_run(stores, where, result.findings)
     result.runs.sort(key=lambda run: (natural(run.id), run.id))
     return result
+
+
+def refuse_columns(columns: ColumnMap | None) -> None:
+    """Raise InputError where columns are named, and there are no tables but stores only."""
+    if columns is not None:
+        raise InputError("a store has runs, not tables; give --columns and the like to replay import")
 
 
 def no_run(stores: Iterable[Path], where: str | None, findings: Sequence[Finding]) -> InputError:

@@ -42,6 +42,9 @@ def test_one_group(folder, monkeypatch):
     fits_the_screen(out)
     assert "best value found" in out
     assert "finds the best runs" in out or "no policy is" in out
+    assert f"Next: replay budget {folder.name} --compute 2700steps --draws 60" in out  # which has enough runs
+    out = run("budget", folder.name, "--compute", "2700steps", "--draws", 60).stdout
+    assert "ran out of runs" not in out
     assert f"Next: replay simulate {folder.name} " in out
 
 

@@ -37,6 +37,11 @@ _AWS = {"AWS_ACCESS_KEY_ID": "reader", "AWS_SECRET_ACCESS_KEY": "reader-secret",
             },
         ),
         ("hf://org/lora", {"HF_ENDPOINT": "http://HOST", "HF_HUB_ETAG_TIMEOUT": "1"}),
+        pytest.param(
+            "gs://bucket/runs",
+            {"STORAGE_EMULATOR_HOST": "http://HOST", "FSSPEC_GCS": '{"requests_timeout": 1}'},
+            marks=pytest.mark.slow,  # the client tries six times, with longer and longer pauses
+        ),
         (
             "mlflow:http://HOST/x",
             {"MLFLOW_HTTP_REQUEST_TIMEOUT": "1"},

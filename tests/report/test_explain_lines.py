@@ -20,7 +20,7 @@ def log(tmp_path):
 def test_missing_evals_and_the_early_end_have_their_lines(log, columns, monkeypatch):
     monkeypatch.setenv("COLUMNS", str(columns))
     text = run("explain", log, "--policy", "patience=3").stdout
-    fits(text, columns)
+    fits(text.partition("Next: ")[0], columns)  # a path is not broken
     flat = " ".join(text.split())
     places = [
         flat.index(part)
