@@ -26,6 +26,10 @@ def _nothing() -> Mapping[str, Any]:
 
 _TEXTS = ("format", "monitor", "group", "model", "dataset", "stopped_by")
 _MAPPINGS = ("modes", "contradicted_modes", "hyperparameters", "versions", "reference", "wasted", "extra")
+#: The fields that are brought into one form, whatever a log says.
+_CHECKED = frozenset(
+    {*_TEXTS, *_MAPPINGS, "sources", "resumes", "findings", "cut_off", "step_unit", "hardware", "eval_hint"}
+)
 
 
 @dataclass(frozen=True)
@@ -91,31 +95,33 @@ class RunInfo:
     extra: Mapping[str, Any] = field(default_factory=_nothing)
 
     def __post_init__(self) -> None:
-        changes: dict[str, Any] = {}
-        if self.sources != ():
-            changes["sources"] = tuple(map(str, self.sources))
-        if self.resumes != ():
-            changes["resumes"] = tuple(map(float, self.resumes))
-        if self.findings != ():
-            changes["findings"] = tuple(_findings(self.findings))
-        for name in _TEXTS:
-            value = getattr(self, name)
-            if value is not None and type(value) is not str:
-                changes[name] = str(value) if isinstance(value, str | int | float) else None
-        if type(self.cut_off) is not bool:
-            changes["cut_off"] = False
-        if self.step_unit not in ("step", "epoch"):
-            changes["step_unit"] = "step"
-        for name in _MAPPINGS:
-            value = getattr(self, name)
-            if value is not _EMPTY:
-                changes[name] = _read_only(value) or _EMPTY
-        if self.hardware is not None:
-            changes["hardware"] = _read_only(self.hardware)
-        if isinstance(self.eval_hint, str):
-            (changes["eval_hint"],) = _findings([self.eval_hint])
-        for name, value in changes.items():
-            object.__setattr__(self, name, value)
+        self._clean(_CHECKED)
+
+    def _clean(self, names: Iterable[str]) -> None:
+        """Bring some of the checked fields into the form that they are kept in."""
+        here = self.__dict__
+        for name in names:
+            value = here[name]
+            if name in _MAPPINGS:
+                if value is not _EMPTY:
+                    here[name] = _read_only(value) or _EMPTY
+            elif name in _TEXTS:
+                if value is not None and type(value) is not str:
+                    here[name] = str(value) if isinstance(value, str | int | float) else None
+            elif name == "sources":
+                here[name] = tuple(map(str, value)) if value != () else ()
+            elif name == "resumes":
+                here[name] = tuple(map(float, value)) if value != () else ()
+            elif name == "findings":
+                here[name] = tuple(_findings(value)) if value != () else ()
+            elif name == "cut_off":
+                here[name] = value if type(value) is bool else False
+            elif name == "step_unit":
+                here[name] = value if value in ("step", "epoch") else "step"
+            elif name == "hardware":
+                here[name] = None if value is None else _read_only(value)
+            elif name == "eval_hint" and isinstance(value, str):
+                (here[name],) = _findings([value])
 
     @classmethod
     def of(cls, facts: Mapping[str, Any] | RunInfo | None) -> RunInfo:
@@ -130,7 +136,7 @@ class RunInfo:
         given["findings"] = [*given.get("findings", ()), *given.pop("notes", ())]
         extra = dict(given.pop("extra", ()))
         extra |= {name: given.pop(name) for name in list(given) if name not in known}
-        return cls(**given, extra=extra)
+        return _NOTHING.replace(**given, extra=extra)
 
     def replace(self, **changes: Any) -> RunInfo:
         """A copy with some fields replaced."""
@@ -140,12 +146,12 @@ class RunInfo:
         made = object.__new__(type(self))
         made.__dict__.update(self.__dict__)  # many times faster than to set each of the fields
         made.__dict__.update(changes)
-        made.__post_init__()
+        made._clean(_CHECKED & changes.keys())
         return made
 
     def stated(self) -> dict[str, Any]:
         """All that the log says, by name, that of ``extra`` included."""
-        default = RunInfo()
+        default = _NOTHING
         return {
             **self.extra,
             **{
@@ -164,6 +170,9 @@ class RunInfo:
             for name, value in self._fields().items()
         }
         return _rebuild, (fields,)
+
+
+_NOTHING = RunInfo()
 
 
 @cache

@@ -160,6 +160,21 @@ class Run:
         object.__setattr__(self, "columns", MappingProxyType(columns))
         object.__setattr__(self, "train", MappingProxyType(series))
 
+    @classmethod
+    def of_parts(
+        cls, id: str, columns: Mapping[str, Column], info: RunInfo, train: Mapping[str, Series]
+    ) -> Run:
+        """A run from parts that need no check: float64 values, columns of one length, and finite steps that
+        increase strictly.
+        """
+        made = object.__new__(cls)
+        series = {name: Series(_read_only(step), _read_only(value)) for name, (step, value) in train.items()}
+        object.__setattr__(made, "id", id)
+        object.__setattr__(made, "info", info)
+        object.__setattr__(made, "columns", MappingProxyType(dict(columns)))
+        object.__setattr__(made, "train", MappingProxyType(series))
+        return made
+
     def replace(
         self,
         *,

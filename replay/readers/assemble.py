@@ -18,11 +18,13 @@ from replay.data.finding import Finding, Kind, Severity
 from replay.data.info import RunInfo
 from replay.data.names import canonical
 from replay.data.run import Column, Run, Series
-from replay.readers.points import Points, distinct_steps, finite_points
+from replay.readers.points import Points, StepOrder, distinct_steps, finite_points
 from replay.readers.segments import Segment, find_segments, merge_segments
 from replay.readers.two_clocks import place_on_one_clock
 
 __all__ = ["assemble"]
+
+_BEGIN = np.zeros(1, dtype=np.int64)
 
 
 def assemble(
@@ -52,10 +54,13 @@ def assemble(
     """
     counters = dict(counters or {})
     companions = dict(companions or {})
-    finite = finite_points(points)
+    order = StepOrder()
+    finite = finite_points(points, order)
     if zero_based:
+        later = {key: step + 1 for key, step in distinct_steps(finite.values()).items()}
         finite = {
-            name: Points(series.order, series.step + 1, series.value) for name, series in finite.items()
+            name: Points(series.order, later[id(series.step)], series.value)
+            for name, series in finite.items()
         }
     elif resumes is None and info.step_unit == "step":
         finite, epoch, info = _on_one_clock(finite, held_out, epoch, info, {*counters, *_aside(companions)})
@@ -71,7 +76,7 @@ def assemble(
             for name, series in finite.items()
             if name not in derived and canonical(name) != "hp_metric"
         }
-        segments = find_segments(watched, sorted(starts))
+        segments = find_segments(watched, sorted(starts), order)
     trainings: list[list[Segment]] = []
     for segment in segments:
         if segment.resumed_at is None or not trainings:
@@ -100,6 +105,7 @@ def assemble(
             epoch,
             counters,
             companions,
+            order,
         )
         if not len(run) and hint is not None:
             facts = hint(run.trained_steps)
@@ -155,17 +161,13 @@ def _one(
     epoch: str | None,
     counters: Mapping[str, str],
     companions: Mapping[str, str],
+    order: StepOrder,
 ) -> Run:
     merged: dict[str, Series] = {}
     segment_of: dict[str, npt.NDArray[np.float64]] = {}
     repeated = overlapped = 0
-    ascending = {
-        key
-        for key, step in distinct_steps(points.values()).items()
-        if len(segments) == 1 and (step[1:] > step[:-1]).all()
-    }
     for name, series in points.items():
-        if id(series.step) in ascending:
+        if len(segments) == 1 and order.ascends(series.step):
             merged[name] = Series(series.step, series.value)
             continue
         resolved, segment, again, replaced = merge_segments(series, segments, held_out=name in held_out)
@@ -189,28 +191,29 @@ def _one(
         findings.append(_note(Kind.MISSING_HEAD, step=head))
     metrics = [name for name in merged if name in held_out]
     steps = _all_steps([merged[name].step for name in metrics])
-    columns: dict[str, Column] = {"step": Column(steps, np.ones(len(steps), dtype=bool))}
+    evals = _Evals(steps)
+    columns: dict[str, Column] = {"step": Column(steps, evals.every)}
     if epoch in merged:
-        columns["epoch"] = _last(merged[epoch], steps)
+        columns["epoch"] = evals.last(merged[epoch])
     if len(segments) > 1 and metrics:
         number = np.zeros(len(steps))
         for name in metrics:
             number[np.searchsorted(steps, merged[name].step)] = segment_of[name]
-        columns["segment"] = Column(number, np.ones(len(steps), dtype=bool))
+        columns["segment"] = Column(number, evals.every)
     for name, target in [*counters.items(), *companions.items()]:
         if name not in merged or target in columns:
             continue
         if target == "train_loss":
-            column = _mean_since(merged[name], steps)
+            column = evals.mean_since(merged[name])
         elif target.startswith("eval_"):
-            column = _exact(merged[name], steps)
+            column = evals.exact(merged[name])
         else:
-            column = _last(merged[name], steps)
+            column = evals.last(merged[name])
         counted = name not in counters or np.isfinite(column.values[column.present]).all()
         if column.present.any() and counted:
             columns[target] = column
     for name in metrics:
-        columns[name if name not in columns else f"{name} (metric)"] = _exact(merged[name], steps)
+        columns[name if name not in columns else f"{name} (metric)"] = evals.exact(merged[name])
     aside = {
         epoch,
         *held_out,
@@ -227,7 +230,8 @@ def _one(
     for column in columns.values():
         for array in column:
             array.flags.writeable = False  # so that the run need not copy it
-    return Run(run_id, columns, info, train)
+    make = Run.of_parts if order.ascends(steps) else Run
+    return make(run_id, columns, info, train)
 
 
 def _note(kind: Kind, **facts: Any) -> Finding:
@@ -259,43 +263,68 @@ def _all_steps(steps: Sequence[npt.NDArray[np.float64]]) -> npt.NDArray[np.float
     return np.unique(np.concatenate(distinct)) if distinct else np.empty(0)
 
 
-def _exact(series: Series, steps: npt.NDArray[np.float64]) -> Column:
-    if series.step is steps:
-        return Column(series.value, np.ones(len(steps), dtype=bool))
-    values = np.full(len(steps), np.nan)
-    present = np.zeros(len(steps), dtype=bool)
-    index = np.searchsorted(steps, series.step)
-    hit = (
-        (index < len(steps)) & (steps[np.minimum(index, len(steps) - 1)] == series.step)
-        if len(steps)
-        else np.zeros(len(index), bool)
-    )
-    values[index[hit]] = series.value[hit]
-    present[index[hit]] = True
-    return Column(values, present)
+class _Evals:
+    """The steps of all evals, and columns with the values of a series at them; ``every`` are all evals.
 
+    Series share their arrays of steps, so what is found for one of them is kept.
+    """
 
-def _last(series: Series, steps: npt.NDArray[np.float64]) -> Column:
-    if series.step is steps:
-        return Column(series.value, np.ones(len(steps), dtype=bool))
-    index = np.searchsorted(series.step, steps, side="right") - 1
-    present = index >= 0
-    values = (
-        np.where(present, series.value[np.maximum(index, 0)], np.nan)
-        if len(series.step)
-        else np.full(len(steps), np.nan)
-    )
-    return Column(values, present)
+    def __init__(self, steps: npt.NDArray[np.float64]) -> None:
+        self.steps = steps
+        self.every = np.ones(len(steps), dtype=bool)
+        self._reached: dict[int, npt.NDArray[np.int64]] = {}
 
+    def exact(self, series: Series) -> Column:
+        """The values that were logged at the steps of the evals."""
+        steps = self.steps
+        if series.step is steps:
+            return Column(series.value, self.every)
+        values = np.full(len(steps), np.nan)
+        present = np.zeros(len(steps), dtype=bool)
+        index = np.searchsorted(steps, series.step)
+        hit = (
+            (index < len(steps)) & (steps[np.minimum(index, len(steps) - 1)] == series.step)
+            if len(steps)
+            else np.zeros(len(index), bool)
+        )
+        values[index[hit]] = series.value[hit]
+        present[index[hit]] = True
+        return Column(values, present)
 
-def _mean_since(series: Series, steps: npt.NDArray[np.float64]) -> Column:
-    """Mean of the points after the eval before and up to this one."""
-    high = np.searchsorted(series.step, steps, side="right")
-    low = np.concatenate([[0], high[:-1]]) if len(high) else high
-    present = high > low
-    values = np.full(len(steps), np.nan)
-    values[high == low + 1] = series.value[low[high == low + 1]]
-    several = np.flatnonzero(high > low + 1)
-    for at, first, end in zip(several.tolist(), low[several].tolist(), high[several].tolist(), strict=True):
-        values[at] = np.add.reduce(series.value[first:end]) / (end - first)
-    return Column(values, present)
+    def last(self, series: Series) -> Column:
+        """The last value at or before each eval."""
+        if series.step is self.steps:
+            return Column(series.value, self.every)
+        index = self._reach(series.step)
+        if not len(index) or index[0] >= 0:
+            return Column(series.value[index], self.every)
+        present = index >= 0
+        values = (
+            np.where(present, series.value[np.maximum(index, 0)], np.nan)
+            if len(series.step)
+            else np.full(len(self.steps), np.nan)
+        )
+        return Column(values, present)
+
+    def mean_since(self, series: Series) -> Column:
+        """Mean of the points after the eval before and up to each one."""
+        high = self._reach(series.step) + 1
+        low = np.concatenate([_BEGIN, high[:-1]])[: len(high)]
+        counts = high - low
+        values = np.full(len(high), np.nan)
+        for count in set(counts.tolist()) - {0}:
+            at = counts == count
+            first = low[at]
+            if count == 1:
+                values[at] = series.value[first]
+            else:
+                cells = series.value[first[:, None] + np.arange(count)]
+                values[at] = np.add.reduce(cells, axis=1) / count
+        return Column(values, counts > 0)
+
+    def _reach(self, step: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+        """The place of the last of some steps at or before each eval; −1 where there is none."""
+        index = self._reached.get(id(step))
+        if index is None:
+            index = self._reached[id(step)] = np.searchsorted(step, self.steps, side="right") - 1
+        return index

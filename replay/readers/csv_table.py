@@ -10,18 +10,25 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from replay.data.finding import Finding, Kind
 from replay.errors import printable
 from replay.readers.format import UnusableLog
 from replay.readers.points import Points, PointsBuilder, count, number, open_text
-from replay.readers.runs_in_table import is_numbered_by_row, run_column, summarised_by, trainings_of
+from replay.readers.runs_in_table import (
+    is_numbered_by_row,
+    may_tell_runs,
+    run_column,
+    summarised_by,
+    trainings_of,
+)
 from replay.readers.series_names import is_held_out, mean_of, step_name
-from replay.readers.splits import find_set, is_flag, names_a_set, names_in_set
+from replay.readers.splits import find_set, is_flag, is_set_column, names_a_set, names_in_set
 
 __all__ = [
     "ABSENT",
@@ -41,6 +48,8 @@ __all__ = [
 ABSENT = {"", "na", "n/a", "none", "null", "-", "--", "<na>"}
 #: Rows that tell what kind of table it is.
 _LOOKED_AT = 200
+#: Rows that are taken at a time.
+_BLOCK = 4096
 _DECIMAL_COMMA = re.compile(r"[-+]?(\d+),(\d+)(?:e[-+]?\d+)?", re.IGNORECASE)
 #: A step that is written with a word, or with the number of all steps.
 _PLACE = re.compile(
@@ -130,20 +139,27 @@ class _Lines:
     """
 
     def __init__(self, lines: Iterable[str]) -> None:
-        self._lines = iter(lines)
-        self.ended = True
+        self._lines = self._read(lines)
+        self._last = "\n"
         self.zeros = False
 
     def __iter__(self) -> Iterator[str]:
-        return self
+        return self._lines
 
-    def __next__(self) -> str:
-        line = next(self._lines)
-        while line.startswith("#"):
-            line = next(self._lines)
-        self.ended = line.endswith(("\n", "\r"))
-        self.zeros |= "\0" in line
-        return line.replace("\0", "")
+    @property
+    def ended(self) -> bool:
+        return self._last.endswith(("\n", "\r"))
+
+    def _read(self, lines: Iterable[str]) -> Iterator[str]:
+        for line in lines:
+            if line[:1] == "#":
+                continue
+            self._last = line
+            if "\0" in line:
+                self.zeros = True
+                yield line.replace("\0", "")
+            else:
+                yield line
 
 
 class _Rows:
@@ -187,6 +203,58 @@ class _Rows:
         ]
         self.seen.update(dict.fromkeys(names))
         self._sets: list[int] | None = None  # the columns that name a set, which the first row shows
+        self._plain = (
+            not self.by_row
+            and self._label is None
+            and len(set(names)) == len(names)
+            and not any(map(is_set_column, names))
+        )
+
+    def take_all(self, rows: Sequence[list[str]], *, whole: bool) -> None:
+        """Rows of the file; ``whole`` says that the last of them is not cut off."""
+        numbers = self._numbers(rows if whole else rows[:-1])
+        if numbers is None:
+            for row in rows:
+                self.take(row)
+            return
+        self._add()
+        if len(numbers):
+            self._add_numbers(rows, numbers)
+        if not whole:
+            self.take(rows[-1])
+
+    def _numbers(self, rows: Sequence[Sequence[str]]) -> npt.NDArray[np.float64] | None:
+        """The cells of rows that hold a number in each column, and a step; None where there are others, or
+        where a column is about more than values.
+        """
+        if not self._plain or self.key is None or set(map(len, rows)) - {len(self.names)}:
+            return None
+        cells = list(chain.from_iterable(rows))
+        if "_" in "".join(cells):  # float() takes 1_000 for a number
+            return None
+        try:
+            numbers = np.array(list(map(float, cells)), dtype=np.float64)
+        except ValueError:
+            return None
+        numbers = numbers.reshape(len(rows), len(self.names))
+        return numbers if np.isfinite(numbers[:, self.key[0]]).all() else None
+
+    def _add_numbers(self, rows: Sequence[list[str]], numbers: npt.NDArray[np.float64]) -> None:
+        """Add rows of which each cell is a number: what `take` and `_add` do with each of them."""
+        assert self.key is not None
+        self._sets = []
+        count, names = len(numbers), tuple(self.names[at] for at in self._used)
+        steps = numbers[:, self.key[0]].copy()
+        if not self.rows:
+            self.first = set(names)
+        self._looked_at += [(self.names, row) for row in rows[: max(_LOOKED_AT - self.rows, 0)][:count]]
+        self.points.add_rows(names, np.arange(1, count + 1), steps, numbers.T.take(self._used, axis=0))
+        self.points.count_rows(count)
+        self.placed += [("", step) for step in steps.tolist()]
+        self.rows += count
+        shortest = min(map(len, map(str.strip, [row[-1] for row in rows[:count]])))
+        self._shortest[len(self.names)] = min(self._shortest.get(len(self.names), shortest), shortest)
+        self._last_step = self.placed[-1][1]
 
     def take(self, row: Sequence[str]) -> None:
         """One row of the file."""
@@ -228,11 +296,12 @@ class _Rows:
             self.without_step += 1
 
     def first_cells(self) -> dict[str, list[str]]:
-        """The first cells of each column."""
+        """The first cells of each column that may tell finished runs apart."""
         columns: dict[str, list[str]] = {}
-        for names, cells in self._looked_at:
-            for name, cell in zip(names, cells, strict=False):
-                columns.setdefault(name, []).append(cell)
+        if any(map(may_tell_runs, self.seen)):
+            for names, cells in self._looked_at:
+                for name, cell in zip(names, cells, strict=False):
+                    columns.setdefault(name, []).append(cell)
         return columns
 
     @property
@@ -306,6 +375,25 @@ def header_line(lines: Iterator[str]) -> str | None:
     return first
 
 
+def _blocks(rows: Iterator[list[str]], lines: _Lines) -> Iterator[tuple[list[list[str]], bool]]:
+    """Rows in blocks, and whether the last row of each is known not to be cut off. Raises csv.Error, after
+    the rows before it.
+    """
+    block: list[list[str]] = []
+    try:
+        for row in rows:
+            if len(block) == _BLOCK:
+                yield block, True
+                block = []
+            block.append(row)
+    except csv.Error:
+        if block:
+            yield block, False
+        raise
+    if block:
+        yield block, lines.ended
+
+
 def read_table(path: Path, *, by_epoch: bool = False) -> Table:
     """The table that a file holds. Raises UnusableLog where it has no usable header or no row.
 
@@ -315,7 +403,7 @@ def read_table(path: Path, *, by_epoch: bool = False) -> Table:
     with open_text(path) as file:
         lines = _Lines(file)
         try:
-            header = header_line(lines)
+            header = header_line(iter(lines))
             if header is None:
                 raise UnusableLog(Finding(Kind.EMPTY_FILE, log=str(path)))
             rows = _Rows(header, by_epoch=by_epoch)
@@ -325,8 +413,8 @@ def read_table(path: Path, *, by_epoch: bool = False) -> Table:
         if rows.key is None:
             raise UnusableLog(Finding(Kind.NO_STEP, log=str(path), facts={"columns": tuple(rows.names[:12])}))
         try:
-            for row in csv_rows(lines, rows.delimiter):
-                rows.take(row)
+            for block, whole in _blocks(csv_rows(iter(lines), rows.delimiter), lines):
+                rows.take_all(block, whole=whole)
         except csv.Error as error:
             row_facts = {"row": rows.rows + 2, "error": str(error)}
             findings.append(Finding(Kind.INVALID_ROW, log=str(path), facts=row_facts))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from replay.readers.points import number
 
-__all__ = ["flat_numbers", "flat_rows"]
+__all__ = ["cells_of", "flat_numbers", "flat_rows", "rows_by_names"]
 
 _LONGEST_LIST = 32
 _DEEPEST = 4
@@ -39,7 +42,7 @@ def flat_numbers(record: Mapping[str, Any], before: str = "", depth: int = 0) ->
     return values
 
 
-def flat_rows(rows: Iterable[Any]) -> Iterable[Mapping[str, float]]:
+def flat_rows(rows: Iterable[Any]) -> list[dict[str, float]]:
     """`flat_numbers` of those rows that are objects, which may be the rows themselves where all their values
     are numbers.
     """
@@ -47,9 +50,26 @@ def flat_rows(rows: Iterable[Any]) -> Iterable[Mapping[str, float]]:
     cells = list(chain.from_iterable(map(dict.values, objects)))
     if _PLAIN.issuperset(map(type, cells)):
         try:
-            sum(map(float, cells))
+            sum(cells, 0.0)
         except OverflowError:  # an integer beyond all floats is left out
             pass
         else:
             return objects
-    return map(flat_numbers, objects)
+    return list(map(flat_numbers, objects))
+
+
+def rows_by_names(rows: Iterable[Mapping[str, float]]) -> dict[tuple[str, ...], list[int]]:
+    """The places of the rows that have the same names in the same order, from 0 on."""
+    places: dict[tuple[str, ...], list[int]] = {}
+    for at, names in enumerate(map(tuple, rows)):
+        if names in places:
+            places[names].append(at)
+        else:
+            places[names] = [at]
+    return places
+
+
+def cells_of(rows: Sequence[Mapping[str, float]], names: tuple[str, ...]) -> npt.NDArray[np.float64]:
+    """The values of rows that have the same names, one line per name."""
+    cells = list(chain.from_iterable(row.values() for row in rows))
+    return np.array(cells, dtype=np.float64).reshape(len(rows), len(names)).T

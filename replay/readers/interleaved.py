@@ -31,16 +31,14 @@ def name_sets(
     of 2)``; where no name is held out, those of the other metrics.
     """
     looked_at = set(held_out) or {name for name in points if not is_bookkeeping(name)}
-    repeated = _are_repeated(points, looked_at)
-    counts = {
-        name: 0 if repeated or name not in looked_at else _count_sets(series)
-        for name, series in points.items()
-    }
+    counts = {name: _count_sets(series) for name, series in points.items() if name in looked_at}
+    if not any(counts.values()) or _are_repeated(points, looked_at):
+        return dict(points), []
     parted: dict[str, Points] = {}
     findings = []
     for name, series in points.items():
-        count = counts[name]
-        if not count and not repeated and name in looked_at:  # metrics of one row are of one set
+        count = counts.get(name, 0)
+        if not count and name in looked_at:  # metrics of one row are of one set
             count = max(number for other, number in counts.items() if _same_rows(points[other], series))
         if not count:
             parted[name] = series

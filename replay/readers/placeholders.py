@@ -10,6 +10,7 @@ them are left out as well (`replay.readers.carried`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
@@ -86,8 +87,13 @@ def _equals(values: npt.NDArray[np.float64], fill: float) -> _Bools:
 
 def _suspicious(series: Points, is_held_out: bool) -> bool:
     values = series.value
-    if not np.isfinite(values).all():
+    if not len(values):
+        return False
+    low, high = np.minimum.reduce(values), np.maximum.reduce(values)
+    if not (math.isfinite(low) and math.isfinite(high)):  # one NaN makes both NaN
         return True
+    if low > 0 and high < 999:
+        return False
     return is_held_out and bool(((values == -1) | (values == 0) | (np.abs(values) >= 999)).any())
 
 

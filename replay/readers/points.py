@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ from replay.readers.text_files import open_text, unzip_head
 __all__ = [
     "Points",
     "PointsBuilder",
+    "StepOrder",
     "count",
     "distinct_steps",
     "finite_points",
@@ -109,6 +111,18 @@ class _Table(NamedTuple):
     rows: list[int]
     steps: list[float]
     cells: list[float]
+    take: Callable[[Mapping[str, float]], Iterable[float]]
+
+
+class _Block(NamedTuple):
+    """Rows with the same names that came at once: their places, their steps, and one line of values per
+    name.
+    """
+
+    names: tuple[str, ...]
+    rows: npt.NDArray[np.int64]
+    steps: npt.NDArray[np.float64]
+    values: npt.NDArray[np.float64]
 
 
 class PointsBuilder:
@@ -117,6 +131,7 @@ class PointsBuilder:
     def __init__(self) -> None:
         self._rows = 0
         self._tables: dict[tuple[str, ...], _Table] = {}
+        self._blocks: list[_Block] = []
         self._points: dict[str, tuple[list[int], list[float], list[float]]] = {}
         self._parts: dict[str, set[str]] = {}
         self._held_out = 0
@@ -131,11 +146,33 @@ class PointsBuilder:
             names = tuple(values)
         table = self._tables.get(names)
         if table is None and (table := self._begin_table(names)) is None:
-            self._add_one_by_one(step, {name: values[name] for name in names})
+            self._add_one_by_one(self._rows, step, {name: values[name] for name in names})
             return
         table.rows.append(self._rows)
         table.steps.append(step)
-        table.cells.extend([values[name] for name in names])
+        table.cells.extend(table.take(values))
+
+    def add_rows(
+        self,
+        names: tuple[str, ...],
+        rows: npt.NDArray[np.int64],
+        steps: npt.NDArray[np.float64],
+        values: npt.NDArray[np.float64],
+    ) -> None:
+        """Add several rows with the same names; ``values`` has one line per name. ``rows`` are their places
+        behind the rows that are counted so far, from 1 on: call `count_rows` when all of them were added.
+        """
+        for name in names:
+            if name not in self._points:
+                self._begin(name)
+        if self._skipped:
+            kept = [at for at, name in enumerate(names) if name in self._points]
+            names, values = tuple(names[at] for at in kept), values[kept]
+        self._blocks.append(_Block(names, rows + self._rows if self._rows else rows, steps, values))
+
+    def count_rows(self, count: int) -> None:
+        """Count the rows of `add_rows`."""
+        self._rows += count
 
     def _begin_table(self, names: tuple[str, ...]) -> _Table | None:
         """A table for rows with these names; None where they cannot all be kept, or where there are many
@@ -146,10 +183,10 @@ class PointsBuilder:
         for name in names:
             if name not in self._points:
                 self._begin(name)
-        return None if self._skipped else self._tables.setdefault(names, _Table([], [], []))
+        return None if self._skipped else self._tables.setdefault(names, _Table([], [], [], _getter(names)))
 
-    def _add_one_by_one(self, step: float, values: Mapping[str, float]) -> None:
-        row, points = self._rows, self._points
+    def _add_one_by_one(self, row: int, step: float, values: Mapping[str, float]) -> None:
+        points = self._points
         for name, value in values.items():
             known = points.get(name)
             if known is None:
@@ -172,15 +209,19 @@ class PointsBuilder:
         """What was not kept of the rows so far."""
         return [over_limit(path, "name", MOST_NAMES)] if self._skipped else []
 
-    def add_parts(self, step: float, name: str, parts: Mapping[str, float]) -> None:
+    def begin_parts(self, name: str) -> None:
+        """Add the name of a sum of parts."""
+        self._points.setdefault(name, ([], [], []))
+
+    def add_parts(self, step: float, name: str, parts: Mapping[str, float], row: int | None = None) -> None:
         """Add to the sum of what rows of one step log in parts: the runtimes of several eval sets. A part
-        counts once per step.
+        counts once per step. They belong to the last row, or to another place in the arrival order.
         """
         orders, steps, column = self._points.setdefault(name, ([], [], []))
         seen = self._parts.setdefault(name, set())
         if not steps or steps[-1] != step:
             seen.clear()
-            orders.append(self._rows)
+            orders.append(self._rows if row is None else row)
             steps.append(step)
             column.append(0.0)
         for part in parts.keys() - seen:
@@ -195,18 +236,41 @@ class PointsBuilder:
     def points(self) -> dict[str, Points]:
         """The points of every name, in arrival order. The arrays cannot be written to."""
         parts: dict[str, list[Points]] = {name: [] for name in self._points}
-        for names, (rows, steps, cells) in self._tables.items():
-            order, step = np.array(rows, dtype=np.int64), np.array(steps, dtype=np.float64)
-            values = np.array(cells, dtype=np.float64).reshape(len(rows), len(names)).T.copy()
-            for array in (order, step, values):
+        for block in self._merged_blocks():
+            for array in block[1:]:
                 array.flags.writeable = False
-            for name, column in zip(names, values, strict=True):
-                parts[name].append(Points(order, step, column))
+            for name, column in zip(block.names, block.values, strict=True):
+                parts[name].append(Points(block.rows, block.steps, column))
         for name, (rows, steps, cells) in self._points.items():
             if rows or not parts[name]:
                 order, step = np.array(rows, dtype=np.int64), np.array(steps, dtype=np.float64)
                 parts[name].append(Points(order, step, np.array(cells, dtype=np.float64)))
         return {name: _in_order(pieces) for name, pieces in parts.items()}
+
+    def _merged_blocks(self) -> Iterable[_Block]:
+        """All rows that have the same names as one block, in arrival order."""
+        pieces: dict[tuple[str, ...], list[_Block]] = {}
+        for names, (rows, steps, cells, _) in self._tables.items():
+            values = np.array(cells, dtype=np.float64).reshape(len(rows), len(names)).T.copy()
+            block = _Block(names, np.array(rows, dtype=np.int64), np.array(steps, dtype=np.float64), values)
+            pieces[names] = [block]
+        for block in self._blocks:
+            pieces.setdefault(block.names, []).append(block)
+        for names, blocks in pieces.items():
+            if len(blocks) == 1:
+                yield blocks[0]
+                continue
+            order = np.concatenate([block.rows for block in blocks])
+            arrival = np.argsort(order, kind="stable")
+            at_step = np.concatenate([block.steps for block in blocks])[arrival]
+            values = np.concatenate([block.values for block in blocks], axis=1)[:, arrival]
+            yield _Block(names, order[arrival], at_step, values)
+
+
+def _getter(names: tuple[str, ...]) -> Callable[[Mapping[str, float]], Iterable[float]]:
+    """A function that takes the values of some names out of a row."""
+    take = itemgetter(*names)
+    return take if len(names) > 1 else lambda values: (take(values),)
 
 
 def _in_order(parts: Sequence[Points]) -> Points:
@@ -218,12 +282,36 @@ def _in_order(parts: Sequence[Points]) -> Points:
     return Points(order[arrival], step[arrival], value[arrival])
 
 
-def finite_points(points: Mapping[str, Points]) -> dict[str, Points]:
+class StepOrder:
+    """Whether arrays of steps ascend strictly. Series share arrays, and each array is looked at once."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[npt.NDArray[np.float64], bool]] = {}  # the array keeps its id
+
+    def ascends(self, step: npt.NDArray[np.float64]) -> bool:
+        """Whether steps are finite and each is larger than the one before."""
+        known = self._known.get(id(step))
+        if known is None:
+            ascends = not len(step) or (math.isfinite(step[0]) and math.isfinite(step[-1]))
+            ascends = ascends and bool(np.logical_and.reduce(step[1:] > step[:-1]))
+            known = self._known[id(step)] = step, ascends
+        return known[1]
+
+
+def finite_points(points: Mapping[str, Points], order: StepOrder) -> dict[str, Points]:
     """The points of each name whose steps are finite."""
-    good = {key: np.isfinite(step) for key, step in distinct_steps(points.values()).items()}
+    good = {
+        key: np.isfinite(step)
+        for key, step in distinct_steps(points.values()).items()
+        if not order.ascends(step)
+    }
+    if not good:
+        return dict(points)
     whole = {key for key, finite in good.items() if finite.all()}
     return {
-        name: series if id(series.step) in whole else series.at(good[id(series.step)])
+        name: series.at(good[id(series.step)])
+        if id(series.step) in good and id(series.step) not in whole
+        else series
         for name, series in points.items()
     }
 

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from itertools import pairwise
 
 from replay.data.names import canonical, infer_mode
 from replay.readers.series_names import is_held_out, is_metric, split_of, words
 from replay.readers.splits import parse_set
 
-__all__ = ["counts_time", "is_numbered_by_row", "run_column", "summarised_by", "trainings_of"]
+__all__ = [
+    "counts_time",
+    "is_numbered_by_row",
+    "may_tell_runs",
+    "run_column",
+    "summarised_by",
+    "trainings_of",
+]
 
 _FOLDS = """
     fold folds fold_id fold_idx fold_index fold_no fold_num fold_number cv_fold kfold k_fold cv_split cv seed
@@ -21,6 +29,12 @@ _NAMES = {*_FOLDS, "name", "model", "model_name", "config", "config_name", "id",
 
 #: Trainings have fewer epochs.
 _MOST_EPOCHS = 40_000
+
+
+@lru_cache(4096)
+def may_tell_runs(name: str) -> bool:
+    """Whether the cells of a column may tell finished runs apart, by its name."""
+    return canonical(name) in _NAMES
 
 
 def run_column(names: Sequence[str]) -> str | None:
@@ -36,6 +50,8 @@ def trainings_of(rows: Sequence[tuple[str, float]]) -> list[str] | None:
     They are several where two labels have the same step and each has several rows, with steps that never go
     back.
     """
+    if not any(label for label, _ in rows):
+        return None
     by_label: dict[str, list[float]] = {}
     for label, step in rows:
         by_label.setdefault(label, []).append(step)
@@ -58,8 +74,11 @@ def summarised_by(columns: Mapping[str, Sequence[str]], steps: Sequence[float | 
     """The column by which the rows of a table of finished runs are told apart; None of a training log.
 
     Each row has another name, and steps that do not advance: the epochs or steps that the run was given. A
-    column of runs or trials tells them apart by numbers as well, unless the steps count the rows.
+    column of runs or trials tells them apart by numbers as well, unless the steps count the rows. Only the
+    columns matter that `may_tell_runs`.
     """
+    if not any(map(may_tell_runs, columns)):
+        return None
     count = len(steps)
     known = [step for step in steps if step is not None]
     advances = len(known) == count and all(later > earlier for earlier, later in pairwise(known))

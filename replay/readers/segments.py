@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from replay.data.run import Series
-from replay.readers.points import Points, distinct_steps
+from replay.readers.points import Points, StepOrder, distinct_steps
 
 __all__ = ["Segment", "find_segments", "merge_segments"]
 
@@ -39,14 +39,17 @@ class Segment(NamedTuple):
     resumed_from: float | None = None
 
 
-def find_segments(points: Mapping[str, Points], starts: Sequence[int]) -> list[Segment]:
+def find_segments(points: Mapping[str, Points], starts: Sequence[int], order_of: StepOrder) -> list[Segment]:
     """Where series go backwards, split into resumes and restarts; ``starts`` are positions in the arrival
     order where a process is known to begin.
     """
-    begins = np.array(starts, dtype=np.int64)
-    steps = distinct_steps(points.values()).values()
-    if not len(begins) and not any((step[1:] < step[:-1]).any() for step in steps):
+    if not starts and not any(
+        (step[1:] < step[:-1]).any()
+        for step in distinct_steps(points.values()).values()
+        if not order_of.ascends(step)
+    ):
         return [Segment(0, None)]
+    begins = np.array(starts, dtype=np.int64)
     backward: list[tuple[int, int, str, int]] = []  # position, position of the point before, name, index
     for name, (order, step, _) in points.items():
         change = step[1:] - step[:-1]

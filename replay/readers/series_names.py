@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -178,12 +178,16 @@ def held_out_of(names: Iterable[str]) -> set[str]:
     These are the names of a held-out split, and Ultralytics' ``metrics/…`` where there is a ``val/…``. The
     per-batch side of a per-epoch metric is not one of them, nor is the spread over folds beside their mean.
     """
-    names = list(names)
+    return set(_held_out_of(tuple(names)))
+
+
+@lru_cache(1024)
+def _held_out_of(names: tuple[str, ...]) -> frozenset[str]:
     held_out = {name for name in names if is_held_out(name) and canonical(name) != "hp_metric"}
     held_out |= _shortened(names)
     if any(name.startswith("val/") for name in held_out):
         held_out |= {name for name in names if name.startswith("metrics/") and not is_bookkeeping(name)}
-    return held_out - per_batch(names) - {name for name in held_out if mean_of(name) in names}
+    return frozenset(held_out - per_batch(names) - {name for name in held_out if mean_of(name) in names})
 
 
 def _shortened(names: Sequence[str]) -> set[str]:
@@ -238,6 +242,11 @@ def companions_of(names: Iterable[str]) -> dict[str, str]:
     """Which train series are the train loss, learning rate and gradient norm, by name: the first that fits
     each of them.
     """
+    return dict(_companions_of(tuple(names)))
+
+
+@lru_cache(1024)
+def _companions_of(names: tuple[str, ...]) -> Mapping[str, str]:
     companions: dict[str, str] = {}
     for name in names:
         parts = [
@@ -302,6 +311,11 @@ def step_name(names: Sequence[str]) -> tuple[str, bool] | None:
     """Which of a log's names is the step, and whether it is the epoch because there is nothing better; None
     where no name is a step.
     """
+    return _step_name(tuple(names))
+
+
+@lru_cache(1024)
+def _step_name(names: tuple[str, ...]) -> tuple[str, bool] | None:
     plain = {canonical(name): name for name in reversed(names)}
     for wanted in _STEPS:
         if wanted in plain:

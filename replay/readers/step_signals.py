@@ -13,6 +13,7 @@ the first gradient. A later segment voids what earlier ones wrote from its first
 from __future__ import annotations
 
 import json
+import os
 import struct
 import zlib
 from collections.abc import Sequence
@@ -88,8 +89,8 @@ class StepSignalsFile:
     @classmethod
     def beside(cls, log: Path) -> StepSignalsFile | None:
         """The step signals that lie beside a log, if any."""
-        path = log.with_name(FILE_NAME)
-        return cls(path) if path.is_file() else None
+        beside = os.path.join(os.path.dirname(log), FILE_NAME)  # noqa: PTH118, PTH120 - called for every log
+        return cls(log.with_name(FILE_NAME)) if os.path.isfile(beside) else None  # noqa: PTH113
 
     def read(self) -> StepSignals:
         """Read the file. Raises InputError or OSError."""

@@ -14,10 +14,11 @@ from typing import Any, TypeVar
 from replay.data.finding import Finding, Kind
 from replay.readers.limits import LONGEST_LINE, LONGEST_TEXT, over_limit
 
-__all__ = ["TextLines", "open_text", "parse_whole_lines", "unzip_head"]
+__all__ = ["SmallText", "TextLines", "open_text", "parse_whole_lines", "read_whole", "unzip_head"]
 
 _GZIP = b"\x1f\x8b"
 _BUFFER, _PAGE = 1 << 20, 4096
+_WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 class _File(io.FileIO):
@@ -96,6 +97,14 @@ class TextLines(io.TextIOWrapper):
         return findings
 
 
+class SmallText(io.StringIO):
+    """The text of a small file, of which nothing is left out."""
+
+    def findings(self, path: Path) -> list[Finding]:
+        """What was not read of the file: nothing."""
+        return []
+
+
 def unzip_head(head: bytes) -> bytes:
     """The first bytes of a file, at most as many as given, decompressed where it is a gzip file."""
     if not head.startswith(_GZIP):
@@ -107,18 +116,47 @@ def unzip_head(head: bytes) -> bytes:
         return b""
 
 
-def open_text(path: Path) -> TextLines:
+def open_text(path: Path) -> TextLines | SmallText:
     """The file as text, decompressed where it is a gzip file: UTF-8 unless a byte order mark says UTF-16;
     bytes that are not text become U+FFFD. Raises OSError, also when a damaged gzip file is read.
     """
     file = _File(path)
+    text = _small_text(file)
+    return _open_large(file, path) if text is None else SmallText(text, newline="")
+
+
+def read_whole(path: Path) -> tuple[str, list[Finding]]:
+    """The text of a file, as `open_text` gives it, up to a limit, and what was not read of it."""
+    file = _File(path)
+    text = _small_text(file)
+    if text is not None:
+        return text, []
+    with _open_large(file, path) as lines:
+        text = lines.read(LONGEST_TEXT)
+        return text, [over_limit(path, "text", LONGEST_TEXT)] if lines.read(1) else lines.findings(path)
+
+
+def _small_text(file: _File) -> str | None:
+    """The text of a file that is too small for a line beyond the limit, not compressed, and without zero
+    bytes; the file is closed then. Else None.
+    """
+    size = os.fstat(file.fileno()).st_size
+    data = file.read(size + 1) if 2 < size < LONGEST_LINE else b""
+    if len(data) != size or not data or data[:2] in (_GZIP, *_WIDE) or b"\0" in data:
+        return None
+    file.close()
+    return str(data.removeprefix(codecs.BOM_UTF8), "utf-8", "replace")
+
+
+def _open_large(file: _File, path: Path) -> TextLines:
+    """A file of any size and encoding."""
+    file.seek(0)
     mark = file.read(2)
     if mark == _GZIP:
         file.close()
         return TextLines(_Inflated(path), "utf-8-sig")
     file.seek(0)
-    encoding = "utf-16" if mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
-    return TextLines(file, encoding)
+    return TextLines(file, "utf-16" if mark in _WIDE else "utf-8-sig")
 
 
 _Parsed = TypeVar("_Parsed")

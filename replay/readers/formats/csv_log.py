@@ -12,6 +12,7 @@ import csv
 import dataclasses
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
@@ -175,8 +176,13 @@ def _file_split(path: Path) -> str | None:
     """The word of a file's name that names a split: ``test`` of ``test_error.tsv``, but not of
     ``test_run_3.csv``.
     """
-    export = _EXPORT_NAME.fullmatch(path.stem)
-    parts = re.split(r"[^A-Za-z0-9]+", export["run"] if export else path.stem)
+    return _split_in(path.stem)
+
+
+@lru_cache(4096)
+def _split_in(stem: str) -> str | None:
+    export = _EXPORT_NAME.fullmatch(stem)
+    parts = re.split(r"[^A-Za-z0-9]+", export["run"] if export else stem)
     splits = [part for part in parts if split_of(part) is not None]
     plain = export is not None or all(part.lower() in _PLAIN or part in splits for part in parts)
     return splits[-1] if splits and plain else None

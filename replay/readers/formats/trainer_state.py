@@ -16,17 +16,20 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from replay.data.finding import Finding, Kind
 from replay.data.info import RunInfo
 from replay.data.run import Column, Run
 from replay.data.types import Mode
 from replay.readers.assemble import assemble
-from replay.readers.flatten import flat_rows
+from replay.readers.flatten import cells_of, flat_rows, rows_by_names
 from replay.readers.format import Format, Loaded, UnusableLog
 from replay.readers.interleaved import name_sets
-from replay.readers.limits import LONGEST_TEXT, over_limit
-from replay.readers.points import PointsBuilder, number, open_text, round_interval
+from replay.readers.points import PointsBuilder, number, round_interval
 from replay.readers.series_names import chosen_modes, is_bookkeeping, is_held_out
+from replay.readers.text_files import read_whole
 
 __all__ = ["FORMAT", "runs_of"]
 
@@ -80,9 +83,7 @@ def _begins_history(text: bytes) -> bool:
 
 def _load(files: Sequence[Path], run_id: str) -> Loaded:
     (path,) = files
-    with open_text(path) as file:
-        text = file.read(LONGEST_TEXT)
-        more = [over_limit(path, "text", LONGEST_TEXT)] if file.read(1) else file.findings(path)
+    text, more = read_whole(path)
     state, findings, is_whole = _parse(text, path)
     findings = more + findings
     history = state.get("log_history")
@@ -243,39 +244,82 @@ def _points(
     """The points of all rows, the names of the held-out metrics, and the summary at the end of training."""
     points = PointsBuilder()
     held_out: set[str] = set()
-    summary: dict[str, float] = {}
-    shapes: dict[tuple[str, ...], _Shape] = {}
-    for values in flat_rows(history):
-        if "train_runtime" in values:
-            for name in ("train_runtime", "total_flos"):
-                if (
-                    name in values
-                ):  # a training that was resumed after its end has two summaries; flos are cumulative
-                    summary[name] = float(values[name]) + (
-                        summary.get(name, 0.0) if name == "train_runtime" else 0.0
-                    )
-            continue
-        step = values["step"] if "step" in values else _step(values, state)
-        if step is None:
-            continue
-        names = tuple(values)
-        shape = shapes.get(names)
-        if shape is None:
-            shape = shapes[names] = _shape(names)
-            held_out |= shape.held_out
-        if shape.kept and shape.kept != ("epoch",):
-            points.add(step, values, shape.kept)
+    rows = flat_rows(history)
+    shaped = [_Shaped.of(names, at, rows, state) for names, at in rows_by_names(rows).items()]
+    summary = _summary([rows[at] for at in sorted(at for one in shaped for at in one.summaries)])
+    shaped = sorted((one for one in shaped if one.places), key=lambda one: one.places[0])
+    counted = np.zeros(len(rows), dtype=np.int64)
+    for one in shaped:
+        if one.shape.is_added:
+            counted[one.places] = 1
+    order = np.cumsum(counted)
+    runtimes: list[tuple[int, float, dict[str, float]]] = []
+    for one in shaped:
+        shape = one.shape
+        held_out |= shape.held_out
+        if shape.is_added:
+            cells = cells_of([rows[at] for at in one.places], shape.names)
+            points.add_rows(shape.kept, order[one.places], one.steps, cells[list(shape.columns)])
         if shape.runtimes:
-            points.add_parts(step, "eval runtime", {name: values[name] for name in shape.runtimes})
+            points.begin_parts("eval runtime")
+            runtimes += [
+                (at, step, {name: rows[at][name] for name in shape.runtimes})
+                for at, step in zip(one.places, one.steps.tolist(), strict=True)
+            ]
+    for at, step, parts in sorted(runtimes, key=lambda one: one[0]):
+        points.add_parts(step, "eval runtime", parts, int(order[at]))
+    points.count_rows(int(order[-1]) if len(order) else 0)
     return points, held_out, summary
 
 
-class _Shape(NamedTuple):
-    """What the names of a row are."""
+def _summary(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The summary at the end of training. A training that was resumed after its end has two; the operations
+    are cumulative.
+    """
+    summary: dict[str, float] = {}
+    for values in rows:
+        summary["train_runtime"] = summary.get("train_runtime", 0.0) + float(values["train_runtime"])
+        if "total_flos" in values:
+            summary["total_flos"] = float(values["total_flos"])
+    return summary
 
+
+class _Shape(NamedTuple):
+    """What the names of a row are; ``columns`` are the places of those that are kept."""
+
+    names: tuple[str, ...]
     kept: tuple[str, ...]
+    columns: tuple[int, ...]
     runtimes: tuple[str, ...]
     held_out: frozenset[str]
+    is_added: bool
+
+
+class _Shaped(NamedTuple):
+    """Rows with the same names that have a step: their places and steps; of summaries, the places alone."""
+
+    shape: _Shape
+    places: list[int]
+    steps: npt.NDArray[np.float64]
+    summaries: list[int]
+
+    @classmethod
+    def of(
+        cls,
+        names: tuple[str, ...],
+        places: list[int],
+        rows: Sequence[Mapping[str, float]],
+        state: Mapping[str, Any],
+    ) -> _Shaped:
+        shape = _shape(names)
+        if "train_runtime" in names:
+            return cls(shape, [], np.empty(0), places)
+        if "step" in names:
+            steps = [rows[at]["step"] for at in places]
+        else:
+            known = [(at, step) for at in places if (step := _step(rows[at], state)) is not None]
+            places, steps = [at for at, _ in known], [step for _, step in known]
+        return cls(shape, places, np.array(steps, dtype=np.float64), [])
 
 
 @lru_cache(1024)
@@ -283,7 +327,9 @@ def _shape(names: tuple[str, ...]) -> _Shape:
     uses = {name: _use_of(name) for name in names}
     kept = tuple(name for name, use in uses.items() if use in ("kept", "held out"))
     runtimes = tuple(name for name, use in uses.items() if use == "runtime")
-    return _Shape(kept, runtimes, frozenset(name for name, use in uses.items() if use == "held out"))
+    held_out = frozenset(name for name, use in uses.items() if use == "held out")
+    columns = tuple(names.index(name) for name in kept)
+    return _Shape(names, kept, columns, runtimes, held_out, bool(kept) and kept != ("epoch",))
 
 
 def _use_of(name: str) -> Literal["aside", "runtime", "held out", "kept"]:
@@ -443,8 +489,6 @@ def _saved(path: Path, state: Mapping[str, Any], steps: Sequence[float]) -> Any:
     step of a checkpoint (this file's folder, the best one) that is a multiple of it, or evals that keep to
     ``eval_steps``.
     """
-    import numpy as np
-
     every, planned, done = (
         number(state.get("save_steps")),
         number(state.get("max_steps")),
