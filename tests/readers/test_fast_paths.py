@@ -2,19 +2,23 @@
 
 import math
 import re
+from itertools import pairwise
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replay.data.run import Run
+from replay.data.run import Run, Series
 from replay.readers.agreement import LoggedCurve
-from replay.readers.assemble import assemble
-from replay.readers.csv_table import ABSENT, cell_number
+from replay.readers.assemble import _Evals, assemble
+from replay.readers.csv_table import ABSENT, _Rows, cell_number
 from replay.readers.duplicates import _Index
 from replay.readers.flatten import flat_numbers
-from replay.readers.points import Points, number
+from replay.readers.formats.trainer_state import _points, _step
+from replay.readers.points import Points, PointsBuilder, StepOrder, number
+from replay.readers.runs_in_table import trainings_of
 from replay.readers.segments import Segment, _Turns, merge_segments
+from replay.readers.text_files import _File, _open_large, open_text, read_whole
 
 NUMBERS = st.one_of(
     st.integers(-(10**400), 10**400),
@@ -176,3 +180,151 @@ def test_a_run_with_another_id_has_the_same_parts():
     assert other.columns is run.columns
     assert other.train is run.train
     assert (run.id, len(other)) == ("a", 3)
+
+
+BYTES = st.lists(
+    st.one_of(
+        st.sampled_from(
+            [b"\xef\xbb\xbf", b"\xef\xbb", b"\xff\xfe", b"\x1f\x8b", b"\0", b"\r", b"\n", b"\r\n"]
+        ),
+        st.text(max_size=5).map(str.encode),
+        st.binary(max_size=3),
+    ),
+    max_size=8,
+).map(b"".join)
+
+
+@given(BYTES)
+def test_a_small_text(tmp_path_factory, data):
+    path = tmp_path_factory.getbasetemp() / "small.txt"
+    path.write_bytes(data)
+    try:
+        with _open_large(_File(path), path) as large:
+            lines = list(large)
+        with _open_large(_File(path), path) as large:
+            whole = large.read()
+    except OSError:  # a damaged gzip file
+        return
+    with open_text(path) as small:
+        assert list(small) == lines
+        small.seek(0)
+        assert (small.readline(), small.read()) == ("".join(lines[:1]), "".join(lines[1:]))
+    assert read_whole(path) == (whole, [])
+
+
+def same_points(found, expected):
+    assert list(found) == list(expected)
+    for name, series in found.items():
+        for one, other in zip(series, expected[name], strict=True):
+            assert one.dtype == other.dtype
+            assert one.tobytes() == other.tobytes()
+
+
+HEADERS = st.lists(
+    st.sampled_from(["step", "epoch", "val_loss", "loss", "lr", "split", "seed", "is_val", "", "x__MIN"]),
+    min_size=1,
+    max_size=4,
+)
+TABLE_CELLS = st.one_of(
+    st.floats().map(str),
+    st.integers(0, 20).map(str),
+    st.sampled_from(["", " 3 ", "nan", "1_0", "val", "3/10", "step", "NA"]),
+)
+
+
+@st.composite
+def tables(draw):
+    header = draw(HEADERS)
+    plain = st.lists(st.floats(0, 9).map(str), min_size=len(header), max_size=len(header))
+    others = st.lists(TABLE_CELLS, max_size=len(header) + 1)
+    return header, draw(st.lists(st.one_of(plain, plain, plain, others), max_size=12))
+
+
+@given(tables(), st.integers(1, 5), st.booleans(), st.booleans())
+def test_rows_of_a_table_in_blocks(table, size, ended, by_epoch):
+    header, rows = table
+    one_by_one, blocks = (_Rows(",".join(header), by_epoch=by_epoch) for _ in range(2))
+    if one_by_one.key is None:
+        return
+    for row in rows:
+        one_by_one.take(row)
+    for at in range(0, len(rows), size):
+        blocks.take_all(rows[at : at + size], whole=at + size < len(rows) or ended)
+    assert blocks.finish(ended) == one_by_one.finish(ended)
+    same_points(blocks.points.points(), one_by_one.points.points())
+    assert blocks.first_cells().keys() == one_by_one.first_cells().keys()
+    assert trainings_of(blocks.placed) == trainings_of(one_by_one.placed)
+    for name in ("rows", "longer", "without_step", "placed", "first", "names", "key"):
+        assert getattr(blocks, name) == getattr(one_by_one, name)
+
+
+ROWS = st.lists(
+    st.dictionaries(
+        st.sampled_from(
+            [
+                "step",
+                "epoch",
+                "loss",
+                "eval_loss",
+                "eval_runtime",
+                "test_runtime",
+                "train_runtime",
+                "total_flos",
+            ]
+        ),
+        st.one_of(st.integers(0, 5), st.floats(0, 5), st.just(math.nan)),
+        max_size=5,
+    ),
+    max_size=12,
+)
+
+
+@given(ROWS)
+def test_rows_of_a_history_by_their_names(rows):
+    state = {"epoch": 2.0, "global_step": 10}
+    points, held_out, summary = _points(rows, state)
+    plain, metrics, totals = PointsBuilder(), set(), {}
+    for row in rows:
+        if "train_runtime" in row:
+            totals["train_runtime"] = totals.get("train_runtime", 0.0) + float(row["train_runtime"])
+            totals |= {"total_flos": float(row["total_flos"])} if "total_flos" in row else {}
+            continue
+        step = row["step"] if "step" in row else _step(row, state)
+        if step is None:
+            continue
+        names = tuple(name for name in row if name in ("epoch", "loss", "eval_loss", "total_flos"))
+        metrics |= {"eval_loss"} & row.keys()
+        if set(names) - {"epoch"}:
+            plain.add(step, row, names)
+        if parts := {name: row[name] for name in row if name.endswith("runtime")}:
+            plain.add_parts(step, "eval runtime", parts)
+    same_points(points.points(), plain.points())
+    assert (points.row, held_out) == (plain.row, metrics)
+    assert repr(summary) == repr(totals)
+
+
+@given(st.lists(st.floats(allow_nan=False), min_size=1, max_size=60), st.data())
+def test_means_since_the_eval_before(values, data):
+    series = Series(np.arange(1.0, len(values) + 1), np.array(values))
+    steps = np.array(sorted(data.draw(st.sets(st.integers(0, len(values) + 2), max_size=20))), dtype=float)
+    with np.errstate(all="ignore"):
+        found = _Evals(steps).mean_since(series)
+        expected, before = [], 0
+        for step in steps.tolist():
+            until = max(min(int(step), len(values)), before)
+            part = series.value[before:until]
+            expected.append(np.add.reduce(part) / len(part) if len(part) else math.nan)
+            before = until
+    assert found.present.tolist() == [
+        len(values) >= 1 and later > earlier
+        for earlier, later in pairwise([0, *(min(int(step), len(values)) for step in steps)])
+    ]
+    assert found.values.tobytes() == np.array(expected, dtype=float).tobytes()
+
+
+@given(st.lists(st.one_of(st.floats(), st.integers(0, 9).map(float)), max_size=6))
+def test_steps_that_ascend(steps):
+    order = StepOrder()
+    array = np.array(steps, dtype=float)
+    expected = all(map(math.isfinite, steps)) and all(later > earlier for earlier, later in pairwise(steps))
+    assert order.ascends(array) == order.ascends(array) == expected
