@@ -174,7 +174,10 @@ def _sum_up(
             worst[figure] = np.fmax.reduce(values, axis=1) if width else np.full(size, np.nan)
         if figure == "saved":
             amounts = ExactSums.of_rows(np.where(refused, 0.0, values * full))
-            totals = ExactSums.of_rows(np.where(refused, 0.0, np.broadcast_to(full, positions.shape)))
+            if refused.any():
+                totals = ExactSums.of_rows(np.where(refused, 0.0, full))
+            else:
+                totals = ExactSums.of_rows(full[None]).repeated(size)
     bound = study.is_censored[runs] & ~refused
     exact = [row for row, member in enumerate(block.members) if isinstance(policies[member], Never)]
     if exact:

@@ -53,15 +53,21 @@ class ExactSums:
                 unbounded = np.where(finite, 0.0, values).sum(axis=1)
             rest = np.where(finite, values, 0.0)
         parts: dict[int, Ints] = {}
-        highest = float(np.abs(rest).max(initial=0.0))
+        highest = _largest(rest)
         unit = (int(np.frexp(highest)[1]) - 1) // _DIGITS
         while highest:
-            whole = np.trunc(_scaled(rest, -_DIGITS * unit))
+            whole = _scaled(rest, -_DIGITS * unit)
+            np.trunc(whole, out=whole)
             parts[unit] = whole.sum(axis=1).astype(np.int64)
-            rest = rest - _scaled(whole, _DIGITS * unit)
-            highest = float(np.abs(rest).max(initial=0.0))
+            rest = rest - _scaled(whole, _DIGITS * unit, out=whole)
+            highest = _largest(rest)
             unit -= 1
         return cls(len(values), parts, unbounded)
+
+    def repeated(self, times: int) -> ExactSums:
+        """The one sum for so many policies."""
+        parts = {unit: np.repeat(part, times) for unit, part in self.parts.items()}
+        return ExactSums(times, parts, np.repeat(self.unbounded, times))
 
     def spread(self, members: Sequence[int], size: int) -> ExactSums:
         """The sums as those of some of more policies, by their indices; the others have 0."""
@@ -114,9 +120,14 @@ class ExactSums:
         return self.means(np.ones(self.size, dtype=np.int64))
 
 
-def _scaled(values: Floats, exponent: int) -> Floats:
+def _largest(values: Floats) -> float:
+    """The largest absolute value; 0 where there is none."""
+    return max(float(values.max(initial=0.0)), -float(values.min(initial=0.0)))
+
+
+def _scaled(values: Floats, exponent: int, out: Floats | None = None) -> Floats:
     """The values times two to the power of an exponent, exactly."""
     if abs(exponent) <= _NORMAL:
-        scaled: Floats = values * 2.0**exponent
+        scaled: Floats = np.multiply(values, 2.0**exponent, out=out)
         return scaled
-    return np.ldexp(values, exponent)
+    return np.ldexp(values, exponent, out=out)
