@@ -49,21 +49,22 @@ def assemble(
     eval), ``learning_rate``, ``grad_norm`` or ``wall_time``. ``starts`` are places in the arrival order where
     a new process is known to begin; ``resumes`` states the segments as (place, resumed_from step) instead of
     looking for them. ``zero_based`` says that steps are 0-based numbers of finished epochs, and shifts them
-    by one, so that a step counts what has been trained. ``hint`` gives the facts of the hint on how to log
-    evals, from the steps trained, for a run that has none.
+    by one, so that a step counts what has been trained, unless the train series count something else.
+    ``hint`` gives the facts of the hint on how to log evals, from the steps trained, for a run that has none.
     """
     counters = dict(counters or {})
     companions = dict(companions or {})
     order = StepOrder()
     finite = finite_points(points, order)
-    if zero_based:
+    as_stated = info
+    if resumes is None and info.step_unit == "step":
+        finite, epoch, info = _on_one_clock(finite, held_out, epoch, info, {*counters, *_aside(companions)})
+    if zero_based and info is as_stated:  # evals that have a place among the train steps count those
         later = {key: step + 1 for key, step in distinct_steps(finite.values()).items()}
         finite = {
             name: Points(series.order, later[id(series.step)], series.value)
             for name, series in finite.items()
         }
-    elif resumes is None and info.step_unit == "step":
-        finite, epoch, info = _on_one_clock(finite, held_out, epoch, info, {*counters, *_aside(companions)})
     if resumes is not None:
         segments = [
             Segment(0, None),

@@ -234,20 +234,24 @@ def _filled(rows: Sequence[Row], name: str) -> list[float] | None:
 
 
 def _by_epoch(rows: Sequence[Row], name: str) -> list[float] | None:
-    """Epochs as steps, where every eval has one of its own; None where the number of the call is better."""
+    """Epochs as steps, where every eval has one of its own; None where the number of the call is better,
+    since whole epochs do not tell several train values apart.
+    """
     steps = _filled(rows, name)
     if steps is None:
         return None
     last: dict[str, float] = {}
-    for row in rows:
-        epoch = row.values.get(name)
-        for metric in row.values:
-            if is_held_out(metric):
-                if epoch is None or last.get(metric) == epoch:
-                    return None
-                last[metric] = epoch
+    again = 0
+    for row, step in zip(rows, steps, strict=True):
+        repeated = {metric for metric in row.values if metric != name and last.get(metric) == step}
+        if any(
+            is_held_out(metric) and (metric in repeated or name not in row.values) for metric in row.values
+        ):
+            return None
+        again += bool(repeated)
+        last |= dict.fromkeys(row.values, step)
     whole = all(step == int(step) for step in steps)
-    return None if whole and 10 * len(set(steps)) < 9 * len(rows) else steps
+    return None if whole and 10 * again > len(rows) else steps
 
 
 class _Clock:

@@ -95,7 +95,7 @@ def _may_count_epochs(step: Floats, count: int, most: float) -> bool:
     """
     if len(step) < 2 or count < 2 * len(step):
         return False
-    return not most < 2 * (float(step.max()) + 1)
+    return most + (float(step.min()) == 0) >= 2 * (float(step.max()) + 1)
 
 
 def _counts_epochs(series: Points, fast: Points, reached: Floats) -> bool:

@@ -7,6 +7,7 @@ import zipfile
 
 import pytest
 
+from replay.data.finding import Kind
 from replay.readers import read, sniff
 from replay.readers.formats.comet import FORMAT
 from replay.report.sentences import sentences
@@ -72,6 +73,16 @@ def test_the_order_is_that_of_the_processes_not_of_the_names(tmp_path):
     assert run.info.complete is False  # the last process has no end
 
 
+def test_metrics_without_any_step_are_placed_by_the_train_loss(tmp_path):
+    messages = []
+    for epoch in range(3):
+        messages += [metric("loss", 1 / (4 * epoch + part + 1)) for part in range(4)]
+        messages.append(metric("val_loss", 2.0 - epoch))
+    run, _ = load(archive(tmp_path / "a.zip", messages, offline_id="k", start_time=1, stop_time=2))
+    assert curve(run) == {4: 2.0, 8: 1.0, 12: 0.0}
+    assert Kind.STEPS_NOT_LOGGED in {finding.kind for finding in run.info.findings}
+
+
 def test_what_a_kill_leaves():
     found = read(KILLED)
     (run,) = found.runs
@@ -96,7 +107,10 @@ def test_places_without_a_step(tmp_path):
     run, _ = load(put(tmp_path / "messages.json", *rows))
     assert curve(run) == {10: 0.5, 20: 0.4}
     none = put(tmp_path / "messages.json", metric("val_loss", 0.5), metric("val_loss", 0.4))
-    assert "no row holds a number beside its step" in refusal(FORMAT, none)
+    run, _ = load(none)
+    assert curve(run) == {1: 0.5, 2: 0.4}
+    nothing = put(tmp_path / "messages.json", metric("val_loss", "a text", 1))
+    assert "no row holds a number beside its step" in refusal(FORMAT, nothing)
 
 
 def test_values_and_names(tmp_path):

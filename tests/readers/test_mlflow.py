@@ -139,7 +139,25 @@ def test_files_without_any_step(tmp_path):
     )
     (run,) = read(tmp_path).runs
     assert curve(run) == dict(zip([1, 2, 3, 4], LOSS, strict=True))
-    assert "no step was logged, so the log calls are numbered instead" in sentences(run.info.findings)
+    assert "no step was logged, so the values of the longest series are numbered instead" in sentences(
+        run.info.findings
+    )
+
+
+def test_evals_without_a_step_share_one_even_if_their_times_differ(tmp_path):
+    folder = tmp_path / "mlruns" / "1" / RUNS[0]
+    start = 1_700_000_000_000
+    put(
+        folder,
+        {
+            "loss": "".join(f"{start + 10 * n} {1 / (n + 1)} 0\n" for n in range(12)),
+            "val_loss": "".join(f"{start + 10 * n + 1} {2.0 - n} 0\n" for n in (3, 7, 11)),
+            "val_f1": "".join(f"{start + 10 * n + 2} {n / 20} 0\n" for n in (3, 7, 11)),
+        },
+    )
+    (run,) = read(tmp_path).runs
+    assert run.steps.tolist() == [4, 8, 12]
+    assert curve(run, "val_f1") == {4: 0.15, 8: 0.35, 12: 0.55}
 
 
 def test_the_metrics_folder_of_a_run_alone(tmp_path):

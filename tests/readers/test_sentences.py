@@ -462,7 +462,11 @@ OF_RUNS = [
         {"tags": ["a", "b"]},
         "left out, as their steps count batches and not epochs: a, b",
     ),
-    (Kind.STEPS_NOT_LOGGED, {}, "no step was logged, so the log calls are numbered instead"),
+    (
+        Kind.STEPS_NOT_LOGGED,
+        {},
+        "no step was logged, so the values of the longest series are numbered instead",
+    ),
     (
         Kind.STEPS_NOT_LOGGED,
         {"names": ("a", "b")},

@@ -78,6 +78,26 @@ def test_calls_count_where_epochs_do_not_tell_evals_apart():
     assert curve(one(batches)) == {49: 1.0}
 
 
+def test_epochs_count_where_each_series_is_logged_once_per_epoch():
+    rows = []
+    for epoch in range(1, 5):
+        rows.append((len(rows), {"loss": 2 / epoch, "epoch": epoch}))
+        rows.append((len(rows), {"val_loss": 1.0 + epoch, "epoch": epoch}))
+    assert curve(one(rows)) == {1: 2.0, 2: 3.0, 3: 4.0, 4: 5.0}
+
+
+@pytest.mark.parametrize("per_epoch", [2, 40])
+def test_evals_that_number_epochs_from_0_are_placed_among_train_steps(per_epoch):
+    rows = []
+    for epoch in range(6):
+        first = epoch * per_epoch
+        rows += [(step, {"loss": 2 / (step + 1)}) for step in range(first, first + per_epoch)]
+        rows.append((epoch, {"val_loss": 1.0 + epoch}))
+    run = one(rows, counts_calls=False)
+    assert curve(run) == {(epoch + 1) * per_epoch - 1: 1.0 + epoch for epoch in range(6)}
+    assert run.columns["epoch"].values.tolist() == [1, 2, 3, 4, 5, 6]
+
+
 def test_a_given_step_counts_where_the_rows_have_an_epoch_too():
     rows = [(100 * n, {"val_loss": 2.0 - n, "epoch": n}) for n in (1, 2, 3)]
     run = one(rows)

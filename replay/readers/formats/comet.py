@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from replay.data.finding import Finding, Kind
+from replay.data.finding import Finding, Kind, Severity
 from replay.readers.archives import EMPTY, MemberText, is_archive, list_members, read_small
 from replay.readers.format import Format, Loaded, UnusableLog, unreadable
 from replay.readers.json_lines import JsonLines, parse_lines
 from replay.readers.points import number, open_text
-from replay.readers.tracker_rows import Row
+from replay.readers.tracker_rows import Row, place_by_arrival
 from replay.readers.tracker_runs import tracker_runs
 from replay.readers.tracker_settings import settings_of
 
@@ -111,7 +111,11 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
         "complete": None if ended else False,
         "project_name": _experiment(files[-1]).get("project_name"),
     }
-    runs = tracker_runs(run_id, messages.rows, facts, starts=starts[1:], counts_calls=False)
+    rows = messages.rows
+    if all(math.isnan(row.step) for row in rows):
+        rows = place_by_arrival(rows)
+        facts["findings"] = [Finding(Kind.STEPS_NOT_LOGGED, Severity.NOTE)]
+    runs = tracker_runs(run_id, rows, facts, starts=starts[1:], counts_calls=False)
     if not runs:
         nothing = Finding(Kind.NO_VALUES, log=str(files[0]), facts={"format": FORMAT.name})
         raise UnusableLog(*(findings or [nothing]))
@@ -159,8 +163,6 @@ def _take(lines: Iterable[Any], messages: _Messages) -> None:
         if stated is None and step is None and epoch is not None:
             messages.by_epoch = True
         step = epoch if messages.by_epoch else step if stated is None else stated
-        if step is None:
-            continue
         context = payload.get("context")
         if isinstance(context, str) and context:
             name = f"{context}/{name}"
@@ -169,7 +171,7 @@ def _take(lines: Iterable[Any], messages: _Messages) -> None:
             values["epoch"] = epoch
         milliseconds = number(payload.get("local_timestamp"))
         wall = math.nan if milliseconds is None else milliseconds / 1000
-        messages.rows.append(Row(step, values, wall))
+        messages.rows.append(Row(math.nan if step is None else step, values, wall))
 
 
 FORMAT = Format(

@@ -20,7 +20,7 @@ from replay.readers.format import Format, Loaded, UnusableLog, unreadable
 from replay.readers.points import number, open_text
 from replay.readers.sqlite_files import MAGIC, Database, open_database, sources_of, table_names
 from replay.readers.text_files import parse_whole_lines
-from replay.readers.tracker_rows import Row, rows_by_time, unique_names
+from replay.readers.tracker_rows import Row, place_by_arrival, rows_by_time, unique_names
 from replay.readers.tracker_runs import tracker_runs
 from replay.readers.tracker_settings import settings_of
 
@@ -207,8 +207,8 @@ def _runs(run_id: str, series: _Series, facts: dict[str, Any], began: float | No
     without = {key for key, values in series.items() if all(step == 0 for _, step, _ in values)}
     notes = []
     if without == series.keys() and any(len(values) > 1 for values in series.values()):
-        rows = rows_by_time(series)
-        rows = [row._replace(step=float(place)) for place, row in enumerate(_calls(rows))]
+        rows = [row._replace(step=math.nan) for row in _calls(rows_by_time(series))]
+        rows = place_by_arrival(rows)
         notes.append(Finding(Kind.STEPS_NOT_LOGGED, Severity.NOTE))
         return tracker_runs(run_id, rows, {**facts, "findings": notes}, began=began)
     many = sorted(key for key in without if len(series[key]) > 1)

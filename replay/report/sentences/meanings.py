@@ -317,8 +317,8 @@ MEANINGS: Mapping[str, Mapping[Kind, Meaning]] = {
         ),
         Kind.STEPS_NOT_LOGGED: Meaning(
             "A run, or some of its metrics, was logged without steps.",
-            "If no metric has steps, the log calls are numbered. Otherwise the metrics without steps are"
-            " skipped.",
+            "If no metric has steps, the values of the longest series are numbered. Otherwise the metrics"
+            " without steps are skipped.",
             "Give the step when you log: `log_metric(name, value, step=step)`.",
         ),
         Kind.ROUNDED_VALUES: Meaning(

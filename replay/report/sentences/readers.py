@@ -294,7 +294,7 @@ def _deleted_runs(finding: Finding) -> str:
 
 def _steps_not_logged(finding: Finding) -> str:
     if "names" not in finding.facts:
-        return "no step was logged, so the log calls are numbered instead"
+        return "no step was logged, so the values of the longest series are numbered instead"
     names = ", ".join(finding["names"])
     return f"left out, because all values were logged without a step while other metrics have steps: {names}"
 
