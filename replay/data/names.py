@@ -56,7 +56,7 @@ _MIN = frozenset(
 )
 _MAX = frozenset(
     """
-    accuracy acc f1 rouge rouge1 rouge2 rougel rougelsum bleu sacrebleu meteor chrf auc auroc auprc
+    accuracy acc accu f1 rouge rouge1 rouge2 rougel rougelsum bleu sacrebleu meteor chrf auc auroc auprc
     aucpr map map50 map5095 ap ar precision recall em iou miou dice r2 reward rewards mcc matthews
     pearson spearman spearmanr pearsonr kappa ndcg mrr top1 top5 psnr ssim bertscore return hit hits
     winrate score pck likelihood prec hmean acc1 acc5 ap50 ap75 hr

@@ -107,6 +107,8 @@ _STEPS = (
     "num_updates",
     "update",
     "training_iteration",
+    "step_number",
+    "iteration_number",
 )
 
 
@@ -320,7 +322,7 @@ def _step_name(names: tuple[str, ...]) -> tuple[str, bool] | None:
     for wanted in _STEPS:
         if wanted in plain:
             return plain[wanted], False
-    for wanted in ("epoch", "epochs"):
+    for wanted in ("epoch", "epochs", "epoch_number"):
         if wanted in plain:
             return plain[wanted], True
     return None

@@ -63,6 +63,7 @@ __all__ = ["FORMAT"]
 _EXPORT = ["wall time", "step", "value"]  # TensorBoard's page
 _EXPORT_NAME = re.compile(r"run-(?P<run>.*)-tag-(?P<tag>.+)")
 _WANDB_COLUMN = re.compile(r"(?P<run>.+?) - (?P<name>.+?)(?P<bound>__MIN|__MAX)?")
+_EPOCHS = ("epoch", "epochs", "train/epoch", "epoch_number")
 _PLAIN = {
     "",
     "error",
@@ -348,7 +349,10 @@ def _runs(
     epoch = (
         None
         if table.by_epoch
-        else next((name for name in points if name.lower() in ("epoch", "epochs", "train/epoch")), None)
+        else next(
+            (name for name in points if name.lower() in _EPOCHS),
+            None,
+        )
     )
     counters, companions = measures_of(points, held_out)
     used = {

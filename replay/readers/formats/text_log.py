@@ -28,6 +28,7 @@ from replay.readers.points import Points, round_interval
 from replay.readers.text.grids import Grids
 from replay.readers.text.journal import Placed, Training
 from replay.readers.text.lines import Line, lines_of, read_lines
+from replay.readers.text.notebook import SUFFIX, notebook_lines
 from replay.readers.text.reading import DIALECTS, Text, read_text
 
 __all__ = ["FORMAT"]
@@ -63,6 +64,11 @@ _BOMS = (b"\xff\xfe", b"\xfe\xff")
 
 
 def _sniff(path: Path, head: bytes) -> bool:
+    if path.suffix.lower() == SUFFIX:
+        try:
+            return head.lstrip()[:1] == b"{" and _is_evident(read_text(notebook_lines(path)))
+        except OSError:
+            return False
     text = _decode(head)
     if text is None:
         return False
@@ -145,7 +151,8 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
     for path in files:
         try:
             among = (Grids,) if path.suffix.lower() == ".md" else DIALECTS
-            text = read_text(read_lines(path), among=among)
+            lines = notebook_lines(path) if path.suffix.lower() == SUFFIX else read_lines(path)
+            text = read_text(lines, among=among)
         except OSError as error:
             findings.append(unreadable(path, error, "file"))
             continue
@@ -300,10 +307,10 @@ FORMAT = Format(
     summary=(
         "text that a training printed (tee, nohup, Slurm): transformers, TRL, axolotl, Unsloth, MLX-LM,"
         " torchtune, litgpt, nanoGPT, LightGBM, XGBoost, CatBoost, Keras, Lightning, spaCy, fairseq, OpenNMT,"
-        " mmengine, Marian, JoeyNMT, YOLO, TensorFlow's estimators; tables of fastai, skorch, notebooks and"
-        " model cards; and lines such as “epoch 3: val_loss 0.41”"
+        " mmengine, Marian, JoeyNMT, YOLO, darknet, Composer, verl, TensorFlow's estimators; tables of fastai,"
+        " skorch and model cards; outputs of Jupyter notebooks; and lines such as “epoch 3: val_loss 0.41”"
     ),
-    files="train*.log, slurm-*.out, nohup*.out, *stdout*.txt",
+    files="train*.log, slurm-*.out, nohup*.out, *stdout*.txt, *.ipynb",
     sniff=_sniff,
     load=_load,
     only_its_files=True,
@@ -315,6 +322,6 @@ FORMAT = Format(
     tested_on=(
         "transformers 5.24, TRL 1.16, Keras 3.15, Lightning 2.6.6, LightGBM 4.7, XGBoost 3.2, CatBoost 1.2.10"
         " and spaCy 3.8 (output of the tools); axolotl, Unsloth, MLX-LM, torchtune, litgpt, nanoGPT, fairseq,"
-        " OpenNMT-py and mmengine (lines after their sources)"
+        " OpenNMT-py, mmengine, Composer, verl and darknet (lines after their sources)"
     ),
 )

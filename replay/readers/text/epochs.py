@@ -46,7 +46,7 @@ _TRAIN_AT = re.compile(
     r"\s{0,4}Train: (?:\[(\d{1,9})/(\d{1,9})\]|(\d{1,9}) )\[\s{0,8}\d{1,12}/\s{0,8}\d{1,12}"
 )
 #: `epoch 3: {'accuracy': 0.81}`, as the scripts of transformers without a Trainer print an evaluation
-_DICT = re.compile(r"[\s|:]{0,8}(?:\{'|perplexity: )")
+_DICT = re.compile(r"[\s|:,]{0,8}(?:(?:metrics?|eval\w{0,8}|results?)\s?[:=]\s?)?(?:\{'|perplexity: )")
 #: `step 1_500/10k`: a place that is written short
 _SHORT_PLACE = re.compile(
     r"\b((?:step|iter(?:ation)?|update|batch)s?\s{0,8}[:=#]?\s{0,4}[\[(]?\s?)"
@@ -73,13 +73,13 @@ _PAIR = re.compile(
     r"\s{0,8}[:=]?\s{0,8}"
     r"[\[(]?(" + Number + r")(?:\s?/\s?(\d{1,12})(?=\s?\())?(%|(?=[\s,;|)\]}]|\.?$|\.\s| - ))"
 )
-_SETS = r"(train(?:ing)?|val(?:i(?:d(?:ation)?)?)?|dev|eval(?:uation)?|test(?:ing)?)"
+_SETS = r"(train(?:ing)?|val(?:i(?:d(?:at(?:ion|e))?)?)?|dev|eval(?:uation)?|test(?:ing)?)"
 #: What PaddleOCR and PaddleDetection print of an evaluation.
 _CURRENT = re.compile(r"cur(?:rent)? metric[,:]\s", re.IGNORECASE)
 _SPLIT = re.compile(
     r"\W{0,12}" + _SETS + r"\b\.?"
     r"(?: set| results?| error| metrics| phase| epoch| net output #\d{1,3}"
-    r"| performan?ce)?(?: \(\w{1,20}\))?\s{0,4}(?=[:|\->\[=(]|\s*$)",
+    r"| performan?ce)?(?: \(\w{1,20}\))?\s{0,4}(?=[:|\->\[=(]|\s*$|(?:step|iter(?:ation)?|epoch)\b)",
     re.IGNORECASE,
 )
 #: What says of which set the names behind it are: `[valid]`, `(val)`, `validation:`, `Validation loss at |`.
@@ -91,6 +91,12 @@ _MARK = re.compile(
 )
 #: `loss (val): 0.5`, which names the set behind the metric.
 _BEHIND = re.compile(r"([A-Za-z]\w{0,40}) \(" + _SETS + r"\)(?=\s?[:=]\s?[-+.\d])", re.IGNORECASE)
+#: `LOSS train 0.5 valid 0.6`, as a tutorial of PyTorch prints a metric of both sets.
+_OF_BOTH = re.compile(
+    r"\b([A-Za-z]\w{0,20})[: ]{1,3}(train(?:ing)?)[:=]? (" + Number + r"),? {1,3}"
+    r"(val(?:id(?:ation)?)?|test|dev)[:=]? (?=[-+.\d]|nan\b|inf\b)",
+    re.IGNORECASE,
+)
 #: What the tutorial of PyTorch on CIFAR prints, and DeiT.
 _OF_IMAGES = re.compile(
     r"Accuracy of the (?:network|model) on the (?:\d{1,9} )?(test|validation|val) images", re.IGNORECASE
@@ -102,6 +108,15 @@ _RATES = frozenset({"lr", "learning_rate", "grad_norm"})
 _OF_TRAINING = _RATES | {"loss"}
 #: A line without a place belongs to the one before it for as many lines.
 _NEAR = 40
+
+
+class Inside(NamedTuple):
+    """How far an epoch is at a row: by the row itself, or by the last line before that says it."""
+
+    done: float
+    total: float
+    itself: bool
+    steps: bool  # whether steps are counted, and not batches or examples
 
 
 class Named(NamedTuple):
@@ -130,6 +145,8 @@ def named_values(text: str) -> Iterator[Named]:
 
 
 def _name(name: str) -> str:
+    if "/" in name and " " not in name:
+        return name  # as another logger calls it
     parts = [part.strip(".") for part in re.split(r"[ -]+", name)]
     if len(parts) == 1:
         return f"val_{name[3:]}" if name.startswith("cv_") else parts[0]  # WeNet's cross-validation set
@@ -154,6 +171,12 @@ def _written_out(match: re.Match[str]) -> str:
     before, done, between, total = match.groups()
     numbers = [part if (value := count(part)) is None else f"{value:.0f}" for part in (done, total) if part]
     return before + (between or "").join(numbers)
+
+
+def _apart(match: re.Match[str]) -> str:
+    """The values of both sets under the metric's name."""
+    name, train, value, held_out = match.groups()
+    return match[0] if infer_mode(name) is None else f"{train}_{name}: {value} | {held_out}_{name}: "
 
 
 def _names_a_set(name: str) -> bool:
@@ -184,6 +207,8 @@ class Epochs:
         self._journal = Journal("text")
         self._epoch: float | None = None
         self._step: float | None = None
+        self._at: tuple[float, float] | None = None  # how far the epoch is
+        self._counts_steps = False
         self._split: str | None = None
         self._planned = ("epochs", 0.0)  # of the last place that states a plan
         self._order = -_NEAR
@@ -204,6 +229,8 @@ class Epochs:
         if "," in text:
             text = _GROUPED.sub(lambda match: match[0].replace(",", ""), text)
         lower = text.lower()
+        if "[eval=" in lower:
+            return True  # how far an evaluation of OLMo-core is
         places = "epoch" in lower or "step" in lower or "iter" in lower or "update" in lower
         if places:
             text = _SHORT_PLACE.sub(_written_out, text)
@@ -215,6 +242,7 @@ class Epochs:
         if (train_at := _TRAIN_AT.match(text)) is not None:
             self._add_waiting()
             self._epoch, self._step, self._order = float(train_at[1] or train_at[3]), None, order
+            self._at = None
             self._split, self._planned = None, ("epochs", float(train_at[2] or 0))
             return True
         if epoch_match is None and step_match is None:
@@ -243,6 +271,8 @@ class Epochs:
             and float(match[2])
         ):
             inner = (float(match[1]), float(match[2]))
+        self._at = inner
+        self._counts_steps = step_match is not None and "batch" not in step_match[0].lower()
         head = _SPLIT.match(text)
         split = None if head is None else split_of(head[1])
         self._epoch, self._step, self._order = epoch, step, order
@@ -253,6 +283,8 @@ class Epochs:
             self._planned = ("epochs", float(epoch_match[2]))
         elif epoch_match is None and step_match is not None and step_match.re is _STEP and step_match[2]:
             self._planned = ("steps", float(step_match[2]))
+        elif self._planned[0] == "steps":
+            self._planned = ("epochs", 0.0)
         values = self._named(rest)
         if (
             epoch_match is not None
@@ -332,6 +364,8 @@ class Epochs:
     def _named(self, text: str) -> dict[str, float]:
         """The values of a line, those of held-out data under such names."""
         text = _OF_IMAGES.sub(r"\1 accuracy", _BEHIND.sub(r"\2_\1", text))
+        if "train" in text.lower():
+            text = _OF_BOTH.sub(_apart, text)
         values: dict[str, float] = {}
         begin, split = 0, self._split
         for mark in _MARK.finditer(text):
@@ -380,7 +414,8 @@ class Epochs:
         ):
             self._journal.begin()
             self._reached = {}
-        training = self._journal.add(order, self._step, self._epoch, values, inner)
+        beside = None if self._at is None else Inside(*self._at, inner is not None, self._counts_steps)
+        training = self._journal.add(order, self._step, self._epoch, values, beside)
         if self._epoch is not None:
             self._reached.update(dict.fromkeys(values, self._epoch))
         unit, planned = self._planned
@@ -404,7 +439,11 @@ def _placed(training: Training) -> Placed:
     )
     rows = training.rows
     with_step = [row for row in rows if row.step is not None]
-    inside = any(row.beside is not None for row in rows) or _restarts(with_step)
+    rows = _by_steps_of_all(rows, with_step, epochs_planned)
+    if rows is not training.rows:
+        steps_planned = max(row.beside.total for row in training.rows if row.beside is not None)
+        with_step = rows
+    inside = any(row.beside is not None and row.beside.itself for row in rows) or _restarts(with_step)
     if with_step and not inside:
         if steps_planned:
             training.facts["planned_steps"] = steps_planned
@@ -421,6 +460,27 @@ def _placed(training: Training) -> Placed:
     zero_based = bool(epochs) and min(epochs) == 0 and not (train and before)
     length = max((row.step for row in with_step if row.step is not None), default=0.0)
     return place_rows(training, _by_epoch(rows, length), by_epoch=True, zero_based=zero_based)
+
+
+def _by_steps_of_all(rows: list[Row], with_step: list[Row], planned: float | None) -> list[Row]:
+    """The rows with their place in the epoch as their step, where it counts the steps of all epochs: evals
+    have such a step and no epoch, or it goes on from epoch to epoch, or there is only the first epoch.
+    """
+    inside = [row for row in rows if row.beside is not None]
+    if not inside or len(inside) + len(with_step) < len(rows):
+        return rows
+    moved = [
+        row if row.beside is None or row.step is not None else row._replace(step=row.beside.done, beside=None)
+        for row in rows
+    ]
+    totals = {row.beside.total for row in inside}
+    apart = any(row.epoch is None and any(map(is_held_out, row.values)) for row in with_step)
+    epochs = {row.epoch for row in inside}
+    first_only = epochs <= {0.0, 1.0} and len(epochs) == 1 and all(row.beside.steps for row in inside)
+    goes_on = len(epochs) > 1 or (first_only and not planned)
+    if len(totals) > 1 or not (apart or goes_on) or _restarts(moved):
+        return rows
+    return moved
 
 
 def _restarts(rows: list[Row]) -> bool:
@@ -448,15 +508,26 @@ def _by_step(rows: list[Row]) -> Iterator[tuple[float, Row]]:
             yield last, row._replace(values=values)
 
 
+def _are_within(rows: list[Row], *, held_out: bool) -> bool:
+    """Whether most epochs have several values of one metric at different places within them."""
+    places: dict[tuple[str, float], set[float]] = {}
+    for row in rows:
+        if row.beside is not None and row.epoch is not None:
+            for name in (name for name in row.values if is_held_out(name) == held_out):
+                places.setdefault((name, row.epoch), set()).add(row.beside.done)
+    several = sum(len(here) > 1 for here in places.values())
+    return 2 * several > len(places)
+
+
 def _by_epoch(rows: list[Row], length: float) -> Iterator[tuple[float, Row]]:
+    within, train_within = _are_within(rows, held_out=True), _are_within(rows, held_out=False)
     for row in rows:
         if row.epoch is None:
             continue
         at = row.epoch
         held_out = any(is_held_out(name) for name in row.values)
-        if not held_out and row.beside is not None:
-            done, total = row.beside
-            at = row.epoch - 1 + min(done / total, 1.0)
+        if row.beside is not None and (within if held_out else row.beside.itself or train_within):
+            at = row.epoch - 1 + min(row.beside.done / row.beside.total, 1.0)
         elif not held_out and row.step is not None and length:
             at = row.epoch - 1 + min(row.step / length, 1.0)
         yield at, row

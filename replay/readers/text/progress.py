@@ -123,7 +123,8 @@ class Lightning:
     call their bar ``Epoch 3/10``.
 
     Lightning counts epochs from 0. It shows the values of the last validation until the next one, so that an
-    epoch has an eval only where its last state follows a validation.
+    epoch has an eval only where its last state follows a validation. A validation within an epoch is an eval
+    at the part of the epoch that the bar shows.
     """
 
     specific = True
@@ -145,6 +146,7 @@ class Lightning:
         self._validates = False  # whether validations draw bars of their own in this text
         self._validated = False
         self._shown: dict[str, float] = {}  # the evals of the epoch before
+        self._within = False  # whether a validation has ended whose values no bar showed yet
 
     def take(self, text: str, order: int) -> bool:
         """Take the progress bar of an epoch or of a validation."""
@@ -157,6 +159,7 @@ class Lightning:
         for bar in bars(text) if "poch" in text or "Validat" in text else ():
             if self._VALIDATION.search(bar.before):
                 self._validates = self._validated = True
+                self._within = bar.done == bar.total
                 taken = self._epoch is not None
                 continue
             match = self._EPOCH.search(bar.before)
@@ -172,7 +175,7 @@ class Lightning:
                 self._journal.begin()
                 self._shown = {}
             self._epoch = epoch
-            self._validated = False
+            self._validated = self._within = False
         elif 1 <= bar.done < bar.total and self._whole:
             self._close()  # the same epoch begins again: a training of one epoch, and another one
             self._journal.begin()
@@ -184,9 +187,19 @@ class Lightning:
             if name not in ("v_num", "refresh_rate", "loss_step")
         }
         if bar.done == bar.total:
-            self._whole = True
+            self._whole, self._within = True, False
+        elif self._within and bar.done and not self._whole:
+            self._add_within(values, epoch - 1 + bar.done / bar.total, order)
         if values:
             self._state, self._order = values, order
+
+    def _add_within(self, values: dict[str, float], place: float, order: int) -> None:
+        """Add the values of a validation within an epoch, once the bar of the epoch shows them."""
+        evals = {name: value for name, value in values.items() if is_held_out(name)}
+        if evals:
+            self._journal.add(order, None, place, values)
+            self._within = self._validated = False
+            self._shown = evals
 
     def _close(self) -> None:
         """The epoch is over: its last state is its row, without the evals that are those of an epoch
@@ -207,7 +220,8 @@ class Lightning:
         """The trainings."""
         self._close()
         for training in self._journal:
-            zero_based = min(row.epoch or 0.0 for row in training.rows) == 0
+            # a place within the first epoch that is counted as 0 lies before it
+            zero_based = min(row.epoch or 0.0 for row in training.rows) <= 0
             training.placed = place_rows(
                 training,
                 [(row.epoch or 0.0, row) for row in training.rows],

@@ -12,14 +12,16 @@ from itertools import chain, islice
 from replay.readers.text.boosting import CatBoost, LightGBM, XGBoost
 from replay.readers.text.dicts import TrainerDicts
 from replay.readers.text.epochs import Epochs
+from replay.readers.text.eval_bars import EvalBars
 from replay.readers.text.finetuning import MLX, LitGPT, NanoGPT, Torchtune
 from replay.readers.text.grids import Grids
 from replay.readers.text.journal import Dialect, Training
 from replay.readers.text.lines import Line, bars
+from replay.readers.text.pretraining import CLU, Composer, Verl
 from replay.readers.text.progress import Keras, Lightning
 from replay.readers.text.tables import Estimator, Fairseq, MMEngine, OpenNMT, SpaCy
 from replay.readers.text.translation import JoeyNMT, Marian
-from replay.readers.text.yolo import Yolo
+from replay.readers.text.yolo import Darknet, Yolo
 
 __all__ = ["DIALECTS", "Text", "read_text"]
 
@@ -40,14 +42,19 @@ DIALECTS: tuple[type[Dialect], ...] = (
     Marian,
     JoeyNMT,
     Yolo,
+    Darknet,
+    Verl,
+    Composer,
+    CLU,
     TrainerDicts,
     Lightning,
     Keras,
     Grids,
     Epochs,
+    EvalBars,
 )
 #: Those that read progress bars.
-_OF_BARS = (TrainerDicts, Lightning, Yolo)
+_OF_BARS = (TrainerDicts, Lightning, Yolo, EvalBars)
 #: Lines by which it is decided which number at their begin is that of a process.
 _FIRST = 5000
 
@@ -91,6 +98,9 @@ def read_text(
             if dialect.take(text, order):
                 break
     found = [(dialect.specific, dialect.finish()) for dialect in dialects]
+    if any(training.has_evals() for _, trainings in found[:-1] for training in trainings):
+        # bars repeat what lines say, and the last dialect is that of bars
+        found = found[: len(found) - isinstance(dialects[-1], EvalBars)]
     seen = list(dict.fromkeys(chain.from_iterable(dialect.seen for dialect in dialects)))
     return Text(_choose(found), seen, cut_off)
 

@@ -1,13 +1,15 @@
-"""What the trainings of Ultralytics' YOLO print: a bar per epoch, and the row of all classes after it."""
+"""What the trainings of YOLO print: Ultralytics' a bar per epoch and the row of all classes after it,
+darknet's a line per iteration and the mean average precision now and then.
+"""
 
 from __future__ import annotations
 
 import re
 
-from replay.readers.text.journal import Journal, Training, place_rows
+from replay.readers.text.journal import Journal, Training, place_by_step, place_rows
 from replay.readers.text.lines import Number
 
-__all__ = ["Yolo"]
+__all__ = ["Darknet", "Yolo"]
 
 
 class Yolo:
@@ -58,3 +60,38 @@ class Yolo:
             training.facts["planned_epochs"] = training.facts["planned_steps"] = planned
             training.placed = place_rows(training, rows, by_epoch=True, zero_based=zero_based)
         return self._journal.trainings
+
+
+class Darknet:
+    """darknet: ``1000: 2.31, 2.45 avg loss, 0.001 rate, …`` and ``mean_average_precision (mAP@0.50) = 0.63``,
+    which belongs to the iteration before it.
+    """
+
+    specific = True
+    _STEP = re.compile(
+        r"\s{0,4}(\d{1,9}): (" + Number + r"), (?:" + Number + r") avg(?: loss)?, [\d.e-]{1,20} rate,"
+    )
+    _MAP = re.compile(r"\s{0,4}mean_average_precision \((mAP@?[\d.]{0,8})\) = (" + Number + r")\b")
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self._journal = Journal("text")
+        self._step: float | None = None
+
+    def take(self, text: str, order: int) -> bool:
+        """Take an iteration, or a precision."""
+        if " avg" in text and (match := self._STEP.match(text)) is not None:
+            step = float(match[1])
+            if self._step is not None and step <= 1 < self._step:
+                self._journal.begin()
+            self._step = step
+            self._journal.add(order, step, None, {"loss": float(match[2])})
+            return True
+        if self._step is not None and "mean_average" in text and (match := self._MAP.match(text)) is not None:
+            self._journal.add(order, self._step, None, {f"val/{match[1]}": float(match[2])})
+            return True
+        return False
+
+    def finish(self) -> list[Training]:
+        """The trainings."""
+        return place_by_step(self._journal)

@@ -39,6 +39,10 @@ from tests.readers.text.printing import run_of, runs_of
         "Epoch {epoch}: val_loss {loss}, best val loss so far: 0.125, previous best test loss 0.0625",
         "Number of validation samples: 9\nEpoch {epoch}: Train Loss: 0.5 Acc: 1 | Val Loss: {loss} Acc: 0.6",
         "Epoch {epoch}: tr_loss = 0.5, va_loss = {loss}",
+        "EPOCH {epoch}:\n  batch 1000 loss: 0.6\nLOSS train 0.5 valid {loss}",
+        "epoch {epoch}/9 | loss train 0.50000 val {loss} | acc train 0.8 val 0.7 | 12 samples in 3s",
+        "epoch: {epoch}, metrics: {{'Loss': {loss}}}",
+        "[2026-01-02 10:00:00,123] [INFO] Val epoch {epoch}, loss: {loss}",
         "Epoch {epoch} trainloss 0.5 valloss {loss}",
         "Epoch: {epoch:02} | Time: 0m 15s\n\tTrain Loss: 0.650 | Train Acc: 60.12%\n\t Val. Loss: {loss}",
     ],
@@ -68,6 +72,10 @@ def test_epochs(tmp_path, line):
         ),
         "iter {step} | train loss 0.50 | val loss {loss} | lr 3e-4 | 120 ms",
         "step 0.{step:03}k: val loss {loss}",
+        "[rank0]:[titan] 2026-01-01 10:00:00,123 - root - INFO - validate step: {step}  loss:  {loss}  ",
+        "[07/01/26 13:03:39] INFO   fairseq2.metrics - Validation Metrics (step {step}) - Loss: {loss}",
+        "step 0{step}/01000 (10.00%) | loss: 0.5 | epoch: 1\nStep 0{step} | Validation loss: {loss}",
+        "iteration 19/99 | global_step: {step} | val_loss: {loss}\nValidation: iteration 20/20",
         "Step {step:.0e}/1K | val_loss: {loss}",
         "step 0_{step}: train loss 0.5, val loss {loss}",
     ],
@@ -445,3 +453,28 @@ def test_fractions_of_sets_without_a_metric_say_nothing_of_the_direction(tmp_pat
     run = run_of(tmp_path, "".join(lines))
     assert curve(run, "Val") == {1: 0.15, 2: 0.25, 3: 0.35}
     assert not run.info.modes
+
+
+def test_several_evals_within_an_epoch(tmp_path):
+    """Batches are counted in each epoch, so that the place within it tells the evals apart."""
+    lines = []
+    for at, loss in enumerate((0.875, 0.75, 0.5, 0.625)):
+        epoch, done = 1 + at // 2, (50, 100)[at % 2]
+        lines.append(f"Epoch {epoch} [{done}/100] train loss: {loss + 0.25}, val loss: {loss}\n")
+    run = run_of(tmp_path, "".join(lines))
+    assert curve(run) == {0.5: 0.875, 1: 0.75, 1.5: 0.5, 2: 0.625}
+    below = "".join(line.replace(", val loss", "\nval loss") for line in lines)
+    assert curve(run_of(tmp_path, below)) == curve(run)
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_steps_of_all_epochs_beside_the_epoch(tmp_path, epochs):
+    parts = []
+    for step in range(10, 81, 10):
+        parts.append(f"INFO\t[step={step}/80,epoch={(step - 1) * epochs // 80}]\n    train/Loss={step}.5\n")
+        if step % 20 == 0:
+            parts.append(f"INFO\t[eval=lm,step=1/2]\n    eval/c4-set/CrossEntropyLoss={step}.25\n")
+    run = run_of(tmp_path, "".join(parts))
+    assert curve(run, "eval/c4-set/CrossEntropyLoss") == {20: 20.25, 40: 40.25, 60: 60.25, 80: 80.25}
+    assert len(run.train["train/Loss"].step) == 8
+    assert run.info.planned_steps == 80

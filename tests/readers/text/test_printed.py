@@ -59,6 +59,13 @@ def test_lightning_that_validates_every_second_epoch():
     assert run.trained_steps == 5
 
 
+def test_lightning_that_validates_within_epochs():
+    """Its CSVLogger wrote these values at steps 4, 9, 14, …"""
+    (run,) = runs_of("lightning-within.txt")
+    values = [4.83, 3.43, 2.98, 2.25, 1.97, 1.58]
+    assert curve(run) == {(at + 1) / 2: value for at, value in enumerate(values)}
+
+
 def test_lightgbm():
     """Three trainings that were stopped early, then a cross-validation."""
     runs = runs_of("lightgbm.txt")

@@ -121,3 +121,35 @@ def test_what_a_loop_prints_below_the_bar_of_keras(tmp_path):
     )
     run = run_of(tmp_path, text)
     assert curve(run) == {1: 0.15, 2: 0.25, 3: 0.35}
+
+
+def test_the_bars_of_evaluations(tmp_path):
+    """OpenRLHF: the step is in the bar's name, and only the last state is the mean of all batches."""
+    parts = []
+    for step, loss in ((50, 0.75), (100, 0.5), (150, 0.625)):
+        parts.append(bar(step % 100 or 100, 100, "Train step of epoch 0: ", ", gpt_loss=0.9, lr=1e-5"))
+        for done in (1, 10, 20):
+            shown = f", eval gpt_loss={loss + (20 - done) / 64}, acc_mean=0.5"
+            parts.append(bar(done, 20, f"Eval stage of steps {step}: ", shown))
+        parts.append("\n")
+    run = run_of(tmp_path, "".join(parts))
+    assert curve(run, "eval_gpt_loss") == {50: 0.75, 100: 0.5, 150: 0.625}
+    assert curve(run, "eval_acc_mean") == dict.fromkeys((50, 100, 150), 0.5)
+
+
+@pytest.mark.parametrize("in_front", [True, False])
+def test_a_bar_that_shows_the_last_eval(tmp_path, in_front):
+    parts = []
+    for step in range(1, 31):
+        before = f"loss:  0.5 test_accuracy: {90 + step // 10}.25%: " if in_front else "steps: "
+        parts.append(bar(step, 30, before, "" if in_front else f", loss=0.5, val_acc={90 + step // 10}.25"))
+    run = run_of(tmp_path, "".join([*parts, "\n"]))
+    assert curve(run, run.metrics[0]) == {1: 90.25, 10: 91.25, 20: 92.25, 30: 93.25}
+    assert run.info.planned_steps == 30
+
+
+def test_lines_count_where_a_bar_shows_the_same(tmp_path):
+    parts = []
+    for epoch in (1, 2, 3):
+        parts += [bar(5, 10, "fit: ", f", val_loss={epoch}.5"), f"\nepoch {epoch}: val_loss {epoch}.5\n"]
+    assert curve(run_of(tmp_path, "".join(parts))) == {1: 1.5, 2: 2.5, 3: 3.5}

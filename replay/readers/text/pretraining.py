@@ -1,0 +1,133 @@
+"""Lines of tools for large models: MosaicML's Composer and llm-foundry, verl, and the writers of CLU, which
+T5X and other JAX trainers use.
+"""
+
+from __future__ import annotations
+
+import re
+
+from replay.readers.series_names import is_held_out, is_metric
+from replay.readers.text.journal import Journal, Training, place_by_step, place_rows
+from replay.readers.text.lines import Number, without_logger
+
+__all__ = ["CLU", "Composer", "Verl"]
+
+#: How numpy shows a number inside of a text.
+_SHOWN = r"(?:np\.)?(?:float\d{1,3}|int\d{1,3})\(([^()]{1,40})\)"
+
+
+class Composer:
+    """Composer: ``[batch=10/500]:`` or ``[epoch=1][batch=10/100]:``, then a value per line (``Train
+    loss/train/total: 5.1``); an evaluation ends with ``[Eval batch=20/20] Eval on eval data:``.
+
+    Where epochs are printed, batches count within them.
+    """
+
+    specific = True
+    _AT = re.compile(r"\[(?:epoch=(\d{1,9})(?:/\d{1,9})?\]\[)?batch=(\d{1,12})(?:/(\d{1,12}))?\]:?\s{0,4}")
+    _EVAL = re.compile(r"\[Eval (?:batch|iter)=(\d{1,12})(?:/(\d{1,12}))?\]")
+    _VALUE = re.compile(r"\s{0,12}(Train|Eval) ([\w/@.-]{1,120}): (" + Number + r")$")
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self._journal = Journal("text")
+        self._at: tuple[float | None, float] | None = None
+
+    def take(self, text: str, order: int) -> bool:
+        """Take a place, or a value of it."""
+        if "batch=" in text:
+            match = self._AT.search(text)
+            if match is None:
+                return self._EVAL.search(text) is not None
+            self.seen[:] = ["Composer"]
+            self._at = (None if match[1] is None else float(match[1]), float(match[2]))
+            self._total = float(match[3] or 0)
+            text = text[match.end() :]
+            if not text:
+                return True
+        if self._at is None or ": " not in text or (match := self._VALUE.match(text)) is None:
+            return False
+        name = f"eval/{match[2]}" if match[1] == "Eval" and not is_held_out(match[2]) else match[2]
+        if name.startswith("time/"):
+            return True
+        epoch, batch = self._at
+        training = self._journal.add(order, batch, epoch, {name: float(match[3])}, self._total)
+        if epoch is None and self._total:
+            training.facts["planned_steps"] = self._total
+        return True
+
+    def finish(self) -> list[Training]:
+        """The trainings."""
+        if not any(row.epoch is not None for training in self._journal for row in training.rows):
+            return place_by_step(self._journal)
+        for training in self._journal:
+            longest = max(max(row.step or 0.0, row.beside) for row in training.rows)
+            first = min(row.epoch or 0.0 for row in training.rows)
+            rows = [((row.epoch or 0.0) - first + (row.step or 0.0) / longest, row) for row in training.rows]
+            training.placed = place_rows(training, rows, by_epoch=True)
+        return self._journal.trainings
+
+
+class Verl:
+    """verl: ``step:10 - critic/score/mean:0.3 - val-core/gsm8k/acc/mean@1:0.54 - …`` in one line."""
+
+    specific = True
+    _STEP = re.compile(r"(?:^|\s)step:(\d{1,12}) - (?=[\w/@.() -]{1,200}:)")
+    _VALUE = re.compile(r"(\S.{0,200}?):(?:" + _SHOWN + "|(" + Number + r"))")
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self._journal = Journal("text")
+
+    def take(self, text: str, order: int) -> bool:
+        """Take the values of a step."""
+        if "step:" not in text or (match := self._STEP.search(text)) is None:
+            return False
+        values: dict[str, float] = {}
+        for part in text[match.end() :].split(" - "):
+            pair = self._VALUE.fullmatch(part.strip())
+            if pair is None:
+                continue
+            try:
+                values[pair[1]] = float(pair[2] or pair[3])
+            except ValueError:
+                continue
+        kept = {name: value for name, value in values.items() if not name.startswith("training/")}
+        if not any(map(is_metric, kept)):
+            return False
+        self._journal.add(order, float(match[1]), None, kept)
+        return True
+
+    def finish(self) -> list[Training]:
+        """The trainings."""
+        return place_by_step(self._journal)
+
+
+class CLU:
+    """CLU's metric writers: ``logging_writer.py:48] [100] eval/accuracy=0.8, eval/loss=1.5``."""
+
+    specific = True
+    _STEP = re.compile(r"\[(\d{1,12})\] (?=[A-Za-z])")
+    _VALUE = re.compile(r"(?:^|, )([A-Za-z][\w/@. -]{0,120})=(" + Number + r")(?=, |$)")
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self._journal = Journal("text")
+
+    def take(self, text: str, order: int) -> bool:
+        """Take the values of a step."""
+        if "=" not in text or "] [" not in text:
+            return False
+        match = self._STEP.match(without_logger(text))
+        if match is None:
+            return False
+        rest = match.string[match.end() : 8000]
+        values = {name: float(value) for name, value in self._VALUE.findall(rest)}
+        if not any(map(is_metric, values)):
+            return False
+        self._journal.add(order, float(match[1]), None, values)
+        return True
+
+    def finish(self) -> list[Training]:
+        """The trainings."""
+        return place_by_step(self._journal)

@@ -1,0 +1,71 @@
+"""The outputs of notebooks: what their cells printed, and the tables that they show."""
+
+import json
+
+import pytest
+
+from replay.errors import InputError
+from replay.readers import read, sniff
+from replay.readers.formats.text_log import FORMAT
+from tests.readers.columns import curve
+
+LOSSES = {10: 0.75, 20: 0.5, 30: 0.625}
+
+
+def shown(markup):
+    return {"output_type": "display_data", "data": {"text/html": markup, "text/plain": ["<HTML>"]}}
+
+
+def printed(text):
+    return {"output_type": "stream", "name": "stdout", "text": text.splitlines(keepends=True)}
+
+
+def put(tmp_path, *cells):
+    code = [{"cell_type": "code", "source": ["fit()"], "outputs": list(outputs)} for outputs in cells]
+    notes = {"cell_type": "markdown", "source": ["epoch 1: val_loss 0.5\\nepoch 2: val_loss 0.25"]}
+    path = tmp_path / "train.ipynb"
+    path.write_text(json.dumps({"cells": [notes, *code], "nbformat": 4}, indent=1))
+    return path
+
+
+def test_the_table_of_transformers(tmp_path):
+    head = "".join(f"<th>{name}</th>\n" for name in ("Step", "Training Loss", "Validation Loss", "F1"))
+    rows = "".join(
+        f"<tr>\n<td>{step}</td>\n<td>No log</td>\n<td>{loss}</td><td>0.5</td></tr>"
+        for step, loss in LOSSES.items()
+    )
+    markup = (
+        "<div><progress value='30' max='30'></progress>[30/30 00:12, Epoch 3/3]</div>"
+        f"<table border='1' class='dataframe'><thead><tr style='text-align: left;'>{head}</tr></thead>"
+        f"{rows}</table>"
+    )
+    path = put(tmp_path, [printed("Map: 100%\n"), shown(markup.splitlines(keepends=True))])
+    assert sniff(path) is FORMAT
+    (run,) = read(path).runs
+    assert curve(run, "validation_loss") == LOSSES
+    assert curve(run, "F1") == dict.fromkeys(LOSSES, 0.5)
+
+
+def test_printed_lines_of_several_cells(tmp_path):
+    texts = ["".join(f"epoch {n}: val_loss {at}.{n}\n" for n in (1, 2, 3)) for at in (1, 2)]
+    runs = read(put(tmp_path, [printed(texts[0])], [printed("done"), printed(texts[1])])).runs
+    assert [curve(run) for run in runs] == [{1: 1.1, 2: 1.2, 3: 1.3}, {1: 2.1, 2: 2.2, 3: 2.3}]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{}",
+        "[1]",
+        '{"cells": 3}',
+        '{"cells": [3, {"outputs": 4}, {"outputs": [5, {"text": 6}, {"data": 7}]}]}',
+        '{"cells": [{"outputs": [{"data": {"text/html": [8]}}]}]',
+        '{"cells": [{"source": ["epoch 1: val_loss 0.5\\n", "epoch 2: val_loss 0.25\\n"]}]}',
+    ],
+)
+def test_no_training(tmp_path, text):
+    path = tmp_path / "notes.ipynb"
+    path.write_text(text)
+    with pytest.raises(InputError):
+        read(tmp_path)

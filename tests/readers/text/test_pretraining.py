@@ -1,0 +1,72 @@
+"""Lines of Composer, verl and CLU, and of darknet."""
+
+import pytest
+
+from tests.readers.columns import curve
+from tests.readers.text.printing import run_of
+
+LOSSES = {20: 0.75, 40: 0.5, 60: 0.625}
+
+
+@pytest.mark.parametrize("layout", ["{place}:\n\t {values}\n", "{place} {value}\n"])
+def test_composer(tmp_path, layout):
+    parts = []
+    for step in range(10, 61, 10):
+        value = f"Train loss/train/total: {step}.5"
+        values = f"Train time/batch: {step - 1}\n\t {value}"
+        parts.append(layout.format(place=f"[batch={step}/60]", value=value, values=values))
+        if step in LOSSES:
+            parts += [f"[Eval batch={n}/20] Eval on eval data:\n" for n in (1, 10, 20)]
+            parts.append(f"\t Eval metrics/eval/LanguageCrossEntropy: {LOSSES[step]}\n")
+    run = run_of(tmp_path, "".join(parts))
+    assert curve(run, "metrics/eval/LanguageCrossEntropy") == LOSSES
+    assert run.train["loss/train/total"].step.tolist() == [10, 20, 30, 40, 50, 60]
+    assert run.info.planned_steps == 60
+
+
+def test_the_epochs_of_composer(tmp_path):
+    parts = []
+    for epoch, loss in enumerate((0.75, 0.5, 0.625), 1):
+        for batch in (50, 100):
+            parts.append(f"[epoch={epoch}][batch={batch}/100]:\n\t Train loss/train/total: 0.5\n")
+        parts.append(f"[Eval batch=20/20] Eval on eval data:\n\t Eval metrics/eval/CrossEntropy: {loss}\n")
+    run = run_of(tmp_path, "".join(parts))
+    assert curve(run, "metrics/eval/CrossEntropy") == {1: 0.75, 2: 0.5, 3: 0.625}
+    assert run.train["loss/train/total"].step.tolist() == [0.5, 1, 1.5, 2, 2.5, 3]
+
+
+def test_verl(tmp_path):
+    parts = ["(TaskRunner pid=12) step:0 - val-core/MATH-500/acc/mean@1:0.25\n"]
+    for step in range(10, 61, 10):
+        held_out = f" - val-core/MATH-500/acc/mean@1:np.float64({LOSSES[step]})" if step in LOSSES else ""
+        parts.append(
+            f"(TaskRunner pid=12) step:{step} - critic/score/mean:0.5{held_out} - training/epoch:0\n"
+        )
+    run = run_of(tmp_path, "".join(parts))
+    assert curve(run, "val-core/MATH-500/acc/mean@1") == {0: 0.25, **LOSSES}
+    assert list(run.train) == ["critic/score/mean"]
+
+
+def test_clu(tmp_path):
+    begin = "I0101 10:00:00.123456 1234 logging_writer.py:48] "
+    lines = [f"{begin}[{step - 10}] learning_rate=0.001, loss=0.5\n" for step in LOSSES]
+    lines += [f"{begin}[{step}] eval/accuracy=0.5, eval/loss={loss}\n" for step, loss in LOSSES.items()]
+    run = run_of(tmp_path, "".join(lines))
+    assert curve(run, "eval/loss") == LOSSES
+    assert curve(run, "eval/accuracy") == dict.fromkeys(LOSSES, 0.5)
+
+
+def test_darknet(tmp_path):
+    """Its lines begin as those of a launcher that numbers its processes do."""
+    parts = []
+    for step in range(1, 61):
+        parts.append(
+            f" {step}: {step}.5, 2.5 avg loss, 0.001000 rate, 3.2 seconds, {step * 64} images, 1 hours left\n"
+            "Loaded: 0.000030 seconds\n"
+        )
+        if step in LOSSES:
+            parts.append(f" mean average precision (mAP@0.50) = {LOSSES[step]}, or 50.00 %\n\n")
+            parts.append(f" mean_average_precision (mAP@0.50) = {LOSSES[step]} \nNew best mAP!\n")
+    run = run_of(tmp_path, "".join(parts))
+    assert curve(run, "val/mAP@0.50") == LOSSES
+    assert len(run.train["loss"].step) == 60
