@@ -51,7 +51,7 @@ _SECOND_WORDS = TEST_WORDS | {"heldout", "holdout"}
 _MIN = frozenset(
     """
     loss losses perplexity ppl wer cer mer ter error err mse rmse mae mape smape nll bpb bpc logloss
-    crossentropy kl kld kldiv fid eer hinge brier ece rmsle cost nme hd95 hausdorff bpd deviance der
+    crossentropy ce kl kld kldiv fid eer hinge brier ece rmsle cost nme hd95 hausdorff bpd deviance der
     """.split()
 )
 _MAX = frozenset(
@@ -76,7 +76,7 @@ _UNDIRECTED = frozenset(
 
 #: Words that many metrics share, so that a log that states the other direction may be right.
 _WEAK = frozenset(
-    "map ap ar em hr kl cost reward rewards return hit hits score nme eer top1 top5 likelihood".split()
+    "map ap ar em hr kl ce cost reward rewards return hit hits score nme eer top1 top5 likelihood".split()
 )
 
 _GLUED = re.compile(

@@ -307,8 +307,9 @@ FORMAT = Format(
     summary=(
         "text that a training printed (tee, nohup, Slurm): transformers, TRL, axolotl, Unsloth, MLX-LM,"
         " torchtune, litgpt, nanoGPT, LightGBM, XGBoost, CatBoost, Keras, Lightning, spaCy, fairseq, OpenNMT,"
-        " mmengine, Marian, JoeyNMT, YOLO, darknet, Composer, verl, TensorFlow's estimators; tables of fastai,"
-        " skorch and model cards; outputs of Jupyter notebooks; and lines such as “epoch 3: val_loss 0.41”"
+        " mmengine, Marian, JoeyNMT, YOLO, darknet, Composer, verl, TensorFlow's estimators; tables of"
+        " fastai, skorch and model cards; outputs of Jupyter notebooks; and lines such as “epoch 3: val_loss"
+        " 0.41”"
     ),
     files="train*.log, slurm-*.out, nohup*.out, *stdout*.txt, *.ipynb",
     sniff=_sniff,

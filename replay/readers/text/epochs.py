@@ -24,14 +24,14 @@ _LONGEST = 2000
 _OF = r"(?:\s?(?:/|of)\s{0,8}(\d{1,12}))?"
 _EPOCH = re.compile(
     r"(?<![\w-])(?:train(?:ing)? |val(?:idation)? |eval |test )?epoch\w{0,3}(?:\s?\((?:train|val|test)\))?"
-    r"\s{0,8}[:=#\-]?\s{0,4}"
+    r"\s{0,20}[:=#\-]?\s{0,4}"
     r"[\[(]?\s?(\d{1,9})(?![\d.]*[\d.%])"
     + _OF
     + r"\s?[\])]?(?:\s?\[\s{0,12}(\d{1,12})\s?/\s?(\d{1,12})\b[^\]]{0,20}\])?",
     re.IGNORECASE,
 )
 _STEP = re.compile(
-    r"(?<![\w-])(?:global[_ ])?(?:step|iter(?:ation)?|update|num_updates|batch|batch_idx)s?"
+    r"(?<![\w-])(?:global[_ ])?(?:step|iter(?:ation)?|update|num_updates|batch|batch_idx|num-tree)s?"
     r"\s{0,8}[:=#]?\s{0,4}[\[(]?\s?"
     r"(\d{1,12})(?![\d.]*[\d.%])" + _OF,
     re.IGNORECASE,
@@ -70,7 +70,7 @@ _BEST = re.compile(r"\b(?:best|so far)\b[^,;|:=]{0,60}$", re.IGNORECASE)
 _BARE = re.compile(r"\s{0,8}\[\s{0,8}(\d{1,9})(?:\s?/\s?(\d{1,9}))?\]\s")
 _PAIR = re.compile(
     r"(?<![\w.])([A-Za-z_][\w/@.]{0,60}(?:\([\w@]{1,12}\))?(?:[ -][A-Za-z_][\w/@.]{0,40}){0,3})['\"]?"
-    r"\s{0,8}[:=]?\s{0,8}"
+    r"\s{0,20}[:=]?\s{0,8}"
     r"[\[(]?(" + Number + r")(?:\s?/\s?(\d{1,12})(?=\s?\())?(%|(?=[\s,;|)\]}]|\.?$|\.\s| - ))"
 )
 _SETS = r"(train(?:ing)?|val(?:i(?:d(?:at(?:ion|e))?)?)?|dev|eval(?:uation)?|test(?:ing)?)"
@@ -125,6 +125,7 @@ class Named(NamedTuple):
     name: str
     value: float
     percent: bool = False
+    digits: bool = False  # whether it was printed as a whole number
 
 
 def named_values(text: str) -> Iterator[Named]:
@@ -141,13 +142,19 @@ def named_values(text: str) -> Iterator[Named]:
             value /= float(whole)
         elif whole:
             continue
-        yield Named(_name(name), value, percent == "%")  # 98% is logged as 98, as any other tool does
+        yield Named(
+            _name(name), value, percent == "%", number.isdigit()
+        )  # 98% is logged as 98, as any other tool does
 
 
 def _name(name: str) -> str:
     if "/" in name and " " not in name:
         return name  # as another logger calls it
-    parts = [part.strip(".") for part in re.split(r"[ -]+", name)]
+    parts = re.split(r"[ -]+", name)
+    ended = max(
+        (at for at, part in enumerate(parts[:-1], 1) if len(part) > 6 and part.endswith(".")), default=0
+    )
+    parts = [part.strip(".") for part in parts[ended:]]  # "completed. Avg val loss" are two sentences
     if len(parts) == 1:
         return f"val_{name[3:]}" if name.startswith("cv_") else parts[0]  # WeNet's cross-validation set
     if parts[-1].startswith("cv_"):
@@ -163,7 +170,8 @@ def _name(name: str) -> str:
 
 def _is_size(pair: Named) -> bool:
     """Whether a number behind the mere name of a set is how many examples that has: ``test 2785``."""
-    return split_of(pair.name) is not None and pair.value > 1 and pair.value.is_integer() and not pair.percent
+    whole = pair.digits or (pair.value > 1 and pair.value.is_integer())
+    return split_of(pair.name) is not None and whole and not pair.percent
 
 
 def _written_out(match: re.Match[str]) -> str:
@@ -190,7 +198,7 @@ def _is_value(name: str) -> bool:
         is_bookkeeping(name)
         or not _COUNTS.isdisjoint(lower.split("_"))
         or "best" in lower.split("_")
-        or lower.startswith(("min_", "max_", "minimum", "maximum", "lowest", "highest", "final"))
+        or lower.startswith(("last_", "min_", "max_", "minimum", "maximum", "lowest", "highest", "final"))
         or lower.endswith(("_so_far", "_decreased", "_increased", "_improved"))
     ):
         return False
@@ -214,6 +222,7 @@ class Epochs:
         self._order = -_NEAR
         self._reached: dict[str, float] = {}  # the last epoch of each name
         self._announced = False  # whether the next line has the values of an evaluation
+        self._listed = -_NEAR  # the last line of a list of such values, or its head
         self._summed: str | None = None  # the set of such summaries
         self._waiting: tuple[int, dict[str, float]] | None = None  # the last batch of an evaluation
         self._percentages: set[str] = set()  # names of sets that have a percentage behind them
@@ -229,9 +238,9 @@ class Epochs:
         if "," in text:
             text = _GROUPED.sub(lambda match: match[0].replace(",", ""), text)
         lower = text.lower()
-        if "[eval=" in lower:
-            return True  # how far an evaluation of OLMo-core is
-        places = "epoch" in lower or "step" in lower or "iter" in lower or "update" in lower
+        if "[eval=" in lower or "final model num-trees" in lower:
+            return True  # how far an evaluation of OLMo-core is; what YDF kept
+        places = any(word in lower for word in ("epoch", "step", "iter", "update", "num-trees"))
         if places:
             text = _SHORT_PLACE.sub(_written_out, text)
         if "epoch" in lower:
@@ -294,6 +303,8 @@ class Epochs:
             values = {f"eval_{name}": value for name, value in values.items()}
         if values:
             self._add(order, values, inner)
+        elif self._split is not None:
+            self._listed = order  # the values of an evaluation are in the next lines
         return True
 
     @staticmethod
@@ -336,8 +347,9 @@ class Epochs:
                 rest = {name: mean for name, mean in means.items() if "loss" in name.lower()}
                 self._waiting = (before, rest) if rest and "loss" not in lower else None
                 self._add_waiting()
-        elif self._split is not None and not text[:1].isspace() and not self._announced:
-            self._split = None
+        elif self._split is not None and not text[:1].isspace():
+            is_listed = self._announced or order == self._listed + 1
+            self._split = self._split if is_listed else None
         self._announced = False
         is_told = head is not None or self._split is not None
         if not is_told and not any(
@@ -356,6 +368,8 @@ class Epochs:
         values = values or self._named(text)
         if not is_told and not any(map(_names_a_set, values)):
             return False
+        if (values and self._listed == order - 1) or (head is not None and not values):
+            self._listed = order
         if values:
             self._add(order, values, None)
             self._order = order
@@ -383,7 +397,7 @@ class Epochs:
         stated = [pair.name for pair in pairs if _names_a_set(pair.name)]
         values: dict[str, float] = {}
         before = split
-        for name, value, percent in pairs:
+        for name, value, percent, _ in pairs:
             if percent and split_of(name) == "held-out":
                 self._percentages.add(name)
             if name in stated:

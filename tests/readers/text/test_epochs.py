@@ -44,6 +44,19 @@ from tests.readers.text.printing import run_of, runs_of
         "epoch: {epoch}, metrics: {{'Loss': {loss}}}",
         "[2026-01-02 10:00:00,123] [INFO] Val epoch {epoch}, loss: {loss}",
         "Epoch {epoch} trainloss 0.5 valloss {loss}",
+        (
+            "2026-01-02 10:00:00,123 - trainer - INFO -     epoch          : {epoch}\n"
+            "2026-01-02 10:00:00,123 - trainer - INFO -     loss           : 0.5\n"
+            "2026-01-02 10:00:00,123 - trainer - INFO -     val_loss       : {loss}"
+        ),
+        (
+            "2026-01-02 10:00:00.123 | INFO     | trainer:run:137 - Validation Results - Epoch: {epoch}\n"
+            "2026-01-02 10:00:00.123 | INFO     | trainer:run:140 - loss: {loss}\n"
+            "2026-01-02 10:00:00.123 | INFO     | trainer:run:142 - mAP: 51.2%"
+        ),
+        "Epoch {epoch}\nValidation:\nacc: 0.5\nloss: {loss}\nTraining:\nloss: 0.25",
+        "Epoch {epoch}: Validation phase completed. Avg Val Loss: {loss}",
+        "epoch {epoch} val loss {loss}, last val loss 0.5",
         "Epoch: {epoch:02} | Time: 0m 15s\n\tTrain Loss: 0.650 | Train Acc: 60.12%\n\t Val. Loss: {loss}",
     ],
 )
@@ -75,6 +88,8 @@ def test_epochs(tmp_path, line):
         "[rank0]:[titan] 2026-01-01 10:00:00,123 - root - INFO - validate step: {step}  loss:  {loss}  ",
         "[07/01/26 13:03:39] INFO   fairseq2.metrics - Validation Metrics (step {step}) - Loss: {loss}",
         "step 0{step}/01000 (10.00%) | loss: 0.5 | epoch: 1\nStep 0{step} | Validation loss: {loss}",
+        "| Eval   {step} at step {step} | time: 19.50s | valid loss {loss}",
+        "[INFO trees.cc:1593]   num-trees:{step} train-loss:0.5 valid-loss:{loss}",
         "iteration 19/99 | global_step: {step} | val_loss: {loss}\nValidation: iteration 20/20",
         "Step {step:.0e}/1K | val_loss: {loss}",
         "step 0_{step}: train loss 0.5, val loss {loss}",
