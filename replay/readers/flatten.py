@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ def flat_numbers(record: Mapping[str, Any], before: str = "", depth: int = 0) ->
     """
     if not before and _PLAIN.issuperset(map(type, record.values())):
         try:
-            return dict(zip(record, map(float, record.values()), strict=True))
+            return dict(zip(record, map(float, record.values())))  # noqa: B905 - called for every row
         except OverflowError:  # an integer beyond all floats is left out
             pass
     values: dict[str, float] = {}
@@ -70,6 +71,9 @@ def rows_by_names(rows: Iterable[Mapping[str, float]]) -> dict[tuple[str, ...], 
 
 
 def cells_of(rows: Sequence[Mapping[str, float]], names: tuple[str, ...]) -> npt.NDArray[np.float64]:
-    """The values of rows that have the same names, one line per name."""
-    cells = list(chain.from_iterable(row.values() for row in rows))
-    return np.array(cells, dtype=np.float64).reshape(len(rows), len(names)).T
+    """The values of rows under some names that all of them have, one line per name."""
+    if not names:
+        return np.empty((0, len(rows)))
+    take = itemgetter(*names)
+    cells = list(map(take, rows) if len(names) == 1 else chain.from_iterable(map(take, rows)))
+    return np.array(cells, dtype=np.float64).reshape(len(rows), len(names)).T.copy()

@@ -22,7 +22,7 @@ __all__ = ["Rows", "head_records", "read_records"]
 _NAME_FIELDS = ("name", "metric", "metric_name", "key", "tag")
 _NAMES = frozenset(_NAME_FIELDS)
 _HEAD_ROWS = 20
-_DECODER = json.JSONDecoder()
+_SCAN = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # raw_decode without its frame
 
 
 def head_records(head: bytes) -> Iterator[dict[str, Any]]:
@@ -96,10 +96,10 @@ class _Lines(Generic[_Rows]):
         if not text:
             return
         try:
-            record, end = _DECODER.raw_decode(text)
+            record, end = _SCAN(text, 0)
             if end < len(text):
                 raise ValueError("more than one value in a line")
-        except (ValueError, RecursionError):
+        except (StopIteration, ValueError, RecursionError):
             if line.endswith("\n"):
                 self.unreadable += 1
             else:

@@ -16,7 +16,9 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from replay.data.finding import Finding, Kind, Severity
 from replay.data.info import RunInfo
@@ -24,7 +26,7 @@ from replay.data.run import Run
 from replay.errors import printable
 from replay.readers.assemble import assemble
 from replay.readers.clocks import is_zero_based, measures_of
-from replay.readers.flatten import flat_numbers
+from replay.readers.flatten import cells_of, flat_numbers
 from replay.readers.format import Format, Loaded, UnusableLog
 from replay.readers.interleaved import name_sets
 from replay.readers.json_records import head_records, read_records
@@ -131,8 +133,8 @@ def _seconds(text: Any) -> float | None:
     return total + 3600.0 * int(hours or 0) + 60.0 * int(minutes or 0) + float(seconds_ or 0)
 
 
-@dataclass
-class _Row:
+class _Row(NamedTuple):
+    names: tuple[str, ...]
     values: dict[str, float]
     text: Mapping[str, str]  # the fields of text that say where the row belongs
     row_set: RowSet | None  # the set that the row says it is about
@@ -178,7 +180,7 @@ class _Rows:
         values = flat_numbers(record)
         if fields.plain and values.keys() == record.keys():
             if values:
-                self.rows.append(_Row(values, _NO_TEXT, None, ""))
+                self.rows.append(_Row(names, values, _NO_TEXT, None, ""))
             return
         if "log_history" in record:  # ms-swift repeats the whole at the end
             return
@@ -209,7 +211,7 @@ class _Rows:
             label = "" if column is None else str(record[column])
             if column is not None and not isinstance(record[column], str):
                 label = f"{column}={label}"  # a number alone would not say what it counts
-            self.rows.append(_Row(values, text, row_set, label))
+            self.rows.append(_Row(tuple(values), values, text, row_set, label))
 
 
 def _read(path: Path) -> _Rows:
@@ -245,14 +247,11 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
 
 @dataclass
 class _Names:
-    """The names that the values of a row have in the run, by those that the row has; runtimes apart.
-    ``unchanged`` are those that are kept, where they are the same in both.
-    """
+    """The names of a run's series, each with the name that its values have in a row; runtimes apart."""
 
     kept: dict[str, str]
     runtimes: list[str]
     held_out: set[str]
-    unchanged: tuple[str, ...] | None
 
     @classmethod
     def of(
@@ -271,28 +270,31 @@ class _Names:
         for name in measured:
             if not is_held_out(name) and (split is not None or name in train_names):
                 kept[name] = f"{split or 'val'}/{name}"
-        unchanged = tuple(kept) if all(name == new for name, new in kept.items()) else None
-        return cls(kept, runtimes, {kept[name] for name in measured}, unchanged)
+        in_row = {new: name for name, new in kept.items()}
+        return cls(in_row, runtimes, {kept[name] for name in measured})
 
 
 def _runs(read: _Rows, path: Path, rows: Sequence[_Placed], by_epoch: bool, run_id: str) -> list[Run]:
     """The runs of the placed rows of one training."""
     points = PointsBuilder()
     held_out: set[str] = set()
-    train_names = set().union(*{tuple(row.values) for row in rows if not row.held_out})
-    known: dict[tuple[tuple[str, ...], bool, str | None], _Names] = {}
-    for row in rows:
-        key = (tuple(row.values), row.held_out, row.split)
-        names = known.get(key)
-        if names is None:
-            names = known[key] = _Names.of(*key, train_names)
-            held_out |= names.held_out
-        if names.unchanged is not None:
-            points.add(row.step, row.values, names.unchanged)
-        else:
-            points.add(row.step, {new: row.values[name] for name, new in names.kept.items()})
+    train_names = set().union(*{row.names for row in rows if not row.held_out})
+    alike: dict[tuple[tuple[str, ...], bool, str | None], list[int]] = {}
+    for at, row in enumerate(rows):
+        alike.setdefault((row.names, row.held_out, row.split), []).append(at)
+    runtimes: list[tuple[int, dict[str, float]]] = []
+    for key, places in alike.items():
+        names = _Names.of(*key, train_names)
+        held_out |= names.held_out
+        cells = cells_of([rows[at].values for at in places], tuple(names.kept.values()))
+        steps = np.array([rows[at].step for at in places], dtype=np.float64)
+        points.add_rows(tuple(names.kept), np.array(places) + 1, steps, cells)
         if names.runtimes:
-            points.add_parts(row.step, "eval runtime", {name: row.values[name] for name in names.runtimes})
+            points.begin_parts("eval runtime")
+            runtimes += [(at, {name: rows[at].values[name] for name in names.runtimes}) for at in places]
+    for at, parts in sorted(runtimes, key=lambda one: one[0]):
+        points.add_parts(rows[at].step, "eval runtime", parts, at + 1)
+    points.count_rows(len(rows))
     read.findings += points.findings(path)
     series = points.points()
     held_out |= held_out_of(series)
@@ -318,7 +320,7 @@ def _runs(read: _Rows, path: Path, rows: Sequence[_Placed], by_epoch: bool, run_
     }
     if any(row.label for row in rows):
         used.pop(run_column(list(used)) or "", None)
-    first = {name for row in rows[:1] for name in row.values}
+    first = {name for row in rows[:1] for name in row.names}
     zero_based = by_epoch and is_zero_based(used, held_out, first)
     notes = [*filled, *interleaved]
     least = min((float(one.step.min()) for one in used.values() if len(one.step)), default=1.0)
@@ -353,9 +355,9 @@ def _whole(value: float) -> float:
     return int(value) if value == int(value) else value
 
 
-@dataclass
-class _Placed:
+class _Placed(NamedTuple):
     step: float
+    names: tuple[str, ...]  # those of the values that count
     values: dict[str, float]
     held_out: bool
     split: str | None
@@ -370,13 +372,15 @@ def _place(rows: Sequence[_Row]) -> tuple[list[_Placed], bool, int] | None:
         key: tuple[str, bool] | None = (_STEP_OF, False)
     else:
         common: dict[str, int] = {}
-        for names, count in Counter(tuple(row.values) for row in rows).items():
+        for names, count in Counter(row.names for row in rows).items():
             for one in names:
                 common[one] = common.get(one, 0) + count
         key = _key(name for name, count in common.items() if 2 * count >= len(rows)) or _key(common)
     if key is None:
         return None
     name, by_epoch = key
+    if (regular := _place_regular(rows, name)) is not None:
+        return regular, by_epoch, 0
     follows = name == "iter" and _counts_the_loader(rows)
     inner = _iterations_of_an_epoch(rows) if name == "iter" else 0.0
     if inner:
@@ -419,8 +423,31 @@ def _place(rows: Sequence[_Row]) -> tuple[list[_Placed], bool, int] | None:
         last_step = step
         if row.text and (elapsed := _seconds(row.text.get("elapsed_time") or row.text.get("elapsed"))):
             values["elapsed_time"] = elapsed
-        placed.append(_Placed(step, values, held_out, split, row.label))
+        placed.append(_Placed(step, tuple(values), values, held_out, split, row.label))
     return (placed, by_epoch, left_out) if placed else None
+
+
+def _place_regular(rows: Sequence[_Row], name: str) -> list[_Placed] | None:
+    """The rows with their steps, where each has its step under this name, and says nothing of sets or
+    trainings; None for other rows.
+    """
+    shapes = {row.names for row in rows}
+    if name in ("iter", _STEP_OF) or not all(name in names for names in shapes):
+        return None
+    if (name == "step" and any("iter" in names for names in shapes)) or not all(map(_is_plain, rows)):
+        return None
+    steps = [row.values[name] for row in rows]
+    if any(map(math.isnan, steps)):
+        return None
+    counted = {names: tuple(one for one in names if one != name) for names in shapes}
+    return [
+        _Placed(step, counted[row.names], row.values, False, None, "")
+        for step, row in zip(steps, rows, strict=True)
+    ]
+
+
+def _is_plain(row: _Row) -> bool:
+    return row.text is _NO_TEXT and row.row_set is None and not row.label
 
 
 def _counts_the_loader(rows: Sequence[_Row]) -> bool:

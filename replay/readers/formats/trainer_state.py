@@ -258,8 +258,8 @@ def _points(
         shape = one.shape
         held_out |= shape.held_out
         if shape.is_added:
-            cells = cells_of([rows[at] for at in one.places], shape.names)
-            points.add_rows(shape.kept, order[one.places], one.steps, cells[list(shape.columns)])
+            cells = cells_of([rows[at] for at in one.places], shape.kept)
+            points.add_rows(shape.kept, order[one.places], one.steps, cells)
         if shape.runtimes:
             points.begin_parts("eval runtime")
             runtimes += [
@@ -285,11 +285,9 @@ def _summary(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 class _Shape(NamedTuple):
-    """What the names of a row are; ``columns`` are the places of those that are kept."""
+    """What the names of a row are."""
 
-    names: tuple[str, ...]
     kept: tuple[str, ...]
-    columns: tuple[int, ...]
     runtimes: tuple[str, ...]
     held_out: frozenset[str]
     is_added: bool
@@ -328,8 +326,7 @@ def _shape(names: tuple[str, ...]) -> _Shape:
     kept = tuple(name for name, use in uses.items() if use in ("kept", "held out"))
     runtimes = tuple(name for name, use in uses.items() if use == "runtime")
     held_out = frozenset(name for name, use in uses.items() if use == "held out")
-    columns = tuple(names.index(name) for name in kept)
-    return _Shape(names, kept, columns, runtimes, held_out, bool(kept) and kept != ("epoch",))
+    return _Shape(kept, runtimes, held_out, bool(kept) and kept != ("epoch",))
 
 
 def _use_of(name: str) -> Literal["aside", "runtime", "held out", "kept"]:
