@@ -69,7 +69,10 @@ def printable(text: object) -> str:
     """Text with what would steer a terminal shown as an escape: logs, and names of files and runs, are
     untrusted.
     """
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in str(text))
+    shown = str(text)
+    if shown.isprintable():
+        return shown
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in shown)
 
 
 def list_names(names: Iterable[str], most: int = 3) -> str:

@@ -245,6 +245,8 @@ def in_utf8(name: str) -> str:
 
     In the C locale, Python may hold the bytes of such a name as surrogates.
     """
+    if name.isascii():
+        return name
     try:
         return os.fsencode(name).decode("utf-8", "surrogateescape")
     except UnicodeError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from types import MappingProxyType
@@ -26,10 +26,6 @@ def _nothing() -> Mapping[str, Any]:
 
 _TEXTS = ("format", "monitor", "group", "model", "dataset", "stopped_by")
 _MAPPINGS = ("modes", "contradicted_modes", "hyperparameters", "versions", "reference", "wasted", "extra")
-#: The fields that are brought into one form, whatever a log says.
-_CHECKED = frozenset(
-    {*_TEXTS, *_MAPPINGS, "sources", "resumes", "findings", "cut_off", "step_unit", "hardware", "eval_hint"}
-)
 
 
 @dataclass(frozen=True)
@@ -95,33 +91,9 @@ class RunInfo:
     extra: Mapping[str, Any] = field(default_factory=_nothing)
 
     def __post_init__(self) -> None:
-        self._clean(_CHECKED)
-
-    def _clean(self, names: Iterable[str]) -> None:
-        """Bring some of the checked fields into the form that they are kept in."""
         here = self.__dict__
-        for name in names:
-            value = here[name]
-            if name in _MAPPINGS:
-                if value is not _EMPTY:
-                    here[name] = _read_only(value) or _EMPTY
-            elif name in _TEXTS:
-                if value is not None and type(value) is not str:
-                    here[name] = str(value) if isinstance(value, str | int | float) else None
-            elif name == "sources":
-                here[name] = tuple(map(str, value)) if value != () else ()
-            elif name == "resumes":
-                here[name] = tuple(map(float, value)) if value != () else ()
-            elif name == "findings":
-                here[name] = tuple(_findings(value)) if value != () else ()
-            elif name == "cut_off":
-                here[name] = value if type(value) is bool else False
-            elif name == "step_unit":
-                here[name] = value if value in ("step", "epoch") else "step"
-            elif name == "hardware":
-                here[name] = None if value is None else _read_only(value)
-            elif name == "eval_hint" and isinstance(value, str):
-                (here[name],) = _findings([value])
+        for name, clean in _CLEANERS.items():
+            here[name] = clean(here[name])
 
     @classmethod
     def of(cls, facts: Mapping[str, Any] | RunInfo | None) -> RunInfo:
@@ -140,13 +112,14 @@ class RunInfo:
 
     def replace(self, **changes: Any) -> RunInfo:
         """A copy with some fields replaced."""
-        unknown = changes.keys() - _names().keys()
-        if unknown:
-            raise TypeError(f"a RunInfo has no field {min(unknown)!r}")
         made = object.__new__(type(self))
-        made.__dict__.update(self.__dict__)  # many times faster than to set each of the fields
-        made.__dict__.update(changes)
-        made._clean(_CHECKED & changes.keys())
+        here = made.__dict__
+        here.update(self.__dict__)  # many times faster than to set each of the fields
+        for name, value in changes.items():
+            if name not in here:
+                raise TypeError(f"a RunInfo has no field {name!r}")
+            clean = _CLEANERS.get(name)
+            here[name] = value if clean is None else clean(value)
         return made
 
     def stated(self) -> dict[str, Any]:
@@ -172,9 +145,6 @@ class RunInfo:
         return _rebuild, (fields,)
 
 
-_NOTHING = RunInfo()
-
-
 @cache
 def _names() -> dict[str, None]:
     """The names of the fields, in order."""
@@ -191,8 +161,33 @@ def _read_only(value: Any) -> Mapping[str, Any] | None:
     return MappingProxyType(dict(value)) if isinstance(value, Mapping) else None
 
 
-def _findings(given: Iterable[Finding | str]) -> Iterable[Finding]:
-    for one in given:
-        yield (
-            one if isinstance(one, Finding) else Finding(Kind.OTHER, Severity.NOTE, facts={"text": str(one)})
-        )
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if value is _EMPTY else _read_only(value) or _EMPTY
+
+
+def _text(value: Any) -> str | None:
+    if value is None or type(value) is str:
+        return value
+    return str(value) if isinstance(value, str | int | float) else None
+
+
+def _findings(given: Iterable[Finding | str]) -> tuple[Finding, ...]:
+    return tuple(
+        one if isinstance(one, Finding) else Finding(Kind.OTHER, Severity.NOTE, facts={"text": str(one)})
+        for one in given
+    )
+
+
+#: The fields that are brought into one form, whatever a log says.
+_CLEANERS: Mapping[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(_TEXTS, _text),
+    **dict.fromkeys(_MAPPINGS, _mapping),
+    "sources": lambda paths: tuple(map(str, paths)),
+    "resumes": lambda steps: tuple(map(float, steps)),
+    "findings": _findings,
+    "cut_off": lambda value: value if type(value) is bool else False,
+    "step_unit": lambda unit: unit if unit in ("step", "epoch") else "step",
+    "hardware": _read_only,
+    "eval_hint": lambda hint: _findings([hint])[0] if isinstance(hint, str) else hint,
+}
+_NOTHING = RunInfo()

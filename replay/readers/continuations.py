@@ -65,8 +65,9 @@ def find_continuations(entries: Sequence[Entry]) -> list[list[int]]:
     near: dict[
         object, dict[object, list[int]]
     ] = {}  # in groups that begin alike: none of them follows another
+    places = [places_of(piece) for piece in pieces]
     for number, piece in enumerate(pieces):
-        for key in places_of(piece):
+        for key in places[number]:
             near.setdefault(key, {}).setdefault(piece.span.begins, []).append(number)
     follower: dict[int, int] = {}
     leader: dict[int, int] = {}
@@ -74,7 +75,7 @@ def find_continuations(entries: Sequence[Entry]) -> list[list[int]]:
         piece = pieces[later]
         others = {
             number
-            for key in places_of(piece)
+            for key in places[later]
             for alike in near[key].values()
             if begins_later(piece.span, pieces[alike[0]].span)
             for number in alike

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from replay.data.finding import Finding, Kind
 from replay.errors import printable
 from replay.readers.format import UnusableLog
-from replay.readers.points import Points, PointsBuilder, count, number, open_text
+from replay.readers.points import Points, PointsBuilder, RowBlock, count, number, open_text
 from replay.readers.runs_in_table import (
     is_numbered_by_row,
     may_tell_runs,
@@ -29,6 +29,7 @@ from replay.readers.runs_in_table import (
 )
 from replay.readers.series_names import is_held_out, mean_of, step_name
 from replay.readers.splits import find_set, is_flag, is_set_column, names_a_set, names_in_set
+from replay.readers.text_files import SmallText, TextLines
 
 __all__ = [
     "ABSENT",
@@ -39,6 +40,7 @@ __all__ = [
     "delimiter_of",
     "header_line",
     "header_names",
+    "read_open_table",
     "read_table",
     "step_column",
     "step_in",
@@ -248,7 +250,8 @@ class _Rows:
         if not self.rows:
             self.first = set(names)
         self._looked_at += [(self.names, row) for row in rows[: max(_LOOKED_AT - self.rows, 0)][:count]]
-        self.points.add_rows(names, np.arange(1, count + 1), steps, numbers.T.take(self._used, axis=0))
+        values = numbers.T.take(self._used, axis=0)
+        self.points.add_rows(RowBlock(names, np.arange(1, count + 1), steps, values))
         self.points.count_rows(count)
         self.placed += [("", step) for step in steps.tolist()]
         self.rows += count
@@ -399,28 +402,33 @@ def read_table(path: Path, *, by_epoch: bool = False) -> Table:
 
     With ``by_epoch``, rows are placed by their epochs although there is a column of steps.
     """
-    findings: list[Finding] = []
     with open_text(path) as file:
-        lines = _Lines(file)
-        try:
-            header = header_line(iter(lines))
-            if header is None:
-                raise UnusableLog(Finding(Kind.EMPTY_FILE, log=str(path)))
-            rows = _Rows(header, by_epoch=by_epoch)
-        except csv.Error as error:
-            facts = {"format": "csv", "error": str(error)}
-            raise UnusableLog(Finding(Kind.INVALID_HEADER, log=str(path), facts=facts)) from None
-        if rows.key is None:
-            raise UnusableLog(Finding(Kind.NO_STEP, log=str(path), facts={"columns": tuple(rows.names[:12])}))
-        try:
-            for block, whole in _blocks(csv_rows(iter(lines), rows.delimiter), lines):
-                rows.take_all(block, whole=whole)
-        except csv.Error as error:
-            row_facts = {"row": rows.rows + 2, "error": str(error)}
-            findings.append(Finding(Kind.INVALID_ROW, log=str(path), facts=row_facts))
-        if not rows.finish(lines.ended):
-            findings.append(Finding(Kind.CUT_OFF, log=str(path), facts={"part": "row"}))
-        findings += file.findings(path) + rows.points.findings(path)
+        return read_open_table(path, file, by_epoch=by_epoch)
+
+
+def read_open_table(path: Path, file: TextLines | SmallText, *, by_epoch: bool = False) -> Table:
+    """What `read_table` gives of a file that is open."""
+    findings: list[Finding] = []
+    lines = _Lines(file)
+    try:
+        header = header_line(iter(lines))
+        if header is None:
+            raise UnusableLog(Finding(Kind.EMPTY_FILE, log=str(path)))
+        rows = _Rows(header, by_epoch=by_epoch)
+    except csv.Error as error:
+        facts = {"format": "csv", "error": str(error)}
+        raise UnusableLog(Finding(Kind.INVALID_HEADER, log=str(path), facts=facts)) from None
+    if rows.key is None:
+        raise UnusableLog(Finding(Kind.NO_STEP, log=str(path), facts={"columns": tuple(rows.names[:12])}))
+    try:
+        for block, whole in _blocks(csv_rows(iter(lines), rows.delimiter), lines):
+            rows.take_all(block, whole=whole)
+    except csv.Error as error:
+        row_facts = {"row": rows.rows + 2, "error": str(error)}
+        findings.append(Finding(Kind.INVALID_ROW, log=str(path), facts=row_facts))
+    if not rows.finish(lines.ended):
+        findings.append(Finding(Kind.CUT_OFF, log=str(path), facts={"part": "row"}))
+    findings += file.findings(path) + rows.points.findings(path)
     if rows.longer:
         findings.append(Finding(Kind.LONG_ROWS, log=str(path), facts={"rows": rows.longer}))
     if rows.without_step:

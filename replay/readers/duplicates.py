@@ -32,6 +32,8 @@ from replay.readers.series_names import words
 __all__ = ["Entry", "merge", "training_folder"]
 
 _SCHEDULE = {"lr", "learning", "epoch", "momentum", "decay", "beta1", "percentage"}
+#: What may be a folder inside that of a training.
+_INNER = re.compile(r"checkpoint-|runs|tb|tensorboard|events")
 #: The format whose runs say least: what a terminal showed of runs that other files log.
 _PRINTED = "text"
 #: Digits of a value that two runs do not share by chance.
@@ -400,6 +402,8 @@ def _is_in(
 
 def training_folder(folder: Path) -> Path:
     """The folder of the training as a whole: above ``checkpoint-500`` and ``runs/…``."""
+    if _INNER.search(str(folder)) is None:
+        return folder
     parts = list(folder.parts)
     for number, part in enumerate(parts):
         if number and (
@@ -415,9 +419,13 @@ def _find_related(folders: Sequence[Path]) -> Callable[[int], set[int]]:
     for number, folder in enumerate(folders):
         home.setdefault(folder, set()).add(number)
     near = {folder: set(numbers) for folder, numbers in home.items()}
+    known: dict[Path, tuple[Path, ...]] = {}
     for folder, numbers in home.items():
-        for above in folder.parents:
-            if above in home:
+        parent = folder.parent
+        if parent not in known:
+            known[parent] = tuple(above for above in (parent, *parent.parents) if above in home)
+        for above in known[parent]:
+            if above != folder:
                 near[folder] |= home[above]
                 near[above] |= numbers
     return lambda number: near[folders[number]]

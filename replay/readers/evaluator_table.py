@@ -33,7 +33,9 @@ _FILE = re.compile(r"(?:.*?_evaluation_?|.*?evaluator_?)?(?P<name>.*?)_?results(
 
 def is_evaluator(names: Sequence[str]) -> bool:
     """Whether a header is that of an evaluator."""
-    return list(names[:2]) == ["epoch", "steps"] and len(names) > 2 and all(map(_METRIC.fullmatch, names[2:]))
+    if list(names[:2]) != ["epoch", "steps"] or len(names) == 2:
+        return False
+    return all(map(_METRIC.fullmatch, names[2:]))
 
 
 def evaluator_name(path: Path) -> str:

@@ -101,13 +101,13 @@ _OTHERS = {
 }
 
 
+_NUMBER = re.compile(r"(\d{1,18})")
+
+
 def natural(text: str) -> tuple[tuple[int, int, str], ...]:
     """A sort key by which numbers inside a text count as numbers."""
-    return tuple(
-        (0, int(part), "") if part.isdecimal() else (1, 0, part)
-        for part in re.split(r"(\d{1,18})", text)
-        if part
-    )
+    parts = _NUMBER.split(text)  # every other one is a number
+    return tuple([(0, int(part), "") if at % 2 else (1, 0, part) for at, part in enumerate(parts) if part])
 
 
 def may_be_log(name: str, endings: frozenset[str]) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from replay.data.finding import Finding, Kind
@@ -43,6 +44,11 @@ class LongHeader:
 
 def long_header(names: Sequence[str]) -> LongHeader | None:
     """The columns of a long table, or None where a header is not that of one."""
+    return _long_header(tuple(names))
+
+
+@lru_cache(1024)
+def _long_header(names: tuple[str, ...]) -> LongHeader | None:
     plain = [canonical(one) for one in names]
     name = next((plain.index(one) for one in _NAMES if one in plain), None)
     value = next((plain.index(one) for one in _VALUES if one in plain), None)

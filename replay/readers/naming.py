@@ -95,6 +95,14 @@ def named_runs(runs: Sequence[Run], groups: Sequence[Group]) -> list[Run]:
     return named
 
 
+def _below(folder: Path, root: Path) -> Path | None:
+    """The path of a folder from a root on; None where it is not below it."""
+    try:
+        return folder.relative_to(root)
+    except ValueError:
+        return None
+
+
 def _id(group: Group, level: int, tops: Mapping[Path, str]) -> str:
     """One of four ids of the runs of a group, from short to long, without what tells them apart; ``tops`` are
     the names of the roots.
@@ -103,8 +111,7 @@ def _id(group: Group, level: int, tops: Mapping[Path, str]) -> str:
     file = group.file.name if group.file is not None else ""
     if level == 3:
         name = str((folder / file).resolve() if file else folder.resolve())
-    elif folder.is_relative_to(root):
-        below = folder.relative_to(root)
+    elif (below := _below(folder, root)) is not None:
         if level == 0:
             name = str(below) if below.parts else tops[root]
         elif level == 1:

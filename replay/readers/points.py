@@ -20,6 +20,7 @@ from replay.readers.text_files import open_text, unzip_head
 __all__ = [
     "Points",
     "PointsBuilder",
+    "RowBlock",
     "StepOrder",
     "count",
     "distinct_steps",
@@ -114,7 +115,7 @@ class _Table(NamedTuple):
     take: Callable[[Mapping[str, float]], Iterable[float]]
 
 
-class _Block(NamedTuple):
+class RowBlock(NamedTuple):
     """Rows with the same names that came at once: their places, their steps, and one line of values per
     name.
     """
@@ -131,7 +132,7 @@ class PointsBuilder:
     def __init__(self) -> None:
         self._rows = 0
         self._tables: dict[tuple[str, ...], _Table] = {}
-        self._blocks: list[_Block] = []
+        self._blocks: list[RowBlock] = []
         self._points: dict[str, tuple[list[int], list[float], list[float]]] = {}
         self._parts: dict[str, set[str]] = {}
         self._held_out = 0
@@ -152,23 +153,18 @@ class PointsBuilder:
         table.steps.append(step)
         table.cells.extend(table.take(values))
 
-    def add_rows(
-        self,
-        names: tuple[str, ...],
-        rows: npt.NDArray[np.int64],
-        steps: npt.NDArray[np.float64],
-        values: npt.NDArray[np.float64],
-    ) -> None:
-        """Add several rows with the same names; ``values`` has one line per name. ``rows`` are their places
-        behind the rows that are counted so far, from 1 on: call `count_rows` when all of them were added.
+    def add_rows(self, block: RowBlock) -> None:
+        """Add several rows at once. Their places are those behind the rows that are counted so far, from 1
+        on: call `count_rows` when all of them were added.
         """
+        names, rows, steps, values = block
         for name in names:
             if name not in self._points:
                 self._begin(name)
         if self._skipped:
             kept = [at for at, name in enumerate(names) if name in self._points]
             names, values = tuple(names[at] for at in kept), values[kept]
-        self._blocks.append(_Block(names, rows + self._rows if self._rows else rows, steps, values))
+        self._blocks.append(RowBlock(names, rows + self._rows if self._rows else rows, steps, values))
 
     def count_rows(self, count: int) -> None:
         """Count the rows of `add_rows`."""
@@ -213,6 +209,25 @@ class PointsBuilder:
         """Add the name of a sum of parts."""
         self._points.setdefault(name, ([], [], []))
 
+    def add_all_parts(self, name: str, rows: Sequence[RowBlock]) -> None:
+        """Add to the sum of parts all rows that log some: what `add_parts` does with each of them, in order.
+        Their places are those that `add_rows` takes.
+        """
+        if len(rows) == 1 and len(rows[0].values) == 1 and not self._points[name][0]:
+            (one,) = rows
+            if np.logical_and.reduce(one.steps[1:] != one.steps[:-1]):  # one part per step
+                self.add_rows(RowBlock((name,), one.rows, one.steps, one.values + 0.0))
+                return
+        each = sorted(
+            (row, step, dict(zip(one.names, cells, strict=True)))
+            for one in rows
+            for row, step, cells in zip(
+                one.rows.tolist(), one.steps.tolist(), one.values.T.tolist(), strict=True
+            )
+        )
+        for row, step, parts in each:
+            self.add_parts(step, name, parts, self._rows + row)
+
     def add_parts(self, step: float, name: str, parts: Mapping[str, float], row: int | None = None) -> None:
         """Add to the sum of what rows of one step log in parts: the runtimes of several eval sets. A part
         counts once per step. They belong to the last row, or to another place in the arrival order.
@@ -247,12 +262,12 @@ class PointsBuilder:
                 parts[name].append(Points(order, step, np.array(cells, dtype=np.float64)))
         return {name: _in_order(pieces) for name, pieces in parts.items()}
 
-    def _merged_blocks(self) -> Iterable[_Block]:
+    def _merged_blocks(self) -> Iterable[RowBlock]:
         """All rows that have the same names as one block, in arrival order."""
-        pieces: dict[tuple[str, ...], list[_Block]] = {}
+        pieces: dict[tuple[str, ...], list[RowBlock]] = {}
         for names, (rows, steps, cells, _) in self._tables.items():
             values = np.array(cells, dtype=np.float64).reshape(len(rows), len(names)).T.copy()
-            block = _Block(names, np.array(rows, dtype=np.int64), np.array(steps, dtype=np.float64), values)
+            block = RowBlock(names, np.array(rows, dtype=np.int64), np.array(steps, dtype=np.float64), values)
             pieces[names] = [block]
         for block in self._blocks:
             pieces.setdefault(block.names, []).append(block)
@@ -264,7 +279,7 @@ class PointsBuilder:
             arrival = np.argsort(order, kind="stable")
             at_step = np.concatenate([block.steps for block in blocks])[arrival]
             values = np.concatenate([block.values for block in blocks], axis=1)[:, arrival]
-            yield _Block(names, order[arrival], at_step, values)
+            yield RowBlock(names, order[arrival], at_step, values)
 
 
 def _getter(names: tuple[str, ...]) -> Callable[[Mapping[str, float]], Iterable[float]]:

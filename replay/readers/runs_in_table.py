@@ -39,6 +39,11 @@ def may_tell_runs(name: str) -> bool:
 
 def run_column(names: Sequence[str]) -> str | None:
     """The column that may say which training a row is of, by its name; None where there is none."""
+    return _run_column(tuple(names))
+
+
+@lru_cache(1024)
+def _run_column(names: tuple[str, ...]) -> str | None:
     plain = {canonical(name): name for name in reversed(names)}
     return next((plain[name] for name in _FOLDS if name in plain), None)
 

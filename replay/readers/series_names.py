@@ -220,18 +220,23 @@ def computed_beside(names: Sequence[str]) -> set[str]:
     """The columns of a table by fastai or transformers that were computed on the validation set, as is the
     loss that they stand behind, though their names do not say so.
     """
+    return set(_computed_beside(tuple(names)))
+
+
+@lru_cache(1024)
+def _computed_beside(names: tuple[str, ...]) -> frozenset[str]:
     plain = [canonical(name) for name in names]
     fastai = plain[:3] == ["epoch", "train_loss", "valid_loss"] and plain[-1] == "time"
     if not fastai and not (
         "validation_loss" in plain and ("training_loss" in plain or {"epoch", "step"} <= set(plain))
     ):
-        return set()
+        return frozenset()
     behind = names[plain.index("valid_loss" if fastai else "validation_loss") + 1 :]
-    return {
+    return frozenset(
         name
         for name in behind
         if not is_bookkeeping(name) and canonical(name) not in ("training_loss", "step", "epoch")
-    }
+    )
 
 
 def mean_of(name: str) -> str | None:

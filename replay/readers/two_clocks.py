@@ -44,7 +44,7 @@ def place_on_one_clock(points: Mapping[str, Points], held_out: Collection[str]) 
         return plain
     fast_name = max(train, key=lambda name: len(train[name].step))
     fast = train[fast_name]
-    most = float(fast.step.max())
+    most = float(np.maximum.reduce(fast.step))
     may = {
         key: _may_count_epochs(step, len(fast.step), most)
         for key, step in distinct_steps(points.values()).items()

@@ -33,7 +33,7 @@ from replay.readers.csv_table import (
     delimiter_of,
     header_line,
     header_names,
-    read_table,
+    read_open_table,
     step_column,
     step_in,
 )
@@ -56,6 +56,7 @@ from replay.readers.series_names import (
     tells_of_training,
     words,
 )
+from replay.readers.text_files import SmallText, TextLines
 from replay.readers.two_clocks import place_within_epochs
 
 __all__ = ["FORMAT"]
@@ -198,8 +199,15 @@ def _header(path: Path) -> list[str]:
     """The names in the first line of a file; none where it cannot be read."""
     try:
         with open_text(path) as file:
-            return header_names(file.readline())
-    except (OSError, csv.Error):
+            return _names_in(file)
+    except OSError:
+        return []
+
+
+def _names_in(file: TextLines | SmallText) -> list[str]:
+    try:
+        return header_names(file.readline())
+    except csv.Error:
         return []
 
 
@@ -209,9 +217,12 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
     tables: list[tuple[Path, Table]] = []
     for path in files:
         try:
-            if long_header(header := _header(path)) is not None:
-                return _load_long(path, run_id)
-            table = read_evaluator(path) if is_evaluator(header) else read_table(path)
+            with open_text(path) as file:
+                header = _names_in(file)
+                if long_header(header) is not None:
+                    return _load_long(path, run_id)
+                file.seek(0)
+                table = read_evaluator(path) if is_evaluator(header) else read_open_table(path, file)
         except UnusableLog as error:
             findings.append(error.finding)
             continue

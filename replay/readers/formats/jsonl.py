@@ -31,7 +31,7 @@ from replay.readers.format import Format, Loaded, UnusableLog
 from replay.readers.interleaved import name_sets
 from replay.readers.json_records import head_records, read_records
 from replay.readers.placeholders import drop_placeholders
-from replay.readers.points import PointsBuilder, count, round_interval
+from replay.readers.points import PointsBuilder, RowBlock, count, round_interval
 from replay.readers.runs_in_table import run_column, trainings_of
 from replay.readers.series_names import (
     companions_of,
@@ -250,14 +250,14 @@ class _Names:
     """The names of a run's series, each with the name that its values have in a row; runtimes apart."""
 
     kept: dict[str, str]
-    runtimes: list[str]
+    runtimes: tuple[str, ...]
     held_out: set[str]
 
     @classmethod
     def of(
         cls, names: Sequence[str], held_out: bool, split: str | None, train_names: Collection[str]
     ) -> _Names:
-        runtimes = [name for name in names if _RUNTIME.fullmatch(name)]
+        runtimes = tuple(name for name in names if _RUNTIME.fullmatch(name))
         kept = {name: name for name in names if name not in runtimes}
         measured = {
             name
@@ -282,18 +282,19 @@ def _runs(read: _Rows, path: Path, rows: Sequence[_Placed], by_epoch: bool, run_
     alike: dict[tuple[tuple[str, ...], bool, str | None], list[int]] = {}
     for at, row in enumerate(rows):
         alike.setdefault((row.names, row.held_out, row.split), []).append(at)
-    runtimes: list[tuple[int, dict[str, float]]] = []
+    runtimes: list[RowBlock] = []
     for key, places in alike.items():
         names = _Names.of(*key, train_names)
         held_out |= names.held_out
-        cells = cells_of([rows[at].values for at in places], tuple(names.kept.values()))
+        values = [rows[at].values for at in places]
+        place = np.array(places) + 1
         steps = np.array([rows[at].step for at in places], dtype=np.float64)
-        points.add_rows(tuple(names.kept), np.array(places) + 1, steps, cells)
+        cells = cells_of(values, tuple(names.kept.values()))
+        points.add_rows(RowBlock(tuple(names.kept), place, steps, cells))
         if names.runtimes:
             points.begin_parts("eval runtime")
-            runtimes += [(at, {name: rows[at].values[name] for name in names.runtimes}) for at in places]
-    for at, parts in sorted(runtimes, key=lambda one: one[0]):
-        points.add_parts(rows[at].step, "eval runtime", parts, at + 1)
+            runtimes.append(RowBlock(names.runtimes, place, steps, cells_of(values, names.runtimes)))
+    points.add_all_parts("eval runtime", runtimes)
     points.count_rows(len(rows))
     read.findings += points.findings(path)
     series = points.points()

@@ -27,7 +27,7 @@ from replay.readers.assemble import assemble
 from replay.readers.flatten import cells_of, flat_rows, rows_by_names
 from replay.readers.format import Format, Loaded, UnusableLog
 from replay.readers.interleaved import name_sets
-from replay.readers.points import PointsBuilder, number, round_interval
+from replay.readers.points import PointsBuilder, RowBlock, number, round_interval
 from replay.readers.series_names import chosen_modes, is_bookkeeping, is_held_out
 from replay.readers.text_files import read_whole
 
@@ -253,21 +253,17 @@ def _points(
         if one.shape.is_added:
             counted[one.places] = 1
     order = np.cumsum(counted)
-    runtimes: list[tuple[int, float, dict[str, float]]] = []
+    runtimes: list[RowBlock] = []
     for one in shaped:
         shape = one.shape
         held_out |= shape.held_out
+        place, alike = order[one.places], [rows[at] for at in one.places]
         if shape.is_added:
-            cells = cells_of([rows[at] for at in one.places], shape.kept)
-            points.add_rows(shape.kept, order[one.places], one.steps, cells)
+            points.add_rows(RowBlock(shape.kept, place, one.steps, cells_of(alike, shape.kept)))
         if shape.runtimes:
             points.begin_parts("eval runtime")
-            runtimes += [
-                (at, step, {name: rows[at][name] for name in shape.runtimes})
-                for at, step in zip(one.places, one.steps.tolist(), strict=True)
-            ]
-    for at, step, parts in sorted(runtimes, key=lambda one: one[0]):
-        points.add_parts(step, "eval runtime", parts, int(order[at]))
+            runtimes.append(RowBlock(shape.runtimes, place, one.steps, cells_of(alike, shape.runtimes)))
+    points.add_all_parts("eval runtime", runtimes)
     points.count_rows(int(order[-1]) if len(order) else 0)
     return points, held_out, summary
 
