@@ -34,6 +34,7 @@ from replay.readers.text_files import SmallText, TextLines
 __all__ = [
     "ABSENT",
     "INDEX",
+    "PREAMBLE",
     "Table",
     "cell_number",
     "csv_rows",
@@ -58,7 +59,7 @@ _PLACE = re.compile(
     r"\s*(?:(?:epoch|ep|step|iter|iteration|round)s?)?[\s_:#-]*(\d{1,12})(?:\s*/\s*\d+)?\s*", re.IGNORECASE
 )
 #: Lines that may stand before the header: a title, settings.
-_PREAMBLE = 20
+PREAMBLE = 20
 #: Names of a column that numbers the rows.
 INDEX = ("", "Unnamed: 0", "index")
 
@@ -371,7 +372,7 @@ def header_line(lines: Iterator[str]) -> str | None:
     first = next((line for line in lines if line.strip()), None)
     if first is None or len(header_names(first)) > 1:
         return first
-    for line in islice(lines, _PREAMBLE):
+    for line in islice(lines, PREAMBLE):
         names = header_names(line)
         if len(names) > 1:
             return line if step_column(names) is not None else first

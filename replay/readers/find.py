@@ -209,7 +209,9 @@ class Walk:
                 if not self._first(here.stat()):
                     continue
                 with os.scandir(here) as entries:
-                    listed = sorted(entries, key=lambda entry: (natural(entry.name), entry.name))
+                    listed = list(entries)
+                if len(listed) > 1:
+                    listed.sort(key=lambda entry: (natural(entry.name), entry.name))
             except OSError as error:
                 self.findings.append(unreadable(here, error, "folder"))
                 continue
@@ -259,6 +261,11 @@ class Walk:
         try:
             # without O_NONBLOCK, a file that was swapped for a pipe would be waited on for ever
             handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+            head = os.read(handle, HEAD)
+            if len(head) < HEAD and not os.read(handle, 1) and not head.startswith(codecs.BOM_UTF8):
+                os.close(handle)  # the whole file
+                return Candidate(path, root, head, named)
+            os.lseek(handle, 0, os.SEEK_SET)
             with os.fdopen(handle, "rb") as file:
                 return Candidate(path, root, read_head(file), named)
         except OSError as error:

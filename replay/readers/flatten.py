@@ -12,11 +12,22 @@ import numpy.typing as npt
 
 from replay.readers.points import number
 
-__all__ = ["cells_of", "flat_numbers", "flat_rows", "rows_by_names"]
+__all__ = ["cells_of", "flat_numbers", "flat_rows", "is_plain", "rows_by_names"]
 
 _LONGEST_LIST = 32
 _DEEPEST = 4
 _PLAIN = frozenset({float, int})
+
+
+def is_plain(record: Mapping[str, Any]) -> bool:
+    """Whether all values of a row are numbers that have a float."""
+    if not _PLAIN.issuperset(map(type, record.values())):
+        return False
+    try:
+        sum(record.values(), 0.0)
+    except OverflowError:  # an integer beyond all floats is left out
+        return False
+    return True
 
 
 def flat_numbers(record: Mapping[str, Any], before: str = "", depth: int = 0) -> dict[str, float]:

@@ -69,7 +69,13 @@ def complete_elements(text: str) -> list[list[Any]]:
 def parse_lines(head: bytes, limit: int = 20) -> list[Any]:
     """The values of the first complete lines of a file's head, for telling its format."""
     values = []
-    for line in head.decode("utf-8-sig", "replace").splitlines()[:limit]:
+    end = -1
+    for _ in range(limit):  # no more is decoded than these lines
+        end = head.find(b"\n", end + 1)
+        if end < 0:
+            break
+    text = head if end < 0 else head[: end + 1]
+    for line in text.decode("utf-8-sig", "replace").splitlines()[:limit]:
         try:
             values.append(json.loads(line))
         except (ValueError, RecursionError):

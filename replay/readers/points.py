@@ -209,23 +209,23 @@ class PointsBuilder:
         """Add the name of a sum of parts."""
         self._points.setdefault(name, ([], [], []))
 
-    def add_all_parts(self, name: str, rows: Sequence[RowBlock]) -> None:
-        """Add to the sum of parts all rows that log some: what `add_parts` does with each of them, in order.
-        Their places are those that `add_rows` takes.
+    def add_all_parts(self, name: str, blocks: Sequence[tuple[Sequence[int], RowBlock]]) -> None:
+        """Add to the sum of parts all rows that log some: what `add_parts` does with each of them. Each block
+        has the numbers of its rows, which say in which order they came.
         """
-        if len(rows) == 1 and len(rows[0].values) == 1 and not self._points[name][0]:
-            (one,) = rows
+        if len(blocks) == 1 and len(blocks[0][1].values) == 1 and not self._points[name][0]:
+            ((_, one),) = blocks
             if np.logical_and.reduce(one.steps[1:] != one.steps[:-1]):  # one part per step
                 self.add_rows(RowBlock((name,), one.rows, one.steps, one.values + 0.0))
                 return
-        each = sorted(
-            (row, step, dict(zip(one.names, cells, strict=True)))
-            for one in rows
-            for row, step, cells in zip(
-                one.rows.tolist(), one.steps.tolist(), one.values.T.tolist(), strict=True
+        each = [
+            (number, row, step, dict(zip(one.names, cells, strict=True)))
+            for numbers, one in blocks
+            for number, row, step, cells in zip(
+                numbers, one.rows.tolist(), one.steps.tolist(), one.values.T.tolist(), strict=True
             )
-        )
-        for row, step, parts in each:
+        ]
+        for _, row, step, parts in sorted(each, key=lambda part: part[0]):
             self.add_parts(step, name, parts, self._rows + row)
 
     def add_parts(self, step: float, name: str, parts: Mapping[str, float], row: int | None = None) -> None:

@@ -27,6 +27,7 @@ from replay.readers.clocks import is_zero_based, measures_of
 from replay.readers.csv_table import (
     ABSENT,
     INDEX,
+    PREAMBLE,
     Table,
     cell_number,
     csv_rows,
@@ -65,6 +66,8 @@ _EXPORT = ["wall time", "step", "value"]  # TensorBoard's page
 _EXPORT_NAME = re.compile(r"run-(?P<run>.*)-tag-(?P<tag>.+)")
 _WANDB_COLUMN = re.compile(r"(?P<run>.+?) - (?P<name>.+?)(?P<bound>__MIN|__MAX)?")
 _EPOCHS = ("epoch", "epochs", "train/epoch", "epoch_number")
+#: Rows of a file's head that are looked at, and lines in which they and the header are.
+_HEAD_ROWS, _HEAD_LINES = 20, 20 + PREAMBLE + 1
 _PLAIN = {
     "",
     "error",
@@ -90,7 +93,8 @@ def _lines(head: bytes) -> list[str]:
     lines = text.replace("\0", "").splitlines()
     if len(head) >= 64 * 1024 and len(lines) > 1:
         lines.pop()  # it goes on beyond the head
-    return [line for line in lines if line.strip() and not line.startswith("#")]
+    used = (line for line in lines if line.strip() and not line.startswith("#"))
+    return list(islice(used, _HEAD_LINES))
 
 
 def _sniff(path: Path, head: bytes) -> bool:
@@ -111,7 +115,7 @@ def _sniff(path: Path, head: bytes) -> bool:
         if not any(sign in header for sign in ",;\t"):
             return False
         names, sign = header_names(header), delimiter_of(header)
-        rows = list(csv_rows(islice(rest, 20), sign))
+        rows = list(csv_rows(islice(rest, _HEAD_ROWS), sign))
     except csv.Error:
         return False
     if is_evaluator(names):

@@ -13,7 +13,8 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import pairwise, repeat
+from operator import itemgetter
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -26,7 +27,7 @@ from replay.data.run import Run
 from replay.errors import printable
 from replay.readers.assemble import assemble
 from replay.readers.clocks import is_zero_based, measures_of
-from replay.readers.flatten import cells_of, flat_numbers
+from replay.readers.flatten import cells_of, flat_numbers, is_plain
 from replay.readers.format import Format, Loaded, UnusableLog
 from replay.readers.interleaved import name_sets
 from replay.readers.json_records import head_records, read_records
@@ -134,11 +135,16 @@ def _seconds(text: Any) -> float | None:
 
 
 class _Row(NamedTuple):
+    """One row; its values may be integers."""
+
     names: tuple[str, ...]
     values: dict[str, float]
     text: Mapping[str, str]  # the fields of text that say where the row belongs
     row_set: RowSet | None  # the set that the row says it is about
     label: str  # the training that it says it is of
+
+
+_NAMES_OF, _VALUES, _TEXT = itemgetter(0), itemgetter(1), itemgetter(2)  # faster than attributes
 
 
 @dataclass
@@ -147,6 +153,7 @@ class _Fields:
     ``plain`` where there are none of these, and no others that are more than values.
     """
 
+    names: tuple[str, ...]  # one object for all rows, so that they are known by it
     sets: list[str]
     label: str | None
     plain: bool
@@ -156,7 +163,7 @@ class _Fields:
         names = tuple(record)
         sets, label = [name for name, value in record.items() if names_a_set(name, value)], run_column(names)
         plain = label is None and not sets and _SPECIAL.isdisjoint(names) and not any(map(is_flag, names))
-        return cls(sets, label, plain)
+        return cls(names, sets, label, plain)
 
 
 @dataclass
@@ -177,6 +184,10 @@ class _Rows:
         """One more object of the file."""
         names = tuple(record)
         fields = self._known.get(names) or self._known.setdefault(names, _Fields.of(record))
+        if fields.plain and is_plain(record):
+            if names:
+                self.rows.append(_Row(fields.names, record, _NO_TEXT, None, ""))
+            return
         values = flat_numbers(record)
         if fields.plain and values.keys() == record.keys():
             if values:
@@ -278,11 +289,11 @@ def _runs(read: _Rows, path: Path, rows: Sequence[_Placed], by_epoch: bool, run_
     """The runs of the placed rows of one training."""
     points = PointsBuilder()
     held_out: set[str] = set()
-    train_names = set().union(*{row.names for row in rows if not row.held_out})
     alike: dict[tuple[tuple[str, ...], bool, str | None], list[int]] = {}
-    for at, row in enumerate(rows):
-        alike.setdefault((row.names, row.held_out, row.split), []).append(at)
-    runtimes: list[RowBlock] = []
+    for at, key in enumerate(map(_ALIKE, rows)):
+        alike.setdefault(key, []).append(at)
+    train_names = set().union(*(names for names, is_held_out, _ in alike if not is_held_out))
+    runtimes: list[tuple[list[int], RowBlock]] = []
     for key, places in alike.items():
         names = _Names.of(*key, train_names)
         held_out |= names.held_out
@@ -293,7 +304,8 @@ def _runs(read: _Rows, path: Path, rows: Sequence[_Placed], by_epoch: bool, run_
         points.add_rows(RowBlock(tuple(names.kept), place, steps, cells))
         if names.runtimes:
             points.begin_parts("eval runtime")
-            runtimes.append(RowBlock(names.runtimes, place, steps, cells_of(values, names.runtimes)))
+            cells = cells_of(values, names.runtimes)
+            runtimes.append((places, RowBlock(names.runtimes, place, steps, cells)))
     points.add_all_parts("eval runtime", runtimes)
     points.count_rows(len(rows))
     read.findings += points.findings(path)
@@ -319,7 +331,7 @@ def _runs(read: _Rows, path: Path, rows: Sequence[_Placed], by_epoch: bool, run_
         or name in companions
         or not (is_bookkeeping(name) or name in ("epoch", "percentage", "num_tokens", "eval_num_tokens"))
     }
-    if any(row.label for row in rows):
+    if any(map(_LABEL, rows)):
         used.pop(run_column(list(used)) or "", None)
     first = {name for row in rows[:1] for name in row.names}
     zero_based = by_epoch and is_zero_based(used, held_out, first)
@@ -365,23 +377,29 @@ class _Placed(NamedTuple):
     label: str
 
 
+_ALIKE, _LABEL = itemgetter(1, 3, 4), itemgetter(5)  # faster than attributes
+
+
 def _place(rows: Sequence[_Row]) -> tuple[list[_Placed], bool, int] | None:
     """Every row with its step, whether steps are epochs, and how many rows have none; None where nothing
     tells the step.
     """
-    if any(_STEP_OF in row.text for row in rows):
+    plain = all(text is _NO_TEXT for text in map(_TEXT, rows))
+    shapes = Counter(map(_NAMES_OF, rows))
+    if not plain and any(_STEP_OF in row.text for row in rows):
         key: tuple[str, bool] | None = (_STEP_OF, False)
     else:
         common: dict[str, int] = {}
-        for names, count in Counter(row.names for row in rows).items():
+        for names, count in shapes.items():
             for one in names:
                 common[one] = common.get(one, 0) + count
         key = _key(name for name, count in common.items() if 2 * count >= len(rows)) or _key(common)
     if key is None:
         return None
     name, by_epoch = key
-    if (regular := _place_regular(rows, name)) is not None:
+    if plain and (regular := _place_regular(rows, name, shapes)) is not None:
         return regular, by_epoch, 0
+    rows = [row._replace(values={one: float(value) for one, value in row.values.items()}) for row in rows]
     follows = name == "iter" and _counts_the_loader(rows)
     inner = _iterations_of_an_epoch(rows) if name == "iter" else 0.0
     if inner:
@@ -428,27 +446,26 @@ def _place(rows: Sequence[_Row]) -> tuple[list[_Placed], bool, int] | None:
     return (placed, by_epoch, left_out) if placed else None
 
 
-def _place_regular(rows: Sequence[_Row], name: str) -> list[_Placed] | None:
+def _place_regular(
+    rows: Sequence[_Row], name: str, shapes: Iterable[tuple[str, ...]]
+) -> list[_Placed] | None:
     """The rows with their steps, where each has its step under this name, and says nothing of sets or
     trainings; None for other rows.
     """
-    shapes = {row.names for row in rows}
     if name in ("iter", _STEP_OF) or not all(name in names for names in shapes):
         return None
-    if (name == "step" and any("iter" in names for names in shapes)) or not all(map(_is_plain, rows)):
+    if name == "step" and any("iter" in names for names in shapes):
         return None
-    steps = [row.values[name] for row in rows]
+    if any(row.row_set is not None or row.label for row in rows):
+        return None
+    values = list(map(_VALUES, rows))
+    steps = list(map(itemgetter(name), values))
     if any(map(math.isnan, steps)):
         return None
     counted = {names: tuple(one for one in names if one != name) for names in shapes}
-    return [
-        _Placed(step, counted[row.names], row.values, False, None, "")
-        for step, row in zip(steps, rows, strict=True)
-    ]
-
-
-def _is_plain(row: _Row) -> bool:
-    return row.text is _NO_TEXT and row.row_set is None and not row.label
+    names_of = map(counted.__getitem__, map(_NAMES_OF, rows))
+    fields = zip(steps, names_of, values, repeat(False), repeat(None), repeat(""))
+    return list(map(_Placed._make, fields))
 
 
 def _counts_the_loader(rows: Sequence[_Row]) -> bool:

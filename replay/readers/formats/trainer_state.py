@@ -253,7 +253,7 @@ def _points(
         if one.shape.is_added:
             counted[one.places] = 1
     order = np.cumsum(counted)
-    runtimes: list[RowBlock] = []
+    runtimes: list[tuple[list[int], RowBlock]] = []
     for one in shaped:
         shape = one.shape
         held_out |= shape.held_out
@@ -262,7 +262,8 @@ def _points(
             points.add_rows(RowBlock(shape.kept, place, one.steps, cells_of(alike, shape.kept)))
         if shape.runtimes:
             points.begin_parts("eval runtime")
-            runtimes.append(RowBlock(shape.runtimes, place, one.steps, cells_of(alike, shape.runtimes)))
+            cells = cells_of(alike, shape.runtimes)
+            runtimes.append((one.places, RowBlock(shape.runtimes, place, one.steps, cells)))
     points.add_all_parts("eval runtime", runtimes)
     points.count_rows(int(order[-1]) if len(order) else 0)
     return points, held_out, summary
