@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from replay.check.config import Config, Entry
 from replay.check.places import path_in_repository
 from replay.check.toml_lines import KeyPath, key_lines
-from replay.data.run import Run
-from replay.engine.scoring import simulate_policies
 from replay.errors import ReplayError
 from replay.files import read_file
+from replay.policies import Policy
 
 __all__ = ["about", "about_simulation", "place_error"]
 
@@ -28,20 +27,23 @@ def about(key: KeyPath) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def about_simulation(config: Config, runs: list[Run]) -> Iterator[None]:
-    """A block that simulates the policies of a file, whose errors are about one of them or a setting."""
+def about_simulation(config: Config, simulate: Callable[[list[Policy]], object]) -> Iterator[None]:
+    """A block that simulates the policies of a file, whose errors are about one of them or a setting.
+
+    ``simulate`` does the same with some policies only.
+    """
     try:
         yield
     except ReplayError as error:
-        error.key = _key_of(config, runs, error.key)
+        error.key = _key_of(config, simulate, error.key)
         raise
 
 
-def _key_of(config: Config, runs: list[Run], setting: KeyPath) -> KeyPath:
+def _key_of(config: Config, simulate: Callable[[list[Policy]], object], setting: KeyPath) -> KeyPath:
     """The spec of the first policy that fails where others do not; else the setting that the error names, if
     the file has it, and the spec of the only policy.
     """
-    failing = [entry for entry in config.policies if _fails(config, entry, runs)]
+    failing = [entry for entry in config.policies if _fails(entry, simulate)]
     if 0 < len(failing) < len(config.policies):
         return ("policies", failing[0].name, "spec")
     if setting in config.lines:
@@ -49,9 +51,9 @@ def _key_of(config: Config, runs: list[Run], setting: KeyPath) -> KeyPath:
     return ("policies", config.policies[0].name, "spec") if len(config.policies) == 1 else ()
 
 
-def _fails(config: Config, entry: Entry, runs: list[Run]) -> bool:
+def _fails(entry: Entry, simulate: Callable[[list[Policy]], object]) -> bool:
     try:
-        simulate_policies(runs, [entry.policy], config.question)
+        simulate([entry.policy])
     except ReplayError:
         return True
     return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -36,6 +37,31 @@ class Scores:
     noise: dict[str, Floats]
     early: Floats
     judged: Bools
+
+    @classmethod
+    def joined(cls, pieces: Sequence[Scores], place: Mapping[str, int]) -> Scores:
+        """The scores of several sets of runs, by the place of each run in the order."""
+        stops = [stop for piece in pieces for stop in piece.stops]
+        order = np.argsort([place[stop.run] for stop in stops], kind="stable").astype(np.int64)
+        groups = [group for piece in pieces for group in piece.groups]
+
+        def join(arrays: Sequence[Any]) -> Any:
+            return np.concatenate(arrays)[order] if arrays else np.empty(0)
+
+        def join_each(name: str) -> dict[str, Floats]:
+            each = [getattr(piece, name) for piece in pieces]
+            return {key: join([one[key] for one in each]) for key in (each[0] if each else ())}
+
+        return cls(
+            tuple(stops[at] for at in order.tolist()),
+            tuple(groups[at] for at in order.tolist()),
+            join([piece.evals for piece in pieces]),
+            join([piece.censored for piece in pieces]),
+            join_each("figures"),
+            join_each("noise"),
+            join([piece.early for piece in pieces]),
+            join([piece.judged for piece in pieces]),
+        )
 
     def of(self, group: str) -> Scores:
         """The scores of the runs of one group."""

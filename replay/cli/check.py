@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from replay.cli.columns import columns_options, columns_words
+from replay.cli.columns import columns_options, columns_words, stated_columns, stated_filter
 from replay.cli.options import LogPath, file_option, setting_words, verbose_option
 from replay.cli.output import (
     append,
@@ -24,7 +24,7 @@ from replay.cli.output import (
     write,
 )
 from replay.cli.page import report_option
-from replay.cli.progress import read_logs
+from replay.cli.progress import read_logs, run_in_turn
 from replay.errors import InputError, ReplayError, Undecidable
 from replay.urls import Url
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from replay.check.config import Config
     from replay.check.model import Checked
+    from replay.check.simulated import LargeStore
     from replay.readers import ReadResult
 
 __all__ = ["command"]
@@ -170,6 +171,7 @@ def command(
     from replay.check.config import read_config
     from replay.check.lock import write_lock
     from replay.check.partial import write_policies
+    from replay.check.simulated import LargeStore
     from replay.report.check import build
 
     reports = Reports(junit, sarif, code_quality, comment)
@@ -189,7 +191,7 @@ def command(
             if update:
                 raise InputError("--update writes the lock anew, and --against compares; give one of the two")
             baseline = lock_of_revision(against, file, lock_path, logs, read_logs)
-        roots, logs_read = read_logs_of(config, logs, read_logs)
+        roots, logs_read = read_logs_of(config, logs, read_logs, _open_large if report is None else _none)
         checked, made = examine(
             config,
             logs_read,
@@ -214,7 +216,7 @@ def command(
         refuse_overlaps()
         save(checked, plot)
         click.echo(f"drew {plot}", err=True)
-    if report is not None:
+    if report is not None and not isinstance(logs_read, LargeStore):
         _write_report(report, config, roots, logs_read)
     steps = [] if against is not None else again
     words = [*map(_short_path, roots), *setting_words(config.question)]
@@ -237,6 +239,23 @@ def command(
             page = job_summary(checked, plot.name if plot else None, picture=True)
             append(page, Path(step_summary))
     sys.exit(checked.exit_code)
+
+
+def _open_large(paths: Sequence[Path]) -> LargeStore | None:
+    """The store at the paths, if it has so many runs that they are simulated file by file."""
+    from replay.check.simulated import large_store
+    from replay.store.reading import refuse_columns
+
+    large = large_store(paths, stated_filter(), run_in_turn)
+    if large is not None:
+        refuse_columns(stated_columns())
+        keep_inputs(paths)
+    return large
+
+
+def _none(paths: Sequence[Path]) -> LargeStore | None:
+    """No store: a page shows every run."""
+    return None
 
 
 def _short_path(path: Path) -> str:

@@ -21,7 +21,16 @@ if TYPE_CHECKING:
     from replay.data.run import Run
     from replay.readers import ReadResult
 
-__all__ = ["Bar", "computing", "count_policies", "keep_logs", "open_logs", "read_logs"]
+__all__ = [
+    "Bar",
+    "computing",
+    "count_policies",
+    "keep_logs",
+    "open_logs",
+    "read_logs",
+    "run_in_turn",
+    "show_files",
+]
 
 #: Seconds that work takes before its bar is shown.
 _SHOWN_AFTER = 1.0
@@ -133,6 +142,20 @@ def _files_of(logs: ReadResult) -> Iterator[Path]:
     damaged = (finding.log for finding in logs.findings if finding.log and finding.kind not in no_logs)
     for name in (*of_runs, *damaged):
         yield next((path for path in (Path(name), *Path(name).parents) if exists(path)), Path(name))
+
+
+def run_in_turn(function: Callable[[Any], Any], tasks: Sequence[Any]) -> Iterator[Any]:
+    """The results of a function for each file of a store, with a bar on a terminal."""
+    yield from show_files(map(function, tasks), len(tasks))
+
+
+def show_files(results: Iterable[Any], count: int) -> Iterator[Any]:
+    """The results for so many files of a store, with a bar on a terminal."""
+    if not sys.stderr.isatty():
+        yield from results
+        return
+    with Bar("replaying files", count) as bar:
+        yield from bar.count(results)
 
 
 @contextlib.contextmanager

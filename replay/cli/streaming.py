@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import click
 
 from replay.cli.columns import stated_columns, stated_filter
 from replay.cli.output import keep_inputs
-from replay.cli.progress import Bar
+from replay.cli.progress import show_files
 from replay.errors import InputError, printable
 from replay.urls import hide_credentials
 
@@ -208,9 +207,4 @@ def _open(paths: Sequence[Path], workers: Workers) -> Store:
 
 def _run_all(workers: Workers, function: Callable[[Any], Any], tasks: Sequence[Any]) -> Iterator[Any]:
     """The results of the workers, with a bar on a terminal."""
-    results = workers.run_all(function, tasks)
-    if not sys.stderr.isatty():
-        yield from results
-        return
-    with Bar("replaying files", len(tasks)) as bar:
-        yield from bar.count(results)
+    return show_files(workers.run_all(function, tasks), len(tasks))

@@ -38,6 +38,7 @@ from replay.search.store_sweep import (
     Common,
     Resolved,
     ShardTask,
+    Totals,
     make_tasks,
     none_judged,
     order_of,
@@ -76,6 +77,7 @@ class ShardChoice:
     those of these. ``full`` is the compute of the full runs, and ``stated`` the groups that their logs state.
     """
 
+    totals: Totals
     resolved: Resolved | None
     ids: tuple[str, ...]
     stated: tuple[str, ...]
@@ -120,10 +122,10 @@ def choose_from_store(
     pieces: list[ShardChoice] = []
     common = Common()
     for piece in run_all(try_shard, tasks):
-        common.add(piece.resolved, piece.findings)
+        common.add(piece.resolved, piece.findings, piece.totals)
         if piece.ids:
             pieces.append(piece)
-    findings, resolved = common.findings.joined(), common.resolved
+    findings, resolved = common.joined(), common.resolved
     if resolved is None or not pieces:
         raise none_judged(store, findings)
     made = _cross_validate(pieces, policies, tolerance, weight, findings)
@@ -157,13 +159,23 @@ def try_shard(task: ChoiceTask) -> ShardChoice:
     none = np.empty((count, 0))
     if not usable:
         return ShardChoice(
-            None, (), (), np.empty(0), np.ones(count, dtype=bool), none, none, None, (*findings, *lacking)
+            Totals.of(runs),
+            None,
+            (),
+            (),
+            np.empty(0),
+            np.ones(count, dtype=bool),
+            none,
+            none,
+            None,
+            (*findings, *lacking),
         )
     study = Study(runs, policies, question)
-    resolved = Resolved.of(study)
+    resolved, totals = Resolved.of(study), Totals.of(runs, study)
     if not study.panel.judged.any():
         about = (*findings, *study.findings)
-        return ShardChoice(resolved, (), (), np.empty(0), np.ones(count, dtype=bool), none, none, None, about)
+        every = np.ones(count, dtype=bool)
+        return ShardChoice(totals, resolved, (), (), np.empty(0), every, none, none, None, about)
     judged = study.judged_runs
     saved = np.full((count, len(judged)), np.nan)
     loss = saved.copy()
@@ -173,9 +185,10 @@ def try_shard(task: ChoiceTask) -> ShardChoice:
         members, *figures = losses_of_block(block, study, task.tolerance)
         tried[members] = True
         saved[members], loss[members] = figures
-    evidence = evidence_of_study(study, task.ladder) if task.ladder else None
+    evidence = evidence_of_study(study, task.ladder, len(runs)) if task.ladder else None
     about = (*findings, *study.findings, *(finding for _, finding in finder.findings))
     return ShardChoice(
+        totals,
         resolved,
         tuple(run.id for run in judged),
         tuple(groups_of(judged)),

@@ -26,6 +26,7 @@ from replay.search.store_sweep import (
     Common,
     Resolved,
     ShardTask,
+    Totals,
     make_tasks,
     none_judged,
     order_of,
@@ -46,6 +47,7 @@ class ShardEvidence:
     policies monitor.
     """
 
+    totals: Totals
     resolved: Resolved | None
     evidence: Evidence | None
     modes: tuple[Mode, ...]
@@ -74,10 +76,10 @@ def guarantee_of_store(
     parts: list[ShardEvidence] = []
     common = Common()
     for part in run_all(gather_shard, make_tasks(store, policies, question, version)):
-        common.add(part.resolved, part.findings)
+        common.add(part.resolved, part.findings, part.totals)
         if part.evidence is not None:
             parts.append(part)
-    found = common.findings.joined()
+    found = common.joined()
     if common.resolved is None or not parts:
         raise none_judged(store, found)
     evidence = replace(join_evidence(parts, policies), findings=found)
@@ -95,19 +97,20 @@ def gather_runs(runs: Sequence[Run], policies: Sequence[Policy], question: Quest
     """The evidence of some runs."""
     usable, findings = usable_runs(runs, policies, question)
     if not usable:
-        return ShardEvidence(None, None, (), (), findings)
-    return evidence_of_study(Study(runs, policies, question), policies)
+        return ShardEvidence(Totals.of(runs), None, None, (), (), findings)
+    return evidence_of_study(Study(runs, policies, question), policies, len(runs))
 
 
-def evidence_of_study(study: Study, policies: Sequence[Policy]) -> ShardEvidence:
-    """The evidence of the runs of a study."""
+def evidence_of_study(study: Study, policies: Sequence[Policy], runs: int) -> ShardEvidence:
+    """The evidence of the runs of a study, which are those of so many that log the monitor."""
+    totals = Totals.of(study.runs, study)._replace(runs=runs)
     if not study.panel.judged.any():
-        return ShardEvidence(Resolved.of(study), None, (), (), study.findings)
+        return ShardEvidence(totals, Resolved.of(study), None, (), (), study.findings)
     evidence = gather_evidence(study, policies, optional=True)
     modes = tuple(study.panel_of(policy)[0].monitoring.primary.mode for policy in evidence.policies)
     judged = tuple(run.id for run in study.judged_runs)
     found, evidence = evidence.findings, replace(evidence, findings=())
-    return ShardEvidence(Resolved.of(study), evidence, modes, judged, found)
+    return ShardEvidence(totals, Resolved.of(study), evidence, modes, judged, found)
 
 
 def join_evidence(parts: Sequence[ShardEvidence], policies: Sequence[Policy]) -> Evidence:

@@ -31,6 +31,7 @@ from replay.search.store_sweep import (
     JoinedFindings,
     Resolved,
     ShardTask,
+    Totals,
     make_tasks,
     nothing_found,
     order_of,
@@ -112,7 +113,7 @@ class ShardOutcomes:
     ``limits`` are findings that bound the meaning of the figures.
     """
 
-    runs: int
+    totals: Totals
     resolved: Resolved | None
     ids: tuple[str, ...]
     groups: tuple[str, ...]
@@ -195,10 +196,10 @@ def gather_outcomes(
     joined = _Joined()
     for result in run_all(simulate_shard, tasks):
         joined.add(result)
-    findings = joined.common.findings.joined()
+    findings = joined.common.joined()
     resolved = joined.common.resolved
     if resolved is None:
-        raise nothing_found(store, joined.runs, findings)
+        raise nothing_found(store, joined.common.totals.runs, findings)
     joined.sort()
     names = [*BASELINES, *dict.fromkeys(policy.spec() for policy in policies), ORACLE]
     parts = {
@@ -213,7 +214,7 @@ def gather_outcomes(
         joined,
         {name: judged_part(part) for name, part in parts.items()},
         {name: joined.budgets_of(part) for name, part in parts.items()},
-        replace(resolved.monitor, runs=joined.runs),
+        replace(resolved.monitor, runs=joined.common.totals.runs),
         replace(resolved.objective, runs=len(joined.ids)),
         joined.limited(),
         findings,
@@ -247,7 +248,7 @@ def simulate_runs(runs: Sequence[Run], policies: Sequence[Policy], question: Que
     """What the policies and the baselines give on some runs."""
     usable, lacking = usable_runs(runs, policies, question)
     if not usable:
-        return ShardOutcomes(len(runs), None, (), (), (), (), (), (), (), lacking)
+        return ShardOutcomes(Totals.of(runs), None, (), (), (), (), (), (), (), lacking)
     study = Study(runs, policies, question)
     fixed = [parse_policy(spec) for spec in BASELINES]
     distinct = {rule.spec(): rule for rule in (*fixed, *policies)}
@@ -264,7 +265,7 @@ def simulate_runs(runs: Sequence[Run], policies: Sequence[Policy], question: Que
         budgets.append(known[key])
     panel = study.panel.runs
     return ShardOutcomes(
-        len(runs),
+        Totals.of(runs, study),
         Resolved.of(study),
         tuple(run.id for run in panel),
         tuple(groups_of(panel)),
@@ -380,13 +381,11 @@ class _Joined:
         self.order = self._place = np.empty(0, dtype=np.int64)
         self.judged: list[int] = []
         self.common, self._limits = Common(), JoinedFindings()
-        self.runs = 0
 
     def add(self, result: ShardOutcomes) -> None:
         """Add what one file gave."""
-        self.runs += result.runs
         self.counts.append(len(result.ids))
-        self.common.add(result.resolved, result.findings)
+        self.common.add(result.resolved, result.findings, result.totals)
         if result.resolved is None:
             return
         self._limits.add(result.limits)
@@ -455,7 +454,7 @@ class StoreOutcomes:
     @property
     def runs(self) -> int:
         """The number of all runs."""
-        return self.joined.runs
+        return self.joined.common.totals.runs
 
     @property
     def ids(self) -> list[str]:
@@ -472,9 +471,16 @@ class StoreOutcomes:
         """Which of these runs the summaries are about."""
         return self.joined.judged
 
-    def summarise(self, parts: Sequence[Part], like: Sequence[str]) -> dict[str, list[Any]]:
+    def summarise(
+        self,
+        parts: Sequence[Part],
+        like: Sequence[str],
+        *,
+        groups: Sequence[str] | None = None,
+        level: float = 0.95,
+    ) -> dict[str, list[Any]]:
         """The summary of some parts. ``like`` names for each of them a policy whose part is about the same
-        runs.
+        runs; ``groups`` are other groups of the runs, and ``level`` is that of the intervals.
         """
         joined, tasks = self.joined, self.tasks
         about = [self.budgets[name] for name in like]
@@ -510,7 +516,8 @@ class StoreOutcomes:
                 here = order[begin:end]
                 budget.take(here, of_runs[:, when[here] - first])
             first += count
-        return summarise_parts(parts, joined.groups, budgets.__getitem__)
+        labels = joined.groups if groups is None else groups
+        return summarise_parts(parts, labels, budgets.__getitem__, level)
 
 
 class _StoredBudgets:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -34,6 +34,7 @@ __all__ = [
     "ShardSums",
     "ShardTask",
     "StoreSweep",
+    "Totals",
     "make_tasks",
     "none_judged",
     "nothing_found",
@@ -82,16 +83,33 @@ class Resolved:
         return cls(monitor, objective, dict(study.modes_of_others))
 
 
+class Totals(NamedTuple):
+    """How many runs there are, how many log the monitor, and how many of these can be judged."""
+
+    runs: int = 0
+    monitored: int = 0
+    judged: int = 0
+
+    @classmethod
+    def of(cls, runs: Sequence[Run], study: Study | None = None) -> Totals:
+        """Those of some runs; the study is that of the runs that log the monitor, if there are any."""
+        if study is None:
+            return cls(len(runs))
+        return cls(len(runs), len(study.runs), int(study.panel.judged.sum()))
+
+    def plus(self, other: Totals) -> Totals:
+        """Both together."""
+        return Totals(*(one + more for one, more in zip(self, other, strict=True)))
+
+
 @dataclass(frozen=True)
 class ShardSums:
     """What the policies give on the runs of one file, or of several.
 
-    ``resolved`` is None where no run of the file logs the monitor. ``runs`` counts all runs, ``monitored``
-    those that log the monitor.
+    ``resolved`` is None where no run of the file logs the monitor.
     """
 
-    runs: int
-    monitored: int
+    totals: Totals
     resolved: Resolved | None
     sums: PolicySums
     findings: tuple[Finding, ...]
@@ -134,22 +152,22 @@ def sweep_store(
     merged = _merge(run_all(sum_shard, tasks), len(distinct))
     findings = merged.findings
     if merged.resolved is None:
-        raise nothing_found(store, merged.runs, findings)
+        raise nothing_found(store, merged.totals.runs, findings)
     figures = merged.sums.figures()
     tried = {
         policy.spec(): bool(runs) for policy, runs in zip(distinct, figures["runs"].tolist(), strict=True)
     }
-    findings = tuple(with_availability(finding, tried, merged.monitored) for finding in findings)
+    findings = tuple(with_availability(finding, tried, merged.totals.monitored) for finding in findings)
     if not optional:
         refuse_untried(distinct, figures["runs"], findings)
     resolved = merged.resolved
     return StoreSweep(
         distinct,
         question,
-        replace(resolved.monitor, runs=merged.runs),
-        replace(resolved.objective, runs=merged.monitored),
-        merged.runs,
-        merged.monitored,
+        replace(resolved.monitor, runs=merged.totals.runs),
+        replace(resolved.objective, runs=merged.totals.monitored),
+        merged.totals.runs,
+        merged.totals.monitored,
         figures,
         findings,
     )
@@ -214,13 +232,13 @@ def sum_runs(runs: Sequence[Run], policies: Sequence[Policy], question: Question
     total = PolicySums.zeros(len(policies))
     usable, lacking = usable_runs(runs, policies, question)
     if not usable:
-        return ShardSums(len(runs), 0, None, total, lacking)
+        return ShardSums(Totals.of(runs), None, total, lacking)
     study = Study(runs, policies, question)
     finder = StopsFinder(study, policies, optional=True)
     for block in finder.blocks():
         total = total + PolicySums.of_block(block, study, policies)
     findings = (*study.findings, *(finding for _, finding in finder.findings))
-    return ShardSums(len(runs), len(study.runs), Resolved.of(study), total, tuple(dict.fromkeys(findings)))
+    return ShardSums(Totals.of(runs, study), Resolved.of(study), total, tuple(dict.fromkeys(findings)))
 
 
 def _has_metric(run: Run) -> bool:
@@ -229,14 +247,12 @@ def _has_metric(run: Run) -> bool:
 
 def _merge(results: Iterable[ShardSums], policies: int) -> ShardSums:
     """The sums over all files. Raises InputError where two files are monitored differently."""
-    runs = monitored = 0
     sums = PolicySums.zeros(policies)
     common = Common()
     for result in results:
-        runs, monitored = runs + result.runs, monitored + result.monitored
         sums = sums + result.sums
-        common.add(result.resolved, result.findings)
-    return ShardSums(runs, monitored, common.resolved, sums, common.findings.joined())
+        common.add(result.resolved, result.findings, result.totals)
+    return ShardSums(common.totals, common.resolved, sums, common.joined())
 
 
 def _agree(one: Resolved, other: Resolved) -> Resolved:
@@ -266,7 +282,16 @@ def _agree(one: Resolved, other: Resolved) -> Resolved:
 #: Facts that say what a finding is about. The others, such as an example, are those of the first file.
 _ABOUT = ("metric", "label", "text")
 #: Facts that are counts, which are added up.
-_COUNTED = ("total", "count", "named", "again")
+_COUNTED = ("total", "count", "named", "again", "worse_than_base")
+#: Kinds whose total counts all runs, those that log the monitor, and those that can be judged.
+_OF_ALL = {Kind.NO_EVALS, Kind.NO_METRIC}
+_OF_MONITORED = {
+    Kind.METRIC_CONSTANT,
+    Kind.MONITOR_NOT_FINITE,
+    Kind.OBJECTIVE_NOT_LOGGED,
+    Kind.OBJECTIVE_APART,
+}
+_OF_JUDGED = {Kind.INFINITE_BEST, Kind.NO_SCALE}
 
 
 class JoinedFindings:
@@ -302,13 +327,31 @@ class Common:
 
     def __init__(self) -> None:
         self.resolved: Resolved | None = None
-        self.findings = JoinedFindings()
+        self.totals = Totals()
+        self._findings = JoinedFindings()
 
-    def add(self, resolved: Resolved | None, findings: Iterable[Finding]) -> None:
+    def add(self, resolved: Resolved | None, findings: Iterable[Finding], totals: Totals) -> None:
         """Add those of one file. Raises InputError where it is monitored or judged differently."""
+        self.totals = self.totals.plus(totals)
         if resolved is not None:
             self.resolved = resolved if self.resolved is None else _agree(self.resolved, resolved)
-        self.findings.add(findings)
+        self._findings.add(findings)
+
+    def joined(self) -> tuple[Finding, ...]:
+        """What was found, with totals that count the runs of all files: also of those without the finding."""
+        return tuple(map(self._of_all_files, self._findings.joined()))
+
+    def _of_all_files(self, finding: Finding) -> Finding:
+        kind, totals = finding.kind, self.totals
+        if "total" not in finding.facts or kind not in _OF_ALL | _OF_MONITORED | _OF_JUDGED:
+            return finding
+        total = totals.runs if kind in _OF_ALL else totals.monitored
+        if kind in _OF_JUDGED or (finding.policy is not None and kind in _OF_MONITORED):
+            total = totals.judged
+        facts = {**finding.facts, "total": total}
+        if "none_left" in facts:
+            facts["none_left"] = len(finding.runs) == total
+        return replace(finding, facts=facts)
 
 
 def none_judged(store: Store, findings: Sequence[Finding]) -> InputError:

@@ -3,20 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from replay.data.finding import Finding, Kind
+from replay.data.types import Floats
+from replay.engine.metrics import Metric
 from replay.engine.outcomes import BASELINES, ORACLE, Outcomes, records
 from replay.engine.study import Study
 
-__all__ = ["find_first_stretch", "find_near_one"]
+__all__ = [
+    "Stretch",
+    "find_first_stretch",
+    "find_near_one",
+    "find_near_one_of",
+    "find_stretch_of",
+    "judged_bests",
+    "stretch_of",
+]
 
 #: By how much more a policy has to lose at least for the finding on the first stretch.
 _POINT = 0.01
 #: From which median best on relative regret says little of a metric that is at most 1.
 _NEAR_ONE = 0.8
+
+
+class Stretch(NamedTuple):
+    """Of some runs, those whose first stretch is more than half of their improvement.
+
+    ``runs`` are their ids, ``of_base`` counts those that are measured from the base model's value; ``scaled``
+    counts all runs that have a scale, and ``later`` those that have one when measured from the next eval.
+    """
+
+    runs: tuple[str, ...]
+    scaled: int
+    of_base: int
+    later: int
+
+
+def stretch_of(study: Study) -> Stretch:
+    """The first stretch of the judged runs of a study."""
+    scale = study.panel.objective.scale
+    scaled = study.panel.judged & ~np.isnan(scale.improvement)
+    here = scaled & scale.dominated
+    return Stretch(
+        tuple(study.panel.runs[row].id for row in np.flatnonzero(here).tolist()),
+        int(scaled.sum()),
+        int((here & scale.of_base).sum()),
+        int((scaled & ~np.isnan(scale.later)).sum()),
+    )
 
 
 def find_first_stretch(outcomes: Outcomes, summary: Mapping[str, Sequence[Any]]) -> list[Finding]:
@@ -30,11 +66,15 @@ def find_first_stretch(outcomes: Outcomes, summary: Mapping[str, Sequence[Any]])
     but the baselines, with the largest difference first; ``later_runs`` is the number of runs that have a
     scale when measured from there.
     """
-    study = outcomes.study
-    scale = study.panel.objective.scale
-    scaled = study.panel.judged & ~np.isnan(scale.improvement)
-    here = scaled & scale.dominated
-    if not here.any() or 2 * here.sum() < scaled.sum():
+    return find_stretch_of(stretch_of(outcomes.study), outcomes.study.objective, summary)
+
+
+def find_stretch_of(
+    stretch: Stretch, objective: Metric, summary: Mapping[str, Sequence[Any]]
+) -> list[Finding]:
+    """The finding of `find_first_stretch`, by the facts of the runs."""
+    count = len(stretch.runs)
+    if not count or 2 * count < stretch.scaled:
         return []
     policies = sorted(
         (
@@ -48,14 +88,13 @@ def find_first_stretch(outcomes: Outcomes, summary: Mapping[str, Sequence[Any]])
     if not flattered:
         return []
     facts = {
-        "metric": study.objective.name,
-        "total": int(scaled.sum()),
-        "of_base": int((here & scale.of_base).sum()),
-        "later_runs": int((scaled & ~np.isnan(scale.later)).sum()),
+        "metric": objective.name,
+        "total": stretch.scaled,
+        "of_base": stretch.of_base,
+        "later_runs": stretch.later,
         "policies": tuple(policies),
     }
-    runs = tuple(study.panel.runs[row].id for row in np.flatnonzero(here).tolist())
-    return [Finding(Kind.FIRST_STRETCH, runs=runs, facts=facts)]
+    return [Finding(Kind.FIRST_STRETCH, runs=stretch.runs, facts=facts)]
 
 
 def find_near_one(study: Study, shares: Iterable[float]) -> list[Finding]:
@@ -66,14 +105,24 @@ def find_near_one(study: Study, shares: Iterable[float]) -> list[Finding]:
     with the error rate (1 − value) of the median best and of the value that loses as much as the limit
     allows; ``best`` is the median.
     """
+    return find_near_one_of(judged_bests(study), study.objective, shares)
+
+
+def judged_bests(study: Study) -> Floats:
+    """The best value of each run that the summaries are about, by the objective."""
+    best: Floats = study.panel.objective.best[study.judged]
+    return best
+
+
+def find_near_one_of(best: Floats, objective: Metric, shares: Iterable[float]) -> list[Finding]:
+    """The finding of `find_near_one`, by the best values of the runs."""
     shares = sorted(set(shares))
-    best = study.panel.objective.best[study.judged]
     best = best[~np.isnan(best)]
-    if not shares or study.objective.mode != "max" or not len(best):
+    if not shares or objective.mode != "max" or not len(best):
         return []
     median = float(np.median(best))
     if not _NEAR_ONE <= median <= 1:
         return []
     limits = tuple((share, 1 - median, 1 - median * (1 - share)) for share in shares)
-    facts = {"metric": study.objective.name, "best": median, "limits": limits}
+    facts = {"metric": objective.name, "best": median, "limits": limits}
     return [Finding(Kind.NEAR_ONE, facts=facts)]
