@@ -58,6 +58,8 @@ _DECIMAL_COMMA = re.compile(r"[-+]?(\d+),(\d+)(?:e[-+]?\d+)?", re.IGNORECASE)
 _PLACE = re.compile(
     r"\s*(?:(?:epoch|ep|step|iter|iteration|round)s?)?[\s_:#-]*(\d{1,12})(?:\s*/\s*\d+)?\s*", re.IGNORECASE
 )
+#: A setting in front of a table.
+_SETTING = re.compile(r"[A-Za-z][\w ()-]{0,60}: ?\S.{0,200}")
 #: Lines that may stand before the header: a title, settings.
 PREAMBLE = 20
 #: Names of a column that numbers the rows.
@@ -367,16 +369,25 @@ class _Rows:
 
 def header_line(lines: Iterator[str]) -> str | None:
     """The line that names the columns: the first that is not blank, or one with a step among the next lines
-    where the first ones have a single cell, as a title has. Raises csv.Error.
+    where the first ones are no header: a title in a single cell, or settings (``Train samples: 800``). Raises
+    csv.Error.
     """
     first = next((line for line in lines if line.strip()), None)
-    if first is None or len(header_names(first)) > 1:
+    if first is None or not _is_preamble(first):
         return first
     for line in islice(lines, PREAMBLE):
         names = header_names(line)
-        if len(names) > 1:
+        if len(names) > 1 and not _is_preamble(line):
             return line if step_column(names) is not None else first
     return first
+
+
+def _is_preamble(line: str) -> bool:
+    """Whether a line is none of the table: one cell, or a cell of text with a value behind a colon."""
+    names = header_names(line)
+    if len(names) < 2:
+        return True
+    return step_column(names) is None and any(_SETTING.fullmatch(name) for name in names)
 
 
 def _blocks(rows: Iterator[list[str]], lines: _Lines) -> Iterator[tuple[list[list[str]], bool]]:

@@ -20,6 +20,8 @@ __all__ = ["name_sets"]
 
 _FEWEST_STEPS = 3
 _ORDINALS = ("1st", "2nd", "3rd", "4th")
+#: Values that differ by no more, as a share of them, are the same one.
+_SAME = 1e-3
 #: Share of the steps that must show the order of the sets.
 _SHARE = 0.8
 
@@ -96,6 +98,9 @@ def _is_in_turn(values: npt.NDArray[np.float64]) -> bool:
     """Whether the rows (steps × sets) have their values in one order, and jump back between two steps."""
     if not np.isfinite(values).all():
         return False
+    spread = values.max(axis=1) - values.min(axis=1)
+    if np.median(spread) <= _SAME * np.median(np.abs(values)):
+        return False  # one value that was printed twice, with more and with fewer digits
     orders = np.argsort(values, axis=1, kind="stable")
     differ = (values.max(axis=1) > values.min(axis=1)).mean() >= _SHARE
     patterns, times = np.unique(orders, axis=0, return_counts=True)

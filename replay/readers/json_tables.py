@@ -37,7 +37,20 @@ def _of_rows(items: list[Any]) -> _Columns | None:
     rows = [row for row in items if isinstance(row, dict)]
     if not rows or len(rows) < len(items) or step_name(list(rows[0])) is None:
         return None
-    return _joined(rows)
+    return _joined(list(map(_with_inner, rows)))
+
+
+def _with_inner(row: dict[str, Any]) -> dict[str, Any]:
+    """A row with the values of an object that only groups them (``{"epoch": 1, "metrics": {"val_loss": 2}}``)
+    among its own.
+    """
+    inlined: dict[str, Any] = {}
+    for name, item in row.items():
+        if isinstance(item, dict) and _NOUNS.issuperset(words(str(name))):
+            inlined |= item
+        else:
+            inlined[name] = item
+    return inlined
 
 
 def _joined(rows: list[dict[str, Any]]) -> _Columns:

@@ -525,3 +525,13 @@ def test_steps_that_are_written_short(tmp_path, short):
     run, problems = load(tmp_path, "step,val_loss\n" + rows)
     assert not problems
     assert curve(run, "val_loss") == {500: 0.1, 1000: 0.2, 1500: 0.3}
+
+
+@pytest.mark.parametrize(
+    "before",
+    ["Training time: 123.4,,\n", "Train samples: 800, batches: 100\nVal samples: 200, batches: 20\n\n"],
+)
+def test_settings_before_the_header(tmp_path, before):
+    run, problems = load(tmp_path, before + "Epoch,Train loss,Val loss\n1,0.5,0.75\n2,0.5,0.25\n")
+    assert not problems
+    assert curve(run, "Val loss") == {1: 0.75, 2: 0.25}

@@ -295,3 +295,10 @@ def test_sets_with_steps_of_their_own(tmp_path):
 def test_folds_in_a_list(tmp_path, folds):
     runs = FORMAT.load([put(tmp_path / "history.json", folds)], "run").runs
     assert [curve(run) for run in runs] == [dict(enumerate(LOSSES, 1))] * 2
+
+
+def test_rows_with_an_object_that_groups_their_values(tmp_path):
+    rows = [{"epoch": n, "metrics": {"train_loss": 1 / n, "val_loss": 2 / n}} for n in (1, 2, 3)]
+    run, _ = load(tmp_path, {"results": rows, "config": {"val_loss_weight": 0.5}})
+    assert curve(run, "val_loss") == {1: 2.0, 2: 1.0, 3: 2 / 3}
+    assert run.metrics == ("val_loss",)

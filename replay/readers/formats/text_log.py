@@ -244,7 +244,8 @@ def _runs(name: str, sources: Sequence[Path], trainings: Sequence[Training]) -> 
 
 def _assembled(name: str, sources: Sequence[Path], training: Training, placed: Placed) -> list[Run]:
     points, filled = drop_placeholders(placed.points, placed.held_out)
-    points, interleaved = name_sets(points, placed.held_out & points.keys())
+    evaluated = placed.held_out & points.keys()  # the train losses of one epoch may rise and fall alike
+    points, interleaved = name_sets(points, evaluated) if evaluated else (points, [])
     held_out = placed.held_out | {name for finding in interleaved for name in finding["names"]}
     placed = placed._replace(points=points, held_out=held_out & points.keys())
     counters, companions = measures_of(placed.points, placed.held_out)

@@ -63,7 +63,8 @@ class TrainerDicts:
         """Take a dict, a progress bar, or a line that says how long the training is."""
         if self._pieces:
             piece = _RICH_PLACE.sub("", without_logger(text.strip()).strip())
-            if "%|" not in piece and len(self._pieces) < _MOST_PIECES and _GOES_ON.fullmatch(piece):
+            is_part = "'" in piece or '"' in piece or piece.endswith("}")
+            if is_part and len(self._pieces) < _MOST_PIECES and _GOES_ON.fullmatch(piece) is not None:
                 self._pieces.append(piece)
                 if not piece.endswith("}"):
                     return True

@@ -99,7 +99,9 @@ _OF_BOTH = re.compile(
 )
 #: What the tutorial of PyTorch on CIFAR prints, and DeiT.
 _OF_IMAGES = re.compile(
-    r"Accuracy of the (?:network|model) on the (?:\d{1,9} )?(test|validation|val) images", re.IGNORECASE
+    r"(?:\b(?:test|validation|val) )?Accuracy of the (?:network|model) on the (?:\d{1,9} )?"
+    r"(test|validation|val) (?:images|data|inputs|samples|examples)",
+    re.IGNORECASE,
 )
 #: Words of names that count something.
 _COUNTS = frozenset("number num samples examples size count images batches params parameters n".split())
@@ -240,7 +242,13 @@ class Epochs:
         lower = text.lower()
         if "[eval=" in lower or "final model num-trees" in lower:
             return True  # how far an evaluation of OLMo-core is; what YDF kept
-        places = any(word in lower for word in ("epoch", "step", "iter", "update", "num-trees"))
+        places = (
+            "epoch" in lower
+            or "step" in lower
+            or "iter" in lower
+            or "update" in lower
+            or "num-trees" in lower
+        )
         if places:
             text = _SHORT_PLACE.sub(_written_out, text)
         if "epoch" in lower:
@@ -295,6 +303,15 @@ class Epochs:
         elif self._planned[0] == "steps":
             self._planned = ("epochs", 0.0)
         values = self._named(rest)
+        if (
+            split == "held-out"
+            and step_match is not None
+            and step_match.re is _STEP
+            and step_match[2]
+            and epoch_match is None
+            and not any(_names_a_set(pair.name) for pair in named_values(rest))
+        ):
+            return True  # "Eval step 10/50: loss 0.5" is how far an evaluation is
         if (
             epoch_match is not None
             and _DICT.match(text, epoch_match.end())

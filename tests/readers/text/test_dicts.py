@@ -346,3 +346,5 @@ def test_dicts_that_were_wrapped(tmp_path, lay_out):
 def test_a_dict_that_never_ends_hides_nothing(tmp_path):
     lines = ["settings = {'lr': 0.1,", "'epochs': 3", "and so on: see the file", *evals().values()]
     assert len(run_of(tmp_path, "\n".join([*lines, ""]))) == len(STEPS)
+    loop = [f"epoch {n}: val_loss 0.{n}5" for n in (1, 2, 3)]
+    assert curve(run_of(tmp_path, "\n".join(["model = {", *loop, ""]))) == {1: 0.15, 2: 0.25, 3: 0.35}

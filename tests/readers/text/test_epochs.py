@@ -57,6 +57,7 @@ from tests.readers.text.printing import run_of, runs_of
         "Epoch {epoch}\nValidation:\nacc: 0.5\nloss: {loss}\nTraining:\nloss: 0.25",
         "Epoch {epoch}: Validation phase completed. Avg Val Loss: {loss}",
         "epoch {epoch} val loss {loss}, last val loss 0.5",
+        "Epoch [{epoch}/9], Loss: 0.5\nTest loss: {loss}\nTest Accuracy of the model on the test data: 97.2",
         "Epoch: {epoch:02} | Time: 0m 15s\n\tTrain Loss: 0.650 | Train Acc: 60.12%\n\t Val. Loss: {loss}",
     ],
 )
@@ -493,3 +494,26 @@ def test_steps_of_all_epochs_beside_the_epoch(tmp_path, epochs):
     assert curve(run, "eval/c4-set/CrossEntropyLoss") == {20: 20.25, 40: 40.25, 60: 60.25, 80: 80.25}
     assert len(run.train["train/Loss"].step) == 8
     assert run.info.planned_steps == 80
+
+
+def test_how_far_an_evaluation_is_is_no_eval(tmp_path):
+    parts = []
+    for step, loss in ((100, 0.75), (200, 0.5), (300, 0.625)):
+        parts += [f"step {step}: loss 0.5\n", *(f"Eval step {n}/50: loss 0.9\n" for n in (10, 20, 50))]
+        parts.append(f"step {step}: val_loss {loss}\n")
+    assert curve(run_of(tmp_path, "".join(parts))) == {100: 0.75, 200: 0.5, 300: 0.625}
+
+
+def test_train_losses_of_an_epoch_are_no_sets(tmp_path):
+    lines = [f"Epoch: {n}, Loss: {2 - n / 10 - k / 4}\n" for n in (1, 2, 3, 4) for k in range(3)]
+    runs, said = runs_of(tmp_path, "".join(lines))
+    assert not said
+    assert [run.metrics for run in runs] == [()] * len(runs)
+
+
+def test_a_value_that_is_printed_twice_is_one_set(tmp_path):
+    lines = [
+        f"Epoch {n}: val_loss {loss:.5f}\nEpoch {n}: saved, val_loss {loss - 0.0001:.4f}\n"
+        for n, loss in ((1, 0.75), (2, 0.5), (3, 0.625), (4, 0.6))
+    ]
+    assert curve(run_of(tmp_path, "".join(lines))) == {1: 0.75, 2: 0.5, 3: 0.625, 4: 0.6}
