@@ -98,14 +98,15 @@ def read(
     columns: readers.ColumnMap | None = None,
     fetching: Callable[[Iterable[Any]], AbstractContextManager[Iterable[Any]]] = nullcontext,
     where: str | None = None,
+    most: int | None = None,
 ) -> readers.ReadResult:
-    """`replay.remote.read`, also of stores; the error for paths without any run says what could not be
-    read.
+    """`replay.remote.read`, also of stores, of which at most ``most`` runs are drawn; the error for paths
+    without any run says what could not be read.
     """
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     with explaining():
         if where is not None or any(is_store(path) for path in given):
-            return read_all(given, progress, columns, where, fetching=fetching)
+            return read_all(given, progress, columns, where, fetching=fetching, most=most)
         return remote.read(given, progress, columns, fetching=fetching)
 
 

@@ -23,7 +23,7 @@ from replay.cli.output import (
     warn,
     write,
 )
-from replay.cli.page import report_option
+from replay.cli.page import MOST_RUNS, report_option
 from replay.cli.progress import read_logs, run_in_turn
 from replay.errors import InputError, ReplayError, Undecidable
 from replay.urls import Url
@@ -191,7 +191,7 @@ def command(
             if update:
                 raise InputError("--update writes the lock anew, and --against compares; give one of the two")
             baseline = lock_of_revision(against, file, lock_path, logs, read_logs)
-        roots, logs_read = read_logs_of(config, logs, read_logs, _open_large if report is None else _none)
+        roots, logs_read = read_logs_of(config, logs, read_logs, _open_large)
         checked, made = examine(
             config,
             logs_read,
@@ -216,8 +216,10 @@ def command(
         refuse_overlaps()
         save(checked, plot)
         click.echo(f"drew {plot}", err=True)
-    if report is not None and not isinstance(logs_read, LargeStore):
-        _write_report(report, config, roots, logs_read)
+    if report is not None:
+        shown = read_logs(roots, MOST_RUNS) if isinstance(logs_read, LargeStore) else logs_read
+        warn([one for one in shown.findings if one not in logs_read.findings])
+        _write_report(report, config, roots, shown)
     steps = [] if against is not None else again
     words = [*map(_short_path, roots), *setting_words(config.question)]
     document = build(checked, again=steps, logs=words, update=update)
@@ -251,11 +253,6 @@ def _open_large(paths: Sequence[Path]) -> LargeStore | None:
         refuse_columns(stated_columns())
         keep_inputs(paths)
     return large
-
-
-def _none(paths: Sequence[Path]) -> LargeStore | None:
-    """No store: a page shows every run."""
-    return None
 
 
 def _short_path(path: Path) -> str:

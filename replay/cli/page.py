@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from replay.search.tolerance import Tolerance
     from replay.stats.summary import Weight
 
-__all__ = ["report_option", "write_page"]
+__all__ = ["MOST_RUNS", "report_option", "write_page"]
+
+#: Runs of a store that a page is about; a page of these has about 10 MB.
+MOST_RUNS = 10_000
+
 
 report_option = file_option("--report", "Also write the HTML page of `replay report`.")
 

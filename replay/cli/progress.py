@@ -89,16 +89,16 @@ class Bar:
             self.update(done)
 
 
-def read_logs(paths: Sequence[Path]) -> ReadResult:
-    """Read all logs below the paths, and the runs of stores."""
+def read_logs(paths: Sequence[Path], most: int | None = None) -> ReadResult:
+    """Read all logs below the paths, and the runs of stores, of each at most ``most``."""
     from replay.api import read
 
     keep_inputs(paths)
     columns, where = stated_columns(), stated_filter()
     logs = (
-        read(paths, partial(_counting, "reading"), columns, partial(_counting, "fetching"), where)
+        read(paths, partial(_counting, "reading"), columns, partial(_counting, "fetching"), where, most)
         if sys.stderr.isatty()
-        else read(paths, columns=columns, where=where)
+        else read(paths, columns=columns, where=where, most=most)
     )
     keep_findings(logs.findings)
     keep_logs(logs)

@@ -17,7 +17,7 @@ from replay.cli.options import (
     weight_option,
 )
 from replay.cli.output import keep_output, warn
-from replay.cli.page import write_page
+from replay.cli.page import MOST_RUNS, write_page
 from replay.cli.progress import read_logs
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def command(
     target = out or Path(f"report.{form}")
     if out is None:
         keep_output("--out", target)
-    logs = read_logs(paths)
+    logs = read_logs(paths, MOST_RUNS)
     study = Study(logs.runs, [*policies_of(grids), *singles], question)
     answer = write_page(
         target,

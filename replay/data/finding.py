@@ -77,6 +77,7 @@ class Kind(StrEnum):
     DAMAGED_TABLE = "damaged-table"
     INVALID_LINES = "invalid-lines"
     UNREADABLE_TABLE = "unreadable-table"
+    SAMPLED_STORE = "sampled-store"
     MISSING_PACKAGE = "missing-package"
     NO_METRICS = "no-metrics"
     DELETED_RUNS = "deleted-runs"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -20,6 +21,9 @@ from replay.store.store import Store, with_free_id
 from replay.urls import Url, as_path
 
 __all__ = ["findings_of", "no_run", "open_store", "read", "read_all", "refuse_columns"]
+
+#: Of the runs that are drawn from a store.
+_SEED = 0
 
 _Progress = Callable[[Sequence[Any]], AbstractContextManager[Iterable[Any]]]
 _Fetching = Callable[[Iterable[Any]], AbstractContextManager[Iterable[Any]]]
@@ -49,11 +53,13 @@ def read_all(
     where: str | None = None,
     *,
     fetching: _Fetching = nullcontext,
+    most: int | None = None,
 ) -> ReadResult:
     """The runs of stores and of logs, each counted once; ids that two runs have get a number behind them.
 
-    The findings are those of the imports, and those on files of a store that cannot be read. Raises
-    InputError as the readers do, and where a store has no run that the filter keeps.
+    Of a store with more than ``most`` runs, so many are drawn at random. The findings are those of the
+    imports, and those on files of a store that cannot be read. Raises InputError as the readers do, and where
+    a store has no run that the filter keeps.
     """
     result = ReadResult([])
     given = [as_path(path) for path in paths]
@@ -65,9 +71,12 @@ def read_all(
     taken: set[str] = set()
     for path, store in stores.items():
         findings = findings_of(store)
+        drawn = None if most is None else _draw(store, most, findings)
         with progress(store.shards) as counted:
             for shard in counted:
                 for run in store.read_shard(shard, findings):
+                    if drawn is not None and run.id not in drawn:
+                        continue
                     if _add(run, result, known if len(paths) > 1 else None, taken):
                         result.stores[result.runs[-1].id] = path
         result.findings += findings
@@ -99,6 +108,17 @@ def no_run(stores: Iterable[Path], where: str | None, findings: Sequence[Finding
     damaged = next((one for one in findings if one.kind is Kind.UNREADABLE_TABLE), None)
     why = "has no run" if where is None else f"has no run of which --where {printable(repr(where))} is true"
     return InputError(f"{names} {why}", because=damaged)
+
+
+def _draw(store: Store, most: int, findings: list[Finding]) -> set[str] | None:
+    """The ids of so many runs of a store, the same ones each time; None where it has no more."""
+    tables = store.tables(["run"], [])
+    ids = sorted(name for table in tables for name in table["run"].to_pylist())
+    if len(ids) <= most:
+        return None
+    facts = {"count": most, "total": len(ids)}
+    findings.append(Finding(Kind.SAMPLED_STORE, log=str(store.folder), facts=facts))
+    return set(random.Random(_SEED).sample(ids, most))
 
 
 def _add(run: Run, result: ReadResult, known: dict[bytes, Run] | None, taken: set[str]) -> bool:

@@ -125,3 +125,29 @@ def test_curves_are_given_up_file_by_file(tmp_path, monkeypatch):
     made = CliRunner().invoke(cli, ["check", "policies.toml"])
     assert "60 runs" in made.stdout
     assert 6 <= most <= 12
+
+
+def test_a_page_shows_runs_that_are_drawn(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(simulated, "MOST_AT_ONCE", 0)
+    for module in ("check", "report"):
+        monkeypatch.setattr(f"replay.cli.{module}.MOST_RUNS", 20)
+    stored(tmp_path / "runs.store", falling_runs(60), 9)
+    (tmp_path / "policies.toml").write_text(POLICIES.format(more=""))
+    pages = []
+    for words in (
+        ["report", "runs.store", "--monitor", "eval_loss", "--mode", "min", "--out", "page.html"],
+        ["check", "policies.toml", "--report", "page.html"],
+    ):
+        made = CliRunner().invoke(cli, words)
+        assert "20 of its 60 runs are used, drawn at random" in " ".join((made.stdout + made.stderr).split())
+        page = (tmp_path / "page.html").read_text(encoding="utf-8")
+        assert "drawn at random" in page
+        pages.append({f"run{number}" for number in range(60) if f'"run{number}"' in page})
+    assert pages[0] == pages[1]
+    assert len(pages[0]) == 20
+    assert "60 runs" in CliRunner().invoke(cli, ["check", "policies.toml"]).stdout
+    few = CliRunner().invoke(
+        cli, ["report", "runs.store", "--monitor", "eval_loss", "--where", "run < 'run2'"]
+    )
+    assert "drawn at random" not in few.stdout + few.stderr

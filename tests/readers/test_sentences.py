@@ -351,6 +351,14 @@ OF_RUNS = [
     ),
     (Kind.RESTART, {"number": 1, "of": 2}, "restart 1 of 2 in the same place"),
     (
+        Kind.SAMPLED_STORE,
+        {"count": 10000, "total": 2500000},
+        (
+            "10,000 of its 2,500,000 runs are used, drawn at random; replay simulate and replay choose take"
+            " all of them with --jobs"
+        ),
+    ),
+    (
         Kind.RESUMED,
         {"steps": (3.0, 40.0), "replaced": 5},
         "resumed at step 3, 40; 5 older values of the interrupted process dropped",

@@ -210,6 +210,11 @@ MEANINGS: Mapping[str, Mapping[Kind, Meaning]] = {
             "The rows before the damage are used.",
             _READ_ELSEWHERE,
         ),
+        Kind.SAMPLED_STORE: Meaning(
+            "A store has more runs than a page can show.",
+            "Runs drawn at random are used, the same ones each time; all figures are about these.",
+            "For the figures of all runs, use simulate, choose or check; or choose runs with --where.",
+        ),
         Kind.MISSING_PACKAGE: Meaning(
             "A file needs a package that is not installed.",
             _SKIPPED_FILE,

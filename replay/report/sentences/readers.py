@@ -622,6 +622,10 @@ SENTENCES: dict[Kind, Callable[[Finding], str]] = {
                 f" {finding['form']}; {_left_out(finding['lines'])}"
             ),
             Kind.UNREADABLE_TABLE: _unreadable_table,
+            Kind.SAMPLED_STORE: lambda finding: (
+                f"{finding['count']:,} of its {finding['total']:,} runs are used, drawn at random; replay"
+                " simulate and replay choose take all of them with --jobs"
+            ),
             Kind.MISSING_PACKAGE: lambda finding: (
                 f"{finding['what']} are read with {finding['package']}, which is not installed. Install it"
                 f" with 'pip install {finding['package']}'"
