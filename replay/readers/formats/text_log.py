@@ -27,7 +27,7 @@ from replay.readers.placeholders import drop_placeholders
 from replay.readers.points import Points, round_interval
 from replay.readers.text.grids import Grids
 from replay.readers.text.journal import Placed, Training
-from replay.readers.text.lines import Line, lines_of, read_lines
+from replay.readers.text.lines import Line, lines_of, message_in, read_lines
 from replay.readers.text.notebook import SUFFIX, notebook_lines
 from replay.readers.text.reading import DIALECTS, Text, read_text
 
@@ -70,6 +70,11 @@ def _sniff(path: Path, head: bytes) -> bool:
         except OSError:
             return False
     text = _decode(head)
+    if text is None and message_in(head.partition(b"\n")[0].decode("utf-8-sig", "replace")) is not None:
+        try:
+            return _is_evident(read_text(_first(read_lines(path)), whole=False))
+        except OSError:
+            return False
     if text is None:
         return False
     if path.suffix.lower() == ".md":

@@ -97,6 +97,20 @@ _OF_BOTH = re.compile(
     r"(val(?:id(?:ation)?)?|test|dev)[:=]? (?=[-+.\d]|nan\b|inf\b)",
     re.IGNORECASE,
 )
+#: Chinese words of sets, metrics and places.
+_CHINESE = {
+    "训练": "train_",
+    "验证": "val_",
+    "测试": "test_",
+    "损失": "loss",
+    "准确率": "accuracy",
+    "精度": "accuracy",
+    "召回率": "recall",
+    "学习率": "lr",
+    "：": ": ",
+    "，": ", ",
+}
+_ROUND = re.compile(r"第\s?(\d{1,9})\s?(?:轮|个?epoch)|轮次", re.IGNORECASE)
 #: What the tutorial of PyTorch on CIFAR prints, and DeiT.
 _OF_IMAGES = re.compile(
     r"(?:\b(?:test|validation|val) )?Accuracy of the (?:network|model) on the (?:\d{1,9} )?"
@@ -183,6 +197,14 @@ def _written_out(match: re.Match[str]) -> str:
     return before + (between or "").join(numbers)
 
 
+def _in_english(text: str) -> str:
+    """A line with the Chinese words of trainings in English."""
+    text = _ROUND.sub(lambda match: f"Epoch {match[1] or ''}", text)
+    for word, english in _CHINESE.items():
+        text = text.replace(word, english)
+    return re.sub(r"(train|val|test)_ ?(?:set |集)", r"\1_", text)
+
+
 def _apart(match: re.Match[str]) -> str:
     """The values of both sets under the metric's name."""
     name, train, value, held_out = match.groups()
@@ -201,7 +223,7 @@ def _is_value(name: str) -> bool:
         or not _COUNTS.isdisjoint(lower.split("_"))
         or "best" in lower.split("_")
         or lower.startswith(("last_", "min_", "max_", "minimum", "maximum", "lowest", "highest", "final"))
-        or lower.endswith(("_so_far", "_decreased", "_increased", "_improved"))
+        or lower.endswith(("_from", "_so_far", "_decreased", "_increased", "_improved"))
     ):
         return False
     return is_held_out(name) or "loss" in lower or infer_mode(name) is not None or lower in _RATES
@@ -237,6 +259,8 @@ class Epochs:
             text = text.partition(": INFO ")[2] or text
         elif text[0] in "[(0123456789DIWEC" or " - INFO" in text:
             text = without_logger(text)
+        if not text.isascii() and any(word in text for word in ("训练", "验证", "测试", "轮")):
+            text = _in_english(text)
         if "," in text:
             text = _GROUPED.sub(lambda match: match[0].replace(",", ""), text)
         lower = text.lower()

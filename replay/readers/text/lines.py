@@ -7,23 +7,40 @@ longer than `LONGEST` is read up to there, so that the memory does not depend on
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
 from replay.readers.points import open_text
 
-__all__ = ["LONGEST", "Bar", "Line", "Number", "bar_at", "bars", "lines_of", "read_lines", "without_logger"]
+__all__ = [
+    "LONGEST",
+    "Bar",
+    "Line",
+    "Number",
+    "bar_at",
+    "bars",
+    "lines_of",
+    "message_in",
+    "read_lines",
+    "without_logger",
+]
 
 LONGEST = 1 << 16
+
+#: Names of the text in a line of JSON.
+_MESSAGES = ("log", "message", "msg", "textPayload")
 
 #: A printed number. Use it inside a pattern that bounds it on both sides.
 Number = r"[-+]?(?:\d{1,30}(?:\.\d{0,30})?|\.\d{1,30})(?:[eE][-+]?\d{1,4})?|[-+]?(?:[nN]a[nN]|inf(?:inity)?)"
 
 _ESCAPES = re.compile(
-    r"\x1b(?:\[[0-9;:?<=>]{0,32}[ -/]?[@-~]|\][^\x07\x1b]{0,512}(?:\x07|\x1b\\)|[()][0-9A-B]|.)"
+    r"#033\[[0-9;]{0,32}m"
+    r"|\x1b(?:\[[0-9;:?<=>]{0,32}[ -/]?[@-~]|\][^\x07\x1b]{0,512}(?:\x07|\x1b\\)|[()][0-9A-B]|.)"
 )
 #: `[rank0]: `, `[default1]:`, `[0]: ` of torchrun, `0: ` of srun -l, `[1,0]<stdout>:` of mpirun,
 #: `(RayTrainWorker pid=7) ` of Ray
@@ -60,8 +77,29 @@ def read_lines(path: Path) -> Iterator[Line]:
 
 
 def _pieces(file: TextIO) -> Iterator[str]:
-    """The text of a file, cut after each line feed and carriage return, and after `LONGEST` characters."""
-    return iter(partial(file.readline, LONGEST), "")
+    """The text of a file, cut after each line feed and carriage return, and after `LONGEST` characters; that
+    of the messages where each line is a JSON object with one.
+    """
+    pieces = iter(partial(file.readline, LONGEST), "")
+    first = next(pieces, "")
+    if message_in(first) is None:
+        return chain([first] if first else [], pieces)
+    messages = (message_in(piece) for piece in chain([first], pieces))
+    return (text if text.endswith(("\n", "\r")) else f"{text}\n" for text in messages if text)
+
+
+def message_in(line: str) -> str | None:
+    """The text that a line of JSON wraps, as Docker, cloud services and loggers write it (``{"log": "epoch 3:
+    …"}``); None for any other line.
+    """
+    if not line.startswith("{") or not any(f'"{name}"' in line for name in _MESSAGES):
+        return None
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    texts = (record.get(name) for name in _MESSAGES) if isinstance(record, dict) else ()
+    return next((text for text in texts if isinstance(text, str)), None)
 
 
 def lines_of(pieces: Iterable[str]) -> Iterator[Line]:
@@ -79,7 +117,7 @@ def lines_of(pieces: Iterable[str]) -> Iterator[Line]:
         if skipped:
             continue
         text = piece
-        if "\x1b" in text:
+        if "\x1b" in text or "#033[" in text:  # as CloudWatch shows it
             text = _ESCAPES.sub("", text)
         if "\0" in text:
             text = text.replace("\0", "")

@@ -1,5 +1,6 @@
 """What is a text of a training, and what is not, whatever the file is called and however it is encoded."""
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from replay.readers.formats.text_log import FORMAT
 from replay.report.sentences import sentences
 from tests.readers.columns import curve
 from tests.readers.reading import refusal
-from tests.readers.text.printing import put
+from tests.readers.text.printing import put, run_of
 
 LOG = "".join(f"epoch {epoch}: train_loss 0.9 – val_loss {1 / epoch:.4f} ✓\n" for epoch in range(1, 6))
 VALUES = {1: 1.0, 2: 0.5, 3: 0.3333, 4: 0.25, 5: 0.2}
@@ -139,3 +140,20 @@ def test_a_log_without_evals_says_how_to_print_them(tmp_path):
     (run,) = read(put(tmp_path / "a.log", "".join(f"step {n}: loss {1 / n:.3f}\n" for n in range(1, 9)))).runs
     assert not len(run)
     assert run.info.eval_hint["tool"] == "text"
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda text: {"log": text + "\n", "stream": "stdout", "time": "2026-01-01T10:00:00Z"},
+        lambda text: {"severity": "INFO", "message": text},
+        lambda text: {"level": "info", "ts": 1.5, "msg": text},
+    ],
+)
+def test_lines_that_json_wraps(tmp_path, wrap):
+    lines = ["begin", *(f"epoch {n}: val_loss 0.{n}5" for n in (1, 2, 3)), "end"]
+    text = "".join(json.dumps(wrap(line)) + "\n" for line in lines)
+    assert curve(run_of(tmp_path, text, "container-json.log")) == {1: 0.15, 2: 0.25, 3: 0.35}
+    (tmp_path / "other.log").write_text(json.dumps(wrap("hello")) + "\n" + json.dumps(wrap("bye")) + "\n")
+    with pytest.raises(NothingFound):
+        read(tmp_path / "other.log")

@@ -153,3 +153,13 @@ def test_lines_count_where_a_bar_shows_the_same(tmp_path):
     for epoch in (1, 2, 3):
         parts += [bar(5, 10, "fit: ", f", val_loss={epoch}.5"), f"\nepoch {epoch}: val_loss {epoch}.5\n"]
     assert curve(run_of(tmp_path, "".join(parts))) == {1: 1.5, 2: 2.5, 3: 3.5}
+
+
+def test_the_bars_of_evaluations_of_an_epoch(tmp_path):
+    parts = []
+    for epoch, loss in ((1, 0.75), (2, 0.5), (3, 0.625)):
+        parts += [bar(50, 50, f"Epoch {epoch} [train]: ", ", loss=0.9"), "\n"]
+        parts += [bar(done, 10, f"Epoch {epoch} [val]: ", f", loss={loss + 10 - done}") for done in (1, 10)]
+        parts.append("\n")
+    run = run_of(tmp_path, "".join(parts))
+    assert curve(run, "eval_loss") == {1: 0.75, 2: 0.5, 3: 0.625}
