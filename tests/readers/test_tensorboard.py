@@ -10,6 +10,7 @@ from tensorboard.compat.proto.summary_pb2 import SummaryMetadata
 from tensorboard.compat.proto.tensor_pb2 import TensorProto
 from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
 
+from replay.data.finding import Kind
 from replay.readers import read
 from replay.readers.formats.tensorboard import FORMAT
 from replay.report.sentences import sentence
@@ -74,6 +75,17 @@ def test_restarts_of_a_pair_of_folders_are_split_alike(tmp_path):
     for number, run in enumerate(runs.values()):
         assert list(curve(run, "validation/epoch_loss").values()) == [value + number for value in LOSS]
         assert run.columns["train_loss"].values.tolist() == [2.0 + number] * 4
+
+
+def test_values_without_any_step_are_placed_by_the_longest_series(tmp_path):
+    events = []
+    for epoch, loss in enumerate(LOSS):
+        events += [scalar("loss", 0, 2.0 - epoch / 4, wall=1.7e9 + 10 * epoch + part) for part in range(3)]
+        events.append(scalar("val_loss", 0, loss, wall=1.7e9 + 10 * epoch + 5))
+    write(tmp_path / name(), events)
+    (run,) = load(tmp_path).values()
+    assert curve(run) == dict(zip([3, 6, 9, 12], LOSS, strict=True))
+    assert Kind.STEPS_NOT_LOGGED in {finding.kind for finding in run.info.findings}
 
 
 def test_what_keras_logs_by_batch_is_no_epoch(tmp_path):

@@ -77,6 +77,9 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
     per_epoch, dropped_tags = _drop_other_scale(series)
     if dropped_tags:
         facts["findings"] = [Finding(Kind.BATCH_STEPS, Severity.NOTE, facts={"tags": dropped_tags})]
+    elif not starts and _has_no_steps(series):
+        series = _numbered(series)
+        facts["findings"] = [Finding(Kind.STEPS_NOT_LOGGED, Severity.NOTE)]
     runtimes = [tag for tag in series if _RUNTIME.fullmatch(tag)]
     held_out = {tag for tag in held_out_of(series) if not _RUNTIME.fullmatch(tag)}
     epoch = next((tag for tag in ("train/epoch", "epoch") if tag in series), None)
@@ -238,6 +241,24 @@ def _drop_other_scale(series: dict[str, _Series]) -> tuple[bool, list[str]]:
 def _by_batch(tag: str) -> bool:
     name = tag.rsplit("/", 1)[-1]
     return name.startswith("batch_") or name.endswith("_vs_iterations")
+
+
+def _has_no_steps(series: Mapping[str, _Series]) -> bool:
+    """Whether all points are at step 0, as writers store them that are given no step, and several of a tag."""
+    return any(len(one.value) > 1 for one in series.values()) and not any(
+        one.points.step.any() for one in series.values()
+    )
+
+
+def _numbered(series: Mapping[str, _Series]) -> dict[str, _Series]:
+    """The series with steps: how often the longest of them had been logged by then."""
+    clock = max(series.values(), key=lambda one: len(one.value)).points.order
+    numbered = {}
+    for tag, one in series.items():
+        order, _, value = one.points
+        step = np.searchsorted(clock, order, side="right").astype(np.float64)
+        numbered[tag] = _Series(Points(order, step, value), (order, step, one.walls[2]))
+    return numbered
 
 
 def _sum(parts: Sequence[Points]) -> Points:
