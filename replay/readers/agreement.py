@@ -16,7 +16,7 @@ import numpy as np
 from replay.data.run import Series
 from replay.data.types import Bools, Floats, Ints
 
-__all__ = ["Agreement", "LoggedCurve", "agreement", "equal_values", "logged_curve"]
+__all__ = ["Agreement", "LoggedCurve", "agreement", "equal_values", "logged_curve", "printed_digits"]
 
 #: An eval that a resumed process makes once more differs by as much as two machines compute differently.
 _REMADE = 2e-3
@@ -52,7 +52,7 @@ class LoggedCurve:
 
     @cached_property
     def _printed(self) -> tuple[int, int]:
-        return _printed_digits(self._few)
+        return printed_digits(self._few)
 
     @property
     def decimals(self) -> int:
@@ -94,7 +94,7 @@ def logged_curve(owner: int, name: str, series: Series, *, held_out: bool) -> Lo
     return LoggedCurve(owner, name, series.step, series.value, held_out)
 
 
-def _printed_digits(values: Floats) -> tuple[int, int]:
+def printed_digits(values: Floats) -> tuple[int, int]:
     """Decimals and significant digits of the shortest decimal text of the values, the most among them."""
     decimals = digits = 0
     for value in values.tolist():

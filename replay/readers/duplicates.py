@@ -27,6 +27,7 @@ from replay.data.names import canonical
 from replay.data.run import COUNTERS, Column, Run, Series
 from replay.readers.agreement import LoggedCurve, agreement, equal_values, logged_curve
 from replay.readers.precedence import Entry, precedence
+from replay.readers.printed import is_console_of, placed_by_epoch
 from replay.readers.series_names import words
 
 __all__ = ["Entry", "merge", "training_folder"]
@@ -223,11 +224,17 @@ def _inside(
             if same:
                 inside[number].add(other)
         if entries[number].run.info.format == _PRINTED:
-            inside[number] |= {
-                other
-                for other in near - {number}
-                if entries[other].run.info.format != _PRINTED and _shows(series, by_owner[other])
-            }
+            text = entries[number].run
+            for other in near - {number}:
+                run = entries[other].run
+                if run.info.format == _PRINTED:
+                    continue
+                placed = placed_by_epoch(series, text, run)
+                shows = placed is not None and _shows(placed, by_owner[other])
+                if shows or (is_console_of(text, run) and 0 < len(text) <= len(run)):
+                    inside[number].add(other)
+                    if len(text) > len(run) and placed is not series:
+                        inside[other].add(number)
     return inside
 
 
@@ -436,6 +443,8 @@ def _complete(kept: Run, dropped: Run, findings: Sequence[Finding]) -> Run:
     names = list(_STATIC)
     if dropped.trained_steps >= kept.trained_steps:
         names += _FINAL
+    if dropped.info.step_unit != kept.info.step_unit:
+        names.remove("planned_steps")
     here, there = kept.info.stated(), dropped.info.stated()
     facts = dict(here)
     for name in names:

@@ -244,7 +244,7 @@ def _by_batch(tag: str) -> bool:
 
 
 def _has_no_steps(series: Mapping[str, _Series]) -> bool:
-    """Whether all points are at step 0, as writers store them that are given no step, and several of a tag."""
+    """Whether all points are at step 0, where writers put what has no step, and some tag has several."""
     return any(len(one.value) > 1 for one in series.values()) and not any(
         one.points.step.any() for one in series.values()
     )

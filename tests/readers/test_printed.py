@@ -1,0 +1,71 @@
+"""Terminal output beside the files of the run that it shows."""
+
+import json
+
+import pytest
+
+from replay.readers import read
+
+LOSS = [1.51234, 1.20456, 1.10321, 1.15678, 1.09876, 1.02345, 1.14567, 1.19753]
+
+
+def state(folder, values=LOSS, per_epoch=7):
+    """What transformers stores: steps, and epochs in full."""
+    rows = [
+        {"step": 3 * place, "epoch": 3 * place / per_epoch, "eval_loss": value}
+        for place, value in enumerate(values, 1)
+    ]
+    folder.mkdir(parents=True)
+    (folder / "trainer_state.json").write_text(json.dumps({"log_history": rows, "global_step": 24}))
+
+
+def printed(path, values=LOSS, per_epoch=7):
+    """What transformers prints of it: four digits, and no step."""
+    lines = [
+        {"eval_loss": f"{value:.4g}", "epoch": f"{3 * place / per_epoch:.4g}"}
+        for place, value in enumerate(values, 1)
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{line}\n" for line in lines))
+
+
+def test_a_text_with_epochs_shows_the_run_beside_it(tmp_path):
+    state(tmp_path / "checkpoint-24")
+    printed(tmp_path / "train.log")
+    found = read(tmp_path)
+    (run,) = found.runs
+    assert run.info.format == "trainer-state"
+    assert len(found.duplicates) == 1
+
+
+@pytest.mark.parametrize("values", [[loss + 0.01 for loss in LOSS], LOSS[::-1]])
+def test_a_text_with_other_values_is_another_run(tmp_path, values):
+    state(tmp_path / "checkpoint-24")
+    printed(tmp_path / "train.log", values)
+    assert len(read(tmp_path).runs) == 2
+
+
+def test_a_text_with_other_epochs_is_another_run(tmp_path):
+    state(tmp_path / "checkpoint-24")
+    printed(tmp_path / "train.log", per_epoch=8)
+    assert len(read(tmp_path).runs) == 2
+
+
+def test_a_text_that_goes_further_than_the_log_is_kept(tmp_path):
+    state(tmp_path / "checkpoint-24", LOSS[:5])
+    printed(tmp_path / "train.log")
+    (run,) = read(tmp_path).runs
+    assert run.info.format == "text"
+    assert len(run) == len(LOSS)
+    assert run.info.planned_steps is None
+
+
+@pytest.mark.parametrize(("name", "expected"), [("cout.txt", 1), ("other.txt", 2)])
+def test_what_a_tracker_kept_of_the_terminal_is_its_run_however_it_is_rounded(tmp_path, name, expected):
+    metrics = {"val_loss": {"steps": list(range(1, 9)), "values": LOSS, "timestamps": []}}
+    (tmp_path / "metrics.json").write_text(json.dumps(metrics))
+    lines = (f"Epoch {epoch}: val_loss: {loss:.1f}" for epoch, loss in enumerate(LOSS, 1))
+    (tmp_path / name).write_text("\n".join([*lines, ""]))
+    runs = read(tmp_path).runs
+    assert len(runs) == expected
+    assert {run.info.format for run in runs} == {"sacred", "text"} if expected == 2 else {"sacred"}
