@@ -166,6 +166,20 @@ def _train_curves(run: Run, owner: int) -> list[LoggedCurve]:
     ]
 
 
+def _by_epoch(run: Run, curves: Sequence[LoggedCurve]) -> list[LoggedCurve]:
+    """The held-out series of a run as a log of it that counts epochs has them."""
+    column = run.columns.get("epoch")
+    if run.info.step_unit != "step" or column is None:
+        return []
+    epochs = np.where(column.present, column.values, np.nan)
+    placed = []
+    for curve in curves:
+        step = epochs[np.searchsorted(run.steps, curve.step)] if curve.held_out else np.empty(0)
+        if len(step) > 1 and (np.diff(step) > 0).all():
+            placed.append(replace(curve, name=f"{curve.name} by epoch", step=step))
+    return placed
+
+
 def _inside(
     entries: Sequence[Entry],
     curves: Sequence[list[LoggedCurve]],
@@ -186,6 +200,9 @@ def _inside(
         for number, series in enumerate(curves):
             if series and series[0].held_out:
                 everything += _train_curves(entries[number].run, number)
+    if any(entry.run.info.step_unit == "epoch" for entry in entries):
+        for number, entry in enumerate(entries):
+            everything += _by_epoch(entry.run, curves[number])
     if not everything:
         return inside
     by_owner: list[list[LoggedCurve]] = [[] for _ in entries]

@@ -1,4 +1,4 @@
-"""Terminal output beside the files of the run that it shows."""
+"""Logs of one run that show it by epochs, or as a terminal did, beside its own files."""
 
 import json
 
@@ -69,3 +69,26 @@ def test_what_a_tracker_kept_of_the_terminal_is_its_run_however_it_is_rounded(tm
     runs = read(tmp_path).runs
     assert len(runs) == expected
     assert {run.info.format for run in runs} == {"sacred", "text"} if expected == 2 else {"sacred"}
+
+
+def by_epoch(path, epochs, values=LOSS):
+    """A table of another tool on the same run, which knows epochs only."""
+    path.parent.mkdir(parents=True)
+    rows = [f"{epoch!r},{value!r}" for epoch, value in zip(epochs, values, strict=True)]
+    path.write_text("\n".join(["epoch,val_loss", *rows, ""]))
+
+
+@pytest.mark.parametrize(("per_epoch", "expected"), [(7, 1), (8, 2)])
+def test_logs_in_steps_and_in_epochs_are_of_one_run_where_the_epochs_agree(tmp_path, per_epoch, expected):
+    state(tmp_path / "out" / "checkpoint-24")
+    by_epoch(tmp_path / "metrics" / "history.csv", [3 * place / per_epoch for place in range(1, 9)])
+    runs = read(tmp_path).runs
+    assert len(runs) == expected
+    assert "trainer-state" in {run.info.format for run in runs}
+
+
+def test_logs_in_epochs_with_other_values_are_other_runs(tmp_path):
+    state(tmp_path / "out" / "checkpoint-24")
+    epochs = [3 * place / 7 for place in range(1, 9)]
+    by_epoch(tmp_path / "metrics" / "history.csv", epochs, [loss + 0.01 for loss in LOSS])
+    assert len(read(tmp_path).runs) == 2
