@@ -75,14 +75,23 @@ def find_records(data: npt.NDArray[np.uint8], alike: Alike | None, limit: int | 
         if _is_worth_tables(due, count):
             repeats.append(Repeats(number, at, due, count))
         number, at = count * len(due), count * _size(due)
-    while at + FRAME <= end and (limit is None or number < limit):
-        (length,) = unpack(view, at)
-        after = at + FRAME + length
-        if after > end:
+    add_start, add_length, last = starts.append, lengths.append, end - FRAME
+    while at <= last and (limit is None or number < limit):
+        before = len(starts)
+        wanted = 1 if known is not None else max(pause - before, 1) if alike is not None else end
+        wanted = wanted if limit is None else min(wanted, limit - number)
+        for _ in range(wanted):  # as short as it can be: there may be no repeats
+            if at > last:
+                break
+            (length,) = unpack(view, at)
+            if length > last - at:
+                break
+            add_start(at + HEAD)
+            add_length(length)
+            at += FRAME + length
+        number += len(starts) - before
+        if len(starts) - before < wanted:
             break
-        starts.append(at + HEAD)
-        lengths.append(length)
-        number, at = number + 1, after
         if known is None and (alike is None or len(starts) < pause):
             continue
         found: tuple[Indices, Indices] | None = None
@@ -105,6 +114,7 @@ def find_records(data: npt.NDArray[np.uint8], alike: Alike | None, limit: int | 
         if found is not None:
             parts += [(np.array(starts, dtype=np.int64), np.array(lengths, dtype=np.int64)), found]
             starts, lengths = [], []
+            add_start, add_length = starts.append, lengths.append
             number += len(found[0])
             at = int(found[0][-1] + found[1][-1]) + FRAME - HEAD
     parts.append((np.array(starts, dtype=np.int64), np.array(lengths, dtype=np.int64)))

@@ -188,6 +188,7 @@ def _merge(files: Sequence[EventFile], home: Path) -> tuple[dict[str, _Series], 
         order = rank[bounds[number] + column.position]
         parts.setdefault(name, []).append((order, column))
     series = {}
+    shared: dict[bytes, npt.NDArray[np.float64]] = {}  # tags that are logged in turns have the same steps
     for name, pieces in parts.items():
         order = np.concatenate([part for part, _ in pieces])
         step, wall, value = (
@@ -197,6 +198,7 @@ def _merge(files: Sequence[EventFile], home: Path) -> tuple[dict[str, _Series], 
         if not (order[1:] > order[:-1]).all():
             arrival = np.argsort(order, kind="stable")
             order, step, wall, value = order[arrival], step[arrival], wall[arrival], value[arrival]
+        step = shared.setdefault(step.tobytes(), step)
         series[name] = _Series(Points(order, step, value), (order, step, wall))
     return series, [int(rank[bounds[number]]) for number, later in enumerate(begins) if later]
 
