@@ -168,7 +168,8 @@ def _merge(files: Sequence[EventFile], home: Path) -> tuple[dict[str, _Series], 
             together = [together[number] for number in process_order(spans)]
         latest = -math.inf
         for number, file in enumerate(together):
-            wall = np.full(max(max(column.position) for column in file.scalars.values()) + 1, -math.inf)
+            last = max(int(column.position[-1]) for column in file.scalars.values())
+            wall = np.full(last + 1, -math.inf)
             for column in file.scalars.values():
                 wall[column.position] = column.wall
             wall[0] = max(latest, min(column.wall[0] for column in file.scalars.values()))
@@ -181,8 +182,10 @@ def _merge(files: Sequence[EventFile], home: Path) -> tuple[dict[str, _Series], 
             keys.append(key)
             begins.append(number > 0 and not _same_process(file.path, together[number - 1].path))
     bounds = np.concatenate([[0], np.cumsum([len(key) for key in keys])])
-    rank = np.empty(int(bounds[-1]), dtype=np.int64)
-    rank[np.argsort(np.concatenate(keys), kind="stable")] = np.arange(1, len(rank) + 1)
+    rank = np.arange(1, int(bounds[-1]) + 1)
+    if len(keys) > 1 or math.isnan(keys[0][0]):  # one file is in order
+        order = np.argsort(np.concatenate(keys), kind="stable")
+        rank[order] = rank.copy()
     parts: dict[str, list[tuple[npt.NDArray[np.int64], Scalars]]] = {}
     for name, number, column in columns:
         order = rank[bounds[number] + column.position]
@@ -190,12 +193,16 @@ def _merge(files: Sequence[EventFile], home: Path) -> tuple[dict[str, _Series], 
     series = {}
     shared: dict[bytes, npt.NDArray[np.float64]] = {}  # tags that are logged in turns have the same steps
     for name, pieces in parts.items():
-        order = np.concatenate([part for part, _ in pieces])
-        step, wall, value = (
-            np.concatenate([getattr(column, kind) for _, column in pieces], dtype=np.float64)
-            for kind in ("step", "wall", "value")
-        )
-        if not (order[1:] > order[:-1]).all():
+        if len(pieces) == 1:
+            ((order, column),) = pieces
+            step, wall, value = column.step.astype(np.float64), column.wall, column.value
+        else:
+            order = np.concatenate([part for part, _ in pieces])
+            step, wall, value = (
+                np.concatenate([getattr(column, kind) for _, column in pieces], dtype=np.float64)
+                for kind in ("step", "wall", "value")
+            )
+        if not np.logical_and.reduce(order[1:] > order[:-1]):
             arrival = np.argsort(order, kind="stable")
             order, step, wall, value = order[arrival], step[arrival], wall[arrival], value[arrival]
         step = shared.setdefault(step.tobytes(), step)
