@@ -261,13 +261,15 @@ class Walk:
         try:
             # without O_NONBLOCK, a file that was swapped for a pipe would be waited on for ever
             handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-            head = os.read(handle, HEAD)
-            if len(head) < HEAD and not os.read(handle, 1) and not head.startswith(codecs.BOM_UTF8):
-                os.close(handle)  # the whole file
-                return Candidate(path, root, head, named)
-            os.lseek(handle, 0, os.SEEK_SET)
-            with os.fdopen(handle, "rb") as file:
-                return Candidate(path, root, read_head(file), named)
+            try:
+                head = os.read(handle, HEAD)
+                if len(head) < HEAD and not os.read(handle, 1) and not head.startswith(codecs.BOM_UTF8):
+                    return Candidate(path, root, head, named)  # the whole file
+                os.lseek(handle, 0, os.SEEK_SET)
+                with os.fdopen(handle, "rb", closefd=False) as file:
+                    return Candidate(path, root, read_head(file), named)
+            finally:
+                os.close(handle)
         except OSError as error:
             self.findings.append(unreadable(path, error, "file"))
             return None
