@@ -23,7 +23,7 @@ __all__ = ["build"]
 
 
 #: Evals of the brief form, unless there are hardly more; how many of them come before the stop.
-_MOST_EVALS, _BEFORE = 14, 4
+_MOST_EVALS, _BEFORE = 14, 3
 #: Steps of missing evals that a line names.
 _MOST_STEPS = 4
 
@@ -54,16 +54,22 @@ def _blocks(
     explanation: Explanation, findings: Sequence[Finding], next_steps: Sequence[Sequence[str]]
 ) -> list[Block]:
     best, stop, *rest = _ending(explanation)
+    resumed, brief = _say_resumes(explanation), _say_resumes_briefly(explanation)
     every = range(len(explanation.rows))
     window = _window(explanation)
     tables = [_table(explanation, every)]
     if len(window) < len(every):
         tables = [replace(tables[0], detail="verbose"), replace(_table(explanation, window), detail="brief")]
     out: list[Block] = [
-        Paragraph((_title(explanation),)),
-        Paragraph((stop,), tight=True, answer=True),
+        Paragraph((_title(explanation),), detail="brief"),
+        Paragraph((_title(explanation, reason=True),), detail="verbose"),
+        Paragraph((stop,), tight=True, answer=True, detail="brief"),
+        Paragraph((stop + _improvement(explanation),), tight=True, answer=True, detail="verbose"),
         *tables,
-        *separate([best, *rest]),
+        *separate([best]),
+        *separate(brief, detail="brief", tight=True),
+        *separate(resumed, detail="verbose"),
+        *separate(rest),
         Notes(make_notes(findings, explanation.outcomes.findings)),
     ]
     return [*out, Commands(next_steps, medium="screen")] if next_steps else out
@@ -77,7 +83,7 @@ def _window(explanation: Explanation) -> list[int]:
     stop = (outcome["stopped_eval"] or count) - 1
     best = next((row["eval"] - 1 for row in explanation.rows if row["step"] == outcome["best_step"]), 0)
     resumed = [] if explanation.resumes is None else [at - 1 for at in explanation.resumes.evals][-2:]
-    wanted = {0, best, count - 1, *resumed, *range(max(stop - _BEFORE, 0), min(stop + 3, count))}
+    wanted = {0, best, count - 1, *resumed, *range(max(stop - _BEFORE, 0), min(stop + 1, count))}
     return sorted(wanted)
 
 
@@ -94,11 +100,12 @@ def _resume_data(explanation: Explanation) -> dict[str, Any] | None:
     }
 
 
-def _title(explanation: Explanation) -> str:
+def _title(explanation: Explanation, *, reason: bool = False) -> str:
     outcome, monitor = explanation.outcome, explanation.outcomes.study.monitor
+    known = f" ({say_mode_reason(monitor)})" if reason else ""
     return (
         f"{outcome['run']} under {outcome['policy']}: {outcome['monitor']}, {say_better(outcome['mode'])} is"
-        f" better ({say_mode_reason(monitor)})"
+        f" better{known}"
     )
 
 
@@ -181,6 +188,23 @@ def _say_resumes(explanation: Explanation) -> list[str]:
     return [" ".join([restored, half, forgotten] if resumes.counts else [restored, forgotten])]
 
 
+def _say_resumes_briefly(explanation: Explanation) -> list[str]:
+    """The stops of tools where a run was resumed, in one sentence."""
+    resumes, outcome = explanation.resumes, explanation.outcome
+    if resumes is None:
+        return []
+    steps = ", ".join(f"{step:g}" for step in resumes.evals.values())
+    stops = {"keeps the counter (Lightning)": outcome["stopped_eval"]}
+    if resumes.counts:
+        stops["keeps only the best value (transformers)"] = resumes.best_kept
+    stops["forgets both (Keras)"] = resumes.forgotten
+    named: dict[int | None, list[str]] = {}
+    for what, stop in stops.items():
+        named.setdefault(stop, []).append(what)
+    said = [f"{' or '.join(whats)} {_say_stop(stop)}" for stop, whats in named.items()]
+    return [f"Resumed at step {steps}: a tool that {', one that '.join(said)}."]
+
+
 def _say_stop(stop: int | None) -> str:
     return "never stops this run" if stop is None else f"stops at eval {stop}"
 
@@ -207,7 +231,6 @@ def _ending(explanation: Explanation) -> list[str]:
         f"* the best of the whole log: {number(outcome['best'], 6)} at step {outcome['best_step']}.",
         _stop(outcome) + _checkpoint(explanation),
     ]
-    out += _say_resumes(explanation)
     (run,), (curve,) = study.panel.runs, study.panel.curves
     out += sentences(find_incomplete([run], {run.id: curve.steps}))
     for finding in study.endings:
@@ -240,7 +263,7 @@ def _checkpoint(explanation: Explanation) -> str:
     outcome = explanation.outcome
     if outcome["kept"] is None:
         return ""
-    return _kept(outcome) + _improvement(explanation)
+    return _kept(outcome)
 
 
 def _improvement(explanation: Explanation) -> str:

@@ -271,7 +271,7 @@ def test_inspect(logs):
 
 def test_explain_reads_like_a_story(logs):
     text = run("explain", logs, "--policy", "patience=2", "--run", "run3").stdout
-    fits(text)
+    fits(text.partition("Next: ")[0])  # a path is not broken
     assert text.startswith("run3 under patience=2: eval_loss, lower is better")
     assert "first value: the reference" in text
     assert "STOP" in text

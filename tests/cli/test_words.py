@@ -42,8 +42,7 @@ def test_the_first_screen_of_a_command(args, monkeypatch):
     monkeypatch.chdir(ROOT)
     text = run(*args).stdout
     fits(text)
-    if args[0] != "explain":  # it has one line per eval around the stop
-        fits_the_screen(text)
+    fits_the_screen(text)
     assert "--verbose" in text
     assert AVOIDED.findall(text) == []
     assert sum(line.startswith("! ") for line in text.splitlines()) <= 3
