@@ -248,7 +248,7 @@ def _inside(
                     continue
                 placed = placed_by_epoch(series, text, run)
                 shows = placed is not None and _shows(placed, by_owner[other])
-                if shows or (is_console_of(text, run) and 0 < len(text) <= len(run)):
+                if shows or (is_console_of(text, run) and len(text) <= len(run)):
                     inside[number].add(other)
                     if len(text) > len(run) and placed is not series:
                         inside[other].add(number)

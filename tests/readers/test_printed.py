@@ -71,6 +71,15 @@ def test_what_a_tracker_kept_of_the_terminal_is_its_run_however_it_is_rounded(tm
     assert {run.info.format for run in runs} == {"sacred", "text"} if expected == 2 else {"sacred"}
 
 
+def test_what_a_tracker_kept_of_the_terminal_is_no_run_where_nothing_was_evaluated(tmp_path):
+    metrics = {"loss": {"steps": list(range(1, 9)), "values": LOSS, "timestamps": []}}
+    (tmp_path / "metrics.json").write_text(json.dumps(metrics))
+    lines = (f"step {step}, loss {loss:.2f}" for step, loss in enumerate(LOSS, 1))
+    (tmp_path / "cout.txt").write_text("\n".join([*lines, ""]))
+    (run,) = read(tmp_path).runs
+    assert run.info.format == "sacred"
+
+
 def by_epoch(path, epochs, values=LOSS):
     """A table of another tool on the same run, which knows epochs only."""
     path.parent.mkdir(parents=True)
