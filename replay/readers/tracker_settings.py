@@ -29,7 +29,7 @@ def settings_of(values: Mapping[str, Any]) -> dict[str, Any]:
         facts["planned_epochs"] = epochs
     metric, greater = plain.get("metric_for_best_model"), str(plain.get("greater_is_better")).lower()
     if isinstance(metric, str) and metric not in ("None", "none") and greater in ("true", "false"):
-        name = "eval_" + metric.removeprefix("eval_")
+        name = "eval_" + metric.removeprefix("eval_").removeprefix("eval/")
         facts["monitor"], facts["modes"] = name, {name: "max" if greater == "true" else "min"}
     model = plain.get("model/_name_or_path", plain.get("_name_or_path"))
     if isinstance(model, str):

@@ -32,8 +32,10 @@ def guild_home(tmp_path, run=RUN):
 
 def test_a_run_in_hidden_folders(tmp_path):
     rows = [(step, name, 1.0 / step) for step in (1, 2, 4) for name in ("loss", "val_loss")]
-    attributes = {"exit_status": "0\n", "label": "a label", "op": "train", "flags": "max_steps: 8\nlr: 0.5\n"}
-    put(guild_home(tmp_path), rows, started="1699999999000000", **attributes)
+    attributes = {"exit_status": "0\n", "label": '"l\\xE4 1"', "flags": "max_steps: 8\nlr: 0.5\n"}
+    attributes["op"] = "deps: []\nop-cmd:\n  cmd-args: []\n"
+    home = put(guild_home(tmp_path), rows, started="1699999999000000", **attributes)
+    (home / "opref").write_text("script:/a/folder '' '' train")
     found = read(tmp_path)
     assert not found.findings
     (run,) = found.runs
@@ -41,7 +43,7 @@ def test_a_run_in_hidden_folders(tmp_path):
     assert curve(run) == {1: 1.0, 2: 0.5, 4: 0.25}
     info = run.info
     assert (info.format, info.group, info.complete, info.planned_steps) == ("guild", "train", True, 8)
-    assert info.extra["run_name"] == "a label"
+    assert info.extra["run_name"] == "lä 1"
     assert run.columns["wall_seconds"].values.tolist() == [2.0, 3.0, 5.0]
 
 

@@ -196,6 +196,8 @@ def test_settings():
         "monitor": "eval_loss",
         "modes": {"eval_loss": "min"},
     }
+    slash = settings_of({"metric_for_best_model": "eval/loss", "greater_is_better": False})
+    assert slash["monitor"] == "eval_loss"
     assert settings_of({"max_steps": -1, "num_train_epochs": 3})["planned_epochs"] == 3
     assert "planned_epochs" not in settings_of({"num_train_epochs": 9223372036854775807})
     assert settings_of({}) == {}

@@ -6,6 +6,7 @@ A run that was restarted has a second event file, which wins. Guild stores float
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,8 +46,8 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
         "format": FORMAT.name,
         "sources": [file.path for file in read],
         "complete": exit_status == "0",
-        "group": _attribute(attributes / "op") or None,
-        "run_name": _attribute(attributes / "label") or None,
+        "group": _operation(home),
+        "run_name": _unquoted(_attribute(attributes / "label")) or None,
         "run": _attribute(attributes / "id") or home.parent.name,
     }
     runs = tracker_runs(run_id, rows, facts, starts=starts, counts_calls=False, began=began)
@@ -62,6 +63,24 @@ def _attribute(path: Path) -> str:
             return file.read(64 * 1024).strip()
     except OSError:
         return ""
+
+
+def _operation(home: Path) -> str | None:
+    """The name of the operation, with which a run's reference ends."""
+    words = _attribute(home / "opref").split()
+    return _unquoted(words[-1]) if words else None
+
+
+def _unquoted(text: str) -> str:
+    """A text that YAML may have put into quotes."""
+    if len(text) > 1 and text[0] == text[-1] == "'":
+        return text[1:-1].replace("''", "'")
+    if len(text) > 1 and text[0] == text[-1] == '"':
+        try:
+            return str(json.loads(re.sub(r"\\x(?=[0-9A-Fa-f]{2})", r"\\u00", text)))
+        except ValueError:
+            return text[1:-1]
+    return text
 
 
 def _flags(text: str) -> dict[str, str]:
