@@ -26,6 +26,13 @@ __all__ = ["build", "build_page"]
 _COLUMNS = ("format", "files", "what", "limits", "tested_on")
 
 
+_SAME_RUN = (
+    "Two logs are of one run where their values agree at the same steps, or at the same epochs where one of"
+    " them has no steps. Terminal output that W&B, Sacred or SwanLab keeps beside a run is another log of"
+    " that run, unless it shows more evals."
+)
+
+
 def build(name: str | None = None) -> Document:
     """List the log formats, or show one of them by its name.
 
@@ -116,6 +123,7 @@ def _page(rows: list[dict[str, str]]) -> list[Block]:
         Heading("Several logs of one run"),
         Paragraph(("A run counts once. Of its logs, this one is kept; the others add what only they know:",)),
         Paragraph([f"{at}. {_sentence(criterion.text)}" for at, criterion in enumerate(PRECEDENCE, 1)]),
+        Paragraph((_SAME_RUN,)),
     ]
     return out
 

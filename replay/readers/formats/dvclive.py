@@ -197,5 +197,5 @@ FORMAT = Format(
         "DVCLive stores neither the end of a run nor the training step of transformers: where its callback"
         " counts log entries, the epoch is the step."
     ),
-    tested_on="DVCLive 3.49 and older folders in public repositories",
+    tested_on="DVCLive 2.10 and 3.49, and older folders in public repositories",
 )

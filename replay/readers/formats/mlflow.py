@@ -321,5 +321,5 @@ FORMAT = Format(
         " stores in PostgreSQL or MySQL have no file to read: read them through their server, as"
         " mlflow:http://host:5000/EXPERIMENT."
     ),
-    tested_on="MLflow 3.17 (file store and SQLite store), files of MLflow 2",
+    tested_on="MLflow 2.22 and 3.17 (file store and SQLite store)",
 )

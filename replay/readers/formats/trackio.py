@@ -236,5 +236,5 @@ FORMAT = Format(
     limits=(
         "Parquet exports need pyarrow, and do not hold the settings of a run. trackio stores no end of a run."
     ),
-    tested_on="trackio 0.43 (SQLite, Parquet, JSON lines); the tables of trackio 0.5 to 0.20",
+    tested_on="trackio 0.5, 0.20 and 0.43 (SQLite, Parquet, JSON lines)",
 )

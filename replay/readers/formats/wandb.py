@@ -235,5 +235,5 @@ FORMAT = Format(
         "Runs that are only on W&B's server have no file to read. Export their history without sampling: the"
         " default export holds 500 rows, and is read as csv with a warning."
     ),
-    tested_on="wandb 0.17.9 and 0.31.0, offline",
+    tested_on="wandb 0.15, 0.17, 0.19 and 0.31, offline",
 )
