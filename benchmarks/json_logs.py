@@ -1,8 +1,8 @@
 """Reading JSON logs: how much of the time the parser takes, and what other parsers would save. orjson and
 msgspec are tried where they are installed.
 
-Expected: the standard library's parser takes 15 to 20 % of the time of JSON lines, and up to 40 % of that
-of a trainer_state.json. The other parsers take a third to a fifth of its time.
+Expected: the standard library's parser takes 37 to 50 % of the time of JSON lines, and about 55 % of that of
+a trainer_state.json. The other parsers take a third to a fifth of its time.
 
 Run: python benchmarks/json_logs.py [rows]
 """

@@ -5,9 +5,9 @@ does nothing with them: `cat` and the parser of the format; orjson and msgspec a
 installed. Times are processor time of one process, taken in turns; only their ratios mean anything. The last
 line is the time that passes with one process and with one for each processor, and depends on what else runs.
 
-Expected, as ratios to the parser alone: 8 to 9 for trainer_state.json, 6 for JSON lines, and 11 for CSV,
-about 1.0 to 1.5 ms per log. pandas takes half as long again for JSON lines, and half of that time for CSV,
-and makes no runs.
+Expected, as ratios to the parser alone: 5 to 6 for trainer_state.json, 4 for JSON lines, and 5 for CSV, about
+0.6 to 1.0 ms per log. About 0.1 ms of it goes to comparing the runs with each other. pandas takes 8 times as
+long as the parser for JSON lines and 3 times for CSV, and makes no runs.
 
 Run: python benchmarks/small_logs.py [logs]
 """
