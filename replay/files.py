@@ -115,7 +115,7 @@ def closest_path(path: Path) -> Path | None:
         return (
             None if corrected is None or not os.path.lexists(corrected / path.name) else corrected / path.name
         )
-    close = difflib.get_close_matches(path.name, _names_in(folder), n=1, cutoff=0.5)
+    close = difflib.get_close_matches(path.name, _names_in(folder), n=1, cutoff=0.6)
     return folder / close[0] if close else None
 
 

@@ -134,7 +134,7 @@ def test_three_checkpoints_are_one_run_and_read_like_a_story(real_logs):
     assert len(found.duplicates) == 2
     assert len(found.runs[0]) == 17
     told = run("explain", *paths, "--policy", "patience=2")
-    assert "Stopped at eval 13 of 17 (step 6500): no gain over 0.86109 for 2 evals" in " ".join(
+    assert "It stops at eval 13 of 17 (step 6500): no gain over 0.86109 for 2 evals" in " ".join(
         told.stdout.split()
     )
 

@@ -139,8 +139,8 @@ def _answer(study: Study, rows: Sequence[Mapping[str, Any]], budget: Budget, gro
         )
     none = f"{opening} no policy is shown to be better than training to the end"
     if low is None and best["less_lost"] is not None:
-        where = "most runs of a group" if groups > 1 else "most of the runs"
-        none += f": the budget pays for {where}, so all policies find about the same best run"
+        where = "most runs of some groups" if groups > 1 else "most of the runs"
+        none += f": the budget pays for {where}, which leaves little to decide"
     known = f" {_difference(best)}" if low is not None else ""
     return f"{none}. The best here, {best['policy']}, {tries} {_upper(whole)}.{known}"
 

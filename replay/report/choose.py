@@ -270,7 +270,7 @@ def _brief_answer(selection: Choice) -> list[str]:
         f"Guaranteed {say_kind(given, full=True)}: {rung.policy.spec()} loses at most"
         f" {say_tolerance(given.alpha)} of the improvement on {say_further(selection.unit)}. In these logs it"
         f" saves {percent(rung.saved)} and loses {percent(rung.lost)}"
-        + (f" (these logs alone {span(low, high)})." if beyond else ".")
+        + (f" (95% CI here: {span(low, high)})." if beyond else ".")
         + _say_uncounted(selection.guaranteed.summary)
     ]
 
@@ -424,8 +424,8 @@ def _apart_by_group(selection: Choice) -> list[str]:
         if held.by != "run":
             loss = _loss(selection, line.summary)
             out.append(
-                f"Choosing on all groups but one, and using the choice on that one, loses {loss} on average"
-                " (cross-validated). Do not carry a choice over to other data."
+                f"Choosing anew without a group, and using that choice on it, loses {loss} on average"
+                " (cross-validated by group). Do not carry a choice over to other data."
             )
     return out
 

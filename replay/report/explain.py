@@ -253,7 +253,7 @@ def _stop(outcome: Mapping[str, Any]) -> str:
             f" {number(outcome['used'], 6)} {unit}."
         )
     return (
-        f"Stopped at eval {outcome['stopped_eval']} of {evals} (step {outcome['stopped_step']}):"
+        f"It stops at eval {outcome['stopped_eval']} of {evals} (step {outcome['stopped_step']}):"
         f" {outcome['reason']}. Used {number(outcome['used'], 6)} of {number(outcome['used_full'], 6)}"
         f" {unit}, {percent(outcome['saved'])} saved."
     )
@@ -280,7 +280,7 @@ def _improvement(explanation: Explanation) -> str:
 def _kept(outcome: Mapping[str, Any]) -> str:
     text = f" The checkpoint kept is that of step {outcome['kept_step']} ({number(outcome['kept'], 6)})"
     if outcome["regret"] == 0:
-        return text + ", the best of the whole log."
+        return text + ", the best of the whole log: nothing is lost."
     spread = outcome["noise"]
     within = spread is not None and bool(at_most(outcome["regret"], spread, abs(outcome["best"])))
     noise = f" (within its eval noise of {number(spread)})" if within else ""

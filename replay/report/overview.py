@@ -111,7 +111,7 @@ def _recommendation(selection: Selection | None) -> str:
         )
         low, high = line.summary["lost_low"], line.summary["lost_high"]
         if high is not None and high > selection.tolerance.value:
-            return f"{text} (these logs alone {span(low, high)})."
+            return f"{text} (95% CI here: {span(low, high)})."
         return f"{text}."
     lost = percent(line.summary["lost_mean"])
     return (

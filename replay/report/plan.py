@@ -116,7 +116,7 @@ def _blocks(
 def _answer(plan: Plan, unit: str) -> list[str]:
     today = plan.today
     if today.policy is not None:
-        return [f"Result: {today.policy.spec()} is guaranteed.", say_guarantee(today, unit)]
+        return [f"Result: {today.policy.spec()} keeps the tolerance, guaranteed.", say_guarantee(today, unit)]
     out = [
         f"Result: no policy is guaranteed to lose at most {say_tolerance(today.alpha)} {say_kind(today)}.",
         say_need(today, unit),
@@ -169,7 +169,7 @@ def _table(plan: Plan, unit: str) -> Table:
         "lost",
         "guaranteed at most",
         f"{say_tolerance(plan.today.alpha)} guaranteed",
-        f"{units} needed for it",
+        f"{units} needed in all",
     ]
     return Table(head, rows)
 

@@ -62,7 +62,7 @@ def _one(
     out = _listing(rows, None)
     if rows:
         takes = ", ".join(f"{name}=" for name in MODIFIERS)
-        out.append(_line(f"It also takes {takes}: replay policies NAME explains each.", tight=False))
+        out.append(_line(f"It also takes {takes}. To read about one: replay policies smooth.", tight=False))
     if across:
         out += [_line(_ACROSS, tight=False), *_listing(across, None)]
     out += [_line(f"{name}=: {what}. Each policy takes it.") for name, what in modifiers.items()]
@@ -78,7 +78,7 @@ def _brief(rows: list[dict[str, Any]], across: list[dict[str, Any]]) -> list[Blo
     of_packages = [row for row in rows if row["tool"].startswith("package ")]
     others = [str(row["policy"]) for row in rows if row["tool"] != "replay" and row not in of_packages]
     added = ", ".join(f"{row['policy']} ({row['tool'].removeprefix('package ')})" for row in of_packages)
-    examples = ", ".join(str(row["example"]) for row in rows[:3])
+    examples = " or ".join(str(row["example"]) for row in rows[:3])
     lines = (
         f"A policy is written NAME=VALUE,... or NAME:PARAMETER=VALUE,... For example: {examples}.",
         f"Rules: {', '.join(own)}.",

@@ -231,8 +231,8 @@ def _brief_answer(sweep: GridSweep) -> list[str]:
         if centre != corner:
             text += f" {centre} (*) is safer, because settings near it stay within the tolerance too: it"
             text += f" {describe_figures(sweep, result.centre)}."
-    text += " Policies that another one beats in both have no row. All figures are in-sample; replay choose"
-    text += " finds a policy with a guarantee."
+    text += " The table shows some of the policies that no other one beats in both. All figures are"
+    text += " in-sample; replay choose finds a policy with a guarantee."
     return [text]
 
 

@@ -26,7 +26,7 @@ class Verdict(StrEnum):
     NEVER_FIRES = "never fires"
     SAVES_NOTHING = "saves nothing"
     LOSS_UNKNOWN = "loss unknown"
-    LOSES_NOTHING = "loses nothing"
+    LOSES_NOTHING = "loses nothing here"
     BETTER = "better than training shorter"
     WORSE = "worse than training shorter"
     WITHIN_NOISE = "within noise"

@@ -81,7 +81,7 @@ def test_an_interrupt_is_130(project):
     code = (
         "import sys, time, replay.readers.find as find\n"
         "def wait(*_):\n    print('begun', flush=True)\n    time.sleep(600)\n"
-        "find.read_head = wait\n"
+        "find.natural = wait\n"
         "from replay.cli import main\nmain()"
     )
     words = [sys.executable, "-c", code, "inspect", str(project / "logs")]

@@ -124,7 +124,7 @@ def test_of_too_many_policies_and_runs_only_a_guarantee_is_looked_for(store, mon
     assert json.loads(by_file)["guaranteed"] is not None
     shown = " ".join(cli("choose", store, "--max-lost", "30%", "--jobs", 1).stdout.split())
     assert "10 runs in runs.store that can be judged. Only a guarantee was looked for" in shown
-    assert "is guaranteed." in shown
+    assert "keeps the tolerance, guaranteed." in shown
     assert "no policy is guaranteed" in cli("choose", store, "--max-lost", "1%", "--jobs", 1, code=3).stdout
     refused = cli("choose", store, "--max-regret", "0.1", "--jobs", 1, code=2).output
     assert "a best guess takes at most 9 runs times policies" in " ".join(refused.split())

@@ -71,7 +71,7 @@ def test_a_policy_that_finds_each_runs_turn_is_to_be_used():
     assert line.summary["saved_mean"] == pytest.approx(1 - (np.mean(TURNS) + 2) / 50)
     assert (line.kept, line.judged) == (20, 20)
     assert line.summary["budget_lost"] > 0.01
-    assert line.summary["verdict"] == "loses nothing"
+    assert line.summary["verdict"] == "loses nothing here"
 
 
 def test_of_runs_that_are_all_alike_a_policy_that_loses_nothing_is_a_best_guess_only():

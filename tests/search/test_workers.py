@@ -243,6 +243,7 @@ def test_a_client_that_could_not_connect_leaves_nothing_open():
 
 def test_certificates_are_those_of_the_configuration_of_dask(store, expected, tmp_path, monkeypatch):
     import dask
+    import distributed  # noqa: F401  its settings are not those that are put back below
 
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     words = f"req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -keyout {key} -out {certificate}"

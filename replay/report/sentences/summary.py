@@ -41,7 +41,7 @@ _UNFINISHED = (
 #: What a verdict says of one policy, and of several, where it is more than "is" or "are" and the verdict.
 _SAYS: Mapping[str, tuple[str, str]] = {
     Verdict.NEVER_FIRES: ("never fires on these logs", "never fire on these logs"),
-    Verdict.LOSES_NOTHING: ("loses nothing", "lose nothing"),
+    Verdict.LOSES_NOTHING: ("loses nothing here", "lose nothing here"),
     Verdict.SAVES_NOTHING: ("saves nothing", "save nothing"),
     Verdict.LOSS_UNKNOWN: ("has an unknown loss", "have unknown losses"),
     Verdict.BETTER: ("is better than the equal budget", "are better than the equal budget"),
@@ -75,17 +75,19 @@ def say_outcome(row: Mapping[str, Any], unit: str, weight: Weight = "runs") -> s
         return f"{policy} never fires on these logs, so it saves nothing."
     saved = f"{percent(row[SAVED_KEYS[weight]])} of {COMPUTE[unit]}"
     if weight == "runs":
+        saved = f"{percent(row['saved_mean'])} of a run's {COMPUTE[unit].removeprefix('the ')}"
         saved += say_interval(row["saved_low"], row["saved_high"], "95% CI ")
     if row["lost_mean"] is None:
         return f"{policy} would have saved {saved}. What it would have lost is unknown."
     least = "at least " if row["censored"] else ""
-    lost = f"{least}{percent(row['lost_mean'])} of the improvement"
+    lost = f"{least}{percent(row['lost_mean'])} of its improvement"
     text = (
-        f"{policy} would have saved {saved} and lost {lost}{say_interval(row['lost_low'], row['lost_high'])}."
+        f"On average, {policy} would have saved {saved} and lost"
+        f" {lost}{say_interval(row['lost_low'], row['lost_high'])}."
     )
     if row["budget_lost"] is None:
         return text
-    return f"{text} The same average budget without early stopping loses {percent(row['budget_lost'])}."
+    return f"{text} The same budget for every run loses {percent(row['budget_lost'])}."
 
 
 def say_interval(low: float | None, high: float | None, name: str = "") -> str:
