@@ -264,6 +264,7 @@ class _Rows:
 
     def take(self, row: Sequence[str]) -> None:
         """One row of the file."""
+        self._add()  # the row before is complete, as another one follows
         cells = [cell.strip() for cell in row]
         while len(cells) > len(self.names) and not cells[-1]:
             cells.pop()
@@ -274,7 +275,6 @@ class _Rows:
             and all(cell_number(cell, self.delimiter) is None for cell in cells if cell)
             and step_column(cells) is not None
         ):
-            self._add()
             self._begin(cells)  # the file goes on under another header
             return
         if len(cells) > len(self.names) or self.key is None:
@@ -286,7 +286,6 @@ class _Rows:
                 for at, (name, cell) in enumerate(zip(self.names, cells, strict=False))
                 if names_a_set(name, cell)
             ]
-        self._add()
         if self.by_row:
             step: float | None = float(len(self.placed) + 1)
         else:
