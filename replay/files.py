@@ -36,6 +36,8 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _LFS_ADVICE = "is a pointer of Git LFS, not the file itself; fetch the files with git lfs pull"
+#: From which ratio of equal letters on a name is taken for a misspelled one.
+_ALIKE = 0.6
 #: The most bytes of a file of settings; a lock of 100,000 runs and policies has less.
 _MOST_BYTES = 256 * 1024 * 1024
 _MOST_TOML_BYTES = 4 * 1024 * 1024
@@ -115,8 +117,11 @@ def closest_path(path: Path) -> Path | None:
         return (
             None if corrected is None or not os.path.lexists(corrected / path.name) else corrected / path.name
         )
-    close = difflib.get_close_matches(path.name, _names_in(folder), n=1, cutoff=0.6)
-    return folder / close[0] if close else None
+    for name in difflib.get_close_matches(path.name, _names_in(folder), cutoff=_ALIKE):
+        # an ending that both have says little
+        if difflib.SequenceMatcher(None, path.stem, Path(name).stem).ratio() >= _ALIKE:
+            return folder / name
+    return None
 
 
 def say_missing(path: Path) -> str:
@@ -125,7 +130,8 @@ def say_missing(path: Path) -> str:
     if close is not None:
         return f". Did you mean {close}?"
     alike = [name for name in _names_in(path.parent) if path.suffix and name.endswith(path.suffix)]
-    return f"; {path.parent} has {list_names(alike)}" if alike else ""
+    folder = "this folder" if path.parent == Path() else path.parent
+    return f"; {folder} has {list_names(alike)}" if alike else ""
 
 
 def _names_in(folder: Path) -> list[str]:

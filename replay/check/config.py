@@ -19,7 +19,7 @@ from replay.data.finding import Severity
 from replay.data.types import Mode
 from replay.engine.question import KEEPS, Keep, Question
 from replay.errors import InputError, PolicyError, did_you_mean, suggestion
-from replay.files import parse_toml, read_file, say_missing
+from replay.files import closest_path, parse_toml, read_file, say_missing
 from replay.policies import Policy
 from replay.policies.spec import parse_policy
 from replay.search.tolerance import parse_confidence
@@ -184,8 +184,8 @@ def read_config(path: Path, *, across: bool = False) -> Config:
     try:
         data = read_file(path)
     except FileNotFoundError as error:
-        begin = ". To begin with one: replay init LOGS"
-        raise InputError(f"{path}: {error.strerror}{say_missing(path) or begin}") from None
+        begin = "" if closest_path(path) is not None else ". To begin with one: replay init LOGS"
+        raise InputError(f"{path}: {error.strerror}{say_missing(path)}{begin}") from None
     document = parse_toml(data, str(path), "")
     top = _Table(path, (), document, TOP_KEYS)
     tables = document.get("policies")

@@ -270,7 +270,7 @@ def _brief_answer(selection: Choice) -> list[str]:
         f"Guaranteed {say_kind(given, full=True)}: {rung.policy.spec()} loses at most"
         f" {say_tolerance(given.alpha)} of the improvement on {say_further(selection.unit)}. In these logs it"
         f" saves {percent(rung.saved)} and loses {percent(rung.lost)}"
-        + (f" (95% CI here: {span(low, high)})." if beyond else ".")
+        + (f" (these logs alone say {span(low, high)}%)." if beyond else ".")
         + _say_uncounted(selection.guaranteed.summary)
     ]
 

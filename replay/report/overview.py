@@ -107,11 +107,11 @@ def _recommendation(selection: Selection | None) -> str:
     if selection.status is Status.GUARANTEED:
         text = (
             f"Recommended: {spec} saves {saved}. Guaranteed on average over logs like these: it loses at most"
-            f" {tolerance} of the improvement on further runs"
+            f" {tolerance} on further runs"
         )
         low, high = line.summary["lost_low"], line.summary["lost_high"]
         if high is not None and high > selection.tolerance.value:
-            return f"{text} (95% CI here: {span(low, high)})."
+            return f"{text} (these logs alone say {span(low, high)}%)."
         return f"{text}."
     lost = percent(line.summary["lost_mean"])
     return (

@@ -62,8 +62,8 @@ def test_figures_of_a_set_of_runs_have_heads_of_their_own(monkeypatch):
 def test_an_interval_beyond_the_guarantee_is_explained_where_both_are_shown(monkeypatch):
     monkeypatch.chdir(ROOT)
     for args, words in (
-        (["sample_logs"], "at most 5% of the improvement on further runs (95% CI here: 0-16)."),
-        (["choose", "sample_logs"], "loses 0.8% (95% CI here: 0-16)."),
+        (["sample_logs"], "it loses at most 5% on further runs (these logs alone say 0-16%)."),
+        (["choose", "sample_logs"], "loses 0.8% (these logs alone say 0-16%)."),
         (
             ["choose", "sample_logs", "--verbose"],
             "The interval reaches 16%, because the guarantee is an average over the logs",
