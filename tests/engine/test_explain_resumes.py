@@ -66,6 +66,11 @@ def test_the_table_marks_the_resume_and_the_text_says_what_tools_do(tmp_path):
     arguments = ["explain", str(tmp_path), "--policy", "patience=2", "--monitor", "val_loss"]
     text = " ".join(CliRunner().invoke(cli, arguments).stdout.split())
     assert "resumed at step 24:" in text
+    assert (
+        "Resumed at step 24: a tool that keeps the counter (Lightning) or keeps only the best value"
+        " (transformers) stops at eval 4, one that forgets both (Keras) never stops this run."
+    ) in text
+    text = " ".join(CliRunner().invoke(cli, [*arguments, "--verbose"]).stdout.split())
     assert "The run was resumed at step 24." in text
     assert "keeps both in memory" in text
     assert "it never stops this run" in text

@@ -167,6 +167,7 @@ def test_any_text_is_taken_without_an_error(text):
         made.finish()
 
 
+@pytest.mark.slow
 def test_a_large_text_is_read_line_by_line(tmp_path):
     """130 MB: bars for hours, a line without an end, 20,000 train lines: none of it is kept in memory."""
     path = tmp_path / "large.log"
