@@ -361,14 +361,7 @@ def _runs(
     held_out = points.keys() - {"epoch"} if evaluator else held_out_of(points)
     held_out |= computed_beside(table.names) & points.keys()
     step_key = step_name(table.names)
-    epoch = (
-        None
-        if table.by_epoch
-        else next(
-            (name for name in points if name.lower() in _EPOCHS),
-            None,
-        )
-    )
+    epoch = None if table.by_epoch else next((name for name in points if name.lower() in _EPOCHS), None)
     counters, companions = measures_of(points, held_out)
     used = {
         name: series

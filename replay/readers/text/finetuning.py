@@ -6,28 +6,17 @@ import re
 from typing import ClassVar
 
 from replay.readers.series_names import is_metric
-from replay.readers.text.journal import Journal, Placed, Training, place_rows
+from replay.readers.text.journal import ByStep
 from replay.readers.text.lines import Number
 
 __all__ = ["MLX", "LitGPT", "NanoGPT", "Torchtune"]
 
 
-def _by_step(training: Training) -> Placed:
-    return place_rows(
-        training, [(row.step, row) for row in training.rows if row.step is not None], by_epoch=False
-    )
-
-
-def _finish(journal: Journal) -> list[Training]:
-    for training in journal:
-        training.placed = _by_step(training)
-    return journal.trainings
-
-
-class MLX:
+class MLX(ByStep):
     """MLX-LM: ``Iter 50: Val loss 1.717, Val took 1.234s`` up to 0.2x, and the table of later versions."""
 
-    specific = True
+    tool = "mlx"
+    epoch = None
     _ITER = re.compile(r"(?:^|\s)Iter (\d{1,12}): (Train|Val) loss (" + Number + r")(?=[,.\s]|$)")
     _FIELD = re.compile(r"(Learning Rate|Trained Tokens) (" + Number + r")(?=,|\s|$)")
     _BEGIN = re.compile(r"Starting training\.\.\., iters: (\d{1,12})")
@@ -44,8 +33,7 @@ class MLX:
     _NAMES: ClassVar = {"Learning Rate": "learning_rate", "Trained Tokens": "num_tokens"}
 
     def __init__(self) -> None:
-        self.seen: list[str] = []
-        self._journal = Journal("mlx")
+        super().__init__()
         self._planned: float | None = None
         self._table = False
 
@@ -89,21 +77,14 @@ class MLX:
         if self._planned:
             training.facts["planned_steps"] = self._planned
 
-    def finish(self) -> list[Training]:
-        """The trainings."""
-        return _finish(self._journal)
 
-
-class Torchtune:
+class Torchtune(ByStep):
     """torchtune: ``Step 50 | loss:2.48 lr:2e-05 …`` and ``Step 50 | val_loss:1.23``."""
 
-    specific = True
+    tool = "torchtune"
+    epoch = None
     _STEP = re.compile(r"(?:^|\s)Step (\d{1,12}) \| (?=\S{1,80}?:)")
     _FIELD = re.compile(r"([\w/.@-]{1,80}):(" + Number + r")(?=\s|$)")
-
-    def __init__(self) -> None:
-        self.seen: list[str] = []
-        self._journal = Journal("torchtune")
 
     def take(self, text: str, order: int) -> bool:
         """Take the values of a step."""
@@ -117,12 +98,8 @@ class Torchtune:
             self._journal.add(order, float(match[1]), None, values)
         return bool(values)
 
-    def finish(self) -> list[Training]:
-        """The trainings."""
-        return _finish(self._journal)
 
-
-class LitGPT:
+class LitGPT(ByStep):
     """litgpt: ``Epoch 1 | iter 20 step 5 | loss train: 2.243, val: n/a | …`` and ``iter 40: val loss 1.7050,
     val time: 12.00 ms``.
 
@@ -130,17 +107,14 @@ class LitGPT:
     The evaluation at the end uses more data than the others, and is not part of the curve.
     """
 
-    specific = True
+    tool = "litgpt"
+    epoch = None
     _TRAIN = re.compile(
         r"(?:Epoch (\d{1,9}) ?\| ?)?iter (\d{1,12}) step \d{1,12}(?: \| loss train: |: loss )("
         + Number
         + r")(?=[,\s|]|$)"
     )
     _VAL = re.compile(r"(?:^|\s)(?:iter|step) (\d{1,12}): val loss:? (" + Number + r"), val time: ")
-
-    def __init__(self) -> None:
-        self.seen: list[str] = []
-        self._journal = Journal("litgpt")
 
     def take(self, text: str, order: int) -> bool:
         """Take a train line or an eval."""
@@ -156,17 +130,14 @@ class LitGPT:
             return True
         return text.startswith("Final evaluation | val loss")
 
-    def finish(self) -> list[Training]:
-        """The trainings."""
-        return _finish(self._journal)
 
-
-class NanoGPT:
+class NanoGPT(ByStep):
     """nanoGPT (``step 250: train loss 1.9083, val loss 2.1004``), modded-nanogpt (``step:125/5100
     val_loss:4.01 …``), llm.c (``s:250 tel:3.9``) and build-nanogpt (``250 val 3.9``).
     """
 
-    specific = True
+    tool = "nanogpt"
+    epoch = None
     _STEP = re.compile(
         r"(?:^|\s)step (\d{1,12}|\d{1,3}(?:_\d{3})+): train loss ("
         + Number
@@ -180,10 +151,6 @@ class NanoGPT:
     _PLAIN = re.compile(r"(\d{1,12}) (train|val|hella) (" + Number + r")$")
     _FIELD = re.compile(r"([A-Za-z]\w{0,60}):(" + Number + r")(?=\s|$)")
     _NAMES: ClassVar = {"tel": "val_loss", "trl": "train_loss", "eval": "eval_accuracy"}
-
-    def __init__(self) -> None:
-        self.seen: list[str] = []
-        self._journal = Journal("nanogpt")
 
     def take(self, text: str, order: int) -> bool:
         """Take the values of a step."""
@@ -221,7 +188,3 @@ class NanoGPT:
             return False
         self._journal.add(order, float(step), None, values)
         return True
-
-    def finish(self) -> list[Training]:
-        """The trainings."""
-        return _finish(self._journal)

@@ -14,7 +14,7 @@ from replay.data.types import Mode
 from replay.readers.points import Points, PointsBuilder
 from replay.readers.series_names import held_out_of, is_bookkeeping, is_metric
 
-__all__ = ["Dialect", "Journal", "Placed", "Row", "Training", "place_by_step", "place_rows"]
+__all__ = ["ByStep", "Dialect", "Journal", "Placed", "Row", "Training", "place_by_step", "place_rows"]
 
 _RUNTIME = re.compile(r"(?:eval|test)_(?:.*_)?runtime")
 #: Names that count something, and are of use beside the values.
@@ -230,9 +230,29 @@ def place_rows(
     return Placed(made, held_out, by_epoch, starts=tuple(starts), **more)
 
 
-def place_by_step(journal: Journal) -> list[Training]:
-    """The trainings of a dialect that prints a step, and maybe an epoch, with all its values."""
+def place_by_step(journal: Journal, epoch: str | None = "epoch") -> list[Training]:
+    """The trainings of a dialect that prints a step with all its values; ``epoch`` is the name that the epoch
+    has among these, if it has one.
+    """
     for training in journal:
         rows = [(row.step, row) for row in training.rows if row.step is not None]
-        training.placed = place_rows(training, rows, by_epoch=False, epoch="epoch")
+        training.placed = place_rows(training, rows, by_epoch=False, epoch=epoch)
     return journal.trainings
+
+
+class ByStep:
+    """What dialects have in common that print a step with all its values."""
+
+    specific = True
+    #: The tool, as a `Training` names it.
+    tool = "text"
+    #: The name of the epoch among the values.
+    epoch: str | None = "epoch"
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self._journal = Journal(self.tool)
+
+    def finish(self) -> list[Training]:
+        """The trainings."""
+        return place_by_step(self._journal, self.epoch)

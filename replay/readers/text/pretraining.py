@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 
 from replay.readers.series_names import is_held_out, is_metric
-from replay.readers.text.journal import Journal, Training, place_by_step, place_rows
+from replay.readers.text.journal import ByStep, Training, place_rows
 from replay.readers.text.lines import Number, without_logger
 
 __all__ = ["CLU", "Composer", "Verl"]
@@ -16,21 +16,19 @@ __all__ = ["CLU", "Composer", "Verl"]
 _SHOWN = r"(?:np\.)?(?:float\d{1,3}|int\d{1,3})\(([^()]{1,40})\)"
 
 
-class Composer:
+class Composer(ByStep):
     """Composer: ``[batch=10/500]:`` or ``[epoch=1][batch=10/100]:``, then a value per line (``Train
     loss/train/total: 5.1``); an evaluation ends with ``[Eval batch=20/20] Eval on eval data:``.
 
     Where epochs are printed, batches count within them.
     """
 
-    specific = True
     _AT = re.compile(r"\[(?:epoch=(\d{1,9})(?:/\d{1,9})?\]\[)?batch=(\d{1,12})(?:/(\d{1,12}))?\]:?\s{0,4}")
     _EVAL = re.compile(r"\[Eval (?:batch|iter)=(\d{1,12})(?:/(\d{1,12}))?\]")
     _VALUE = re.compile(r"\s{0,12}(Train|Eval) ([\w/@.-]{1,120}): (" + Number + r")$")
 
     def __init__(self) -> None:
-        self.seen: list[str] = []
-        self._journal = Journal("text")
+        super().__init__()
         self._at: tuple[float | None, float] | None = None
 
     def take(self, text: str, order: int) -> bool:
@@ -59,7 +57,7 @@ class Composer:
     def finish(self) -> list[Training]:
         """The trainings."""
         if not any(row.epoch is not None for training in self._journal for row in training.rows):
-            return place_by_step(self._journal)
+            return super().finish()
         for training in self._journal:
             longest = max(max(row.step or 0.0, row.beside) for row in training.rows)
             first = min(row.epoch or 0.0 for row in training.rows)
@@ -68,16 +66,11 @@ class Composer:
         return self._journal.trainings
 
 
-class Verl:
+class Verl(ByStep):
     """verl: ``step:10 - critic/score/mean:0.3 - val-core/gsm8k/acc/mean@1:0.54 - …`` in one line."""
 
-    specific = True
     _STEP = re.compile(r"(?:^|\s)step:(\d{1,12}) - (?=[\w/@.() -]{1,200}:)")
     _VALUE = re.compile(r"(\S.{0,200}?):(?:" + _SHOWN + "|(" + Number + r"))")
-
-    def __init__(self) -> None:
-        self.seen: list[str] = []
-        self._journal = Journal("text")
 
     def take(self, text: str, order: int) -> bool:
         """Take the values of a step."""
@@ -98,21 +91,12 @@ class Verl:
         self._journal.add(order, float(match[1]), None, kept)
         return True
 
-    def finish(self) -> list[Training]:
-        """The trainings."""
-        return place_by_step(self._journal)
 
-
-class CLU:
+class CLU(ByStep):
     """CLU's metric writers: ``logging_writer.py:48] [100] eval/accuracy=0.8, eval/loss=1.5``."""
 
-    specific = True
     _STEP = re.compile(r"\[(\d{1,12})\] (?=[A-Za-z])")
     _VALUE = re.compile(r"(?:^|, )([A-Za-z][\w/@. -]{0,120})=(" + Number + r")(?=, |$)")
-
-    def __init__(self) -> None:
-        self.seen: list[str] = []
-        self._journal = Journal("text")
 
     def take(self, text: str, order: int) -> bool:
         """Take the values of a step."""
@@ -127,7 +111,3 @@ class CLU:
             return False
         self._journal.add(order, float(match[1]), None, values)
         return True
-
-    def finish(self) -> list[Training]:
-        """The trainings."""
-        return place_by_step(self._journal)

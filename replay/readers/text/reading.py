@@ -77,6 +77,7 @@ def read_text(
     incomplete last line says nothing.
     """
     dialects = [dialect() for dialect in among]
+    loops = [dialect for dialect in dialects if isinstance(dialect, Epochs)]
     cut_off = None
     order = 0
     for order, line in enumerate(_of_one_process(iter(lines))):
@@ -88,8 +89,9 @@ def read_text(
             taken = [dialect.take(text, order) for dialect in dialects if isinstance(dialect, _OF_BARS)]
             if any(taken):
                 # loops with a bar print what they measured in lines below it
-                for loop in (dialect for dialect in dialects if isinstance(dialect, Epochs)):
-                    loop.take(text.partition("%|")[0].rstrip("0123456789 ") or ":", order)
+                before = text.partition("%|")[0].rstrip("0123456789 ") or ":"
+                for loop in loops:
+                    loop.take(before, order)
                 continue
             text = _behind_bars(text)
             if not text:
@@ -97,12 +99,12 @@ def read_text(
         for dialect in dialects:
             if dialect.take(text, order):
                 break
-    found = [(dialect.specific, dialect.finish()) for dialect in dialects]
-    if any(training.has_evals() for _, trainings in found[:-1] for training in trainings):
-        # bars repeat what lines say, and the last dialect is that of bars
-        found = found[: len(found) - isinstance(dialects[-1], EvalBars)]
+    found = [(dialect, dialect.finish()) for dialect in dialects]
+    of_lines = [(dialect, trainings) for dialect, trainings in found if not isinstance(dialect, EvalBars)]
+    if any(training.has_evals() for _, trainings in of_lines for training in trainings):
+        found = of_lines  # bars repeat what lines say
     seen = list(dict.fromkeys(chain.from_iterable(dialect.seen for dialect in dialects)))
-    return Text(_choose(found), seen, cut_off)
+    return Text(_choose([(dialect.specific, trainings) for dialect, trainings in found]), seen, cut_off)
 
 
 def _behind_bars(text: str) -> str:

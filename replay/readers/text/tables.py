@@ -7,27 +7,26 @@ import re
 from typing import ClassVar
 
 from replay.readers.points import number
-from replay.readers.text.journal import Journal, Training, place_by_step
+from replay.readers.text.journal import ByStep
 from replay.readers.text.lines import Number
 
 __all__ = ["Estimator", "Fairseq", "MMEngine", "OpenNMT", "SpaCy"]
 
 
-class SpaCy:
+class SpaCy(ByStep):
     """spaCy's table: ``E # LOSS TAGGER TAG_ACC SCORE``, a row per evaluation.
 
     Losses are those of the training since the row before; all other columns are scores on the development
     data.
     """
 
-    specific = True
+    tool = "spacy"
     _HEADER = re.compile(r"\s{0,8}E\s{1,8}#\s{1,12}(\S.{0,2000})$")
     _RULE = re.compile(r"\s{0,8}-{3}(?:\s{1,8}-{3,40}){2,60}$")
     _ROW = re.compile(r"\s{0,8}(\d{1,9})\s{1,12}(\d{1,12})((?:\s{1,24}" + Number + r"){1,60})$")
 
     def __init__(self) -> None:
-        self.seen: list[str] = []
-        self._journal = Journal("spacy")
+        super().__init__()
         self._names: list[str] = []
 
     def take(self, text: str, order: int) -> bool:
@@ -54,17 +53,13 @@ class SpaCy:
         self._journal.add(order, float(match[2]), None, {**values, "epoch": float(match[1])})
         return True
 
-    def finish(self) -> list[Training]:
-        """The trainings."""
-        return place_by_step(self._journal)
 
-
-class Fairseq:
+class Fairseq(ByStep):
     """fairseq: ``epoch 003 | valid on 'valid' subset | loss 4.5 | ppl 22.6 | num_updates 3000``, as text or
     as the JSON of its log format ``json``.
     """
 
-    specific = True
+    tool = "fairseq"
     _LINE = re.compile(r"epoch (\d{1,9}) \| (?:(valid) on '([^']{1,60})' subset \| |(?=loss ))")
     _TRAIN = re.compile(r"\| epoch (\d{1,9}) \| (?=loss )|\| train \| epoch (\d{1,9}) \| ")
     _INNER = re.compile(r"\| train_inner \| epoch (\d{1,9}):")
@@ -85,10 +80,6 @@ class Fairseq:
         "loss_scale",
         "best_loss",
     }
-
-    def __init__(self) -> None:
-        self.seen: list[str] = []
-        self._journal = Journal("fairseq")
 
     def take(self, text: str, order: int) -> bool:
         """Take the values of an epoch."""
@@ -141,25 +132,20 @@ class Fairseq:
         self._journal.add(order, step, None, {**values, "epoch": fields.get("epoch", 0.0)})
         return bool(values)
 
-    def finish(self) -> list[Training]:
-        """The trainings."""
-        return place_by_step(self._journal)
 
-
-class OpenNMT:
+class OpenNMT(ByStep):
     """OpenNMT-py: ``Step 50/ 1000; acc: 12.3; ppl: 45.6; …``, and the ``Validation perplexity`` lines that
     belong to the step before.
     """
 
-    specific = True
+    tool = "opennmt"
     _STEP = re.compile(
         r"Step (\d{1,12})/\s{0,12}(\d{1,12}); acc:\s{0,8}(" + Number + r"); ppl:\s{0,8}(" + Number + r")"
     )
     _VALID = re.compile(r"(?:Validation|valid) (perplexity|accuracy|ppl): (" + Number + r")(?=\s|$)")
 
     def __init__(self) -> None:
-        self.seen: list[str] = []
-        self._journal = Journal("opennmt")
+        super().__init__()
         self._step: float | None = None
 
     def take(self, text: str, order: int) -> bool:
@@ -175,18 +161,13 @@ class OpenNMT:
             return True
         return False
 
-    def finish(self) -> list[Training]:
-        """The trainings."""
-        return place_by_step(self._journal)
 
-
-class MMEngine:
+class MMEngine(ByStep):
     """mmengine and mmcv: ``Epoch(train) [11][1/6] lr: .. loss: ..`` and ``Epoch(val) [10][6/6] coco/AP: ..``.
 
     The step is the number of iterations, over all epochs.
     """
 
-    specific = True
     _EPOCH = re.compile(
         r"Epoch(?:\((train|val|test)\))?\s{1,8}\[\s{0,8}(\d{1,9})\]\s{0,4}\[\s{0,8}(\d{1,9})(?:/(\d{1,9}))?\]\s"
     )
@@ -197,8 +178,7 @@ class MMEngine:
     _ASIDE: ClassVar = {"eta", "time", "data_time", "memory"}
 
     def __init__(self) -> None:
-        self.seen: list[str] = []
-        self._journal = Journal("text")
+        super().__init__()
         self._last = 0.0
         self._length = 0.0
 
@@ -236,24 +216,15 @@ class MMEngine:
                 training.held_out |= values.keys() - {"epoch"}
         return True
 
-    def finish(self) -> list[Training]:
-        """The trainings."""
-        return place_by_step(self._journal)
 
-
-class Estimator:
+class Estimator(ByStep):
     """TensorFlow's estimators: ``loss = 0.5, step = 100 (0.3 sec)`` of the training, and ``Saving dict for
     global step 1000: accuracy = 0.9, global_step = 1000, loss = 0.4`` after each evaluation.
     """
 
-    specific = True
     _TRAIN = re.compile(r"(?:^|:)loss = (" + Number + r"), step = (\d{1,12})\b")
     _EVAL = re.compile(r"Saving dict for global step (\d{1,12}): ")
     _FIELD = re.compile(r"([A-Za-z][\w/.-]{0,80}) = (" + Number + r")(?=,|\s|$)")
-
-    def __init__(self) -> None:
-        self.seen: list[str] = []
-        self._journal = Journal("text")
 
     def take(self, text: str, order: int) -> bool:
         """Take the loss of a step, or an evaluation."""
@@ -269,7 +240,3 @@ class Estimator:
             self._journal.add(order, float(match[2]), None, {"loss": float(match[1])})
             return True
         return False
-
-    def finish(self) -> list[Training]:
-        """The trainings."""
-        return place_by_step(self._journal)

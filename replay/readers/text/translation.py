@@ -4,27 +4,13 @@ from __future__ import annotations
 
 import re
 
-from replay.readers.text.journal import Journal, Training, place_by_step
+from replay.readers.text.journal import ByStep
 from replay.readers.text.lines import Number
 
 __all__ = ["JoeyNMT", "Marian"]
 
 
-class _Updates:
-    """Values by the number of updates."""
-
-    specific = True
-
-    def __init__(self) -> None:
-        self.seen: list[str] = []
-        self._journal = Journal("text")
-
-    def finish(self) -> list[Training]:
-        """The trainings."""
-        return place_by_step(self._journal)
-
-
-class Marian(_Updates):
+class Marian(ByStep):
     """Marian: ``[valid] Ep. 1 : Up. 5000 : cross-entropy : 57.0 : new best``, and the training's cost."""
 
     _VALID = re.compile(
@@ -52,7 +38,7 @@ class Marian(_Updates):
         return match is not None
 
 
-class JoeyNMT(_Updates):
+class JoeyNMT(ByStep):
     """JoeyNMT's ``validations.txt``: ``Steps: 500<tab>loss: 3.78<tab>ppl: 43.9<tab>LR: 0.0003<tab>*``."""
 
     _ROW = re.compile(r"Steps: (\d{1,12})\t(?=[A-Za-z]{1,20}: )")

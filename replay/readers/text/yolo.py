@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 
-from replay.readers.text.journal import Journal, Training, place_by_step, place_rows
+from replay.readers.text.journal import ByStep, Journal, Training, place_rows
 from replay.readers.text.lines import Number
 
 __all__ = ["Darknet", "Yolo"]
@@ -62,20 +62,18 @@ class Yolo:
         return self._journal.trainings
 
 
-class Darknet:
+class Darknet(ByStep):
     """darknet: ``1000: 2.31, 2.45 avg loss, 0.001 rate, …`` and ``mean_average_precision (mAP@0.50) = 0.63``,
     which belongs to the iteration before it.
     """
 
-    specific = True
     _STEP = re.compile(
         r"\s{0,4}(\d{1,9}): (" + Number + r"), (?:" + Number + r") avg(?: loss)?, [\d.e-]{1,20} rate,"
     )
     _MAP = re.compile(r"\s{0,4}mean_average_precision \((mAP@?[\d.]{0,8})\) = (" + Number + r")\b")
 
     def __init__(self) -> None:
-        self.seen: list[str] = []
-        self._journal = Journal("text")
+        super().__init__()
         self._step: float | None = None
 
     def take(self, text: str, order: int) -> bool:
@@ -91,7 +89,3 @@ class Darknet:
             self._journal.add(order, self._step, None, {f"val/{match[1]}": float(match[2])})
             return True
         return False
-
-    def finish(self) -> list[Training]:
-        """The trainings."""
-        return place_by_step(self._journal)
