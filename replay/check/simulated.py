@@ -24,13 +24,12 @@ from replay.data.types import Floats
 from replay.engine.metrics import Metric
 from replay.engine.outcomes import Outcomes, records
 from replay.engine.question import Question
-from replay.engine.scoring import score, simulate_policies
-from replay.engine.stops import Stops
+from replay.engine.scoring import simulate_policies
 from replay.engine.study import Study
 from replay.errors import InputError
 from replay.policies import Policy
 from replay.policies.companions import SettledModules
-from replay.search.store_simulation import RunAll, gather_outcomes
+from replay.search.store_simulation import RunAll, gather_outcomes, simulate_usable
 from replay.search.store_sweep import order_of, read_task, usable_runs
 from replay.stats.cautions import (
     Stretch,
@@ -177,7 +176,7 @@ def simulate_store(config: Config, large: LargeStore, paths: LogPaths) -> Simula
     policies = [entry.policy for entry in config.policies]
 
     def simulate(some: list[Policy]) -> Any:
-        return gather_outcomes(store, some, config.question, run_all=large.run_all)
+        return gather_outcomes(store, some, config.question, run_all=large.run_all, baselines=False)
 
     with about_simulation(config, simulate):
         made = simulate(policies)
@@ -205,7 +204,7 @@ def simulate_store(config: Config, large: LargeStore, paths: LogPaths) -> Simula
         {run: files.contents[run] for run in ids},
         {row["spec"]: row for row in records(table)},
         {spec: Scores.joined(pieces, place) for spec, pieces in files.scores.items()},
-        (*(files.renamed(one) for one in made.findings if one.policy in (None, *distinct)), *cautions),
+        (*files.renamed(made.findings), *cautions),
     )
 
 
@@ -237,9 +236,7 @@ class _Files:
         if not usable:
             return
         study = Study(usable, policies, config.question)
-        distinct = {policy.spec(): policy for policy in policies}
-        stops = Stops.find(study, list(distinct.values()), optional=True, undecided=True)
-        outcomes = score(study, stops)
+        outcomes = simulate_usable(study, policies, baselines=False)
         labels, error = _labels(study.panel.runs, config.group)
         self._refused.append(error)
         here = dict(zip((run.id for run in study.panel.runs), labels, strict=True))
@@ -276,10 +273,10 @@ class _Files:
         counts = [sum(column) for column in zip(*(some[1:] for some in self._stretches), strict=True)]
         return Stretch(tuple(runs), *counts)
 
-    def renamed(self, finding: Finding) -> Finding:
-        """A finding with the ids that are the same on every machine."""
+    def renamed(self, findings: Iterable[Finding]) -> list[Finding]:
+        """Findings with the ids that are the same on every machine."""
         new = {old: run for run, old in self._original.items() if old != run}
-        return replace(finding, runs=tuple(new.get(run, run) for run in finding.runs)) if new else finding
+        return [replace(one, runs=tuple(new.get(run, run) for run in one.runs)) for one in findings]
 
 
 def _labels(runs: Sequence[Run], by: str | None) -> tuple[list[str], InputError | None]:

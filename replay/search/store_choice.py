@@ -159,7 +159,7 @@ def try_shard(task: ChoiceTask) -> ShardChoice:
     none = np.empty((count, 0))
     if not usable:
         return ShardChoice(
-            Totals.of(runs),
+            Totals.of(len(runs)),
             None,
             (),
             (),
@@ -171,7 +171,7 @@ def try_shard(task: ChoiceTask) -> ShardChoice:
             (*findings, *lacking),
         )
     study = Study(runs, policies, question)
-    resolved, totals = Resolved.of(study), Totals.of(runs, study)
+    resolved, totals = Resolved.of(study), Totals.of(len(runs), study)
     if not study.panel.judged.any():
         about = (*findings, *study.findings)
         every = np.ones(count, dtype=bool)

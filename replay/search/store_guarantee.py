@@ -97,13 +97,13 @@ def gather_runs(runs: Sequence[Run], policies: Sequence[Policy], question: Quest
     """The evidence of some runs."""
     usable, findings = usable_runs(runs, policies, question)
     if not usable:
-        return ShardEvidence(Totals.of(runs), None, None, (), (), findings)
+        return ShardEvidence(Totals.of(len(runs)), None, None, (), (), findings)
     return evidence_of_study(Study(runs, policies, question), policies, len(runs))
 
 
 def evidence_of_study(study: Study, policies: Sequence[Policy], runs: int) -> ShardEvidence:
     """The evidence of the runs of a study, which are those of so many that log the monitor."""
-    totals = Totals.of(study.runs, study)._replace(runs=runs)
+    totals = Totals.of(runs, study)
     if not study.panel.judged.any():
         return ShardEvidence(totals, Resolved.of(study), None, (), (), study.findings)
     evidence = gather_evidence(study, policies, optional=True)

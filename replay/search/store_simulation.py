@@ -19,7 +19,7 @@ from replay.data.finding import Finding
 from replay.data.run import Run
 from replay.data.types import Bools, Floats, Ints
 from replay.engine.metrics import Metric
-from replay.engine.outcomes import BASELINES, ORACLE
+from replay.engine.outcomes import BASELINES, ORACLE, Outcomes
 from replay.engine.question import Question
 from replay.engine.scoring import score
 from replay.engine.stops import Stops
@@ -65,6 +65,7 @@ __all__ = [
     "count_outcomes",
     "gather_outcomes",
     "simulate_store",
+    "simulate_usable",
 ]
 
 #: Outcomes (policies times runs) of which all is kept: about 1 GiB.
@@ -190,9 +191,10 @@ def gather_outcomes(
     run_all: RunAll = map,
     version: str = "",
     typed: Mapping[str, str] | None = None,
+    baselines: bool = True,
 ) -> StoreOutcomes:
     """The outcomes of policies and of the baselines on the runs of a store; see `simulate_store`."""
-    tasks = make_tasks(store, policies, question, version)
+    tasks = [replace(task, baselines=baselines) for task in make_tasks(store, policies, question, version)]
     joined = _Joined()
     for result in run_all(simulate_shard, tasks):
         joined.add(result)
@@ -240,20 +242,29 @@ def _by_file(sets: Sequence[Ints], counts: Sequence[int]) -> list[list[Ints]]:
 def simulate_shard(task: ShardTask) -> ShardOutcomes:
     """What the policies and the baselines give on the runs of one file."""
     runs, findings = read_task(task)
-    result = simulate_runs(runs, task.policies, task.question)
+    result = simulate_runs(runs, task.policies, task.question, baselines=task.baselines)
     return replace(result, findings=(*findings, *result.findings))
 
 
-def simulate_runs(runs: Sequence[Run], policies: Sequence[Policy], question: Question) -> ShardOutcomes:
+def simulate_usable(study: Study, policies: Sequence[Policy], *, baselines: bool) -> Outcomes:
+    """The outcomes of policies, and of the baselines, on those of the runs of a study that have what they
+    take, of which there may be none.
+    """
+    fixed = [parse_policy(spec) for spec in BASELINES] if baselines else []
+    distinct = {rule.spec(): rule for rule in (*fixed, *policies)}
+    stops = Stops.find(study, list(distinct.values()), optional=True, undecided=True)
+    return score(study, stops, oracle=baselines)
+
+
+def simulate_runs(
+    runs: Sequence[Run], policies: Sequence[Policy], question: Question, *, baselines: bool = True
+) -> ShardOutcomes:
     """What the policies and the baselines give on some runs."""
     usable, lacking = usable_runs(runs, policies, question)
     if not usable:
-        return ShardOutcomes(Totals.of(runs), None, (), (), (), (), (), (), (), lacking)
+        return ShardOutcomes(Totals.of(len(runs)), None, (), (), (), (), (), (), (), lacking)
     study = Study(runs, policies, question)
-    fixed = [parse_policy(spec) for spec in BASELINES]
-    distinct = {rule.spec(): rule for rule in (*fixed, *policies)}
-    stops = Stops.find(study, list(distinct.values()), optional=True, undecided=True)
-    outcomes = score(study, stops, oracle=True)
+    outcomes = simulate_usable(study, policies, baselines=baselines)
     parts = parts_of(outcomes)
     known: dict[bytes, tuple[BudgetSums, Floats | None]] = {}
     budgets = []
@@ -265,7 +276,7 @@ def simulate_runs(runs: Sequence[Run], policies: Sequence[Policy], question: Que
         budgets.append(known[key])
     panel = study.panel.runs
     return ShardOutcomes(
-        Totals.of(runs, study),
+        Totals.of(len(runs), study),
         Resolved.of(study),
         tuple(run.id for run in panel),
         tuple(groups_of(panel)),

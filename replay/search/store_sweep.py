@@ -55,7 +55,7 @@ _Map = Callable[[Callable[["ShardTask"], "ShardSums"], Sequence["ShardTask"]], I
 class ShardTask:
     """One file of a store and what is asked about its runs; a process gets no more than this.
 
-    ``version`` is the version of replay that asks.
+    ``version`` is the version of replay that asks; ``baselines`` says whether a simulation has them.
     """
 
     folder: Path
@@ -64,6 +64,7 @@ class ShardTask:
     question: Question
     where: str | None = None
     version: str = ""
+    baselines: bool = True
 
 
 @dataclass(frozen=True)
@@ -91,11 +92,11 @@ class Totals(NamedTuple):
     judged: int = 0
 
     @classmethod
-    def of(cls, runs: Sequence[Run], study: Study | None = None) -> Totals:
-        """Those of some runs; the study is that of the runs that log the monitor, if there are any."""
+    def of(cls, runs: int, study: Study | None = None) -> Totals:
+        """Those of so many runs; the study is that of the runs that log the monitor, if there are any."""
         if study is None:
-            return cls(len(runs))
-        return cls(len(runs), len(study.runs), int(study.panel.judged.sum()))
+            return cls(runs)
+        return cls(runs, len(study.runs), int(study.panel.judged.sum()))
 
     def plus(self, other: Totals) -> Totals:
         """Both together."""
@@ -232,13 +233,13 @@ def sum_runs(runs: Sequence[Run], policies: Sequence[Policy], question: Question
     total = PolicySums.zeros(len(policies))
     usable, lacking = usable_runs(runs, policies, question)
     if not usable:
-        return ShardSums(Totals.of(runs), None, total, lacking)
+        return ShardSums(Totals.of(len(runs)), None, total, lacking)
     study = Study(runs, policies, question)
     finder = StopsFinder(study, policies, optional=True)
     for block in finder.blocks():
         total = total + PolicySums.of_block(block, study, policies)
     findings = (*study.findings, *(finding for _, finding in finder.findings))
-    return ShardSums(Totals.of(runs, study), Resolved.of(study), total, tuple(dict.fromkeys(findings)))
+    return ShardSums(Totals.of(len(runs), study), Resolved.of(study), total, tuple(dict.fromkeys(findings)))
 
 
 def _has_metric(run: Run) -> bool:
