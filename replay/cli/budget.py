@@ -18,6 +18,7 @@ from replay.cli.options import (
     policies_option,
     question_options,
     question_words,
+    typed_words,
 )
 from replay.cli.output import show, warn_unless_noted
 from replay.cli.progress import computing, read_logs
@@ -145,22 +146,14 @@ def command(
     rows = summarise_draws(drawn, budget)
     warn_unless_noted(style, [*logs.findings, *study.findings])
     where = [str(path) for path in paths]
-    typed_words, smaller = spec_words(specs, files), find_smaller(rows, study.payoffs.full.max())
+    chosen, smaller = spec_words(specs, files), find_smaller(rows, study.payoffs.full.max())
     if smaller is None:
-        chosen = typed_words or ["--policy", find_best(rows[1:])["policy"]]
+        chosen = chosen or ["--policy", find_best(rows[1:])["policy"]]
         of_unit = [] if "unit" in given or unit == "steps" else ["--unit", unit]
         step = ["replay", "simulate", *where, *chosen, *question_words(), *of_unit]
     else:
-        settings = {
-            "--group": (group, None),
-            "--workers": (workers, 1),
-            "--draws": (draws, 500),
-            "--seed": (seed, 0),
-        }
-        step = ["replay", "budget", *where, "--compute", f"{smaller:g}{unit}", *typed_words]
-        for name, (value, usual) in settings.items():
-            step += [] if value == usual else [name, str(value)]
-        step += question_words()
+        step = ["replay", "budget", *where, "--compute", f"{smaller:g}{unit}", *chosen]
+        step += [*typed_words(("group", "workers", "draws", "seed")), *question_words()]
     document = build(
         study,
         rows,

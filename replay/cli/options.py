@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -32,6 +32,7 @@ __all__ = [
     "question_options",
     "question_words",
     "setting_words",
+    "typed_words",
     "verbose_option",
     "watch_options",
     "weight_option",
@@ -173,10 +174,15 @@ def given_settings(question: Question) -> dict[str, Any]:
 
 def question_words() -> list[str]:
     """The settings of the question that were typed, as the words of a command that asks the same."""
+    return columns_words() + typed_words(_SETTINGS)
+
+
+def typed_words(names: Iterable[str]) -> list[str]:
+    """Those of some options with one value that were typed, as words."""
     context = click.get_current_context()
-    return columns_words() + [
+    return [
         word
-        for name in _SETTINGS
+        for name in names
         if name in context.params
         and context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
         for word in (f"--{name.replace('_', '-')}", str(context.params[name]))
