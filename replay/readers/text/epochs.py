@@ -17,6 +17,7 @@ from replay.readers.points import count
 from replay.readers.series_names import is_bookkeeping, is_held_out, split_of
 from replay.readers.text.journal import Journal, Placed, Row, Training, place_rows
 from replay.readers.text.lines import Number, without_logger
+from replay.readers.text.paired import Paired
 
 __all__ = ["Epochs", "named_values"]
 
@@ -91,12 +92,6 @@ _MARK = re.compile(
 )
 #: `loss (val): 0.5`, which names the set behind the metric.
 _BEHIND = re.compile(r"([A-Za-z]\w{0,40}) \(" + _SETS + r"\)(?=\s?[:=]\s?[-+.\d])", re.IGNORECASE)
-#: `LOSS train 0.5 valid 0.6`, as a tutorial of PyTorch prints a metric of both sets.
-_OF_BOTH = re.compile(
-    r"\b([A-Za-z]\w{0,20})[: ]{1,3}(train(?:ing)?)[:=]? (" + Number + r"),? {1,3}"
-    r"(val(?:id(?:ation)?)?|test|dev)[:=]? (?=[-+.\d]|nan\b|inf\b)",
-    re.IGNORECASE,
-)
 #: Chinese words of sets, metrics and places.
 _CHINESE = {
     "训练": "train_",
@@ -205,12 +200,6 @@ def _in_english(text: str) -> str:
     return re.sub(r"(train|val|test)_ ?(?:set |集)", r"\1_", text)
 
 
-def _apart(match: re.Match[str]) -> str:
-    """The values of both sets under the metric's name."""
-    name, train, value, held_out = match.groups()
-    return match[0] if infer_mode(name) is None else f"{train}_{name}: {value} | {held_out}_{name}: "
-
-
 def _names_a_set(name: str) -> bool:
     return is_held_out(name) or "train" in name.lower()
 
@@ -249,6 +238,7 @@ class Epochs:
         self._listed = -_NEAR  # the last line of a list of such values, or its head
         self._summed: str | None = None  # the set of such summaries
         self._waiting: tuple[int, dict[str, float]] | None = None  # the last batch of an evaluation
+        self._paired = Paired()
         self._percentages: set[str] = set()  # names of sets that have a percentage behind them
 
     def take(self, text: str, order: int) -> bool:
@@ -418,9 +408,7 @@ class Epochs:
 
     def _named(self, text: str) -> dict[str, float]:
         """The values of a line, those of held-out data under such names."""
-        text = _OF_IMAGES.sub(r"\1 accuracy", _BEHIND.sub(r"\2_\1", text))
-        if "train" in text.lower():
-            text = _OF_BOTH.sub(_apart, text)
+        text = self._paired.apart(_OF_IMAGES.sub(r"\1 accuracy", _BEHIND.sub(r"\2_\1", text)))
         values: dict[str, float] = {}
         begin, split = 0, self._split
         for mark in _MARK.finditer(text):

@@ -168,8 +168,11 @@ def bar_at(text: str, begin: int) -> Bar | None:
     while sign >= 0:
         match = _TQDM.match(text, sign + 2)
         if match is not None:
-            before = text[begin:sign].rstrip("0123456789").strip(" :")
-            return Bar(before, _size(match[1]), _size(match[2]), match[3].partition(", ")[2], match.end())
+            done, total = _size(match[1]), _size(match[2])
+            before = text[begin:sign]
+            share = f"{100 * done / total:.0f}" if total > 0 else ""
+            before = before.removesuffix(share) if before.endswith(share) else before.rstrip("0123456789")
+            return Bar(before.strip(" :"), done, total, match[3].partition(", ")[2], match.end())
         sign = text.find("%|", sign + 2)
     return None
 

@@ -50,8 +50,8 @@ DIALECTS: tuple[type[Dialect], ...] = (
     Lightning,
     Keras,
     Grids,
-    Epochs,
     EvalBars,
+    Epochs,
 )
 #: Those that read progress bars.
 _OF_BARS = (TrainerDicts, Lightning, Yolo, EvalBars)

@@ -162,4 +162,4 @@ def test_the_bars_of_evaluations_of_an_epoch(tmp_path):
         parts += [bar(done, 10, f"Epoch {epoch} [val]: ", f", loss={loss + 10 - done}") for done in (1, 10)]
         parts.append("\n")
     run = run_of(tmp_path, "".join(parts))
-    assert curve(run, "eval_loss") == {1: 0.75, 2: 0.5, 3: 0.625}
+    assert curve(run) == {1: 0.75, 2: 0.5, 3: 0.625}

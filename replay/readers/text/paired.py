@@ -1,0 +1,124 @@
+"""Several values behind one name: ``train/val loss: 0.41/0.52``, ``loss (train/val): 0.41 / 0.52``, ``Loss:
+train=0.41 val=0.52``, ``val loss/acc: 0.52/0.8``.
+
+They are written apart, each behind a name of its own. Values behind a plain name (``acc: 0.8|0.7``) are those
+of the sets that the same line or a line before names.
+"""
+
+from __future__ import annotations
+
+import re
+
+from replay.data.names import infer_mode
+from replay.readers.text.lines import Number
+
+__all__ = ["Paired"]
+
+_SET = r"(?:train(?:ing)?|trn?|val(?:id(?:ation)?)?|dev|eval(?:uation)?|test)"
+_BETWEEN = r"(?:\s?[/|&]\s?|, ?|(?<=\w)-(?=\w))"
+_SETS = rf"({_SET}{_BETWEEN}{_SET}(?:{_BETWEEN}{_SET})?)"
+_VALUE = rf"(?:{Number})%?"
+_SIGN = r"(?:\s{0,2}[/|]\s{0,2}|, ?| - )"
+_VALUES = rf"({_VALUE}{_SIGN}{_VALUE}(?:{_SIGN}{_VALUE})?)(?![\w.%/])"
+_METRIC = r"([A-Za-z][\w@.]{0,40}(?:[ -][A-Za-z]\w{0,20})?)"
+_IS = r"\s{0,2}[:=]?\s{0,4}"
+_BEGIN = r"(?<![\w/.])"
+#: `train/val loss: 0.41/0.52`
+_SETS_BEFORE = re.compile(rf"{_BEGIN}{_SETS}[ _]{_METRIC}{_IS}{_VALUES}", re.IGNORECASE)
+#: `loss (train/val): 0.41 / 0.52`
+_SETS_BEHIND = re.compile(
+    rf"{_BEGIN}{_METRIC}\s?[(\[]?\s?(?<!\w){_SETS}\s?[)\]]?{_IS}{_VALUES}", re.IGNORECASE
+)
+#: `loss: 0.41/0.52 (train/val)`
+_SETS_LAST = re.compile(rf"{_BEGIN}{_METRIC}{_IS}{_VALUES}\s?[(\[]{_SETS}[)\]]", re.IGNORECASE)
+#: `loss: 0.41 (train) / 0.52 (val)`
+_SET_EACH = re.compile(
+    rf"{_BEGIN}{_METRIC}{_IS}({_VALUE}) ?\(({_SET})\)[\s,/|]{{1,4}}({_VALUE}) ?\(({_SET})\)", re.IGNORECASE
+)
+#: `LOSS train 0.41 valid 0.52`, as a tutorial of PyTorch prints it; `Loss [train: 0.41, val: 0.52]`
+_NAMED = rf"({_SET})[:=]?\s{{0,3}}({_VALUE})"
+_SET_NAMED = re.compile(
+    rf"{_BEGIN}{_METRIC}[:=]?\s{{0,3}}[(\[{{]?\s?(?<!\w){_NAMED}[,;/|]?\s{{1,3}}{_NAMED}"
+    rf"(?:[,;/|]?\s{{1,3}}{_NAMED})?(?![\w.])",
+    re.IGNORECASE,
+)
+#: `Val loss/acc: 0.52/0.8`, `val (loss/acc): 0.52/0.8`
+_METRICS = re.compile(
+    rf"{_BEGIN}(?:({_SET})[ :_]\s?)?\(?([A-Za-z][\w@.]{{0,40}})\s?/\s?([A-Za-z][\w@.]{{0,40}})\)?{_IS}"
+    rf"({_VALUE})\s?/\s?({_VALUE})(?![\w.%/])",
+    re.IGNORECASE,
+)
+_PLAIN = re.compile(rf"{_BEGIN}{_METRIC}{_IS}{_VALUES}", re.IGNORECASE)
+_ANY_SETS = re.compile(rf"{_BEGIN}{_SETS}(?![\w/])", re.IGNORECASE)
+
+
+class Paired:
+    """Writes the values of a line apart; remembers which sets were named last."""
+
+    def __init__(self) -> None:
+        self._sets: list[str] = []
+
+    def apart(self, text: str) -> str:
+        """The line with a name before each value."""
+        lower = text.lower()
+        if "tr" in lower:
+            text = _SET_NAMED.sub(_of_named, _SET_EACH.sub(_of_each, text))
+            sets = _ANY_SETS.search(text)
+            if sets is not None:
+                self._sets = _words(sets[1])
+                text = _SETS_BEFORE.sub(lambda found: _write(found, 2, 1, 3), text)
+                text = _SETS_BEHIND.sub(lambda found: _write(found, 1, 2, 3), text)
+                text = _SETS_LAST.sub(lambda found: _write(found, 1, 3, 2), text)
+        if "/" in text:
+            text = _METRICS.sub(_of_metrics, text)
+        if self._sets and ("/" in text or "|" in text):
+            text = _PLAIN.sub(self._of_plain, text)
+        return text
+
+    def _of_plain(self, found: re.Match[str]) -> str:
+        values = _values(found[2])
+        is_pair = len(values) == len(self._sets) and "," not in found[2] and " - " not in found[2]
+        if not is_pair or not all("." in value or "%" in value for value in values):
+            return found[0]
+        return _written(found[0], found[1], self._sets, values)
+
+
+def _words(sets: str) -> list[str]:
+    """The words of sets, those of the training as ``train``."""
+    words = re.findall(r"[a-z]+", sets.lower())
+    return ["train" if word.startswith("tr") else word for word in words]
+
+
+def _values(text: str) -> list[str]:
+    return re.findall(_VALUE, re.sub(r" - |, ?|[/|]", " ", text))
+
+
+def _written(before: str, metric: str, sets: list[str], values: list[str]) -> str:
+    """The values behind names of their own; the text as it was where the name is none of a metric."""
+    if len(values) != len(sets) or len(set(sets)) < len(sets) or infer_mode(metric) is None:
+        return before
+    return " | ".join(f"{name}_{metric}: {value}" for name, value in zip(sets, values, strict=True))
+
+
+def _write(found: re.Match[str], metric: int, sets: int, values: int) -> str:
+    return _written(found[0], found[metric], _words(found[sets]), _values(found[values]))
+
+
+def _of_each(found: re.Match[str]) -> str:
+    return _written(found[0], found[1], _words(f"{found[3]} {found[5]}"), [found[2], found[4]])
+
+
+def _of_named(found: re.Match[str]) -> str:
+    sets, values = (
+        [part for part in found.groups()[1::2] if part],
+        [part for part in found.groups()[2::2] if part],
+    )
+    return _written(found[0], found[1], _words(" ".join(sets)), values)
+
+
+def _of_metrics(found: re.Match[str]) -> str:
+    of_set, first, second, one, other = found.groups()
+    if infer_mode(first) is None or infer_mode(second) is None:
+        return found[0]
+    before = "" if of_set is None else f"{of_set}_"
+    return f"{before}{first}: {one} | {before}{second}: {other}"

@@ -1,0 +1,91 @@
+"""Bars of evaluations that no step and no epoch names: the lines and bars beside them tell the place."""
+
+import pytest
+
+from tests.readers.columns import curve
+from tests.readers.text.printing import bar, run_of, runs_of
+
+LOSSES = {1: 0.75, 2: 0.5, 3: 0.625}
+
+
+def trained(name="Train: ", total=50):
+    return "".join(bar(done, total, name, f", loss={1 - done / 100}") for done in (1, total)) + "\n"
+
+
+def evaluated(loss, name="Val: ", key="loss"):
+    """The bar shows the mean so far, which counts at its end."""
+    drawn = (bar(done, 10, name, f", {key}={loss + (10 - done) / 8}") for done in (1, 5, 10))
+    return "".join(drawn) + "\n"
+
+
+@pytest.mark.parametrize(
+    "name", ["Val: ", "Validation: ", "Validating: ", "  Validate: ", "valid: ", "[val]: "]
+)
+@pytest.mark.parametrize("trains", [True, False])
+@pytest.mark.parametrize(
+    "head", ["Epoch {}/8\n", "2026-01-02 10:00:00,123 - INFO - Epoch [{}/8]\n", "=== Epoch {} / 8 ===\n"]
+)
+def test_below_a_line_with_the_epoch(tmp_path, name, trains, head):
+    parts = [head.format(n) + trained() * trains + evaluated(loss, name) for n, loss in LOSSES.items()]
+    run = run_of(tmp_path, "".join(parts))
+    assert curve(run) == LOSSES
+    assert run.info.planned_epochs == 8
+    assert [series.value.tolist() for series in run.train.values()] == [[0.5] * 3] * trains
+
+
+@pytest.mark.parametrize(("name", "metric"), [("Eval: ", "eval_loss"), ("Testing: ", "test_loss")])
+def test_other_sets(tmp_path, name, metric):
+    parts = [f"Epoch {n}/8\n" + evaluated(9) + evaluated(loss, name) for n, loss in LOSSES.items()]
+    assert curve(run_of(tmp_path, "".join(parts)), metric) == LOSSES
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda n, loss: trained() + evaluated(loss) + f"Epoch {n} done in 35s\n",
+        lambda n, loss: trained() + evaluated(loss),
+        lambda n, loss: f"Starting epoch {n - 1}\n" + trained() + evaluated(loss),
+        lambda n, loss: bar(n - 1, 3, "Epochs: ") + trained() + evaluated(loss) + bar(n, 3, "Epochs: "),
+        lambda n, loss: trained(f"Epoch {n}/3: ") + evaluated(loss, "Validation: "),
+        lambda n, loss: f"Epoch {n}/8\n" + trained("") + evaluated(loss, "", "val_loss"),
+        lambda n, loss: f"EPOCH {n}\n" + bar(50, 50, "Loss: 0.5") + "\n" + bar(10, 10, f"Val loss: {loss}"),
+        lambda n, loss: f"Epoch {n}\n" + bar(1, 50) + bar(50, 50, "", f", loss=0.5, val_loss={loss}"),
+        lambda n, loss: f"Epoch {n}\n" + trained() + bar(10, 10, "Val: ") + f"\nval loss: {loss}\n",
+    ],
+)
+def test_other_places(tmp_path, made):
+    run = run_of(tmp_path, "".join(made(n, loss) for n, loss in LOSSES.items()) + "\n")
+    (name,) = run.metrics
+    assert curve(run, name) == LOSSES
+    assert run.info.step_unit == "epoch"
+
+
+def test_within_an_epoch(tmp_path):
+    parts = []
+    for at, loss in enumerate((0.875, 0.75, 0.5, 0.625)):
+        parts.append(f"Epoch {1 + at // 2}/2\n" if at % 2 == 0 else "")
+        parts += [bar(50 * (1 + at % 2), 100, "Train: ", ", loss=0.5"), evaluated(loss)]
+    assert curve(run_of(tmp_path, "".join(parts))) == {0.5: 0.875, 1: 0.75, 1.5: 0.5, 2: 0.625}
+
+
+def test_one_bar_of_the_training(tmp_path):
+    parts = []
+    for n, loss in LOSSES.items():
+        parts += [bar(50 * n - 25, 150, "Training: "), bar(50 * n, 150, "Training: "), evaluated(loss)]
+    run = run_of(tmp_path, "".join(parts))
+    assert curve(run) == {50 * n: loss for n, loss in LOSSES.items()}
+    assert run.info.planned_steps == 150
+
+
+def test_each_training_is_a_run(tmp_path):
+    parts = [
+        f"Epoch {n}/3\n" + trained() + evaluated(loss + fold) for fold in (0, 1) for n, loss in LOSSES.items()
+    ]
+    runs, _ = runs_of(tmp_path, "".join(parts))
+    assert [curve(run)[1] for run in runs] == [0.75, 1.75]
+
+
+def test_a_name_that_touches_its_share(tmp_path):
+    """tqdm writes the share right behind the name where this ends without a space."""
+    parts = [f"Epoch {n}\n" + bar(10, 10, f"val loss: {loss:.3f}") for n, loss in LOSSES.items()]
+    assert curve(run_of(tmp_path, "".join(parts))) == LOSSES
