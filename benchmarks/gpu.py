@@ -38,6 +38,7 @@ CHECKS = {
     "memory-eval": (gpu_runs.memory_eval, 0.15),
     "energy": (gpu_figures.energy, 0.15),
     "weight-norms": (gpu_figures.weight_norms, 0.1),
+    "quantized": (gpu_runs.quantized, 0.25),
     "flops": (gpu_figures.flops, 0.1),
     "overhead": (gpu_figures.overhead, 0.12),
     "corpus": (gpu_runs.corpus, 1.0),

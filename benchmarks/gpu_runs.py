@@ -5,6 +5,7 @@ a process of its own.
 """
 
 import dataclasses
+import importlib.util
 import signal
 import time
 
@@ -26,9 +27,10 @@ from gpu_place import (
 
 def precision(place):
     """bf16 against fp32 over 30 steps: the eval losses stay within 3 %, and both fall."""
-    full = losses(train(place, "fp32"))
+    slow = {"train__learning_rate": 3e-4}  # at larger ones, two seeds differ by as much
+    full = losses(train(place, "fp32", **slow))
     half = {"model__dtype": "bf16", **({"train__precision": "bf16"} if place.gpu else {})}
-    rounded = losses(train(place, "bf16", **half))
+    rounded = losses(train(place, "bf16", **slow, **half))
     worst = max(abs(b / a - 1) for a, b in zip(full, rounded, strict=True))
     falls = full[-1] < full[0] and rounded[-1] < rounded[0]
     text = f"the eval losses differ by at most {worst:.2%}, and {'both fall' if falls else 'not both fall'}"
@@ -129,6 +131,31 @@ def kill(place):
         else f"its step signals differ by up to {difference:.1e}"
     )
     return judge(equal, text, resumed_from=resumes[0].get("resumed_from"), difference=difference)
+
+
+def quantized(place):
+    """Runs on 4-bit and 8-bit weights learn, and a killed one ends like an uninterrupted one."""
+    if not place.gpu:
+        return Result(SKIPPED, "quantized weights need a GPU")
+    if importlib.util.find_spec("bitsandbytes") is None:
+        return Result(SKIPPED, "bitsandbytes is not installed")
+    figures, wrong = {}, []
+    for kind in ("4bit", "8bit"):
+        keys = {"model__quantization": kind, "lora__dropout": 0.1}
+        whole = train(place, kind, **keys)
+        curve = losses(whole)
+        code = train_killed(place, f"{kind}-killed", 3, **keys)
+        killed = train(place, f"{kind}-killed", **keys)
+        equal, difference = same_steps(killed, whole)
+        figures[kind] = {"losses": curve, "difference": difference}
+        if not curve[-1] < curve[0]:
+            wrong.append(f"with {kind} weights the eval loss does not fall")
+        if code != -signal.SIGKILL or not records(killed, "segment"):
+            wrong.append(f"the run on {kind} weights was not killed and resumed (exit code {code})")
+        elif not equal or losses(killed) != curve:
+            wrong.append(f"after a kill, the steps on {kind} weights differ by up to {difference:.1e}")
+    good = "both fall, and killed runs are equal bit for bit"
+    return judge(not wrong, "; ".join(wrong) or good, **figures)
 
 
 def corpus(place):

@@ -13,7 +13,7 @@ pytest.importorskip("peft")
 
 ROOT = Path(__file__).parents[2]
 BENCHMARKS = ROOT / "benchmarks"
-NEEDS_GPU = {"energy", "weight-norms"}
+NEEDS_GPU = {"energy", "weight-norms", "quantized"}
 
 
 def run(tmp_path, *arguments, minutes=600):
@@ -76,7 +76,7 @@ def test_every_check_on_a_cpu(tmp_path):
         expected = "skipped" if name in NEEDS_GPU | {"corpus"} else "pass"
         assert check["status"] == expected, table
     assert code == 0
-    assert len(report["checks"]) == 11
+    assert len(report["checks"]) == 12
 
 
 def test_what_has_no_time_left_is_skipped_and_what_takes_too_long_is_killed(tmp_path, monkeypatch, capsys):
