@@ -502,6 +502,27 @@ OF_RUNS = [
         ),
     ),
     (
+        Kind.COUNTED_EPOCHS,
+        {"count": 23},
+        (
+            "no line says of which epoch its 23 evals are; they are counted as one per epoch, in the order of"
+            " the lines"
+        ),
+    ),
+    (
+        Kind.ROWS_LEFT_OUT,
+        {},
+        "the table in the text is abbreviated (“...”), so evals in the middle of the run are missing",
+    ),
+    (
+        Kind.ASSUMED_SETS,
+        {"metrics": ("acc", "loss")},
+        (
+            "lines have two values behind acc, loss and do not name the sets; the first is read as that of"
+            " the training set, the second as that of the validation set"
+        ),
+    ),
+    (
         Kind.EVAL_HINT,
         {"tool": "mlx", "every": 5},
         "set --steps-per-eval 5 and put a valid.jsonl beside train.jsonl",

@@ -41,6 +41,7 @@ from replay.readers.csv_table import (
 from replay.readers.evaluator_table import evaluator_name, is_evaluator, read_evaluator
 from replay.readers.format import Format, Loaded, UnusableLog, unreadable
 from replay.readers.interleaved import name_sets
+from replay.readers.json_preamble import behind_json
 from replay.readers.long_table import long_header, read_long
 from replay.readers.placeholders import drop_placeholders
 from replay.readers.points import Points, open_text, round_interval
@@ -90,7 +91,7 @@ def _lines(head: bytes) -> list[str]:
         text = head[: len(head) // 2 * 2].decode("utf-16", "replace")
     else:
         text = head.decode("utf-8-sig", "replace")
-    lines = text.replace("\0", "").splitlines()
+    lines = behind_json(text.replace("\0", "")).splitlines()
     if len(head) >= 64 * 1024 and len(lines) > 1:
         lines.pop()  # it goes on beyond the head
     used = (line for line in lines if line.strip() and not line.startswith("#"))
@@ -98,7 +99,8 @@ def _lines(head: bytes) -> list[str]:
 
 
 def _sniff(path: Path, head: bytes) -> bool:
-    if head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
+    begin = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+    if begin == b"[" or (begin == b"{" and path.suffix.lower() not in (".csv", ".tsv")):
         return False
     if (
         # zero bytes after the header are what a full disk or a crash leaves

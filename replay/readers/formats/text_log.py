@@ -23,6 +23,7 @@ from replay.readers.clocks import measures_of
 from replay.readers.find import HEAD
 from replay.readers.format import Format, Loaded, UnusableLog, unreadable
 from replay.readers.interleaved import name_sets
+from replay.readers.json_preamble import behind_json
 from replay.readers.placeholders import drop_placeholders
 from replay.readers.points import Points, round_interval
 from replay.readers.text.grids import Grids
@@ -98,7 +99,7 @@ def _decode(head: bytes) -> str | None:
         text = head[: len(head) // 2 * 2].decode("utf-16", "replace")
     else:
         text = head.decode("utf-8-sig", "replace")
-    begin = text.lstrip("\ufeff\0 \t\r\n")
+    begin = behind_json(text.lstrip("\ufeff\0 \t\r\n"))
     if not begin or re.match(r"\{\s*[\"}]|\[\s*[\[{\"\]]|<[!?a-zA-Z]", begin):
         return None
     odd = text.count("\ufffd") + sum(
@@ -313,9 +314,9 @@ FORMAT = Format(
     summary=(
         "text that a training printed (tee, nohup, Slurm): transformers, TRL, axolotl, Unsloth, MLX-LM,"
         " torchtune, litgpt, nanoGPT, LightGBM, XGBoost, CatBoost, Keras, Lightning, spaCy, fairseq, OpenNMT,"
-        " mmengine, Marian, JoeyNMT, YOLO, darknet, Composer, verl, TensorFlow's estimators; tables of"
-        " fastai, skorch and model cards; outputs of Jupyter notebooks; and lines such as “epoch 3: val_loss"
-        " 0.41”"
+        " mmengine, Marian, JoeyNMT, YOLO, darknet, Composer, NeMo, verl, TensorFlow's estimators; tables of"
+        " fastai, skorch, pandas, lm-evaluation-harness and model cards; outputs of Jupyter notebooks; and"
+        " lines such as “epoch 3: val_loss 0.41”"
     ),
     files="train*.log, slurm-*.out, nohup*.out, *stdout*.txt, *.ipynb",
     sniff=_sniff,
@@ -329,6 +330,7 @@ FORMAT = Format(
     tested_on=(
         "transformers 5.24, TRL 1.16, Keras 3.15, Lightning 2.6.6, LightGBM 4.7, XGBoost 3.2, CatBoost 1.2.10"
         " and spaCy 3.8 (output of the tools); axolotl, Unsloth, MLX-LM, torchtune, litgpt, nanoGPT, fairseq,"
-        " OpenNMT-py, mmengine, Composer, verl and darknet (lines after their sources)"
+        " OpenNMT-py, mmengine, Composer, verl, darknet, NeMo and lm-evaluation-harness (lines after their"
+        " sources)"
     ),
 )

@@ -12,12 +12,14 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from replay.data.finding import Finding, Kind, Severity
 from replay.data.names import infer_mode
 from replay.readers.points import count
 from replay.readers.series_names import is_bookkeeping, is_held_out, split_of
 from replay.readers.text.journal import Journal, Placed, Row, Training, place_rows
 from replay.readers.text.lines import Number, without_logger
 from replay.readers.text.paired import Paired
+from replay.readers.text.set_dicts import plain_numbers
 
 __all__ = ["Epochs", "named_values"]
 
@@ -253,6 +255,7 @@ class Epochs:
             text = _in_english(text)
         if "," in text:
             text = _GROUPED.sub(lambda match: match[0].replace(",", ""), text)
+        text = plain_numbers(text)
         lower = text.lower()
         if "[eval=" in lower or "final model num-trees" in lower:
             return True  # how far an evaluation of OLMo-core is; what YDF kept
@@ -408,7 +411,9 @@ class Epochs:
 
     def _named(self, text: str) -> dict[str, float]:
         """The values of a line, those of held-out data under such names."""
-        text = self._paired.apart(_OF_IMAGES.sub(r"\1 accuracy", _BEHIND.sub(r"\2_\1", text)))
+        of_epoch = self._epoch is not None and self._step is None and self._at is None
+        text = _OF_IMAGES.sub(r"\1 accuracy", _BEHIND.sub(r"\2_\1", text))
+        text = self._paired.apart(text, assume=of_epoch)
         values: dict[str, float] = {}
         begin, split = 0, self._split
         for mark in _MARK.finditer(text):
@@ -470,6 +475,10 @@ class Epochs:
         self._add_waiting()
         for training in self._journal:
             training.placed = _placed(training)
+            assumed = sorted(self._paired.assumed)
+            if any(f"val_{name}" in training.names() for name in assumed):
+                facts = {"metrics": tuple(assumed)}
+                training.facts["findings"] = [Finding(Kind.ASSUMED_SETS, Severity.NOTE, facts=facts)]
             # how many of 100 is how many are right, where nothing says what is counted
             training.modes |= dict.fromkeys(self._percentages & training.names(), "max")
         return self._journal.trainings

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from replay.data.finding import Finding, Kind, Severity
 from replay.data.names import infer_mode
 from replay.readers.series_names import is_held_out
 from replay.readers.text.journal import Journal, Row, Training, place_rows
@@ -205,6 +206,8 @@ class EvalBars:
                 ]
                 by_step = False
                 training.facts.pop("planned_steps", None)
+                note = Finding(Kind.COUNTED_EPOCHS, Severity.NOTE, facts={"count": len(steps)})
+                training.facts["findings"] = [note]
             rows = [(at, row) for row in training.rows if (at := _at(row, by_step=by_step)) is not None]
             first = min(at for at, _ in rows)
             training.placed = place_rows(

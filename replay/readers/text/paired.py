@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 
 from replay.data.names import infer_mode
+from replay.readers.series_names import is_held_out
 from replay.readers.text.lines import Number
 
 __all__ = ["Paired"]
@@ -57,9 +58,13 @@ class Paired:
 
     def __init__(self) -> None:
         self._sets: list[str] = []
+        #: Metrics whose sets no line names.
+        self.assumed: set[str] = set()
 
-    def apart(self, text: str) -> str:
-        """The line with a name before each value."""
+    def apart(self, text: str, *, assume: bool = False) -> str:
+        """The line with a name before each value. With ``assume``, two values whose sets nothing names are
+        those of training and validation.
+        """
         lower = text.lower()
         if "tr" in lower:
             text = _SET_NAMED.sub(_of_named, _SET_EACH.sub(_of_each, text))
@@ -71,16 +76,26 @@ class Paired:
                 text = _SETS_LAST.sub(lambda found: _write(found, 1, 3, 2), text)
         if "/" in text:
             text = _METRICS.sub(_of_metrics, text)
-        if self._sets and ("/" in text or "|" in text):
+        if (self._sets or assume) and ("/" in text or "|" in text):
             text = _PLAIN.sub(self._of_plain, text)
         return text
 
     def _of_plain(self, found: re.Match[str]) -> str:
         values = _values(found[2])
-        is_pair = len(values) == len(self._sets) and "," not in found[2] and " - " not in found[2]
+        sets = self._sets or ["train", "val"]
+        is_pair = len(values) == len(sets) and "," not in found[2] and " - " not in found[2]
         if not is_pair or not all("." in value or "%" in value for value in values):
             return found[0]
-        return _written(found[0], found[1], self._sets, values)
+        if not self._sets:
+            around = found.string[found.end() : found.end() + 2].strip()
+            if around.startswith("(") or infer_mode(found[1]) is None or _names_a_set(found[1]):
+                return found[0]  # (now/mean)
+            self.assumed.add(found[1])
+        return _written(found[0], found[1], sets, values)
+
+
+def _names_a_set(name: str) -> bool:
+    return is_held_out(name) or name.lower().startswith("tr")
 
 
 def _words(sets: str) -> list[str]:

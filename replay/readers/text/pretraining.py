@@ -1,5 +1,5 @@
 """Lines of tools for large models: MosaicML's Composer and llm-foundry, verl, and the writers of CLU, which
-T5X and other JAX trainers use.
+T5X and other JAX trainers use; NeMo.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from replay.readers.series_names import is_held_out, is_metric
 from replay.readers.text.journal import ByStep, Training, place_rows
 from replay.readers.text.lines import Number, without_logger
 
-__all__ = ["CLU", "Composer", "Verl"]
+__all__ = ["CLU", "Composer", "NeMo", "Verl"]
 
 #: How numpy shows a number inside of a text.
 _SHOWN = r"(?:np\.)?(?:float\d{1,3}|int\d{1,3})\(([^()]{1,40})\)"
@@ -89,6 +89,59 @@ class Verl(ByStep):
         if not any(map(is_metric, kept)):
             return False
         self._journal.add(order, float(match[1]), None, kept)
+        return True
+
+
+class NeMo(ByStep):
+    """NeMo 2: ``Training epoch 0, iteration 9/99 | lr: 0.0003 | global_step: 9 | reduced_train_loss: 10.3 |
+    consumed_samples: 80 | val_loss: 9.8``.
+
+    Steps are counted from 0. A value of a validation is shown until the next validation; it was measured
+    after the step of the line before.
+    """
+
+    tool = "nemo"
+    epoch = None
+    _LINE = re.compile(r"Training epoch (\d{1,9}), iteration (\d{1,12})(?:/(\d{1,12}))? \| ")
+    _FIELD = re.compile(r"(?:^|\| )([A-Za-z][\w/ .-]{0,80}): (" + Number + r")(?=\s*(?:\||$))")
+    _VALIDATION = "Validation: iteration "
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._step: float | None = None
+        self._shown: dict[str, float] = {}
+        self._validated: bool | None = None  # since the last line; None where no line says it
+
+    def take(self, text: str, order: int) -> bool:
+        """Take the values of a step."""
+        if self._VALIDATION in text:
+            self._validated = True
+            return self._step is not None
+        if "Training epoch " not in text or (match := self._LINE.search(text)) is None:
+            return False
+        values = {name: float(value) for name, value in self._FIELD.findall(text, match.end() - 2)}
+        step = values.pop("global_step", None)
+        planned = float(match[3]) + 1 if match[3] and match[1] == "0" else None
+        if step is None and match[1] == "0":
+            step = float(match[2])
+        if step is None:
+            return False
+        step += 1
+        evals = {name: value for name, value in values.items() if is_held_out(name)}
+        trained = {name: value for name, value in values.items() if "loss" in name and name not in evals}
+        trained |= {name: value for name, value in values.items() if name in ("lr", "grad_norm")}
+        is_new = evals != self._shown if self._validated is None else self._validated
+        if self._step is not None and step <= self._step:
+            is_new = False  # of the process before
+        if evals and is_new:
+            self._journal.add(order, step if self._step is None else self._step, None, evals)
+        if evals and self._validated:
+            self._validated = False
+        self._shown = evals or self._shown
+        training = self._journal.add(order, step, None, trained)
+        if planned is not None and planned >= step:
+            training.facts["planned_steps"] = planned
+        self._step = step
         return True
 
 

@@ -15,10 +15,12 @@ from replay.readers.text.epochs import Epochs
 from replay.readers.text.eval_bars import EvalBars
 from replay.readers.text.finetuning import MLX, LitGPT, NanoGPT, Torchtune
 from replay.readers.text.grids import Grids
+from replay.readers.text.harness import Harness
 from replay.readers.text.journal import Dialect, Training
 from replay.readers.text.lines import Line, bars
-from replay.readers.text.pretraining import CLU, Composer, Verl
+from replay.readers.text.pretraining import CLU, Composer, NeMo, Verl
 from replay.readers.text.progress import Keras, Lightning
+from replay.readers.text.set_dicts import SetDicts
 from replay.readers.text.tables import Estimator, Fairseq, MMEngine, OpenNMT, SpaCy
 from replay.readers.text.translation import JoeyNMT, Marian
 from replay.readers.text.yolo import Darknet, Yolo
@@ -44,14 +46,17 @@ DIALECTS: tuple[type[Dialect], ...] = (
     Yolo,
     Darknet,
     Verl,
+    NeMo,
     Composer,
     CLU,
+    Harness,
     TrainerDicts,
     Lightning,
     Keras,
     Grids,
     EvalBars,
     Epochs,
+    SetDicts,
 )
 #: Those that read progress bars.
 _OF_BARS = (TrainerDicts, Lightning, Yolo, EvalBars)
@@ -100,9 +105,10 @@ def read_text(
             if dialect.take(text, order):
                 break
     found = [(dialect, dialect.finish()) for dialect in dialects]
-    of_lines = [(dialect, trainings) for dialect, trainings in found if not isinstance(dialect, EvalBars)]
-    if any(training.has_evals() for _, trainings in of_lines for training in trainings):
-        found = of_lines  # bars repeat what lines say
+    for repeating in (EvalBars, SetDicts, Harness):  # what lines say counts first
+        others = [(dialect, trainings) for dialect, trainings in found if not isinstance(dialect, repeating)]
+        if any(training.has_evals() for _, trainings in others for training in trainings):
+            found = others
     seen = list(dict.fromkeys(chain.from_iterable(dialect.seen for dialect in dialects)))
     return Text(_choose([(dialect.specific, trainings) for dialect, trainings in found]), seen, cut_off)
 

@@ -339,6 +339,19 @@ MEANINGS: Mapping[str, Mapping[Kind, Meaning]] = {
             "A text prints no steps, and several evals within one rounded epoch.",
             "No eval is lost. Their places between two epochs follow from their order.",
         ),
+        Kind.COUNTED_EPOCHS: Meaning(
+            "A text prints evals, and no line that says of which epoch they are.",
+            "Each eval counts as one epoch, so compute saved is counted in evals.",
+        ),
+        Kind.ROWS_LEFT_OUT: Meaning(
+            "A table that pandas printed is abbreviated: a row of dots stands for rows that are not shown.",
+            "The evals in the middle of the run are missing, so no figure of it is reliable."
+            " Print the table with `to_string()`, or save it as CSV.",
+        ),
+        Kind.ASSUMED_SETS: Meaning(
+            "A text prints two values behind the name of a metric (`acc: 0.8|0.7`), and names no sets.",
+            "The second value is read as that of the validation set. If it is not, use no figure of the run.",
+        ),
         Kind.OTHER_LENGTH: Meaning(
             "Some series do not have one value per eval.",
             "They are skipped, because their steps are not known.",
@@ -578,6 +591,8 @@ _NOTED = (
     Kind.ROWS_AS_EPOCHS,
     Kind.SAMPLED_EXPORT,
     Kind.SHARED_EPOCHS,
+    Kind.COUNTED_EPOCHS,
+    Kind.ASSUMED_SETS,
     Kind.STEPS_NOT_LOGGED,
     Kind.STEPS_OF_EPOCHS,
     Kind.STILL_IMPROVING,

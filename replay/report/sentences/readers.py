@@ -327,6 +327,25 @@ def _shared_epochs(finding: Finding) -> str:
     )
 
 
+def _counted_epochs(finding: Finding) -> str:
+    return (
+        f"no line says of which epoch its {finding['count']} evals are; they are counted as one per epoch, in"
+        " the order of the lines"
+    )
+
+
+def _rows_left_out(finding: Finding) -> str:
+    return "the table in the text is abbreviated (“...”), so evals in the middle of the run are missing"
+
+
+def _assumed_sets(finding: Finding) -> str:
+    names = ", ".join(finding["metrics"])
+    return (
+        f"lines have two values behind {names} and do not name the sets; the first is read as that of the"
+        " training set, the second as that of the validation set"
+    )
+
+
 def _two_clocks(finding: Finding) -> str:
     names = ", ".join(finding["metrics"])
     verb = "counts" if len(finding["metrics"]) == 1 else "count"
@@ -657,6 +676,9 @@ SENTENCES: dict[Kind, Callable[[Finding], str]] = {
             Kind.ROUNDED_VALUES: _rounded_values,
             Kind.STEPS_OF_EPOCHS: _steps_of_epochs,
             Kind.SHARED_EPOCHS: _shared_epochs,
+            Kind.COUNTED_EPOCHS: _counted_epochs,
+            Kind.ASSUMED_SETS: _assumed_sets,
+            Kind.ROWS_LEFT_OUT: _rows_left_out,
             Kind.OTHER_LENGTH: _other_length,
             Kind.ZERO_FOR_NAN: _zero_for_nan,
         }.items()

@@ -1,7 +1,9 @@
 """Tables in a text: a head with names, then a row per eval."""
 
+import numpy as np
 import pytest
 
+from replay.data.finding import Kind
 from replay.readers import NothingFound, read
 from tests.readers.columns import curve
 from tests.readers.text.printing import put, run_of, runs_of
@@ -116,6 +118,72 @@ def test_a_head_that_comes_again_goes_on(tmp_path):
 def test_no_tables(tmp_path, text):
     with pytest.raises(NothingFound):
         read(put(tmp_path / "out.log", text))
+
+
+INDEXED = """
+   epoch  train_loss  valid_loss  accuracy   time
+0      1      0.9123      0.8750      0.51  00:12
+1      2      0.7123      0.5000      0.52  00:13
+2      3         NaN      0.6250      0.53  00:12
+"""
+BY_EPOCH = """
+       train_loss  valid_loss  accuracy
+epoch
+1          0.9123      0.8750      0.51
+2          0.7123      0.5000      0.52
+3             NaN      0.6250      0.53
+"""
+HISTORY = """
+     loss  accuracy  valid_loss
+0  0.9123      0.51      0.8750
+1  0.7123      0.52      0.5000
+2  0.6123      0.53      0.6250
+"""
+WIDE = """
+   epoch  train_loss  ...  valid_loss  accuracy
+0      1      0.9123  ...      0.8750      0.51
+1      2      0.7123  ...      0.5000      0.52
+2      3      0.6123  ...      0.6250      0.53
+
+[3 rows x 11 columns]
+"""
+
+
+@pytest.mark.parametrize("text", [INDEXED, BY_EPOCH, HISTORY, WIDE])
+def test_tables_of_pandas(tmp_path, text):
+    """NaN is what was not logged."""
+    run = run_of(tmp_path, f"done\n{text}")
+    assert curve(run, "valid_loss") == LOSSES
+    assert all(np.isfinite(series.value).all() for series in run.train.values())
+
+
+def test_a_table_of_pandas_that_leaves_rows_out(tmp_path):
+    head, first, *rows = INDEXED.splitlines()[1:]
+    run = run_of(tmp_path, "\n".join([head, first, "..    ...   ...  ...", *rows]) + "\n")
+    assert curve(run, "valid_loss") == LOSSES
+    assert [finding.kind for finding in run.info.findings] == [Kind.ROWS_LEFT_OUT]
+
+
+SETTINGS = '{\n  "lr": 0.001,\n  "model": {\n    "layers": [1, 2],\n    "name": "a"\n  }\n}\n'
+
+
+@pytest.mark.parametrize(
+    ("before", "name"),
+    [
+        (SETTINGS, "train.log"),
+        (SETTINGS, "history.csv"),
+        ('{"lr": 0.001, "epochs": 3}\n', "history.csv"),
+        ('{"lr": 0.001, "epochs": 3}\n', "train.log"),
+        (f"Config:\n{SETTINGS}Starting\n", "train.log"),
+        ("Namespace(lr=0.001, epochs=3)\n", "train.log"),
+        ("{'lr': 0.001, 'epochs': 3}\n", "train.log"),
+    ],
+)
+def test_settings_before_a_table_with_commas(tmp_path, before, name):
+    rows = "".join(f"{n},0.9,{loss}\n" for n, loss in LOSSES.items())
+    (run,) = read(put(tmp_path / name, f"{before}epoch,train_loss,val_loss\n{rows}")).runs
+    assert curve(run) == LOSSES
+    assert run.train["train_loss"].value.tolist() == [0.9] * 3
 
 
 @pytest.mark.parametrize(

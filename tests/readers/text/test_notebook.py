@@ -69,3 +69,40 @@ def test_no_training(tmp_path, text):
     path.write_text(text)
     with pytest.raises(InputError):
         read(tmp_path)
+
+
+def frame(index, *rows):
+    """A DataFrame as a notebook keeps it."""
+    tagged = [[f"<td>{cell}</td>" for cell in row] for row in rows]
+    body = "".join(f"<tr>{cells[0].replace('td', 'th')}{''.join(cells[1:])}</tr>" for cells in tagged)
+    style = "<div>\n<style scoped>\n .dataframe tbody tr th { vertical-align: top; }\n</style>"
+    table = f"<table border='1' class='dataframe'><thead>{index}</thead><tbody>{body}</tbody></table>"
+    return shown(style + table)
+
+
+NAMES = "<th>Training Loss</th><th>Validation Loss</th></tr>"
+
+
+@pytest.mark.parametrize(
+    ("head", "numbered"),
+    [
+        (f"<tr><th></th><th>Step</th>{NAMES}", True),
+        (f"<tr><th></th>{NAMES}<tr><th>Step</th><th></th><th></th></tr>", False),
+    ],
+)
+def test_tables_of_pandas(tmp_path, head, numbered):
+    rows = [(*((at,) * numbered), step, "NaN", loss) for at, (step, loss) in enumerate(LOSSES.items())]
+    (run,) = read(put(tmp_path, [frame(head, *rows)])).runs
+    assert curve(run, "validation_loss") == LOSSES
+    assert not run.train
+
+
+def test_the_text_of_a_table_of_pandas(tmp_path):
+    rows = "".join(f"{at}  {step}  0.5  {loss}\n" for at, (step, loss) in enumerate(LOSSES.items()))
+    plain = {
+        "output_type": "execute_result",
+        "data": {"text/plain": f"  Step  Training Loss  Validation Loss\n{rows}"},
+    }
+    (run,) = read(put(tmp_path, [plain])).runs
+    assert curve(run, "validation_loss") == LOSSES
+    assert run.train["training_loss"].value.tolist() == [0.5] * 3

@@ -70,3 +70,27 @@ def test_darknet(tmp_path):
     run = run_of(tmp_path, "".join(parts))
     assert curve(run, "val/mAP@0.50") == LOSSES
     assert len(run.train["loss"].step) == 60
+
+
+def nemo(*, every=1, validates=True):
+    """The value of a validation is in all lines until the next one."""
+    parts, shown = [], ""
+    for at in range(40):
+        if at and at % 10 == 0:
+            parts += [f"Validation: iteration {n}/4\n" for n in (1, 2, 3, 4)] * validates
+            shown = f" | val_loss: {10 - at / 10}"
+        if (at + 1) % every == 0:
+            parts.append(
+                f"Training epoch 0, iteration {at}/39 | lr: 3e-05 | global_batch_size: 4 | global_step: {at}"
+                f" | reduced_train_loss: {10 - at / 8} | train_step_timing in s: 0.24{shown}\n"
+            )
+    return "".join(parts)
+
+
+@pytest.mark.parametrize("every", [1, 5, 10])
+@pytest.mark.parametrize("validates", [True, False])
+def test_nemo_counts_steps_from_0(tmp_path, every, validates):
+    run = run_of(tmp_path, nemo(every=every, validates=validates))
+    assert curve(run) == {10: 9, 20: 8, 30: 7}
+    assert run.train["reduced_train_loss"].step.tolist() == list(range(every, 41, every))
+    assert run.info.planned_steps == 40
