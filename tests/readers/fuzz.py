@@ -4,11 +4,12 @@
 
 prints how many inputs of each format were read, and each failure with the number that makes it again
 (``--seed 1 --first NUMBER --count 1``). Every format of the table takes part as soon as it has a folder below
-tests/golden.
+tests/golden; `FURTHER` names logs beside these, which the format ``text`` reads.
 """
 
 import argparse
 import contextlib
+import json
 import random
 import resource
 import shutil
@@ -32,6 +33,49 @@ from tests.readers.mutators import damage
 
 #: Seconds of the processor that one small log may take, and bytes that the process may grow by.
 SECONDS, GROWTH = 20, 1 << 30
+
+
+#: Logs beside the golden ones.
+NOTEBOOK, PRINTED = "notebook", "printed"
+FURTHER = (NOTEBOOK, PRINTED)
+_BAR = "\r{}: 100%|██████████| 10/10 [00:07<00:00,  2.86it/s, loss={}]"
+_TABLE = (
+    "|Tasks|Version|Filter|n-shot|Metric|   |Value|   |Stderr|\n|-----|\n|boolq|2|none|0|acc|↑|{}|±|0.1|\n"
+)
+#: What loops print for an eval: its number, and its loss.
+_PRINTED = (
+    lambda n, loss: f"Epoch {n}/8\n{_BAR.format('Train', 0.5)}\n{_BAR.format('Val', loss)}\n",
+    lambda n, loss: f"Epoch {n} train/val loss: 0.9/{loss} | acc (train/val): 81.5%|80.1%\n",
+    lambda n, loss: f"{{'Train': 0.9, 'Validation': tensor({loss}), 'Test': 0.7}}\n",
+    lambda n, loss: f"hf (pretrained=out/checkpoint-{n}00), limit: None\n{_TABLE.format(loss)}",
+    lambda n, loss: f"Training epoch 0, iteration {n}9/99 | global_step: {n}9 | val_loss: {loss}\n",
+)
+_FRAME = "   epoch  train_loss  valid_loss\n0      1      0.9123      0.8750\n1      2         NaN      0.5\n"
+_MARKUP = (
+    "<table border='1' class='dataframe'><thead>"
+    "<tr><th></th><th>Step</th><th>Validation Loss</th></tr></thead><tbody>"
+    "<tr><th>0</th><td>100</td><td>0.5</td></tr><tr><th>1</th><td>200</td><td>0.25</td></tr></tbody></table>"
+)
+
+
+def printed_texts():
+    """A small text of each of several kinds."""
+    losses = (0.75, 0.5, 0.625)
+    return ["".join(line(n, loss) for n, loss in enumerate(losses, 1)) for line in _PRINTED] + [
+        '{"lr": 0.1}\nepoch,val_loss,lr\n1,0.5,0.1\n2,0.25,0.1\n',
+        f"done\n{_FRAME}",
+    ]
+
+
+def notebook():
+    """A notebook whose cells printed such texts, and show tables of pandas."""
+    texts = [{"output_type": "stream", "text": text.splitlines(keepends=True)} for text in printed_texts()]
+    tables = [
+        {"output_type": "execute_result", "data": {"text/plain": _FRAME}},
+        {"output_type": "display_data", "data": {"text/html": [_MARKUP], "text/plain": ["<table>"]}},
+    ]
+    cells = [{"cell_type": "code", "source": ["fit()"], "outputs": [output]} for output in texts + tables]
+    return json.dumps({"cells": cells, "metadata": {}, "nbformat": 4}, indent=1, ensure_ascii=False).encode()
 
 
 class Overdue(BaseException):
@@ -128,6 +172,12 @@ def golden_logs():
     return logs
 
 
+def all_logs():
+    """The golden logs and those of `FURTHER`."""
+    texts = {Path(f"out-{'abcdefgh'[at]}.log"): text.encode() for at, text in enumerate(printed_texts())}
+    return {**golden_logs(), NOTEBOOK: {Path("train.ipynb"): notebook()}, PRINTED: texts}
+
+
 def damaged(logs, name, seed, number):
     """The files of one damaged log."""
     chance = random.Random(f"{seed} {name} {number}")
@@ -152,8 +202,8 @@ def run(names, seed, first, count, keep=None, scratch=None, show=lambda text: No
     failures. After so many ``seconds`` no further log is read.
     """
     end = None if seconds is None else time.monotonic() + seconds
-    logs = golden_logs()
-    names = [name for name in names or logs if name in logs]
+    logs = all_logs()
+    names = list(names or logs)
     inputs, read_some, failures = Counter(), Counter(), []
     with tempfile.TemporaryDirectory(dir=scratch) as scratch_folder:
         for number in range(first, first + count):
@@ -177,7 +227,7 @@ def run(names, seed, first, count, keep=None, scratch=None, show=lambda text: No
     return inputs, read_some, failures
 
 
-def main():
+def main(arguments=None):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -185,10 +235,16 @@ def main():
     parser.add_argument("--seconds", type=float, help="read no further log after so many seconds")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--first", type=int, default=0, help="number of the first log")
-    parser.add_argument("--format", action="append", help="only this format; may be repeated")
+    parser.add_argument(
+        "--format",
+        action="append",
+        choices=sorted(all_logs()),
+        metavar="FORMAT",
+        help="only this format; may be repeated",
+    )
     parser.add_argument("--keep", help="a folder for the logs that failed")
     parser.add_argument("--scratch", help="a folder for the damaged logs, best in memory")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     limit_memory()
     begin = time.perf_counter()
     inputs, read_some, failures = run(

@@ -37,7 +37,7 @@ def main():
     parser.add_argument("--scratch", help="a folder for the damaged logs, best in memory")
     options = parser.parse_args()
 
-    logs = fuzz.golden_logs()
+    logs = fuzz.all_logs()
     if options.format not in logs:
         parser.error(f"no format {options.format!r}: choose from {', '.join(logs)}")
     golden = logs[options.format]

@@ -33,13 +33,16 @@ def read_damaged(name, count):
     return failures
 
 
-@pytest.mark.parametrize("name", [format.name for format in FORMATS])
+NAMES = [*(format.name for format in FORMATS), *fuzz.FURTHER]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_damaged_logs(name):
     assert read_damaged(name, 300) == []
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [format.name for format in FORMATS])
+@pytest.mark.parametrize("name", NAMES)
 def test_many_damaged_logs(name):
     assert read_damaged(name, 3_000) == []
 
@@ -48,8 +51,23 @@ def test_every_format_takes_part():
     assert set(fuzz.golden_logs()) == {format.name for format in FORMATS}
 
 
+@pytest.mark.parametrize("name", fuzz.FURTHER)
+def test_the_logs_beside_the_golden_ones_are_read(name, tmp_path):
+    fuzz.write(tmp_path, fuzz.all_logs()[name])
+    assert fuzz.check(tmp_path) >= 3
+
+
+def test_a_format_that_does_not_exist_is_refused_with_the_names(capsys):
+    with pytest.raises(SystemExit) as caught:
+        fuzz.main(["--format", "trainer_state"])
+    assert caught.value.code == 2
+    said = capsys.readouterr().err
+    assert "trainer_state" in said
+    assert all(name in said for name in NAMES)
+
+
 def test_the_same_number_gives_the_same_log():
-    logs = fuzz.golden_logs()
+    logs = fuzz.all_logs()
     for name in logs:
         made = [fuzz.damaged(logs, name, 3, number) for number in range(20)]
         assert made == [fuzz.damaged(logs, name, 3, number) for number in range(20)]
