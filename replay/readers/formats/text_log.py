@@ -314,7 +314,8 @@ FORMAT = Format(
     summary=(
         "text that a training printed (tee, nohup, Slurm): transformers, TRL, axolotl, Unsloth, MLX-LM,"
         " torchtune, litgpt, nanoGPT, LightGBM, XGBoost, CatBoost, Keras, Lightning, spaCy, fairseq, OpenNMT,"
-        " mmengine, Marian, JoeyNMT, YOLO, darknet, Composer, NeMo, verl, TensorFlow's estimators; tables of"
+        " mmengine, Detectron2, AllenNLP, Marian, JoeyNMT, YOLO, darknet, Composer, NeMo, verl,"
+        " Stable-Baselines3, TensorFlow's estimators; tables of"
         " fastai, skorch, pandas, lm-evaluation-harness and model cards; outputs of Jupyter notebooks; and"
         " lines such as “epoch 3: val_loss 0.41”"
     ),
@@ -330,7 +331,7 @@ FORMAT = Format(
     tested_on=(
         "transformers 5.24, TRL 1.16, Keras 3.15, Lightning 2.6.6, LightGBM 4.7, XGBoost 3.2, CatBoost 1.2.10"
         " and spaCy 3.8 (output of the tools); axolotl, Unsloth, MLX-LM, torchtune, litgpt, nanoGPT, fairseq,"
-        " OpenNMT-py, mmengine, Composer, verl, darknet, NeMo and lm-evaluation-harness (lines after their"
-        " sources)"
+        " OpenNMT-py, mmengine, Composer, verl, darknet, NeMo, Detectron2, AllenNLP and"
+        " lm-evaluation-harness (lines after their sources)"
     ),
 )

@@ -184,7 +184,7 @@ def _name(name: str) -> str:
 def _is_size(pair: Named) -> bool:
     """Whether a number behind the mere name of a set is how many examples that has: ``test 2785``."""
     whole = pair.digits or (pair.value > 1 and pair.value.is_integer())
-    return split_of(pair.name) is not None and whole and not pair.percent
+    return split_of(pair.name.removesuffix("_set")) is not None and whole and not pair.percent
 
 
 def _written_out(match: re.Match[str]) -> str:
@@ -281,6 +281,8 @@ class Epochs:
             return True
         if epoch_match is None and step_match is None:
             return self._take_unplaced(text, lower, order)
+        if self._waiting is not None and epoch_match is not None and self._goes_on(text, epoch_match):
+            self._waiting = None
         self._add_waiting()
         epoch = step = None
         inner: tuple[float, float] | None = None
@@ -329,6 +331,10 @@ class Epochs:
             and not any(_names_a_set(pair.name) for pair in named_values(rest))
         ):
             return True  # "Eval step 10/50: loss 0.5" is how far an evaluation is
+        is_batch = split == "held-out" and epoch is not None and inner is not None and bool(values)
+        if is_batch and not any(_names_a_set(pair.name) for pair in named_values(rest)):
+            self._waiting = (order, values)  # the mean so far: the last one counts
+            return True
         if (
             epoch_match is not None
             and _DICT.match(text, epoch_match.end())
@@ -340,6 +346,11 @@ class Epochs:
         elif self._split is not None:
             self._listed = order  # the values of an evaluation are in the next lines
         return True
+
+    def _goes_on(self, text: str, epoch: re.Match[str]) -> bool:
+        """Whether a line has further values of the evaluation whose batches were before it, or sums it up."""
+        head = _SPLIT.match(text)
+        return float(epoch[1]) == self._epoch and head is not None and head[1].lower() == self._split
 
     @staticmethod
     def _bare(text: str, is_placed: bool) -> re.Match[str] | None:
@@ -510,6 +521,14 @@ def _placed(training: Training) -> Placed:
     train = any(not is_held_out(name) for row in rows for name in row.values)
     before = bool(first.values) and all(is_held_out(name) for name in first.values) and first.epoch == 0
     zero_based = bool(epochs) and min(epochs) == 0 and not (train and before)
+    if zero_based and train and _evals_count_finished(rows):
+        rows = [
+            row
+            if row.epoch is None or any(map(is_held_out, row.values))
+            else row._replace(epoch=row.epoch + 1)
+            for row in rows
+        ]
+        zero_based = False
     length = max((row.step for row in with_step if row.step is not None), default=0.0)
     return place_rows(training, _by_epoch(rows, length), by_epoch=True, zero_based=zero_based)
 
@@ -535,10 +554,28 @@ def _by_steps_of_all(rows: list[Row], with_step: list[Row], planned: float | Non
     return moved
 
 
-def _restarts(rows: list[Row]) -> bool:
-    """Whether the step begins anew with each epoch."""
-    last: Row | None = None
+def _evals_count_finished(rows: list[Row]) -> bool:
+    """Whether each eval names the epoch that is to follow, as OpenCLIP's: how many are finished."""
+    last: float | None = None
+    ahead = 0
     for row in rows:
+        if row.epoch is None:
+            continue
+        if not any(map(is_held_out, row.values)):
+            last = row.epoch
+        elif last is not None and row.epoch == last + 1:
+            ahead += 1
+        else:
+            return False
+    return ahead > 1
+
+
+def _restarts(rows: list[Row]) -> bool:
+    """Whether the step begins anew with each epoch, of the training or of an evaluation."""
+    before: dict[bool, Row] = {}
+    for row in rows:
+        held_out = bool(row.values) and all(map(is_held_out, row.values))
+        last = before.get(held_out)
         if (
             last is not None
             and row.epoch is not None
@@ -547,7 +584,7 @@ def _restarts(rows: list[Row]) -> bool:
             and (row.step or 0.0) <= (last.step or 0.0)
         ):
             return True
-        last = row
+        before[held_out] = row
     return False
 
 

@@ -21,7 +21,7 @@ from replay.readers.text.lines import Bar, Number, bars, without_logger
 __all__ = ["EvalBars"]
 
 #: Words of bars and the sets that they are about.
-_SETS = {"val": "val", "eva": "eval", "tes": "test", "dev": "dev"}
+_SETS = {"va": "val", "val": "val", "eva": "eval", "tes": "test", "dev": "dev"}
 
 
 class _Eval(NamedTuple):
@@ -37,7 +37,7 @@ class EvalBars:
     """Bars with values, of an evaluation or of the steps of a training."""
 
     specific = False
-    _OF_EVAL = re.compile(r"\b(eval\w{0,8}|valid\w{0,8}|val|test\w{0,4}|dev)\b", re.IGNORECASE)
+    _OF_EVAL = re.compile(r"\b(eval\w{0,8}|valid\w{0,8}|val?|test\w{0,4}|dev)\b", re.IGNORECASE)
     _STEP = re.compile(r"\b(?:global_)?steps?\W{0,3}(\d{1,12})\b", re.IGNORECASE)
     _EPOCH = re.compile(r"epochs?(?:\W{0,3}(\d{1,9})(?:\s?(?:/|of)\s?(\d{1,9}))?\b)?", re.IGNORECASE)
     #: A line that says which epoch begins.

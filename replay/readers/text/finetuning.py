@@ -110,11 +110,15 @@ class LitGPT(ByStep):
     tool = "litgpt"
     epoch = None
     _TRAIN = re.compile(
-        r"(?:Epoch (\d{1,9}) ?\| ?)?iter (\d{1,12}) step \d{1,12}(?: \| loss train: |: loss )("
+        r"(?:Epoch (\d{1,9}) ?\| ?)?iter\s{1,8}(\d{1,12}) step\s{1,8}\d{1,12}(?: \| loss train: |: loss )("
         + Number
         + r")(?=[,\s|]|$)"
     )
-    _VAL = re.compile(r"(?:^|\s)(?:iter|step) (\d{1,12}): val loss:? (" + Number + r"), val time: ")
+    _VAL = re.compile(
+        r"(?:^|\s)(?:iter|step)\s{1,8}(\d{1,12})(?:: val loss:? |\s{1,12}\| val_loss: )("
+        + Number
+        + r")(?:, val time| \| val_time): "
+    )
 
     def take(self, text: str, order: int) -> bool:
         """Take a train line or an eval."""

@@ -195,7 +195,7 @@ def _size(text: str) -> float:
 
 _LOGGER = re.compile(
     r"(?:"
-    r"\[?(?:\d{4}[-/]\d\d[-/]\d\d|\d\d/\d\d/\d{4})[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?\]?"
+    r"\[?(?:\d{4}[-/]\d\d[-/]\d\d|\d\d/\d\d/\d{4})[T ,]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?\]?"
     r"|\[\d\d/\d\d/\d\d \d\d:\d\d:\d\d\]|\[?\d\d:\d\d:\d\d(?:[.,]\d{1,9})?\]?"
     r"|\[?(?:DEBUG|INFO|WARN(?:ING)?|ERROR|CRITICAL)\]?(?::[\w.]{1,80}:)?"
     r"|[IWEF]\d{4} \d\d:\d\d:\d\d\.\d{1,9}\s{1,4}\d{1,9} [\w./-]{1,80}:\d{1,6}\]"

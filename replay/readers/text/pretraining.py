@@ -1,5 +1,5 @@
 """Lines of tools for large models: MosaicML's Composer and llm-foundry, verl, and the writers of CLU, which
-T5X and other JAX trainers use; NeMo.
+T5X and other JAX trainers use; NeMo, Stable-Baselines3.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from replay.readers.series_names import is_held_out, is_metric
 from replay.readers.text.journal import ByStep, Training, place_rows
 from replay.readers.text.lines import Number, without_logger
 
-__all__ = ["CLU", "Composer", "NeMo", "Verl"]
+__all__ = ["CLU", "Composer", "NeMo", "StableBaselines", "Verl"]
 
 #: How numpy shows a number inside of a text.
 _SHOWN = r"(?:np\.)?(?:float\d{1,3}|int\d{1,3})\(([^()]{1,40})\)"
@@ -142,6 +142,23 @@ class NeMo(ByStep):
         if planned is not None and planned >= step:
             training.facts["planned_steps"] = planned
         self._step = step
+        return True
+
+
+class StableBaselines(ByStep):
+    """Stable-Baselines3: ``Eval num_timesteps=10000, episode_reward=200.00 +/- 12.30``. Steps are those of
+    the environment.
+    """
+
+    tool = "stable-baselines3"
+    epoch = None
+    _EVAL = re.compile(r"Eval num_timesteps=(\d{1,12}), (\w{1,60})=(" + Number + r") \+/- ")
+
+    def take(self, text: str, order: int) -> bool:
+        """Take an evaluation."""
+        if "Eval num_timesteps=" not in text or (match := self._EVAL.search(text)) is None:
+            return False
+        self._journal.add(order, float(match[1]), None, {f"eval_{match[2]}": float(match[3])})
         return True
 
 

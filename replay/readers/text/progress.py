@@ -12,7 +12,7 @@ from replay.readers.series_names import is_held_out
 from replay.readers.text.journal import Journal, Training, place_rows
 from replay.readers.text.lines import Bar, Number, bars
 
-__all__ = ["Keras", "Lightning"]
+__all__ = ["Keras", "Lightning", "RichLightning"]
 
 
 class Keras:
@@ -208,9 +208,8 @@ class Lightning:
         if self._epoch is not None and self._state and self._whole:
             evals = {name: value for name, value in self._state.items() if is_held_out(name)}
             stale = not self._validated if self._validates else evals == self._shown
-            values = {name: value for name, value in self._state.items() if not (stale and name in evals)}
-            if values:
-                training = self._journal.add(self._order, None, self._epoch, values)
+            if self._state:
+                training = self._journal.add(self._order, None, self._epoch, self._state, stale)
                 if self._planned is not None:
                     training.facts["planned_epochs"] = training.facts["planned_steps"] = self._planned
             self._shown = evals
@@ -220,6 +219,7 @@ class Lightning:
         """The trainings."""
         self._close()
         for training in self._journal:
+            _drop_stale(training)
             # a place within the first epoch that is counted as 0 lies before it
             zero_based = min(row.epoch or 0.0 for row in training.rows) <= 0
             training.placed = place_rows(
@@ -229,3 +229,81 @@ class Lightning:
                 zero_based=zero_based,
             )
         return self._journal.trainings
+
+
+def _drop_stale(training: Training) -> None:
+    """Drop the evals of epochs without a validation, which show those of an epoch before. Where two epochs in
+    a row have new ones, each epoch has a validation, and what is shown again came out the same.
+    """
+    evaluated = [row for row in training.rows if row.epoch is not None and any(map(is_held_out, row.values))]
+    new = {row.epoch for row in evaluated if not row.beside}
+    if any(row.beside is False and row.epoch is not None and row.epoch + 1 in new for row in evaluated):
+        return
+    rows = []
+    for row in training.rows:
+        values = row.values
+        if row.beside:
+            values = {name: value for name, value in values.items() if not is_held_out(name)}
+        if values:
+            rows.append(row._replace(values=values))
+    training.rows = rows or training.rows
+
+
+class RichLightning(Lightning):
+    """Lightning with rich: ``Epoch 3/9 ━━━━ 50/50 0:00:05 • 0:00:00 9.1it/s train_loss: 0.41``, where further
+    values stand in lines of their own, below the first.
+    """
+
+    _RICH = re.compile(
+        r"(Epoch (\d{1,9})/(\d{1,9}|-2)|Validation)\s{1,40}[━╸╺\- ]{2,400}\s?(\d{1,12})/(\d{1,12})\s"
+        r"\d{1,4}:\d\d:\d\d •(?: [-:\d]{5,12})?\s{1,40}(?:[\d.]{1,12}it/s)?(.{0,2000})$"
+    )
+    _BELOW = re.compile(r"\s{8,400}(?=[A-Za-z_])(.{1,2000})$")
+    #: A time that was too long for its column.
+    _TIME = re.compile(r"\s{8,400}[-:\d]{5,12}$")
+
+    def __init__(self) -> None:
+        super().__init__()
+        #: The state that further lines may complete: its line, and what it shows.
+        self._waiting: tuple[int, re.Match[str]] | None = None
+        self._behind = ""
+
+    def take(self, text: str, order: int) -> bool:
+        """Take a state of a bar, or a line of values below it."""
+        match = self._RICH.match(text) if " • " in text else None
+        if match is not None:
+            self._draw()
+            self._waiting, self._behind = (order, match), match[6]
+            return True
+        if self._waiting is not None:
+            below = self._BELOW.match(text)
+            if below is not None and self._FIELD.search(below[1]) is not None:
+                self._behind += f" {below[1]}"
+                return True
+            if self._TIME.match(text) is not None:
+                return True
+            self._draw()
+        return "%|" not in text and super().take(text, order)
+
+    def _draw(self) -> None:
+        """Take the state whose lines are complete."""
+        if self._waiting is None:
+            return
+        order, match = self._waiting
+        self._waiting = None
+        done, total = float(match[4]), float(match[5])
+        if match[2] is None:
+            self._validates = self._validated = True
+            self._within = done == total
+            return
+        if self._whole and done < total and self._epoch is not None and float(match[2]) == self._epoch + 1:
+            # what the next epoch shows at its begin is what the one before measured
+            fields = self._FIELD.findall(self._behind)
+            self._state |= {name: float(value) for name, value in fields if is_held_out(name)}
+        planned = None if match[3] == "-2" else str(int(match[3]) + 1)
+        self._take_bar(Bar(match[1], done, total, self._behind, 0), float(match[2]), planned, order)
+
+    def finish(self) -> list[Training]:
+        """The trainings."""
+        self._draw()
+        return super().finish()

@@ -18,11 +18,12 @@ from replay.readers.text.grids import Grids
 from replay.readers.text.harness import Harness
 from replay.readers.text.journal import Dialect, Training
 from replay.readers.text.lines import Line, bars
-from replay.readers.text.pretraining import CLU, Composer, NeMo, Verl
-from replay.readers.text.progress import Keras, Lightning
+from replay.readers.text.pretraining import CLU, Composer, NeMo, StableBaselines, Verl
+from replay.readers.text.progress import Keras, Lightning, RichLightning
 from replay.readers.text.set_dicts import SetDicts
 from replay.readers.text.tables import Estimator, Fairseq, MMEngine, OpenNMT, SpaCy
 from replay.readers.text.translation import JoeyNMT, Marian
+from replay.readers.text.vision import AllenNLP, Detectron2
 from replay.readers.text.yolo import Darknet, Yolo
 
 __all__ = ["DIALECTS", "Text", "read_text"]
@@ -47,11 +48,15 @@ DIALECTS: tuple[type[Dialect], ...] = (
     Darknet,
     Verl,
     NeMo,
+    StableBaselines,
+    Detectron2,
+    AllenNLP,
     Composer,
     CLU,
     Harness,
     TrainerDicts,
     Lightning,
+    RichLightning,
     Keras,
     Grids,
     EvalBars,

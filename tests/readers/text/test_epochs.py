@@ -75,6 +75,49 @@ def test_epochs(tmp_path, line):
     assert run.info.step_unit == "epoch"
 
 
+def test_evals_that_count_finished_epochs(tmp_path):
+    """OpenCLIP counts its epochs from 0, and names the next one at an evaluation."""
+    log = "2026-06-29,16:14:00 | INFO | "
+    parts = []
+    for n, loss in enumerate((0.75, 0.5, 0.625)):
+        parts += [
+            f"{log}Start epoch {n}\n",
+            f"{log}Train Epoch: {n} [99/100 (99%)] Loss: 0.5 (0.4) LR: 0.1\n",
+        ]
+        parts += [f"{log}Eval Epoch: {n + 1} [{done} / 48]\tClip Loss: 0.9\n" for done in (6, 48)]
+        parts.append(
+            f"{log}Eval Epoch: {n + 1} image_to_text_R@1: 0.2\tclip_val_loss: {loss}\tepoch: {n + 1}.0\n"
+        )
+    run = run_of(tmp_path, "".join(parts))
+    assert curve(run, "clip_val_loss") == {1: 0.75, 2: 0.5, 3: 0.625}
+    assert run.metrics == ("clip_val_loss",)
+    assert run.train["Loss"].step.tolist() == pytest.approx([0.99, 1.99, 2.99])
+
+
+def test_the_last_batch_of_an_evaluation_counts_where_no_line_sums_it_up(tmp_path):
+    parts = []
+    for n, loss in enumerate((0.75, 0.5, 0.625), 1):
+        parts.append(f"Train Epoch: {n} [50/50] loss 0.5\n")
+        parts += [f"Val Epoch: {n} [{done}/20] loss {loss + 20 - done}\n" for done in (10, 20)]
+    assert curve(run_of(tmp_path, "".join(parts))) == {1: 0.75, 2: 0.5, 3: 0.625}
+
+
+def test_steps_of_each_set_begin_anew_with_the_epoch(tmp_path):
+    """As DeepSpeech prints them."""
+    line = "Epoch {} | {} | Elapsed Time: 0:00:59 | Steps: {} | Loss: {}\n".format
+    parts = [
+        line(n, "  Training", 189, 55.5) + line(n, "Validation", 10, loss)
+        for n, loss in enumerate((0.75, 0.5, 0.625))
+    ]
+    assert curve(run_of(tmp_path, "".join(parts)), "validation_Loss") == {1: 0.75, 2: 0.5, 3: 0.625}
+
+
+def test_the_number_of_a_set_is_no_value(tmp_path):
+    line = "(Epoch {}) TRAIN LOSS:0.25 CER:6.5%\nVALID\nVALID SET 0 LOSS:0.{}5 CER:5.5%\n"
+    run = run_of(tmp_path, "".join(line.format(n, n) for n in (1, 2, 3)))
+    assert run.metrics == ("valid_LOSS", "valid_CER")
+
+
 @pytest.mark.parametrize(
     "line",
     [

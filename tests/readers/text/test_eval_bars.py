@@ -47,6 +47,7 @@ def test_other_sets(tmp_path, name, metric):
         lambda n, loss: f"Starting epoch {n - 1}\n" + trained() + evaluated(loss),
         lambda n, loss: bar(n - 1, 3, "Epochs: ") + trained() + evaluated(loss) + bar(n, 3, "Epochs: "),
         lambda n, loss: trained(f"Epoch {n}/3: ") + evaluated(loss, "Validation: "),
+        lambda n, loss: trained(f"TR - Epoch {n - 1}: ") + evaluated(loss, f"VA - Epoch {n - 1}: "),
         lambda n, loss: f"Epoch {n}/8\n" + trained("") + evaluated(loss, "", "val_loss"),
         lambda n, loss: f"EPOCH {n}\n" + bar(50, 50, "Loss: 0.5") + "\n" + bar(10, 10, f"Val loss: {loss}"),
         lambda n, loss: f"Epoch {n}\n" + bar(1, 50) + bar(50, 50, "", f", loss=0.5, val_loss={loss}"),

@@ -94,3 +94,12 @@ def test_nemo_counts_steps_from_0(tmp_path, every, validates):
     assert curve(run) == {10: 9, 20: 8, 30: 7}
     assert run.train["reduced_train_loss"].step.tolist() == list(range(every, 41, every))
     assert run.info.planned_steps == 40
+
+
+def test_stable_baselines(tmp_path):
+    text = "".join(
+        f"Eval num_timesteps={1000 * n}, episode_reward={reward} +/- 12.30\nEpisode length: 195.00 +/- 5.0\n"
+        for n, reward in enumerate((-20.5, 10.25, 5.75), 1)
+    )
+    run = run_of(tmp_path, text)
+    assert curve(run, "eval_episode_reward") == {1000: -20.5, 2000: 10.25, 3000: 5.75}

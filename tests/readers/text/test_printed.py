@@ -66,6 +66,16 @@ def test_lightning_that_validates_within_epochs():
     assert curve(run) == {(at + 1) / 2: value for at, value in enumerate(values)}
 
 
+@pytest.mark.parametrize("name", ["lightning-rich.txt", "lightning-rich-pipe.txt"])
+def test_lightning_with_rich(name):
+    """On a terminal, the values of a validation may be shown in the next epoch only."""
+    (run,) = runs_of(name)
+    assert curve(run) == pytest.approx({1: 1.81829, 2: 0.792017, 3: 0.348855, 4: 0.155321}, abs=5e-4)
+    trained = [5.746883, 2.419345, 1.026079, 0.438632]
+    assert run.train["train_loss"].value == pytest.approx(trained, abs=5e-4)
+    assert run.info.planned_epochs == 4
+
+
 def test_lightgbm():
     """Three trainings that were stopped early, then a cross-validation."""
     runs = runs_of("lightgbm.txt")

@@ -88,6 +88,16 @@ def test_lightning_shows_the_last_validation_for_long(tmp_path, bars):
     assert curve(run) == {3: 0.333, 6: 0.167}
 
 
+def test_lightning_shows_equal_values_of_two_validations(tmp_path):
+    """Each epoch has a validation, as two in a row have new values."""
+    text = "".join(
+        bar(done, 50, f"Epoch {n}: ", f", v_num=3, val_loss={loss}")
+        for n, loss in enumerate((0.75, 0.5, 0.5, 0.25))
+        for done in (25, 50)
+    )
+    assert curve(run_of(tmp_path, text + "\n")) == {1: 0.75, 2: 0.5, 3: 0.5, 4: 0.25}
+
+
 def test_lightning_trainings_and_what_stopped_one(tmp_path):
     stop = "\nMonitored metric val_loss did not improve in the last 3 records. Signaling Trainer to stop.\n"
     runs, _ = runs_of(tmp_path, lightning(3) + stop + lightning(2))
