@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from replay.data.finding import Finding, Kind
+from replay.readers.json_parser import parser
 
 __all__ = ["JsonLines", "complete_elements", "parse_lines"]
 
@@ -25,12 +26,13 @@ class JsonLines:
         self.findings: list[Finding] = []
 
     def __iter__(self) -> Iterator[Any]:
+        parse = parser()
         invalid = count = 0
         for count, line in enumerate(self._lines, 1):
             if not line.strip("\0 \t\r\n"):
                 continue
             try:
-                value = json.loads(line)
+                value = parse(line)
             except (ValueError, RecursionError):
                 if line.endswith("\n"):
                     invalid += 1
@@ -68,7 +70,7 @@ def complete_elements(text: str) -> list[list[Any]]:
 
 def parse_lines(head: bytes, limit: int = 20) -> list[Any]:
     """The values of the first complete lines of a file's head, for telling its format."""
-    values = []
+    parse, values = parser(), []
     end = -1
     for _ in range(limit):  # no more is decoded than these lines
         end = head.find(b"\n", end + 1)
@@ -77,7 +79,7 @@ def parse_lines(head: bytes, limit: int = 20) -> list[Any]:
     text = head if end < 0 else head[: end + 1]
     for line in text.decode("utf-8-sig", "replace").splitlines()[:limit]:
         try:
-            values.append(json.loads(line))
+            values.append(parse(line))
         except (ValueError, RecursionError):
             continue
     return values

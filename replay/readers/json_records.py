@@ -13,6 +13,7 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 
 from replay.data.finding import Finding, Kind
 from replay.readers.growing import read_text
+from replay.readers.json_parser import parse_json, parser
 from replay.readers.limits import LONGEST_TEXT, over_limit
 from replay.readers.points import number, open_text
 
@@ -22,7 +23,6 @@ __all__ = ["Rows", "head_records", "read_records"]
 _NAME_FIELDS = ("name", "metric", "metric_name", "key", "tag")
 _NAMES = frozenset(_NAME_FIELDS)
 _HEAD_ROWS = 20
-_SCAN = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # raw_decode without its frame
 
 
 def head_records(head: bytes) -> Iterator[dict[str, Any]]:
@@ -39,7 +39,7 @@ def head_records(head: bytes) -> Iterator[dict[str, Any]]:
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
+            record = parse_json(line)
         except (ValueError, RecursionError):
             continue
         if isinstance(record, dict):
@@ -89,6 +89,7 @@ class _Lines(Generic[_Rows]):
     count: int = 0
     unreadable: int = 0
     findings: list[Finding] = field(default_factory=list)
+    parse: Callable[[str], Any] = field(default_factory=parser)
 
     def take(self, line: str) -> None:
         self.count += 1
@@ -96,10 +97,8 @@ class _Lines(Generic[_Rows]):
         if not text:
             return
         try:
-            record, end = _SCAN(text, 0)
-            if end < len(text):
-                raise ValueError("more than one value in a line")
-        except (StopIteration, ValueError, RecursionError):
+            record = self.parse(text)
+        except (ValueError, RecursionError):
             if line.endswith("\n"):
                 self.unreadable += 1
             else:

@@ -7,6 +7,8 @@ import re
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+from replay.readers.json_parser import parse_json
+
 __all__ = ["Parsed", "parse_partly"]
 
 _BLANK = re.compile(r"[ \t\r\n]*")
@@ -32,7 +34,7 @@ def parse_partly(text: str) -> Parsed:
     counts; a number at the very end is left out, since it may lack digits.
     """
     try:
-        return Parsed(json.loads(text), None, ())
+        return Parsed(parse_json(text), None, ())
     except (ValueError, RecursionError):
         pass
     parser = _Parser(text.removeprefix("\ufeff"))

@@ -11,6 +11,7 @@ from typing import Any
 
 from replay.data.finding import Finding, Kind
 from replay.readers.csv_table import ABSENT, cell_number, csv_rows, delimiter_of
+from replay.readers.json_parser import parse_json
 from replay.readers.parquet_files import parquet_rows
 from replay.readers.points import number, open_text
 
@@ -83,7 +84,7 @@ def _json_lines(path: Path, most_rows: int | None) -> Sheet | None:
             if not line.strip("\0 \t\r\n"):
                 continue
             try:
-                record = json.loads(line)
+                record = parse_json(line)
             except (ValueError, RecursionError):
                 record = None
             if isinstance(record, dict):
@@ -111,7 +112,7 @@ def _json(path: Path) -> Sheet | None:
     with open_text(path) as file:
         text = file.read(_MOST_JSON)
     try:
-        data = json.loads(text)
+        data = parse_json(text)
     except RecursionError:
         return None
     except ValueError:

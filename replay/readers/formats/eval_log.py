@@ -66,6 +66,7 @@ from replay.data.run import COUNTERS
 from replay.readers.assemble import assemble
 from replay.readers.format import Format, Loaded, UnusableLog
 from replay.readers.growing import read_text
+from replay.readers.json_parser import parser
 from replay.readers.points import PointsBuilder, unzip_head
 
 __all__ = ["FORMAT", "FORMAT_NAME", "VERSION", "decode", "encode", "entries", "number"]
@@ -101,7 +102,7 @@ def encode(record: Mapping[str, Any]) -> str:
 def decode(line: str) -> dict[str, Any]:
     """The record of one line; raises ValueError where the line is not an object of strict JSON."""
     try:
-        record = _DECODER.decode(line)
+        record = parser(_DECODER.decode)(line)
     except RecursionError:
         raise ValueError("nested too deeply") from None
     if not isinstance(record, dict):

@@ -27,6 +27,7 @@ from replay.readers.assemble import assemble
 from replay.readers.flatten import cells_of, flat_rows, rows_by_names
 from replay.readers.format import Format, Loaded, UnusableLog
 from replay.readers.interleaved import name_sets
+from replay.readers.json_parser import parse_json
 from replay.readers.points import PointsBuilder, RowBlock, number, round_interval
 from replay.readers.series_names import chosen_modes, is_bookkeeping, is_held_out
 from replay.readers.text_files import read_whole
@@ -157,7 +158,7 @@ def _parse(text: str, path: Path) -> tuple[dict[str, Any], list[Finding], bool]:
     in the middle, the part before that counts.
     """
     try:
-        state = json.loads(text)
+        state = parse_json(text)
     except RecursionError:
         raise UnusableLog(_no_history(path, nested=True)) from None
     except ValueError:
