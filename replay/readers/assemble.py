@@ -8,8 +8,7 @@ Where the log states its segments (``resumed_from``), they are used; otherwise t
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,14 +16,14 @@ import numpy.typing as npt
 from replay.data.finding import Finding, Kind, Severity
 from replay.data.info import RunInfo
 from replay.data.names import canonical
-from replay.data.run import Column, Run, Series
+from replay.data.run import Run, Series
+from replay.readers.layout import Layout
 from replay.readers.points import Points, StepOrder, distinct_steps, finite_points
 from replay.readers.segments import Segment, find_segments, merge_segments
+from replay.readers.shared_arrays import Known
 from replay.readers.two_clocks import place_on_one_clock
 
 __all__ = ["assemble"]
-
-_BEGIN = np.zeros(1, dtype=np.int64)
 
 
 def assemble(
@@ -54,6 +53,10 @@ def assemble(
     """
     counters = dict(counters or {})
     companions = dict(companions or {})
+    if resumes is None and not starts:
+        plain = _known_plain(points, held_out, epoch, counters, companions, zero_based, info.step_unit)
+        if plain is not None:
+            return _finished(plain.run(run_id, points, info), hint)
     order = StepOrder()
     finite = finite_points(points, order)
     as_stated = info
@@ -108,12 +111,104 @@ def assemble(
             companions,
             order,
         )
-        if not len(run) and hint is not None:
-            facts = hint(run.trained_steps)
-            run = run.replace(info=run.info.replace(eval_hint=_note(Kind.EVAL_HINT, **facts)))
-        if run.train or len(run):
-            runs.append(run)
+        runs += _finished(run, hint)
     return runs
+
+
+def _finished(run: Run, hint: Callable[[float], Mapping[str, Any]] | None) -> list[Run]:
+    """The run, with the hint where it has no eval; nothing where it has no train series either."""
+    if not len(run) and hint is not None:
+        facts = hint(run.trained_steps)
+        run = run.replace(info=run.info.replace(eval_hint=_note(Kind.EVAL_HINT, **facts)))
+    return [run] if run.train or len(run) else []
+
+
+class _Plain(NamedTuple):
+    """What follows from the steps of a run that was logged in one piece, with steps that never go back.
+
+    ``firsts`` are the points to keep of the series that have several at a step.
+    """
+
+    layout: Layout
+    firsts: Mapping[str, npt.NDArray[np.bool_]]
+    findings: tuple[Finding, ...]
+
+    def run(self, run_id: str, points: Mapping[str, Points], info: RunInfo) -> Run:
+        """The run of points that have these steps."""
+        values = {name: series.value for name, series in points.items()}
+        for name, first in self.firsts.items():
+            values[name] = values[name][first]
+        return self.layout.run(run_id, values, info, self.findings)
+
+
+_PLAIN: Known[_Plain | None] = Known(64)
+
+
+def _known_plain(
+    points: Mapping[str, Points],
+    held_out: Collection[str],
+    epoch: str | None,
+    counters: Mapping[str, str],
+    companions: Mapping[str, str],
+    zero_based: bool,
+    step_unit: str,
+) -> _Plain | None:
+    """What `_find_plain` finds, which is found once for all runs of a sweep: they share their steps."""
+    more = (
+        *points,
+        frozenset(held_out),
+        epoch,
+        *counters.items(),
+        *companions.items(),
+        zero_based,
+        step_unit,
+    )
+    return _PLAIN.get(
+        [array for series in points.values() for array in series[:2]],
+        more,
+        lambda: _find_plain(points, held_out, epoch, counters, companions, zero_based, step_unit),
+    )
+
+
+def _find_plain(
+    points: Mapping[str, Points],
+    held_out: Collection[str],
+    epoch: str | None,
+    counters: Mapping[str, str],
+    companions: Mapping[str, str],
+    zero_based: bool,
+    step_unit: str,
+) -> _Plain | None:
+    """What follows from the steps of a run; None where it was interrupted, or has two clocks."""
+    if not points or not all(map(_never_goes_back, points.values())):
+        return None
+    aside = {*counters, *_aside(companions), epoch}
+    watched = {name: series for name, series in points.items() if name not in aside}
+    if step_unit == "step":
+        clock = place_on_one_clock(watched, [name for name in held_out if name in watched])
+        if clock.finding is not None:
+            return None
+    steps = {name: series.step for name, series in points.items()}
+    if zero_based:
+        later = {key: step + 1 for key, step in distinct_steps(points.values()).items()}
+        steps = {name: later[id(step)] for name, step in steps.items()}
+    merged, firsts, repeated = dict(steps), {}, 0
+    once: dict[int, tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]] = {}
+    for name, step in steps.items():
+        if id(step) not in once:
+            first = np.append(True, step[1:] > step[:-1])
+            once[id(step)] = first, step if first.all() else step[first]
+        first, merged[name] = once[id(step)]
+        if merged[name] is not step:
+            firsts[name] = first
+            repeated += (len(step) - len(merged[name])) * (name in held_out)
+    layout = Layout(merged, held_out, epoch, counters, companions)
+    return _Plain(layout, firsts, (_note(Kind.REPEATED_VALUES, count=repeated),) if repeated else ())
+
+
+def _never_goes_back(series: Points) -> bool:
+    step = series.step
+    return bool(len(step) and np.isfinite(step).all() and (step[1:] >= step[:-1]).all())
 
 
 def _aside(companions: Mapping[str, str]) -> set[str]:
@@ -176,7 +271,7 @@ def _one(
             merged[name], segment_of[name] = resolved, segment
         if name in held_out:
             repeated, overlapped = repeated + again, overlapped + replaced
-    findings = list(info.findings)
+    findings: list[Finding] = []
     resumes = tuple(
         segment.resumed_at if segment.resumed_from is None else segment.resumed_from
         for segment in segments[1:]
@@ -186,152 +281,12 @@ def _one(
         findings.append(_note(Kind.REPEATED_VALUES, count=repeated))
     if len(segments) > 1:
         findings.append(_note(Kind.RESUMED, steps=resumes, replaced=overlapped))
-    # the epoch is logged in the rows of the training and of the evals, which need not have one distance
-    head = _missing_head({name: one for name, one in merged.items() if name != epoch} or merged)
-    if head is not None:
-        findings.append(_note(Kind.MISSING_HEAD, step=head))
-    metrics = [name for name in merged if name in held_out]
-    steps = _all_steps([merged[name].step for name in metrics])
-    evals = _Evals(steps)
-    columns: dict[str, Column] = {"step": Column(steps, evals.every)}
-    if epoch in merged:
-        columns["epoch"] = evals.last(merged[epoch])
-    if len(segments) > 1 and metrics:
-        number = np.zeros(len(steps))
-        for name in metrics:
-            number[np.searchsorted(steps, merged[name].step)] = segment_of[name]
-        columns["segment"] = Column(number, evals.every)
-    for name, target in [*counters.items(), *companions.items()]:
-        if name not in merged or target in columns:
-            continue
-        if target == "train_loss":
-            column = evals.mean_since(merged[name])
-        elif target.startswith("eval_"):
-            column = evals.exact(merged[name])
-        else:
-            column = evals.last(merged[name])
-        counted = name not in counters or np.isfinite(column.values[column.present]).all()
-        if column.present.any() and counted:
-            columns[target] = column
-    for name in metrics:
-        columns[name if name not in columns else f"{name} (metric)"] = evals.exact(merged[name])
-    aside = {
-        epoch,
-        *held_out,
-        *counters,
-        *(name for name, target in companions.items() if target == "wall_time"),
-    }
-    train = {name: series for name, series in merged.items() if name not in aside}
-    last = max((float(series.step[-1]) for series in merged.values() if len(series.step)), default=0.0)
-    info = info.replace(
-        trained_steps=max(last, float(info.trained_steps or 0.0)) if len(points) else last,
-        resumes=resumes,
-        findings=tuple(findings),
+    layout = Layout({name: one.step for name, one in merged.items()}, held_out, epoch, counters, companions)
+    values = {name: one.value for name, one in merged.items()}
+    return layout.run(
+        run_id, values, info.replace(resumes=resumes), findings, segment_of if len(segments) > 1 else None
     )
-    for column in columns.values():
-        for array in column:
-            array.flags.writeable = False  # so that the run need not copy it
-    make = Run.of_parts if order.ascends(steps) else Run
-    return make(run_id, columns, info, train)
 
 
 def _note(kind: Kind, **facts: Any) -> Finding:
     return Finding(kind, Severity.NOTE, facts=facts)
-
-
-def _missing_head(series: Mapping[str, Series]) -> float | None:
-    """The first step, if it comes much later than the distance of the next points suggests; else None.
-
-    Such a log begins in the middle: its writer began a new file when the training was resumed.
-    """
-    if not series:
-        return None
-    first = min(series.values(), key=lambda one: float(one.step[0]))
-    begin = first.step[:6].tolist()
-    distances = sorted(later - earlier for earlier, later in pairwise(begin))
-    if len(begin) < 3:
-        return None
-    middle = len(distances) // 2
-    usual = distances[middle] if len(distances) % 2 else (distances[middle - 1] + distances[middle]) / 2
-    return begin[0] if begin[0] > 2.5 * usual else None
-
-
-def _all_steps(steps: Sequence[npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
-    """All steps of some series, each of them ascending."""
-    distinct = list({id(step): step for step in steps}.values())
-    if len(distinct) == 1:
-        return distinct[0]
-    return np.unique(np.concatenate(distinct)) if distinct else np.empty(0)
-
-
-class _Evals:
-    """The steps of all evals, and columns with the values of a series at them; ``every`` are all evals.
-
-    Series share their arrays of steps, so what is found for one of them is kept.
-    """
-
-    def __init__(self, steps: npt.NDArray[np.float64]) -> None:
-        self.steps = steps
-        self.every = np.ones(len(steps), dtype=bool)
-        self._reached: dict[int, npt.NDArray[np.int64]] = {}
-
-    def exact(self, series: Series) -> Column:
-        """The values that were logged at the steps of the evals."""
-        steps = self.steps
-        if series.step is steps:
-            return Column(series.value, self.every)
-        if len(series.step) == len(steps) and (series.step == steps).all():
-            return Column(series.value, self.every)
-        values = np.full(len(steps), np.nan)
-        present = np.zeros(len(steps), dtype=bool)
-        index = np.searchsorted(steps, series.step)
-        hit = (
-            (index < len(steps)) & (steps[np.minimum(index, len(steps) - 1)] == series.step)
-            if len(steps)
-            else np.zeros(len(index), bool)
-        )
-        values[index[hit]] = series.value[hit]
-        present[index[hit]] = True
-        return Column(values, present)
-
-    def last(self, series: Series) -> Column:
-        """The last value at or before each eval."""
-        if series.step is self.steps:
-            return Column(series.value, self.every)
-        index = self._reach(series.step)
-        if not len(index) or index[0] >= 0:
-            return Column(series.value[index], self.every)
-        present = index >= 0
-        values = (
-            np.where(present, series.value[np.maximum(index, 0)], np.nan)
-            if len(series.step)
-            else np.full(len(self.steps), np.nan)
-        )
-        return Column(values, present)
-
-    def mean_since(self, series: Series) -> Column:
-        """Mean of the points after the eval before and up to each one."""
-        high = self._reach(series.step) + 1
-        low = np.concatenate([_BEGIN, high[:-1]])[: len(high)]
-        counts = high - low
-        several = set(counts.tolist())
-        if len(several) == 1 and max(several) > 1:  # an eval every so many entries
-            cells = series.value[: high[-1]].reshape(-1, max(several))
-            return Column(np.add.reduce(cells, axis=1) / max(several), self.every)
-        values = np.full(len(high), np.nan)
-        for count in several - {0}:
-            at = counts == count
-            first = low[at]
-            if count == 1:
-                values[at] = series.value[first]
-            else:
-                cells = series.value[first[:, None] + np.arange(count)]
-                values[at] = np.add.reduce(cells, axis=1) / count
-        return Column(values, counts > 0)
-
-    def _reach(self, step: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-        """The place of the last of some steps at or before each eval; −1 where there is none."""
-        index = self._reached.get(id(step))
-        if index is None:
-            index = self._reached[id(step)] = np.searchsorted(step, self.steps, side="right") - 1
-        return index

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from replay.data.finding import Finding
 from replay.readers.limits import MOST_NAMES, over_limit
 from replay.readers.series_names import is_held_out
+from replay.readers.shared_arrays import Known, shared
 from replay.readers.text_files import open_text, unzip_head
 
 __all__ = [
@@ -252,14 +253,14 @@ class PointsBuilder:
         """The points of every name, in arrival order. The arrays cannot be written to."""
         parts: dict[str, list[Points]] = {name: [] for name in self._points}
         for block in self._merged_blocks():
-            for array in block[1:]:
-                array.flags.writeable = False
+            order, step = shared(block.rows), shared(block.steps)
+            block.values.flags.writeable = False
             for name, column in zip(block.names, block.values, strict=True):
-                parts[name].append(Points(block.rows, block.steps, column))
+                parts[name].append(Points(order, step, column))
         for name, (rows, steps, cells) in self._points.items():
             if rows or not parts[name]:
                 order, step = np.array(rows, dtype=np.int64), np.array(steps, dtype=np.float64)
-                parts[name].append(Points(order, step, np.array(cells, dtype=np.float64)))
+                parts[name].append(Points(shared(order), shared(step), np.array(cells, dtype=np.float64)))
         return {name: _in_order(pieces) for name, pieces in parts.items()}
 
     def _merged_blocks(self) -> Iterable[RowBlock]:
@@ -288,13 +289,26 @@ def _getter(names: tuple[str, ...]) -> Callable[[Mapping[str, float]], Iterable[
     return take if len(names) > 1 else lambda values: (take(values),)
 
 
+_ARRIVALS: Known[tuple[npt.NDArray[np.intp], npt.NDArray[np.int64], npt.NDArray[np.float64]]] = Known(256)
+
+
 def _in_order(parts: Sequence[Points]) -> Points:
     """One series from its parts."""
     if len(parts) == 1:
         return parts[0]
-    order, step, value = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    arrays = [array for part in parts for array in part[:2]]
+    arrival, order, step = _ARRIVALS.get(arrays, (), lambda: _arrival(parts))
+    return Points(order, step, np.concatenate([part.value for part in parts])[arrival])
+
+
+def _arrival(
+    parts: Sequence[Points],
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Where the points of parts are in arrival order, and their order and steps then."""
+    order = np.concatenate([part.order for part in parts])
     arrival = np.argsort(order, kind="stable")
-    return Points(order[arrival], step[arrival], value[arrival])
+    step = np.concatenate([part.step for part in parts])[arrival]
+    return arrival, shared(order[arrival]), shared(step)
 
 
 class StepOrder:
