@@ -70,7 +70,7 @@ def flat_rows(rows: Iterable[Any]) -> list[dict[str, float]]:
     return list(map(flat_numbers, objects))
 
 
-def rows_by_names(rows: Iterable[Mapping[str, float]]) -> dict[tuple[str, ...], list[int]]:
+def rows_by_names(rows: Iterable[Iterable[str]]) -> dict[tuple[str, ...], list[int]]:
     """The places of the rows that have the same names in the same order, from 0 on."""
     places: dict[tuple[str, ...], list[int]] = {}
     for at, names in enumerate(map(tuple, rows)):
@@ -85,6 +85,4 @@ def cells_of(rows: Sequence[Mapping[str, float]], names: tuple[str, ...]) -> npt
     """The values of rows under some names that all of them have, one line per name."""
     if not names:
         return np.empty((0, len(rows)))
-    take = itemgetter(*names)
-    cells = list(map(take, rows) if len(names) == 1 else chain.from_iterable(map(take, rows)))
-    return np.array(cells, dtype=np.float64).reshape(len(rows), len(names)).T.copy()
+    return np.array([list(map(itemgetter(name), rows)) for name in names], dtype=np.float64)

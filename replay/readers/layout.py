@@ -64,7 +64,7 @@ class Layout:
     ) -> Run:
         """The run of values that were logged at these steps.
 
-        ``findings`` are added to those of ``info``; ``segments`` are the numbers of the segment of each point.
+        ``findings`` are added to those of ``info``; ``segments`` hold the number of each point's segment.
         """
         columns = self._columns(values, segments)
         for column in columns.values():

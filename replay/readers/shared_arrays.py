@@ -1,7 +1,7 @@
 """Arrays that many logs have in common, and what was found out about them.
 
-The runs of a sweep log at the same steps. Their logs share the arrays of places and steps, so that what follows
-from steps alone is found once, and is kept in memory once.
+The runs of a sweep log at the same steps. Their logs share the arrays of places and steps, so that what
+follows from steps alone is found once, and is kept in memory once.
 """
 
 from __future__ import annotations

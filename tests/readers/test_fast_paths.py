@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from replay.data.run import Run, Series
 from replay.readers.agreement import LoggedCurve
-from replay.readers.assemble import _Evals, assemble
+from replay.readers.assemble import assemble
 from replay.readers.csv_table import ABSENT, _Rows, cell_number
 from replay.readers.duplicates import _Index
 from replay.readers.flatten import flat_numbers
 from replay.readers.formats.trainer_state import _points, _step
+from replay.readers.layout import _Evals
 from replay.readers.points import Points, PointsBuilder, StepOrder, number
 from replay.readers.runs_in_table import trainings_of
 from replay.readers.segments import Segment, _Turns, merge_segments
@@ -309,7 +310,7 @@ def test_means_since_the_eval_before(values, data):
     series = Series(np.arange(1.0, len(values) + 1), np.array(values))
     steps = np.array(sorted(data.draw(st.sets(st.integers(0, len(values) + 2), max_size=20))), dtype=float)
     with np.errstate(all="ignore"):
-        found = _Evals(steps).mean_since(series)
+        found = _Evals(steps).mean_since(series.step, series.value)
         expected, before = [], 0
         for step in steps.tolist():
             until = max(min(int(step), len(values)), before)

@@ -13,6 +13,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -30,6 +31,7 @@ from replay.readers.interleaved import name_sets
 from replay.readers.json_parser import parse_json
 from replay.readers.points import PointsBuilder, RowBlock, number, round_interval
 from replay.readers.series_names import chosen_modes, is_bookkeeping, is_held_out
+from replay.readers.shared_arrays import shared
 from replay.readers.text_files import read_whole
 
 __all__ = ["FORMAT", "runs_of"]
@@ -244,30 +246,89 @@ def _points(
 ) -> tuple[PointsBuilder, set[str], dict[str, float]]:
     """The points of all rows, the names of the held-out metrics, and the summary at the end of training."""
     points = PointsBuilder()
-    held_out: set[str] = set()
     rows = flat_rows(history)
-    shaped = [_Shaped.of(names, at, rows, state) for names, at in rows_by_names(rows).items()]
-    summary = _summary([rows[at] for at in sorted(at for one in shaped for at in one.summaries)])
-    shaped = sorted((one for one in shaped if one.places), key=lambda one: one.places[0])
-    counted = np.zeros(len(rows), dtype=np.int64)
-    for one in shaped:
-        if one.shape.is_added:
-            counted[one.places] = 1
-    order = np.cumsum(counted)
-    runtimes: list[tuple[list[int], RowBlock]] = []
-    for one in shaped:
-        shape = one.shape
-        held_out |= shape.held_out
-        place, alike = order[one.places], [rows[at] for at in one.places]
+    names = tuple(map(tuple, rows))
+    placed = _place_alike(names) if len(names) <= _MOST_ALIKE else _place(names, rows, state)
+    if placed is None:
+        placed = _place(names, rows, state)
+    summary = _summary([rows[at] for at in placed.summaries])
+    runtimes: list[tuple[Sequence[int], RowBlock]] = []
+    for shape, places, order, stated in placed.shapes:
+        alike = [rows[at] for at in places]
+        steps = np.array(list(map(_STEP, alike)), dtype=np.float64) if stated is None else stated
+        cells = cells_of(alike, (*shape.kept, *shape.runtimes))
         if shape.is_added:
-            points.add_rows(RowBlock(shape.kept, place, one.steps, cells_of(alike, shape.kept)))
+            points.add_rows(RowBlock(shape.kept, order, steps, cells[: len(shape.kept)]))
         if shape.runtimes:
             points.begin_parts("eval runtime")
-            cells = cells_of(alike, shape.runtimes)
-            runtimes.append((one.places, RowBlock(shape.runtimes, place, one.steps, cells)))
+            runtimes.append((places, RowBlock(shape.runtimes, order, steps, cells[len(shape.kept) :])))
     points.add_all_parts("eval runtime", runtimes)
-    points.count_rows(int(order[-1]) if len(order) else 0)
-    return points, held_out, summary
+    points.count_rows(placed.added)
+    return points, set(placed.held_out), summary
+
+
+class _ShapedRows(NamedTuple):
+    """Rows with the same names that have a step: their places in the history and in the arrival order, and
+    their steps, None where each row names its own as ``step``.
+    """
+
+    shape: _Shape
+    places: tuple[int, ...]
+    order: npt.NDArray[np.int64]
+    steps: npt.NDArray[np.float64] | None
+
+
+class _PlacedRows(NamedTuple):
+    """All rows by their names, the places of the summaries, and how many rows count."""
+
+    shapes: tuple[_ShapedRows, ...]
+    summaries: tuple[int, ...]
+    held_out: frozenset[str]
+    added: int
+
+
+_STEP = itemgetter("step")
+#: Histories up to so many rows are often of the same rows as others: those of the runs of a sweep.
+_MOST_ALIKE = 2_000
+
+
+@lru_cache(64)
+def _place_alike(names: tuple[tuple[str, ...], ...]) -> _PlacedRows | None:
+    """The places of rows with these names; None where a row does not name its ``step``."""
+    if not all("step" in row or "train_runtime" in row for row in names):
+        return None
+    return _place(names, (), {})
+
+
+def _place(
+    names: Sequence[tuple[str, ...]], rows: Sequence[Mapping[str, float]], state: Mapping[str, Any]
+) -> _PlacedRows:
+    shaped: list[tuple[_Shape, list[int], npt.NDArray[np.float64] | None]] = []
+    summaries: list[int] = []
+    for shape_names, places in rows_by_names(names).items():
+        if "train_runtime" in shape_names:
+            summaries += places
+        elif "step" in shape_names:
+            shaped.append((_shape(shape_names), places, None))
+        else:
+            known = [(at, step) for at in places if (step := _step(rows[at], state)) is not None]
+            if known:
+                steps = np.array([step for _, step in known])
+                shaped.append((_shape(shape_names), [at for at, _ in known], steps))
+    shaped.sort(key=lambda one: one[1][0])
+    counted = np.zeros(len(names), dtype=np.int64)
+    for shape, places, _ in shaped:
+        if shape.is_added:
+            counted[places] = 1
+    order = np.cumsum(counted)
+    return _PlacedRows(
+        tuple(
+            _ShapedRows(shape, tuple(places), shared(order[places]), steps) for shape, places, steps in shaped
+        ),
+        tuple(sorted(summaries)),
+        frozenset().union(*(shape.held_out for shape, _, _ in shaped)),
+        int(order[-1]) if len(order) else 0,
+    )
 
 
 def _summary(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
@@ -289,33 +350,6 @@ class _Shape(NamedTuple):
     runtimes: tuple[str, ...]
     held_out: frozenset[str]
     is_added: bool
-
-
-class _Shaped(NamedTuple):
-    """Rows with the same names that have a step: their places and steps; of summaries, the places alone."""
-
-    shape: _Shape
-    places: list[int]
-    steps: npt.NDArray[np.float64]
-    summaries: list[int]
-
-    @classmethod
-    def of(
-        cls,
-        names: tuple[str, ...],
-        places: list[int],
-        rows: Sequence[Mapping[str, float]],
-        state: Mapping[str, Any],
-    ) -> _Shaped:
-        shape = _shape(names)
-        if "train_runtime" in names:
-            return cls(shape, [], np.empty(0), places)
-        if "step" in names:
-            steps = [rows[at]["step"] for at in places]
-        else:
-            known = [(at, step) for at in places if (step := _step(rows[at], state)) is not None]
-            places, steps = [at for at, _ in known], [step for _, step in known]
-        return cls(shape, places, np.array(steps, dtype=np.float64), [])
 
 
 @lru_cache(1024)
