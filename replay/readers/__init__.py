@@ -214,15 +214,14 @@ class Search:
             *recogniser.findings.values(),
             *result.findings,
         ]
+        keys: dict[Path, tuple[tuple[int, int, str], ...]] = {}
         for (rank, root), files in recognised.items():
             format = recogniser.formats[rank]
-            self.groups += [
-                Group(format, rank, root, group)
-                for group in format.group(sorted(files, key=lambda file: natural(str(file))))
-            ]
-        self.groups.sort(
-            key=lambda group: (natural(str(group.folder)), group.rank, natural(str(group.files[0])))
-        )
+            keys |= {file: natural(str(file)) for file in files}
+            files.sort(key=keys.__getitem__)
+            self.groups += [Group(format, rank, root, group) for group in format.group(files)]
+        self.groups.sort(key=lambda group: keys.get(group.files[0]) or natural(str(group.files[0])))
+        self.groups.sort(key=lambda group: (natural(str(group.folder)), group.rank))
 
     def _skip(self, candidate: Candidate) -> None:
         self.result.skipped.append(candidate.path)

@@ -7,6 +7,7 @@ equal, or off by one throughout: Lightning calls the step after 50 updates 49.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -16,12 +17,22 @@ import numpy as np
 from replay.data.run import Series
 from replay.data.types import Bools, Floats, Ints
 
-__all__ = ["Agreement", "LoggedCurve", "agreement", "equal_values", "logged_curve", "printed_digits"]
+__all__ = [
+    "Agreement",
+    "LoggedCurve",
+    "agreement",
+    "equal_values",
+    "logged_curve",
+    "measure_together",
+    "printed_digits",
+]
 
 #: An eval that a resumed process makes once more differs by as much as two machines compute differently.
 _REMADE = 2e-3
 #: Of the steps that two logs of one training share, at least this share has equal values.
 _MOST = 0.75
+#: About so many values of a series are looked at to tell how many different ones it has.
+_FEW = 64
 
 
 @dataclass
@@ -36,7 +47,7 @@ class LoggedCurve:
 
     @cached_property
     def _few(self) -> Floats:
-        return self.value[:: max(1, len(self.value) // 64)]
+        return self.value[:: max(1, len(self.value) // _FEW)]
 
     @cached_property
     def distinct(self) -> int:
@@ -63,6 +74,29 @@ class LoggedCurve:
     def digits(self) -> int:
         """With how many significant digits its values are written."""
         return self._printed[1]
+
+
+def measure_together(curves: Sequence[LoggedCurve]) -> None:
+    """Find how many different values series have, and their anchors; at once for those of the same steps."""
+    alike: dict[int, list[LoggedCurve]] = {}
+    for curve in curves:
+        if 0 < len(curve.step) <= _FEW:
+            alike.setdefault(id(curve.step), []).append(curve)
+    for together in alike.values():
+        step = together[0].step
+        values = np.stack([curve.value for curve in together])
+        finite = np.logical_and.reduce(np.isfinite(values), axis=1)
+        ordered = np.sort(values, axis=1)
+        distinct = 1 + np.count_nonzero(ordered[:, 1:] != ordered[:, :-1], axis=1)
+        last, middle = len(step) - 1, len(step) // 2
+        at_last, at_middle = float(step[last]), float(step[middle])
+        columns = finite, distinct, values[:, last], values[:, middle]
+        for curve, is_finite, count, final, half in zip(
+            together, *(column.tolist() for column in columns), strict=True
+        ):
+            if is_finite:
+                anchors = [(at_last, final)] if last == middle else [(at_last, final), (at_middle, half)]
+                vars(curve).update(distinct=count, anchors=anchors)
 
 
 class Agreement(NamedTuple):

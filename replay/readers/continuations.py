@@ -9,6 +9,7 @@ one on is void, and reported.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from replay.data.run import COUNTERS, Column, Run, Series
 from replay.data.types import Floats
 from replay.readers.duplicates import Entry, training_folder
 from replay.readers.processes import Span, begins_later, goes_on_from
+from replay.readers.shared_arrays import Known
 
 __all__ = ["Piece", "find_continuations", "join_runs", "piece_of", "places_of"]
 
@@ -105,23 +107,43 @@ def places_of(piece: Piece) -> tuple[object, object]:
 def piece_of(entry: Entry) -> Piece:
     """An entry with its steps and its place."""
     run = entry.run
+    arrays = [run.steps, *(run.columns[name].present for name in run.metrics)]
+    arrays += [series.step for series in run.train.values()]
+    span = _SPANS.get(arrays, (run.metrics, *run.train), lambda: Span(_steps_of(run)))
+    wall = run.columns.get("wall_time")
+    if wall is not None and wall.present.any():
+        times = wall.values[wall.present]
+        span = Span(span.steps, float(times.min()), float(times.max()))
+    path: Path | str = entry.folder
+    if run.info.format != "tensorboard" and len(run.info.sources) == 1:
+        path = run.info.sources[0]
+    folder, name = os.path.split(path)
+    place = (*_patterns(folder), _pattern(name))
+    shown = run.info.extra.get("run_name")
+    if isinstance(shown, str) and shown:  # a tracker stores each process as a run of the same name
+        place = (run.info.group or "", shown)
+    return Piece(entry, span, place)
+
+
+#: Of runs with the same steps.
+_SPANS: Known[Span] = Known(64)
+
+
+def _steps_of(run: Run) -> dict[str, Floats]:
+    """The steps of each series of a run, by a name that all processes share."""
     steps: dict[str, Floats] = {}
     for name in run.metrics:
         present = run.columns[name].present
         steps[canonical(name)] = run.steps if present.all() else run.steps[present]
     for name, series in run.train.items():
         steps.setdefault(canonical(name), series.step)
-    wall = run.columns.get("wall_time")
-    times = wall.values[wall.present] if wall is not None else np.empty(0)
-    began, ended = (float(times.min()), float(times.max())) if len(times) else (None, None)
-    path = entry.folder
-    if run.info.format != "tensorboard" and len(run.info.sources) == 1:
-        path = Path(run.info.sources[0])
-    place = tuple(map(_pattern, path.parts))
-    shown = run.info.extra.get("run_name")
-    if isinstance(shown, str) and shown:  # a tracker stores each process as a run of the same name
-        place = (run.info.group or "", shown)
-    return Piece(entry, Span(steps, began, ended), place)
+    return steps
+
+
+@lru_cache(4096)
+def _patterns(folder: str) -> tuple[str, ...]:
+    """The parts of the path of a folder, without what counts processes."""
+    return tuple(map(_pattern, Path(folder).parts))
 
 
 @lru_cache(4096)

@@ -25,7 +25,7 @@ from replay.data.finding import Finding, Kind, Severity
 from replay.data.info import RunInfo
 from replay.data.names import canonical
 from replay.data.run import COUNTERS, Column, Run, Series
-from replay.readers.agreement import LoggedCurve, agreement, equal_values, logged_curve
+from replay.readers.agreement import LoggedCurve, agreement, equal_values, logged_curve, measure_together
 from replay.readers.precedence import Entry, precedence
 from replay.readers.printed import is_console_of, placed_by_epoch
 from replay.readers.series_names import words
@@ -145,9 +145,10 @@ def _curves(run: Run, owner: int) -> list[LoggedCurve]:
     if len(run):
         for name in run.metrics:
             values, present = run.columns[name]
-            if present.all():
+            logged = np.count_nonzero(present)
+            if logged == len(present):
                 curves.append(logged_curve(owner, name, Series(run.steps, values), held_out=True))
-            elif present.any():
+            elif logged:
                 curves.append(
                     logged_curve(owner, name, Series(run.steps[present], values[present]), held_out=True)
                 )
@@ -208,6 +209,7 @@ def _inside(
     by_owner: list[list[LoggedCurve]] = [[] for _ in entries]
     for curve in everything:
         by_owner[curve.owner].append(curve)
+    measure_together([curve for series in curves for curve in series])
     asked = [_telling(series) for series in curves]
     longest_first = sorted(order, key=lambda number: -sum(len(curve.step) for curve in curves[number]))
     turn = {number: at for at, number in enumerate(longest_first)}

@@ -13,6 +13,7 @@ from replay.data.info import RunInfo
 from replay.data.run import Column, Run, Series
 from replay.data.types import Bools, Floats, Ints
 from replay.readers.points import StepOrder
+from replay.readers.shared_arrays import shared
 
 __all__ = ["Layout"]
 
@@ -167,9 +168,8 @@ class _Evals:
     """
 
     def __init__(self, steps: Floats) -> None:
-        steps.flags.writeable = False
-        self.steps = steps
-        self.every = _read_only(np.ones(len(steps), dtype=bool))
+        self.steps = shared(steps)
+        self.every = shared(np.ones(len(steps), dtype=bool))
         self._exact: dict[int, _Place] = {}
         self._last: dict[int, _Place] = {}
         self._since: dict[int, _Groups] = {}
@@ -224,7 +224,7 @@ class _Evals:
         index = np.searchsorted(step, steps)
         at = np.minimum(index, max(len(step) - 1, 0))
         present = (step[at] == steps) & (index < len(step)) if len(step) else np.zeros(len(steps), dtype=bool)
-        return _Place(index[present], _read_only(present))
+        return _Place(index[present], shared(present))
 
     def _find_last(self, step: Floats) -> _Place:
         if step is self.steps:
@@ -233,13 +233,13 @@ class _Evals:
         if not len(index) or index[0] >= 0:
             return _Place(index, self.every)
         present = index >= 0
-        return _Place(index[present], _read_only(present))
+        return _Place(index[present], shared(present))
 
     def _find_since(self, step: Floats) -> _Groups:
         high = self._reach(step) + 1
         low = np.concatenate([_BEGIN, high[:-1]])[: len(high)]
         counts = high - low
-        return _Groups(low, counts, _read_only(counts > 0), frozenset(counts.tolist()))
+        return _Groups(low, counts, shared(counts > 0), frozenset(counts.tolist()))
 
     def _whole(self) -> _Place:
         return _Place(np.arange(len(self.steps)), self.every, whole=True)
@@ -247,8 +247,3 @@ class _Evals:
     def _reach(self, step: Floats) -> Ints:
         """The place of the last of some steps at or before each eval; −1 where there is none."""
         return np.searchsorted(step, self.steps, side="right") - 1
-
-
-def _read_only(array: Bools) -> Bools:
-    array.flags.writeable = False
-    return array

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from replay.data.run import Run
 
 __all__ = ["PRECEDENCE", "Entry", "Precedence", "precedence"]
@@ -29,7 +31,7 @@ class Precedence(NamedTuple):
 
 
 def _longest(run: Run) -> int:
-    lengths = [int(run.columns[name].present.sum()) for name in run.metrics]
+    lengths = [int(np.count_nonzero(run.columns[name].present)) for name in run.metrics]
     return max(lengths or [len(series.step) for series in run.train.values()], default=0)
 
 
