@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from replay.readers.points import number
 
-__all__ = ["cells_of", "flat_numbers", "flat_rows", "is_plain", "rows_by_names"]
+__all__ = ["are_plain", "cells_of", "flat_numbers", "flat_rows", "is_plain", "rows_by_names"]
 
 _LONGEST_LIST = 32
 _DEEPEST = 4
@@ -26,6 +26,18 @@ def is_plain(record: Mapping[str, Any]) -> bool:
     try:
         sum(record.values(), 0.0)
     except OverflowError:  # an integer beyond all floats is left out
+        return False
+    return True
+
+
+def are_plain(records: Iterable[dict[str, Any]]) -> bool:
+    """Whether all values of some rows are numbers that have a float."""
+    cells = list(chain.from_iterable(map(dict.values, records)))
+    if not _PLAIN.issuperset(map(type, cells)):
+        return False
+    try:
+        sum(cells, 0.0)
+    except OverflowError:
         return False
     return True
 
@@ -59,15 +71,7 @@ def flat_rows(rows: Iterable[Any]) -> list[dict[str, float]]:
     are numbers.
     """
     objects = [row for row in rows if isinstance(row, dict)]
-    cells = list(chain.from_iterable(map(dict.values, objects)))
-    if _PLAIN.issuperset(map(type, cells)):
-        try:
-            sum(cells, 0.0)
-        except OverflowError:  # an integer beyond all floats is left out
-            pass
-        else:
-            return objects
-    return list(map(flat_numbers, objects))
+    return objects if are_plain(objects) else list(map(flat_numbers, objects))
 
 
 def rows_by_names(rows: Iterable[Iterable[str]]) -> dict[tuple[str, ...], list[int]]:

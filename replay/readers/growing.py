@@ -26,7 +26,7 @@ from replay.readers.format import Loaded
 from replay.readers.load import load_group, load_groups
 from replay.readers.naming import Group
 from replay.readers.step_signals import StepSignalsFile
-from replay.readers.text_files import TextLines, open_text
+from replay.readers.text_files import SmallText, TextLines, open_text
 
 __all__ = ["Collected", "Growing", "Prefix", "known_prefix", "read_text", "sample_of", "status_of"]
 
@@ -48,6 +48,9 @@ class Collected(Protocol):
 
     def take(self, line: str) -> None:
         """One more line."""
+
+    def take_all(self, lines: Sequence[str]) -> None:
+        """What `take` does with each of some lines."""
 
     def copy(self) -> Self:
         """A copy that shares nothing that changes."""
@@ -184,16 +187,34 @@ def read_text(
     growing = _USED.get()
     if growing is not None and (made := _continue(growing, path, kind, begin)) is not None:
         return made, []
-    state, findings = begin(), list[Finding]()
     with open_text(path) as lines:
-        try:
-            for line in lines:
-                state.take(line)
-        except (EOFError, gzip.BadGzipFile, zlib.error):
-            if not cut_blocks:
-                raise
-            findings.append(Finding(Kind.CUT_OFF, log=str(path), facts={"part": "compressed block"}))
-        return state, [*findings, *lines.findings(path)]
+        return _collect(path, lines, begin, cut_blocks=cut_blocks)
+
+
+def read_open_text(
+    path: Path, lines: TextLines | SmallText, kind: str, begin: Callable[[], _State]
+) -> tuple[_State, list[Finding]]:
+    """What `read_text` gives of a file that is open, at its begin."""
+    if _USED.get() is not None:
+        return read_text(path, kind, begin)
+    return _collect(path, lines, begin, cut_blocks=False)
+
+
+def _collect(
+    path: Path, lines: TextLines | SmallText, begin: Callable[[], _State], *, cut_blocks: bool
+) -> tuple[_State, list[Finding]]:
+    state, findings = begin(), list[Finding]()
+    if isinstance(lines, SmallText):
+        state.take_all(list(lines))
+        return state, []
+    try:
+        for line in lines:
+            state.take(line)
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        if not cut_blocks:
+            raise
+        findings.append(Finding(Kind.CUT_OFF, log=str(path), facts={"part": "compressed block"}))
+    return state, [*findings, *lines.findings(path)]
 
 
 def _continue(growing: Growing, path: Path, kind: str, begin: Callable[[], _State]) -> _State | None:

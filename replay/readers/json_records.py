@@ -5,14 +5,14 @@ rows.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 from replay.data.finding import Finding, Kind
-from replay.readers.growing import read_text
+from replay.readers.growing import read_open_text
 from replay.readers.json_parser import parse_json, parser
 from replay.readers.limits import LONGEST_TEXT, over_limit
 from replay.readers.points import number, open_text
@@ -27,7 +27,16 @@ _HEAD_ROWS = 20
 
 def head_records(head: bytes) -> Iterator[dict[str, Any]]:
     """The objects of the first complete lines, or the first ones of a list."""
-    text = head.decode("utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig", "replace")
+    encoding = "utf-8-sig"
+    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        encoding = "utf-16"
+    elif head.startswith(b"{"):  # no more is decoded than these lines
+        end = -1
+        for _ in range(_HEAD_ROWS):
+            if (end := head.find(b"\n", end + 1)) < 0:
+                break
+        head = head if end < 0 else head[:end]
+    text = head.decode(encoding, "replace")
     if text.lstrip().startswith("["):
         listed = list(islice(_listed(text), _HEAD_ROWS))
         rest = text[listed[-1][1] :].lstrip() if listed else ""
@@ -52,6 +61,9 @@ class Rows(Protocol):
     def add(self, record: dict[str, Any]) -> None:
         """One more object."""
 
+    def add_all(self, records: Sequence[dict[str, Any]]) -> None:
+        """What `add` does with each of some objects."""
+
     def copy(self) -> Self:
         """A copy that shares nothing that changes."""
 
@@ -69,10 +81,10 @@ def read_records(path: Path, begin: Callable[[], _Rows]) -> tuple[_Rows, list[Fi
             file.seek(0)
             records, findings = _read_list(path, file.read(LONGEST_TEXT))
             rows = begin()
-            for record in records:
-                rows.add(record)
+            rows.add_all(records)
             return rows, [*([over_limit(path, "text", LONGEST_TEXT)] if file.read(1) else []), *findings]
-    lines, findings = read_text(path, "records", lambda: _Lines(path, begin()))
+        file.seek(0)
+        lines, findings = read_open_text(path, file, "records", lambda: _Lines(path, begin()))
     found = [*lines.findings, *findings]
     if lines.unreadable:
         facts = {"lines": lines.unreadable, "of": lines.count}
@@ -109,6 +121,19 @@ class _Lines(Generic[_Rows]):
             self.rows.add(_as_row(record))
         else:
             self.unreadable += 1
+
+    def take_all(self, lines: Sequence[str]) -> None:
+        texts = [text for line in lines if (text := line.strip("\0 \t\r\n"))]
+        try:
+            records = list(map(self.parse, texts))
+        except (ValueError, RecursionError):
+            records = []
+        if not records or {*map(type, records)} != {dict}:
+            for line in lines:
+                self.take(line)
+            return
+        self.count += len(lines)
+        self.rows.add_all(list(map(_as_row, records)))
 
     def copy(self) -> _Lines[_Rows]:
         return replace(self, rows=self.rows.copy(), findings=list(self.findings))

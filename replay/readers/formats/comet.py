@@ -39,7 +39,7 @@ def _sniff(path: Path, head: bytes) -> bool:
             return False
     if head.startswith(EMPTY):
         return _ARCHIVE.fullmatch(path.stem) is not None
-    if not head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
+    if not head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{") or b'"payload"' not in head:
         return False
     return any(
         isinstance(message, dict)

@@ -181,6 +181,11 @@ class _Log:
             findings=list(self.findings),
         )
 
+    def take_all(self, lines: Sequence[str]) -> None:
+        """More lines. Raises UnusableLog where the first is not a header."""
+        for line in lines:
+            self.take(line)
+
     def take(self, line: str) -> None:
         """One more line. Raises UnusableLog where the first is not a header."""
         self.count += 1

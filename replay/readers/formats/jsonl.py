@@ -27,7 +27,7 @@ from replay.data.run import Run
 from replay.errors import printable
 from replay.readers.assemble import assemble
 from replay.readers.clocks import is_zero_based, measures_of
-from replay.readers.flatten import cells_of, flat_numbers, is_plain
+from replay.readers.flatten import are_plain, cells_of, flat_numbers, is_plain
 from replay.readers.format import Format, Loaded, UnusableLog
 from replay.readers.interleaved import name_sets
 from replay.readers.json_records import head_records, read_records
@@ -180,10 +180,26 @@ class _Rows:
         """A copy that may take more rows; rows themselves never change."""
         return _Rows(list(self.rows), dict(self.summary), self.planned, list(self.findings), self._known)
 
+    def add_all(self, records: Sequence[dict[str, Any]]) -> None:
+        """More objects of the file."""
+        names = list(map(tuple, records))
+        fields = {
+            one: self._fields(one, record) for one, record in dict(zip(names, records, strict=True)).items()
+        }
+        if not all(one.plain and one.names for one in fields.values()) or not are_plain(records):
+            for record in records:
+                self.add(record)
+            return
+        known = [fields[one].names for one in names]
+        self.rows += map(_Row._make, zip(known, records, repeat(_NO_TEXT), repeat(None), repeat("")))
+
+    def _fields(self, names: tuple[str, ...], record: Mapping[str, Any]) -> _Fields:
+        return self._known.get(names) or self._known.setdefault(names, _Fields.of(record))
+
     def add(self, record: dict[str, Any]) -> None:
         """One more object of the file."""
         names = tuple(record)
-        fields = self._known.get(names) or self._known.setdefault(names, _Fields.of(record))
+        fields = self._fields(names, record)
         if fields.plain and is_plain(record):
             if names:
                 self.rows.append(_Row(fields.names, record, _NO_TEXT, None, ""))

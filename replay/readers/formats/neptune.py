@@ -27,7 +27,7 @@ _PART = re.compile(r"data-\d+\.log")
 
 
 def _sniff(path: Path, head: bytes) -> bool:
-    if not head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
+    if not head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{") or b'"obj"' not in head:
         return False
     return any(
         isinstance(line, dict)
