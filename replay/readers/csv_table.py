@@ -218,48 +218,70 @@ class _Rows:
 
     def take_all(self, rows: Sequence[list[str]], *, whole: bool) -> None:
         """Rows of the file; ``whole`` says that the last of them is not cut off."""
-        numbers = self._numbers(rows if whole else rows[:-1])
+        complete = rows if whole else rows[:-1]
+        numbers = None
+        if not set(map(len, complete)) - {len(self.names)}:
+            cells = list(chain.from_iterable(complete))
+            numbers = None if "_" in "".join(cells) else self._numbers(cells)
         if numbers is None:
             for row in rows:
                 self.take(row)
             return
         self._add()
         if len(numbers):
-            self._add_numbers(rows, numbers)
+            self._add_numbers(cells, numbers)
         if not whole:
             self.take(rows[-1])
 
-    def _numbers(self, rows: Sequence[Sequence[str]]) -> npt.NDArray[np.float64] | None:
-        """The cells of rows that hold a number in each column, and a step; None where there are others, or
-        where a column is about more than values.
+    def take_text(self, text: str) -> bool:
+        """What `take_all` does with the rows of a text, where each cell is a plain number; else False, and
+        nothing is taken.
         """
-        if not self._plain or self.key is None or set(map(len, rows)) - {len(self.names)}:
-            return None
-        cells = list(chain.from_iterable(rows))
-        if "_" in "".join(cells):  # float() takes 1_000 for a number
+        if not text.endswith("\n") or any(sign in text for sign in '"#\0_\r'):
+            return False
+        between = len(self.names) - 1
+        lines = text[:-1].split("\n")
+        if {line.count(self.delimiter) for line in lines} != {between} or not between:
+            return False
+        cells = text[:-1].replace("\n", self.delimiter).split(self.delimiter)
+        numbers = self._numbers(cells)
+        if numbers is None:
+            return False
+        self._add()
+        self._add_numbers(cells, numbers)
+        return True
+
+    def _numbers(self, cells: Sequence[str]) -> npt.NDArray[np.float64] | None:
+        """The cells of rows that hold a number in each column, and a step; None where there are others, or
+        where a column is about more than values. No cell has an underscore, as float() takes 1_000 for a
+        number.
+        """
+        if not self._plain or self.key is None:
             return None
         try:
             numbers = np.array(list(map(float, cells)), dtype=np.float64)
         except ValueError:
             return None
-        numbers = numbers.reshape(len(rows), len(self.names))
+        numbers = numbers.reshape(-1, len(self.names))
         return numbers if np.isfinite(numbers[:, self.key[0]]).all() else None
 
-    def _add_numbers(self, rows: Sequence[list[str]], numbers: npt.NDArray[np.float64]) -> None:
+    def _add_numbers(self, cells: Sequence[str], numbers: npt.NDArray[np.float64]) -> None:
         """Add rows of which each cell is a number: what `take` and `_add` do with each of them."""
         assert self.key is not None
         self._sets = []
-        count, names = len(numbers), tuple(self.names[at] for at in self._used)
+        count, width = numbers.shape
+        names = tuple(self.names[at] for at in self._used)
         steps = numbers[:, self.key[0]].copy()
         if not self.rows:
             self.first = set(names)
-        self._looked_at += [(self.names, row) for row in rows[: max(_LOOKED_AT - self.rows, 0)][:count]]
+        few = min(max(_LOOKED_AT - self.rows, 0), count)
+        self._looked_at += [(self.names, list(cells[at * width : at * width + width])) for at in range(few)]
         values = numbers.T.take(self._used, axis=0)
         self.points.add_rows(RowBlock(names, np.arange(1, count + 1), steps, values))
         self.points.count_rows(count)
         self.placed += [("", step) for step in steps.tolist()]
         self.rows += count
-        shortest = min(map(len, map(str.strip, [row[-1] for row in rows[:count]])))
+        shortest = min(map(len, map(str.strip, cells[width - 1 :: width])))
         self._shortest[len(self.names)] = min(self._shortest.get(len(self.names), shortest), shortest)
         self._last_step = self.placed[-1][1]
 
@@ -432,8 +454,9 @@ def read_open_table(path: Path, file: TextLines | SmallText, *, by_epoch: bool =
         raise UnusableLog(Finding(Kind.INVALID_HEADER, log=str(path), facts=facts)) from None
     if rows.key is None:
         raise UnusableLog(Finding(Kind.NO_STEP, log=str(path), facts={"columns": tuple(rows.names[:12])}))
+    taken = isinstance(file, SmallText) and rows.take_text(file.getvalue()[file.tell() :])
     try:
-        for block, whole in _blocks(csv_rows(iter(lines), rows.delimiter), lines):
+        for block, whole in () if taken else _blocks(csv_rows(iter(lines), rows.delimiter), lines):
             rows.take_all(block, whole=whole)
     except csv.Error as error:
         row_facts = {"row": rows.rows + 2, "error": str(error)}
