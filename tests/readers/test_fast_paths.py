@@ -1,24 +1,32 @@
 """What is read fast is what a plain loop over the same input gives."""
 
+import json
 import math
 import re
+import sys
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from replay.data.info import RunInfo
 from replay.data.run import Run, Series
-from replay.readers.agreement import LoggedCurve
+from replay.readers import assemble as module
+from replay.readers.agreement import LoggedCurve, measure_together
 from replay.readers.assemble import assemble
 from replay.readers.csv_table import ABSENT, _Rows, cell_number
 from replay.readers.duplicates import _Index
 from replay.readers.flatten import flat_numbers
 from replay.readers.formats.trainer_state import _points, _step
+from replay.readers.json_parser import parse_json, parser
 from replay.readers.layout import _Evals
 from replay.readers.points import Points, PointsBuilder, StepOrder, number
 from replay.readers.runs_in_table import trainings_of
 from replay.readers.segments import Segment, _Turns, merge_segments
+from replay.readers.shared_arrays import shared
 from replay.readers.text_files import _File, _open_large, open_text, read_whole
 
 NUMBERS = st.one_of(
@@ -172,6 +180,119 @@ def test_unrounded_values_that_differ_are_not_near():
     assert index.near([(2.0, float(one[2]))]) == [{0, 2, 3}]
 
 
+@given(
+    st.lists(st.lists(st.floats(), min_size=4, max_size=4), min_size=1, max_size=6),
+    st.lists(st.lists(st.floats(width=16), min_size=1, max_size=3), max_size=6),
+)
+def test_series_of_the_same_steps_are_measured_at_once(alike, others):
+    shared, curves = np.arange(4.0), []
+    for values in alike:
+        curves.append(LoggedCurve(0, "loss", shared, np.array(values), True))
+    for values in others:
+        curves.append(LoggedCurve(0, "loss", np.arange(float(len(values))), np.array(values), True))
+    alone = [replace(curve) for curve in curves]
+    measure_together(curves)
+    assert [curve.distinct for curve in curves] == [curve.distinct for curve in alone]
+    assert [repr(curve.anchors) for curve in curves] == [repr(curve.anchors) for curve in alone]
+
+
+NAMES = ["loss", "grad_norm", "learning_rate", "epoch", "eval_loss", "eval_acc", "tokens", "eval runtime"]
+STEPS = st.lists(st.one_of(st.integers(0, 9).map(float), st.floats(0, 9)), max_size=8).map(sorted)
+
+
+@st.composite
+def logged_points(draw):
+    """Points of some names, most of which never go back, and other values at the same steps."""
+    tracks = draw(st.lists(STEPS, min_size=1, max_size=3))
+    points, again = {}, {}
+    for name in draw(st.lists(st.sampled_from(NAMES), unique=True, max_size=6)):
+        steps = draw(st.sampled_from(tracks))
+        if draw(st.integers(0, 9)) == 0:
+            steps = draw(st.permutations(steps))
+        first = draw(st.integers(0, 3))
+        order = shared(np.arange(first, first + 2 * len(steps), 2))
+        step = shared(np.array(steps, dtype=float))
+        for target in (points, again):
+            values = draw(st.lists(st.floats(), min_size=len(steps), max_size=len(steps)))
+            target[name] = Points(order, step, np.array(values, dtype=float))
+    return points, again
+
+
+def parts_of(run):
+    columns = {
+        name: (column.values.tobytes(), column.present.tobytes()) for name, column in run.columns.items()
+    }
+    train = {name: (series.step.tobytes(), series.value.tobytes()) for name, series in run.train.items()}
+    return run.id, list(run.columns), columns, list(run.train), train, repr(run.info.stated())
+
+
+@given(logged_points(), st.booleans(), st.sampled_from(["step", "epoch"]))
+def test_what_follows_from_steps_alone_is_found_once(logged, zero_based, unit):
+    """Runs that share their steps are made as if each were the only one."""
+    given_ = {
+        "held_out": {"eval_loss", "eval_acc"},
+        "epoch": "epoch",
+        "counters": {"tokens": "tokens", "eval runtime": "eval_seconds"},
+        "companions": {"loss": "train_loss", "learning_rate": "learning_rate", "grad_norm": "grad_norm"},
+        "zero_based": zero_based,
+        "hint": lambda steps: {"tool": "csv", "every": round(steps)},
+    }
+    info = RunInfo(step_unit=unit, trained_steps=3)
+    with np.errstate(all="ignore"):
+        found = [list(map(parts_of, assemble("a", points, info=info, **given_))) for points in logged]
+        known, module._known_plain = module._known_plain, lambda *_: None
+        try:
+            expected = [list(map(parts_of, assemble("a", points, info=info, **given_))) for points in logged]
+        finally:
+            module._known_plain = known
+    assert found == expected
+
+
+JSON = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.floats(),
+        st.integers(-(10**400), 10**400),
+        st.text(st.characters(codec=None), max_size=4),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=3), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+DAMAGE = st.sampled_from(["", "1e999", "NaN", "-", '"', "\\ud800", "[", "\0"])
+
+
+@given(JSON, st.booleans(), st.one_of(st.none(), st.tuples(st.integers(0, 99), DAMAGE)))
+@example([1e-400, -0.0, 10**400, "\ud800"], False, None)
+def test_both_parsers_of_json_give_the_same(value, escaped, damage):
+    text = json.dumps(value, ensure_ascii=escaped)
+    if damage is not None:
+        at = damage[0] % len(text)
+        text = text[:at] + damage[1] + text[at + 1 :]
+    try:
+        expected = repr(json.loads(text))
+    except ValueError:
+        with pytest.raises(ValueError):  # noqa: PT011 - of either parser
+            parse_json(text)
+        return
+    assert repr(parse_json(text)) == expected
+
+
+def test_json_without_the_fast_parser(monkeypatch):
+    monkeypatch.setitem(sys.modules, "msgspec", None)
+    parser.cache_clear()
+    try:
+        assert parser() is json.loads
+    finally:
+        monkeypatch.undo()
+        parser.cache_clear()
+    assert parser() is not json.loads
+
+
 def test_a_run_with_another_id_has_the_same_parts():
     points = {"loss": Points(np.arange(3), np.arange(3.0), np.arange(3.0))}
     points["eval_loss"] = points["loss"]
@@ -252,6 +373,11 @@ def test_rows_of_a_table_in_blocks(table, size, ended, by_epoch):
         one_by_one.take(row)
     for at in range(0, len(rows), size):
         blocks.take_all(rows[at : at + size], whole=at + size < len(rows) or ended)
+    text = "".join(",".join(row) + "\n" for row in rows)
+    whole = _Rows(",".join(header), by_epoch=by_epoch)
+    if ended and whole.take_text(text):
+        assert whole.finish(ended)
+        blocks = whole
     assert blocks.finish(ended) == one_by_one.finish(ended)
     same_points(blocks.points.points(), one_by_one.points.points())
     assert blocks.first_cells().keys() == one_by_one.first_cells().keys()
