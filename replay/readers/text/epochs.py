@@ -34,11 +34,19 @@ _EPOCH = re.compile(
     re.IGNORECASE,
 )
 _STEP = re.compile(
-    r"(?<![\w-])(?:global[_ ])?(?:step|iter(?:ation)?|update|num_updates|batch|batch_idx|num-tree)s?"
+    r"(?<![\w#-])(?:global[_ ])?(?:step|iter(?:ation)?|update|num_updates|batch|batch_idx|num-tree)s?"
     r"\s{0,8}[:=#]?\s{0,4}[\[(]?\s?"
     r"(\d{1,12})(?![\d.]*[\d.%])" + _OF,
     re.IGNORECASE,
 )
+#: `Ep 3/30`, `e: 3`, `It 500`, `Communication round 3`: words of places that are words of other texts too.
+_SHORT_WORD = re.compile(
+    r"\W{0,40}(?:(?:communication|comm|global|training|fl|federated) )?(round|rnd|ep|e|it)\b\s?[:=#.]?\s{0,4}"
+    r"[\[(]?(\d{1,9})\b(?!\.\d|:\d)(?:\s?(?:/|of)\s?(\d{1,9})\b)?[\])]?",
+    re.IGNORECASE,
+)
+#: `**0.41**`
+_BOLD = re.compile(r"\*\*([^*\s][^*]{0,80})\*\*")
 _INNER = re.compile(r"\[\s{0,12}(\d{1,12})\s?/\s?(\d{1,12})\b[^\]]{0,20}\]")
 #: `3epoch results:` of ESPnet
 _EPOCH_BEHIND = re.compile(r"(?<![\w.])(\d{1,9})\s?epoch(?: results?)?\s?:", re.IGNORECASE)
@@ -194,6 +202,22 @@ def _written_out(match: re.Match[str]) -> str:
     return before + (between or "").join(numbers)
 
 
+def _spelled_out(text: str) -> str:
+    """The line with the word epoch or iteration where it names a place by a short word, and values of a
+    held-out set behind it or nothing.
+    """
+    match = _SHORT_WORD.match(text)
+    if match is None:
+        return text
+    word, done, total = match.groups()
+    rest = text[match.end() :]
+    is_head = len(word) > 1 and word.lower() != "it" and not any(map(str.isalnum, rest))
+    if not is_head and not any(is_held_out(pair.name) for pair in named_values(rest)):
+        return text
+    place = "iteration" if word.lower() == "it" else "epoch"
+    return f"{place} {done}{f'/{total}' if total else ''} {rest}"
+
+
 def _in_english(text: str) -> str:
     """A line with the Chinese words of trainings in English."""
     text = _ROUND.sub(lambda match: f"Epoch {match[1] or ''}", text)
@@ -255,7 +279,9 @@ class Epochs:
             text = _in_english(text)
         if "," in text:
             text = _GROUPED.sub(lambda match: match[0].replace(",", ""), text)
-        text = plain_numbers(text)
+        if "**" in text:
+            text = _BOLD.sub(r"\1", text)
+        text = _spelled_out(plain_numbers(text))
         lower = text.lower()
         if "[eval=" in lower or "final model num-trees" in lower:
             return True  # how far an evaluation of OLMo-core is; what YDF kept
@@ -265,6 +291,7 @@ class Epochs:
             or "iter" in lower
             or "update" in lower
             or "num-trees" in lower
+            or ("batch" in lower and self._epoch is None)
         )
         if places:
             text = _SHORT_PLACE.sub(_written_out, text)

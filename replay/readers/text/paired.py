@@ -36,6 +36,8 @@ _SETS_LAST = re.compile(rf"{_BEGIN}{_METRIC}{_IS}{_VALUES}\s?[(\[]{_SETS}[)\]]",
 _SET_EACH = re.compile(
     rf"{_BEGIN}{_METRIC}{_IS}({_VALUE}) ?\(({_SET})\)[\s,/|]{{1,4}}({_VALUE}) ?\(({_SET})\)", re.IGNORECASE
 )
+#: `loss: 0.41 (val: 0.52)`
+_SET_WITHIN = re.compile(rf"{_BEGIN}{_METRIC}{_IS}({_VALUE})\s?\(({_SET})[:=]?\s?({_VALUE})\)", re.IGNORECASE)
 #: `LOSS train 0.41 valid 0.52`, as a tutorial of PyTorch prints it; `Loss [train: 0.41, val: 0.52]`
 _NAMED = rf"({_SET})[:=]?\s{{0,3}}({_VALUE})"
 _SET_NAMED = re.compile(
@@ -66,6 +68,8 @@ class Paired:
         those of training and validation.
         """
         lower = text.lower()
+        if "(" in text:
+            text = _SET_WITHIN.sub(_of_one_within, text)
         if "tr" in lower:
             text = _SET_NAMED.sub(_of_named, _SET_EACH.sub(_of_each, text))
             sets = _ANY_SETS.search(text)
@@ -117,6 +121,11 @@ def _written(before: str, metric: str, sets: list[str], values: list[str]) -> st
 
 def _write(found: re.Match[str], metric: int, sets: int, values: int) -> str:
     return _written(found[0], found[metric], _words(found[sets]), _values(found[values]))
+
+
+def _of_one_within(found: re.Match[str]) -> str:
+    (held_out,) = _words(found[3])
+    return _written(found[0], found[1], ["train", held_out], [found[2], found[4]])
 
 
 def _of_each(found: re.Match[str]) -> str:

@@ -1,5 +1,5 @@
 """Lines of tools for large models: MosaicML's Composer and llm-foundry, verl, and the writers of CLU, which
-T5X and other JAX trainers use; NeMo, Stable-Baselines3.
+T5X and other JAX trainers use; NeMo, Flower, Stable-Baselines3.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from replay.readers.series_names import is_held_out, is_metric
 from replay.readers.text.journal import ByStep, Training, place_rows
 from replay.readers.text.lines import Number, without_logger
 
-__all__ = ["CLU", "Composer", "NeMo", "StableBaselines", "Verl"]
+__all__ = ["CLU", "Composer", "Flower", "NeMo", "StableBaselines", "Verl"]
 
 #: How numpy shows a number inside of a text.
 _SHOWN = r"(?:np\.)?(?:float\d{1,3}|int\d{1,3})\(([^()]{1,40})\)"
@@ -159,6 +159,38 @@ class StableBaselines(ByStep):
         if "Eval num_timesteps=" not in text or (match := self._EVAL.search(text)) is None:
             return False
         self._journal.add(order, float(match[1]), None, {f"eval_{match[2]}": float(match[3])})
+        return True
+
+
+class Flower(ByStep):
+    """Flower: ``fit progress: (3, 0.41, {'accuracy': 0.8}, 9.3)`` after each round, and the losses of the
+    rounds at the end (``History (loss, distributed):``, ``round 3: 0.41``).
+    """
+
+    tool = "flower"
+    epoch = None
+    _PROGRESS = re.compile(r"fit progress: \((\d{1,9}), (" + Number + r"), \{([^{}]{0,2000})\}, ")
+    _FIELD = re.compile(r"['\"]([^'\"]{1,80})['\"]: (?:np\.float\d\d\()?(" + Number + r")(?=[,)]|$)")
+    _HISTORY = re.compile(r"History \((loss|metrics), (centralized|distributed)(?:, \w{1,20})?\):")
+    _ROUND = re.compile(r"(?:^|\s)round (\d{1,9}): (" + Number + r")$")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._listed: str | None = None
+
+    def take(self, text: str, order: int) -> bool:
+        """Take the evaluation of a round."""
+        if "fit progress: (" in text and (match := self._PROGRESS.search(text)) is not None:
+            values = {f"eval_{name}": float(value) for name, value in self._FIELD.findall(match[3])}
+            self._journal.add(order, float(match[1]), None, {"eval_loss": float(match[2]), **values})
+            return True
+        if "History (" in text and (match := self._HISTORY.search(text)) is not None:
+            is_new = match[2] == "distributed" or self._journal.current is None
+            self._listed = f"eval_{match[2]}_loss" if match[1] == "loss" and is_new else None
+            return True
+        if self._listed is None or (match := self._ROUND.search(text)) is None:
+            return False
+        self._journal.add(order, float(match[1]), None, {self._listed: float(match[2])})
         return True
 
 

@@ -18,7 +18,7 @@ from replay.readers.text.grids import Grids
 from replay.readers.text.harness import Harness
 from replay.readers.text.journal import Dialect, Training
 from replay.readers.text.lines import Line, bars
-from replay.readers.text.pretraining import CLU, Composer, NeMo, StableBaselines, Verl
+from replay.readers.text.pretraining import CLU, Composer, Flower, NeMo, StableBaselines, Verl
 from replay.readers.text.progress import Keras, Lightning, RichLightning
 from replay.readers.text.set_dicts import SetDicts
 from replay.readers.text.tables import Estimator, Fairseq, MMEngine, OpenNMT, SpaCy
@@ -49,6 +49,7 @@ DIALECTS: tuple[type[Dialect], ...] = (
     Verl,
     NeMo,
     StableBaselines,
+    Flower,
     Detectron2,
     AllenNLP,
     Composer,

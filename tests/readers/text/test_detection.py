@@ -69,6 +69,11 @@ NOT_LOGS = {
     "i.log": "100%|██████████| 400/400 [00:06<00:00, 65.40it/s]\n" * 4,
     "j.txt": "epoch,val_loss\n1,0.5\n2,0.25\n",
     "k.txt": "version 1.0\n1.1, update 3: fixes 2 errors\nupdate 4: fixes 1 error\nupdate 5: 3 errors\n",
+    "m.txt": "".join(f"Round {n}: average score {n}.5, best 9.5\n" for n in range(1, 7)),
+    "n.txt": "Round 1 of 10: loss 0.5 points\nRound 2 of 10: loss 0.75 points\n",
+    "o.txt": "".join(f"[LibSVM]done, #iter = {n}\nTest accuracy: 0.{n}\n" for n in (81, 92, 83)),
+    "p.txt": "".join(f"{name}\nTrain accuracy: 0.95, test accuracy: 0.9{name}.\n" for name in "123"),
+    "q.txt": "".join(f"Fold {n}: val accuracy 0.8{n}, val loss 0.5{n}\n" for n in (1, 2, 3)),
     "l.txt": "chapter 1\n\n[0]\tabc\n[1]\tdef: 12\n0:\tlearn to walk\n1:\ttest: no\n",
 }
 

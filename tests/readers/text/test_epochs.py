@@ -62,6 +62,13 @@ from tests.readers.text.printing import run_of, runs_of
         "#033[34mEpoch {epoch}: train_loss=0.5, val_loss={loss}#033[0m",
         "Epoch {epoch}: val_loss {loss}\nEpoch {epoch}: val_loss improved from 0.875 to {loss}, saving",
         "Epoch [{epoch}/9], Loss: 0.5\nTest loss: {loss}\nTest Accuracy of the model on the test data: 97.2",
+        "e: {epoch}, train_loss: 0.49320010157860816, dev_loss: {loss}, dev_acc: 0.5",
+        "Ep {epoch:02d}/30 | train_loss 0.5 | val_loss {loss} | macro_f1 0.5 | 10.1s",
+        "[Ep {epoch}/30] loss=0.5 val_loss={loss}",
+        "Round {epoch}: train loss 0.5, test loss {loss}, test acc 0.5",
+        "---- Communication round: {epoch}/50 ----\nAverage train loss: 0.5\nTest loss: {loss}",
+        "**Epoch {epoch}/20** - Train Loss: **0.5**, Val Loss: **{loss}**",
+        "epoch={epoch} loss=0.5(val={loss}) acc=0.6(val=0.5)",
         "Epoch: {epoch:02} | Time: 0m 15s\n\tTrain Loss: 0.650 | Train Acc: 60.12%\n\t Val. Loss: {loss}",
     ],
 )
@@ -141,6 +148,8 @@ def test_the_number_of_a_set_is_no_value(tmp_path):
         "iteration 19/99 | global_step: {step} | val_loss: {loss}\nValidation: iteration 20/20",
         "Step {step:.0e}/1K | val_loss: {loss}",
         "step 0_{step}: train loss 0.5, val loss {loss}",
+        "It {step}: Train Loss 0.5, Test Loss {loss}",
+        "INFO  batch   {step}: trn: loss = 1.5e+00, lr = 1.00e-03\nINFO  batch   {step}: val: loss = {loss}",
     ],
 )
 def test_steps(tmp_path, line):

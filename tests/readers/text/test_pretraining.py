@@ -3,7 +3,7 @@
 import pytest
 
 from tests.readers.columns import curve
-from tests.readers.text.printing import run_of
+from tests.readers.text.printing import run_of, runs_of
 
 LOSSES = {20: 0.75, 40: 0.5, 60: 0.625}
 
@@ -103,3 +103,20 @@ def test_stable_baselines(tmp_path):
     )
     run = run_of(tmp_path, text)
     assert curve(run, "eval_episode_reward") == {1000: -20.5, 2000: 10.25, 3000: 5.75}
+
+
+def flower(*, history=True, progress=True):
+    log = "INFO flwr 2026-01-01 10:00:00,123 | app.py:222 | "
+    losses = {1: 0.75, 2: 0.5, 3: 0.625}
+    parts = [f"{log}fit progress: ({n}, {loss}, {{'accuracy': 0.{n}}}, 9.3)\n" for n, loss in losses.items()]
+    listed = [f"{log}\t\tround {n}: {loss + 1}\n" for n, loss in losses.items()]
+    return "".join(parts * progress + [f"{log}\tHistory (loss, distributed):\n", *listed] * history)
+
+
+def test_rounds_of_flower(tmp_path):
+    run = run_of(tmp_path, flower())
+    assert curve(run, "eval_loss") == {1: 0.75, 2: 0.5, 3: 0.625}
+    assert curve(run, "eval_accuracy") == {1: 0.1, 2: 0.2, 3: 0.3}
+    assert curve(run, "eval_distributed_loss") == {1: 1.75, 2: 1.5, 3: 1.625}
+    (run,) = runs_of(tmp_path, flower(progress=False))[0]
+    assert curve(run, "eval_distributed_loss") == {1: 1.75, 2: 1.5, 3: 1.625}
