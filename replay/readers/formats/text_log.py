@@ -315,7 +315,7 @@ FORMAT = Format(
         "text that a training printed (tee, nohup, Slurm): transformers, TRL, axolotl, Unsloth, MLX-LM,"
         " torchtune, litgpt, nanoGPT, LightGBM, XGBoost, CatBoost, Keras, Lightning, spaCy, fairseq, OpenNMT,"
         " mmengine, Detectron2, AllenNLP, Marian, JoeyNMT, YOLO, darknet, Composer, NeMo, verl,"
-        " Stable-Baselines3, TensorFlow's estimators; tables of"
+        " Stable-Baselines3, Flower, TensorFlow's estimators; tables of"
         " fastai, skorch, pandas, lm-evaluation-harness and model cards; outputs of Jupyter notebooks; and"
         " lines such as “epoch 3: val_loss 0.41”"
     ),

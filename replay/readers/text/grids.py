@@ -86,7 +86,7 @@ class Grids:
         lower = text.lower()
         if ("step" in lower or "epoch" in lower or "iter" in lower) and self._begin(text, order):
             return True
-        if "loss" in lower and "val" in lower:
+        if "loss" in lower and "val" in lower and ":" not in text and "=" not in text:
             self._note_headless(text, order)
         if self._headless is not None and self._headless[0] == order - 1:
             self._begin_numbered(text)

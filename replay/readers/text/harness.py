@@ -8,6 +8,7 @@ The place of a table is that of the checkpoint which a line above it names: that
 from __future__ import annotations
 
 import re
+from collections import deque
 from typing import ClassVar
 
 from replay.data.types import Mode
@@ -15,6 +16,9 @@ from replay.readers.points import number
 from replay.readers.text.journal import Journal, Training, place_rows
 
 __all__ = ["Harness"]
+
+#: Lines above a table that may name its checkpoint, and characters of such a line.
+_NEAR, _LONGEST = 100, 4000
 
 
 class Harness:
@@ -33,8 +37,8 @@ class Harness:
     def __init__(self) -> None:
         self.seen: list[str] = []
         self._journal = Journal("lm-evaluation-harness")
-        self._place: tuple[float | None, float | None] | None = None  # step and epoch that a line names
-        self._stated: tuple[float | None, float | None] | None = None  # those of the model's arguments
+        self._before: deque[str] = deque(maxlen=_NEAR)  # lines since the last table
+        self._place: tuple[float | None, float | None] | None = None  # step and epoch that they name
         self._columns: list[str] = []
         self._task = ""
         self._table = 0  # the line of the head of the last table
@@ -43,7 +47,7 @@ class Harness:
         """Take the head of a table, a row of it, or a line that names a checkpoint."""
         if "|" not in text or "|" not in text[:4]:
             self._columns = []
-            self._note_place(text)
+            self._before.append(text)
             return False
         cells = [cell.strip() for cell in text.strip().strip("|").split("|")]
         plain = [cell.lower() for cell in cells]
@@ -57,6 +61,9 @@ class Harness:
             self._columns, self._task = plain, ""
             if plain[0] != "groups":
                 self._table = order
+            if self._before:
+                self._place = self._place_before()
+                self._before.clear()
             return True
         if not self._columns:
             return False
@@ -64,17 +71,18 @@ class Harness:
             self._take_row(dict(zip(self._columns, cells, strict=True)), cells)
         return True
 
-    def _note_place(self, text: str) -> None:
-        if len(text) > 4000:
-            return
-        model = self._MODEL.search(text)
-        place = self._place_in(text if model is None else model[1])
-        if model is not None:
-            self._stated = place
-            if place is not None:
-                self._place = place
-        elif place is not None:
-            self._place, self._stated = place, None
+    def _place_before(self) -> tuple[float | None, float | None] | None:
+        """The place that the model's arguments name, else the last one that another line names; where no line
+        does, the place of the table before.
+        """
+        found = None
+        for text in reversed(self._before):
+            model = self._MODEL.search(text)
+            place = self._place_in(text[:_LONGEST] if model is None else model[1])
+            if model is not None and place is not None:
+                return place
+            found = found or place
+        return found or self._place
 
     def _place_in(self, text: str) -> tuple[float | None, float | None] | None:
         steps = self._STEP.findall(text)
@@ -88,7 +96,7 @@ class Harness:
         task = row.get("tasks", row.get("task", row.get("groups", "")))
         self._task = task.lstrip("- ").strip() or self._task
         value, metric = number(row["value"]), row["metric"]
-        place = self._stated or self._place
+        place = self._place
         if value is None or not metric or not self._task or place is None:
             return
         behind = row.get("filter", "none")

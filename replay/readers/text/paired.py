@@ -52,6 +52,11 @@ _METRICS = re.compile(
     re.IGNORECASE,
 )
 _PLAIN = re.compile(rf"{_BEGIN}{_METRIC}{_IS}{_VALUES}", re.IGNORECASE)
+#: What a line must have for some of these patterns to be looked for.
+_HELD_OUT = ("val", "test", "dev")
+_OPENED = ("(val", "(test", "(dev", "(eval")
+_SLASHED = re.compile(r"[a-z)]\s?/\s?[a-z]")
+_DIVIDED = re.compile(r"[\d%]\s{0,2}[/|]\s{0,2}[-+.\d]")
 _ANY_SETS = re.compile(rf"{_BEGIN}{_SETS}(?![\w/])", re.IGNORECASE)
 
 
@@ -68,9 +73,9 @@ class Paired:
         those of training and validation.
         """
         lower = text.lower()
-        if "(" in text:
+        if "(" in lower and any(word in lower for word in _OPENED):
             text = _SET_WITHIN.sub(_of_one_within, text)
-        if "tr" in lower:
+        if "tr" in lower and any(word in lower for word in _HELD_OUT):
             text = _SET_NAMED.sub(_of_named, _SET_EACH.sub(_of_each, text))
             sets = _ANY_SETS.search(text)
             if sets is not None:
@@ -78,9 +83,9 @@ class Paired:
                 text = _SETS_BEFORE.sub(lambda found: _write(found, 2, 1, 3), text)
                 text = _SETS_BEHIND.sub(lambda found: _write(found, 1, 2, 3), text)
                 text = _SETS_LAST.sub(lambda found: _write(found, 1, 3, 2), text)
-        if "/" in text:
+        if "/" in text and _SLASHED.search(lower) is not None:
             text = _METRICS.sub(_of_metrics, text)
-        if (self._sets or assume) and ("/" in text or "|" in text):
+        if (self._sets or assume) and ("/" in text or "|" in text) and _DIVIDED.search(text) is not None:
             text = _PLAIN.sub(self._of_plain, text)
         return text
 

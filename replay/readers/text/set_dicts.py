@@ -19,11 +19,12 @@ __all__ = ["SetDicts", "plain_numbers"]
 _SHOWN = re.compile(
     r"(?:tensor|array|(?:np|numpy|jnp|torch)\.\w{1,12}|[Aa]rray)\((" + Number + r")(?:, [^()]{1,60})?\)"
 )
+_CALLED = ("tensor(", "rray(", "np.", "numpy.", "torch.")
 
 
 def plain_numbers(text: str) -> str:
     """The line with numbers where Python shows an array or a tensor of one."""
-    return _SHOWN.sub(r"\1", text) if "(" in text else text
+    return _SHOWN.sub(r"\1", text) if "(" in text and any(word in text for word in _CALLED) else text
 
 
 class SetDicts:
