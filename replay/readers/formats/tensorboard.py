@@ -37,6 +37,7 @@ from replay.readers.series_names import (
     per_batch,
     words,
 )
+from replay.readers.shared_arrays import shared
 
 __all__ = ["FORMAT"]
 
@@ -95,8 +96,9 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
         walls = [series[tag].walls for tag in held_out]
         order, step, wall = (np.concatenate(columns) for columns in zip(*walls, strict=True))
         arrival = np.argsort(order, kind="stable")
-        points["wall time"] = Points(order[arrival], step[arrival], wall[arrival])
-        points["active time"] = Points(order[arrival], step[arrival], _active(read, wall[arrival]))
+        order, step, wall = shared(order[arrival]), shared(step[arrival]), wall[arrival]
+        points["wall time"] = Points(order, step, wall)
+        points["active time"] = Points(order, step, _active(read, wall))
         counters["active time"] = "wall_seconds"
     if epoch is not None and facts.get("planned_epochs") and "planned_steps" not in facts:
         facts["planned_steps"] = _planned_steps(points[epoch], float(facts["planned_epochs"]))
@@ -191,7 +193,7 @@ def _merge(files: Sequence[EventFile], home: Path) -> tuple[dict[str, _Series], 
         order = rank[bounds[number] + column.position]
         parts.setdefault(name, []).append((order, column))
     series = {}
-    shared: dict[bytes, npt.NDArray[np.float64]] = {}  # tags that are logged in turns have the same steps
+    known: dict[bytes, npt.NDArray[np.float64]] = {}  # tags that are logged in turns have the same steps
     for name, pieces in parts.items():
         if len(pieces) == 1:
             ((order, column),) = pieces
@@ -205,7 +207,7 @@ def _merge(files: Sequence[EventFile], home: Path) -> tuple[dict[str, _Series], 
         if not np.logical_and.reduce(order[1:] > order[:-1]):
             arrival = np.argsort(order, kind="stable")
             order, step, wall, value = order[arrival], step[arrival], wall[arrival], value[arrival]
-        step = shared.setdefault(step.tobytes(), step)
+        order, step = shared(order), known.setdefault(step.tobytes(), shared(step))
         series[name] = _Series(Points(order, step, value), (order, step, wall))
     return series, [int(rank[bounds[number]]) for number, later in enumerate(begins) if later]
 
