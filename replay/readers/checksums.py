@@ -3,6 +3,9 @@
 The CRC of a piece is linear over GF(2): without its start value it is the exclusive or of one table entry for
 each byte, chosen by the byte and its distance from the end. So a table of rows is checked column by column,
 and a column in which all rows agree is looked up once.
+
+Long pieces are made short first. As a polynomial, a piece may be changed by multiples of the CRC's own: those
+of ``MULTIPLES`` have few terms, so a byte at the front is put into few places further back.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["CHUNK", "advance", "crc_of_pieces", "crc_of_rows", "mask_crc", "masked"]
+__all__ = ["CHUNK", "MULTIPLES", "advance", "crc_of_pieces", "crc_of_rows", "mask_crc", "masked"]
 
 Words = npt.NDArray[np.uint32]
 
@@ -21,6 +24,9 @@ _MASK_DELTA = 0xA282EAD8
 #: Pieces of any length are cut into chunks of so many bytes. `crc_of_pieces` reads up to so many bytes before
 #: a piece.
 CHUNK = 128
+#: Exponents of multiples of the CRC's polynomial, in bytes: x^(8 * 5685) + x^(8 * 1362) + x^(8 * 426) + 1.
+MULTIPLES = ((5685, 1362, 426), (563, 109, 58, 53, 31))
+_LONG = 2 * MULTIPLES[0][0]
 _BATCH = 4096  # chunks at a time, few enough for the processor's cache
 _WORDS_OF_CHUNK = CHUNK // 4
 
@@ -130,13 +136,52 @@ def crc_of_rows(rows: npt.NDArray[np.uint8], varying: npt.NDArray[np.intp], leng
 def crc_of_pieces(
     data: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]
 ) -> Words:
-    """The CRC-32C of pieces of any length; there are `CHUNK` bytes of data before the first.
+    """The CRC-32C of pieces of any length; there are `CHUNK` bytes of data before the first."""
+    if not len(starts):
+        return np.empty(0, dtype=np.uint32)
+    crc = np.empty(len(starts), dtype=np.uint32)
+    is_long = lengths >= _LONG
+    short, long = np.flatnonzero(~is_long), np.flatnonzero(is_long)
+    if len(short):
+        crc[short] = _linear(data, starts[short], lengths[short])
+    if len(long):
+        first, second = MULTIPLES
+        pieces = zip(starts[long].tolist(), lengths[long].tolist(), strict=True)
+        rows = np.stack([_fold(data[start : start + length].copy(), first) for start, length in pieces])
+        rows = np.pad(_fold(rows, second), ((0, 0), (CHUNK, 0)))
+        begins = CHUNK + rows.shape[1] * np.arange(len(rows))
+        crc[long] = _linear(rows.ravel(), begins, np.full(len(rows), second[0]))
+    return crc ^ _start_value(lengths) ^ np.uint32(0xFFFFFFFF)
+
+
+def _fold(rows: npt.NDArray[np.uint8], exponents: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    """Pieces with the CRC, without start value, of longer ones: of as many bytes as the first of the
+    ``exponents``. The ``rows`` are changed.
+    """
+    at, size = 0, rows.shape[-1]
+    # of the multiple's square the exponents are twice as large, so that more bytes are moved at a time
+    scale = 1 << max((size // (2 * exponents[0])).bit_length() - 1, 0)
+    while scale:
+        first, *others = (scale * exponent for exponent in exponents)
+        while (beyond := size - at - first) > 0:
+            count = min(first - others[0], beyond)
+            moved = rows[..., at : at + count]
+            for further in (*others, 0):
+                place = at + first - further
+                rows[..., place : place + count] ^= moved
+            at += count
+        scale >>= 1
+    return rows[..., at:]
+
+
+def _linear(
+    data: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]
+) -> Words:
+    """The CRCs of pieces without start value; there are `CHUNK` bytes of data before the first.
 
     Each piece is cut into chunks from its end. The CRCs of chunks are joined in pairs, then those of pairs,
     and so on.
     """
-    if not len(starts):
-        return np.empty(0, dtype=np.uint32)
     counts = np.maximum((lengths + CHUNK - 1) // CHUNK, 1)
     firsts = np.cumsum(counts) - counts
     place = np.repeat(firsts + counts - 1, counts) - np.arange(int(counts.sum()))  # of a chunk, from the end
@@ -156,7 +201,7 @@ def crc_of_pieces(
         joined[pairs] ^= _shift(crc[even[pairs] - 1], power)
         crc, place, last = joined, place[even] >> 1, last[even] >> 1
         power += 1
-    return crc ^ _start_value(lengths) ^ np.uint32(0xFFFFFFFF)
+    return crc
 
 
 def _crc_of_chunks(

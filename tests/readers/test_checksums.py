@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import crc32c, masked_crc32c
 
-from replay.readers.checksums import CHUNK, crc_of_pieces, crc_of_rows, mask_crc, masked
+from replay.readers.checksums import CHUNK, MULTIPLES, crc_of_pieces, crc_of_rows, mask_crc, masked
 
 
 def of_pieces(pieces):
@@ -28,6 +28,24 @@ def test_long_pieces():
     pieces = [chance.randbytes(size) for size in (0, 70_000, 1, 63, 64, 65, 4096, 1_000_001, 1024, 1025)]
     assert of_pieces(pieces).tolist() == [crc32c(piece) for piece in pieces]
     assert mask_crc(pieces[1]) == masked_crc32c(pieces[1])
+
+
+@given(st.lists(st.tuples(st.integers(0, 60_000), st.integers(0, 255)), max_size=8), st.randoms())
+def test_pieces_that_are_made_short_first(pieces, chance):
+    data = [chance.randbytes(min(size, 200)) + bytes([byte]) * max(size - 200, 0) for size, byte in pieces]
+    data += [b"x" * size for size in (11_369, 11_370, 11_371, 22_740)]
+    assert of_pieces(data).tolist() == [crc32c(piece) for piece in data]
+
+
+@pytest.mark.parametrize("exponents", MULTIPLES)
+def test_multiples_of_the_polynomial(exponents):
+    remainder = 0
+    for exponent in (*exponents, 0):
+        power = 1
+        for _ in range(8 * exponent):
+            power = power << 1 ^ (0x11EDC6F41 if power & 0x80000000 else 0)
+        remainder ^= power
+    assert remainder == 0
 
 
 @pytest.mark.parametrize("length", [1, 3, 4, 5, 40, 512, 1024])
