@@ -85,6 +85,12 @@ _PAIR = re.compile(
     r"[\[(]?(" + Number + r")(?:\s?/\s?(\d{1,12})(?=\s?\())?(%|(?=[\s,;|)\]}]|\.?$|\.\s| - ))"
 )
 _SETS = r"(train(?:ing)?|val(?:i(?:d(?:at(?:ion|e))?)?)?|dev|eval(?:uation)?|test(?:ing)?)"
+#: `---- Evaluating Model ----`, `Running validation...`: what is in the next lines.
+_ANNOUNCED = re.compile(
+    r"\W{0,60}(?:running |start(?:ing)? |begin(?:ning)? )?"
+    r"(evaluat(?:ing|ion|e)|validat(?:ing|ion|e)|testing)\b(?: [A-Za-z]{1,20}){0,3}\W{0,60}$",
+    re.IGNORECASE,
+)
 #: What PaddleOCR and PaddleDetection print of an evaluation.
 _CURRENT = re.compile(r"cur(?:rent)? metric[,:]\s", re.IGNORECASE)
 _SPLIT = re.compile(
@@ -212,7 +218,7 @@ def _spelled_out(text: str) -> str:
     word, done, total = match.groups()
     rest = text[match.end() :]
     is_head = len(word) > 1 and word.lower() != "it" and not any(map(str.isalnum, rest))
-    if not is_head and not any(is_held_out(pair.name) for pair in named_values(rest)):
+    if not is_head and not any(is_held_out(pair.name) for pair in named_values(Paired().apart(rest))):
         return text
     place = "iteration" if word.lower() == "it" else "epoch"
     return f"{place} {done}{f'/{total}' if total else ''} {rest}"
@@ -401,6 +407,11 @@ class Epochs:
         if current is not None:
             text, self._split = f"  {text[current.end() :]}", "eval"
         head = _SPLIT.match(text)
+        announced = _ANNOUNCED.match(text) if head is None else None
+        if announced is not None:
+            self._split = {"v": "val", "e": "eval", "t": "test"}[announced[1][0].lower()]
+            self._announced, self._listed, self._order = True, order, order
+            return True
         if head is not None:
             held_out = split_of(head[1].rstrip(".")) == "held-out" or is_held_out(head[1])
             self._split = head[1].lower() if held_out else None

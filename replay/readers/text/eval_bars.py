@@ -17,6 +17,7 @@ from replay.data.names import infer_mode
 from replay.readers.series_names import is_held_out
 from replay.readers.text.journal import Journal, Row, Training, place_rows
 from replay.readers.text.lines import Bar, Number, bars, without_logger
+from replay.readers.text.paired import Paired
 
 __all__ = ["EvalBars"]
 
@@ -55,6 +56,7 @@ class EvalBars:
     def __init__(self) -> None:
         self.seen: list[str] = []
         self._journal = Journal("text")
+        self._paired = Paired()
         self._done: tuple[float, float] | None = None  # of the bar of the training
         self._epoch: float | None = None  # which a line or a bar beside names
         self._planned = 0.0
@@ -81,7 +83,10 @@ class EvalBars:
             title = self._VALUE.sub("", bar.before)
             epoch = self._EPOCH.search(title)
             of_eval = self._OF_EVAL.search(title)
-            if of_eval is not None or self._is_eval(bar, values, title):
+            if epoch is not None and epoch[1] is not None and (named := self._in_title(bar)):
+                self._begin_epoch(float(epoch[1]), epoch[2])
+                self._eval = _Eval(order, None, float(epoch[1]), named)
+            elif of_eval is not None or self._is_eval(bar, values, title):
                 self._take_eval(bar, values, order, of_eval)
             elif epoch is None:
                 self._take_training(bar, values, order)
@@ -91,6 +96,16 @@ class EvalBars:
             else:  # a bar of all epochs, which goes on when one is over
                 self._begin_epoch(min(bar.done + 1, bar.total), f"{bar.total:.0f}")
         return False
+
+    def _in_title(self, bar: Bar) -> dict[str, float]:
+        """The values in front of a bar of epochs, where some are of a held-out set: ``Epoch: 3/9, Train/Val
+        Loss: 0.5,0.4``.
+        """
+        text = self._paired.apart(bar.before)
+        if text == bar.before:
+            return {}
+        values = {"_".join(name.split()): float(value) for name, value in self._VALUE.findall(text)}
+        return values if any(map(is_held_out, values)) else {}
 
     def _begin_epoch(self, epoch: float, planned: str | None) -> None:
         waiting = self._eval

@@ -90,8 +90,10 @@ def read_text(
     dialects = [dialect() for dialect in among]
     loops = [dialect for dialect in dialects if isinstance(dialect, Epochs)]
     cut_off = None
-    order = 0
-    for order, line in enumerate(_of_one_process(iter(lines))):
+    order = -1
+    for line in _of_one_process(iter(lines)):
+        if "%|" not in line.text or not line.text.endswith("]"):
+            order += 1  # a bar may be drawn any number of times between two lines
         if not line.complete and not _is_closed(line.text):
             cut_off = line.number if whole and any(sign.isdigit() for sign in line.text) else None
             continue

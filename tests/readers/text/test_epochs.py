@@ -69,6 +69,9 @@ from tests.readers.text.printing import run_of, runs_of
         "---- Communication round: {epoch}/50 ----\nAverage train loss: 0.5\nTest loss: {loss}",
         "**Epoch {epoch}/20** - Train Loss: **0.5**, Val Loss: **{loss}**",
         "epoch={epoch} loss=0.5(val={loss}) acc=0.6(val=0.5)",
+        "[E={epoch}] Loss (Train/Val) = 0.4100 / {loss} | Acc (Train/Val) = 0.5 / 0.6",
+        "--- Epoch {epoch} ---\nTrain/Val Loss: 0.5/{loss} -- Train/Val AUC: 0.9/0.8 -- LR=0.000100",
+        "Epoch {epoch}/5\nTraining...\nloss: 0.5\nEvaluating...\naccuracy: 0.5\nloss: {loss}",
         "Epoch: {epoch:02} | Time: 0m 15s\n\tTrain Loss: 0.650 | Train Acc: 60.12%\n\t Val. Loss: {loss}",
     ],
 )

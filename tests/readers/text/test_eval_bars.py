@@ -61,6 +61,36 @@ def test_other_places(tmp_path, made):
     assert run.info.step_unit == "epoch"
 
 
+def test_lines_behind_many_states_of_bars(tmp_path):
+    """A bar is drawn hundreds of times between the line of the epoch and that of its values."""
+    drawn = "".join(bar(done, 200, "Training: ", ", loss=0.5") for done in range(201))
+    checked = "".join(bar(done, 90, "Validating: ") for done in range(91))
+    parts = [f"Epoch {n}/8\n{drawn}\n{checked}\nVal Loss: {loss}\n" for n, loss in LOSSES.items()]
+    assert curve(run_of(tmp_path, "".join(parts)), "val_loss") == LOSSES
+
+
+def test_what_a_line_announces_stands_behind_bars(tmp_path):
+    """As PyTorch-YOLOv3 prints it."""
+    parts = [
+        f"{bar(33, 33, f'Training Epoch {n}: ')}\n---- Evaluating Model ----\n{bar(6, 6, 'Validating: ')}"
+        f"{bar(4, 4, 'Computing AP: ')}\n---- mAP {value:.5f} ----\n"
+        for n, value in LOSSES.items()
+    ]
+    (run,) = runs_of(tmp_path, "".join(parts))[0]
+    (name,) = run.metrics
+    assert curve(run, name) == LOSSES
+    assert name.endswith("mAP")
+
+
+def test_pairs_in_front_of_a_bar_of_epochs(tmp_path):
+    parts = [
+        bar(n, 9, f"Epoch: {n}/9, Train/Val Loss: 0.5,{loss}: ") for n, loss in LOSSES.items() for _ in "ab"
+    ]
+    run = run_of(tmp_path, "".join(parts) + "\n")
+    (name,) = run.metrics
+    assert curve(run, name) == LOSSES
+
+
 def test_within_an_epoch(tmp_path):
     parts = []
     for at, loss in enumerate((0.875, 0.75, 0.5, 0.625)):
