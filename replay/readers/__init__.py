@@ -22,6 +22,7 @@ from replay.readers.continuations import find_continuations, join_runs
 from replay.readers.duplicates import Entry, merge
 from replay.readers.find import Candidate, Walk, natural, read_head
 from replay.readers.format import Format, Loaded, UnusableLog, unreadable
+from replay.readers.garbage import fewer_collections
 from replay.readers.growing import Growing
 from replay.readers.load import load_groups, reader_failed
 from replay.readers.naming import Group, named_runs, relative_name
@@ -149,17 +150,18 @@ def read(
     next time, so that only what is new is read then; the result is the same. Raises InputError where a path
     does not exist and where no file has these columns, and NothingFound where there is no run at all.
     """
-    search = Search(paths, columns)
-    loaded = load_groups(search.groups) if growing is None else growing.load(search.groups)
-    # infinities and numbers near the largest are data here
-    with progress(search.groups) as counted, np.errstate(all="ignore"):
-        each = [some for _, some in zip(counted, loaded, strict=True)]
-    for _, more in each:
-        search.result.findings += more
-    search.result.runs = search.assemble(search.groups, [runs for runs, _ in each])
-    if not search.result.runs:
-        raise search.nothing()
-    return search.result
+    with fewer_collections():
+        search = Search(paths, columns)
+        loaded = load_groups(search.groups) if growing is None else growing.load(search.groups)
+        # infinities and numbers near the largest are data here
+        with progress(search.groups) as counted, np.errstate(all="ignore"):
+            each = [some for _, some in zip(counted, loaded, strict=True)]
+        for _, more in each:
+            search.result.findings += more
+        search.result.runs = search.assemble(search.groups, [runs for runs, _ in each])
+        if not search.result.runs:
+            raise search.nothing()
+        return search.result
 
 
 class Search:
