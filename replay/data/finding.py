@@ -91,6 +91,7 @@ class Kind(StrEnum):
     RESTART = "restart"
     RESUMED = "resumed"
     REPEATED_VALUES = "repeated-values"
+    FINISHED_MODEL = "finished-model"
     PLACEHOLDERS = "placeholders"
     CARRIED_FORWARD = "carried-forward"
     INTERLEAVED_SETS = "interleaved-sets"

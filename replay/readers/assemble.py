@@ -17,6 +17,7 @@ from replay.data.finding import Finding, Kind, Severity
 from replay.data.info import RunInfo
 from replay.data.names import canonical
 from replay.data.run import Run, Series
+from replay.readers.finished_model import without_finished_model
 from replay.readers.layout import Layout
 from replay.readers.points import Points, StepOrder, distinct_steps, finite_points
 from replay.readers.segments import Segment, find_segments, merge_segments
@@ -202,8 +203,18 @@ def _find_plain(
         if merged[name] is not step:
             firsts[name] = first
             repeated += (len(step) - len(merged[name])) * (name in held_out)
+    findings = [_note(Kind.REPEATED_VALUES, count=repeated)] if repeated else []
+    kept, finished = without_finished_model(merged, held_out, aside)
+    if finished is not None:
+        findings.append(finished)
+        for name, points_kept in kept.items():
+            firsts[name] = firsts.get(name, np.ones(len(steps[name]), dtype=bool)).copy()
+            firsts[name][firsts[name]] = points_kept
+            step = merged.pop(name)
+            if points_kept.any():
+                merged[name] = step[points_kept]
     layout = Layout(merged, held_out, epoch, counters, companions)
-    return _Plain(layout, firsts, (_note(Kind.REPEATED_VALUES, count=repeated),) if repeated else ())
+    return _Plain(layout, firsts, tuple(findings))
 
 
 def _never_goes_back(series: Points) -> bool:
@@ -281,6 +292,16 @@ def _one(
         findings.append(_note(Kind.REPEATED_VALUES, count=repeated))
     if len(segments) > 1:
         findings.append(_note(Kind.RESUMED, steps=resumes, replaced=overlapped))
+    steps = {name: one.step for name, one in merged.items()}
+    kept, finished = without_finished_model(steps, held_out, {epoch, *counters, *_aside(companions)})
+    if finished is not None:
+        findings.append(finished)
+        for name, points_kept in kept.items():
+            one = merged.pop(name)
+            if points_kept.any():
+                merged[name] = Series(one.step[points_kept], one.value[points_kept])
+                if name in segment_of:
+                    segment_of[name] = segment_of[name][points_kept]
     layout = Layout({name: one.step for name, one in merged.items()}, held_out, epoch, counters, companions)
     values = {name: one.value for name, one in merged.items()}
     return layout.run(

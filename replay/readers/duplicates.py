@@ -39,6 +39,8 @@ _INNER = re.compile(r"checkpoint-|runs|tb|tensorboard|events")
 _PRINTED = "text"
 #: Digits of a value that two runs do not share by chance.
 _SURE = 8
+#: Digits of two values together.
+_SURE_OF_TWO = 10
 _COMPANIONS = {*COUNTERS, "epoch", "wall_time", "saved", "train_loss", "learning_rate", "grad_norm"}
 #: Points that are looked up at a time.
 _BATCH = 100_000
@@ -116,7 +118,14 @@ def _disagreements(
         found = [(agreed, other) for other in others if (agreed := agreement(curve, other, near=near))]
         if not found:
             continue
-        agreed, other = max(found, key=lambda one: one[0].equal)
+        agreed, other = max(
+            found,
+            key=lambda one: (
+                one[0].equal,
+                -len(one[0].differing),
+                canonical(one[1].name) == canonical(curve.name),
+            ),
+        )
         if not agreed.differing:
             continue
         at = agreed.differing[0]
@@ -201,7 +210,9 @@ def _inside(
         for number, series in enumerate(curves):
             if series and series[0].held_out:
                 everything += _train_curves(entries[number].run, number)
-    if any(entry.run.info.step_unit == "epoch" for entry in entries):
+    if any(entry.run.info.step_unit == "epoch" for entry in entries) or any(
+        series and not series[0].held_out for series in curves
+    ):  # event files of mmengine have its metrics by epoch, under names that say nothing of a set
         for number, entry in enumerate(entries):
             everything += _by_epoch(entry.run, curves[number])
     if not everything:
@@ -284,21 +295,34 @@ def _shows(printed: Sequence[LoggedCurve], logged: Sequence[LoggedCurve]) -> boo
     """Whether a text shows the run that a file beside it logs.
 
     As far as both go, each curve is there, whatever its name. Either log may be cut off, and so may lack the
-    last evals, or a name; then another value has so many digits that it cannot be that of a second run.
+    last evals, or a name, and the text may begin in the middle, as a model card after a resume does; then
+    another value, or two, have so many digits that they cannot be those of a second run.
     """
     names = {canonical(other.name) for other in logged}
     sure = False
     for curve in printed:
         agreed = 0
         for other in logged:
-            size = min(len(curve.step), len(other.step))
+            shared = _since(other, curve)
+            size = min(len(curve.step), len(shared.step))
             if size and other.held_out == curve.held_out:
-                same = agreement(_first(curve, size), _first(other, size), near=True)
+                same = agreement(_first(curve, size), _first(shared, size), near=True)
                 agreed = max(agreed, 0 if same is None else same.equal)
         if not agreed and canonical(curve.name) in names:
             return False
-        sure |= agreed > 2 or (agreed > 0 and curve.digits >= _SURE)
+        sure |= agreed > 2 or agreed * curve.digits >= (_SURE if agreed == 1 else _SURE_OF_TWO)
     return sure
+
+
+def _since(other: LoggedCurve, curve: LoggedCurve) -> LoggedCurve:
+    """A curve from the first step of another on, where it has that step or one beside it."""
+    if not len(curve.step) or not len(other.step):
+        return other
+    first = float(curve.step[0])
+    at = int(np.searchsorted(other.step, first))
+    if at == len(other.step) or other.step[at] != first:
+        at = int(np.searchsorted(other.step, first - 1))
+    return replace(other, step=other.step[at:], value=other.value[at:])
 
 
 def _first(curve: LoggedCurve, size: int) -> LoggedCurve:
@@ -409,9 +433,10 @@ def _is_in(
     """Whether every series agrees with one of the others.
 
     What is not simply the beginning of the other needs more to tell it: three equal values, or two in the
-    ``near`` (the same training folder).
+    ``near`` (the same training folder), or one where it has all metrics of that name there, to many digits:
+    a tracker may store the evaluation after the training as a run of its own.
     """
-    plain, most = True, 0
+    plain, exact, most, digits = True, near and by_name, 0, 0
     for curve in curves:
         candidates = [other for other in others if other.held_out or not curve.held_out]
         if by_name:
@@ -421,9 +446,11 @@ def _is_in(
             return False
         best = max(found, key=lambda agreed: (agreed.is_prefix, agreed.equal))
         plain &= best.is_prefix
+        exact &= not best.shift and not best.differing
         if curve.digits >= 4:
             most = max(most, best.equal)
-    return plain or most >= (2 if near else 3)
+            digits = max(digits, curve.digits)
+    return plain or most >= (2 if near else 3) or (exact and digits >= _SURE)
 
 
 def training_folder(folder: Path) -> Path:

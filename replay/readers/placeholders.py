@@ -4,8 +4,8 @@ A table has a cell for each metric in each row, and its writer fills those of th
 a fill is left out. It is told from a real value by three things: its row also logs something else, so that it
 was not written for the eval; it comes between all real values of the metric, or before the first of them; and
 of the other metrics of the same set none has a value in that row. A real NaN is kept: one among values that
-are logged in every row, and those from which a metric never comes back. Values that repeat the eval before
-them are left out as well (`replay.readers.carried`).
+are logged in every row, those from which a metric never comes back, and those of a training whose losses were
+never numbers. Values that repeat the eval before them are left out as well (`replay.readers.carried`).
 """
 
 from __future__ import annotations
@@ -122,6 +122,10 @@ class _Table:
         for name in self._rows:
             self._of_set.setdefault(_set_of(name) if name in held_out else ("train",), []).append(name)
         self._filled: dict[tuple[tuple[str, ...], float], _Rows] = {}
+        losses = [
+            series.value for name, series in points.items() if name not in held_out and "loss" in words(name)
+        ]
+        self._diverged_at_once = bool(losses) and not any(np.isfinite(values).any() for values in losses)
 
     def leave_out(self, name: str, rows: _Rows, fill: float) -> None:
         """Take note that some rows of a metric are fills."""
@@ -136,6 +140,8 @@ class _Table:
         if number and _SIGNED & set(words(name)):  # only where another metric of the set has the fill too
             return blank & np.isin(rows, self._filled.get((_set_of(name), fill), _NO_ROWS))
         real = series.value[np.isfinite(series.value) & ~blank]
+        if not number and not len(real) and self._diverged_at_once:
+            return np.zeros(len(blank), dtype=bool)  # no loss was ever a number, that of the training neither
         if number and (real >= fill if fill > 0 else real <= fill).any():
             return np.zeros(len(blank), dtype=bool)  # the metric does go as high or low as that
         mine = _set_of(name) if is_held_out else ("train",)

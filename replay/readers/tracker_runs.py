@@ -25,6 +25,7 @@ from replay.readers.placeholders import drop_placeholders
 from replay.readers.points import Points, PointsBuilder, round_interval
 from replay.readers.series_names import companions_of, held_out_of, is_bookkeeping, is_held_out
 from replay.readers.tracker_rows import Row
+from replay.readers.tracker_settings import with_known_monitor
 
 __all__ = ["numbered_from_zero", "tracker_runs"]
 
@@ -87,7 +88,7 @@ def tracker_runs(
         for name in sorted(runtimes & row.values.keys()):
             builder.add_parts(step, "eval runtime", {name: row.values[name]})
     runs = _assembled(run_id, builder.points(), held_out, begins, {**summary, **facts}, by_epoch)
-    return [_with_known_monitor(run) for run in runs]
+    return [with_known_monitor(run) for run in runs]
 
 
 def _assembled(
@@ -133,18 +134,6 @@ def _assembled(
         info=RunInfo.of({**facts, "findings": [*facts.get("findings", ()), *filled, *interleaved]}),
         hint=lambda steps: {"tool": "jsonl", "every": round_interval(steps)},
     )
-
-
-def _with_known_monitor(run: Run) -> Run:
-    """The run with its monitor under the name that it logs it by, or without one that it does not log."""
-    stated = run.info.monitor
-    if stated is None:
-        return run
-    name = run.find_metric(stated)
-    if name is None or name not in run.metrics:
-        return run.replace(info=run.info.replace(monitor=None, modes={}))
-    modes = dict.fromkeys((name,), *run.info.modes.values()) if run.info.modes else {}
-    return run.replace(info=run.info.replace(monitor=name, modes=modes))
 
 
 def numbered_from_zero(points: Mapping[str, Points], held_out: Iterable[str]) -> bool:
@@ -195,6 +184,8 @@ def _place(
     declared = [name for name in axes if name in names]
     known = [name for key in _GLOBAL_STEPS for name in names if canonical(name) == key]
     for name in (*declared, *known):
+        if name not in declared and _is_the_step(rows, name):
+            return [row.step for row in rows], False, name
         steps = _filled(rows, name)
         if steps is not None:
             return steps, canonical(name) in _EPOCHS, name
@@ -215,6 +206,14 @@ def _counts_calls(rows: Sequence[Row], starts: frozenset[int]) -> bool:
         later.step == earlier.step + 1 or (index in starts and later.step in (0, 1))
         for index, (earlier, later) in enumerate(pairwise(rows), 1)
     )
+
+
+def _is_the_step(rows: Sequence[Row], name: str) -> bool:
+    """Whether a name is the tracker's own step wherever it is logged: the rows without it then have that
+    step, and not the one of the row before.
+    """
+    pairs = [(row.values[name], row.step) for row in rows if name in row.values]
+    return any(value for value, _ in pairs) and all(value == step for value, step in pairs)
 
 
 def _filled(rows: Sequence[Row], name: str) -> list[float] | None:
@@ -240,16 +239,17 @@ def _by_epoch(rows: Sequence[Row], name: str) -> list[float] | None:
     steps = _filled(rows, name)
     if steps is None:
         return None
-    last: dict[str, float] = {}
+    last: dict[str, tuple[float, float]] = {}
     again = 0
     for row, step in zip(rows, steps, strict=True):
-        repeated = {metric for metric in row.values if metric != name and last.get(metric) == step}
-        if any(
-            is_held_out(metric) and (metric in repeated or name not in row.values) for metric in row.values
-        ):
+        repeated = {
+            metric for metric in row.values if metric != name and metric in last and last[metric][0] == step
+        }
+        others = {metric for metric in repeated if last[metric][1] != row.values[metric]}
+        if any(is_held_out(metric) and (metric in others or name not in row.values) for metric in row.values):
             return None
         again += bool(repeated)
-        last |= dict.fromkeys(row.values, step)
+        last |= {metric: (step, value) for metric, value in row.values.items()}
     whole = all(step == int(step) for step in steps)
     return None if whole and 10 * again > len(rows) else steps
 

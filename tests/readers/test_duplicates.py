@@ -214,3 +214,27 @@ def test_hundreds_of_checkpoints_or_copies_are_not_compared_pair_by_pair(monkeyp
     assert sorted(number for number, _ in pairs) == [
         number for number in range(len(entries)) if number not in kept
     ]
+
+
+def test_one_eval_that_a_longer_run_has_to_many_digits_is_its_own():
+    """MLflow's callback begins a second run where the model is evaluated after the training."""
+    whole, last = entry(LONG, "a"), entry(LONG[-1:], "a/b", step=1200)
+    assert merge([whole, last])[1] == [(1, 0)]
+    other = entry([LONG[-1] + 1e-7], "a/b", step=1200)
+    assert merge([whole, other])[1] == []
+
+
+def test_a_checkpoint_is_compared_with_its_own_metric(tmp_path):
+    """Metrics of two sets may begin alike, which is no resume."""
+    for size in (4, 8):
+        folder = tmp_path / f"checkpoint-{10 * size}"
+        one, two = [0.1, 0.2, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9], [0.1, 0.2, 0.3, 0.3, 0.4, 0.45, 0.5, 0.5]
+        history = [
+            {"step": 10 * at, "epoch": at / 4, "eval_a_f1": one[at - 1], "eval_b_f1": two[at - 1]}
+            for at in range(1, size + 1)
+        ]
+        folder.mkdir()
+        text = json.dumps({"global_step": 10 * size, "max_steps": 100, "log_history": history})
+        (folder / "trainer_state.json").write_text(text, encoding="utf-8")
+    (run,) = read(tmp_path).runs
+    assert (len(run), run.info.resumes) == (8, ())

@@ -112,3 +112,10 @@ def test_links_are_not_followed(tmp_path):
     secret = table(tmp_path / "other", "val_loss", [(10, 1.0), (20, 0.5)])
     (tmp_path / "dvclive" / "plots" / "metrics" / "val_loss.tsv").symlink_to(secret)
     assert not one(tmp_path / "dvclive").metrics
+
+
+def test_a_value_that_is_logged_twice_is_of_one_process(tmp_path):
+    table(tmp_path / "dvclive", "epoch", [(step, step // 10) for step in (10, 10, 20, 20, 30, 30)])
+    table(tmp_path / "dvclive", "val_loss", [(10, math.nan), (10, math.nan), (20, 2.0), (30, 1.0)])
+    run = one(tmp_path)
+    assert (len(run), run.info.resumes) == (3, ())

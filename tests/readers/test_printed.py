@@ -101,3 +101,20 @@ def test_logs_in_epochs_with_other_values_are_other_runs(tmp_path):
     epochs = [3 * place / 7 for place in range(1, 9)]
     by_epoch(tmp_path / "metrics" / "history.csv", epochs, [loss + 0.01 for loss in LOSS])
     assert len(read(tmp_path).runs) == 2
+
+
+def test_a_model_card_after_a_resume_shows_the_run_beside_it(tmp_path):
+    """The card has the evals of the last process only, and four decimals of small losses."""
+    rows = [
+        {"step": 3 * at, "epoch": at / 2, "eval_loss": value / 50, "eval_dev_cosine": value / 3}
+        for at, value in enumerate(LOSS, 1)
+    ]
+    (tmp_path / "trainer_state.json").write_text(json.dumps({"log_history": rows, "global_step": 24}))
+    card = "| Epoch | Step | Training Loss | Validation Loss | dev_cosine |\n|:-:|:-:|:-:|:-:|:-:|\n"
+    for row in rows[3:]:
+        card += f"| {row['epoch']:.4f} | {row['step']} | 0.5 | {row['eval_loss']:.4f} | "
+        card += f"{row['eval_dev_cosine']:.4f} |\n"
+    (tmp_path / "README.md").write_text(f"### Training Logs\n\n{card}")
+    found = read(tmp_path)
+    assert [run.info.format for run in found.runs] == ["trainer-state"]
+    assert len(found.duplicates) == 1

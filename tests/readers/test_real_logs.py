@@ -37,7 +37,6 @@ KINDS = {
     "peft-bench-json": "peft-benchmark",
 }
 OTHER_COUNTS = {
-    "dvclive/zeerafle__bisindo-video-recognition__dvclive": 100,  # the test set was evaluated after the last
     "tfevents-lightning/AtomScott__FractalDB__v0": 2,  # 157 batches in each of two evals
     # the best checkpoint was validated twice more
     "tfevents-ultralytics/Abonia1__YOLOv8-Fire-and-Smoke-Detection__train": 25,

@@ -379,6 +379,11 @@ OF_RUNS = [
         {"count": 2},
         "2 values logged again for the same step (the first is kept)",
     ),
+    (
+        Kind.FINISHED_MODEL,
+        {"metrics": ("test_loss",), "step": 48.0},
+        "test_loss at step 48, after the last eval, is of the finished model and is left out",
+    ),
     (Kind.MISSING_HEAD, {"step": 350.0}, "begins at step 350; what was logged before is not there"),
     (
         Kind.EXTENDED,

@@ -222,3 +222,45 @@ def test_names():
     assert flat_numbers({"a": {"b": 1, "c": {"d": "NaN", "e": "text"}}, "f": None}, ".") == pytest.approx(
         {"a.b": 1.0, "a.c.d": NAN}, nan_ok=True
     )
+
+
+def test_the_step_of_a_call_counts_where_it_is_that_of_the_training():
+    """SwanLab's callback gives the step and logs it too, which the last row of a killed process lacks."""
+    rows = [(4, {"train/loss": 2.0, "train/global_step": 4}), (6, {"eval/loss": 1.5})]
+    assert curve(one(rows), "eval/loss") == {6: 1.5}
+
+
+def test_an_eval_that_is_logged_again_in_its_epoch_leaves_epochs_as_steps():
+    rows = [(n, {"val_loss": 2.0 - n, "epoch": n + 0.5}) for n in range(4)]
+    rows.append((4, {"val_loss": -1.0, "epoch": 3.5}))
+    run = one(rows)
+    assert (run.info.step_unit, list(curve(run))) == ("epoch", [0.5, 1.5, 2.5, 3.5])
+
+
+@pytest.mark.parametrize(
+    ("settings", "monitor", "modes"),
+    [
+        ({"monitor": "val_acc", "mode": "max"}, "val_acc", {"val_acc": "max"}),
+        ({"monitor": "val_acc"}, "val_acc", {}),
+        ({"monitor": "val_acc", "mode": "train"}, "val_acc", {}),
+        (
+            {"callbacks/early/monitor": "val_acc", "callbacks/early/mode": "max"},
+            "val_acc",
+            {"val_acc": "max"},
+        ),
+        ({"stop.monitor": "val_acc", "checkpoint.monitor": "val_loss"}, "val_loss", {}),
+        ({"stop.monitor": "val_acc", "schedule.monitor": "val_loss"}, None, {}),
+        ({"monitor": "null"}, None, {}),
+        ({"monitor": "val_bleu"}, None, {}),
+        ({"metric_for_best_model": "acc"}, "val_acc", {}),
+        ({"metric_for_best_model": "zeal"}, "val_zeal", {"val_zeal": "max"}),
+        ({"metric_for_best_model": "acc", "greater_is_better": "True"}, "val_acc", {"val_acc": "max"}),
+    ],
+)
+def test_the_monitor_that_settings_state(settings, monitor, modes):
+    rows = [(n, {"val_acc": n / 10, "val_loss": 1 / n, "val_zeal": n}) for n in range(1, 4)]
+    if "metric_for_best_model" in settings:
+        rows = [(n, {f"eval{name[3:]}": value for name, value in values.items()}) for n, values in rows]
+        monitor, modes = f"eval{monitor[3:]}", {f"eval{name[3:]}": mode for name, mode in modes.items()}
+    info = one(rows, facts=settings_of(settings)).info
+    assert (info.monitor, dict(info.modes)) == (monitor, modes)

@@ -243,6 +243,8 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
     points: dict[str, Points] = {}
     for path, table in tables:
         for name, series in _rename(path, table, several=len(tables) > 1).items():
+            if name == "epoch" and name in points and is_evaluator(table.names):
+                continue  # each evaluator of a training repeats it
             points[name if name not in points else f"{path.stem}/{name}"] = series
     samples = [sample for _, table in tables if (sample := _sample(table)) is not None]
     samples += [
@@ -328,7 +330,10 @@ def _rename(path: Path, table: Table, *, several: bool) -> dict[str, Points]:
     """
     if is_evaluator(table.names):
         label = evaluator_name(path)
-        return {f"{label}/{name}" if several else name: series for name, series in table.points.items()}
+        return {
+            f"{label}/{name}" if several and name != "epoch" else name: series
+            for name, series in table.points.items()
+        }
     lower = [name.lower() for name in table.names]
     export = _EXPORT_NAME.fullmatch(path.stem)
     split = _file_split(path)
@@ -439,7 +444,8 @@ FORMAT = Format(
         " of TensorBoard's page (1,000 rows) are samples, and the output says so"
     ),
     tested_on=(
-        "files of Keras, Lightning, Ultralytics, flair and CatBoost from public repositories; the layouts of"
+        "Keras 3.15, Lightning 2.6.6, fastai 2.8, flair 0.15, Ultralytics 8.4, sentence-transformers 6.2,"
+        " XGBoost 3.2 and CatBoost 1.2.10, and older files from public repositories; the layouts of"
         " sentence-transformers 2 to 5, of MLflow's page and of OpenAI's fine-tuning, written by hand"
     ),
     sniff=_sniff,

@@ -168,8 +168,14 @@ def _rows(series: dict[str, _Points]) -> tuple[list[Row], list[int]]:
 
 
 def _parts(points: _Points) -> list[_Points]:
-    """The points of each process: a step that is not beyond the one before begins another."""
-    cuts = [index for index, (before, here) in enumerate(pairwise(points), 1) if here[1] <= before[1]]
+    """The points of each process: a step that is not beyond the one before begins another, unless it has the
+    same value. Lightning's logger logs the epoch twice.
+    """
+    cuts = [
+        index
+        for index, (before, here) in enumerate(pairwise(points), 1)
+        if here[1] < before[1] or (here[1] == before[1] and f"{here[2]}" != f"{before[2]}")  # NaN is NaN
+    ]
     return [points[low:high] for low, high in pairwise([0, *cuts, len(points)])]
 
 
@@ -197,5 +203,8 @@ FORMAT = Format(
         "DVCLive stores neither the end of a run nor the training step of transformers: where its callback"
         " counts log entries, the epoch is the step."
     ),
-    tested_on="DVCLive 2.10 and 3.49, and older folders in public repositories",
+    tested_on=(
+        "DVCLive 2.10 and 3.49, also from Lightning, transformers and accelerate, and older folders in public"
+        " repositories"
+    ),
 )

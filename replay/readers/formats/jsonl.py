@@ -1,9 +1,9 @@
 """JSON lines: one object per row, with a step, an iteration or an epoch in it.
 
 Written by LLaMA-Factory (``trainer_log.jsonl``), ms-swift (``logging.jsonl``), Detectron2 (``metrics.json``),
-mmengine (``scalars.json``) and mmcv, DETR and its descendants (``log.txt``), IBM's fms-hf-tuning, and many
-scripts; some of them write a list of the objects. Nested objects are flattened with "/", short lists by
-position. NaN and Infinity are read as the words that they are.
+mmengine (``scalars.json``) and mmcv, DETR and its descendants (``log.txt``), spaCy's console logger
+(``output_file``), IBM's fms-hf-tuning, and many scripts; some of them write a list of the objects. Nested
+objects are flattened with "/", short lists by position. NaN and Infinity are read as the words that they are.
 """
 
 from __future__ import annotations
@@ -329,6 +329,8 @@ def _runs(read: _Rows, path: Path, rows: Sequence[_Placed], by_epoch: bool, run_
     held_out |= held_out_of(series)
     if "total_loss" in series and "iteration" in {name for row in read.rows for name in row.values}:
         held_out |= {name for name in series if _TASKS.fullmatch(name)}
+    if "score" in series and {"losses", "scores"} <= {name.partition("/")[0] for name in series}:
+        held_out |= {name for name in series if name == "score" or name.startswith("scores/")}  # spaCy's
     held_out -= {name for name in held_out if name.endswith("num_tokens")}
     series, filled = drop_placeholders(series, held_out)
     series, interleaved = name_sets(series, held_out)
@@ -421,6 +423,7 @@ def _place(rows: Sequence[_Row]) -> tuple[list[_Placed], bool, int] | None:
     if inner:
         by_epoch = True
     with_iter = name == "step" and any("iter" in row.values for row in rows)
+    uncounted = with_iter and _has_no_epochs(rows)
     placed: list[_Placed] = []
     last_step = last_epoch = last_iter = math.nan
     here, left_out = frozenset[str](), 0  # what the last step has values of
@@ -440,7 +443,7 @@ def _place(rows: Sequence[_Row]) -> tuple[list[_Placed], bool, int] | None:
         elif with_iter and "iter" not in values:
             # mmengine puts the epoch into the step of an eval: the eval follows the iterations of that epoch
             held_out = True
-            if step == last_epoch and not math.isnan(last_iter):
+            if (uncounted or step == last_epoch) and not math.isnan(last_iter):
                 step = last_iter
         elif follows and held_out:
             step = last_step
@@ -499,6 +502,15 @@ def _counts_the_loader(rows: Sequence[_Row]) -> bool:
     return len(evals) > 1 and train > 1 and len(set(evals)) == 1 and 2 * others > len(evals)
 
 
+def _has_no_epochs(rows: Sequence[_Row]) -> bool:
+    """Whether evals of mmengine have no step: its loop over iterations knows no epoch, which is 0 in them all
+    unless the logger is told to log evals by iteration.
+    """
+    if any("epoch" in row.values for row in rows):
+        return False
+    return all(row.values.get("step", 0.0) == 0 for row in rows if "iter" not in row.values)
+
+
 def _measured(values: Mapping[str, float]) -> frozenset[str]:
     """The names of a row that are measured, and do not count or time."""
     return frozenset(name for name in values if name != "epoch" and not is_bookkeeping(name))
@@ -536,7 +548,7 @@ FORMAT = Format(
     name="jsonl",
     summary=(
         "JSON lines, or a JSON list, of objects with a step or an epoch: LLaMA-Factory, ms-swift, Detectron2,"
-        " mmengine, DETR, fms-hf-tuning, and scripts of your own"
+        " mmengine, DETR, spaCy, fms-hf-tuning, and scripts of your own"
     ),
     files="*.jsonl, trainer_log.jsonl, scalars.json",
     limits=(
@@ -544,8 +556,8 @@ FORMAT = Format(
         " its log, so its trainer_state.json says more"
     ),
     tested_on=(
-        "files of LLaMA-Factory, ms-swift, Detectron2, mmengine and DETR from public repositories; the"
-        " rows of fms-hf-tuning, written by hand"
+        "mmengine 0.10.7 and spaCy 3.8; files of LLaMA-Factory, ms-swift, Detectron2, mmengine and DETR from"
+        " public repositories; the rows of fms-hf-tuning, written by hand"
     ),
     sniff=_sniff,
     load=_load,

@@ -274,5 +274,7 @@ FORMAT = Format(
         "A run that was killed lacks what SwanLab had not written yet; the log of its local board is"
         " complete."
     ),
-    tested_on="SwanLab 0.6.13, 0.7.20 (local and backup) and 0.10.3 (offline)",
+    tested_on=(
+        "SwanLab 0.6.13, 0.7.20 (local and backup) and 0.10.3 (offline, and from transformers and accelerate)"
+    ),
 )

@@ -30,7 +30,6 @@ from replay.readers.points import Points, round_interval
 from replay.readers.processes import Span, process_order
 from replay.readers.records import first_record
 from replay.readers.series_names import (
-    chosen_modes,
     companions_of,
     held_out_of,
     is_bookkeeping,
@@ -38,6 +37,7 @@ from replay.readers.series_names import (
     words,
 )
 from replay.readers.shared_arrays import shared
+from replay.readers.tracker_settings import stated_monitor, with_known_monitor
 
 __all__ = ["FORMAT"]
 
@@ -117,7 +117,7 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
         hint=lambda steps: _hint(steps, series),
     )
     runs = [_from_begin(run, read) if number else run for number, run in enumerate(runs)]
-    return Loaded([_with_known_monitor(run) for run in runs], findings)
+    return Loaded([with_known_monitor(run) for run in runs], findings)
 
 
 def _no_scalars(files: Sequence[Path], run_id: str, events: int) -> Finding:
@@ -125,20 +125,6 @@ def _no_scalars(files: Sequence[Path], run_id: str, events: int) -> Finding:
     if not events:
         return Finding(Kind.EMPTY_FILE, log=log)
     return Finding(Kind.NO_SCALARS, log=log, facts={"events": events})
-
-
-def _with_known_monitor(run: Run) -> Run:
-    """The run without a stated monitor that it does not log, and with the mode of one that it does log."""
-    if not run.info.monitor:
-        return run
-    name = run.find_metric(run.info.monitor)
-    if name not in run.metrics:
-        return run.replace(info=run.info.replace(monitor=None, modes={}))
-    mode = run.info.modes.get(run.info.monitor)
-    if mode is None:
-        return run
-    modes = {"modes": {}, **chosen_modes(name, mode, run.columns[name].values)}
-    return run.replace(info=run.info.replace(**modes))
 
 
 @dataclass
@@ -340,10 +326,7 @@ def _settings(settings: Mapping[str, Any]) -> dict[str, Any]:
         facts["planned_steps"] = int(steps)
     elif isinstance(epochs, int | float) and 0 < epochs < math.inf:
         facts["planned_epochs"] = epochs
-    metric, greater = values.get("metric_for_best_model"), values.get("greater_is_better")
-    if isinstance(metric, str) and metric and isinstance(greater, bool):
-        name = "eval/" + metric.removeprefix("eval_")
-        facts["monitor"], facts["modes"] = name, {name: "max" if greater else "min"}
+    facts |= stated_monitor(values)
     config = settings.get("model_config")
     if config and isinstance(config.get("_name_or_path"), str) and config["_name_or_path"]:
         facts["model"] = config["_name_or_path"]
@@ -374,8 +357,9 @@ FORMAT = Format(
         " read; what Keras logs by batch is skipped"
     ),
     tested_on=(
-        "files that PyTorch 2.13 and TensorBoard 2.21 wrote, and those of transformers, Lightning, Keras,"
-        " TensorFlow, CatBoost and Ultralytics from public repositories"
+        "PyTorch 2.13 and TensorBoard 2.21, tensorboardX 2.6, transformers 5.24, accelerate 1.15, Lightning"
+        " 2.6.6, mmengine 0.10.7 and CatBoost 1.2.10; files of Keras, TensorFlow, Ultralytics and others from"
+        " public repositories"
     ),
     sniff=_sniff,
     load=_load,

@@ -329,9 +329,10 @@ FORMAT = Format(
         " step is read by its epochs."
     ),
     tested_on=(
-        "transformers 5.24, TRL 1.16, Keras 3.15, Lightning 2.6.6, LightGBM 4.7, XGBoost 3.2, CatBoost 1.2.10"
-        " and spaCy 3.8 (output of the tools); axolotl, Unsloth, MLX-LM, torchtune, litgpt, nanoGPT, fairseq,"
-        " OpenNMT-py, mmengine, Composer, verl, darknet, NeMo, Detectron2, AllenNLP and"
-        " lm-evaluation-harness (lines after their sources)"
+        "transformers 5.24, TRL 1.16, sentence-transformers 6.2, SetFit 1.2, Keras 3.15, Lightning 2.6.6,"
+        " LightGBM 4.7, XGBoost 3.2, CatBoost 1.2.10, spaCy 3.8, fastai 2.8, flair 0.15 and mmengine 0.10.7"
+        " (output of the tools); axolotl, Unsloth, MLX-LM, torchtune, litgpt, nanoGPT, fairseq,"
+        " OpenNMT-py, Composer, verl, darknet, NeMo, Detectron2, AllenNLP and lm-evaluation-harness"
+        " (lines after their sources)"
     ),
 )

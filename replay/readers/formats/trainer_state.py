@@ -560,7 +560,10 @@ FORMAT = Format(
         " was better, is known only where best_metric is the best value of one metric; the file of a"
         " checkpoint ends at that checkpoint"
     ),
-    tested_on="files that transformers 5.24 saved, and older ones from public repositories",
+    tested_on=(
+        "transformers 5.24, TRL 1.16, sentence-transformers 6.2 and SetFit 1.2, and older files from public"
+        " repositories"
+    ),
     sniff=_sniff,
     load=_load,
 )

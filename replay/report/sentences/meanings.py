@@ -272,6 +272,10 @@ MEANINGS: Mapping[str, Mapping[Kind, Meaning]] = {
             "Values were logged again for the same step.",
             "The first one is used.",
         ),
+        Kind.FINISHED_MODEL: Meaning(
+            "The finished model was measured on the test set once, after the last eval.",
+            "This is not an eval of the training, and is left out.",
+        ),
         Kind.PLACEHOLDERS: Meaning(
             "A metric has a constant such as 0 in rows in which nothing was evaluated.",
             "These values are not evals and are dropped.",
@@ -577,6 +581,7 @@ _NOTED = (
     Kind.EVAL_HINT,
     Kind.FALLING_RATE,
     Kind.FEW_EVALS,
+    Kind.FINISHED_MODEL,
     Kind.LOGS_DISAGREE,
     Kind.MISSING_HEAD,
     Kind.OTHER_LENGTH,

@@ -383,6 +383,11 @@ def _repeated_values(finding: Finding) -> str:
     return f"{say_count(finding['count'], 'value')} logged again for the same step (the first is kept)"
 
 
+def _finished_model(finding: Finding) -> str:
+    place = f"{list_names(finding['metrics'])} at step {finding['step']:g}"
+    return f"{place}, after the last eval, is of the finished model and is left out"
+
+
 def _placeholders(finding: Finding) -> str:
     names, count = finding["names"], finding["count"]
     verb = "is" if len(names) == 1 else "are"
@@ -663,6 +668,7 @@ SENTENCES: dict[Kind, Callable[[Finding], str]] = {
             Kind.RESTART: _restart,
             Kind.RESUMED: _resumed,
             Kind.REPEATED_VALUES: _repeated_values,
+            Kind.FINISHED_MODEL: _finished_model,
             Kind.PLACEHOLDERS: _placeholders,
             Kind.CARRIED_FORWARD: _carried_forward,
             Kind.INTERLEAVED_SETS: _interleaved_sets,
