@@ -15,7 +15,16 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["CHUNK", "MULTIPLES", "advance", "crc_of_pieces", "crc_of_rows", "mask_crc", "masked"]
+__all__ = [
+    "CHUNK",
+    "MULTIPLES",
+    "advance",
+    "crc_of_pieces",
+    "crc_of_rows",
+    "crc_of_short",
+    "mask_crc",
+    "masked",
+]
 
 Words = npt.NDArray[np.uint32]
 
@@ -130,6 +139,28 @@ def crc_of_rows(rows: npt.NDArray[np.uint8], varying: npt.NDArray[np.intp], leng
     crc = np.full(len(rows), common ^ _start_values(1025)[length] ^ np.uint32(0xFFFFFFFF), dtype=np.uint32)
     for column in varying.tolist():
         crc ^= tables[length - 1 - column].take(rows[:, column])
+    return crc
+
+
+def crc_of_short(
+    data: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]
+) -> Words:
+    """The CRC-32C of pieces of 1 to `CHUNK` bytes; there are `CHUNK` bytes of data before the first, and the
+    longest of them lies inside.
+
+    Zero bytes before a piece change nothing without a start value, so all are made equally long.
+    """
+    width = int(lengths.max())
+    rows = np.ndarray((len(data) - width + 1,), f"V{width}", data, strides=(1,))[starts + lengths - width]
+    columns = np.ascontiguousarray(rows.view(np.uint8).reshape(len(starts), width).T)
+    blank, tables = width - lengths, _by_distance(1024)
+    crc = _start_values(1025)[lengths] ^ np.uint32(0xFFFFFFFF)
+    most = int(blank.max())
+    for number, column in enumerate(columns):
+        there = tables[width - 1 - number].take(column)
+        if number < most:
+            there *= blank <= number
+        crc ^= there
     return crc
 
 

@@ -263,11 +263,14 @@ class _Events:
         """What a block holds; None where its events must be read in the order of the file."""
         plugins = _Plugins(dict(self._plugins))
         pieces: list[tuple[str, Scalars]] = []
-        walls, left = [], [block.others]
+        walls = list[npt.NDArray[np.float64]]()
         tensor_tags: set[str] = set()
-        tables = block.tables
-        few = len(block.starts) < _FEW_ROWS * len(tables)
-        if (few or not block.repeats) and (plain := read_plain(block)) is not None:
+        few = len(block.starts) < _FEW_ROWS * len(block.tables)
+        plain = read_plain(block) if few or not block.repeats else None
+        if plain is None:
+            block = block.in_tables()
+            tables, left = block.tables, [block.others]
+        else:
             tables, left = [], [plain.others]
             for one in plain.tags:
                 walls.append(np.array([np.fmin.reduce(one.wall), np.fmax.reduce(one.wall)]))

@@ -15,7 +15,15 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from replay.readers.checksums import CHUNK, advance, crc_of_pieces, crc_of_rows, mask_crc, masked
+from replay.readers.checksums import (
+    CHUNK,
+    advance,
+    crc_of_pieces,
+    crc_of_rows,
+    crc_of_short,
+    mask_crc,
+    masked,
+)
 from replay.readers.framing import FRAME, HEAD, WIDEST, Alike, Cut, Repeats, find_records, length_crcs
 
 __all__ = ["LONGEST", "Damage", "RecordReader", "Records", "Rows", "first_record"]
@@ -29,6 +37,8 @@ LONGEST = 4 * 1024 * 1024
 _SHARE, _SMALLEST, _LARGEST = 6, 256 * 1024, 1536 * 1024
 _FEW_BYTES = 1024  # faster one by one
 _ROWS = 24  # so many records of one length are worth a table
+#: So many short records, as in the log of a short training, are checked at once instead of table by table.
+_SEVERAL = 8_000
 
 Indices = npt.NDArray[np.int64]
 
@@ -57,7 +67,8 @@ class Rows(NamedTuple):
 class Records(NamedTuple):
     """Verified records of one block of a file: the bytes, and where the data of each record lie in them.
 
-    ``tables`` hold those records that are many of one length; ``others`` are the numbers of the rest.
+    ``tables`` hold those records that are many of one length; ``others`` are the numbers of the rest. Of few
+    records there are no tables: `in_tables` makes them.
     ``repeats`` is whether lengths repeat, so that tables are of one kind.
     ``long`` is the length, and the first bytes, of a record after these that is longer than a block and not
     held.
@@ -70,6 +81,13 @@ class Records(NamedTuple):
     others: Indices
     repeats: bool = False
     long: tuple[int, bytes] | None = None
+
+    def in_tables(self) -> Records:
+        """The same records in tables, where they are in none."""
+        if self.tables or not len(self.others):
+            return self
+        tables, others = _tables_of_lengths(self.data, self.starts, self.lengths, self.others, None)
+        return self._replace(tables=tables, others=others)
 
     def views(self) -> Iterator[memoryview]:
         """The data of each record."""
@@ -196,25 +214,44 @@ def _verify(data: npt.NDArray[np.uint8], cut: Cut) -> tuple[Records, int]:
         tables += _tables_of_repeats(data, repeats, good)
     rest = np.flatnonzero(plain)
     good[rest] = _crcs_of_lengths(data, starts[rest], lengths[rest]) == _stored(data, starts[rest] - 4)
-    key = np.where(lengths[rest] <= WIDEST, lengths[rest], 0).astype(np.uint16)
-    counts = np.bincount(key, minlength=WIDEST + 1)
-    many = counts >= _ROWS
-    many[0] = False
-    order, bounds = rest[np.argsort(key, kind="stable")], np.cumsum(counts)
-    for length in np.flatnonzero(many).tolist():
-        index = order[bounds[length] - counts[length] : bounds[length]]
-        width = _table_width(length)
-        rows = np.ndarray((len(data) - width + 1,), f"V{width}", data, strides=(1,))[starts[index]]
-        tables.append(_table(rows, index, length, good))
-    others = rest[~many[key]]
-    good[others] &= _crcs(data, starts[others], lengths[others]) == _stored(
-        data, starts[others] + lengths[others]
-    )
+    if not cut.repeats and 0 < len(rest) <= _SEVERAL and 0 < lengths.min() <= lengths.max() <= CHUNK:
+        others = rest
+        good &= masked(crc_of_short(data, starts, lengths)) == _stored(data, starts + lengths)
+    else:
+        made, others = _tables_of_lengths(data, starts, lengths, rest, good)
+        tables += made
+        good[others] &= _crcs(data, starts[others], lengths[others]) == _stored(
+            data, starts[others] + lengths[others]
+        )
     if good.all():
         return Records(data, starts, lengths, tables, others, bool(cut.repeats)), len(starts)
     first = int(np.argmin(good))
     cut = cut._replace(starts=cut.starts[:first], lengths=lengths[:first], repeats=[])
     return _verify(data, cut)[0], first
+
+
+def _tables_of_lengths(
+    data: npt.NDArray[np.uint8],
+    starts: Indices,
+    lengths: Indices,
+    which: Indices,
+    good: npt.NDArray[np.bool_] | None,
+) -> tuple[list[Rows], Indices]:
+    """A table for each length that many records have, and the numbers of the other records; their checksums
+    are looked at where ``good`` is given.
+    """
+    key = np.where(lengths[which] <= WIDEST, lengths[which], 0).astype(np.uint16)
+    counts = np.bincount(key, minlength=WIDEST + 1)
+    many = counts >= _ROWS
+    many[0] = False
+    order, bounds = which[np.argsort(key, kind="stable")], np.cumsum(counts)
+    tables = []
+    for length in np.flatnonzero(many).tolist():
+        index = order[bounds[length] - counts[length] : bounds[length]]
+        width = _table_width(length)
+        rows = np.ndarray((len(data) - width + 1,), f"V{width}", data, strides=(1,))[starts[index]]
+        tables.append(_table(rows, index, length, good))
+    return tables, which[~many[key]]
 
 
 def _tables_of_repeats(
@@ -262,13 +299,16 @@ def _table_width(length: int) -> int:
     return (length + 4 + 7) // 8 * 8
 
 
-def _table(rows: npt.NDArray[np.void], index: Indices, length: int, good: npt.NDArray[np.bool_]) -> Rows:
+def _table(
+    rows: npt.NDArray[np.void], index: Indices, length: int, good: npt.NDArray[np.bool_] | None
+) -> Rows:
     """Records of one length as a table. Those that do not match their checksums are no longer ``good``."""
     words = rows.view(np.uint64).reshape(len(rows), -1)
     spread = np.bitwise_or.reduce(words ^ words[0], axis=0).view(np.uint8)
     cells = words.view(np.uint8)
-    stored = np.ndarray((len(rows),), "<u4", cells, length, cells.strides[:1])
-    good[index] &= masked(crc_of_rows(cells, np.flatnonzero(spread[:length]), length)) == stored
+    if good is not None:
+        stored = np.ndarray((len(rows),), "<u4", cells, length, cells.strides[:1])
+        good[index] &= masked(crc_of_rows(cells, np.flatnonzero(spread[:length]), length)) == stored
     return Rows(index, cells, spread, length)
 
 

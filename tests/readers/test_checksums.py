@@ -8,13 +8,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import crc32c, masked_crc32c
 
-from replay.readers.checksums import CHUNK, MULTIPLES, crc_of_pieces, crc_of_rows, mask_crc, masked
+from replay.readers.checksums import (
+    CHUNK,
+    MULTIPLES,
+    crc_of_pieces,
+    crc_of_rows,
+    crc_of_short,
+    mask_crc,
+    masked,
+)
 
 
 def of_pieces(pieces):
     data = np.frombuffer(bytes(CHUNK) + b"".join(pieces), dtype=np.uint8)
     lengths = np.array([len(piece) for piece in pieces], dtype=np.int64)
     return crc_of_pieces(data, CHUNK + np.cumsum(lengths) - lengths, lengths)
+
+
+@given(st.lists(st.binary(min_size=1, max_size=CHUNK), min_size=1, max_size=20))
+def test_short_pieces(pieces):
+    data = np.frombuffer(bytes(CHUNK) + b"".join(pieces), dtype=np.uint8)
+    lengths = np.array([len(piece) for piece in pieces], dtype=np.int64)
+    found = crc_of_short(data, CHUNK + np.cumsum(lengths) - lengths, lengths)
+    assert found.tolist() == [crc32c(piece) for piece in pieces]
 
 
 @given(st.lists(st.binary(max_size=300), max_size=20))

@@ -132,15 +132,16 @@ def test_records_are_found_whatever_their_order(tmp_path, name, block):
         reader, found = RecordReader(path, longest=block, alike=alike), []
         for read in reader:
             views = [bytes(data) for data in read.views()]
-            places = list(read.others)
-            for table in read.tables:
-                places += list(table.place)
-                assert [row[: table.length].tobytes() for row in table.cells] == [
-                    views[at] for at in table.place
-                ]
-                changed = np.bitwise_or.reduce(table.cells ^ table.cells[0], axis=0)
-                assert changed[: table.length].tolist() == table.spread[: table.length].tolist()
-            assert sorted(places) == list(range(len(views)))
+            for one in (read, read.in_tables()):
+                places = list(one.others)
+                for table in one.tables:
+                    places += list(table.place)
+                    assert [row[: table.length].tobytes() for row in table.cells] == [
+                        views[at] for at in table.place
+                    ]
+                    changed = np.bitwise_or.reduce(table.cells ^ table.cells[0], axis=0)
+                    assert changed[: table.length].tolist() == table.spread[: table.length].tolist()
+                assert sorted(places) == list(range(len(views)))
             found += views
         assert found == records
         assert reader.damage is None
