@@ -32,6 +32,10 @@ _SETTING = re.compile(r"(?:num_train_epochs|\b[Ee]pochs)['\"]?\s?[=:]\s?(\d{1,6}
 _BEGINS = re.compile(r"\{(?:\s?['\"][\w/@. -]{1,80}['\"]?(?:: ?['\"]?[^{}]{0,2000})?)?$")
 _GOES_ON = re.compile(r"[\w\s'\",:./@()+-]{0,400}\}?")
 _RICH_PLACE = re.compile(r"\s{2,}[\w.]{1,60}\.py:\d{1,6}$")
+#: What says in front of a dict that it is that of an evaluation of one's own loop.
+_OF_EVAL = re.compile(
+    r"\b(?:eval\w{0,8}|valid\w{0,8}|val|dev|test\w{0,4})\b[^{}]{0,30}[:=] ?$", re.IGNORECASE
+)
 _MOST_PIECES = 60
 _PLACES = ("step", "global_step", "current_steps")
 _MOST_BARS = 16
@@ -77,7 +81,9 @@ class TrainerDicts:
             match = _DICT.search(text, begin) if begin >= 0 else None
             self._take_bars(text if match is None else text[: match.start()])
             while match is not None:
-                taken |= self._take_dict(match[0], order)
+                before = text[max(match.start() - 60, 0) : match.start()]
+                is_own = "'eval_" in match[0] or "'epoch'" in match[0] or _OF_EVAL.search(before) is None
+                taken |= is_own and self._take_dict(match[0], order)
                 begin = match.end()
                 self._take_bars(text[begin:])
                 match = _DICT.search(text, begin)

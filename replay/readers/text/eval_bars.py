@@ -148,10 +148,13 @@ class EvalBars:
         elif self._done is not None:
             at = self._done[0]
         split = "eval" if of_eval is None else _SETS[of_eval[1][:3].lower()]
+        values |= {
+            name.removeprefix("avg_"): value for name, value in values.items() if name.startswith("avg_")
+        }  # the mean counts, and not the last batch
         named = {
-            name if is_held_out(name) else f"{split}_{name.removeprefix('avg_')}": value
+            name if is_held_out(name) else f"{split}_{name}": value
             for name, value in values.items()
-            if is_held_out(name) or infer_mode(name) is not None
+            if (is_held_out(name) or infer_mode(name) is not None) and not name.startswith("avg_")
         }
         if (at is None and of_epoch is None) or not named or bar.done < bar.total:
             return

@@ -48,6 +48,8 @@ def test_other_sets(tmp_path, name, metric):
         lambda n, loss: bar(n - 1, 3, "Epochs: ") + trained() + evaluated(loss) + bar(n, 3, "Epochs: "),
         lambda n, loss: trained(f"Epoch {n}/3: ") + evaluated(loss, "Validation: "),
         lambda n, loss: trained(f"TR - Epoch {n - 1}: ") + evaluated(loss, f"VA - Epoch {n - 1}: "),
+        lambda n, loss: f"Epoch {n}\n" + bar(9, 9, "Val: ", f", avg_loss={loss}, loss=9.5"),
+        lambda n, loss: bar(9, 9, f"Epoch {n}/3: ") + f"\nEvaluation: {{'f1': 0.5, 'loss': {loss}}}\n",
         lambda n, loss: f"Epoch {n}/8\n" + trained("") + evaluated(loss, "", "val_loss"),
         lambda n, loss: f"EPOCH {n}\n" + bar(50, 50, "Loss: 0.5") + "\n" + bar(10, 10, f"Val loss: {loss}"),
         lambda n, loss: f"Epoch {n}\n" + bar(1, 50) + bar(50, 50, "", f", loss=0.5, val_loss={loss}"),
@@ -56,7 +58,7 @@ def test_other_sets(tmp_path, name, metric):
 )
 def test_other_places(tmp_path, made):
     run = run_of(tmp_path, "".join(made(n, loss) for n, loss in LOSSES.items()) + "\n")
-    (name,) = run.metrics
+    (name,) = [name for name in run.metrics if name.lower().endswith("loss")]
     assert curve(run, name) == LOSSES
     assert run.info.step_unit == "epoch"
 
