@@ -71,8 +71,8 @@ class Grids:
         self._names: list[str] = []
         self._step = 0
         self._by_epoch = False
-        self._has_head = False
         self._cut: Callable[[str], list[str]] = str.split
+        self._headed = False  # whether the next row is the first below a head
         self._of_pandas = False
         self._left_out = False  # whether a row of dots stands for others
         self._indexed = False  # whether there is a column without a name that numbers the rows
@@ -119,12 +119,13 @@ class Grids:
         if step is None or not 0 <= step < float("inf") or not any(map(is_held_out, values)):
             return False
         current = self._journal.current
-        if current is not None and step <= _place(current.rows[0]):
-            # a table of one row, and another one: fastai's fine_tune trains one epoch first
-            anew = self._has_head and values != current.rows[-1].values
-            if current.goes_back(step, values, or_stays=anew):
-                self._journal.begin()
-        self._has_head = False
+        if current is not None and step <= _place(current.rows[0]) and current.goes_back(step, values):
+            self._journal.begin()
+        elif current is not None and self._headed and step <= current.reached:
+            if any(_place(row) == step and row.values == values for row in current.rows):
+                return True  # a table that is shown again, with further rows
+            self._journal.begin()
+        self._headed = False
         of_epoch = self._by_epoch
         training = self._journal.add(order, None if of_epoch else step, step if of_epoch else None, values)
         if self._left_out:
@@ -190,7 +191,7 @@ class Grids:
             return False
         self._names, self._cut, self._step = names, cut, names.index(key[0])
         self._by_epoch, self._indexed, self._of_pandas = key[1], False, False
-        self._has_head = True
+        self._headed = True
         return True
 
     def finish(self) -> list[Training]:

@@ -164,9 +164,23 @@ def _choose(found: list[tuple[bool, list[Training]]]) -> list[Training]:
             if not training.has_evals() and not any(_overlap(training, other) for other in with_evals)
         ]
     return sorted(
-        (training for training in chosen if training.rows and training.placed is not None),
+        (
+            training
+            for training in _of_more_than_one_place(chosen)
+            if training.rows and training.placed is not None
+        ),
         key=lambda training: training.first_line,
     )
+
+
+def _of_more_than_one_place(trainings: list[Training]) -> list[Training]:
+    """The trainings without the single figures that another tool prints beside them, as the evaluation at the
+    end of a notebook.
+    """
+    tools = {training.tool for training in trainings if training.evidence() > 1}
+    return [
+        training for training in trainings if not tools or training.tool in tools or training.evidence() > 1
+    ]
 
 
 def _overlap(one: Training, other: Training) -> bool:

@@ -106,3 +106,24 @@ def test_the_text_of_a_table_of_pandas(tmp_path):
     (run,) = read(put(tmp_path, [plain])).runs
     assert curve(run, "validation_loss") == LOSSES
     assert run.train["training_loss"].value.tolist() == [0.5] * 3
+
+
+def test_the_evaluation_at_the_end_of_a_notebook_is_no_run(tmp_path):
+    head = "<tr><th>Epoch</th><th>Training Loss</th><th>Validation Loss</th></tr>"
+    rows = "".join(
+        f"<tr><td>{n}</td><td>0.5</td><td>{loss}</td></tr>" for n, loss in enumerate(LOSSES.values(), 1)
+    )
+    last = "{'eval_loss': 0.5,\n 'eval_runtime': 63.8,\n 'eval_steps_per_second': 48.9,\n 'epoch': 3.0}"
+    shown_last = {"output_type": "execute_result", "data": {"text/plain": last.splitlines(keepends=True)}}
+    (run,) = read(put(tmp_path, [shown(f"<table>{head}{rows}</table>")], [shown_last])).runs
+    assert curve(run, "validation_loss") == dict(enumerate(LOSSES.values(), 1))
+
+
+def test_two_phases_of_fastai_and_a_table_that_is_shown_again(tmp_path):
+    def table(*losses):
+        rows = "".join(f"<tr><td>{n}</td><td>0.5</td><td>{loss}</td></tr>" for n, loss in enumerate(losses))
+        return shown(f"<table><tr><th>epoch</th><th>train_loss</th><th>valid_loss</th></tr>{rows}</table>")
+
+    outputs = [table(0.875), table(0.75), table(0.75, 0.5), table(0.75, 0.5, 0.25)]
+    runs = read(put(tmp_path, outputs)).runs
+    assert [curve(run, "valid_loss") for run in runs] == [{1: 0.875}, {1: 0.75, 2: 0.5, 3: 0.25}]
