@@ -190,6 +190,9 @@ def test_series_of_the_same_steps_are_measured_at_once(alike, others):
         curves.append(LoggedCurve(0, "loss", shared, np.array(values), True))
     for values in others:
         curves.append(LoggedCurve(0, "loss", np.arange(float(len(values))), np.array(values), True))
+    for seed, step in enumerate([np.arange(200.0), np.arange(70.0)]):
+        drawn = np.random.default_rng(seed).integers(0, 40, (3, len(step))).astype(float)
+        curves += [LoggedCurve(0, "loss", step, value, True) for value in drawn]
     alone = [replace(curve) for curve in curves]
     measure_together(curves)
     assert [curve.distinct for curve in curves] == [curve.distinct for curve in alone]
