@@ -18,6 +18,8 @@ __all__ = ["Known", "shared"]
 
 #: Arrays up to this length are shared, and so many of them are known.
 _LONGEST, _MOST = 2_000, 1_024
+#: What was made of more arrays than a log usually has is not kept.
+_MANY = 1_000
 
 _Array = TypeVar("_Array", bound=npt.NDArray[Any])
 _Made = TypeVar("_Made")
@@ -55,7 +57,7 @@ class Known(Generic[_Made]):
         if known is not None:
             return known[0]
         made = make()
-        if all(map(_may_be_shared, arrays)):
+        if len(arrays) <= _MANY and all(map(_may_be_shared, arrays)):
             self._made[key] = made, arrays
             while len(self._made) > self._most:
                 self._made.popitem(last=False)

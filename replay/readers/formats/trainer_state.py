@@ -248,7 +248,7 @@ def _points(
     points = PointsBuilder()
     rows = flat_rows(history)
     names = tuple(map(tuple, rows))
-    placed = _place_alike(names) if len(names) <= _MOST_ALIKE else _place(names, rows, state)
+    placed = _place_alike(names) if sum(map(len, names)) <= _MOST_ALIKE else _place(names, rows, state)
     if placed is None:
         placed = _place(names, rows, state)
     summary = _summary([rows[at] for at in placed.summaries])
@@ -288,8 +288,8 @@ class _PlacedRows(NamedTuple):
 
 
 _STEP = itemgetter("step")
-#: Histories up to so many rows are often of the same rows as others: those of the runs of a sweep.
-_MOST_ALIKE = 2_000
+#: Histories up to so many values are often of the same rows as others: those of the runs of a sweep.
+_MOST_ALIKE = 20_000
 
 
 @lru_cache(64)
