@@ -302,3 +302,13 @@ def test_rows_with_an_object_that_groups_their_values(tmp_path):
     run, _ = load(tmp_path, {"results": rows, "config": {"val_loss_weight": 0.5}})
     assert curve(run, "val_loss") == {1: 2.0, 2: 1.0, 3: 2 / 3}
     assert run.metrics == ("val_loss",)
+
+
+@pytest.mark.parametrize(("metric", "spread", "first"), [("valid auc", "stdv", 1), ("test-auc", "std", 0)])
+def test_rounds_of_a_cross_validation(tmp_path, metric, spread, first):
+    lists = {f"{metric}-mean": [0.7, 0.8, 0.9], f"{metric}-{spread}": [0.1, 0.2, 0.1]}
+    path = tmp_path / "cv.json"
+    path.write_text(json.dumps(lists))
+    (run,) = FORMAT.load([path], "cv").runs
+    assert run.info.step_unit == "step"
+    assert curve(run, f"{metric}-mean") == dict(enumerate([0.7, 0.8, 0.9], first))

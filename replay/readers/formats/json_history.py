@@ -13,7 +13,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -104,7 +104,7 @@ def _find(document: Any, depth: int = 0) -> dict[str, _Curves]:
     document = {name: columns_of(item) or item for name, item in document.items() if name not in _OTHERS}
     held_out = held_out_of(lists)
     if held_out or any(words(name)[-1] in ("loss", "losses") for name in lists):
-        return {"": _Curves(lists, held_out)}
+        return {"": _Curves(lists, held_out, _first_round(lists))}
     boosted = _boosted(document)
     if boosted is not None:
         return {"": boosted}
@@ -115,6 +115,18 @@ def _find(document: Any, depth: int = 0) -> dict[str, _Curves]:
         for more, curves in parts.items()
     }
     return several if len(several) > 1 else dict.fromkeys([""], *several.values()) if several else {}
+
+
+def _first_round(names: Collection[str]) -> int | None:
+    """The number of the first round where the lists are those of a cross-validation, by the names of their
+    spreads: LightGBM counts from 1, XGBoost from 0. None where they are not, or where a list has the steps.
+    """
+    spreads = {name.rpartition("-")[2] for name in names if name.endswith(("-stdv", "-std"))}
+    means = {name.rpartition("-")[0] for name in names if name.endswith("-mean")}
+    of_spreads = {name.rpartition("-")[0] for name in names if name.endswith(("-stdv", "-std"))}
+    if len(spreads) != 1 or means != of_spreads or step_name(list(names)) is not None:
+        return None
+    return 1 if spreads == {"stdv"} else 0
 
 
 def _boosted(document: Mapping[str, Any]) -> _Curves | None:

@@ -25,6 +25,7 @@ from replay.data.info import RunInfo
 from replay.data.run import Column, Run
 from replay.data.types import Mode
 from replay.readers.assemble import assemble
+from replay.readers.eval_sets import names_by_set
 from replay.readers.flatten import cells_of, flat_rows, rows_by_names
 from replay.readers.format import Format, Loaded, UnusableLog
 from replay.readers.interleaved import name_sets
@@ -248,6 +249,12 @@ def _points(
     points = PointsBuilder()
     rows = flat_rows(history)
     names = tuple(map(tuple, rows))
+    if by_set := names_by_set(names):
+        rows = [
+            {by_set.get(shape, {}).get(name, name): value for name, value in row.items()}
+            for shape, row in zip(names, rows, strict=True)
+        ]
+        names = tuple(map(tuple, rows))
     placed = _place_alike(names) if sum(map(len, names)) <= _MOST_ALIKE else _place(names, rows, state)
     if placed is None:
         placed = _place(names, rows, state)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
+from replay.readers.eval_sets import names_by_set
 from replay.readers.series_names import is_held_out, is_metric
 from replay.readers.text.journal import Journal, Training
 from replay.readers.text.lines import Number, bars, without_logger
@@ -165,5 +166,21 @@ class TrainerDicts:
         if self._journal.current is not None:
             self._journal.current.facts.setdefault("_bars", dict(self._bars))
         for training in self._journal:
+            _name_sets(training)
             place(training)
         return [training for training in self._journal if training.placed is not None]
+
+
+def _name_sets(training: Training) -> None:
+    """Give metrics that several eval sets share the set of their row."""
+    by_set = names_by_set(tuple(row.values) for row in training.rows)
+    if by_set:
+        training.rows = [
+            row._replace(
+                values={
+                    by_set.get(tuple(row.values), {}).get(name, name): value
+                    for name, value in row.values.items()
+                }
+            )
+            for row in training.rows
+        ]
