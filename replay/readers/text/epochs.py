@@ -45,6 +45,12 @@ _SHORT_WORD = re.compile(
     r"[\[(]?(\d{1,9})\b(?!\.\d|:\d)(?:\s?(?:/|of)\s?(\d{1,9})\b)?[\])]?",
     re.IGNORECASE,
 )
+#: `Eval loss at step 500: 0.41`, which names the place between the metric and its value.
+_PLACE_WITHIN = re.compile(
+    r"([A-Za-z][\w@.]{0,40}(?: [A-Za-z]\w{0,20}){0,3}) (?:at|after|@|for) "
+    r"((?:global )?(?:step|iteration|epoch)s? #?\d{1,12}(?:/\d{1,12})?)\s?[:=]\s?(?=[-+.\d]|nan\b|inf\b)",
+    re.IGNORECASE,
+)
 #: `**0.41**`
 _BOLD = re.compile(r"\*\*([^*\s][^*]{0,80})\*\*")
 _INNER = re.compile(r"\[\s{0,12}(\d{1,12})\s?/\s?(\d{1,12})\b[^\]]{0,20}\]")
@@ -300,7 +306,7 @@ class Epochs:
             or ("batch" in lower and self._epoch is None)
         )
         if places:
-            text = _SHORT_PLACE.sub(_written_out, text)
+            text = _SHORT_PLACE.sub(_written_out, _PLACE_WITHIN.sub(r"\2: \1: ", text))
         if "epoch" in lower:
             epoch_match = _EPOCH.search(text) or _EPOCH_BEHIND.search(text)
         else:

@@ -152,6 +152,9 @@ def test_the_number_of_a_set_is_no_value(tmp_path):
         "Step {step:.0e}/1K | val_loss: {loss}",
         "step 0_{step}: train loss 0.5, val loss {loss}",
         "It {step}: Train Loss 0.5, Test Loss {loss}",
+        "step {step} loss 0.5 elapsed=10s\n  -- eval loss at step {step}: {loss} --",
+        "2026-01-01 10:00:00 | INFO | Eval loss at step {step}: {loss}",
+        "Training loss at step {step}: 0.5\nVal loss at step {step}: {loss}",
         "INFO  batch   {step}: trn: loss = 1.5e+00, lr = 1.00e-03\nINFO  batch   {step}: val: loss = {loss}",
     ],
 )
