@@ -80,17 +80,22 @@ def named_runs(runs: Sequence[Run], groups: Sequence[Group]) -> list[Run]:
     ids = [
         name + run.id.removeprefix(group.name) for run, group, name in zip(runs, groups, names, strict=True)
     ]
+    renamed = {  # a run may be in the group of another log, which shows it as well
+        group.name: name.removesuffix(run.id.removeprefix(group.name))
+        for run, group, name in zip(runs, groups, ids, strict=True)
+        if run.info.group == group.name
+    }
     taken: dict[str, int] = {}
     named = []
-    for run, group, name in zip(runs, groups, ids, strict=True):
+    for run, name in zip(runs, ids, strict=True):
         unique = name
         while unique in taken:
             taken[name] += 1
             unique = f"{name} ({taken[name]})"
         taken[unique] = 1
         info = run.info
-        if info.group == group.name:
-            info = info.replace(group=name.removesuffix(run.id.removeprefix(group.name)))
+        if info.group in renamed:
+            info = info.replace(group=renamed[info.group])
         named.append(run.replace(id=unique, info=info))
     return named
 

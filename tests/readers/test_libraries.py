@@ -89,3 +89,15 @@ def test_spacys_scores_are_those_of_evals():
 def test_a_short_training_of_catboost_and_what_it_printed_are_one_run():
     run = run_of("catboost-short")
     assert list(curve(run, "test/Logloss").values()) == pytest.approx([0.6662187, 0.6433977], abs=5e-8)
+
+
+def test_a_table_of_the_second_phase_is_in_the_group_of_the_text_that_shows_both(tmp_path):
+    text = (LIBRARIES / "fastai-fine-tune" / "train.log").read_text()
+    (tmp_path / "train.log").write_text(text)
+    (tmp_path / "out").mkdir()
+    rows = ["epoch,train_loss,valid_loss,acc,time"]
+    rows += [",".join(line.split()) for line in text.splitlines()[-3:]]
+    (tmp_path / "out" / "history.csv").write_text("".join(f"{row}\n" for row in rows))
+    first, second = sorted(read(tmp_path).runs, key=len)
+    assert (len(first), len(second), second.info.format) == (1, 3, "csv")
+    assert first.info.group == second.info.group

@@ -264,3 +264,10 @@ def test_the_monitor_that_settings_state(settings, monitor, modes):
         monitor, modes = f"eval{monitor[3:]}", {f"eval{name[3:]}": mode for name, mode in modes.items()}
     info = one(rows, facts=settings_of(settings)).info
     assert (info.monitor, dict(info.modes)) == (monitor, modes)
+
+
+def test_accelerate_gives_clearml_the_epoch_as_a_series_of_the_training():
+    rows = [(3 * n, {"val_loss/train": 1 / n, "epoch/train": n}) for n in range(1, 4)]
+    run = one(rows, counts_calls=False)
+    assert run.columns["epoch"].values.tolist() == [1, 2, 3]
+    assert not run.train
