@@ -188,6 +188,7 @@ def few(team):
         shutil.rmtree(run)
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_moment_leaves_whole_files_or_none(team):
     few(team)
     began = time.monotonic()

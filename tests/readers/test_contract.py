@@ -29,7 +29,15 @@ RECORDS = {"tensorboard", "wandb", "swanlab", "aim", "neptune-scale"}
 #: Formats that store float32.
 SINGLE = {"tensorboard", "guild"}
 EACH_OF_FILES = pytest.mark.parametrize("format", OF_FILES, ids=[format.name for format in OF_FILES])
-EACH_OF_FOLDERS = pytest.mark.parametrize("format", OF_FOLDERS, ids=[format.name for format in OF_FOLDERS])
+#: Databases, of which cutting them off at each byte takes long.
+LONG = {"aim", "neptune-scale"}
+
+
+def at_every_byte(formats):
+    return pytest.mark.parametrize(
+        "format",
+        [pytest.param(one, id=one.name, marks=[pytest.mark.slow] * (one.name in LONG)) for one in formats],
+    )
 
 
 def load(format, path):
@@ -106,7 +114,7 @@ def test_loading_is_deterministic(format):
     assert [run.info for run in once.runs] == [run.info for run in again.runs]
 
 
-@EACH_OF_FILES
+@at_every_byte(OF_FILES)
 def test_cut_off_at_every_byte_the_good_part_stays(format, tmp_path):
     whole = golden(format.name).read_bytes()
     (full,), _ = load(format, golden(format.name))
@@ -151,7 +159,7 @@ def test_cut_off_at_every_byte_the_good_part_stays(format, tmp_path):
     assert all(text.startswith(f"{path}: ") for text in said)
 
 
-@EACH_OF_FOLDERS
+@at_every_byte(OF_FOLDERS)
 def test_a_folder_with_one_file_cut_off_at_every_byte(format, tmp_path):
     (full,), _ = load(format, golden(format.name))
     known = {(name, step): value for name in full.metrics for step, value in curve(full, name).items()}
