@@ -55,7 +55,15 @@ def assemble(
     counters = dict(counters or {})
     companions = dict(companions or {})
     if resumes is None and not starts:
-        plain = _known_plain(points, held_out, epoch, counters, companions, zero_based, info.step_unit)
+        uses = _Uses(
+            frozenset(held_out),
+            epoch,
+            tuple(counters.items()),
+            tuple(companions.items()),
+            zero_based,
+            info.step_unit,
+        )
+        plain = _known_plain(points, uses)
         if plain is not None:
             return _finished(plain.run(run_id, points, info), hint)
     order = StepOrder()
@@ -142,55 +150,44 @@ class _Plain(NamedTuple):
         return self.layout.run(run_id, values, info, self.findings)
 
 
+class _Uses(NamedTuple):
+    """What the names and the steps of a log are, as `assemble` is told."""
+
+    held_out: frozenset[str]
+    epoch: str | None
+    counters: tuple[tuple[str, str], ...]
+    companions: tuple[tuple[str, str], ...]
+    zero_based: bool
+    step_unit: str
+
+
 _PLAIN: Known[_Plain | None] = Known(64)
 
 
-def _known_plain(
-    points: Mapping[str, Points],
-    held_out: Collection[str],
-    epoch: str | None,
-    counters: Mapping[str, str],
-    companions: Mapping[str, str],
-    zero_based: bool,
-    step_unit: str,
-) -> _Plain | None:
+def _known_plain(points: Mapping[str, Points], uses: _Uses) -> _Plain | None:
     """What `_find_plain` finds, which is found once for all runs of a sweep: they share their steps."""
-    more = (
-        *points,
-        frozenset(held_out),
-        epoch,
-        *counters.items(),
-        *companions.items(),
-        zero_based,
-        step_unit,
-    )
-    return _PLAIN.get(
-        [array for series in points.values() for array in series[:2]],
-        more,
-        lambda: _find_plain(points, held_out, epoch, counters, companions, zero_based, step_unit),
-    )
+    arrays = [array for series in points.values() for array in series[:2]]
+    return _PLAIN.get(arrays, (tuple(points), uses), lambda: _find_plain(points, uses))
 
 
-def _find_plain(
-    points: Mapping[str, Points],
-    held_out: Collection[str],
-    epoch: str | None,
-    counters: Mapping[str, str],
-    companions: Mapping[str, str],
-    zero_based: bool,
-    step_unit: str,
-) -> _Plain | None:
+def _find_plain(points: Mapping[str, Points], uses: _Uses) -> _Plain | None:
     """What follows from the steps of a run; None where it was interrupted, or has two clocks."""
+    held_out, epoch, counters, companions = (
+        uses.held_out,
+        uses.epoch,
+        dict(uses.counters),
+        dict(uses.companions),
+    )
     if not points or not all(map(_never_goes_back, points.values())):
         return None
     aside = {*counters, *_aside(companions), epoch}
     watched = {name: series for name, series in points.items() if name not in aside}
-    if step_unit == "step":
+    if uses.step_unit == "step":
         clock = place_on_one_clock(watched, [name for name in held_out if name in watched])
         if clock.finding is not None:
             return None
     steps = {name: series.step for name, series in points.items()}
-    if zero_based:
+    if uses.zero_based:
         later = {key: step + 1 for key, step in distinct_steps(points.values()).items()}
         steps = {name: later[id(step)] for name, step in steps.items()}
     merged, firsts, repeated = dict(steps), {}, 0
