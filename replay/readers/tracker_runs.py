@@ -30,12 +30,8 @@ from replay.readers.tracker_settings import with_known_monitor
 __all__ = ["numbered_from_zero", "tracker_runs"]
 
 _GLOBAL_STEPS = ("train_global_step", "trainer_global_step", "global_step")
-_EPOCHS = (
-    "epoch",
-    "train_epoch",
-    "epoch_epoch",
-    "epoch_train",
-)  # accelerate: the last, to ClearML
+#: The last one is what accelerate logs to ClearML.
+_EPOCHS = ("epoch", "train_epoch", "epoch_epoch", "epoch_train")
 _TOKENS = ("num_input_tokens_seen", "num_tokens", "tokens_seen", "total_tokens")
 _ONCE = {"train_runtime": "train_runtime", "total_flos": "total_flos"}
 #: First parts of the names under which trackers log the machine.
