@@ -177,8 +177,9 @@ def crc_of_pieces(
         crc[short] = _linear(data, starts[short], lengths[short])
     if len(long):
         first, second = MULTIPLES
-        pieces = zip(starts[long].tolist(), lengths[long].tolist(), strict=True)
-        rows = np.stack([_fold(data[start : start + length].copy(), first) for start, length in pieces])
+        rows = np.empty((len(long), first[0]), dtype=np.uint8)
+        for row, start, length in zip(rows, starts[long].tolist(), lengths[long].tolist(), strict=True):
+            row[:] = _fold(data[start : start + length].copy(), first)
         rows = np.pad(_fold(rows, second), ((0, 0), (CHUNK, 0)))
         begins = CHUNK + rows.shape[1] * np.arange(len(rows))
         crc[long] = _linear(rows.ravel(), begins, np.full(len(rows), second[0]))
