@@ -5,9 +5,9 @@ does nothing with them: `cat` and the parser of the format; orjson and msgspec a
 installed. Times are processor time of one process, taken in turns; only their ratios mean anything. The last
 line is the time that passes with one process and with one for each processor, and depends on what else runs.
 
-Expected, as ratios to the parser alone: 5 to 6 for trainer_state.json, 4 for JSON lines, and 5 for CSV, about
-0.6 to 1.0 ms per log. About 0.1 ms of it goes to comparing the runs with each other. pandas takes 8 times as
-long as the parser for JSON lines and 3 times for CSV, and makes no runs.
+Expected, as ratios to the parser alone: 2.7 to 3 for trainer_state.json and 2.3 to 2.7 for JSON lines, which
+are 3.4 and 2.9 without msgspec, and 3 to 4.5 for CSV: 0.3 to 0.6 ms per log. pandas takes 7 times as long as
+the parser for JSON lines and 3 times for CSV, and makes no runs.
 
 Run: python benchmarks/small_logs.py [logs]
 """
