@@ -50,11 +50,16 @@ class Checkpoints(TrainerCallback):  # type: ignore[misc, unused-ignore]
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.is_world_process_zero:
-            prune(self._folder, self.keeps)
-            for checkpoint in self._folder.glob("checkpoint-*"):
-                # an extension of the run goes on from the last one
-                if not (self._keep_last and checkpoint.name == f"checkpoint-{self._last}"):
-                    forget(checkpoint)
+            self.leave(self._last)
+
+    def leave(self, last: int) -> None:
+        """Remove what a run that ended after its ``last`` step does not need any more."""
+        self._last = last
+        prune(self._folder, self.keeps)
+        for checkpoint in self._folder.glob("checkpoint-*"):
+            # an extension of the run goes on from the last one
+            if not (self._keep_last and checkpoint.name == f"checkpoint-{last}"):
+                forget(checkpoint)
 
 
 def prune(folder: Path, keeps: Callable[[int], bool]) -> None:

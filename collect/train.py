@@ -100,6 +100,13 @@ def fit(
                 eval_lines=eval_lines and first,
                 say=say if first else _silent,
             )
+        elif rank() == 0 and plan.log is not None and any(folder.glob("checkpoint-*")):
+            # a kill may have come between the end of the log and the end of the process
+            from collect.checkpoints import Checkpoints
+
+            settings = plan.config.train
+            checkpoints = Checkpoints(folder, settings.save_every, 0, keep_last=settings.keep_state)
+            checkpoints.leave(int(plan.log.step))
         log = read_existing_log(folder)
         assert log is not None
         return Fit(not plan.finished, log.evals, log.step, metrics)

@@ -240,6 +240,20 @@ def kill_and_compare(trainings, whole, tmp_path, *, kills, seed):
     assert resumed
 
 
+def test_a_kill_after_the_end_of_the_log_leaves_nothing_that_the_next_start_does_not_remove(
+    trainings, whole, tmp_path
+):
+    folder = tmp_path / "run"
+    assert trainings.train(folder) == 0
+    log = (folder / "eval_log.jsonl").read_bytes()
+    names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+    (folder / "checkpoint-36" / "kept").mkdir()
+    (folder / "checkpoint-32").mkdir()
+    assert trainings.train(folder) == 0
+    assert sorted(str(path.relative_to(folder)) for path in folder.rglob("*")) == names
+    assert (folder / "eval_log.jsonl").read_bytes() == log
+
+
 def test_what_a_kill_made_void_is_counted_as_waste(trainings, whole, tmp_path):
     folder = tmp_path / "run"
     assert trainings.train(folder, evals=3) == -signal.SIGKILL

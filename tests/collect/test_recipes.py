@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 import replay
-from replay.errors import ReplayWarning
 
 yaml = pytest.importorskip("yaml")
 ROOT = Path(__file__).parents[2]
@@ -47,10 +46,11 @@ def test_the_code_for_trl_leaves_a_complete_log(workplace, tmp_path, monkeypatch
         "test": texts(24, 32),
     }
     exec(code, names)
-    with pytest.warns(ReplayWarning, match="holds the values of 2 sets in turn"):
-        (run,) = replay.load(tmp_path / "logs")
+    (run,) = replay.load(tmp_path / "logs")
     assert run.evals["step"].tolist() == [0, 2, 4, 6]  # two steps in each of three epochs
     assert {"eval_validation_loss", "eval_test_loss"} <= set(run.metrics)
+    # TRL logs them as eval_entropy in the rows of both sets
+    assert {"eval_validation_entropy", "eval_test_entropy"} <= set(run.metrics)
     assert run.info.complete
     outcomes = replay.simulate(
         [run], ["patience=1"], monitor="eval_validation_loss", objective="eval_test_loss", mode="min"

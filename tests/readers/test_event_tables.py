@@ -279,7 +279,7 @@ def test_memory_does_not_grow_with_images(tmp_path):
             yield scalar("val/loss", step, 0.5)
 
     peaks = []
-    for images in (20, 80):
+    for images in (40, 160):
         path = write(tmp_path / name(images), events(images), head=False)
         tracemalloc.start()
         read_events(path)

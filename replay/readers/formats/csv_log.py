@@ -446,7 +446,8 @@ FORMAT = Format(
     tested_on=(
         "Keras 3.15, Lightning 2.6.6, fastai 2.8, flair 0.15, Ultralytics 8.4 (its layout alone),"
         " sentence-transformers 6.2, XGBoost 3.2 and CatBoost 1.2.10, and older files from public"
-        " repositories; the layouts of sentence-transformers 2 to 5, of MLflow's page and of OpenAI's fine-tuning, written by hand"
+        " repositories; the layouts of sentence-transformers 2 to 5, of MLflow's page and of OpenAI's"
+        " fine-tuning, written by hand"
     ),
     sniff=_sniff,
     load=_load,
