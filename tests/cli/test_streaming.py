@@ -77,7 +77,14 @@ def test_a_sweep_by_file_has_the_front_of_all_runs(store):
     assert "policy,runs,stopped" in cli("sweep", store, *grid[:-1], "csv", "--jobs", 1).stdout
 
 
-@pytest.mark.parametrize("tolerance", [("--max-lost", "30%"), ("--max-lost", "5%"), ("--max-regret", "0.05")])
+@pytest.mark.parametrize(
+    "tolerance",
+    [
+        ("--max-lost", "30%"),
+        pytest.param(("--max-lost", "5%"), marks=pytest.mark.slow),
+        pytest.param(("--max-regret", "0.05"), marks=pytest.mark.slow),
+    ],
+)
 def test_a_choice_by_file_is_that_of_all_runs(store, tolerance):
     texts = [ended("choose", store, *tolerance, "--jobs", jobs, "--format", "json").stdout for jobs in (1, 2)]
     assert texts[0] == texts[1]

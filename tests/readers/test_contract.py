@@ -29,8 +29,8 @@ RECORDS = {"tensorboard", "wandb", "swanlab", "aim", "neptune-scale"}
 #: Formats that store float32.
 SINGLE = {"tensorboard", "guild"}
 EACH_OF_FILES = pytest.mark.parametrize("format", OF_FILES, ids=[format.name for format in OF_FILES])
-#: Databases, of which cutting them off at each byte takes long.
-LONG = {"aim", "neptune-scale"}
+#: Those of which cutting them off at each byte takes long.
+LONG = {"aim", "clearml", "comet", "guild", "mlflow", "neptune", "neptune-scale", "ray-tune", "trackio"}
 
 
 def at_every_byte(formats):

@@ -38,7 +38,7 @@ NAMES = [*(format.name for format in FORMATS), *fuzz.FURTHER]
 
 @pytest.mark.parametrize("name", NAMES)
 def test_damaged_logs(name):
-    assert read_damaged(name, 300) == []
+    assert read_damaged(name, 150) == []
 
 
 @pytest.mark.slow

@@ -104,6 +104,7 @@ def test_this_repository_holds_no_other_text_of_a_training():
     assert found == known
 
 
+@pytest.mark.slow
 def test_texts_that_packages_bring_are_no_logs():
     """Licences, descriptions with output in them, data, type stubs."""
     folder = Path(pytest.__file__).parents[1]

@@ -195,6 +195,7 @@ def test_a_large_text_is_read_line_by_line(tmp_path):
     assert grown < (60_000 if sys.platform != "darwin" else 60_000_000)  # KiB
 
 
+@pytest.mark.slow
 def test_trainings_without_end_keep_their_evals(tmp_path):
     """Of more train rows than are kept, every second one goes; no eval does."""
     lines = []
