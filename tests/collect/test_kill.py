@@ -247,7 +247,7 @@ def test_a_kill_after_the_end_of_the_log_leaves_nothing_that_the_next_start_does
     assert trainings.train(folder) == 0
     log = (folder / "eval_log.jsonl").read_bytes()
     names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
-    (folder / "checkpoint-36" / "kept").mkdir()
+    (folder / "checkpoint-36" / "kept").mkdir(parents=True)
     (folder / "checkpoint-32").mkdir()
     assert trainings.train(folder) == 0
     assert sorted(str(path.relative_to(folder)) for path in folder.rglob("*")) == names
