@@ -19,7 +19,7 @@ import numpy.typing as npt
 from replay.data.finding import Finding, Kind
 from replay.errors import printable
 from replay.readers.format import UnusableLog
-from replay.readers.json_preamble import lines_behind_json
+from replay.readers.json_preamble import behind_json, lines_behind_json
 from replay.readers.points import Points, PointsBuilder, RowBlock, count, number, open_text
 from replay.readers.runs_in_table import (
     is_numbered_by_row,
@@ -443,7 +443,13 @@ def read_table(path: Path, *, by_epoch: bool = False) -> Table:
 def read_open_table(path: Path, file: TextLines | SmallText, *, by_epoch: bool = False) -> Table:
     """What `read_table` gives of a file that is open."""
     findings: list[Finding] = []
-    lines = _Lines(lines_behind_json(iter(file)))
+    if isinstance(file, SmallText):
+        text = file.getvalue()
+        if (rest := behind_json(text)) is not text:
+            file = SmallText(rest, newline="")
+        lines = _Lines(file)
+    else:
+        lines = _Lines(lines_behind_json(iter(file)))
     try:
         header = header_line(iter(lines))
         if header is None:

@@ -535,3 +535,13 @@ def test_settings_before_the_header(tmp_path, before):
     run, problems = load(tmp_path, before + "Epoch,Train loss,Val loss\n1,0.5,0.75\n2,0.5,0.25\n")
     assert not problems
     assert curve(run, "Val loss") == {1: 0.75, 2: 0.25}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+@pytest.mark.parametrize("before", ['{"lr": 0.1}\n', '\n{\n  "lr": 0.1\n}\n\n'])
+def test_settings_as_json_before_a_header_in_quotes(tmp_path, before, encoding):
+    text = before + '"step","val_loss"\n100,0.75\n200,0.5\n300,0.25\n'
+    path = tmp_path / "metrics.csv"
+    path.write_bytes(text.encode(encoding))
+    (run,) = read(path).runs
+    assert curve(run, "val_loss") == {100: 0.75, 200: 0.5, 300: 0.25}
