@@ -27,7 +27,7 @@ from gpu_place import (
 
 def precision(place):
     """bf16 against fp32 over 30 steps: the eval losses stay within 3 %, and both fall."""
-    slow = {"train__learning_rate": 3e-4}  # at larger ones, two seeds differ by as much
+    slow = {"train__learning_rate": 3e-4}  # at 3e-3 the loss jumps: bf16 moved it by 4.6 % on an H200
     full = losses(train(place, "fp32", **slow))
     half = {"model__dtype": "bf16", **({"train__precision": "bf16"} if place.gpu else {})}
     rounded = losses(train(place, "bf16", **slow, **half))

@@ -151,7 +151,7 @@ class _Plain(NamedTuple):
 
 
 class _Uses(NamedTuple):
-    """What the names and the steps of a log are, as `assemble` is told."""
+    """Those arguments of `assemble` that say what the names and the steps of a log mean."""
 
     held_out: frozenset[str]
     epoch: str | None
@@ -201,17 +201,29 @@ def _find_plain(points: Mapping[str, Points], uses: _Uses) -> _Plain | None:
             firsts[name] = first
             repeated += (len(step) - len(merged[name])) * (name in held_out)
     findings = [_note(Kind.REPEATED_VALUES, count=repeated)] if repeated else []
-    kept, finished = without_finished_model(merged, held_out, aside)
-    if finished is not None:
-        findings.append(finished)
-        for name, points_kept in kept.items():
-            firsts[name] = firsts.get(name, np.ones(len(steps[name]), dtype=bool)).copy()
-            firsts[name][firsts[name]] = points_kept
-            step = merged.pop(name)
-            if points_kept.any():
-                merged[name] = step[points_kept]
-    layout = Layout(merged, held_out, epoch, counters, companions)
-    return _Plain(layout, firsts, tuple(findings))
+    layout, kept, finished = _laid_out(merged, held_out, epoch, counters, companions)
+    for name, points_kept in kept.items():
+        firsts[name] = firsts.get(name, np.ones(len(steps[name]), dtype=bool)).copy()
+        firsts[name][firsts[name]] = points_kept
+    return _Plain(layout, firsts, (*findings, *finished))
+
+
+def _laid_out(
+    steps: Mapping[str, npt.NDArray[np.float64]],
+    held_out: Collection[str],
+    epoch: str | None,
+    counters: Mapping[str, str],
+    companions: Mapping[str, str],
+) -> tuple[Layout, dict[str, npt.NDArray[np.bool_]], list[Finding]]:
+    """The layout of series with these steps, without a test of the finished model; which points are kept of
+    the series that have some there, and the finding on it.
+    """
+    kept, finished = without_finished_model(steps, held_out, {epoch, *counters, *_aside(companions)})
+    if finished is None:
+        return Layout(steps, held_out, epoch, counters, companions), {}, []
+    left = {name: step[kept[name]] if name in kept else step for name, step in steps.items()}
+    left = {name: step for name, step in left.items() if len(step)}
+    return Layout(left, held_out, epoch, counters, companions), kept, [finished]
 
 
 def _never_goes_back(series: Points) -> bool:
@@ -290,20 +302,14 @@ def _one(
     if len(segments) > 1:
         findings.append(_note(Kind.RESUMED, steps=resumes, replaced=overlapped))
     steps = {name: one.step for name, one in merged.items()}
-    kept, finished = without_finished_model(steps, held_out, {epoch, *counters, *_aside(companions)})
-    if finished is not None:
-        findings.append(finished)
-        for name, points_kept in kept.items():
-            one = merged.pop(name)
-            if points_kept.any():
-                merged[name] = Series(one.step[points_kept], one.value[points_kept])
-                if name in segment_of:
-                    segment_of[name] = segment_of[name][points_kept]
-    layout = Layout({name: one.step for name, one in merged.items()}, held_out, epoch, counters, companions)
+    layout, kept, finished = _laid_out(steps, held_out, epoch, counters, companions)
     values = {name: one.value for name, one in merged.items()}
-    return layout.run(
-        run_id, values, info.replace(resumes=resumes), findings, segment_of if len(segments) > 1 else None
-    )
+    for name, points_kept in kept.items():
+        values[name] = values[name][points_kept]
+        if name in segment_of:
+            segment_of[name] = segment_of[name][points_kept]
+    segments_of = segment_of if len(segments) > 1 else None
+    return layout.run(run_id, values, info.replace(resumes=resumes), [*findings, *finished], segments_of)
 
 
 def _note(kind: Kind, **facts: Any) -> Finding:

@@ -24,6 +24,7 @@ __all__ = [
     "crc_of_short",
     "mask_crc",
     "masked",
+    "rows_at",
 ]
 
 Words = npt.NDArray[np.uint32]
@@ -128,6 +129,12 @@ def mask_crc(data: bytes | memoryview) -> int:
     return ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF
 
 
+def rows_at(data: npt.NDArray[np.uint8], places: npt.NDArray[np.int64], width: int) -> npt.NDArray[np.uint8]:
+    """So many bytes from each place on, as rows."""
+    rows = np.ndarray((len(data) - width + 1,), f"V{width}", data, strides=(1,))[places]
+    return rows.view(np.uint8).reshape(len(places), width)
+
+
 def crc_of_rows(rows: npt.NDArray[np.uint8], varying: npt.NDArray[np.intp], length: int) -> Words:
     """The CRC-32C of the first ``length`` bytes of each row, at most 1024; ``varying`` are those columns
     among them in which not all rows agree.
@@ -151,8 +158,7 @@ def crc_of_short(
     Zero bytes before a piece change nothing without a start value, so all are made equally long.
     """
     width = int(lengths.max())
-    rows = np.ndarray((len(data) - width + 1,), f"V{width}", data, strides=(1,))[starts + lengths - width]
-    columns = np.ascontiguousarray(rows.view(np.uint8).reshape(len(starts), width).T)
+    columns = np.ascontiguousarray(rows_at(data, starts + lengths - width, width).T)
     blank, tables = width - lengths, _by_distance(1024)
     crc = _start_values(1025)[lengths] ^ np.uint32(0xFFFFFFFF)
     most = int(blank.max())
@@ -245,8 +251,7 @@ def _crc_of_chunks(
     """CRCs of chunks without start value. The first chunks of pieces, ``firsts``, begin with ``blanks`` bytes
     that do not count.
     """
-    chunks = np.ndarray((len(data) - CHUNK + 1,), f"V{CHUNK}", data, strides=(1,))[begins]
-    rows = chunks.view(np.uint8).reshape(-1, CHUNK)
+    rows = rows_at(data, begins, CHUNK)
     rows[firsts] *= np.arange(CHUNK) >= blanks[:, None]
     words = rows.view("<u4")
     low_half, high_half = _halves()

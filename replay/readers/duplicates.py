@@ -204,15 +204,13 @@ def _inside(
     """
     inside: list[set[int]] = [set() for _ in entries]
     everything = [curve for series in curves for curve in series]
-    if any(
-        series and not series[0].held_out for series in curves
-    ):  # train series of runs with evals may hold those of runs without
+    some_have_no_evals = any(series and not series[0].held_out for series in curves)
+    if some_have_no_evals:  # train series of runs with evals may hold those of runs without
         for number, series in enumerate(curves):
             if series and series[0].held_out:
                 everything += _train_curves(entries[number].run, number)
-    if any(entry.run.info.step_unit == "epoch" for entry in entries) or any(
-        series and not series[0].held_out for series in curves
-    ):  # event files of mmengine have its metrics by epoch, under names that say nothing of a set
+    # event files of mmengine have its metrics by epoch, under names that say nothing of a set
+    if some_have_no_evals or any(entry.run.info.step_unit == "epoch" for entry in entries):
         for number, entry in enumerate(entries):
             everything += _by_epoch(entry.run, curves[number])
     if not everything:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from replay.readers.checksums import rows_at
 from replay.readers.event_layouts import Value, find_layout
 from replay.readers.records import Records
 
@@ -51,7 +52,7 @@ def read_plain(block: Records) -> PlainEvents | None:
     if not len(place):
         return None
     starts, lengths = block.starts[place], block.lengths[place]
-    cells = _gather(data, starts, _STEP + _LONGEST_STEP + 5)
+    cells = rows_at(data, starts, _STEP + _LONGEST_STEP + 5)
     later = cells[:, _STEP : _STEP + _LONGEST_STEP] >= 0x80
     size = later.argmin(axis=1) + 1  # of the step
     fixed = lengths - (_STEP + _NUMBER) - size
@@ -66,7 +67,7 @@ def read_plain(block: Records) -> PlainEvents | None:
     width = (int(fixed.max()) + 7) // 8 * 8
     bytes_of = np.arange(width) < np.arange(width + 1)[:, None]
     masks = (bytes_of * np.uint8(255)).view(np.uint64)
-    words = _gather(data, starts + _STEP + size, width).view(np.uint64) & masks[fixed]
+    words = rows_at(data, starts + _STEP + size, width).view(np.uint64) & masks[fixed]
     keys = words @ _MULTIPLIERS[: words.shape[1]] + fixed.astype(np.uint64) * _MULTIPLIERS[-1]
     order = np.argsort(keys, kind="stable")
     sorted_keys = keys[order]
@@ -81,7 +82,7 @@ def read_plain(block: Records) -> PlainEvents | None:
         bits = (cells[:, _STEP + column] & 0x7F).astype(np.int64) << 7 * column
         step |= np.where(column < size, bits, 0)
     wall = np.ndarray((len(cells),), "<f8", cells, 1, cells.strides[:1])
-    number = _gather(data, starts + lengths - _NUMBER, _NUMBER).view("<f4")[:, 0].astype(np.float64)
+    number = rows_at(data, starts + lengths - _NUMBER, _NUMBER).view("<f4")[:, 0].astype(np.float64)
     tags, others = list[PlainTag](), [np.setdiff1d(np.arange(len(block.starts)), place, assume_unique=True)]
     for rows in np.split(order, begins[1:]):
         one = int(rows[0])
@@ -92,12 +93,6 @@ def read_plain(block: Records) -> PlainEvents | None:
         else:
             tags.append(PlainTag(value, place[rows], step[rows], wall[rows], number[rows]))
     return PlainEvents(tags, np.concatenate(others))
-
-
-def _gather(data: npt.NDArray[np.uint8], places: Indices, width: int) -> npt.NDArray[np.uint8]:
-    """So many bytes from each place on, as rows."""
-    rows = np.ndarray((len(data) - width + 1,), f"V{width}", data, strides=(1,))[places]
-    return rows.view(np.uint8).reshape(len(places), width)
 
 
 def _value(event: bytes, end: int) -> Value | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import chain
 from operator import itemgetter
 from typing import Any
@@ -21,23 +21,20 @@ _PLAIN = frozenset({float, int})
 
 def is_plain(record: Mapping[str, Any]) -> bool:
     """Whether all values of a row are numbers that have a float."""
-    if not _PLAIN.issuperset(map(type, record.values())):
-        return False
-    try:
-        sum(record.values(), 0.0)
-    except OverflowError:  # an integer beyond all floats is left out
-        return False
-    return True
+    return _have_floats(record.values())
 
 
 def are_plain(records: Iterable[dict[str, Any]]) -> bool:
     """Whether all values of some rows are numbers that have a float."""
-    cells = list(chain.from_iterable(map(dict.values, records)))
-    if not _PLAIN.issuperset(map(type, cells)):
+    return _have_floats(list(chain.from_iterable(map(dict.values, records))))
+
+
+def _have_floats(values: Collection[Any]) -> bool:
+    if not _PLAIN.issuperset(map(type, values)):
         return False
     try:
-        sum(cells, 0.0)
-    except OverflowError:
+        sum(values, 0.0)
+    except OverflowError:  # an integer beyond all floats is left out
         return False
     return True
 

@@ -9,7 +9,7 @@ from typing import Any
 from replay.data.finding import Finding, Kind
 from replay.readers.json_parser import parser
 
-__all__ = ["JsonLines", "complete_elements", "parse_lines"]
+__all__ = ["JsonLines", "complete_elements", "first_lines", "parse_lines"]
 
 _DECODER = json.JSONDecoder()
 
@@ -68,16 +68,20 @@ def complete_elements(text: str) -> list[list[Any]]:
     return [elements] if elements else []
 
 
+def first_lines(head: bytes, limit: int) -> bytes:
+    """The first lines of a file's head, so that no more is decoded than these."""
+    end = -1
+    for _ in range(limit):
+        end = head.find(b"\n", end + 1)
+        if end < 0:
+            return head
+    return head[: end + 1]
+
+
 def parse_lines(head: bytes, limit: int = 20) -> list[Any]:
     """The values of the first complete lines of a file's head, for telling its format."""
     parse, values = parser(), []
-    end = -1
-    for _ in range(limit):  # no more is decoded than these lines
-        end = head.find(b"\n", end + 1)
-        if end < 0:
-            break
-    text = head if end < 0 else head[: end + 1]
-    for line in text.decode("utf-8-sig", "replace").splitlines()[:limit]:
+    for line in first_lines(head, limit).decode("utf-8-sig", "replace").splitlines()[:limit]:
         try:
             values.append(parse(line))
         except (ValueError, RecursionError):

@@ -13,6 +13,7 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 
 from replay.data.finding import Finding, Kind
 from replay.readers.growing import read_open_text
+from replay.readers.json_lines import first_lines
 from replay.readers.json_parser import parse_json, parser
 from replay.readers.limits import LONGEST_TEXT, over_limit
 from replay.readers.points import number, open_text
@@ -30,12 +31,8 @@ def head_records(head: bytes) -> Iterator[dict[str, Any]]:
     encoding = "utf-8-sig"
     if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
         encoding = "utf-16"
-    elif head.startswith(b"{"):  # no more is decoded than these lines
-        end = -1
-        for _ in range(_HEAD_ROWS):
-            if (end := head.find(b"\n", end + 1)) < 0:
-                break
-        head = head if end < 0 else head[:end]
+    elif head.startswith(b"{"):
+        head = first_lines(head, _HEAD_ROWS)
     text = head.decode(encoding, "replace")
     if text.lstrip().startswith("["):
         listed = list(islice(_listed(text), _HEAD_ROWS))

@@ -23,6 +23,7 @@ from replay.readers.checksums import (
     crc_of_short,
     mask_crc,
     masked,
+    rows_at,
 )
 from replay.readers.framing import FRAME, HEAD, WIDEST, Alike, Cut, Repeats, find_records, length_crcs
 
@@ -249,8 +250,7 @@ def _tables_of_lengths(
     for length in np.flatnonzero(many).tolist():
         index = order[bounds[length] - counts[length] : bounds[length]]
         width = _table_width(length)
-        rows = np.ndarray((len(data) - width + 1,), f"V{width}", data, strides=(1,))[starts[index]]
-        tables.append(_table(rows, index, length, good))
+        tables.append(_table(rows_at(data, starts[index], width), index, length, good))
     return tables, which[~many[key]]
 
 
@@ -280,7 +280,7 @@ def _crcs(data: npt.NDArray[np.uint8], starts: Indices, lengths: Indices) -> npt
 
 def _stored(data: npt.NDArray[np.uint8], places: Indices) -> npt.NDArray[np.uint32]:
     """The checksums at these places."""
-    return np.ndarray((len(data) - 3,), "V4", data, strides=(1,))[places].view("<u4")
+    return rows_at(data, places, 4).view("<u4")[:, 0]
 
 
 def _crcs_of_lengths(
@@ -299,9 +299,7 @@ def _table_width(length: int) -> int:
     return (length + 4 + 7) // 8 * 8
 
 
-def _table(
-    rows: npt.NDArray[np.void], index: Indices, length: int, good: npt.NDArray[np.bool_] | None
-) -> Rows:
+def _table(rows: npt.NDArray[Any], index: Indices, length: int, good: npt.NDArray[np.bool_] | None) -> Rows:
     """Records of one length as a table. Those that do not match their checksums are no longer ``good``."""
     words = rows.view(np.uint64).reshape(len(rows), -1)
     spread = np.bitwise_or.reduce(words ^ words[0], axis=0).view(np.uint8)

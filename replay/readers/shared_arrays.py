@@ -43,7 +43,7 @@ def _may_be_shared(array: npt.NDArray[Any]) -> bool:
 
 
 class Known(Generic[_Made]):
-    """What was made of some shared arrays; up to ``most`` of what was asked for last."""
+    """What was made of some shared arrays: of all, up to ``most`` that were made last."""
 
     def __init__(self, most: int) -> None:
         self._most = most

@@ -1,4 +1,4 @@
-"""What TRL logs of several eval sets under one name is told apart by the set of the row."""
+"""TRL logs a metric of several eval sets under one name: the set of its row tells them apart."""
 
 import json
 

@@ -255,7 +255,7 @@ def _points(
             for shape, row in zip(names, rows, strict=True)
         ]
         names = tuple(map(tuple, rows))
-    placed = _place_alike(names) if sum(map(len, names)) <= _MOST_ALIKE else _place(names, rows, state)
+    placed = _place_alike(names) if sum(map(len, names)) <= _MOST_ALIKE else None
     if placed is None:
         placed = _place(names, rows, state)
     summary = _summary([rows[at] for at in placed.summaries])
