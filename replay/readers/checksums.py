@@ -10,6 +10,7 @@ of ``MULTIPLES`` have few terms, so a byte at the front is put into few places f
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 
 import numpy as np
@@ -36,7 +37,9 @@ _MASK_DELTA = 0xA282EAD8
 CHUNK = 128
 #: Exponents of multiples of the CRC's polynomial, in bytes: x^(8 * 5685) + x^(8 * 1362) + x^(8 * 426) + 1.
 MULTIPLES = ((5685, 1362, 426), (563, 109, 58, 53, 31))
-_LONG = 2 * MULTIPLES[0][0]
+_LONG = 2048  # shorter pieces are cut into chunks as they are
+_CACHED = 1 << 18  # bytes that are folded at a time
+_PIECES = 256  # long pieces at a time
 _BATCH = 4096  # chunks at a time, few enough for the processor's cache
 _WORDS_OF_CHUNK = CHUNK // 4
 
@@ -99,16 +102,10 @@ def advance(crc: Words, lengths: npt.NDArray[np.int64]) -> Words:
 
 
 @cache
-def _start_values(count: int) -> Words:
-    """What the start value has become after 0, 1, 2, … bytes."""
+def _start_values() -> Words:
+    """What the start value has become after 0, 1, 2, … bytes, up to `_LONG`."""
+    count = _LONG + 1
     return advance(np.full(count, 0xFFFFFFFF, dtype=np.uint32), np.arange(count))
-
-
-def _start_value(lengths: npt.NDArray[np.int64]) -> Words:
-    short = _start_values(1025)
-    if int(lengths.max(initial=0)) < len(short):
-        return short[lengths]
-    return advance(np.full(len(lengths), 0xFFFFFFFF, dtype=np.uint32), lengths)
 
 
 def masked(crc: Words) -> Words:
@@ -143,7 +140,7 @@ def crc_of_rows(rows: npt.NDArray[np.uint8], varying: npt.NDArray[np.intp], leng
     first = rows[0, :length].copy()
     first[varying] = 0  # contributes nothing
     common = np.bitwise_xor.reduce(tables[np.arange(length - 1, -1, -1), first])
-    crc = np.full(len(rows), common ^ _start_values(1025)[length] ^ np.uint32(0xFFFFFFFF), dtype=np.uint32)
+    crc = np.full(len(rows), common ^ _start_values()[length] ^ np.uint32(0xFFFFFFFF), dtype=np.uint32)
     for column in varying.tolist():
         crc ^= tables[length - 1 - column].take(rows[:, column])
     return crc
@@ -160,7 +157,7 @@ def crc_of_short(
     width = int(lengths.max())
     columns = np.ascontiguousarray(rows_at(data, starts + lengths - width, width).T)
     blank, tables = width - lengths, _by_distance(1024)
-    crc = _start_values(1025)[lengths] ^ np.uint32(0xFFFFFFFF)
+    crc = _start_values()[lengths] ^ np.uint32(0xFFFFFFFF)
     most = int(blank.max())
     for number, column in enumerate(columns):
         there = tables[width - 1 - number].take(column)
@@ -177,19 +174,46 @@ def crc_of_pieces(
     if not len(starts):
         return np.empty(0, dtype=np.uint32)
     crc = np.empty(len(starts), dtype=np.uint32)
-    is_long = lengths >= _LONG
+    is_long = lengths > _LONG
     short, long = np.flatnonzero(~is_long), np.flatnonzero(is_long)
     if len(short):
-        crc[short] = _linear(data, starts[short], lengths[short])
-    if len(long):
-        first, second = MULTIPLES
-        rows = np.empty((len(long), first[0]), dtype=np.uint8)
-        for row, start, length in zip(rows, starts[long].tolist(), lengths[long].tolist(), strict=True):
-            row[:] = _fold(data[start : start + length].copy(), first)
-        rows = np.pad(_fold(rows, second), ((0, 0), (CHUNK, 0)))
-        begins = CHUNK + rows.shape[1] * np.arange(len(rows))
-        crc[long] = _linear(rows.ravel(), begins, np.full(len(rows), second[0]))
-    return crc ^ _start_value(lengths) ^ np.uint32(0xFFFFFFFF)
+        crc[short] = _linear(data, starts[short], lengths[short]) ^ _start_values()[lengths[short]]
+    long = long[np.argsort(lengths[long], kind="stable")]
+    for low in range(0, len(long), _PIECES):
+        some = long[low : low + _PIECES]
+        crc[some] = _of_long(data, starts[some], lengths[some])
+    return crc ^ np.uint32(0xFFFFFFFF)
+
+
+def _of_long(
+    data: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]
+) -> Words:
+    """The CRCs of pieces of more than 4 bytes, not yet inverted; their lengths ascend."""
+    first, second = MULTIPLES
+    rows = np.empty((len(starts), first[0]), dtype=np.uint8)
+    for group in _groups(lengths):
+        width = max(int(lengths[group][-1]), first[0])
+        pieces = np.empty((group.stop - group.start, width), dtype=np.uint8)
+        begins = (width - lengths[group]).tolist()
+        for piece, begin, start in zip(pieces, begins, starts[group].tolist(), strict=True):
+            piece[:begin] = 0
+            piece[begin:] = data[start : start + width - begin]
+            piece[begin : begin + 4] ^= 0xFF  # the start value
+        rows[group] = _fold(pieces, first)
+    _fold(rows, second)
+    ends = first[0] * np.arange(1, len(rows) + 1)
+    return _linear(rows.ravel(), ends - second[0], np.full(len(rows), second[0]))
+
+
+def _groups(lengths: npt.NDArray[np.int64]) -> Iterator[slice]:
+    """Ascending lengths in groups of nearly one length, few enough bytes for the processor's cache."""
+    begin = 0
+    while begin < len(lengths):
+        length = max(int(lengths[begin]), MULTIPLES[0][0])
+        end = int(np.searchsorted(lengths, length + length // 8, side="right"))
+        end = min(end, begin + max(_CACHED // length, 1))
+        yield slice(begin, end)
+        begin = end
 
 
 def _fold(rows: npt.NDArray[np.uint8], exponents: tuple[int, ...]) -> npt.NDArray[np.uint8]:

@@ -91,6 +91,7 @@ def test_a_full_disk_at_any_file_of_a_checkpoint(what, collect_run, monkeypatch,
     assert kinds(folder)[-1] == "end"
 
 
+@pytest.mark.slow
 def test_a_limit_of_the_system_is_met_in_a_real_checkpoint(workplace, tmp_path):
     """Files of 20 kB at most: the log fits, the adapter's weights do not."""
     (workplace / "limited.toml").write_text(toml(changed(CONFIG, lora={"r": 8})))

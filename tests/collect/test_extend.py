@@ -252,6 +252,7 @@ def test_the_state_is_kept_only_where_the_config_says_so(finished, tmp_path):
     assert load(folder).columns["saved"].values.tolist() == [0, 0, 0, 1]
 
 
+@pytest.mark.slow
 def test_a_grid_takes_an_extended_run_for_finished(finished, workplace, tmp_path):
     path = workplace / "extended-grid.toml"
     path.write_text(toml(changed(BASE, name="{lora.r}")) + '[grid]\n"lora.r" = [2]\n')

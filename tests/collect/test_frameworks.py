@@ -355,6 +355,7 @@ def test_no_thread_of_gloo_is_left_to_abort_a_process_that_ends(workplace, dry_b
     assert all("python" in names and "gloo" not in names for names in left), left
 
 
+@pytest.mark.slow
 @kinds
 def test_two_processes_write_one_log(kind, two_processes):
     folder = two_processes(kind)

@@ -26,6 +26,7 @@ def run(tmp_path, *arguments, minutes=600):
     return done.returncode, done.stdout, json.loads(out.read_text())
 
 
+@pytest.mark.slow
 def test_figures_on_a_cpu(tmp_path):
     code, table, report = run(
         tmp_path, "--only", "cross-entropy", "energy", "weight-norms", "flops", "corpus"

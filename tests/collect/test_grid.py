@@ -425,6 +425,7 @@ def contents(folder):
     }
 
 
+@pytest.mark.slow
 def test_two_shards_train_the_whole_grid_and_a_third_call_nothing(place, tmp_path):
     path = place("whole", '[grid]\n"lora.r" = [2, 4]')
     result = invoke(path, tmp_path, "--jobs", "2", "--shard", "1/2")

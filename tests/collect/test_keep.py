@@ -277,7 +277,7 @@ def files(adapter):
     return {path.name: path.read_bytes() for path in adapter.iterdir()}
 
 
-@pytest.mark.parametrize("older", [False, True])
+@pytest.mark.parametrize("older", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_what_a_checkpoint_goes_on_from_is_what_was_kept_by_then(
     older, uninterrupted, workplace, collect_run, tmp_path
 ):

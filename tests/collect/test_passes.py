@@ -135,6 +135,7 @@ def test_a_trainer_s_operations_are_those_of_all_its_passes(kind, arguments, wor
     assert run.columns["flops"].values.tolist() == counted(tmp_path / "log")
 
 
+@pytest.mark.slow
 def test_a_trainer_that_looks_for_a_batch_size_is_counted_once(workplace, tmp_path):
     class Fails:
         """The first step meets too small a memory."""

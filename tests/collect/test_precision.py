@@ -108,9 +108,10 @@ def test_the_attention_is_the_one_that_is_asked_for(name, workplace, collect_run
             {"attn_implementation": "flash_attention_2"},
             "model.attn_implementation = 'flash_attention_2'; it computes in half precision only; set model",
         ),
-        (
+        pytest.param(
             {"attn_implementation": "flex_attention"},
             "model.attn_implementation = 'flex_attention' cannot be used here: ",
+            marks=pytest.mark.slow,
         ),
         (
             {"attn_implementation": "spda"},

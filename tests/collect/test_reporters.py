@@ -109,6 +109,7 @@ def test_a_missing_library_is_one_sentence_before_the_training(collect):
     assert not (folder / "eval_log.jsonl").exists()
 
 
+@pytest.mark.slow
 def test_a_tracker_changes_nothing_and_may_fail(collect, workplace, tmp_path):
     plain, whole = collect("plain")
     assert plain.returncode == 0, plain.stderr

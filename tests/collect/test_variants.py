@@ -191,6 +191,7 @@ def test_the_base_model_is_the_original_one(workplace, collect_run, tmp_path):
     assert losses["shifted"] == pytest.approx(losses["plain"], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_shifted_run_is_the_same_after_a_kill(workplace, collect_run, tmp_path):
     """The weights are shifted again, and by the same; a random method draws the same numbers."""
     from tests.collect.test_keep import files

@@ -49,7 +49,7 @@ def test_long_pieces():
 @given(st.lists(st.tuples(st.integers(0, 60_000), st.integers(0, 255)), max_size=8), st.randoms())
 def test_pieces_that_are_made_short_first(pieces, chance):
     data = [chance.randbytes(min(size, 200)) + bytes([byte]) * max(size - 200, 0) for size, byte in pieces]
-    data += [b"x" * size for size in (11_369, 11_370, 11_371, 22_740)]
+    data += [b"x" * size for size in (2048, 2049, 5684, 5685, 5686, 11_369, 11_370, 11_371, 22_740)]
     assert of_pieces(data).tolist() == [crc32c(piece) for piece in data]
 
 

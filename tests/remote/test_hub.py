@@ -129,6 +129,7 @@ def test_a_wrong_token(repository, tmp_path):
     assert "no valid token" in " ".join(done.stderr.split())
 
 
+@pytest.mark.slow
 def test_a_file_that_is_cut_off_costs_only_itself(repository, tmp_path):
     (repository / "half.jsonl").write_text('{"step": 1, "eval_loss": 2.0}\n' * 5_000)
     with hub(tmp_path) as server:
