@@ -4,8 +4,8 @@ only their ratios mean anything.
 
 Expected, as ratios to EventAccumulator's time for 50,000 events: 55 to 75 for regular scalars and tensors,
 50 to 58 where most bytes are images, 20 in any order, and 24 to 30 for 100 folders of 2,000 events.
-`replay.load`, which makes runs of them, reaches 45 to 60, 48 to 55, 7, and 15 to 20. With 200,000 events, regular
-scalars and tensors reach 100 and more. The memory is at most 2 to 2.8 times the size of the scalars.
+`replay.load`, which makes runs of them, reaches 45 to 60, 48 to 55, 7, and 15 to 20. With 200,000 events,
+regular scalars and tensors reach 100 and more. The memory is at most 2 to 2.8 times the size of the scalars.
 Values are checked to be the same, bit for bit. A loop that parses each record with protobuf and checks
 nothing takes 2.5 times as long as replay for the files in any order, and as long as `replay.load`.
 
