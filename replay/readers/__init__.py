@@ -21,12 +21,13 @@ from replay.readers.columns import ColumnMap, load_columns
 from replay.readers.continuations import find_continuations, join_runs
 from replay.readers.duplicates import Entry, merge
 from replay.readers.find import Candidate, Walk, natural, read_head
-from replay.readers.format import Format, Loaded, UnusableLog, unreadable
+from replay.readers.format import GZIP, Format, Loaded, UnusableLog, unreadable
 from replay.readers.garbage import fewer_collections
 from replay.readers.growing import Growing
 from replay.readers.load import load_groups, reader_failed
 from replay.readers.naming import Group, named_runs, relative_name
 from replay.readers.points import number as as_number
+from replay.readers.points import unzip_head
 from replay.readers.registry import FORMATS, registry
 from replay.readers.regular import PARQUET, read_sheet
 from replay.readers.series_names import step_name
@@ -119,7 +120,8 @@ class _Recogniser:
         """The format of a file, by its first 64 KiB."""
         if is_lfs_pointer(head):
             return None
-        return self._first(path, lambda one: one.sniff(path, head))
+        text = unzip_head(head)
+        return self._first(path, lambda one: (text is head or GZIP in one.endings) and one.sniff(path, text))
 
     def folder(self, path: Path, names: frozenset[str]) -> Format | None:
         """The format that reads a folder as a whole, by the names of its entries."""

@@ -11,7 +11,15 @@ from replay.data.finding import Finding, Kind
 from replay.data.run import Run
 from replay.errors import InputError
 
-__all__ = ["Format", "Loaded", "UnusableLog", "unreadable"]
+__all__ = ["GZIP", "Format", "Loaded", "UnusableLog", "plain_name", "unreadable"]
+
+
+GZIP = ".gz"
+
+
+def plain_name(path: Path) -> Path:
+    """The path that a compressed file would have without compression."""
+    return path.with_suffix("") if path.suffix.lower() == GZIP else path
 
 
 class Loaded(NamedTuple):
@@ -71,6 +79,7 @@ class Format:
     group: Callable[[Sequence[Path]], list[list[Path]]] = _alone
     #: Endings of file names that the search for logs opens for this format, although most files with such an
     #: ending are archives, databases or weights, as ``.db``.
+    #: With `GZIP` among them, ``sniff`` gets the text in a compressed file.
     endings: frozenset[str] = frozenset()
     #: Names of hidden folders that the search looks into for this format, as ``.aim``.
     hidden_folders: frozenset[str] = frozenset()

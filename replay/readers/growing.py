@@ -176,19 +176,15 @@ def sample_of(file: BinaryIO, end: int) -> bytes:
 _State = TypeVar("_State", bound=Collected)
 
 
-def read_text(
-    path: Path, kind: str, begin: Callable[[], _State], *, cut_blocks: bool = False
-) -> tuple[_State, list[Finding]]:
-    """What is collected from all lines of a text file, and what was not read of it.
-
-    ``kind`` names the reader. With ``cut_blocks``, the end of a damaged gzip file is such a finding; else it
-    is an OSError.
+def read_text(path: Path, kind: str, begin: Callable[[], _State]) -> tuple[_State, list[Finding]]:
+    """What is collected from all lines of a text file, and what was not read of it: also the rest of a gzip
+    file that is cut off or damaged. ``kind`` names the reader.
     """
     growing = _USED.get()
     if growing is not None and (made := _continue(growing, path, kind, begin)) is not None:
         return made, []
     with open_text(path) as lines:
-        return _collect(path, lines, begin, cut_blocks=cut_blocks)
+        return _collect(path, lines, begin)
 
 
 def read_open_text(
@@ -197,11 +193,11 @@ def read_open_text(
     """What `read_text` gives of a file that is open, at its begin."""
     if _USED.get() is not None:
         return read_text(path, kind, begin)
-    return _collect(path, lines, begin, cut_blocks=False)
+    return _collect(path, lines, begin)
 
 
 def _collect(
-    path: Path, lines: TextLines | SmallText, begin: Callable[[], _State], *, cut_blocks: bool
+    path: Path, lines: TextLines | SmallText, begin: Callable[[], _State]
 ) -> tuple[_State, list[Finding]]:
     state, findings = begin(), list[Finding]()
     if isinstance(lines, SmallText):
@@ -211,8 +207,6 @@ def _collect(
         for line in lines:
             state.take(line)
     except (EOFError, gzip.BadGzipFile, zlib.error):
-        if not cut_blocks:
-            raise
         findings.append(Finding(Kind.CUT_OFF, log=str(path), facts={"part": "compressed block"}))
     return state, [*findings, *lines.findings(path)]
 

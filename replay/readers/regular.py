@@ -13,7 +13,7 @@ from replay.data.finding import Finding, Kind
 from replay.readers.csv_table import ABSENT, cell_number, csv_rows, delimiter_of
 from replay.readers.json_parser import parse_json
 from replay.readers.parquet_files import parquet_rows
-from replay.readers.points import number, open_text
+from replay.readers.points import number, open_text, unzip_head
 
 __all__ = ["PARQUET", "Sheet", "read_sheet"]
 
@@ -61,6 +61,7 @@ def read_sheet(path: Path, head: bytes, most_rows: int | None = None) -> Sheet |
     """
     if head.startswith(PARQUET):
         return _parquet(path)
+    head = unzip_head(head)
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     if not text or (b"\0" in text.split(b"\n", 1)[0] and head[:2] not in (b"\xff\xfe", b"\xfe\xff")):
         return None

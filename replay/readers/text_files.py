@@ -46,6 +46,16 @@ class _Inflated(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        if whence == os.SEEK_END:
+            raise io.UnsupportedOperation("the end of a compressed file is not known")
+        at = self._file.seek(offset, whence)
+        self._left = LONGEST_TEXT - at
+        return at
+
     def readinto(self, buffer: Any) -> int:
         try:
             data = self._file.read(min(len(buffer), max(self._left, 1)))

@@ -354,7 +354,13 @@ SCENARIOS = {
 }
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if place % 3 else [])
+        for place, name in enumerate(SCENARIOS)
+    ],
+)
 def test_what_a_change_means(repository, name):
     scenario = SCENARIOS[name]
     scenario.change(repository)

@@ -210,6 +210,7 @@ def test_runs_of_epochs_are_extended_in_steps(finished, workplace, tmp_path):
     assert load(folder).info.planned_epochs == pytest.approx(10 / 3)
 
 
+@pytest.mark.slow
 def test_a_plateau_is_the_same_schedule_only_where_no_eval_is_one_more(finished, workplace, tmp_path):
     for steps, same in ((20, True), (18, False)):
         folder = finished(tmp_path / str(steps), scheduler="reduce-on-plateau", max_steps=steps)

@@ -359,6 +359,7 @@ def test_what_a_run_writes_stays_in_its_folder(actor, write, tmp_path):
         console["g-r4"].write_text("")
 
 
+@pytest.mark.slow
 def test_what_ended_a_real_run_stays_in_its_folder(place, tmp_path):
     path = place("crash", '[grid]\n"train.seed" = [0, 1]')
     (tmp_path / "crash-s1" / "step_signals.bin").mkdir(parents=True)

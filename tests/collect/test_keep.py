@@ -307,6 +307,7 @@ def test_a_checkpoint_holds_what_was_kept_until_the_run_ends(workplace, tmp_path
     assert not list(classifier_run.glob("checkpoint-*/kept"))
 
 
+@pytest.mark.slow
 def test_a_run_of_a_version_that_kept_nothing_goes_on(workplace, collect_run, tmp_path):
     """Its checkpoint says nothing of an adapter: the best of the evals to come is kept."""
     folder = kill(workplace, tmp_path, "checkpoint", 3)

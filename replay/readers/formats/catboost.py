@@ -14,7 +14,7 @@ from replay.data.finding import Finding, Kind
 from replay.data.info import RunInfo
 from replay.data.types import Mode
 from replay.readers.assemble import assemble
-from replay.readers.format import Format, Loaded, UnusableLog
+from replay.readers.format import GZIP, Format, Loaded, UnusableLog
 from replay.readers.partial_json import parse_partly
 from replay.readers.points import PointsBuilder, number, open_text, round_interval
 
@@ -112,6 +112,7 @@ FORMAT = Format(
     summary="CatBoost's catboost_training.json, with the mode of each metric",
     files="catboost_training.json",
     sniff=_sniff,
+    endings=frozenset({GZIP}),
     load=_load,
     limits="The file does not say whether the overfitting detector ended a training: it counts as cut short.",
     tested_on="CatBoost 1.2.10",

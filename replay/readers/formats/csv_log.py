@@ -39,7 +39,7 @@ from replay.readers.csv_table import (
     step_in,
 )
 from replay.readers.evaluator_table import evaluator_name, is_evaluator, read_evaluator
-from replay.readers.format import Format, Loaded, UnusableLog, unreadable
+from replay.readers.format import GZIP, Format, Loaded, UnusableLog, plain_name, unreadable
 from replay.readers.interleaved import name_sets
 from replay.readers.json_preamble import behind_json
 from replay.readers.long_table import long_header, read_long
@@ -100,7 +100,7 @@ def _lines(head: bytes) -> list[str]:
 
 def _sniff(path: Path, head: bytes) -> bool:
     begin = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
-    if begin == b"[" or (begin == b"{" and path.suffix.lower() not in (".csv", ".tsv")):
+    if begin == b"[" or (begin == b"{" and plain_name(path).suffix.lower() not in (".csv", ".tsv")):
         return False
     if (
         # zero bytes after the header are what a full disk or a crash leaves
@@ -450,6 +450,7 @@ FORMAT = Format(
         " fine-tuning, written by hand"
     ),
     sniff=_sniff,
+    endings=frozenset({GZIP}),
     load=_load,
     only_its_files=True,
     group=_group,

@@ -64,10 +64,10 @@ from replay.data.finding import Finding, Kind, Severity
 from replay.data.info import RunInfo
 from replay.data.run import COUNTERS
 from replay.readers.assemble import assemble
-from replay.readers.format import Format, Loaded, UnusableLog
+from replay.readers.format import GZIP, Format, Loaded, UnusableLog
 from replay.readers.growing import read_text
 from replay.readers.json_parser import parser
-from replay.readers.points import PointsBuilder, unzip_head
+from replay.readers.points import PointsBuilder
 
 __all__ = ["FORMAT", "FORMAT_NAME", "VERSION", "decode", "encode", "entries", "number"]
 
@@ -140,7 +140,7 @@ _DECODER = json.JSONDecoder(parse_constant=_refuse)
 
 
 def _sniff(path: Path, head: bytes) -> bool:
-    first = unzip_head(head).split(b"\n", 1)[0]
+    first = head.split(b"\n", 1)[0]
     return (
         first.lstrip().startswith(b"{")
         and b'"format"' in first
@@ -258,7 +258,7 @@ class _Log:
 
 def _load(files: Sequence[Path], run_id: str) -> Loaded:
     (path,) = files
-    log, left_out = read_text(path, "eval-log", lambda: _Log(path), cut_blocks=True)
+    log, left_out = read_text(path, "eval-log", lambda: _Log(path))
     findings = [*log.findings, *left_out]
     header, rows, saved, wasted = log.header, log.rows, log.saved, log.wasted
     if header is None:
@@ -415,6 +415,6 @@ FORMAT = Format(
     sniff=_sniff,
     load=_load,
     only_its_files=True,
-    endings=frozenset({".gz"}),
+    endings=frozenset({GZIP}),
     tested_on="every run of collect's own tests",
 )

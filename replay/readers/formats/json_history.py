@@ -24,7 +24,7 @@ from replay.data.info import RunInfo
 from replay.data.run import Run
 from replay.readers.assemble import assemble
 from replay.readers.clocks import is_zero_based, measures_of
-from replay.readers.format import Format, Loaded, UnusableLog
+from replay.readers.format import GZIP, Format, Loaded, UnusableLog
 from replay.readers.json_tables import columns_of, join_sets
 from replay.readers.partial_json import parse_partly
 from replay.readers.points import Points, number, open_text
@@ -264,6 +264,7 @@ FORMAT = Format(
     ),
     files="*history*.json, evals_result.json",
     sniff=_sniff,
+    endings=frozenset({GZIP}),
     load=_load,
     limits=(
         "Without a list of steps or epochs, values count from the first epoch or round on, also where a"

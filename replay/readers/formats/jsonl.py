@@ -28,7 +28,7 @@ from replay.errors import printable
 from replay.readers.assemble import assemble
 from replay.readers.clocks import is_zero_based, measures_of
 from replay.readers.flatten import are_plain, cells_of, flat_numbers, is_plain
-from replay.readers.format import Format, Loaded, UnusableLog
+from replay.readers.format import GZIP, Format, Loaded, UnusableLog
 from replay.readers.interleaved import name_sets
 from replay.readers.json_records import head_records, read_records
 from replay.readers.placeholders import drop_placeholders
@@ -560,6 +560,7 @@ FORMAT = Format(
         " public repositories; the rows of fms-hf-tuning, written by hand"
     ),
     sniff=_sniff,
+    endings=frozenset({GZIP}),
     load=_load,
     only_its_files=True,
 )

@@ -9,7 +9,7 @@ from typing import Any
 from replay.data.finding import Finding, Kind
 from replay.data.info import RunInfo
 from replay.readers.assemble import assemble
-from replay.readers.format import Format, Loaded, UnusableLog
+from replay.readers.format import GZIP, Format, Loaded, UnusableLog
 from replay.readers.partial_json import parse_partly
 from replay.readers.points import PointsBuilder, number, open_text, round_interval
 from replay.readers.series_names import held_out_of, is_bookkeeping
@@ -107,6 +107,7 @@ FORMAT = Format(
     summary="Results of PEFT's method comparison: JSON with the evals in train_info.metrics",
     files="results/*.json",
     sniff=_sniff,
+    endings=frozenset({GZIP}),
     load=_load,
     limits="The test metric of the finished model is not an eval of the training, and is skipped.",
     tested_on="result files of PEFT's repository of 2025 and 2026",

@@ -21,7 +21,7 @@ from replay.data.run import Run
 from replay.readers.assemble import assemble
 from replay.readers.clocks import measures_of
 from replay.readers.find import HEAD
-from replay.readers.format import Format, Loaded, UnusableLog, unreadable
+from replay.readers.format import GZIP, Format, Loaded, UnusableLog, plain_name, unreadable
 from replay.readers.interleaved import name_sets
 from replay.readers.json_preamble import behind_json
 from replay.readers.placeholders import drop_placeholders
@@ -65,7 +65,8 @@ _BOMS = (b"\xff\xfe", b"\xfe\xff")
 
 
 def _sniff(path: Path, head: bytes) -> bool:
-    if path.suffix.lower() == SUFFIX:
+    name = plain_name(path)
+    if name.suffix.lower() == SUFFIX:
         try:
             return head.lstrip()[:1] == b"{" and _is_evident(read_text(notebook_lines(path)))
         except OSError:
@@ -78,9 +79,9 @@ def _sniff(path: Path, head: bytes) -> bool:
             return False
     if text is None:
         return False
-    if path.suffix.lower() == ".md":
+    if name.suffix.lower() == ".md":
         return _CARD.search(text) is not None
-    if path.suffix.lower() in _OTHER_ENDINGS or _OTHER_NAMES.match(path.name):
+    if name.suffix.lower() in _OTHER_ENDINGS or _OTHER_NAMES.match(name.name):
         return False
     found = read_text(_lines(_FENCED.sub("", text)), whole=len(head) < HEAD)
     if _is_evident(found):
@@ -156,8 +157,9 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
     texts: list[tuple[list[Path], list[Training]]] = []
     for path in files:
         try:
-            among = (Grids,) if path.suffix.lower() == ".md" else DIALECTS
-            lines = notebook_lines(path) if path.suffix.lower() == SUFFIX else read_lines(path)
+            ending = plain_name(path).suffix.lower()
+            among = (Grids,) if ending == ".md" else DIALECTS
+            lines = notebook_lines(path) if ending == SUFFIX else read_lines(path)
             text = read_text(lines, among=among)
         except OSError as error:
             findings.append(unreadable(path, error, "file"))
@@ -321,6 +323,7 @@ FORMAT = Format(
     ),
     files="train*.log, slurm-*.out, nohup*.out, *stdout*.txt, *.ipynb",
     sniff=_sniff,
+    endings=frozenset({GZIP}),
     load=_load,
     only_its_files=True,
     group=_group,

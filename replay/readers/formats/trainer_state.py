@@ -27,7 +27,7 @@ from replay.data.types import Mode
 from replay.readers.assemble import assemble
 from replay.readers.eval_sets import names_by_set
 from replay.readers.flatten import cells_of, flat_rows, rows_by_names
-from replay.readers.format import Format, Loaded, UnusableLog
+from replay.readers.format import GZIP, Format, Loaded, UnusableLog, plain_name
 from replay.readers.interleaved import name_sets
 from replay.readers.json_parser import parse_json
 from replay.readers.points import PointsBuilder, RowBlock, number, round_interval
@@ -66,7 +66,7 @@ def _sniff(path: Path, head: bytes) -> bool:
         return _begins_history(text)
     if not text.startswith(b"{"):
         return False
-    if path.name == "trainer_state.json":
+    if plain_name(path).name == "trainer_state.json":
         return True
     first = text.split(b"\n", 1)[0].rstrip()
     if first.endswith(b"}") and b'"log_history"' not in first and len(first) > 2:
@@ -572,5 +572,6 @@ FORMAT = Format(
         " repositories"
     ),
     sniff=_sniff,
+    endings=frozenset({GZIP}),
     load=_load,
 )
