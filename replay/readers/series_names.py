@@ -193,10 +193,10 @@ def _held_out_of(names: tuple[str, ...]) -> frozenset[str]:
 
 
 def _shortened(names: Sequence[str]) -> set[str]:
-    """The names with a short word of a held-out set (``va_loss``, ``acc_ts``): of those the log has the same
-    metric on the training set, or plainly.
+    """The names with a short word of a held-out set (``va_loss``, ``acc_ts``), where the log has one of the
+    word's metrics on the training set as well, or plainly.
     """
-    shortened: dict[str, tuple[str, ...]] = {}
+    shortened: dict[str, tuple[str, tuple[str, ...]]] = {}
     train, plain = set(), set()
     for name in names:
         parts = words(name)
@@ -207,13 +207,10 @@ def _shortened(names: Sequence[str]) -> set[str]:
             if word in _TRAIN_SHORT:
                 train.add(rest)
             elif word in SHORT_WORDS and infer_mode("_".join(rest)) is not None:
-                shortened[name] = rest
+                shortened[name] = word, rest
     sure = {"va", "vld", "tst"}
-    return {
-        name
-        for name, rest in shortened.items()
-        if rest in train or (rest in plain and not sure.isdisjoint(words(name)))
-    }
+    known = {word for word, rest in shortened.values() if rest in train or (rest in plain and word in sure)}
+    return {name for name, (word, _) in shortened.items() if word in known}
 
 
 def computed_beside(names: Sequence[str]) -> set[str]:

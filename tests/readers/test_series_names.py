@@ -194,3 +194,8 @@ def test_short_words_of_sets_are_told_by_the_names_beside_them(names, held_out):
 def test_the_sets_of_short_names(name, split, loss):
     assert held_out_name(name).split == split
     assert is_loss(name) == loss
+
+
+def test_a_short_word_of_a_set_is_one_in_all_names():
+    names = ["loss_tr", "loss_va", "acc_va", "lr"]
+    assert held_out_of(names) == {"loss_va", "acc_va"}

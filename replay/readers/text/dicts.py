@@ -37,6 +37,12 @@ _RICH_PLACE = re.compile(r"\s{2,}[\w.]{1,60}\.py:\d{1,6}$")
 _OF_EVAL = re.compile(
     r"\b(?:eval\w{0,8}|valid\w{0,8}|val|dev|test\w{0,4})\b[^{}]{0,30}[:=] ?$", re.IGNORECASE
 )
+#: `Epoch 1 of 3: `, where a loop of one's own prints a dict behind its place.
+_BEHIND_PLACE = re.compile(
+    r"\b(?:epoch|step|iter(?:ation)?)s?\W{0,3}\d{1,12}(?:\s?(?:/|of)\s?\d{1,12})?"
+    r"\W{0,4}(?:eval\w{0,8}|metrics|results?)?\W{0,3}$",
+    re.IGNORECASE,
+)
 _MOST_PIECES = 60
 _PLACES = ("step", "global_step", "current_steps")
 _MOST_BARS = 16
@@ -83,7 +89,11 @@ class TrainerDicts:
             self._take_bars(text if match is None else text[: match.start()])
             while match is not None:
                 before = text[max(match.start() - 60, 0) : match.start()]
-                is_own = "'eval_" in match[0] or "'epoch'" in match[0] or _OF_EVAL.search(before) is None
+                is_own = "'epoch'" in match[0] or (
+                    _BEHIND_PLACE.search(before) is None
+                    if "'eval_" in match[0]
+                    else _OF_EVAL.search(before) is None
+                )
                 taken |= is_own and self._take_dict(match[0], order)
                 begin = match.end()
                 self._take_bars(text[begin:])
@@ -146,6 +156,7 @@ class TrainerDicts:
         if training is not current and current is not None:
             self._bars.clear()
         training.facts |= self._facts
+        _note_held_out(training, values)
         return True
 
     def _summary(self, values: dict[str, float], order: int) -> None:
@@ -169,6 +180,19 @@ class TrainerDicts:
             _name_sets(training)
             place(training)
         return [training for training in self._journal if training.placed is not None]
+
+
+def _note_held_out(training: Training, values: dict[str, float]) -> None:
+    """Metrics are of held-out data where they are logged beside such ones only, and not in training
+    (``{'global_step': 50, 'eval_loss': 0.4, 'mcc': 0.6}`` of simpletransformers).
+    """
+    metrics = {name for name in values if is_metric(name)}
+    of_training = training.facts.setdefault("_of_training", set())
+    if "loss" in values or "learning_rate" in values or not any(map(is_held_out, metrics)):
+        of_training |= metrics
+    else:
+        training.held_out |= metrics
+    training.held_out -= of_training
 
 
 def _name_sets(training: Training) -> None:

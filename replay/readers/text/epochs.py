@@ -9,7 +9,7 @@ before it, if its names or its beginning say which split it is of (``Test set: A
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from replay.data.finding import Finding, Kind, Severity
@@ -63,7 +63,7 @@ _TRAIN_AT = re.compile(
     r"\s{0,4}Train: (?:\[(\d{1,9})/(\d{1,9})\]|(\d{1,9}) )\[\s{0,8}\d{1,12}/\s{0,8}\d{1,12}"
 )
 #: `epoch 3: {'accuracy': 0.81}`, as the scripts of transformers without a Trainer print an evaluation
-_DICT = re.compile(r"[\s|:,]{0,8}(?:(?:metrics?|eval\w{0,8}|results?)\s?[:=]\s?)?(?:\{'|perplexity: )")
+_DICT = re.compile(r"[\s|:,-]{0,8}(?:(?:metrics?|eval\w{0,8}|results?)\s?[:=]?\s?)?(?:\{'|perplexity: )")
 #: `step 1_500/10k`: a place that is written short
 _SHORT_PLACE = re.compile(
     r"\b((?:step|iter(?:ation)?|update|batch)s?\s{0,8}[:=#]?\s{0,4}[\[(]?\s?)"
@@ -242,6 +242,12 @@ def _names_a_set(name: str) -> bool:
     return is_held_out(name) or "train" in name.lower()
 
 
+def _is_of_eval(values: Iterable[str]) -> bool:
+    """Whether a dict with these names is of an evaluation, and of nothing else."""
+    lower = {name.lower() for name in values}
+    return any(map(is_held_out, lower)) and lower.isdisjoint(_OF_TRAINING) and "train" not in " ".join(lower)
+
+
 def _is_value(name: str) -> bool:
     """Whether a name is that of a value of its place: no count, and not the best so far or the last one."""
     lower = name.lower()
@@ -279,10 +285,9 @@ class Epochs:
         self._paired = Paired()
         self._percentages: set[str] = set()  # names of sets that have a percentage behind them
 
-    def take(self, text: str, order: int) -> bool:
-        """Take a line with named numbers, or one that says where the next ones belong."""
-        if len(text) > _LONGEST:
-            return False
+    @staticmethod
+    def _plain(text: str) -> str:
+        """A line without its logger, in English, with numbers as Python reads them."""
         if ": INFO " in text[:160]:
             text = text.partition(": INFO ")[2] or text
         elif text[0] in "[(0123456789DIWEC" or " - INFO" in text:
@@ -293,7 +298,21 @@ class Epochs:
             text = _GROUPED.sub(lambda match: match[0].replace(",", ""), text)
         if "**" in text:
             text = _BOLD.sub(r"\1", text)
-        text = _spelled_out(plain_numbers(text))
+        return _spelled_out(plain_numbers(text))
+
+    def values_of(self, text: str) -> dict[str, float] | None:
+        """The values of a line that names no place, by their names; None where it names one."""
+        if len(text) > _LONGEST or not (text := self._plain(text)):
+            return {}
+        if _EPOCH.search(text) or _EPOCH_BEHIND.search(text) or _STEP.search(text) or _TRAIN_AT.match(text):
+            return None
+        return self._named(text)
+
+    def take(self, text: str, order: int) -> bool:
+        """Take a line with named numbers, or one that says where the next ones belong."""
+        if len(text) > _LONGEST:
+            return False
+        text = self._plain(text)
         lower = text.lower()
         if "[eval=" in lower or "final model num-trees" in lower:
             return True  # how far an evaluation of OLMo-core is; what YDF kept
@@ -377,9 +396,9 @@ class Epochs:
         if (
             epoch_match is not None
             and _DICT.match(text, epoch_match.end())
-            and not any(map(_names_a_set, values))
+            and (not any(map(_names_a_set, values)) or _is_of_eval(values))
         ):
-            values = {f"eval_{name}": value for name, value in values.items()}
+            values = {name if is_held_out(name) else f"eval_{name}": value for name, value in values.items()}
         if values:
             self._add(order, values, inner)
         elif self._split is not None:

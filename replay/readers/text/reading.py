@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from itertools import chain, islice
 
 from replay.readers.text.boosting import CatBoost, LightGBM, XGBoost
+from replay.readers.text.counted import Counted
 from replay.readers.text.dicts import TrainerDicts
 from replay.readers.text.epochs import Epochs
 from replay.readers.text.eval_bars import EvalBars
@@ -20,6 +21,7 @@ from replay.readers.text.journal import Dialect, Training
 from replay.readers.text.lines import Line, bars
 from replay.readers.text.pretraining import CLU, Composer, Flower, NeMo, StableBaselines, Verl
 from replay.readers.text.progress import Keras, Lightning, RichLightning
+from replay.readers.text.result_blocks import ResultBlocks
 from replay.readers.text.set_dicts import SetDicts
 from replay.readers.text.tables import Estimator, Fairseq, MMEngine, OpenNMT, SpaCy
 from replay.readers.text.translation import JoeyNMT, Marian
@@ -55,12 +57,14 @@ DIALECTS: tuple[type[Dialect], ...] = (
     Composer,
     CLU,
     Harness,
+    ResultBlocks,
     TrainerDicts,
     Lightning,
     RichLightning,
     Keras,
     Grids,
     EvalBars,
+    Counted,
     Epochs,
     SetDicts,
 )
@@ -113,7 +117,7 @@ def read_text(
             if dialect.take(text, order):
                 break
     found = [(dialect, dialect.finish()) for dialect in dialects]
-    for repeating in (EvalBars, SetDicts, Harness):  # what lines say counts first
+    for repeating in (EvalBars, Counted, SetDicts, Harness):  # what lines say counts first
         others = [(dialect, trainings) for dialect, trainings in found if not isinstance(dialect, repeating)]
         if any(training.has_evals() for _, trainings in others for training in trainings):
             found = others

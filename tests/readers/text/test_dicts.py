@@ -348,3 +348,32 @@ def test_a_dict_that_never_ends_hides_nothing(tmp_path):
     assert len(run_of(tmp_path, "\n".join([*lines, ""]))) == len(STEPS)
     loop = [f"epoch {n}: val_loss 0.{n}5" for n in (1, 2, 3)]
     assert curve(run_of(tmp_path, "\n".join(["model = {", *loop, ""]))) == {1: 0.15, 2: 0.25, 3: 0.35}
+
+
+def test_metrics_beside_those_of_an_evaluation(tmp_path):
+    """simpletransformers gives the names of its metrics no set."""
+    text = "".join(
+        f"{{'global_step': {step}, 'eval_loss': {1 / step}, 'mcc': {step / 100}}}\n" for step in (20, 30, 40)
+    )
+    run = run_of(tmp_path, text)
+    assert curve(run, "eval_loss") == {step: 1 / step for step in (20, 30, 40)}
+    assert curve(run, "mcc") == {step: step / 100 for step in (20, 30, 40)}
+
+
+def test_a_metric_that_the_training_logs_too_is_of_the_training(tmp_path):
+    text = "".join(
+        f"{{'loss': 0.5, 'accuracy': 0.6, 'epoch': {epoch}.0}}\n"
+        f"{{'eval_loss': {1 / epoch}, 'accuracy': 0.7, 'epoch': {epoch}.0}}\n"
+        for epoch in (1, 2, 4)
+    )
+    assert run_of(tmp_path, text).metrics == ("eval_loss",)
+
+
+@pytest.mark.parametrize("head", ["Epoch {} of 4: ", "epoch {}/4 - ", "Epoch {}: eval "])
+def test_a_dict_behind_its_epoch(tmp_path, head):
+    text = "".join(
+        head.format(epoch) + f"{{'mcc': {epoch / 8}, 'eval_loss': {1 / epoch}}}\n" for epoch in (1, 2, 4)
+    )
+    run = run_of(tmp_path, text)
+    assert curve(run, "eval_loss") == {epoch: 1 / epoch for epoch in (1, 2, 4)}
+    assert curve(run, "eval_mcc") == {epoch: epoch / 8 for epoch in (1, 2, 4)}

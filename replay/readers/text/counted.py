@@ -1,0 +1,78 @@
+"""Evals of a text in which no line says of which epoch or step they are: ``Validation loss: 0.41``, printed
+again and again. They are counted.
+
+Only lines that differ in nothing but their numbers are evals of one training, and one of their names must be
+a loss: scores alone are printed of finished models too. A text with a place, or with the number of a run, a
+seed or a fold, is not counted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+from replay.data.finding import Finding, Kind, Severity
+from replay.readers.series_names import is_held_out, is_metric, words
+from replay.readers.text.epochs import Epochs
+from replay.readers.text.journal import Journal, Training, place_rows
+
+__all__ = ["Counted"]
+
+_FEW = 3  # so many evals are not there by chance
+_DIGITS = re.compile(r"[-+]?\d[\d.,]*(?:e[-+]?\d+)?|\bnan\b|\binf\b", re.IGNORECASE)
+_OTHERS = re.compile(
+    r"\b(?:run|seed|fold|split|trial|repeat|model|client|config|experiment|subject|user|task|checkpoint|layer)s?"
+    r"\b\W{0,4}\d",
+    re.IGNORECASE,
+)
+
+
+def _is_loss(name: str) -> bool:
+    return not {"loss", "perplexity", "ppl", "nll"}.isdisjoint(words(name))
+
+
+class Counted:
+    """Lines with metrics of held-out data and no place. Other dialects may take them too."""
+
+    specific = False
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self._loop = Epochs()
+        self._is_placed = False
+        self._lines: list[tuple[int, str, dict[str, float]]] = []  # order, shape and values
+
+    def take(self, text: str, order: int) -> bool:
+        """Note a line."""
+        if self._is_placed:
+            return False
+        values = self._loop.values_of(text)
+        if values is None or _OTHERS.search(text) is not None:
+            self._is_placed, self._lines = True, []
+            return False
+        values = {name: value for name, value in values.items() if is_held_out(name) and is_metric(name)}
+        if values:
+            self._lines.append((order, _DIGITS.sub("0", text.strip()), values))
+        return False
+
+    def finish(self) -> list[Training]:
+        """The training, if there is one."""
+        shapes = Counter(shape for _, shape, _ in self._lines)
+        most = max(shapes.values(), default=0)
+        kept = [line for line in self._lines if shapes[line[1]] >= most - 1]
+        if most < _FEW or not any(_is_loss(name) for _, _, values in kept for name in values):
+            return []
+        journal, seen, count = Journal("text"), set[str](), 1
+        for order, shape, values in kept:
+            if shape in seen:
+                seen, count = set(), count + 1
+            seen.add(shape)
+            journal.add(order, None, float(count), values)
+        (training,) = journal.trainings
+        if all(row.values == training.rows[0].values for row in training.rows):
+            return []
+        training.placed = place_rows(
+            training, [(row.epoch or 0.0, row) for row in training.rows], by_epoch=True
+        )
+        training.facts["findings"] = [Finding(Kind.COUNTED_EPOCHS, Severity.NOTE, facts={"count": count})]
+        return [training]
