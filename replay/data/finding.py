@@ -87,6 +87,8 @@ class Kind(StrEnum):
     TWO_CLOCKS = "two-clocks"
     WITHIN_EPOCHS = "within-epochs"
     ROWS_AS_EPOCHS = "rows-as-epochs"
+    ROWS_SORTED = "rows-sorted"
+    EVERY_FEW_EPOCHS = "every-few-epochs"
     SUMMARY_TABLE = "summary-table"
     RESTART = "restart"
     RESUMED = "resumed"

@@ -39,7 +39,9 @@ SHORT_WORDS = {
 }
 
 #: Words that leave a loss the loss: Chainer logs ``validation/main/loss``, Megatron ``lm loss value``.
-_OF_LOSSES = frozenset({"epoch", "main", "avg", "average", "mean", "lm", "value"})
+_OF_LOSSES = frozenset(
+    "epoch main avg average mean lm value metrics metric scalars scalar logs log results losses".split()
+)
 
 #: Words of a name that say: measured on the test set.
 TEST_WORDS = frozenset({"test", "testing"})
@@ -202,6 +204,7 @@ def held_out_name(name: str) -> HeldOutName | None:
 def is_loss(name: str) -> bool:
     """Whether the name is a loss in the narrow sense, of any split and any writer."""
     words = [word for word in canonical(name).split("_") if word not in HELD_OUT_WORDS | _OF_LOSSES]
+    words = ["loss"] if words == ["loss", "loss"] else words  # Loss/val_loss
     if len(words) == 2 and "loss" in words and not SHORT_WORDS.keys().isdisjoint(words):
         words = ["loss"]
     return words in (["loss"], ["logloss"]) and getattr(infer_mode(name), "mode", None) == "min"

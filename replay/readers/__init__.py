@@ -51,6 +51,8 @@ __all__ = [
 _FORMATS_HINT = "replay formats lists the logs that can be read."
 _MONITOR_HINT = ". To choose one of the metrics that are read anyway, give --monitor"
 _PARQUET = frozenset({".parquet"})
+#: Endings of binary files in which scripts may save curves.
+_CURVES = (".pkl", ".pickle", ".npz", ".npy", ".mat", ".h5", ".hdf5", ".pt", ".pth")
 #: Rows that are read of a table to see which columns it has.
 _FEW_ROWS = 50
 #: Files that are looked into, and that are shown, where nothing could be read.
@@ -261,7 +263,7 @@ class Search:
         tables = [(path, PARQUET) for path in self._walk.unopened_tables[:_MOST_SHOWN]]
         others = [(candidate.path, candidate.head) for candidate in self._unrecognised]
         result.findings += _sketches([*tables, *others], result.findings)
-        hint = _FORMATS_HINT if result.files else _say_place(self._roots)
+        hint = _FORMATS_HINT if self._walk.opened else _say_place(self._roots)
         if any(finding.get("columns") for finding in result.findings):
             hint = ""  # what is said of a table says what to do
         return NothingFound(_nothing(self._roots, result), result.findings, hint)
@@ -400,6 +402,10 @@ def _say_place(roots: Sequence[Path]) -> str:
     skipped = next((name for root in roots for _, _, files in os.walk(root) for name in files), None)
     holds = "The folder holds" if len(roots) == 1 else "The folders hold"
     what = "no files" if skipped is None else f"only files that are never logs, such as {printable(skipped)}"
+    if skipped is not None and skipped.lower().endswith(_CURVES):
+        what += (
+            ". A pickle is never loaded, and arrays have no names of steps; save the curves as CSV or JSON"
+        )
     return (
         f"{holds} {what}. Give a log, such as trainer_state.json, metrics.csv or an event file of"
         f" TensorBoard, or a folder with logs in it. {_FORMATS_HINT}"

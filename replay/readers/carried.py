@@ -17,7 +17,7 @@ from replay.data.finding import Finding, Kind, Severity
 from replay.readers.points import Points
 from replay.readers.series_names import is_bookkeeping
 
-__all__ = ["drop_carried"]
+__all__ = ["drop_carried", "may_be_carried"]
 
 #: Changes of value below which nothing can be told.
 _FEWEST_CHANGES = 2
@@ -45,6 +45,11 @@ def drop_carried(
     facts = {"names": tuple(sorted(carried)), "count": max(int(rows.sum()) for rows in carried.values())}
     kept = {name: series.at(~carried[name]) if name in carried else series for name, series in points.items()}
     return kept, [Finding(Kind.CARRIED_FORWARD, Severity.NOTE, facts=facts)]
+
+
+def may_be_carried(series: Points) -> bool:
+    """Whether a series repeats its values in a fixed rhythm."""
+    return _repeats(series) is not None
 
 
 def _repeats(series: Points) -> npt.NDArray[np.bool_] | None:

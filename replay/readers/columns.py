@@ -21,6 +21,7 @@ from replay.readers.interleaved import name_sets
 from replay.readers.placeholders import drop_placeholders
 from replay.readers.points import PointsBuilder, number, round_interval
 from replay.readers.regular import Sheet, read_sheet
+from replay.readers.row_order import sort_rows
 from replay.readers.series_names import held_out_of, is_bookkeeping, step_name
 from replay.readers.splits import parse_set
 
@@ -239,7 +240,8 @@ def _runs(
         if first is None:
             first = set(values)
         builder.add(step, values)
-    points, filled = drop_placeholders(builder.points(), held_out)
+    points, in_order = sort_rows(builder.points())
+    points, filled = drop_placeholders(points, held_out)
     points, interleaved = name_sets(points, held_out)
     held_out = {*held_out, *(name for finding in interleaved for name in finding["names"])} & points.keys()
     by_epoch = canonical(found.step) in ("epoch", "epochs")
@@ -251,7 +253,7 @@ def _runs(
         "format": "columns",
         "sources": (path,),
         "step_unit": "epoch" if by_epoch else "step",
-        "findings": [*filled, *interleaved],
+        "findings": [*in_order, *filled, *interleaved],
     }
     runs = assemble(
         run_id,

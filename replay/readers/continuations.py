@@ -44,6 +44,11 @@ _DATE_AND_HOST = re.compile(r"[A-Z][a-z]{2}\d{2}_\d{2}-\d{2}-\d{2}_.+")
 _SHARED, _SHARED_NEAR = 3, 2
 
 
+#: The clocks of two machines differ by no more than a day, in seconds, and what both processes logged of one
+#: training by no more than this share.
+_CLOCKS_APART, _CLOSE = 86_400.0, 0.01
+
+
 @dataclass(frozen=True)
 class Piece:
     """What one process of a training may have logged: its entry, its steps, and where it lies."""
@@ -171,7 +176,9 @@ def _goes_on(later: Piece, earlier: Piece) -> bool:
     if not goes_on_from(later.span, earlier.span):
         return False
     before, after = earlier.span.began, later.span.began
-    return before is None or after is None or before <= after or later.span.first > earlier.span.last
+    if before is None or after is None or before <= after or later.span.first > earlier.span.last:
+        return True
+    return before - after < _CLOCKS_APART and _are_close(later.entry.run, earlier.entry.run)
 
 
 def _format(piece: Piece) -> str | None:
@@ -193,6 +200,20 @@ def _shared(one: Run, other: Run) -> tuple[int, int]:
         equal |= set(ours[same].tolist())
         differing += int((~same).sum()) if len(steps) else 0
     return len(equal), differing
+
+
+def _are_close(one: Run, other: Run) -> bool:
+    """Whether the train series of two runs have about the same values at the steps that both logged."""
+    names = {canonical(name): name for name in other.train}
+    apart = []
+    for name, series in one.train.items():
+        if (theirs := names.get(canonical(name))) is None:
+            continue
+        again = other.train[theirs]
+        _, here, there = np.intersect1d(series.step, again.step, return_indices=True)
+        a, b = series.value[here], again.value[there]
+        apart += (np.abs(a - b) / np.maximum(np.maximum(np.abs(a), np.abs(b)), 1e-12)).tolist()
+    return len(apart) > 1 and float(np.median(apart)) <= _CLOSE
 
 
 def _closeness(piece: Piece, number: int, later: int) -> tuple[float, ...]:

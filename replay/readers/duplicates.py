@@ -238,7 +238,15 @@ def _inside(
             others |= {other for other in range(len(entries)) if _is_copy(entries[number], entries[other])}
         if telling:
             longer = sorted((other for other in others if turn[other] < turn[number]), key=turn.__getitem__)
-            whole = next((other for other in longer[-2:] if _begins(series, by_owner[other])), None)
+            run = entries[number].run
+            whole = next(
+                (
+                    other
+                    for other in longer[-2:]
+                    if _begins(series, by_owner[other]) and not _are_told_apart(run, entries[other].run)
+                ),
+                None,
+            )
             if whole is not None:
                 inside[number] |= {whole, *inside[whole]}
                 continue
@@ -249,7 +257,7 @@ def _inside(
                 same = _is_in(series, by_owner[other], near=other in near, by_name=True) and (
                     other in near or not _contradict(entries[number].run, entries[other].run)
                 )
-            if same:
+            if same and not _are_told_apart(entries[number].run, entries[other].run):
                 inside[number].add(other)
         if entries[number].run.info.format == _PRINTED:
             text = entries[number].run
@@ -336,6 +344,15 @@ def _is_copy(entry: Entry, other: Entry) -> bool:
         return filecmp.cmp(files[0], files[1], shallow=False)
     except OSError:
         return False
+
+
+def _are_told_apart(run: Run, other: Run) -> bool:
+    """Whether one file holds both runs and their training differs: seeds whose scores happen to be equal."""
+    return (
+        len(run.info.sources) == 1
+        and tuple(run.info.sources) == tuple(other.info.sources)
+        and _contradict(run, other)
+    )
 
 
 def _contradict(run: Run, other: Run) -> bool:

@@ -154,8 +154,9 @@ class Walk:
 
     ``recognise`` gets a folder and the names of its entries, and returns the format that reads it as a whole;
     then nothing below it is looked at. Files with one of the ``endings`` are opened although most of them are
-    no logs, and folders of ``hidden`` names are entered. ``unopened_tables`` are the Parquet files that were
-    met and not opened. Iterating raises InputError where a given path does not exist.
+    no logs, and folders of ``hidden`` names are entered. ``opened`` counts those that were looked into, and
+    ``unopened_tables`` are the Parquet files that were met and not opened. Iterating
+    raises InputError where a given path does not exist.
     """
 
     roots: Sequence[Path]
@@ -163,6 +164,7 @@ class Walk:
     endings: frozenset[str] = frozenset()
     hidden: frozenset[str] = frozenset()
     files: int = 0
+    opened: int = 0
     unopened_tables: list[Path] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     _seen: set[tuple[int, int]] = field(default_factory=set)
@@ -177,6 +179,7 @@ class Walk:
                 yield from self._folder(root, root)
             elif not stat.S_ISREG(status.st_mode):
                 self.files += 1
+                self.opened += 1
                 self.findings.append(Finding(Kind.NOT_A_FILE, log=str(root)))
             elif self._first(status):
                 candidate = self._open(root, root, named=True)
@@ -218,6 +221,7 @@ class Walk:
             format = self.recognise(here, frozenset(entry.name for entry in listed))
             if format is not None:
                 self.files += 1
+                self.opened += 1
                 yield Candidate(here, root, b"", named=here == root, format=format)
                 continue
             folders = []
@@ -250,14 +254,15 @@ class Walk:
         opened = may_be_log(path.name, self.endings)
         if not opened and path.suffix.lower() == ".parquet":
             self.unopened_tables.append(path)
+            self.opened += 1  # it is named with its columns
         if opened and self._first(status):
             candidate = self._open(path, root, named=False)
             if candidate is not None:
                 yield candidate
 
     def _open(self, path: Path, root: Path, *, named: bool) -> Candidate | None:
-        if named:
-            self.files += 1
+        self.files += named
+        self.opened += 1
         try:
             # without O_NONBLOCK, a file that was swapped for a pipe would be waited on for ever
             handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))

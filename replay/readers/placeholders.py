@@ -19,11 +19,11 @@ import numpy.typing as npt
 
 from replay.data.finding import Finding, Kind, Severity
 from replay.data.names import held_out_words, infer_mode
-from replay.readers.carried import drop_carried
+from replay.readers.carried import drop_carried, may_be_carried
 from replay.readers.points import Points
 from replay.readers.series_names import is_bookkeeping, words
 
-__all__ = ["drop_placeholders"]
+__all__ = ["drop_placeholders", "drop_placeholders_by_step"]
 
 _Bools = npt.NDArray[np.bool_]
 _Rows = npt.NDArray[np.int64]
@@ -79,6 +79,30 @@ def drop_placeholders(
         findings.append(Finding(Kind.PLACEHOLDERS, Severity.NOTE, facts=facts))
     ordered, carried = drop_carried(ordered, held_out)
     return ordered, findings + carried
+
+
+def drop_placeholders_by_step(
+    points: Mapping[str, Points], held_out: Collection[str]
+) -> tuple[dict[str, Points], list[Finding]]:
+    """What `drop_placeholders` does, of a log that stores each value by itself: those that arrived after each
+    other with the same step are one row.
+    """
+    if not any(_suspicious(series, name in held_out) for name, series in points.items()) and not any(
+        may_be_carried(points[name]) for name in held_out if name in points
+    ):
+        return dict(points), []
+    order = np.concatenate([series.order for series in points.values()])
+    arrival = np.argsort(order, kind="stable")
+    order = order[arrival]
+    step = np.concatenate([series.step for series in points.values()])[arrival]
+    row = 1 + np.cumsum(np.concatenate([[False], step[1:] != step[:-1]]))
+    table = {
+        name: series._replace(order=row[np.searchsorted(order, series.order)])
+        for name, series in points.items()
+    }
+    kept, findings = drop_placeholders(table, held_out)
+    left = {name: points[name].at(np.isin(table[name].order, series.order)) for name, series in kept.items()}
+    return left, findings
 
 
 def _equals(values: npt.NDArray[np.float64], fill: float) -> _Bools:

@@ -53,7 +53,7 @@ def trainings_of(rows: Sequence[tuple[str, float]]) -> list[str] | None:
     one.
 
     They are several where two labels have the same step and each has several rows, with steps that never go
-    back.
+    back, or that never go on, since the newest row comes first.
     """
     if not any(label for label, _ in rows):
         return None
@@ -65,7 +65,8 @@ def trainings_of(rows: Sequence[tuple[str, float]]) -> list[str] | None:
         return None  # the sets of one training
     if len(by_label) < 2 or "" in by_label or min(len(steps) for steps in by_label.values()) < 2:
         return None
-    if any(later < earlier for steps in by_label.values() for earlier, later in pairwise(steps)):
+    changes = [later - earlier for steps in by_label.values() for earlier, later in pairwise(steps)]
+    if any(change < 0 for change in changes) and any(change > 0 for change in changes):
         return None
     seen: set[float] = set()
     shared = False

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
-from replay.data.names import HELD_OUT_WORDS, canonical
+from replay.data.names import HELD_OUT_WORDS, SHORT_WORDS, canonical
 from replay.readers.series_names import companions_of, is_bookkeeping, is_held_out, split_of
 
 __all__ = [
@@ -81,15 +81,18 @@ def names_a_set(column: str, cell: object) -> bool:
         isinstance(cell, str)
         and canonical(column) not in _TRAININGS
         and "_" not in canonical(cell)
+        and canonical(cell) not in SHORT_WORDS
         and parse_set(cell) is not None
     )
 
 
 def parse_set(text: str) -> RowSet | None:
-    """The set that a cell names, such as ``val``, ``Validation``, ``test-clean`` and ``valid_seen``; None for
-    other text.
+    """The set that a cell names, such as ``val``, ``Validation``, ``va``, ``test-clean`` and ``valid_seen``;
+    None for other text.
     """
     word = canonical(text)
+    if word in SHORT_WORDS:
+        return RowSet(SHORT_WORDS[word], True)
     parts = word.split("_")
     if not word or len(parts) > 4:
         return None

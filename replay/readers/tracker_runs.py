@@ -21,7 +21,7 @@ from replay.data.run import Run
 from replay.readers.assemble import assemble
 from replay.readers.clocks import is_zero_based
 from replay.readers.interleaved import name_sets
-from replay.readers.placeholders import drop_placeholders
+from replay.readers.placeholders import drop_placeholders_by_step
 from replay.readers.points import Points, PointsBuilder, round_interval
 from replay.readers.series_names import companions_of, held_out_of, is_bookkeeping, is_held_out
 from replay.readers.tracker_rows import Row
@@ -100,7 +100,7 @@ def _assembled(
     facts: Mapping[str, Any],
     by_epoch: bool,
 ) -> list[Run]:
-    points, filled = drop_placeholders(points, held_out)
+    points, filled = drop_placeholders_by_step(points, held_out)
     points, interleaved = name_sets(points, held_out)
     held_out |= {name for finding in interleaved for name in finding["names"]}
     held_out = {name for name in held_out if name in points}

@@ -239,6 +239,15 @@ def test_a_log_that_would_have_begun_before_the_one_it_overlaps_is_not_joined(tm
     assert len(read(tmp_path).runs) == 2
 
 
+@pytest.mark.parametrize(("apart", "count"), [(0.0, 1), (1e-3, 1), (0.5, 2)])
+def test_a_process_on_a_machine_whose_clock_is_slow(tmp_path, apart, count):
+    """What both processes logged after the checkpoint tells whether it is the same training."""
+    write_events(tmp_path / "run" / "runs" / SECOND, training(1, 130), 1.75e9)
+    rows = [(step, name, value + apart) for step, name, value in training(101, 300)]
+    write_events(tmp_path / "run" / "runs" / FIRST, rows, 1.75e9 - 9000)
+    assert len(read(tmp_path).runs) == count
+
+
 def test_three_processes_and_their_counters(tmp_path):
     for number, (first, last) in enumerate(((1, 100), (101, 200), (201, 300))):
         write_events(tmp_path / "run" / f"version_{number}", training(first, last), 1.75e9 + 5000 * number)

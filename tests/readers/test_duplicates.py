@@ -238,3 +238,15 @@ def test_a_checkpoint_is_compared_with_its_own_metric(tmp_path):
         (folder / "trainer_state.json").write_text(text, encoding="utf-8")
     (run,) = read(tmp_path).runs
     assert (len(run), run.info.resumes) == (8, ())
+
+
+def test_seeds_of_one_table_whose_scores_are_equal_stay_apart(tmp_path):
+    """Few examples make equal scores; the train losses differ."""
+    rows = ["seed,epoch,loss,dev_acc"]
+    rows += [
+        f"{seed},{epoch},{1 / epoch + seed / 1000},{0.5 + epoch / 10}"
+        for seed in (1, 2, 3)
+        for epoch in range(1, 6)
+    ]
+    (tmp_path / "seeds.csv").write_text("\n".join([*rows, ""]))
+    assert len(read(tmp_path).runs) == 3

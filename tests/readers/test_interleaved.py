@@ -13,6 +13,7 @@ from replay.readers import read
 from replay.readers.interleaved import name_sets
 from replay.readers.points import PointsBuilder
 from replay.report.sentences import sentences
+from tests.readers.events import scalar, write
 
 
 def points(rows):
@@ -91,4 +92,16 @@ def test_no_value_is_lost(base, distance):
     parted, _ = name_sets(points(rows), ("val_f1",))
     assert sorted(np.concatenate([series.value for series in parted.values()])) == sorted(
         value for _, row in rows for value in row.values()
+    )
+
+
+def test_two_sets_under_one_tag_of_an_event_file(tmp_path):
+    events = [
+        scalar("eval/accuracy", step, 0.5 + 0.02 * step + more) for step in range(1, 9) for more in (0.2, 0.0)
+    ]
+    write(tmp_path / "events.out.tfevents.1.host.1.0", events)
+    (run,) = read(tmp_path).runs
+    assert run.metrics == ("eval/accuracy (1st of 2)", "eval/accuracy (2nd of 2)")
+    assert run.columns[run.metrics[1]].values.tolist() == pytest.approx(
+        [0.5 + 0.02 * step for step in range(1, 9)]
     )

@@ -84,11 +84,12 @@ def test_a_list_that_numbers_the_values(tmp_path, name, values, steps):
 
 
 def test_numbers_as_words_and_missing_values(tmp_path):
-    run, _ = load(tmp_path, '{"val_loss": [NaN, null, Infinity, "nan", 0.5], "loss": [1, 2, 3, 4, 5]}')
+    text = '{"val_loss": [0.9, 0.8, NaN, 0.7, null, 0.6, Infinity, 0.5, "nan"], "loss": [9,8,7,6,5,4,3,2,1]}'
+    run, _ = load(tmp_path, text)
     values, present = run.columns["val_loss"]
-    assert run.steps.tolist() == [1, 3, 4, 5]
+    assert run.steps.tolist() == [1, 2, 3, 4, 6, 7, 8, 9]
     assert present.all()
-    assert str(values.tolist()) == "[nan, inf, nan, 0.5]"
+    assert str(values.tolist()) == "[0.9, 0.8, nan, 0.7, 0.6, inf, 0.5, nan]"
 
 
 def test_lists_of_other_lengths_are_left_out_by_name(tmp_path):
@@ -312,3 +313,20 @@ def test_rounds_of_a_cross_validation(tmp_path, metric, spread, first):
     (run,) = FORMAT.load([path], "cv").runs
     assert run.info.step_unit == "step"
     assert curve(run, f"{metric}-mean") == dict(enumerate([0.7, 0.8, 0.9], first))
+
+
+@pytest.mark.parametrize(("epochs", "evals", "every"), [(10, 5, 2), (11, 5, 2), (10, 3, 3), (6, 1, 6)])
+def test_a_history_of_keras_with_an_eval_every_few_epochs(tmp_path, epochs, evals, every):
+    """validation_freq=2: no value says of which epoch it is."""
+    values = [2.0 - 0.25 * number for number in range(evals)]
+    lists = {"loss": [3 / epoch for epoch in range(1, epochs + 1)], "val_loss": values}
+    run, problems = load(tmp_path, lists)
+    assert curve(run) == {every * number: value for number, value in enumerate(values, 1)}
+    assert len(run.train["loss"].value) == epochs
+    assert any(f"one after every {every} epochs is assumed" in problem for problem in problems)
+
+
+def test_a_history_whose_evals_fit_no_interval_is_not_spread(tmp_path):
+    run, problems = load(tmp_path, {"loss": [3, 2, 1, 1, 1, 1, 1, 1, 1, 1], "val_loss": [2, 1, 1.5, 1.6]})
+    assert run.steps.tolist() == [1, 2, 3, 4]
+    assert any("do not have one value for each of the 4 evals" in problem for problem in problems)

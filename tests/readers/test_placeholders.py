@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 import replay
 from replay.errors import InputError
 from replay.readers import read
-from replay.readers.placeholders import drop_placeholders
+from replay.readers.placeholders import drop_placeholders, drop_placeholders_by_step
 from replay.readers.points import PointsBuilder
 from replay.readers.tracker_rows import Row
 from replay.readers.tracker_runs import tracker_runs
 from replay.report.sentences import sentence, sentences
 from tests.readers.columns import curve
+from tests.readers.events import scalar, write
 
 NAN = math.nan
 FILLS = {"nan": NAN, "-1": -1.0, "0.0": 0.0}
@@ -233,3 +234,72 @@ def test_numbers_that_no_metric_has(fill):
 def test_a_perplexity_may_be_999():
     values = [1500.0, 999.0, 1200.0, 999.0, 1100.0, 999.0]
     assert list(kept(val_ppl=values, loss=[1.0] * 6)["val_ppl"].values()) == values
+
+
+def evaluated(fill):
+    """(step, train loss, value of val) of 24 epochs with an eval every third."""
+    losses = [1.5, 1.2, 1.0, 0.9, 0.95, 1.0, 1.1, 1.2]
+    return [(e, 3 / e, losses[e // 3 - 1] if e % 3 == 0 else fill) for e in range(1, 25)]
+
+
+def write_event_file(folder, fill):
+    rows = evaluated(fill)
+    events = [event for e, t, v in rows for event in (scalar("train/loss", e, t), scalar("val/loss", e, v))]
+    write(folder / "events.out.tfevents.1.host.1.0", events)
+
+
+def write_history(folder, fill):
+    rows = evaluated(fill)
+    history = {"loss": [t for _, t, _ in rows], "val_loss": [v for *_, v in rows]}
+    (folder / "history.json").write_text(json.dumps(history))
+
+
+def write_rows_of_a_script(folder, fill):
+    rows = [{"step": e, "epoch": e, "loss": t, "eval_loss": v} for e, t, v in evaluated(fill)]
+    (folder / "log_history.json").write_text(json.dumps(rows))
+
+
+def write_mlflow(folder, fill):
+    run = folder / "mlruns" / "1" / ("ab" * 16)
+    (run / "metrics").mkdir(parents=True)
+    (run / "meta.yaml").write_text(f"run_id: {'ab' * 16}\nlifecycle_stage: active\n")
+    for place, name in enumerate(("train_loss", "val_loss"), 1):
+        lines = [f"{1000 * row[0] + place} {row[place]} {row[0]}" for row in evaluated(fill)]
+        (run / "metrics" / name).write_text("\n".join([*lines, ""]))
+
+
+@pytest.mark.parametrize("fill", [NAN, -1.0])
+@pytest.mark.parametrize(
+    "writer",
+    [write_event_file, write_history, write_rows_of_a_script, write_mlflow],
+    ids=lambda one: one.__name__,
+)
+def test_fills_of_logs_that_are_no_tables(tmp_path, writer, fill):
+    writer(tmp_path, fill)
+    (run,) = read(tmp_path).runs
+    assert run.steps.tolist() == list(range(3, 25, 3))
+    assert run.columns[run.metrics[0]].values.tolist() == pytest.approx(
+        [1.5, 1.2, 1.0, 0.9, 0.95, 1.0, 1.1, 1.2]
+    )
+
+
+def test_a_metric_that_diverges_in_an_event_file_keeps_its_nan(tmp_path):
+    events = []
+    for epoch in range(1, 31):
+        events.append(scalar("train/loss", epoch, 3 / epoch if epoch < 19 else NAN))
+        if epoch % 3 == 0:
+            events.append(scalar("val/loss", epoch, 9 / epoch if epoch < 19 else NAN))
+    write(tmp_path / "events.out.tfevents.1.host.1.0", events)
+    (run,) = read(tmp_path).runs
+    assert np.isnan(run.columns["val/loss"].values).tolist() == [False] * 6 + [True] * 4
+
+
+def test_values_of_one_step_are_one_row_also_after_a_resume():
+    builder = PointsBuilder()
+    for first, last in ((1, 17), (13, 31)):
+        for epoch in range(first, last):
+            builder.add(epoch, {"loss": 1 / epoch})
+            builder.add(epoch, {"val_loss": 5 / epoch if epoch % 5 == 0 else NAN})
+    points, _ = drop_placeholders_by_step(builder.points(), ["val_loss"])
+    assert points["val_loss"].step.tolist() == [5, 10, 15, 15, 20, 25, 30]
+    assert len(points["loss"].step) == 34

@@ -47,6 +47,9 @@ def test_no_log_at_all(tmp_path):
     put(tmp_path / "empty" / ".git" / "HEAD", "x")
     with pytest.raises(InputError, match="only files that are never logs, such as HEAD"):
         load(tmp_path / "empty")
+    put(tmp_path / "empty" / "history.pkl", "x")
+    with pytest.raises(InputError, match=r"such as history\.pkl\. A pickle is never loaded.* as CSV or JSON"):
+        load(tmp_path / "empty")
 
 
 def test_a_path_that_is_not_there(tmp_path):

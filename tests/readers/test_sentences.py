@@ -349,6 +349,27 @@ OF_RUNS = [
         {"rows": 7},
         "no column is a step or an epoch, so each of the 7 rows is taken for one epoch",
     ),
+    (
+        Kind.ROWS_SORTED,
+        {"rows": 12},
+        "its 12 rows were not in the order of their steps, so they were sorted by step",
+    ),
+    (
+        Kind.EVERY_FEW_EPOCHS,
+        {"evals": 5, "epochs": 10, "every": 2},
+        (
+            "it has 5 evals of 10 epochs and does not say of which, so one after every 2 epochs is assumed"
+            " (validation_freq=2 of Keras)"
+        ),
+    ),
+    (
+        Kind.EVAL_HINT,
+        {"tool": "jsonl", "every": None, "empty": "val_loss"},
+        (
+            "val_loss is in its rows, but without a value; evaluate on held-out data and log it under a name"
+            " that says so, such as val_loss"
+        ),
+    ),
     (Kind.RESTART, {"number": 1, "of": 2}, "restart 1 of 2 in the same place"),
     (
         Kind.SAMPLED_STORE,

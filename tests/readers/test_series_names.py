@@ -199,3 +199,9 @@ def test_the_sets_of_short_names(name, split, loss):
 def test_a_short_word_of_a_set_is_one_in_all_names():
     names = ["loss_tr", "loss_va", "acc_va", "lr"]
     assert held_out_of(names) == {"loss_va", "acc_va"}
+
+
+@pytest.mark.parametrize("name", ["metrics/val/loss", "Loss/val_loss", "losses/val_loss", "logs/eval/loss"])
+def test_the_loss_behind_what_only_says_that_it_is_logged(name):
+    assert is_loss(name)
+    assert not is_loss(name.replace("val/loss", "val/box_loss").replace("_loss", "_mask_loss") + "/mask")

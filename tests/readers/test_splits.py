@@ -5,7 +5,7 @@ import json
 import pytest
 
 from replay.readers import read
-from replay.readers.splits import find_set, is_set_column, parse_set
+from replay.readers.splits import find_set, is_set_column, names_a_set, parse_set
 from tests.readers.columns import curve
 
 COLUMNS = [
@@ -21,6 +21,8 @@ VALUES = [
     ("train", "valid_seen"),
     ("train_set", "eval_set"),
     ("fit", "validate"),
+    ("tr", "va"),
+    ("train", "vl"),
 ]
 
 
@@ -109,3 +111,9 @@ def test_a_training_may_be_called_test(tmp_path):
     path.write_text("epoch,experiment,train_loss,val_loss\n1,test,0.9,0.5\n2,test,0.8,0.25\n")
     (run,) = read(path).runs
     assert list(run.metrics) == ["val_loss"]
+
+
+def test_a_short_word_in_another_column_names_no_set():
+    """The state Virginia, in a table of places."""
+    assert not names_a_set("place", "va")
+    assert names_a_set("subset", "va")

@@ -45,6 +45,7 @@ from replay.readers.json_preamble import behind_json
 from replay.readers.long_table import long_header, read_long
 from replay.readers.placeholders import drop_placeholders
 from replay.readers.points import Points, open_text, round_interval
+from replay.readers.row_order import falls_throughout, sort_rows
 from replay.readers.runs_in_table import counts_time, is_numbered_by_row
 from replay.readers.series_names import (
     computed_beside,
@@ -153,6 +154,8 @@ def _sniff(path: Path, head: bytes) -> bool:
     if key[1] and counts_time(known) and not any(map(is_held_out, others)):
         return False
     back = sum(later < earlier for earlier, later in pairwise(known))
+    if known and falls_throughout(np.array(known)):
+        return True
     return not rows or (
         bool(known) and back <= max(1, len(known) // 4)
     )  # a table of models has its epochs in any order
@@ -362,6 +365,7 @@ def _runs(
     names: Sequence[str],
     findings: Sequence[Finding],
 ) -> list[Run]:
+    points, in_order = sort_rows(points)
     points, filled = drop_placeholders(points, held_out_of(points))
     points, interleaved = name_sets(points, held_out_of(points))
     evaluator = is_evaluator(table.names)
@@ -401,7 +405,7 @@ def _runs(
                 "format": FORMAT.name,
                 "sources": files,
                 "step_unit": "epoch" if table.by_epoch else "step",
-                "findings": [*findings, *filled, *interleaved],
+                "findings": [*findings, *in_order, *filled, *interleaved],
             }
         ),
         hint=lambda steps: _hint(names, table.by_epoch, step_key, steps),

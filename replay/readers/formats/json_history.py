@@ -27,6 +27,7 @@ from replay.readers.clocks import is_zero_based, measures_of
 from replay.readers.format import GZIP, Format, Loaded, UnusableLog
 from replay.readers.json_tables import columns_of, join_sets
 from replay.readers.partial_json import parse_partly
+from replay.readers.placeholders import drop_placeholders
 from replay.readers.points import Points, number, open_text
 from replay.readers.series_names import held_out_of, is_bookkeeping, is_metric, split_of, step_name, words
 
@@ -185,10 +186,14 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
 
 def _runs(run_id: str, path: Path, curves: _Curves, cut: bool) -> list[Run]:
     steps, by_epoch, axis = _steps(curves)
-    points, others = _points(curves, steps, axis, cut=cut)
+    every = 1 if axis is not None or cut or curves.first_round is not None else _epochs_per_eval(curves)
+    points, others = _points(curves, steps, axis, cut=cut, every=every)
+    points, notes = drop_placeholders(points, curves.held_out & points.keys())
     held_out = curves.held_out & points.keys()
     counters, companions = measures_of(points, held_out)
-    notes = []
+    if every > 1:
+        counts = {"evals": len(steps), "epochs": _most_values(curves), "every": every}
+        notes.append(Finding(Kind.EVERY_FEW_EPOCHS, Severity.NOTE, facts=counts))
     if others:
         facts = {"names": tuple(others), "evals": len(steps)}
         notes.append(Finding(Kind.OTHER_LENGTH, Severity.NOTE, facts=facts))
@@ -232,13 +237,40 @@ def _steps(curves: _Curves) -> tuple[list[float], bool, str | None]:
     return [float(number) for number in range(1, size + 1)], True, None
 
 
+def _most_values(curves: _Curves) -> int:
+    return max(map(len, curves.lists.values()))
+
+
+def _epochs_per_eval(curves: _Curves) -> int:
+    """How many epochs Keras trained between two evals (its ``validation_freq``): its history has fewer values
+    of ``val_loss`` than of ``loss`` then. 1 where it evaluated after each, or where that cannot be told.
+    """
+    epochs = _most_values(curves)
+    evals = {len(curves.lists[name]) for name in curves.held_out}
+    train = {len(values) for name, values in curves.lists.items() if name not in curves.held_out}
+    pairs = [name for name in curves.held_out if name.startswith("val_") and name[4:] in curves.lists]
+    if len(evals) != 1 or train != {epochs} or len(pairs) < len(curves.held_out):
+        return 1
+    (count,) = evals
+    every = epochs // count
+    return every if every > 1 and epochs // every == count else 1
+
+
 def _points(
-    curves: _Curves, steps: Sequence[float], axis: str | None, *, cut: bool
+    curves: _Curves, steps: Sequence[float], axis: str | None, *, cut: bool, every: int
 ) -> tuple[dict[str, Points], list[str]]:
     """The series, and the names of lists that do not have a value per step. Of a file that is cut off, lists
-    may be shorter.
+    may be shorter. ``every`` is the number of epochs between two evals.
     """
-    points, others = {}, []
+    points, others = dict[str, Points](), list[str]()
+    if every > 1:
+        for name, values in curves.lists.items():
+            apart = every if name in curves.held_out else 1
+            known = [(at * apart, value) for at, value in enumerate(values, 1) if value is not None]
+            epoch = np.array([epoch for epoch, _ in known], dtype=np.int64)
+            value = np.array([value for _, value in known], dtype=np.float64)
+            points[name] = Points(epoch, epoch.astype(np.float64), value)
+        return points, others
     for name, values in curves.lists.items():
         if name == axis:
             continue

@@ -33,6 +33,7 @@ from replay.readers.interleaved import name_sets
 from replay.readers.json_records import head_records, read_records
 from replay.readers.placeholders import drop_placeholders
 from replay.readers.points import PointsBuilder, RowBlock, count, round_interval
+from replay.readers.row_order import sort_rows
 from replay.readers.runs_in_table import run_column, trainings_of
 from replay.readers.series_names import (
     companions_of,
@@ -332,6 +333,7 @@ def _runs(read: _Rows, path: Path, rows: Sequence[_Placed], by_epoch: bool, run_
     if "score" in series and {"losses", "scores"} <= {name.partition("/")[0] for name in series}:
         held_out |= {name for name in series if name == "score" or name.startswith("scores/")}  # spaCy's
     held_out -= {name for name in held_out if name.endswith("num_tokens")}
+    series, in_order = sort_rows(series)
     series, filled = drop_placeholders(series, held_out)
     series, interleaved = name_sets(series, held_out)
     held_out |= {name for finding in interleaved for name in finding["names"]}
@@ -353,7 +355,7 @@ def _runs(read: _Rows, path: Path, rows: Sequence[_Placed], by_epoch: bool, run_
         used.pop(run_column(list(used)) or "", None)
     first = {name for row in rows[:1] for name in row.names}
     zero_based = by_epoch and is_zero_based(used, held_out, first)
-    notes = [*filled, *interleaved]
+    notes = [*in_order, *filled, *interleaved]
     least = min((float(one.step.min()) for one in used.values() if len(one.step)), default=1.0)
     within = place_within_epochs(used, held_out, zero_based=least == 0) if by_epoch else None
     if within is not None:
@@ -378,7 +380,7 @@ def _runs(read: _Rows, path: Path, rows: Sequence[_Placed], by_epoch: bool, run_
         companions=companions,
         zero_based=zero_based,
         info=info,
-        hint=lambda steps: {**_hint(read, steps), "evals": evals},
+        hint=lambda steps: {**_hint(read, None if by_epoch else steps), "evals": evals},
     )
 
 
@@ -530,8 +532,10 @@ def _iterations_of_an_epoch(rows: Sequence[_Row]) -> float:
     return max(values["iter"] for values in train) if again else 0.0
 
 
-def _hint(read: _Rows, steps: float) -> dict[str, Any]:
-    """The tool that wrote the rows, and how often it might evaluate."""
+def _hint(read: _Rows, steps: float | None) -> dict[str, Any]:
+    """The tool that wrote the rows, how often it might evaluate, and the first held-out name without a value.
+    ``steps`` is None where the rows count epochs.
+    """
     names = {name for row in read.rows for name in row.values}
     if "current_steps" in names:
         tool = "llama-factory"
@@ -541,7 +545,8 @@ def _hint(read: _Rows, steps: float) -> dict[str, Any]:
         tool = "detectron2"
     else:
         tool = "jsonl"
-    return {"tool": tool, "every": round_interval(steps)}
+    every = None if steps is None and tool == "jsonl" else round_interval(steps or 1.0)
+    return {"tool": tool, "every": every, "empty": min(held_out_of(names), default=None)}
 
 
 FORMAT = Format(

@@ -26,6 +26,8 @@ from replay.readers.assemble import assemble
 from replay.readers.event_files import EventFile, Scalars, read_each
 from replay.readers.event_folders import group_events, home_of, tag_names
 from replay.readers.format import Format, Loaded, UnusableLog
+from replay.readers.interleaved import name_sets
+from replay.readers.placeholders import drop_placeholders_by_step
 from replay.readers.points import Points, round_interval
 from replay.readers.processes import Span, process_order
 from replay.readers.records import first_record
@@ -88,12 +90,18 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
     held_out.discard("eval/num_tokens")  # TRL repeats there how many tokens were trained on
     dropped = {tag for tag in series if is_bookkeeping(tag) or tag in ("hp_metric", "eval/num_tokens")}
     dropped -= {*held_out, *counters, epoch}
-    points = {tag: one.points for tag, one in series.items() if tag not in dropped}
+    points, filled = drop_placeholders_by_step(
+        {tag: one.points for tag, one in series.items() if tag not in dropped}, held_out
+    )
+    held_out &= points.keys()
+    walls = [_walls_of(series[tag], points[tag]) for tag in sorted(held_out)]
+    points, interleaved = name_sets(points, held_out)
+    held_out = {*(held_out & points.keys()), *(name for finding in interleaved for name in finding["names"])}
+    facts["findings"] = [*facts.get("findings", ()), *filled, *interleaved]
     if runtimes:
         points["eval runtime"] = _sum([series[tag].points for tag in runtimes])
         counters["eval runtime"] = "eval_seconds"
-    if held_out:
-        walls = [series[tag].walls for tag in held_out]
+    if walls:
         order, step, wall = (np.concatenate(columns) for columns in zip(*walls, strict=True))
         arrival = np.argsort(order, kind="stable")
         order, step, wall = shared(order[arrival]), shared(step[arrival]), wall[arrival]
@@ -135,6 +143,17 @@ class _Series:
     @property
     def value(self) -> npt.NDArray[np.float64]:
         return self.points.value
+
+
+def _walls_of(
+    series: _Series, kept: Points
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """The order, steps and times of those points of a series that are kept."""
+    if len(kept.order) == len(series.points.order):
+        return series.walls
+    left = np.isin(series.walls[0], kept.order)
+    order, step, wall = series.walls
+    return order[left], step[left], wall[left]
 
 
 def _merge(files: Sequence[EventFile], home: Path) -> tuple[dict[str, _Series], list[int]]:

@@ -30,6 +30,7 @@ from replay.readers.flatten import cells_of, flat_rows, rows_by_names
 from replay.readers.format import GZIP, Format, Loaded, UnusableLog, plain_name
 from replay.readers.interleaved import name_sets
 from replay.readers.json_parser import parse_json
+from replay.readers.placeholders import drop_placeholders
 from replay.readers.points import PointsBuilder, RowBlock, number, round_interval
 from replay.readers.series_names import chosen_modes, is_bookkeeping, is_held_out
 from replay.readers.shared_arrays import shared
@@ -118,12 +119,14 @@ def runs_of(state: Mapping[str, Any], run_id: str, path: Path | None = None) -> 
     series = points.points()
     more = [] if path is None else points.findings(path)
     evals = len(series["eval runtime"].step) if "eval runtime" in series else 0
+    # the Trainer logs the duration of each eval; rows of a script may be there without one
+    series, filled = (series, []) if evals else drop_placeholders(series, held_out)
     series, interleaved = name_sets(series, held_out)
     held_out |= {name for finding in interleaved for name in finding["names"]}
     facts |= {
         "format": FORMAT.name,
         "sources": () if path is None else (path,),
-        "findings": [*interleaved, *more],
+        "findings": [*filled, *interleaved, *more],
     }
     runs = assemble(
         run_id,

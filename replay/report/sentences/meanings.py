@@ -254,6 +254,15 @@ MEANINGS: Mapping[str, Mapping[Kind, Meaning]] = {
             "Each row counts as one epoch.",
             "Name the column with `--step COLUMN` if there is one.",
         ),
+        Kind.ROWS_SORTED: Meaning(
+            "The rows of a table are not in the order of their steps, and no step is there twice.",
+            "The rows are sorted by step.",
+        ),
+        Kind.EVERY_FEW_EPOCHS: Meaning(
+            "A history has fewer values of the validation metrics than epochs.",
+            "The evals are placed at equal distances, as `validation_freq` of Keras makes them.",
+            "Save the epochs with the values if the evals were made at others.",
+        ),
         Kind.SUMMARY_TABLE: Meaning(
             "A table has one row per run, as an export of a run list has.",
             "It gives no run, because it has no curves.",
@@ -579,6 +588,7 @@ _NOTED = (
     Kind.CARRIED_FORWARD,
     Kind.DELETED_RUNS,
     Kind.EVAL_HINT,
+    Kind.EVERY_FEW_EPOCHS,
     Kind.FALLING_RATE,
     Kind.FEW_EVALS,
     Kind.FINISHED_MODEL,
@@ -594,6 +604,7 @@ _NOTED = (
     Kind.RESUMED_RUNS,
     Kind.ROUNDED_VALUES,
     Kind.ROWS_AS_EPOCHS,
+    Kind.ROWS_SORTED,
     Kind.SAMPLED_EXPORT,
     Kind.SHARED_EPOCHS,
     Kind.COUNTED_EPOCHS,

@@ -403,6 +403,18 @@ def _rows_as_epochs(finding: Finding) -> str:
     return f"no column is a step or an epoch, so {rows} is taken for one epoch"
 
 
+def _rows_sorted(finding: Finding) -> str:
+    return f"its {finding['rows']} rows were not in the order of their steps, so they were sorted by step"
+
+
+def _every_few_epochs(finding: Finding) -> str:
+    evals, epochs, every = finding["evals"], finding["epochs"], finding["every"]
+    return (
+        f"it has {evals} evals of {epochs} epochs and does not say of which, so one after every"
+        f" {every} epochs is assumed (validation_freq={every} of Keras)"
+    )
+
+
 def _carried_forward(finding: Finding) -> str:
     names, count = finding["names"], finding["count"]
     verb, its = ("repeats", "its") if len(names) == 1 else ("repeat", "their")
@@ -501,7 +513,8 @@ def _eval_hint(finding: Finding) -> str:
     if finding.get("evals"):
         return _evals_without_metric(finding)
     empty = finding.get("empty")
-    seen = f"{empty} is in its header, but without a value; " if empty else ""
+    where = "header" if finding["tool"] != "jsonl" else "rows"
+    seen = f"{empty} is in its {where}, but without a value; " if empty else ""
     return seen + _HINTS[finding["tool"]](finding)
 
 
@@ -520,11 +533,15 @@ def _evals_without_metric(finding: Finding) -> str:
 
 
 def _csv_hint(finding: Finding) -> str:
-    every = finding.get("every")
     return (
-        f"evaluate on held-out data{'' if every is None else f' every {every} steps'} and write it to a"
-        " column named for it, such as val_loss"
+        f"evaluate on held-out data{_every_steps(finding)} and write it to a column named for it, such as"
+        " val_loss"
     )
+
+
+def _every_steps(finding: Finding) -> str:
+    every = finding.get("every")
+    return "" if every is None else f" every {every} steps"
 
 
 #: How to log evals, by the tool that wrote the log; ``every`` is a number of steps.
@@ -555,8 +572,8 @@ _HINTS: dict[str, Callable[[Finding], str]] = {
     ),
     "csv": _csv_hint,
     "jsonl": lambda finding: (
-        f"evaluate on held-out data every {finding['every']} steps and log it under a name that says so, such"
-        " as val_loss"
+        f"evaluate on held-out data{_every_steps(finding)} and log it under a name that says so, such as"
+        " val_loss"
     ),
 }
 
@@ -664,6 +681,8 @@ SENTENCES: dict[Kind, Callable[[Finding], str]] = {
                 " before it"
             ),
             Kind.ROWS_AS_EPOCHS: _rows_as_epochs,
+            Kind.ROWS_SORTED: _rows_sorted,
+            Kind.EVERY_FEW_EPOCHS: _every_few_epochs,
             Kind.SUMMARY_TABLE: _summary_table,
             Kind.RESTART: _restart,
             Kind.RESUMED: _resumed,
