@@ -204,4 +204,10 @@ def test_a_short_word_of_a_set_is_one_in_all_names():
 @pytest.mark.parametrize("name", ["metrics/val/loss", "Loss/val_loss", "losses/val_loss", "logs/eval/loss"])
 def test_the_loss_behind_what_only_says_that_it_is_logged(name):
     assert is_loss(name)
-    assert not is_loss(name.replace("val/loss", "val/box_loss").replace("_loss", "_mask_loss") + "/mask")
+
+
+@pytest.mark.parametrize(
+    "name", ["metrics/val/box_loss", "Loss/val_mask_loss", "losses/val_acc", "metrics/val"]
+)
+def test_other_names_behind_what_only_says_that_they_are_logged(name):
+    assert not is_loss(name)
