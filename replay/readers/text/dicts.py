@@ -16,7 +16,7 @@ from replay.readers.text.journal import Journal, Training
 from replay.readers.text.lines import Number, bars, without_logger
 from replay.readers.text.placing import Epoch, place
 
-__all__ = ["TrainerDicts"]
+__all__ = ["TrainerDicts", "flat_dict"]
 
 _DICT = re.compile(r"\{\s?['\"][^{}]{1,20000}\}")
 _ITEM = re.compile(
@@ -46,6 +46,17 @@ _BEHIND_PLACE = re.compile(
 _MOST_PIECES = 60
 _PLACES = ("step", "global_step", "current_steps")
 _MOST_BARS = 16
+
+
+#: `'val': {'loss': 0.4, 'acc': 0.8}`
+_INNER = re.compile(r"'([\w/.-]{1,60})': \{([^{}]{1,4000})\}")
+
+
+def flat_dict(text: str) -> str:
+    """A line with the dicts in a dict written flat: the names in ``'val': {'loss': 0.4}`` become
+    ``'val_loss'``.
+    """
+    return _INNER.sub(lambda found: re.sub(r"'([\w/@.-]{1,80})': ", rf"'{found[1]}_\1': ", found[2]), text)
 
 
 class Bars(NamedTuple):

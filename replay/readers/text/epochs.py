@@ -27,7 +27,7 @@ _LONGEST = 2000
 _OF = r"(?:\s?(?:/|of)\s{0,8}(\d{1,12}))?"
 _EPOCH = re.compile(
     r"(?<![\w-])(?:train(?:ing)? |val(?:idation)? |eval |test )?epoch\w{0,3}(?:\s?\((?:train|val|test)\))?"
-    r"\s{0,20}[:=#\-]?\s{0,4}"
+    r"\s{0,20}(?:[:=#\-]|\.{3})?\s{0,4}"
     r"[\[(]?\s?(\d{1,9})(?![\d.]*[\d.%])"
     + _OF
     + r"\s?[\])]?(?:\s?\[\s{0,12}(\d{1,12})\s?/\s?(\d{1,12})\b[^\]]{0,20}\])?",
@@ -35,7 +35,7 @@ _EPOCH = re.compile(
 )
 _STEP = re.compile(
     r"(?<![\w#-])(?:global[_ ])?(?:step|iter(?:ation)?|update|num_updates|batch|batch_idx|num-tree)s?"
-    r"\s{0,8}[:=#]?\s{0,4}[\[(]?\s?"
+    r"\s{0,8}(?:[:=#]|\.{3})?\s{0,4}[\[(]?\s?"
     r"(\d{1,12})(?![\d.]*[\d.%])" + _OF,
     re.IGNORECASE,
 )

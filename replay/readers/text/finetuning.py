@@ -79,15 +79,31 @@ class MLX(ByStep):
 
 
 class Torchtune(ByStep):
-    """torchtune: ``Step 50 | loss:2.48 lr:2e-05 …`` and ``Step 50 | val_loss:1.23``."""
+    """torchtune: ``Step 50 | loss:2.48 lr:2e-05 …`` and ``Step 50 | val_loss:1.23``.
+
+    On a console, ``Validation loss: 1.23`` stands below a bar ``1|50|Loss: 2.48: 10%|…``.
+    """
 
     tool = "torchtune"
     epoch = None
     _STEP = re.compile(r"(?:^|\s)Step (\d{1,12}) \| (?=\S{1,80}?:)")
     _FIELD = re.compile(r"([\w/.@-]{1,80}):(" + Number + r")(?=\s|$)")
 
+    _BAR = re.compile(r"\d{1,9}\|(\d{1,12})\|Loss: ")
+    _VALIDATION = re.compile(r"(?:Validation|val)[ _]loss: (" + Number + ")", re.IGNORECASE)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._shown: float | None = None  # the step of the last bar
+
     def take(self, text: str, order: int) -> bool:
-        """Take the values of a step."""
+        """Take the values of a step, or the step of a bar."""
+        if "|Loss: " in text and (drawn := self._BAR.match(text)) is not None:
+            self._shown = float(drawn[1])
+            return True
+        if self._shown is not None and (below := self._VALIDATION.fullmatch(text.strip())) is not None:
+            self._journal.add(order, self._shown, None, {"val_loss": float(below[1])})
+            return True
         if "Step " not in text:
             return False
         match = self._STEP.search(text)

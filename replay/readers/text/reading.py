@@ -11,7 +11,7 @@ from itertools import chain, islice
 
 from replay.readers.text.boosting import CatBoost, LightGBM, XGBoost
 from replay.readers.text.counted import Counted
-from replay.readers.text.dicts import TrainerDicts
+from replay.readers.text.dicts import TrainerDicts, flat_dict
 from replay.readers.text.epochs import Epochs
 from replay.readers.text.eval_bars import EvalBars
 from replay.readers.text.finetuning import MLX, LitGPT, NanoGPT, Torchtune
@@ -22,6 +22,7 @@ from replay.readers.text.lines import Line, bars
 from replay.readers.text.pretraining import CLU, Composer, Flower, NeMo, StableBaselines, Verl
 from replay.readers.text.progress import Keras, Lightning, RichLightning
 from replay.readers.text.result_blocks import ResultBlocks
+from replay.readers.text.sentence_evaluators import SentenceEvaluators
 from replay.readers.text.set_dicts import SetDicts
 from replay.readers.text.tables import Estimator, Fairseq, MMEngine, OpenNMT, SpaCy
 from replay.readers.text.translation import JoeyNMT, Marian
@@ -64,12 +65,13 @@ DIALECTS: tuple[type[Dialect], ...] = (
     Keras,
     Grids,
     EvalBars,
+    SentenceEvaluators,
     Counted,
     Epochs,
     SetDicts,
 )
 #: Those that read progress bars.
-_OF_BARS = (TrainerDicts, Lightning, Yolo, EvalBars)
+_OF_BARS = (Torchtune, TrainerDicts, Lightning, Yolo, EvalBars)
 #: Lines by which it is decided which number at their begin is that of a process.
 _FIRST = 5000
 
@@ -113,6 +115,8 @@ def read_text(
             text = _behind_bars(text)
             if not text:
                 continue
+        if "': {" in text:
+            text = flat_dict(text)
         for dialect in dialects:
             if dialect.take(text, order):
                 break

@@ -579,3 +579,19 @@ def test_a_value_that_is_printed_twice_is_one_set(tmp_path):
         for n, loss in ((1, 0.75), (2, 0.5), (3, 0.625), (4, 0.6))
     ]
     assert curve(run_of(tmp_path, "".join(lines))) == {1: 0.75, 2: 0.5, 3: 0.625, 4: 0.6}
+
+
+@pytest.mark.parametrize("line", ["{{'epoch': {n}, {of}}}", "Epoch {n}: {{{of}}}"])
+def test_dicts_in_a_dict(tmp_path, line):
+    of = "'train': {{'loss': 0.9}}, 'val': {{'loss': {loss}, 'acc': 0.5}}"
+    text = "".join(line.format(n=n, of=of.format(loss=1 / n)) + "\n" for n in (1, 2, 4))
+    assert curve(run_of(tmp_path, text), "val_loss") == {n: 1 / n for n in (1, 2, 4)}
+
+
+def test_a_place_behind_dots(tmp_path):
+    """The examples of Flax."""
+    text = "".join(
+        f"Step... ({step} | Loss: 0.9, Learning Rate: 0.0003)\nStep... ({step} | Eval Loss: {1 / step})\n"
+        for step in (500, 1000, 2000)
+    )
+    assert curve(run_of(tmp_path, text), "eval_loss") == {step: 1 / step for step in (500, 1000, 2000)}

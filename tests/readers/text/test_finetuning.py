@@ -155,3 +155,13 @@ def test_the_source_code_in_front_of_a_log(tmp_path):
     )
     run = run_of(tmp_path, text)
     assert curve(run) == {0: 4.0, 30: 3.6667, 60: 3.3333, 90: 3.0}
+
+
+def test_torchtune_validation_below_a_bar(tmp_path):
+    losses = {50: 0.75, 100: 0.5, 150: 0.625}
+    text = "".join(
+        f"1|{step - 1}|Loss: 2.3: 10%|#1        | {step - 1}/500 [00:01<00:09,  1.0it/s]\r"
+        f"1|{step}|Loss: 2.2: 10%|#1        | {step}/500 [00:01<00:09,  1.0it/s]\nValidation loss: {loss}\n"
+        for step, loss in losses.items()
+    )
+    assert curve(run_of(tmp_path, text), "val_loss") == losses
