@@ -20,7 +20,7 @@ from replay.data.run import Run, Series
 from replay.readers.finished_model import without_finished_model
 from replay.readers.layout import Layout
 from replay.readers.points import Points, StepOrder, distinct_steps, finite_points
-from replay.readers.segments import Segment, find_segments, merge_segments
+from replay.readers.segments import Segment, find_segments, merge_segments, repeated_rows
 from replay.readers.shared_arrays import Known
 from replay.readers.two_clocks import place_on_one_clock
 
@@ -89,7 +89,8 @@ def assemble(
             for name, series in finite.items()
             if name not in derived and canonical(name) != "hp_metric"
         }
-        segments = find_segments(watched, sorted(starts), order)
+        begins = sorted(starts) or repeated_rows(watched, held_out)
+        segments = find_segments(watched, begins, order)
     trainings: list[list[Segment]] = []
     for segment in segments:
         if segment.resumed_at is None or not trainings:
@@ -201,6 +202,8 @@ def _find_plain(points: Mapping[str, Points], uses: _Uses) -> _Plain | None:
             firsts[name] = first
             repeated += (len(step) - len(merged[name])) * (name in held_out)
     findings = [_note(Kind.REPEATED_VALUES, count=repeated)] if repeated else []
+    if firsts and repeated_rows(watched, held_out, differing=False):
+        return None
     layout, kept, finished = _laid_out(merged, held_out, epoch, counters, companions)
     for name, points_kept in kept.items():
         firsts[name] = firsts.get(name, np.ones(len(steps[name]), dtype=bool)).copy()

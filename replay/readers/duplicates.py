@@ -4,6 +4,9 @@ The data decide, never the names. Run A is in run B if every held-out series of 
 series of B (`replay.readers.agreement`). Runs without evals are compared by their train series in the same
 way, except those series that follow a schedule.
 
+A log that states no steps may be of the last process alone: in the same training folder it is in run B if
+every series is the end of the one of its name.
+
 A series with fewer than three different values could be anyone's. Runs that have no other must agree in every
 metric by name, and in whatever else both log at the same steps. They are compared with runs of the same
 training folder, with their copies, and, where two different values have the digits to tell runs apart, with
@@ -259,6 +262,8 @@ def _inside(
                 )
             if same and not _are_told_apart(entries[number].run, entries[other].run):
                 inside[number].add(other)
+        if telling and not inside[number] and _numbers_rows(series):
+            inside[number] |= {other for other in near - {number} if _ends(series, by_owner[other])}
         if entries[number].run.info.format == _PRINTED:
             text = entries[number].run
             for other in near - {number}:
@@ -295,6 +300,28 @@ def _begins(curves: Sequence[LoggedCurve], others: Sequence[LoggedCurve]) -> boo
         if curve.value.tobytes() != other.value[:size].tobytes():
             return False
     return True
+
+
+def _numbers_rows(curves: Sequence[LoggedCurve]) -> bool:
+    """Whether all series have the steps 1, 2, 3, as of a log that states none."""
+    return all(curve.held_out and curve.step[0] == 1 and (np.diff(curve.step) == 1).all() for curve in curves)
+
+
+def _ends(curves: Sequence[LoggedCurve], others: Sequence[LoggedCurve]) -> bool:
+    """Whether every series is the end of the one of its name: a resumed process dumps only its own epochs,
+    and numbers them from 1.
+    """
+    named = {canonical(other.name): other for other in others if other.held_out}
+    told = False
+    for curve in curves:
+        other = named.get(canonical(curve.name))
+        before = 0 if other is None else len(other.step) - len(curve.step)
+        if other is None or before <= 0:
+            return False
+        if not equal_values(curve, other, np.arange(before, len(other.step))).all():
+            return False
+        told |= curve.distinct > 2 and curve.digits >= 4
+    return told
 
 
 def _shows(printed: Sequence[LoggedCurve], logged: Sequence[LoggedCurve]) -> bool:
@@ -525,6 +552,8 @@ def _complete(kept: Run, dropped: Run, findings: Sequence[Finding]) -> Run:
         elif isinstance(value, Mapping) and isinstance(stated, Mapping):
             facts[name] = {**value, **stated}
     resumed = [one for one in (*dropped.info.findings, *findings) if one.kind is Kind.RESUMED]
+    if resumed and dropped.info.step_unit != kept.info.step_unit:
+        resumed = _in_steps(kept, resumed[0])
     if kept.info.resumes:  # its own log shows where
         resumed = []
     elif resumed:
@@ -541,3 +570,15 @@ def _complete(kept: Run, dropped: Run, findings: Sequence[Finding]) -> Run:
                 if name in _COMPANIONS and name not in columns and present[at].all()
             }
     return kept.replace(info=RunInfo.of(facts), columns=columns)
+
+
+def _in_steps(run: Run, resumed: Finding) -> list[Finding]:
+    """Where a log that counts epochs says that a run was resumed, in the steps of the run; empty where it
+    has no epochs.
+    """
+    column = run.columns.get("epoch")
+    if run.info.step_unit != "step" or column is None or not column.present.any():
+        return []
+    epochs, steps = column.values[column.present], run.steps[column.present]
+    at = np.interp(resumed["steps"], np.append(0.0, epochs), np.append(0.0, steps))
+    return [replace(resumed, facts={**resumed.facts, "steps": tuple(np.rint(at).tolist())})]

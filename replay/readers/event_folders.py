@@ -33,7 +33,7 @@ def group_events(paths: Sequence[Path]) -> list[list[Path]]:
         folders.setdefault(path.parent, []).append(path)
     groups: dict[Path, list[Path]] = {}
     for folder, files in folders.items():
-        home = folder
+        home = _home_of_series(folder, folders) or folder
         while _belongs_to_parent(home, folders):
             home = home.parent
         groups.setdefault(home, []).extend(files)
@@ -66,15 +66,36 @@ def _series_folder(name: str, files: Sequence[Path]) -> str | None:
     """
     if "_" not in name:
         return None
+    tag = _only_tag(files)
+    begin = "" if tag is None else tag.replace("/", "_") + "_"
+    return name.removeprefix(begin) if begin and name.startswith(begin) and name != begin else None
+
+
+def _home_of_series(folder: Path, folders: Mapping[Path, Sequence[Path]]) -> Path | None:
+    """The folder of the run for which tensorboardX's ``add_scalars`` made this one, which holds a series of a
+    tag: below a folder for the tag, which holds no other events.
+    """
+    if folder.parent in folders or not any(above in folders for above in folder.parent.parents):
+        return None
+    tag = _only_tag(folders[folder])
+    if tag is None:
+        return None
+    parts = tuple(part for part in tag.split("/") if part)
+    if folder.parent.parts[-len(parts) :] != parts:
+        return None
+    home = folder.parents[len(parts)]
+    return home if home in folders else None
+
+
+def _only_tag(files: Sequence[Path]) -> str | None:
+    """The tag of the first scalars in the files of a folder, where it is one."""
     for path in files:
         try:
             tags = read_events(path, limit=16).scalars
         except OSError:
             continue
         if tags:
-            tag, *more = tags
-            begin = tag.replace("/", "_") + "_"
-            return name.removeprefix(begin) if not more and name.startswith(begin) and name != begin else None
+            return next(iter(tags)) if len(tags) == 1 else None
     return None
 
 
@@ -102,6 +123,9 @@ def tag_names(path: Path, home: Path) -> Callable[[str], str] | None:
     below = folder.relative_to(home)
     if _HPARAMS_FOLDER.fullmatch(folder.name):
         return None
+    of_tag = below.parent.as_posix()
+    if of_tag != ".":
+        return lambda tag: f"{tag}/{below.name}" if tag.strip("/") == of_tag else f"{below.as_posix()}/{tag}"
     key = _series_folder(folder.name, [path]) if _split(folder.name) is None else None
     if key is not None:
         return lambda tag: f"{tag}/{key}"

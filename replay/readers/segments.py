@@ -7,14 +7,15 @@
 - A process that begins again at the first step or before is a *restart*: another training in the same place.
   The series that are logged most often decide: a resumed process may repeat the first eval, but its train
   loss goes on from the checkpoint.
-- A process that is known to begin and goes on where the log ended is a *resume* too.
+- A process that is known to begin and goes on where the log ended is a *resume* too. So is a row that repeats
+  all names of the row before at its step, with other values, where the log goes on behind it.
 - Two writers whose rows interleave (each a point or two late) are neither: their rows are put in order, and
   the first value of a step is kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -23,7 +24,10 @@ import numpy.typing as npt
 from replay.data.run import Series
 from replay.readers.points import Points, StepOrder, distinct_steps
 
-__all__ = ["Segment", "find_segments", "merge_segments"]
+__all__ = ["Segment", "find_segments", "merge_segments", "repeated_rows"]
+
+#: More rows than these that repeat a step are not those of resumed processes.
+_FEW_REPEATED = 4
 
 
 class Segment(NamedTuple):
@@ -95,6 +99,55 @@ def find_segments(points: Mapping[str, Points], starts: Sequence[int], order_of:
         else:
             segments.append(Segment(start, back))
     return _with_seamless(points, segments, begins)
+
+
+def repeated_rows(
+    points: Mapping[str, Points], held_out: Collection[str], *, differing: bool = True
+) -> list[int]:
+    """Places in the arrival order of rows that a resumed process logged for the last step of the process
+    before: with the same names as the row there, train series and evals, and with other values, unless
+    ``differing`` is false.
+
+    Two processes that write every row, and a last row that is logged once more, are none.
+    """
+    pairs: dict[tuple[int, int], list[str]] = {}
+    for name, (order, step, _) in points.items():
+        again = np.flatnonzero(
+            (step[1:] == step[:-1]) & np.append(step[2:] > step[1:-1], False)[: len(step) - 1]
+        )
+        if len(again) > _FEW_REPEATED or 4 * len(again) > len(step):
+            return []
+        for index in again.tolist():
+            pairs.setdefault((int(order[index]), int(order[index + 1])), []).append(name)
+    if len(pairs) > _FEW_REPEATED:
+        return []
+    return sorted(
+        row
+        for (before, row), names in pairs.items()
+        if _is_remade(points, held_out, before, row, names, differing=differing)
+    )
+
+
+def _is_remade(
+    points: Mapping[str, Points],
+    held_out: Collection[str],
+    before: int,
+    row: int,
+    names: Sequence[str],
+    *,
+    differing: bool,
+) -> bool:
+    """Whether a row logs all that the one before at the same step does, and nothing else."""
+    if set(names) <= set(held_out) or not set(names) & set(held_out):
+        return False
+    differs = not differing
+    for name, (order, _, value) in points.items():
+        first, last = np.searchsorted(order, [before, row]).tolist()
+        here = [at < len(order) and order[at] == place for at, place in ((first, before), (last, row))]
+        if here != [name in names] * 2:
+            return False
+        differs |= name in names and name not in held_out and bool(value[first] != value[last])
+    return differs
 
 
 def _with_seamless(

@@ -545,3 +545,60 @@ def test_settings_as_json_before_a_header_in_quotes(tmp_path, before, encoding):
     path.write_bytes(text.encode(encoding))
     (run,) = read(path).runs
     assert curve(run, "val_loss") == {100: 0.75, 200: 0.5, 300: 0.25}
+
+
+@pytest.mark.parametrize("place", [5, 0, 2])
+def test_a_last_eval_whose_place_is_a_number_of_rows(tmp_path, place):
+    """Fabric's CSVLogger puts the number of rows that wait in the place of a step that was not given."""
+    rows = [f"{20 * n},{2.0 / n},\n" + (f"{20 * n},,{1.0 / n}\n" if n % 2 == 0 else "") for n in range(1, 5)]
+    last = f"{place if place != 5 else 6},,0.125\n"
+    run, problems = load(tmp_path, "step,loss,val_loss\n" + "".join(rows) + last)
+    assert not problems
+    assert curve(run) == {40: 0.5, 80: 0.25}
+    assert run.info.resumes == ()
+    assert [(one.kind, one["metrics"], one["step"]) for one in run.info.findings] == [
+        (Kind.FINISHED_MODEL, ("val_loss",), 80)
+    ]
+
+
+@pytest.mark.parametrize("last", ["4,,0.125\n", "5,,0.125\n6,0.3,\n"])
+def test_a_process_that_evaluates_first_is_no_last_eval(tmp_path, last):
+    rows = [f"{n},{2.0 / n},\n" + (f"{n},,{1.0 / n}\n" if n % 2 == 0 else "") for n in range(1, 7)]
+    run, _ = load(tmp_path, "step,loss,val_loss\n" + "".join(rows) + last)
+    assert 0.125 in curve(run).values()
+    assert Kind.FINISHED_MODEL not in [one.kind for one in run.info.findings]
+
+
+def test_a_resumed_training_that_logs_its_last_epoch_again(tmp_path):
+    rows = [f"{epoch},{1.0 / (epoch + 1)},{2.0 / (epoch + 1)}\n" for epoch in range(6)]
+    rows.insert(4, "3,0.2,0.7\n")
+    run, problems = load(tmp_path, "epoch,loss,val_loss\n" + "".join(rows))
+    assert not problems
+    assert curve(run) == {1: 2, 2: 1, 3: 2 / 3, 4: 0.7, 5: 0.4, 6: 2 / 6}
+    assert run.train["loss"].value[3] == 0.2
+    assert run.info.resumes == (4.0,)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [(0, 1, 2.0), (1, 0.5, 1.0), (2, 0.4, 0.8), (3, 0.3, 0.7), (3, 0.2, 0.6)],  # the last one
+        [
+            (0, 1, 2.0),
+            (0, 0.9, 1.9),
+            (1, 0.5, 1.0),
+            (1, 0.6, 1.1),
+            (2, 0.4, 0.8),
+            (2, 0.3, 0.9),
+        ],  # two writers
+        [(0, 1, 2.0), (1, 0.5, 1.0), (1, 0.5, 0.9), (2, 0.4, 0.8), (3, 0.3, 0.7)],  # only evaluated again
+    ],
+)
+def test_rows_that_are_logged_again_without_a_resume(tmp_path, rows):
+    text = "step,loss,val_loss\n" + "".join(f"{step},{loss},{val}\n" for step, loss, val in rows)
+    run, _ = load(tmp_path, text)
+    firsts = {}
+    for step, _, val in rows:
+        firsts.setdefault(step, val)
+    assert curve(run) == firsts
+    assert run.info.resumes == ()

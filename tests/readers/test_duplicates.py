@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from replay.data.finding import Finding, Kind, Severity
 from replay.data.run import Run, Series
 from replay.readers import duplicates, read
 from replay.readers.duplicates import Entry, merge
@@ -250,3 +251,26 @@ def test_seeds_of_one_table_whose_scores_are_equal_stay_apart(tmp_path):
     ]
     (tmp_path / "seeds.csv").write_text("\n".join([*rows, ""]))
     assert len(read(tmp_path).runs) == 3
+
+
+def test_a_history_of_the_last_process_alone(tmp_path):
+    """Keras' history of a resumed training has no epochs, and lacks those of the process before."""
+    rows = [f"{epoch},0.5,{value!r}\n" for epoch, value in enumerate(LONG)]
+    (tmp_path / "log.csv").write_text("epoch,loss,val_loss\n" + "".join(rows), encoding="utf-8")
+    history = tmp_path / "history.json"
+    history.write_text(json.dumps({"loss": [0.5] * 5, "val_loss": LONG[-5:]}), encoding="utf-8")
+    (run,) = read(tmp_path).runs
+    assert run.columns["val_loss"].values.tolist() == LONG
+    assert run.steps.tolist() == list(range(1, 13))
+    history.write_text(json.dumps({"loss": [0.5] * 5, "val_loss": LONG[-6:-1]}), encoding="utf-8")
+    assert len(read(tmp_path).runs) == 2
+
+
+def test_where_a_log_of_epochs_was_resumed_is_told_in_steps():
+    kept = entry(LONG, "a", step=100, epoch=np.arange(1, 13) / 4)
+    note = Finding(Kind.RESUMED, Severity.NOTE, facts={"steps": (1.1,), "replaced": 2})
+    meta = {"step_unit": "epoch", "resumes": (1.1,), "findings": [note]}
+    other = entry(LONG, "a", rank=1, step=0.25, meta=meta)
+    (run,) = merge([kept, other])[0].values()
+    assert run.info.resumes == (440.0,)
+    assert [one["steps"] for one in run.info.findings if one.kind is Kind.RESUMED] == [(440.0,)]

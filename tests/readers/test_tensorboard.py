@@ -137,6 +137,29 @@ def test_add_scalars_and_add_hparams_of_pytorch(tmp_path):
     assert run.info.hyperparameters == {"lr": 0.1, "layers": 3, "name": "x"}
 
 
+@pytest.mark.parametrize("tag", ["loss", "my/loss"])
+def test_add_scalars_of_tensorboardx(tmp_path, tag):
+    """It makes a folder for the tag, and in it one for each series."""
+    write(tmp_path / "run" / name(), series("val/acc", [0.1, 0.2, 0.3, 0.4]))
+    write(tmp_path / "run" / tag / "train" / name(), series(tag, [value + 1 for value in LOSS]))
+    write(tmp_path / "run" / tag / "val" / name(), series(tag, LOSS))
+    (run,) = load(tmp_path).values()
+    assert (run.id, set(run.metrics), set(run.train)) == (
+        "run",
+        {"val/acc", f"{tag}/val"},
+        {f"{tag}/train"},
+    )
+    assert list(curve(run, f"{tag}/val").values()) == LOSS
+
+
+def test_runs_below_a_run_that_are_named_like_their_tag_stay_apart(tmp_path):
+    write(tmp_path / "base" / name(), series("val/loss", LOSS))
+    for number in (1, 2):
+        folder = tmp_path / "base" / "loss" / f"seed{number}"
+        write(folder / name(), series("val/loss", [value + number for value in LOSS]))
+    assert sorted(load(tmp_path)) == ["base", "base/loss/seed1", "base/loss/seed2"]
+
+
 def test_a_run_that_is_named_like_a_series_of_its_neighbour_stays_apart(tmp_path):
     write(tmp_path / "base" / name(), series("val/loss", LOSS))
     write(tmp_path / "base" / "run_1" / name(), series("val/loss", [0.1, 0.2, 0.3]))

@@ -39,6 +39,7 @@ from replay.readers.csv_table import (
     step_in,
 )
 from replay.readers.evaluator_table import evaluator_name, is_evaluator, read_evaluator
+from replay.readers.finished_model import without_last_row
 from replay.readers.format import GZIP, Format, Loaded, UnusableLog, plain_name, unreadable
 from replay.readers.interleaved import name_sets
 from replay.readers.json_preamble import behind_json
@@ -365,6 +366,9 @@ def _runs(
     names: Sequence[str],
     findings: Sequence[Finding],
 ) -> list[Run]:
+    finished: list[Finding] = []
+    if not table.by_epoch and not is_evaluator(table.names):
+        points, finished = without_last_row(points, held_out_of(points), table.rows)
     points, in_order = sort_rows(points)
     points, filled = drop_placeholders(points, held_out_of(points))
     points, interleaved = name_sets(points, held_out_of(points))
@@ -405,7 +409,7 @@ def _runs(
                 "format": FORMAT.name,
                 "sources": files,
                 "step_unit": "epoch" if table.by_epoch else "step",
-                "findings": [*findings, *in_order, *filled, *interleaved],
+                "findings": [*findings, *in_order, *filled, *interleaved, *finished],
             }
         ),
         hint=lambda steps: _hint(names, table.by_epoch, step_key, steps),
