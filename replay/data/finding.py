@@ -88,6 +88,7 @@ class Kind(StrEnum):
     WITHIN_EPOCHS = "within-epochs"
     ROWS_AS_EPOCHS = "rows-as-epochs"
     ROWS_SORTED = "rows-sorted"
+    STEPS_COUNTED_ON = "steps-counted-on"
     EVERY_FEW_EPOCHS = "every-few-epochs"
     SUMMARY_TABLE = "summary-table"
     RESTART = "restart"

@@ -67,12 +67,13 @@ _MAX = frozenset(
 
 
 #: Words before a metric's name that turn its sign over: ``neg_mean_squared_error``, ``minus_loss``.
-_NEGATIONS = frozenset({"neg", "negative", "negated", "minus", "inverted", "flipped"})
+_NEGATIONS = frozenset("neg negative negated minus inverted flipped inverse inv opposite".split())
 
 #: Words that make a figure about a metric out of it, of which neither direction is better.
 _UNDIRECTED = frozenset(
     """
-    rejected std stdev stddev stderr variance var threshold quantile
+    rejected std stdv stdev stddev stderr ci ci95 iqr spread variance var skew kurtosis threshold quantile
+    gap delta diff difference change
     """.split()
 )
 

@@ -17,6 +17,7 @@ from replay.data.finding import Finding, Kind, Severity
 from replay.data.info import RunInfo
 from replay.data.names import canonical
 from replay.data.run import Run, Series
+from replay.readers.counted_on import count_on
 from replay.readers.finished_model import without_finished_model
 from replay.readers.layout import Layout
 from replay.readers.points import Points, StepOrder, distinct_steps, finite_points
@@ -68,6 +69,10 @@ def assemble(
             return _finished(plain.run(run_id, points, info), hint)
     order = StepOrder()
     finite = finite_points(points, order)
+    if resumes is None and not starts and info.step_unit == "step":
+        finite, begun_again = count_on(finite, epoch)
+        if begun_again is not None:
+            info = info.replace(findings=(*info.findings, begun_again))
     as_stated = info
     if resumes is None and info.step_unit == "step":
         finite, epoch, info = _on_one_clock(finite, held_out, epoch, info, {*counters, *_aside(companions)})

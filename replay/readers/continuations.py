@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from replay.data.names import canonical
 from replay.data.run import COUNTERS, Column, Run, Series
 from replay.data.types import Floats
 from replay.readers.duplicates import Entry, training_folder
-from replay.readers.processes import Span, begins_later, goes_on_from
+from replay.readers.processes import Span, begins_in_the_middle, begins_later, goes_on_from
 from replay.readers.shared_arrays import Known
 
 __all__ = ["Piece", "find_continuations", "join_runs", "piece_of", "places_of"]
@@ -95,6 +96,11 @@ def find_continuations(entries: Sequence[Entry]) -> list[list[int]]:
         if candidates:
             earlier = max(candidates, key=lambda number: _closeness(pieces[number], number, later))
             follower[earlier], leader[later] = later, earlier
+    for alike in (group for groups in near.values() for group in groups.values() if len(group) > 1):
+        if begins_in_the_middle(pieces[alike[0]].span):
+            _insert_retries(
+                sorted(set(alike), key=lambda one: pieces[one].span.last), pieces, follower, leader
+            )
     chains = []
     for first in sorted(set(follower) - set(leader)):
         chain = [first]
@@ -102,6 +108,26 @@ def find_continuations(entries: Sequence[Entry]) -> list[list[int]]:
             chain.append(follower[chain[-1]])
         chains.append(chain)
     return chains
+
+
+def _insert_retries(
+    alike: Sequence[int], pieces: Sequence[Piece], follower: dict[int, int], leader: dict[int, int]
+) -> None:
+    """Put processes that took a training up at the same checkpoint behind each other: the first of them was
+    killed before it saved another one.
+    """
+    for earlier, later in pairwise(alike):
+        if earlier in follower or (earlier in leader) == (later in leader):
+            continue
+        one, other = pieces[earlier], pieces[later]
+        if one.place != other.place or _format(one) != _format(other) or not one.span.last < other.span.last:
+            continue
+        if not _are_close(other.entry.run, one.entry.run):
+            continue
+        if later in leader:
+            first = leader[later]
+            follower[first], leader[earlier] = earlier, first
+        follower[earlier], leader[later] = later, earlier
 
 
 def places_of(piece: Piece) -> tuple[object, object]:

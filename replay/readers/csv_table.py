@@ -42,6 +42,7 @@ __all__ = [
     "delimiter_of",
     "header_line",
     "header_names",
+    "is_separator_line",
     "read_open_table",
     "read_table",
     "step_column",
@@ -68,8 +69,14 @@ INDEX = ("", "Unnamed: 0", "index")
 
 
 def delimiter_of(line: str) -> str:
-    """The sign between the cells of a line: comma, semicolon or tab."""
-    return max(",;\t", key=line.count)
+    """The sign between the cells of a line: comma, semicolon, tab or, where there is none of these, a bar."""
+    sign = max(",;\t", key=line.count)
+    return "|" if sign not in line and "|" in line else sign
+
+
+def is_separator_line(line: str) -> bool:
+    """Whether a line only tells Excel which sign parts the cells: ``sep=;``."""
+    return line[:4].lower() == "sep=" and len(line.strip()) == 5
 
 
 def csv_rows(lines: Iterable[str], delimiter: str) -> Iterator[list[str]]:
@@ -158,7 +165,7 @@ class _Lines:
 
     def _read(self, lines: Iterable[str]) -> Iterator[str]:
         for line in lines:
-            if line[:1] == "#":
+            if line[:1] == "#" or is_separator_line(line):
                 continue
             self._last = line
             if "\0" in line:

@@ -5,6 +5,7 @@ rows.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -24,6 +25,8 @@ __all__ = ["Rows", "head_records", "read_records"]
 _NAME_FIELDS = ("name", "metric", "metric_name", "key", "tag")
 _NAMES = frozenset(_NAME_FIELDS)
 _HEAD_ROWS = 20
+#: How an object begins.
+_FIRST_KEY = re.compile(r'\{\s*"[^"]*"\s*:')
 
 
 def head_records(head: bytes) -> Iterator[dict[str, Any]]:
@@ -108,8 +111,11 @@ class _Lines(Generic[_Rows]):
         try:
             record = self.parse(text)
         except (ValueError, RecursionError):
-            if line.endswith("\n"):
-                self.unreadable += 1
+            whole, lost = _objects_in(text)
+            for one in whole:
+                self.rows.add(_as_row(one))
+            if line.endswith("\n") or whole:
+                self.unreadable += lost
             else:
                 cut = {"part": "line", "number": self.count}
                 self.findings.append(Finding(Kind.CUT_OFF, log=str(self.path), facts=cut))
@@ -134,6 +140,28 @@ class _Lines(Generic[_Rows]):
 
     def copy(self) -> _Lines[_Rows]:
         return replace(self, rows=self.rows.copy(), findings=list(self.findings))
+
+
+def _objects_in(text: str) -> tuple[list[dict[str, Any]], bool]:
+    """The objects of a line that holds several, and whether a part of it is lost.
+
+    A killed process left a part of a row, or no end of line, and the next process wrote behind it.
+    """
+    decoder, objects, at, lost = json.JSONDecoder(), list[dict[str, Any]](), 0, False
+    first = _FIRST_KEY.match(text)
+    while first is not None and at >= 0:
+        try:
+            record, end = decoder.raw_decode(text, at)
+        except (ValueError, RecursionError):
+            lost = True
+            at = text.find(first[0], at + 1)  # rows of one writer begin alike, and the objects in them do not
+            continue
+        if not isinstance(record, dict):
+            break
+        objects.append(record)
+        at = text.find(first[0], end)
+        lost |= bool(text[end : at if at >= 0 else None].strip())
+    return objects, lost or not objects
 
 
 def _read_list(path: Path, text: str) -> tuple[list[dict[str, Any]], list[Finding]]:

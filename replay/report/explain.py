@@ -57,9 +57,13 @@ def _blocks(
     resumed, brief = _say_resumes(explanation), _say_resumes_briefly(explanation)
     every = range(len(explanation.rows))
     window = _window(explanation)
-    tables = [_table(explanation, every)]
+    cut = _is_cut_off(explanation, findings)
+    tables = [_table(explanation, every, cut=cut)]
     if len(window) < len(every):
-        tables = [replace(tables[0], detail="verbose"), replace(_table(explanation, window), detail="brief")]
+        tables = [
+            replace(tables[0], detail="verbose"),
+            replace(_table(explanation, window, cut=cut), detail="brief"),
+        ]
     out: list[Block] = [
         Paragraph((_title(explanation),), detail="brief"),
         Paragraph((_title(explanation, reason=True),), detail="verbose"),
@@ -109,9 +113,15 @@ def _title(explanation: Explanation, *, reason: bool = False) -> str:
     )
 
 
-def _table(explanation: Explanation, shown: Sequence[int]) -> Table:
+def _is_cut_off(explanation: Explanation, findings: Sequence[Finding]) -> bool:
+    """Whether a file of the run ends in the middle of an entry."""
+    files = {str(file) for file in explanation.outcomes.study.panel.runs[0].info.sources}
+    return any(finding.kind is Kind.CUT_OFF and finding.log in files for finding in findings)
+
+
+def _table(explanation: Explanation, shown: Sequence[int], *, cut: bool) -> Table:
     """The evals at these positions, with lines for what lies between two of them and for a log that ends
-    before the planned end.
+    before the planned end, or in the middle of an entry (``cut``).
     """
     rows, outcome = [explanation.rows[index] for index in shown], explanation.outcome
     counts = any(row["counter"] is not None for row in rows)
@@ -121,6 +131,8 @@ def _table(explanation: Explanation, shown: Sequence[int]) -> Table:
         lines[row] = f"{lines[row]} {text}" if row in lines else text
     for reason in explanation.outcomes.study.censored.values():
         lines[len(rows)] = f"the log ends here ({say_censoring(reason)})"
+    if cut:
+        lines.setdefault(len(rows), "the log ends here (its file is cut off)")
     return Table(
         ["eval", "step", "value", "reference", "counter", "", "what happened"],
         [_cells(row, outcome["best_step"], counts) for row in rows],

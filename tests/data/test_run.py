@@ -208,6 +208,12 @@ def test_best_is_the_first_of_ties_and_never_nan():
         ("cossim_accuracy_threshold", None),
         ("negotiation_loss", "min"),
         ("sem_seg/mIoU", "max"),
+        ("opposite_loss", "max"),
+        ("val_inv_rmse", "max"),
+        ("inverse_accuracy", None),
+        ("val_accuracy_gap", None),
+        ("eval_loss_delta", None),
+        ("val_f1_ci95", None),
         ("eval_entropy", None),
     ],
 )

@@ -248,6 +248,28 @@ def test_a_process_on_a_machine_whose_clock_is_slow(tmp_path, apart, count):
     assert len(read(tmp_path).runs) == count
 
 
+@pytest.mark.parametrize(("apart", "count"), [(1e-4, 1), (0.5, 2)])
+@pytest.mark.parametrize("place", ["runs", "version"])
+def test_two_processes_that_took_up_the_same_checkpoint(tmp_path, place, apart, count):
+    """The second was killed before it saved another one; two schedules may go on from one as well."""
+    parts = [
+        training(1, 130),
+        [(step, name, value + apart) for step, name, value in training(101, 180)],
+        training(101, 300),
+    ]
+    for number, rows in enumerate(parts):
+        if place == "runs":
+            write_events(
+                tmp_path / "run" / "runs" / f"Oct0{number + 1}_08-00-00_node", rows, 1.75e9 + 9000 * number
+            )
+        else:
+            write_csv(tmp_path / "run" / f"version_{number}" / "metrics.csv", rows)
+    runs = read(tmp_path).runs
+    assert len(runs) == count
+    if count == 1:
+        assert runs[0].steps.tolist() == list(range(20, 301, 20))
+
+
 def test_three_processes_and_their_counters(tmp_path):
     for number, (first, last) in enumerate(((1, 100), (101, 200), (201, 300))):
         write_events(tmp_path / "run" / f"version_{number}", training(first, last), 1.75e9 + 5000 * number)

@@ -6,7 +6,7 @@ import math
 import pytest
 
 from replay.data.finding import Kind
-from replay.readers import read, sniff
+from replay.readers import ColumnMap, read, sniff
 from replay.readers.formats.csv_log import FORMAT
 from replay.report.sentences import sentence, sentences
 from tests.readers.columns import curve
@@ -602,3 +602,15 @@ def test_rows_that_are_logged_again_without_a_resume(tmp_path, rows):
         firsts.setdefault(step, val)
     assert curve(run) == firsts
     assert run.info.resumes == ()
+
+
+@pytest.mark.parametrize(("sign", "first"), [(";", "sep=;\n"), (",", "SEP=,\r\n"), ("|", "")])
+@pytest.mark.parametrize(
+    "columns", [None, ColumnMap("step", {"val_loss": "val_loss"})], ids=["plain", "named"]
+)
+def test_the_signs_between_cells(tmp_path, sign, first, columns):
+    rows = [["step", "train_loss", "val_loss"], *([str(10 * n), str(3 / n), str(2 / n)] for n in range(1, 6))]
+    text = first + "".join(sign.join(row) + "\n" for row in rows)
+    (tmp_path / "log.csv").write_text(text, encoding="utf-8")
+    (run,) = read(tmp_path, columns=columns).runs
+    assert curve(run) == {10 * n: 2 / n for n in range(1, 6)}

@@ -460,3 +460,21 @@ def test_steps_that_are_written_short(tmp_path, short):
     run, problems = load(tmp_path, rows)
     assert not problems
     assert curve(run, "val_loss") == {500: 1.0, 1000: 1 / 2, 1500: 1 / 3}
+
+
+def test_rows_behind_a_part_of_a_row_and_without_an_end_of_line_are_read(tmp_path):
+    """A process was killed while it wrote a row, and the next one wrote behind that."""
+    rows = [json.dumps({"step": step, "eval": {"loss": 1 / step}}) for step in range(10, 80, 10)]
+    text = "\n".join([*rows[:2], rows[2][:21] + rows[2], rows[3] + rows[4], *rows[5:], ""])
+    run, problems = load(tmp_path, text)
+    assert curve(run, "eval/loss") == {step: 1 / step for step in range(10, 80, 10)}
+    assert [problem.partition(": ")[2] for problem in problems] == [
+        "1 of 6 lines is not a JSON object; it is left out"
+    ]
+
+
+def test_an_object_inside_a_part_of_a_row_is_no_row(tmp_path):
+    rows = [json.dumps({"step": step, "eval": {"loss": 1 / step}}) for step in range(10, 80, 10)]
+    run, problems = load(tmp_path, "\n".join([*rows[:3], rows[3][:-1], *rows[4:], ""]))
+    assert curve(run, "eval/loss") == {step: 1 / step for step in (10, 20, 30, 50, 60, 70)}
+    assert len(problems) == 1

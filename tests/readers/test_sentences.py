@@ -355,6 +355,16 @@ OF_RUNS = [
         "its 12 rows were not in the order of their steps, so they were sorted by step",
     ),
     (
+        Kind.STEPS_COUNTED_ON,
+        {"epochs": (5.0,)},
+        "its steps begin again at epoch 5 while its epochs go on, so the steps are counted on",
+    ),
+    (
+        Kind.STEPS_COUNTED_ON,
+        {"epochs": (2.0, 3.0)},
+        "its steps begin again at epochs 2, 3 while its epochs go on, so the steps are counted on",
+    ),
+    (
         Kind.EVERY_FEW_EPOCHS,
         {"evals": 5, "epochs": 10, "every": 2},
         (

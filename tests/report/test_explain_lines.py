@@ -51,3 +51,10 @@ def test_a_complete_log_has_no_such_lines(log):
     text = run("explain", log, "--policy", "patience=3").stdout
     assert "missing" not in text
     assert "the log ends here" not in text
+
+
+def test_a_file_that_is_cut_off_has_its_line(tmp_path):
+    rows = [json.dumps({"step": step, "loss": 9 / step, "val_loss": 8 / step}) for step in range(10, 130, 10)]
+    (tmp_path / "log.jsonl").write_text("\n".join(rows)[:-9], encoding="utf-8")
+    lines = run("explain", tmp_path, "--policy", "patience=3").stdout.splitlines()
+    assert lines[lines.index("the log ends here (its file is cut off)") - 1].split()[1] == "110"

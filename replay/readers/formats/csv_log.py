@@ -34,6 +34,7 @@ from replay.readers.csv_table import (
     delimiter_of,
     header_line,
     header_names,
+    is_separator_line,
     read_open_table,
     step_column,
     step_in,
@@ -96,7 +97,7 @@ def _lines(head: bytes) -> list[str]:
     lines = behind_json(text.replace("\0", "")).splitlines()
     if len(head) >= 64 * 1024 and len(lines) > 1:
         lines.pop()  # it goes on beyond the head
-    used = (line for line in lines if line.strip() and not line.startswith("#"))
+    used = (line for line in lines if line.strip() and line[0] != "#" and not is_separator_line(line))
     return list(islice(used, _HEAD_LINES))
 
 
@@ -116,7 +117,9 @@ def _sniff(path: Path, head: bytes) -> bool:
     rest = iter(lines)
     try:
         header = header_line(rest) or ""
-        if not any(sign in header for sign in ",;\t"):
+        # bars part the cells of tables that are printed as well, which are text
+        signs = ",;\t|" if path.suffix.lower() in (".csv", ".tsv", ".psv") else ",;\t"
+        if not any(sign in header for sign in signs) or header.startswith("|"):
             return False
         names, sign = header_names(header), delimiter_of(header)
         rows = list(csv_rows(islice(rest, _HEAD_ROWS), sign))

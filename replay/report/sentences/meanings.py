@@ -258,6 +258,11 @@ MEANINGS: Mapping[str, Mapping[Kind, Meaning]] = {
             "The rows of a table are not in the order of their steps, and no step is there twice.",
             "The rows are sorted by step.",
         ),
+        Kind.STEPS_COUNTED_ON: Meaning(
+            "The steps of a log begin again while its epochs go on.",
+            "It is one run, and its steps are counted on.",
+            "Log a step that counts all updates of the training.",
+        ),
         Kind.EVERY_FEW_EPOCHS: Meaning(
             "A history has fewer values of the validation metrics than epochs.",
             "The evals are placed at equal distances, as `validation_freq` of Keras makes them.",
@@ -609,6 +614,7 @@ _NOTED = (
     Kind.SHARED_EPOCHS,
     Kind.COUNTED_EPOCHS,
     Kind.ASSUMED_SETS,
+    Kind.STEPS_COUNTED_ON,
     Kind.STEPS_NOT_LOGGED,
     Kind.STEPS_OF_EPOCHS,
     Kind.STILL_IMPROVING,

@@ -407,6 +407,12 @@ def _rows_sorted(finding: Finding) -> str:
     return f"its {finding['rows']} rows were not in the order of their steps, so they were sorted by step"
 
 
+def _steps_counted_on(finding: Finding) -> str:
+    at = list_names([f"{epoch:g}" for epoch in finding["epochs"]], 4)
+    epochs = "epoch" if len(finding["epochs"]) == 1 else "epochs"
+    return f"its steps begin again at {epochs} {at} while its epochs go on, so the steps are counted on"
+
+
 def _every_few_epochs(finding: Finding) -> str:
     evals, epochs, every = finding["evals"], finding["epochs"], finding["every"]
     return (
@@ -682,6 +688,7 @@ SENTENCES: dict[Kind, Callable[[Finding], str]] = {
             ),
             Kind.ROWS_AS_EPOCHS: _rows_as_epochs,
             Kind.ROWS_SORTED: _rows_sorted,
+            Kind.STEPS_COUNTED_ON: _steps_counted_on,
             Kind.EVERY_FEW_EPOCHS: _every_few_epochs,
             Kind.SUMMARY_TABLE: _summary_table,
             Kind.RESTART: _restart,
