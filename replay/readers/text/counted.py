@@ -12,8 +12,9 @@ import re
 from collections import Counter
 
 from replay.data.finding import Finding, Kind, Severity
-from replay.readers.series_names import is_held_out, is_metric, words
-from replay.readers.text.epochs import Epochs
+from replay.data.names import infer_mode
+from replay.readers.series_names import is_bookkeeping, is_held_out, is_metric, words
+from replay.readers.text.epochs import Epochs, Named, named_values
 from replay.readers.text.journal import Journal, Training, place_rows
 
 __all__ = ["Counted"]
@@ -25,6 +26,16 @@ _OTHERS = re.compile(
     r"\b\W{0,4}\d",
     re.IGNORECASE,
 )
+
+
+def _is_choice(pair: Named) -> bool:
+    """Whether a number is a setting, as results of several trainings are listed with: ``wd=0.1``."""
+    return not (
+        is_held_out(pair.name)
+        or is_bookkeeping(pair.name)
+        or "train" in pair.name.lower()
+        or infer_mode(pair.name) is not None
+    )
 
 
 def _is_loss(name: str) -> bool:
@@ -51,7 +62,7 @@ class Counted:
             self._is_placed, self._lines = True, []
             return False
         values = {name: value for name, value in values.items() if is_held_out(name) and is_metric(name)}
-        if values:
+        if values and not any(map(_is_choice, named_values(text))):
             self._lines.append((order, _DIGITS.sub("0", text.strip()), values))
         return False
 

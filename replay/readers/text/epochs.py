@@ -21,7 +21,7 @@ from replay.readers.text.lines import Number, without_logger
 from replay.readers.text.paired import Paired
 from replay.readers.text.set_dicts import plain_numbers
 
-__all__ = ["Epochs", "named_values"]
+__all__ = ["Epochs", "Named", "named_values"]
 
 _LONGEST = 2000
 _OF = r"(?:\s?(?:/|of)\s{0,8}(\d{1,12}))?"
@@ -139,6 +139,8 @@ _COUNTS = frozenset("number num samples examples size count images batches param
 _RATES = frozenset({"lr", "learning_rate", "grad_norm"})
 #: Names that are of the training where nothing says otherwise.
 _OF_TRAINING = _RATES | {"loss"}
+#: What says that a place is the end of what was printed before it: `Epoch 3 done`.
+_ENDED = re.compile(r"\b(?:done|finish(?:ed)?|complete[d]?|ended|end of|is over|took)\b", re.IGNORECASE)
 #: A line without a place belongs to the one before it for as many lines.
 _NEAR = 40
 
@@ -284,6 +286,8 @@ class Epochs:
         self._waiting: tuple[int, dict[str, float]] | None = None  # the last batch of an evaluation
         self._paired = Paired()
         self._percentages: set[str] = set()  # names of sets that have a percentage behind them
+        self._ahead: list[tuple[int, dict[str, float]]] = []  # values whose place has not come yet
+        self._behind = False  # whether places stand behind their values
 
     @staticmethod
     def _plain(text: str) -> str:
@@ -379,6 +383,7 @@ class Epochs:
             self._planned = ("steps", float(step_match[2]))
         elif self._planned[0] == "steps":
             self._planned = ("epochs", 0.0)
+        self._place_ahead(lower)
         values = self._named(rest)
         if (
             split == "held-out"
@@ -405,6 +410,16 @@ class Epochs:
             self._listed = order  # the values of an evaluation are in the next lines
         return True
 
+    def _place_ahead(self, line: str) -> None:
+        """Values before the first place are its own where it is an end, and so are later ones then."""
+        is_end = _ENDED.search(line) is not None
+        if self._ahead and is_end:
+            self._behind = True
+            for order, values in self._ahead:
+                self._add(order, values, None)
+        if is_end or not self._behind:
+            self._ahead = []
+
     def _goes_on(self, text: str, epoch: re.Match[str]) -> bool:
         """Whether a line has further values of the evaluation whose batches were before it, or sums it up."""
         head = _SPLIT.match(text)
@@ -421,7 +436,12 @@ class Epochs:
         return match if all(sides) else None
 
     def _take_unplaced(self, text: str, lower: str, order: int) -> bool:
-        """A line that belongs to the place before."""
+        """A line that belongs to the place before, or to one that comes."""
+        if self._behind or (self._epoch is None and self._step is None):
+            values = self._named(text)
+            if any(map(is_held_out, values)):
+                self._ahead = [*self._ahead[-_NEAR:], (order, values)]
+            return self._behind and bool(values)
         if order - self._order > _NEAR or (self._epoch is None and self._step is None):
             return False
         if "= " in text and (coco := _COCO.search(text)) is not None:

@@ -48,6 +48,7 @@ def test_a_result_at_the_end_is_no_further_eval(tmp_path):
         "".join(f"model {at}: val loss {loss}\n" for at, loss in LOSSES.items()),
         "".join(f"Fold {at}\nval loss {loss}\n" for at, loss in LOSSES.items()),
         "".join(f"{name}: val loss {loss}\n" for name, loss in zip("abcd", LOSSES.values(), strict=True)),
+        "".join(f"lr=0.{at} wd=0.1 -> val_loss {loss}\n" for at, loss in LOSSES.items()),
         "val loss 0.5\nval loss 0.25\n",
         "val loss 0.5\n" * 5,
         "".join(f"test accuracy {loss}\n" for loss in LOSSES.values()),

@@ -595,3 +595,18 @@ def test_a_place_behind_dots(tmp_path):
         for step in (500, 1000, 2000)
     )
     assert curve(run_of(tmp_path, text), "eval_loss") == {step: 1 / step for step in (500, 1000, 2000)}
+
+
+@pytest.mark.parametrize("end", ["Epoch {n} done", "Finished epoch {n} in 3.2 s", "Epoch [{n}/9] completed"])
+def test_places_behind_their_values(tmp_path, end):
+    text = "".join(
+        f"Train loss: 0.9\nval_loss: {1 / n}\nval_acc: 0.5\n{end.format(n=n)}\n" for n in (1, 2, 3)
+    )
+    run = run_of(tmp_path, text)
+    assert curve(run, "val_loss") == {n: 1 / n for n in (1, 2, 3)}
+    assert curve(run, "val_acc") == dict.fromkeys((1, 2, 3), 0.5)
+
+
+def test_an_evaluation_before_the_training_is_not_of_the_first_epoch(tmp_path):
+    text = "val_loss: 9.0\n" + "".join(f"Epoch {n}\nval_loss: {1 / n}\n" for n in (1, 2, 3))
+    assert curve(run_of(tmp_path, text), "val_loss") == {n: 1 / n for n in (1, 2, 3)}

@@ -51,3 +51,12 @@ def test_the_step_in_the_head(tmp_path):
     run = run_of(tmp_path, text)
     assert curve(run, "eval_loss") == LOSSES
     assert curve(run, "eval_f1") == {step: 1 - loss for step, loss in LOSSES.items()}
+
+
+def test_the_epoch_of_a_line_before(tmp_path):
+    text = "".join(
+        f"Epoch {epoch}\n***** Eval results *****\n  acc = {1 - loss}\n  eval_loss = {loss}\n"
+        for epoch, loss in enumerate(LOSSES.values(), 1)
+    )
+    run = run_of(tmp_path, text)
+    assert curve(run, "eval_acc") == {epoch: 1 - loss for epoch, loss in enumerate(LOSSES.values(), 1)}
