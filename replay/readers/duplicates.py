@@ -16,6 +16,7 @@ all runs.
 from __future__ import annotations
 
 import filecmp
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -28,6 +29,7 @@ from replay.data.finding import Finding, Kind, Severity
 from replay.data.info import RunInfo
 from replay.data.names import canonical
 from replay.data.run import COUNTERS, Column, Run, Series
+from replay.data.types import Floats
 from replay.readers.agreement import LoggedCurve, agreement, equal_values, logged_curve, measure_together
 from replay.readers.precedence import Entry, precedence
 from replay.readers.printed import is_console_of, placed_by_epoch
@@ -227,6 +229,7 @@ def _inside(
     turn = {number: at for at, number in enumerate(longest_first)}
     points = [point for number in longest_first for curve in asked[number][1] for point in curve.anchors]
     found = iter(_Index(everything, {step for step, _ in points}).near(points) if points else [])
+    ends: _Ends | None = None
     for number in longest_first:
         series = curves[number]
         if not series:
@@ -263,7 +266,9 @@ def _inside(
             if same and not _are_told_apart(entries[number].run, entries[other].run):
                 inside[number].add(other)
         if telling and not inside[number] and _numbers_rows(series):
-            inside[number] |= {other for other in near - {number} if _ends(series, by_owner[other])}
+            ends = ends or _Ends(everything)
+            longer_logs = near & ends.of_longer(series[0])
+            inside[number] |= {other for other in longer_logs if _ends(series, by_owner[other])}
         if entries[number].run.info.format == _PRINTED:
             text = entries[number].run
             for other in near - {number}:
@@ -394,6 +399,44 @@ def _contradict(run: Run, other: Run) -> bool:
         if len(shared) and not equal_values(replace(a, value=a.value[here]), b, there).all():
             return True
     return False
+
+
+class _Ends:
+    """Which held-out series end with about the same value, so that not every pair of logs is compared."""
+
+    def __init__(self, curves: Sequence[LoggedCurve]) -> None:
+        self._named: dict[str, list[LoggedCurve]] = {}
+        for curve in curves:
+            if curve.held_out and len(curve.step):
+                self._named.setdefault(canonical(curve.name), []).append(curve)
+        self._sizes = {
+            name: np.array([len(curve.step) for curve in alike]) for name, alike in self._named.items()
+        }
+        self._lasts: dict[str, tuple[Floats, Floats]] = {}  # last values, and what rounding may hide of them
+
+    def of_longer(self, curve: LoggedCurve) -> set[int]:
+        """The owners of longer series of this name that may end like this one, whatever rounding hides."""
+        name, value = canonical(curve.name), curve.value[-1]
+        if name not in self._sizes or not (longer := self._sizes[name] > len(curve.step)).any():
+            return set()
+        alike = self._named[name]
+        if name not in self._lasts:
+            last = np.array([other.value[-1] for other in alike])
+            self._lasts[name] = last, np.array([_rounding(other) for other in alike])
+        last, rounding = self._lasts[name]
+        with np.errstate(invalid="ignore", over="ignore"):
+            near = np.abs(last - value) <= rounding + _rounding(curve) + 1e-6 * np.abs(value)
+        near |= (last == value) | (np.isnan(last) & np.isnan(value))
+        return {alike[at].owner for at in np.flatnonzero(near & longer).tolist()}
+
+
+def _rounding(curve: LoggedCurve) -> float:
+    """More than rounding can have changed in the last value of a series."""
+    size = abs(float(curve.value[-1]))
+    if not 4 <= curve.digits <= 10 or not math.isfinite(size):
+        return 0.0
+    exponent = math.floor(math.log10(size)) if size else 0
+    return 10.0 * max(10.0 ** (exponent - curve.digits + 1), 10.0**-curve.decimals)
 
 
 class _Index:

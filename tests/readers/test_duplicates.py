@@ -1,6 +1,7 @@
 """One run is counted once, whatever it is written in; different runs are never merged."""
 
 import json
+import random
 from pathlib import Path
 
 import numpy as np
@@ -274,3 +275,13 @@ def test_where_a_log_of_epochs_was_resumed_is_told_in_steps():
     (run,) = merge([kept, other])[0].values()
     assert run.info.resumes == (440.0,)
     assert [one["steps"] for one in run.info.findings if one.kind is Kind.RESUMED] == [(440.0,)]
+
+
+def test_logs_of_epochs_in_one_folder_are_not_compared_pair_by_pair(tmp_path, monkeypatch):
+    chance, compared, ends = random.Random(0), [], duplicates._ends
+    for number in range(60):
+        rows = "".join(f"{epoch},{chance.random():.4f}\n" for epoch in range(1, chance.randint(9, 30)))
+        (tmp_path / f"run{number}.csv").write_text(f"epoch,val_loss\n{rows}")
+    monkeypatch.setattr(duplicates, "_ends", lambda *words: compared.append(words) or ends(*words))
+    assert len(read(tmp_path).runs) == 60
+    assert len(compared) < 60
