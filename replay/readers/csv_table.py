@@ -42,7 +42,7 @@ __all__ = [
     "delimiter_of",
     "header_line",
     "header_names",
-    "is_separator_line",
+    "is_aside",
     "read_open_table",
     "read_table",
     "step_column",
@@ -74,9 +74,9 @@ def delimiter_of(line: str) -> str:
     return "|" if sign not in line and "|" in line else sign
 
 
-def is_separator_line(line: str) -> bool:
-    """Whether a line only tells Excel which sign parts the cells: ``sep=;``."""
-    return line[:4].lower() == "sep=" and len(line.strip()) == 5
+def is_aside(line: str) -> bool:
+    """Whether a line is no row: a comment, or one that tells Excel which sign parts the cells (``sep=;``)."""
+    return line[:1] == "#" or (line[:4].lower() == "sep=" and len(line.strip()) == 5)
 
 
 def csv_rows(lines: Iterable[str], delimiter: str) -> Iterator[list[str]]:
@@ -165,7 +165,7 @@ class _Lines:
 
     def _read(self, lines: Iterable[str]) -> Iterator[str]:
         for line in lines:
-            if line[:1] == "#" or is_separator_line(line):
+            if line[:1] in "#sS" and is_aside(line):
                 continue
             self._last = line
             if "\0" in line:

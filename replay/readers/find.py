@@ -155,8 +155,8 @@ class Walk:
     ``recognise`` gets a folder and the names of its entries, and returns the format that reads it as a whole;
     then nothing below it is looked at. Files with one of the ``endings`` are opened although most of them are
     no logs, and folders of ``hidden`` names are entered. ``opened`` counts those that were looked into, and
-    ``unopened_tables`` are the Parquet files that were met and not opened. Iterating
-    raises InputError where a given path does not exist.
+    ``unopened_tables`` are the Parquet files that were met and not opened. Iterating raises InputError where
+    a given path does not exist.
     """
 
     roots: Sequence[Path]

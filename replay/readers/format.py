@@ -13,7 +13,7 @@ from replay.errors import InputError
 
 __all__ = ["GZIP", "Format", "Loaded", "UnusableLog", "plain_name", "unreadable"]
 
-
+#: The ending of a compressed file.
 GZIP = ".gz"
 
 

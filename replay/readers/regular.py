@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from replay.data.finding import Finding, Kind
-from replay.readers.csv_table import ABSENT, cell_number, csv_rows, delimiter_of, is_separator_line
+from replay.readers.csv_table import ABSENT, cell_number, csv_rows, delimiter_of, is_aside
 from replay.readers.json_parser import parse_json
 from replay.readers.parquet_files import parquet_rows
 from replay.readers.points import number, open_text, unzip_head
@@ -183,7 +183,7 @@ def _text_table(path: Path, most_rows: int | None) -> Sheet | None:
     def lines(file: Iterator[str]) -> Iterator[str]:
         nonlocal line
         for line in file:
-            if not line.startswith("#") and not is_separator_line(line) and line.strip("\0 \t\r\n"):
+            if not is_aside(line) and line.strip("\0 \t\r\n"):
                 yield line.replace("\0", "")
 
     with open_text(path) as file:

@@ -34,7 +34,7 @@ from replay.readers.csv_table import (
     delimiter_of,
     header_line,
     header_names,
-    is_separator_line,
+    is_aside,
     read_open_table,
     step_column,
     step_in,
@@ -97,7 +97,7 @@ def _lines(head: bytes) -> list[str]:
     lines = behind_json(text.replace("\0", "")).splitlines()
     if len(head) >= 64 * 1024 and len(lines) > 1:
         lines.pop()  # it goes on beyond the head
-    used = (line for line in lines if line.strip() and line[0] != "#" and not is_separator_line(line))
+    used = (line for line in lines if line.strip() and not is_aside(line))
     return list(islice(used, _HEAD_LINES))
 
 
@@ -158,11 +158,10 @@ def _sniff(path: Path, head: bytes) -> bool:
     if key[1] and counts_time(known) and not any(map(is_held_out, others)):
         return False
     back = sum(later < earlier for earlier, later in pairwise(known))
-    if known and falls_throughout(np.array(known)):
-        return True
-    return not rows or (
-        bool(known) and back <= max(1, len(known) // 4)
-    )  # a table of models has its epochs in any order
+    if not rows or not known:
+        return not rows
+    # a table of models has its epochs in any order
+    return back <= max(1, len(known) // 4) or falls_throughout(np.array(known))
 
 
 def _group(paths: Sequence[Path]) -> list[list[Path]]:

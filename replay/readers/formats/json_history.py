@@ -263,28 +263,22 @@ def _points(
     may be shorter. ``every`` is the number of epochs between two evals.
     """
     points, others = dict[str, Points](), list[str]()
-    if every > 1:
-        for name, values in curves.lists.items():
-            apart = every if name in curves.held_out else 1
-            known = [(at * apart, value) for at, value in enumerate(values, 1) if value is not None]
-            epoch = np.array([epoch for epoch, _ in known], dtype=np.int64)
-            value = np.array([value for _, value in known], dtype=np.float64)
-            points[name] = Points(epoch, epoch.astype(np.float64), value)
-        return points, others
     for name, values in curves.lists.items():
         if name == axis:
             continue
-        if len(values) != len(steps) and not cut:
+        if every == 1 and len(values) != len(steps) and not cut:
             others.append(name)
             continue
+        apart = every if name in curves.held_out else 1
+        places = steps if every == 1 else [float(apart * number) for number in range(1, len(values) + 1)]
         rows = [
-            (row, step, value)
-            for row, (step, value) in enumerate(zip(steps, values, strict=False))
+            (apart * row, step, value)
+            for row, (step, value) in enumerate(zip(places, values, strict=False), 1)
             if value is not None
         ]
         if rows:
             order, step, value = (np.array(column) for column in zip(*rows, strict=True))
-            points[name] = Points(order + 1, step.astype(np.float64), value.astype(np.float64))
+            points[name] = Points(order, step.astype(np.float64), value.astype(np.float64))
     return points, others
 
 

@@ -11,11 +11,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from replay.data.finding import Finding, Kind, Severity
 from replay.data.names import infer_mode
 from replay.readers.series_names import is_bookkeeping, is_held_out, is_metric, words
 from replay.readers.text.epochs import Epochs, Named, named_values
-from replay.readers.text.journal import Journal, Training, place_rows
+from replay.readers.text.journal import Journal, Training, place_counted
 
 __all__ = ["Counted"]
 
@@ -82,8 +81,5 @@ class Counted:
         (training,) = journal.trainings
         if all(row.values == training.rows[0].values for row in training.rows):
             return []
-        training.placed = place_rows(
-            training, [(row.epoch or 0.0, row) for row in training.rows], by_epoch=True
-        )
-        training.facts["findings"] = [Finding(Kind.COUNTED_EPOCHS, Severity.NOTE, facts={"count": count})]
+        place_counted(training, count)
         return [training]

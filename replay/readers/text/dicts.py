@@ -43,13 +43,11 @@ _BEHIND_PLACE = re.compile(
     r"\W{0,4}(?:eval\w{0,8}|metrics|results?)?\W{0,3}$",
     re.IGNORECASE,
 )
+#: `'val': {'loss': 0.4, 'acc': 0.8}`
+_INNER = re.compile(r"'([\w/.-]{1,60})': \{([^{}]{1,4000})\}")
 _MOST_PIECES = 60
 _PLACES = ("step", "global_step", "current_steps")
 _MOST_BARS = 16
-
-
-#: `'val': {'loss': 0.4, 'acc': 0.8}`
-_INNER = re.compile(r"'([\w/.-]{1,60})': \{([^{}]{1,4000})\}")
 
 
 def flat_dict(text: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from replay.data.finding import Finding, Kind, Severity
@@ -140,7 +141,11 @@ _RATES = frozenset({"lr", "learning_rate", "grad_norm"})
 #: Names that are of the training where nothing says otherwise.
 _OF_TRAINING = _RATES | {"loss"}
 #: What says that a place is the end of what was printed before it: `Epoch 3 done`.
-_ENDED = re.compile(r"\b(?:done|finish(?:ed)?|complete[d]?|ended|end of|is over|took)\b", re.IGNORECASE)
+_ENDED = re.compile(r"\b(?:done|finish(?:ed)?|completed?|ended|end of|is over|took)\b", re.IGNORECASE)
+#: Parts of all words of places, and of all words of held-out sets, those that `_name` makes included: not
+#: every "value" and "device" is one.
+_PLACES = ("epoch", "step", "iter", "update", "batch", "num-tree", "train: ")
+_HELD_OUT = re.compile(r"val(?!ue)|eval|dev(?!ic|elop)|test|held|hold|cv_")
 #: A line without a place belongs to the one before it for as many lines.
 _NEAR = 40
 
@@ -240,6 +245,11 @@ def _in_english(text: str) -> str:
     return re.sub(r"(train|val|test)_ ?(?:set |集)", r"\1_", text)
 
 
+def _may_be_held_out(lower: str) -> bool:
+    """Whether a line in lower case has a word of a held-out set anywhere."""
+    return _HELD_OUT.search(lower) is not None
+
+
 def _names_a_set(name: str) -> bool:
     return is_held_out(name) or "train" in name.lower()
 
@@ -290,6 +300,7 @@ class Epochs:
         self._behind = False  # whether places stand behind their values
 
     @staticmethod
+    @lru_cache(1)  # one line is offered to several dialects
     def _plain(text: str) -> str:
         """A line without its logger, in English, with numbers as Python reads them."""
         if ": INFO " in text[:160]:
@@ -308,9 +319,12 @@ class Epochs:
         """The values of a line that names no place, by their names; None where it names one."""
         if len(text) > _LONGEST or not (text := self._plain(text)):
             return {}
-        if _EPOCH.search(text) or _EPOCH_BEHIND.search(text) or _STEP.search(text) or _TRAIN_AT.match(text):
+        lower = text.lower()
+        if any(word in lower for word in _PLACES) and (
+            _EPOCH.search(text) or _EPOCH_BEHIND.search(text) or _STEP.search(text) or _TRAIN_AT.match(text)
+        ):
             return None
-        return self._named(text)
+        return self._named(text) if _may_be_held_out(lower) else {}
 
     def take(self, text: str, order: int) -> bool:
         """Take a line with named numbers, or one that says where the next ones belong."""
@@ -438,11 +452,13 @@ class Epochs:
     def _take_unplaced(self, text: str, lower: str, order: int) -> bool:
         """A line that belongs to the place before, or to one that comes."""
         if self._behind or (self._epoch is None and self._step is None):
+            if not self._behind and not _may_be_held_out(lower):
+                return False
             values = self._named(text)
             if any(map(is_held_out, values)):
                 self._ahead = [*self._ahead[-_NEAR:], (order, values)]
             return self._behind and bool(values)
-        if order - self._order > _NEAR or (self._epoch is None and self._step is None):
+        if order - self._order > _NEAR:
             return False
         if "= " in text and (coco := _COCO.search(text)) is not None:
             self._add(order, {f"eval_{coco[1]}": float(coco[2])}, None)

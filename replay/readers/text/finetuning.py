@@ -88,7 +88,6 @@ class Torchtune(ByStep):
     epoch = None
     _STEP = re.compile(r"(?:^|\s)Step (\d{1,12}) \| (?=\S{1,80}?:)")
     _FIELD = re.compile(r"([\w/.@-]{1,80}):(" + Number + r")(?=\s|$)")
-
     _BAR = re.compile(r"\d{1,9}\|(\d{1,12})\|Loss: ")
     _VALIDATION = re.compile(r"(?:Validation|val)[ _]loss: (" + Number + ")", re.IGNORECASE)
 

@@ -10,11 +10,23 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from replay.data.finding import Finding, Kind, Severity
 from replay.data.types import Mode
 from replay.readers.points import Points, PointsBuilder
 from replay.readers.series_names import held_out_of, is_bookkeeping, is_metric
 
-__all__ = ["ByStep", "Dialect", "Journal", "Placed", "Row", "Training", "place_by_step", "place_rows"]
+__all__ = [
+    "ByStep",
+    "Dialect",
+    "Journal",
+    "Placed",
+    "Row",
+    "Training",
+    "place_by_epoch",
+    "place_by_step",
+    "place_counted",
+    "place_rows",
+]
 
 _RUNTIME = re.compile(r"(?:eval|test)_(?:.*_)?runtime")
 #: Names that count something, and are of use beside the values.
@@ -238,6 +250,18 @@ def place_by_step(journal: Journal, epoch: str | None = "epoch") -> list[Trainin
         rows = [(row.step, row) for row in training.rows if row.step is not None]
         training.placed = place_rows(training, rows, by_epoch=False, epoch=epoch)
     return journal.trainings
+
+
+def place_by_epoch(training: Training) -> None:
+    """Place the rows of a training by their epochs."""
+    rows = [(row.epoch or 0.0, row) for row in training.rows]
+    training.placed = place_rows(training, rows, by_epoch=True)
+
+
+def place_counted(training: Training, count: int) -> None:
+    """Place the rows of a training by their epochs, which are ``count`` evals that were counted."""
+    place_by_epoch(training)
+    training.facts["findings"] = [Finding(Kind.COUNTED_EPOCHS, Severity.NOTE, facts={"count": count})]
 
 
 class ByStep:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from replay.readers.series_names import is_held_out
-from replay.readers.text.journal import Journal, Training, place_rows
+from replay.readers.text.journal import Journal, Training, place_by_epoch, place_rows
 from replay.readers.text.lines import Bar, Number, bars
 
 __all__ = ["Keras", "Lightning", "RichLightning"]
@@ -112,9 +112,7 @@ class Keras:
         """The trainings."""
         self._close()
         for training in self._journal:
-            training.placed = place_rows(
-                training, [(row.epoch or 0.0, row) for row in training.rows], by_epoch=True
-            )
+            place_by_epoch(training)
         return self._journal.trainings
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 
 from replay.readers.series_names import is_bookkeeping, is_held_out
-from replay.readers.text.journal import ByStep, Training, place_rows
+from replay.readers.text.journal import ByStep, Training, place_by_epoch
 from replay.readers.text.lines import Number, without_logger
 
 __all__ = ["ResultBlocks"]
@@ -73,6 +73,5 @@ class ResultBlocks(ByStep):
         found = [training for training in super().finish() if len(training.rows) > 1]
         for training in found:
             if all(row.step is None for row in training.rows):
-                rows = [(row.epoch or 0.0, row) for row in training.rows]
-                training.placed = place_rows(training, rows, by_epoch=True)
+                place_by_epoch(training)
         return found

@@ -8,7 +8,6 @@ with ``after epoch 0:``.
 from __future__ import annotations
 
 import re
-from itertools import pairwise
 
 from replay.readers.text.journal import Journal, Row, Training, place_rows
 from replay.readers.text.lines import Number, without_logger
@@ -26,7 +25,7 @@ class SentenceEvaluators:
         r"[^:]{0,80}:?[^:]{0,80}\bEvaluat\w{2,3}\b[^:]{0,80}? on (?:the )?(?:(\S{1,80}) )?(?:data)?set"
         r"(?: in epoch (\d{1,9}(?:\.\d{1,20})?) after (\d{1,12}) steps| after epoch (\d{1,9}(?:\.\d{1,20})?))"
     )
-    _ITEM = re.compile(r"([A-Za-z][\w@ -]{0,60}?)\s{0,8}:\s{0,40}(" + Number + r")(%?)(?=\s|$|\()")
+    _ITEM = re.compile(r"([A-Za-z][\w@ -]{0,60}?)\s{0,8}:\s{0,40}(" + Number + r")%?(?=\s|$|\()")
     _MEASURE = re.compile(r"(\w{1,30}[- ](?:Similarity|Distance|Product)[- ]?\w{0,20})\s{0,4}:\s")
     _FUNCTION = re.compile(r"Score[- ]Function: (\w{1,40})")
     _COUNTS = frozenset({"queries", "corpus", "threshold", "samples"})
@@ -58,7 +57,7 @@ class SentenceEvaluators:
             before = re.sub(r"\W+", "_", measure[1].strip()).lower() + "_"
             line = line[measure.end() :]
         values = {}
-        for name, number, _ in self._ITEM.findall(line):
+        for name, number in self._ITEM.findall(line):
             word = re.sub(r"[^\w@]+", "_", name.strip()).lower()
             if word not in self._COUNTS:
                 values[f"{self._set}/{before}{self._function}{word}"] = float(number)
@@ -72,17 +71,12 @@ class SentenceEvaluators:
         """The trainings, by step where the steps are those of the training."""
         for training in self._journal:
             rows = training.rows
-            steps = [row.step for row in rows]
-            goes_on = all(
-                one is not None and other is not None and one <= other for one, other in pairwise(steps)
-            )
-            if goes_on and None not in steps and len(set(steps)) > 1:
-                training.placed = place_rows(
-                    training, [(row.step or 0.0, row) for row in rows], by_epoch=False
-                )
+            steps = [row.step for row in rows if row.step is not None]
+            if len(steps) == len(rows) and len(set(steps)) > 1 and steps == sorted(steps):
+                training.placed = place_rows(training, list(zip(steps, rows, strict=True)), by_epoch=False)
             else:
                 training.placed = place_rows(training, _within_epochs(rows), by_epoch=True)
-        return [training for training in self._journal if training.rows]
+        return self._journal.trainings
 
 
 def _within_epochs(rows: list[Row]) -> list[tuple[float, Row]]:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import re
 
-from replay.data.finding import Finding, Kind, Severity
 from replay.readers.series_names import is_held_out, is_metric, split_of, words
-from replay.readers.text.journal import Journal, Training, place_rows
+from replay.readers.text.journal import Journal, Training, place_counted
 from replay.readers.text.lines import Number, without_logger
 
 __all__ = ["SetDicts", "plain_numbers"]
@@ -77,9 +76,6 @@ class SetDicts:
             if len(values) < 2 or all(one == values[0] for one in values):
                 continue
             training.rows = [row._replace(epoch=float(at)) for at, row in enumerate(training.rows, 1)]
-            rows = [(row.epoch or 0.0, row) for row in training.rows]
-            training.placed = place_rows(training, rows, by_epoch=True)
-            note = Finding(Kind.COUNTED_EPOCHS, Severity.NOTE, facts={"count": len(rows)})
-            training.facts["findings"] = [note]
+            place_counted(training, len(training.rows))
             found.append(training)
         return found
