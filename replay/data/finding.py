@@ -100,6 +100,7 @@ class Kind(StrEnum):
     INTERLEAVED_SETS = "interleaved-sets"
     MISSING_HEAD = "missing-head"
     LOGS_DISAGREE = "logs-disagree"
+    MORE_DIGITS = "more-digits"
     TRAINED_AGAIN = "trained-again"
     EXTENDED = "extended"
     SEVERAL_WRITERS = "several-writers"

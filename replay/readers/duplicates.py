@@ -21,6 +21,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +33,7 @@ from replay.data.run import COUNTERS, Column, Run, Series
 from replay.data.types import Floats
 from replay.readers.agreement import LoggedCurve, agreement, equal_values, logged_curve, measure_together
 from replay.readers.precedence import Entry, precedence
-from replay.readers.printed import is_console_of, placed_by_epoch
+from replay.readers.printed import is_console_of, kept_whole, placed_by_epoch
 from replay.readers.series_names import words
 
 __all__ = ["Entry", "merge", "training_folder"]
@@ -82,6 +83,9 @@ def merge(entries: Sequence[Entry]) -> tuple[dict[int, Run], list[tuple[int, int
     order = sorted(range(len(entries)), key=lambda number: (*precedence(entries[number]), number))
     position = {number: at for at, number in enumerate(order)}
     inside = _inside(entries, curves, related, order)
+    whole = kept_whole([entry.run for entry in entries], curves, inside)
+    for number, other in whole:
+        inside[number].discard(other)
     parent: dict[int, int] = {}
     for number in order:
         wider = [
@@ -107,6 +111,8 @@ def merge(entries: Sequence[Entry]) -> tuple[dict[int, Run], list[tuple[int, int
     for number, kept in pairs:
         near = kept in related(number)
         findings = _disagreements(entries[number], curves[number], curves[kept], near=near)
+        if (kept, number) in whole:
+            findings.append(_note(Kind.MORE_DIGITS, file=_file_of(entries[number])))
         runs[kept] = _complete(runs[kept], entries[number].run, findings)
     return runs, pairs
 
@@ -144,13 +150,21 @@ def _disagreements(
             "kept": float(other.value[agreed.places[at]]),
             "other": float(curve.value[at]),
             "count": len(agreed.differing),
-            "file": entry.run.info.sources[0] if entry.run.info.sources else str(entry.folder),
+            "file": _file_of(entry),
         }
-        findings.append(Finding(Kind.LOGS_DISAGREE, Severity.NOTE, facts=facts))
+        findings.append(_note(Kind.LOGS_DISAGREE, **facts))
     if forks:
-        facts = {"steps": (min(forks)[0],), "replaced": sum(count for _, count in forks)}
-        findings.append(Finding(Kind.RESUMED, Severity.NOTE, facts=facts))
+        replaced = sum(count for _, count in forks)
+        findings.append(_note(Kind.RESUMED, steps=(min(forks)[0],), replaced=replaced))
     return findings
+
+
+def _note(kind: Kind, **facts: Any) -> Finding:
+    return Finding(kind, Severity.NOTE, facts=facts)
+
+
+def _file_of(entry: Entry) -> str:
+    return entry.run.info.sources[0] if entry.run.info.sources else str(entry.folder)
 
 
 def _curves(run: Run, owner: int) -> list[LoggedCurve]:

@@ -29,7 +29,8 @@ _COLUMNS = ("format", "files", "what", "limits", "tested_on")
 _SAME_RUN = (
     "Two logs are of one run where their values agree at the same steps, or at the same epochs where one of"
     " them has no steps. Terminal output that W&B, Sacred or SwanLab keeps beside a run is another log of"
-    " that run, unless it shows more evals."
+    " that run, unless it shows more evals. A text of several trainings is kept whole beside a JSON history"
+    " that holds only some of them, where its rounding moves no best value."
 )
 
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from replay.data.finding import Kind
 from replay.readers import read
 
 LOSS = [1.51234, 1.20456, 1.10321, 1.15678, 1.09876, 1.02345, 1.14567, 1.19753]
@@ -118,3 +119,54 @@ def test_a_model_card_after_a_resume_shows_the_run_beside_it(tmp_path):
     found = read(tmp_path)
     assert [run.info.format for run in found.runs] == ["trainer-state"]
     assert len(found.duplicates) == 1
+
+
+def boosted(path, parts, begin=0):
+    """What XGBoost prints: five decimals, and rounds from 0 again after ``xgb_model=``."""
+    lines = [f"[{at}]\teval-logloss:{value:.5f}" for part in parts for at, value in enumerate(part, begin)]
+    path.write_text("\n".join(lines) + "\n")
+
+
+def history(path, values):
+    """What XGBoost keeps of its last training, in full."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps({"eval": {"logloss": values}}))
+
+
+FIRST = [0.69314718, 0.64173229, 0.61872999, 0.60832111, 0.59930444, 0.60970777]
+SECOND = [0.67003012, 0.67259888, 0.66451432, 0.66098771, 0.66185002, 0.66364555]
+
+
+def test_a_text_of_two_trainings_is_kept_whole_beside_the_history_of_the_second(tmp_path):
+    boosted(tmp_path / "train.log", [FIRST, SECOND])
+    history(tmp_path / "evals_result.json", SECOND)
+    found = read(tmp_path)
+    assert [run.info.format for run in found.runs] == ["text", "text"]
+    assert [run.metrics for run in found.runs] == [("eval-logloss",)] * 2
+    assert len(found.duplicates) == 1
+    first, second = ([one for one in run.info.findings if one.kind is Kind.MORE_DIGITS] for run in found.runs)
+    assert not first
+    assert [one["file"] for one in second] == [str(tmp_path / "evals_result.json")]
+
+
+def test_a_history_is_kept_where_the_rounding_of_the_text_hides_a_best_value(tmp_path):
+    hidden = [*SECOND[:4], SECOND[3] - 1e-6, SECOND[5]]
+    boosted(tmp_path / "train.log", [FIRST, hidden])
+    history(tmp_path / "evals_result.json", hidden)
+    assert sorted(run.info.format for run in read(tmp_path).runs) == ["json-history", "text"]
+
+
+def test_histories_of_all_trainings_of_a_text_are_kept(tmp_path):
+    boosted(tmp_path / "train.log", [FIRST, SECOND])
+    history(tmp_path / "one" / "evals_result.json", FIRST)
+    history(tmp_path / "two" / "evals_result.json", SECOND)
+    found = read(tmp_path)
+    assert [run.info.format for run in found.runs] == ["json-history", "json-history"]
+    assert len(found.duplicates) == 2
+
+
+def test_a_history_is_kept_beside_a_text_of_its_training_alone(tmp_path):
+    boosted(tmp_path / "train.log", [SECOND])
+    history(tmp_path / "evals_result.json", SECOND)
+    (run,) = read(tmp_path).runs
+    assert run.info.format == "json-history"

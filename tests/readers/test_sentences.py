@@ -406,6 +406,14 @@ OF_RUNS = [
         "loss at step 8 is 0.5 in the log that is kept and 0.25 in b.csv, and 2 other values differ",
     ),
     (
+        Kind.MORE_DIGITS,
+        {"file": "evals_result.json"},
+        (
+            "evals_result.json has the values of this training with more digits, which move no best value; it"
+            " lacks other trainings of this text. To use its digits, give that file alone"
+        ),
+    ),
+    (
         Kind.REPEATED_VALUES,
         {"count": 2},
         "2 values logged again for the same step (the first is kept)",

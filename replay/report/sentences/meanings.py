@@ -314,6 +314,11 @@ MEANINGS: Mapping[str, Mapping[Kind, Meaning]] = {
             "The log that is more exact is used; the sentence names the other one.",
             "Remove the log that is wrong.",
         ),
+        Kind.MORE_DIGITS: Meaning(
+            "A text shows several trainings. A history beside it holds only some of them, with more digits.",
+            "All trainings are read from the text. Its rounding changes no best value.",
+            "Give the history alone to use its digits.",
+        ),
         Kind.TRAINED_AGAIN: Meaning(
             "Steps were trained twice, because a training was interrupted.",
             "The repeated steps do not count as used.",
@@ -599,6 +604,7 @@ _NOTED = (
     Kind.FINISHED_MODEL,
     Kind.LOGS_DISAGREE,
     Kind.MISSING_HEAD,
+    Kind.MORE_DIGITS,
     Kind.OTHER_LENGTH,
     Kind.PLACEHOLDERS,
     Kind.PLAN_UNKNOWN,

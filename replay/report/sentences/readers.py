@@ -452,6 +452,13 @@ def _logs_disagree(finding: Finding) -> str:
     )
 
 
+def _more_digits(finding: Finding) -> str:
+    return (
+        f"{finding['file']} has the values of this training with more digits, which move no best value; it"
+        " lacks other trainings of this text. To use its digits, give that file alone"
+    )
+
+
 def _several_writers(finding: Finding) -> str:
     return (
         f"line {finding['line']} shows that two processes wrote this log at the same time; their evals are"
@@ -700,6 +707,7 @@ SENTENCES: dict[Kind, Callable[[Finding], str]] = {
             Kind.INTERLEAVED_SETS: _interleaved_sets,
             Kind.MISSING_HEAD: _missing_head,
             Kind.LOGS_DISAGREE: _logs_disagree,
+            Kind.MORE_DIGITS: _more_digits,
             Kind.TRAINED_AGAIN: _trained_again,
             Kind.EXTENDED: _extended,
             Kind.SEVERAL_WRITERS: _several_writers,
