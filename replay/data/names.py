@@ -43,6 +43,9 @@ _OF_LOSSES = frozenset(
     "epoch main avg average mean lm value metrics metric scalars scalar logs log results losses".split()
 )
 
+#: The mean over the held-out folds of a cross-validation, as XGBoost's and CatBoost's ``cv`` name it.
+_FOLDS = re.compile(r"test-.+-mean")
+
 #: Words of a name that say: measured on the test set.
 TEST_WORDS = frozenset({"test", "testing"})
 
@@ -54,6 +57,8 @@ _MIN = frozenset(
     """
     loss losses perplexity ppl wer cer mer ter error err mse rmse mae mape smape nll bpb bpc logloss
     crossentropy ce kl kld kldiv fid eer hinge brier ece rmsle cost nme hd95 hausdorff bpd deviance der
+    mlogloss merror mphe nloglik msle medae rmsse wape mase logcosh pinball crps kullbackleibler lpips kid
+    chamfer epe absrel sqrel wil mindcf medr meanrank medianrank fpr fnr fdr frr tweedie distance
     """.split()
 )
 _MAX = frozenset(
@@ -62,6 +67,10 @@ _MAX = frozenset(
     aucpr map map50 map5095 ap ar precision recall em iou miou dice r2 reward rewards mcc matthews
     pearson spearman spearmanr pearsonr kappa ndcg mrr top1 top5 psnr ssim bertscore return hit hits
     winrate score pck likelihood prec hmean acc1 acc5 ap50 ap75 hr
+    similarity comet bleurt mauve moverscore cider spice gleu nist anls vqa pass passrate success successrate
+    specificity sensitivity tpr tnr npv ppv jaccard kendall kendalltau dcg prauc gini fbeta fscore qwk cindex
+    concordance ccc plcc srcc sisdr sdr sisnr pesq stoi mos vmaf silhouette ari nmi ami elo lddt mota
+    idf1 hota nds lrap uar gmean
     """.split()
 )
 
@@ -77,9 +86,21 @@ _UNDIRECTED = frozenset(
     """.split()
 )
 
+#: Words that only say what kind of figure a metric is: the word that names it decides (``brier_score``).
+_GENERIC = frozenset({"score", "distance", "similarity"})
+
+#: Words that make a score of an error: the share of it that a model explains.
+_EXPLAINED = frozenset({"skill", "d2"})
+
+#: Words behind a metric's name that make its size or its weight of it.
+_SIZES = frozenset("n num count counts weight weights scale coef coefficient".split())
+
 #: Words that many metrics share, so that a log that states the other direction may be right.
 _WEAK = frozenset(
-    "map ap ar em hr kl ce cost reward rewards return hit hits score nme eer top1 top5 likelihood".split()
+    """
+    map ap ar em hr kl ce cost reward rewards return hit hits score nme eer top1 top5 likelihood distance
+    similarity comet pass success elo mos spice nist gini pinball tweedie kid ari ami dcg wil
+    """.split()
 )
 
 _GLUED = re.compile(
@@ -130,23 +151,31 @@ def infer_mode(name: str) -> InferredMode | None:
     Only whole words of the name count (``val_loss``, ``eval/rougeL``, ``metrics/mAP50(B)``), or two
     neighbours joined (``cross_entropy``, ``win_rate``); a name with words of both modes (``f1_loss``) is
     decided by its last one, which is the noun. A negation before a loss or an error makes higher better
-    (``neg_mean_squared_error``). Before a score it may as well name the negative class, so nothing is
-    implied; nor by the spread of a metric (``reward_std``) or the reward of rejected answers.
+    (``neg_mean_squared_error``), as does ``x-1`` behind it. Before a score it may as well name the negative
+    class, so nothing is implied; nor by the spread of a metric (``reward_std``), its size or weight
+    (``loss_scale``), the margin of a loss, or the reward of rejected answers.
     """
     text = re.sub(r"([a-z])([A-Z][a-z])", r"\1_\2", name)
     # XGBoost calls its sets validation_0 and validation_1: the 1 of "validation_1-auc" is no "one minus"
     text = re.sub(r"((?:^|[/.\s]|(?<!validation)_)(?:1|one)?)\s?-\s?(?=[A-Za-z])", r"\1_minus_", text)
+    text = re.sub(r"^(.+?)[\s_/]*(?:x|\*|times)[\s_]*(?:_minus_|-)1(?:\.0)?$", r"minus_\1", text)
     words = canonical(re.sub(_GLUED, r"\1_\2", text)).split("_")
     if _UNDIRECTED & set(words):
         return None
     joined = {first + second: second for first, second in pairwise(words)}
-    for at in range(len(words) - 1, -1, -1):
+    places = sorted(range(len(words)), key=lambda at: (words[at] not in _GENERIC, at), reverse=True)
+    for at in places:
         word = words[at]
         # the last pair that ends in the word decides
         pairs = [pair for pair, second in joined.items() if second == word and pair in _MIN | _MAX]
         known = word if word in _MIN | _MAX else pairs[-1] if pairs else None
         if known is not None:
+            behind = set(words[at + 1 :])
+            if behind & _SIZES or ("loss" in (word, known) and not behind.isdisjoint(("margin", "margins"))):
+                return None
             mode: Mode = "min" if known in _MIN else "max"
+            if words[-1] == "score" and _EXPLAINED & set(words):
+                mode = "max"
             return _turn_over(words, at, InferredMode(mode, known, strong=known not in _WEAK))
     if words[-1] in ("l1", "l2") and HELD_OUT_WORDS & set(words):  # as LightGBM calls these errors
         return InferredMode("min", words[-1], strong=False)
@@ -179,6 +208,8 @@ def held_out_words(name: str) -> frozenset[str]:
     ``ts_acc``.
     """
     words = canonical(name).split("_")
+    if _FOLDS.fullmatch(name):
+        return frozenset({"validation"})
     plain = HELD_OUT_WORDS & set(words)
     if plain or len(words) < 2:
         return plain
@@ -199,6 +230,8 @@ def held_out_name(name: str) -> HeldOutName | None:
     if not sets:
         return None
     others = tuple(word for word in words if word not in HELD_OUT_WORDS and word not in SHORT_WORDS)
+    if _FOLDS.fullmatch(name):
+        return HeldOutName("validation", others)
     return HeldOutName("test" if sets & _SECOND_WORDS else "validation", others)
 
 
@@ -208,7 +241,10 @@ def is_loss(name: str) -> bool:
     words = ["loss"] if words == ["loss", "loss"] else words  # Loss/val_loss
     if len(words) == 2 and "loss" in words and not SHORT_WORDS.keys().isdisjoint(words):
         words = ["loss"]
-    return words in (["loss"], ["logloss"]) and getattr(infer_mode(name), "mode", None) == "min"
+    if words[:1] in (["binary"], ["multi"]) and words[1:] == ["logloss"]:  # LightGBM
+        words = ["logloss"]
+    known = (["loss"], ["logloss"], ["mlogloss"])
+    return words in known and getattr(infer_mode(name), "mode", None) == "min"
 
 
 def is_policy_reward(name: str) -> bool:

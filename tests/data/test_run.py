@@ -215,6 +215,32 @@ def test_best_is_the_first_of_ties_and_never_nan():
         ("eval_loss_delta", None),
         ("val_f1_ci95", None),
         ("eval_entropy", None),
+        ("eval_brier_score", "min"),
+        ("BrierScore", "min"),
+        ("neg_brier_score", "max"),
+        ("brier_skill_score", "max"),
+        ("d2_log_loss_score", "max"),
+        ("eval_wer_score", "min"),
+        ("inception_score", "max"),
+        ("cosine_similarity", "max"),
+        ("spearman_euclidean_distance", "max"),
+        ("val/frechet_distance", "min"),
+        ("validation_0-mlogloss", "min"),
+        ("eval-merror", "min"),
+        ("eval-cox-nloglik", "min"),
+        ("valid/kullback_leibler", "min"),
+        ("val_abs_rel", "min"),
+        ("val_lpips", "min"),
+        ("eval/pass@1", "max"),
+        ("val_sensitivity", "max"),
+        ("val_fpr", "min"),
+        ("eval_success_rate", "max"),
+        ("val_loss_x-1", "max"),
+        ("val_loss * -1", "max"),
+        ("eval_loss_margin", None),
+        ("eval_rewards/margins", "max"),
+        ("val_loss_scale", None),
+        ("val_loss/n", None),
     ],
 )
 def test_mode_by_name(name, mode):
@@ -225,7 +251,10 @@ def test_mode_by_name(name, mode):
 def test_what_is_a_loss():
     assert is_loss("eval_loss")
     assert is_loss("validation/epoch_loss")
+    assert is_loss("valid/binary_logloss")
+    assert is_loss("eval-mlogloss")
     assert not is_loss("val/box_loss")
+    assert not is_loss("val_loss_scale")
     assert not is_loss("eval_accuracy")
 
 

@@ -137,7 +137,11 @@ class XGBoost(_Rounds):
         if "[" in text and ":" in text:
             match = self._ROUND.search(text)
             if match is not None:
-                values = {name: float(mean) for name, mean, _ in self._FIELD.findall(text, match.end())}
+                values = {
+                    # as the table that its ``cv`` returns names it
+                    (f"{name}-mean" if spread else name): float(mean)
+                    for name, mean, spread in self._FIELD.findall(text, match.end())
+                }
                 return self._take_round(order, float(match[1]), values)
         if text.lstrip().startswith("Stopping. Best iteration:"):
             _stopped(self._journal, self._patience)

@@ -97,7 +97,7 @@ def test_xgboost_repeats_the_best_round_in_older_versions(tmp_path):
 
 def test_xgboost_cross_validation(tmp_path):
     text = "".join(f"[{n}]\ttrain-auc:0.9{n}+0.01\ttest-auc:0.8{n}+0.02\n" for n in range(4))
-    assert curve(run_of(tmp_path, text), "test-auc") == {0: 0.80, 1: 0.81, 2: 0.82, 3: 0.83}
+    assert curve(run_of(tmp_path, text), "test-auc-mean") == {0: 0.80, 1: 0.81, 2: 0.82, 3: 0.83}
 
 
 def catboost(values, first=0, better=max):
