@@ -123,7 +123,7 @@ def suggest_metric(runs: Sequence[Run]) -> tuple[str | None, Mode | None] | None
     rewards = [name for run in runs for name in (*run.metrics, *run.train) if is_policy_reward(name)]
     spelling = {canonical(name): name for run in reversed(runs) for name in reversed(run.metrics)}
     counted = [spelling[name] for name, _ in _count_runs(runs, finite=True).most_common()]
-    others = [name for name in counted if not (rewards and is_loss(name))]
+    others = sorted((name for name in counted if not (rewards and is_loss(name))), key=_partial)
     named: list[tuple[str, str | None]] = [(name, name) for name in dict.fromkeys([*rewards, *others])]
     with suppress(InputError):
         named.insert(0, (_default_metric(runs)[0], None))
@@ -136,6 +136,15 @@ def suggest_metric(runs: Sequence[Run]) -> tuple[str | None, Mode | None] | None
             resolve_metric(runs, given, mode)
             return given, mode
     return None
+
+
+def _partial(name: str) -> int:
+    """How little a metric says by itself: precision can be raised at the cost of recall, and detection is
+    ranked by the mean over thresholds.
+    """
+    implied = infer_mode(name)
+    word = None if implied is None else implied.word
+    return 0 if word == "map5095" else 2 if word in ("precision", "prec", "recall") else 1
 
 
 def _is_of_test_set(metric: str) -> bool:

@@ -8,7 +8,7 @@ import pytest
 import replay
 from replay.data.finding import Finding, Kind
 from replay.data.run import Run, Series
-from replay.engine.metrics import ModeSource, NameSource, resolve_metric
+from replay.engine.metrics import ModeSource, NameSource, resolve_metric, suggest_metric
 from replay.errors import InputError, ReplayWarning
 from replay.report.sentences import sentences
 
@@ -175,3 +175,23 @@ def test_a_run_that_logs_two_spellings_of_a_metric_counts_once():
     both = {"eval/gain": [1.0, 2.0], "eval_gain": [1.0, None], "eval/cost_x": [2.0, 1.0]}
     with pytest.raises(InputError, match=r"eval.gain \(2 of 2 runs\)"):
         resolve_metric([run(name, **both) for name in "ab"], None, None)
+
+
+@pytest.mark.parametrize(
+    ("names", "first"),
+    [
+        (["metrics/precision(B)", "metrics/recall(B)", "metrics/mAP50(B)", "metrics/mAP50-95(B)"], 3),
+        (["eval_recall", "eval_precision", "eval_f1"], 2),
+        (["eval_f1", "eval_accuracy"], 0),
+    ],
+)
+def test_a_metric_that_says_little_by_itself_is_suggested_last(names, first):
+    one = Run("r", {"step": [1, 2], **{name: [0.1, 0.2] for name in names}})
+    assert suggest_metric([one]) == (names[first], None)
+
+
+def test_the_mean_over_folds_is_no_test_set():
+    _, findings = resolve_metric([Run("r", {"step": [1, 2], "test-auc-mean": [0.7, 0.8]})], None, None)
+    assert not [one for one in findings if one.kind is Kind.TEST_SET_MONITOR]
+    _, findings = resolve_metric([Run("r", {"step": [1, 2], "test-auc": [0.7, 0.8]})], None, None)
+    assert [one for one in findings if one.kind is Kind.TEST_SET_MONITOR]
