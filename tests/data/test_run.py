@@ -241,6 +241,7 @@ def test_best_is_the_first_of_ties_and_never_nan():
         ("eval_rewards/margins", "max"),
         ("val_loss_scale", None),
         ("val_loss/n", None),
+        ("test_coco_eval_bbox/0", "max"),
     ],
 )
 def test_mode_by_name(name, mode):
