@@ -67,7 +67,8 @@ _MAX = frozenset(
     aucpr map map50 map5095 ap ar precision recall em iou miou dice r2 reward rewards mcc matthews
     pearson spearman spearmanr pearsonr kappa ndcg mrr top1 top5 psnr ssim bertscore return hit hits
     winrate score pck likelihood prec hmean acc1 acc5 ap50 ap75 hr
-    cocoeval similarity comet bleurt mauve moverscore cider spice gleu nist anls vqa pass passrate success successrate
+    cocoeval similarity comet bleurt mauve moverscore cider spice gleu nist anls vqa pass passrate success
+    successrate
     specificity sensitivity tpr tnr npv ppv jaccard kendall kendalltau dcg prauc gini fbeta fscore qwk cindex
     concordance ccc plcc srcc sisdr sdr sisnr pesq stoi mos vmaf silhouette ari nmi ami elo lddt mota
     idf1 hota nds lrap uar gmean

@@ -76,6 +76,7 @@ def read_evaluator(path: Path) -> Table:
         except csv.Error as error:
             facts = {"row": len(rows) + 2, "error": str(error)}
             findings.append(Finding(Kind.INVALID_ROW, log=str(path), facts=facts))
+        findings += file.findings(path)
     if short:
         cut = short == 1 and not line.endswith(("\n", "\r"))
         kind = Kind.CUT_OFF if cut else Kind.LONG_ROWS

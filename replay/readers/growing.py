@@ -13,7 +13,6 @@ import hashlib
 import io
 import os
 import time
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -26,7 +25,7 @@ from replay.readers.format import Loaded
 from replay.readers.load import load_group, load_groups
 from replay.readers.naming import Group
 from replay.readers.step_signals import StepSignalsFile
-from replay.readers.text_files import SmallText, TextLines, open_text
+from replay.readers.text_files import BLOCK, SmallText, TextLines, open_text
 
 __all__ = ["Collected", "Growing", "Prefix", "known_prefix", "read_text", "sample_of", "status_of"]
 
@@ -206,8 +205,8 @@ def _collect(
     try:
         for line in lines:
             state.take(line)
-    except (EOFError, gzip.BadGzipFile, zlib.error):
-        findings.append(Finding(Kind.CUT_OFF, log=str(path), facts={"part": "compressed block"}))
+    except gzip.BadGzipFile:
+        findings.append(Finding(Kind.CUT_OFF, log=str(path), facts={"part": BLOCK}))
     return state, [*findings, *lines.findings(path)]
 
 

@@ -82,7 +82,8 @@ def read_records(path: Path, begin: Callable[[], _Rows]) -> tuple[_Rows, list[Fi
             records, findings = _read_list(path, file.read(LONGEST_TEXT))
             rows = begin()
             rows.add_all(records)
-            return rows, [*([over_limit(path, "text", LONGEST_TEXT)] if file.read(1) else []), *findings]
+            more = [over_limit(path, "text", LONGEST_TEXT)] if file.read(1) else []
+            return rows, [*more, *findings, *file.findings(path)]
         file.seek(0)
         lines, findings = read_open_text(path, file, "records", lambda: _Lines(path, begin()))
     found = [*lines.findings, *findings]

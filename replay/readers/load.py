@@ -13,6 +13,7 @@ from replay.errors import InputError, ReplayError
 from replay.readers.format import Format, Loaded, UnusableLog, unreadable
 from replay.readers.naming import Group
 from replay.readers.step_signals import StepSignalsFile
+from replay.readers.text_files import BLOCK
 
 __all__ = ["JOBS", "load_group", "load_groups", "reader_failed"]
 
@@ -45,7 +46,7 @@ def load_group(group: Group) -> Loaded:
         return Loaded([], [unreadable(error.filename or group.name, error)])
     except Exception as error:  # a format's defect must not hide the other runs
         return Loaded([], [reader_failed(group.format, group.name, error)])
-    findings += more
+    findings += _without_repeats(more)
     runs = [_take_warnings(run, group.name, findings) for run in runs]
     if any(map(_leaves_the_rest_unread, findings)):
         runs = [run.replace(info=run.info.replace(cut_off=True)) for run in runs]
@@ -62,7 +63,27 @@ def _leaves_the_rest_unread(finding: Finding) -> bool:
     """
     if finding.kind is Kind.PYTHON_TEXT:
         return True
+    if finding.facts.get("part") == BLOCK:
+        return True
     return finding.kind in (Kind.CUT_OFF, Kind.INVALID_JSON) and "character" in finding.facts
+
+
+def _without_repeats(findings: Sequence[Finding]) -> list[Finding]:
+    """The findings, of those on a compressed file that is cut off only the one that says most: what it holds
+    is cut off as well.
+    """
+    cut = [finding for finding in findings if finding.kind in (Kind.CUT_OFF, Kind.INVALID_JSON)]
+    blocks = {finding.log for finding in cut if finding.facts.get("part") == BLOCK}
+    if not blocks:
+        return list(findings)
+    documents = {finding.log for finding in cut if "character" in finding.facts}
+    return [
+        finding
+        for finding in findings
+        if finding.log not in blocks
+        or finding.kind is not Kind.CUT_OFF
+        or (finding.facts.get("part") == BLOCK) != (finding.log in documents)
+    ]
 
 
 def reader_failed(format: Format, name: str, error: Exception) -> Finding:

@@ -98,6 +98,7 @@ def read_long(path: Path) -> dict[str, Table]:
         except csv.Error as error:
             facts = {"row": rows + 2, "error": str(error)}
             findings.append(Finding(Kind.INVALID_ROW, log=str(path), facts=facts))
+        findings += file.findings(path)
     if cut and not line.endswith(("\n", "\r")):
         findings.append(Finding(Kind.CUT_OFF, log=str(path), facts={"part": "row"}))
     if not tables:

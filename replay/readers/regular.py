@@ -96,9 +96,9 @@ def _json_lines(path: Path, most_rows: int | None) -> Sheet | None:
                 bad += 1
             if most_rows is not None and len(rows) >= most_rows:
                 break
+        findings = lines.findings(path)
     if len(rows) < 2 and count < 2:
         return None  # one object in one line may be anything
-    findings = []
     if bad and not line.endswith("\n"):
         bad -= 1
         facts: dict[str, Any] = {"part": "line", "number": count}
@@ -112,6 +112,7 @@ def _json(path: Path) -> Sheet | None:
     """The rows of a JSON file: a list of objects, or an object of lists, at the top or one level below."""
     with open_text(path) as file:
         text = file.read(_MOST_JSON)
+        findings = file.findings(path)
     try:
         data = parse_json(text)
     except RecursionError:
@@ -120,12 +121,12 @@ def _json(path: Path) -> Sheet | None:
         rows, end = _objects(text)
         facts = {"character": end, "kept": len(rows)}
         cut = Finding(Kind.CUT_OFF, log=str(path), facts=facts)
-        return Sheet.of(rows, [cut]) if rows else None
+        return Sheet.of(rows, [cut, *findings]) if rows else None
     rows = _rows_of(data)
     if not rows and isinstance(data, dict):
         inner = [rows for value in data.values() if len(rows := _rows_of(value)) > 1]
         rows = max(inner, key=len, default=[])
-    return Sheet.of(rows) if rows else None
+    return Sheet.of(rows, findings) if rows else None
 
 
 def _rows_of(data: Any) -> list[dict[str, Any]]:
@@ -207,6 +208,7 @@ def _text_table(path: Path, most_rows: int | None) -> Sheet | None:
         except csv.Error as error:
             facts = {"row": len(rows) + 2, "error": str(error)}
             findings.append(Finding(Kind.INVALID_ROW, log=str(path), facts=facts))
+        findings += file.findings(path)
     if rows and not line.endswith(("\n", "\r")) and len(cells) < len(names):
         rows.pop()
         findings.append(Finding(Kind.CUT_OFF, log=str(path), facts={"part": "row"}))

@@ -14,7 +14,10 @@ from typing import Any, TypeVar
 from replay.data.finding import Finding, Kind
 from replay.readers.limits import LONGEST_LINE, LONGEST_TEXT, over_limit
 
-__all__ = ["SmallText", "TextLines", "open_text", "parse_whole_lines", "read_whole", "unzip_head"]
+__all__ = ["BLOCK", "SmallText", "TextLines", "open_text", "parse_whole_lines", "read_whole", "unzip_head"]
+
+#: The part of a compressed file that a finding names where the file is cut off.
+BLOCK = "compressed block"
 
 _GZIP = b"\x1f\x8b"
 _BUFFER, _PAGE = 1 << 20, 4096
@@ -36,12 +39,14 @@ class _File(io.FileIO):
 
 
 class _Inflated(io.RawIOBase):
-    """A decompressed gzip file, up to a limit: a small file may hold any number of zeros."""
+    """A decompressed gzip file, up to a limit: a small file may hold any number of zeros. Of one that is cut
+    off, as a killed process leaves it, the part before that. Raises gzip.BadGzipFile where it is damaged.
+    """
 
     def __init__(self, path: Path) -> None:
         self._file = gzip.open(path)  # noqa: SIM115 - closed by close
         self._left = LONGEST_TEXT
-        self.is_too_long = False
+        self.is_too_long = self.is_cut_off = False
 
     def readable(self) -> bool:
         return True
@@ -54,12 +59,18 @@ class _Inflated(io.RawIOBase):
             raise io.UnsupportedOperation("the end of a compressed file is not known")
         at = self._file.seek(offset, whence)
         self._left = LONGEST_TEXT - at
+        self.is_cut_off = False
         return at
 
     def readinto(self, buffer: Any) -> int:
-        try:
-            data = self._file.read(min(len(buffer), max(self._left, 1)))
-        except (EOFError, zlib.error) as error:
+        if self.is_cut_off:
+            return 0
+        try:  # read1, as read loses what comes before an error
+            data = self._file.read1(min(len(buffer), max(self._left, 1)))
+        except EOFError:
+            self.is_cut_off = True
+            return 0
+        except zlib.error as error:
             raise gzip.BadGzipFile(str(error)) from None
         if self._left <= 0:
             self.is_too_long = bool(data)
@@ -74,19 +85,24 @@ class _Inflated(io.RawIOBase):
 
 
 class TextLines(io.TextIOWrapper):
-    """A text file that skips lines longer than `LONGEST_LINE` where it is read line by line."""
+    """A text file that skips lines longer than `LONGEST_LINE` where it is read line by line, and the last
+    line of several where a compressed file is cut off within it.
+    """
 
     def __init__(self, raw: io.RawIOBase, encoding: str) -> None:
         super().__init__(io.BufferedReader(raw, _BUFFER), encoding=encoding, errors="replace", newline="")
         self._raw = raw
         self._long = 0
+        self._is_first = True
 
     def __next__(self) -> str:  # type: ignore[override]
         while True:
             line = self.readline(LONGEST_LINE)
-            if not line:
+            is_whole = line.endswith(("\n", "\r"))
+            if not line or not (is_whole or self._is_first or not self.is_cut_off):
                 raise StopIteration
-            if len(line) < LONGEST_LINE or line.endswith(("\n", "\r")):
+            self._is_first = False
+            if is_whole or len(line) < LONGEST_LINE:
                 return line
             self._long += bool(line.strip("\0"))
             while line and not line.endswith(("\n", "\r")):
@@ -94,8 +110,13 @@ class TextLines(io.TextIOWrapper):
 
     def seek(self, offset: int, whence: int = 0) -> int:
         if offset == 0 and whence == 0:
-            self._long = 0
+            self._long, self._is_first = 0, True
         return super().seek(offset, whence)
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether the file is a compressed one that was read up to where it is cut off."""
+        return isinstance(self._raw, _Inflated) and self._raw.is_cut_off
 
     def findings(self, path: Path) -> list[Finding]:
         """What was not read of the file so far."""
@@ -104,6 +125,8 @@ class TextLines(io.TextIOWrapper):
             findings.append(over_limit(path, "line", LONGEST_LINE, self._long))
         if isinstance(self._raw, _Inflated) and self._raw.is_too_long:
             findings.append(over_limit(path, "text", LONGEST_TEXT))
+        if self.is_cut_off:
+            findings.append(Finding(Kind.CUT_OFF, log=str(path), facts={"part": BLOCK}))
         return findings
 
 
@@ -128,7 +151,8 @@ def unzip_head(head: bytes) -> bytes:
 
 def open_text(path: Path) -> TextLines | SmallText:
     """The file as text, decompressed where it is a gzip file: UTF-8 unless a byte order mark says UTF-16;
-    bytes that are not text become U+FFFD. Raises OSError, also when a damaged gzip file is read.
+    bytes that are not text become U+FFFD. Raises OSError, also when a damaged gzip file is read. One that is
+    cut off ends there, and ``findings`` say so.
     """
     file = _File(path)
     text = _small_text(file)

@@ -107,6 +107,11 @@ OF_LOGS = [
     (Kind.CUT_OFF, {"part": "line", "number": 12}, "its last line (12) is cut off; it is left out"),
     (
         Kind.CUT_OFF,
+        {"part": "compressed block"},
+        "the compressed file is cut off or damaged; what comes before that is kept",
+    ),
+    (
+        Kind.CUT_OFF,
         {"character": 1234, "kept": 1500},
         "the file is cut off at character 1,234; the 1500 entries before are kept",
     ),

@@ -35,6 +35,7 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
     (path,) = files
     with open_text(path) as file:
         parsed = parse_partly(file.read())
+        findings = file.findings(path)
     document: dict[str, Any] = parsed.value if isinstance(parsed.value, dict) else {}
     stated = document.get("meta")
     meta: dict[str, Any] = stated if isinstance(stated, dict) else {}
@@ -63,7 +64,6 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
                     if mode is not None:
                         modes[name] = mode
         points.add(step, values)
-    findings = []
     if parsed.broken is not None:
         facts = {"character": parsed.broken, "kept": len(rows)}
         findings.append(Finding(Kind.CUT_OFF, log=str(path), facts=facts))

@@ -166,9 +166,9 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
     (path,) = files
     with open_text(path) as file:
         parsed = parse_partly(file.read())
+        findings = file.findings(path)
     found = _find(parsed.value)
     cut = parsed.broken is not None
-    findings = []
     if cut:
         kept = max((len(values) for curves in found.values() for values in curves.lists.values()), default=0)
         facts = {"character": parsed.broken, "kept": kept}

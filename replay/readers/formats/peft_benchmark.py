@@ -39,6 +39,7 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
     (path,) = files
     with open_text(path) as file:
         parsed = parse_partly(file.read())
+        findings = file.findings(path)
     trained = _part(parsed.value, "train_info")
     listed = trained.get("metrics")
     rows = [row for row in listed if isinstance(row, dict)] if isinstance(listed, list) else []
@@ -59,7 +60,6 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
         for name, one in series.items()
         if name in held_out or name in _COUNTERS or not is_bookkeeping(name)
     }
-    findings = []
     if parsed.broken is not None:
         facts = {"character": parsed.broken, "kept": len(rows)}
         findings.append(Finding(Kind.CUT_OFF, log=str(path), facts=facts))

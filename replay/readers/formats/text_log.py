@@ -68,13 +68,13 @@ def _sniff(path: Path, head: bytes) -> bool:
     name = plain_name(path)
     if name.suffix.lower() == SUFFIX:
         try:
-            return head.lstrip()[:1] == b"{" and _is_evident(read_text(notebook_lines(path)))
+            return head.lstrip()[:1] == b"{" and _is_evident(read_text(notebook_lines(path, [])))
         except OSError:
             return False
     text = _decode(head)
     if text is None and message_in(head.partition(b"\n")[0].decode("utf-8-sig", "replace")) is not None:
         try:
-            return _is_evident(read_text(_first(read_lines(path)), whole=False))
+            return _is_evident(read_text(_first(read_lines(path, [])), whole=False))
         except OSError:
             return False
     if text is None:
@@ -89,7 +89,7 @@ def _sniff(path: Path, head: bytes) -> bool:
     if len(head) < HEAD or _WORDS.search(head if head[:2] not in _BOMS else text.encode()) is None:
         return False
     try:
-        return _is_evident(read_text(_first(read_lines(path)), whole=False))
+        return _is_evident(read_text(_first(read_lines(path, [])), whole=False))
     except OSError:
         return False
 
@@ -159,11 +159,13 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
         try:
             ending = plain_name(path).suffix.lower()
             among = (Grids,) if ending == ".md" else DIALECTS
-            lines = notebook_lines(path) if ending == SUFFIX else read_lines(path)
+            more: list[Finding] = []
+            lines = notebook_lines(path, more) if ending == SUFFIX else read_lines(path, more)
             text = read_text(lines, among=among)
         except OSError as error:
             findings.append(unreadable(path, error, "file"))
             continue
+        findings += more
         if text.cut_off is not None:
             facts = {"part": "line", "number": text.cut_off}
             findings.append(Finding(Kind.CUT_OFF, log=str(path), facts=facts))

@@ -15,6 +15,7 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
+from replay.data.finding import Finding
 from replay.readers.points import open_text
 
 __all__ = [
@@ -70,10 +71,13 @@ class Line(NamedTuple):
     number: int
 
 
-def read_lines(path: Path) -> Iterator[Line]:
-    """The lines of a file that are not blank. Raises OSError."""
+def read_lines(path: Path, findings: list[Finding]) -> Iterator[Line]:
+    """The lines of a file that are not blank, and behind the last one the findings on what was not read.
+    Raises OSError.
+    """
     with open_text(path) as file:
         yield from lines_of(_pieces(file))
+        findings += file.findings(path)
 
 
 def _pieces(file: TextIO) -> Iterator[str]:

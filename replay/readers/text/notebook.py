@@ -6,12 +6,13 @@ Only the saved outputs are read. No code of the notebook is run.
 from __future__ import annotations
 
 import html
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from replay.data.finding import Finding, Kind
+from replay.readers.partial_json import parse_partly
 from replay.readers.points import open_text
 from replay.readers.text.lines import Line, lines_of
 
@@ -27,18 +28,21 @@ _LINE = re.compile(r"[^\r\n]*(?:\r\n|[\r\n])")
 _TAG = re.compile(r"<[^<>]{0,2000}>")
 
 
-def notebook_lines(path: Path) -> Iterator[Line]:
+def notebook_lines(path: Path, findings: list[Finding]) -> Iterator[Line]:
     """The lines of all outputs of a notebook, in the order of its cells; none of a file that is no notebook.
     Raises OSError.
+
+    Of a notebook that is cut off or broken, the outputs before that, and one of the findings.
     """
     with open_text(path) as file:
-        text = file.read(_LONGEST)
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError):
-        return
-    cells = document.get("cells") if isinstance(document, dict) else None
-    yield from lines_of(_pieces(cells if isinstance(cells, list) else []))
+        parsed = parse_partly(file.read(_LONGEST))
+        findings += file.findings(path)
+    listed = parsed.value.get("cells") if isinstance(parsed.value, dict) else None
+    cells = listed if isinstance(listed, list) else []
+    if parsed.broken is not None and cells:
+        facts = {"character": parsed.broken, "kept": len(cells)}
+        findings.append(Finding(Kind.CUT_OFF, log=str(path), facts=facts))
+    yield from lines_of(_pieces(cells))
 
 
 def _pieces(cells: list[Any]) -> Iterator[str]:

@@ -110,7 +110,8 @@ MEANINGS: Mapping[str, Mapping[Kind, Meaning]] = {
         Kind.CUT_OFF: Meaning(
             "A log ends in the middle of a record, a line or an entry.",
             _KEPT
-            + " The run counts as censored if the log states a longer plan, or if it is one JSON document.",
+            + " The run counts as censored if the log states a longer plan, or if it is one JSON document or"
+            " a compressed file.",
             _READ_ELSEWHERE + " If the training was killed, there is nothing more to read.",
         ),
         Kind.CORRUPT_RECORD: Meaning(

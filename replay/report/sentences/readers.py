@@ -154,6 +154,8 @@ def _cut_off(finding: Finding) -> str:
         return f"cut off at byte {finding['byte']:,}: {rest}; {_kept(finding, 'events')}"
     if "character" in finding.facts:
         return f"the file is cut off at character {finding['character']:,}; {_kept(finding, 'entries')}"
+    if finding["part"] == "compressed block":
+        return "the compressed file is cut off or damaged; what comes before that is kept"
     number = finding.get("number")
     return f"its last {finding['part']}{'' if number is None else f' ({number})'} is cut off; it is left out"
 
