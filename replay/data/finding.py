@@ -82,6 +82,7 @@ class Kind(StrEnum):
     NO_METRICS = "no-metrics"
     DELETED_RUNS = "deleted-runs"
     NO_METRICS_IN_TEXT = "no-metrics-in-text"
+    ONLY_IMPROVEMENTS = "only-improvements"
 
     # readers: what was resolved in a run, or is in doubt
     TWO_CLOCKS = "two-clocks"

@@ -551,6 +551,23 @@ OF_RUNS = [
         ),
     ),
     (
+        Kind.ONLY_IMPROVEMENTS,
+        {"metric": "val_loss", "shown": 3, "of": 5},
+        (
+            "val_loss is printed only where it improved (3 of 5 values), so its other evals are missing and"
+            " it is not read. Give a log with all evals, such as the CSV or TensorBoard files of this"
+            " training"
+        ),
+    ),
+    (
+        Kind.ONLY_IMPROVEMENTS,
+        {"metric": "val_loss", "shown": 1, "of": None},
+        (
+            "val_loss is printed only where it improved (1 value), so its other evals are missing and it is"
+            " not read. Give a log with all evals, such as the CSV or TensorBoard files of this training"
+        ),
+    ),
+    (
         Kind.COUNTED_EPOCHS,
         {"count": 23},
         (

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -169,7 +170,10 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
         if text.cut_off is not None:
             facts = {"part": "line", "number": text.cut_off}
             findings.append(Finding(Kind.CUT_OFF, log=str(path), facts=facts))
+        findings += [replace(finding, log=str(path)) for finding in text.findings]
         if not text.trainings:
+            if text.findings:
+                continue
             findings.append(Finding(Kind.NO_METRICS_IN_TEXT, log=str(path), facts={"seen": tuple(text.seen)}))
             continue
         if texts and len(text.trainings) == 1 and _goes_on(texts[-1][1][-1], text.trainings[0]):

@@ -17,6 +17,7 @@ from replay.data.finding import Finding, Kind, Severity
 from replay.data.names import infer_mode
 from replay.readers.points import count
 from replay.readers.series_names import is_bookkeeping, is_held_out, split_of
+from replay.readers.text.improvements import drop_improvements, is_of_best
 from replay.readers.text.journal import Journal, Placed, Row, Training, place_rows
 from replay.readers.text.lines import Number, without_logger
 from replay.readers.text.paired import Paired
@@ -297,6 +298,10 @@ class Epochs:
         self._paired = Paired()
         self._percentages: set[str] = set()  # names of sets that have a percentage behind them
         self._ahead: list[tuple[int, dict[str, float]]] = []  # values whose place has not come yet
+        self._line = ""
+        self._of_best: set[int] = set()  # lines that may be printed only where a model got better
+        #: Metrics of which only improvements are printed, in trainings that hold nothing else.
+        self.findings: list[Finding] = []
         self._behind = False  # whether places stand behind their values
 
     @staticmethod
@@ -330,7 +335,7 @@ class Epochs:
         """Take a line with named numbers, or one that says where the next ones belong."""
         if len(text) > _LONGEST:
             return False
-        text = self._plain(text)
+        self._line = text = self._plain(text)
         lower = text.lower()
         if "[eval=" in lower or "final model num-trees" in lower:
             return True  # how far an evaluation of OLMo-core is; what YDF kept
@@ -574,6 +579,8 @@ class Epochs:
             self._reached = {}
         beside = None if self._at is None else Inside(*self._at, inner is not None, self._counts_steps)
         training = self._journal.add(order, self._step, self._epoch, values, beside)
+        if any(map(is_held_out, values)) and is_of_best(self._line):
+            self._of_best.add(order)
         if self._epoch is not None:
             self._reached.update(dict.fromkeys(values, self._epoch))
         unit, planned = self._planned
@@ -584,11 +591,18 @@ class Epochs:
         """The trainings."""
         self._add_waiting()
         for training in self._journal:
+            if self._of_best:
+                drop_improvements(training, self._of_best)
+                if not training.rows:
+                    self.findings += training.facts["findings"]
+        self._journal.trainings = [training for training in self._journal if training.rows]
+        for training in self._journal:
             training.placed = _placed(training)
             assumed = sorted(self._paired.assumed)
             if any(f"val_{name}" in training.names() for name in assumed):
                 facts = {"metrics": tuple(assumed)}
-                training.facts["findings"] = [Finding(Kind.ASSUMED_SETS, Severity.NOTE, facts=facts)]
+                found = Finding(Kind.ASSUMED_SETS, Severity.NOTE, facts=facts)
+                training.facts["findings"] = [*training.facts.get("findings", ()), found]
             # how many of 100 is how many are right, where nothing says what is counted
             training.modes |= dict.fromkeys(self._percentages & training.names(), "max")
         return self._journal.trainings

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 
+from replay.data.finding import Finding
 from replay.readers.text.boosting import CatBoost, LightGBM, XGBoost
 from replay.readers.text.counted import Counted
 from replay.readers.text.dicts import TrainerDicts, flat_dict
@@ -17,6 +18,7 @@ from replay.readers.text.eval_bars import EvalBars
 from replay.readers.text.finetuning import MLX, LitGPT, NanoGPT, Torchtune
 from replay.readers.text.grids import Grids
 from replay.readers.text.harness import Harness
+from replay.readers.text.improvements import Improvements
 from replay.readers.text.journal import Dialect, Training
 from replay.readers.text.lines import Line, bars
 from replay.readers.text.pretraining import CLU, Composer, Flower, NeMo, StableBaselines, Verl
@@ -60,6 +62,7 @@ DIALECTS: tuple[type[Dialect], ...] = (
     Harness,
     ResultBlocks,
     TrainerDicts,
+    Improvements,
     Lightning,
     RichLightning,
     Keras,
@@ -85,6 +88,8 @@ class Text:
     trainings: list[Training] = field(default_factory=list)
     seen: list[str] = field(default_factory=list)
     cut_off: int | None = None
+    #: What no training holds, although the text has a part of it.
+    findings: list[Finding] = field(default_factory=list)
 
 
 def read_text(
@@ -121,12 +126,19 @@ def read_text(
             if dialect.take(text, order):
                 break
     found = [(dialect, dialect.finish()) for dialect in dialects]
-    for repeating in (EvalBars, Counted, SetDicts, Harness):  # what lines say counts first
+    for repeating in (Improvements, EvalBars, Counted, SetDicts, Harness):  # what lines say counts first
         others = [(dialect, trainings) for dialect, trainings in found if not isinstance(dialect, repeating)]
         if any(training.has_evals() for _, trainings in others for training in trainings):
             found = others
     seen = list(dict.fromkeys(chain.from_iterable(dialect.seen for dialect in dialects)))
-    return Text(_choose([(dialect.specific, trainings) for dialect, trainings in found]), seen, cut_off)
+    chosen = _choose([(dialect.specific, trainings) for dialect, trainings in found])
+    findings = []
+    if not any(training.has_evals() for training in chosen):
+        findings = [
+            one for dialect in dialects if isinstance(dialect, Improvements) for one in dialect.findings
+        ]
+        findings += [one for loop in loops for one in loop.findings]
+    return Text(chosen, seen, cut_off, findings)
 
 
 def _behind_bars(text: str) -> str:

@@ -236,6 +236,11 @@ MEANINGS: Mapping[str, Mapping[Kind, Meaning]] = {
             "The text gives no run.",
             "Print the loss on held-out data with its step: `epoch 3: val_loss 0.41`.",
         ),
+        Kind.ONLY_IMPROVEMENTS: Meaning(
+            "A text holds a metric only in the lines that a callback prints where the metric improved.",
+            "The metric is not read, because a curve of improvements alone never shows a worse eval.",
+            "Give a log with all evals, such as the CSV or TensorBoard files of the training.",
+        ),
     },
     "How a log was read": {
         Kind.TWO_CLOCKS: Meaning(

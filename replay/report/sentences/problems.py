@@ -38,6 +38,7 @@ _NOUNS: Mapping[Kind, str] = {
     Kind.NO_HISTORY: "log without values",
     Kind.NO_METRICS: "log without values",
     Kind.NO_METRICS_IN_TEXT: "log without values",
+    Kind.ONLY_IMPROVEMENTS: "log of improvements only",
     Kind.UNREADABLE_DATABASE: "unreadable database",
     Kind.DAMAGED_TABLE: "damaged table",
     Kind.UNREADABLE_TABLE: "unreadable table",

@@ -306,6 +306,15 @@ def _no_metrics_in_text(finding: Finding) -> str:
     return f"{seen} was seen, but no line that holds a metric and says at which step or epoch it was measured"
 
 
+def _only_improvements(finding: Finding) -> str:
+    total = finding.get("of")
+    shown = say_count(finding["shown"], "value") if total is None else f"{finding['shown']} of {total} values"
+    return (
+        f"{finding['metric']} is printed only where it improved ({shown}), so its other evals are missing and"
+        " it is not read. Give a log with all evals, such as the CSV or TensorBoard files of this training"
+    )
+
+
 def _rounded_values(finding: Finding) -> str:
     ties, evals = finding["ties"], finding["evals"]
     return (
@@ -690,6 +699,7 @@ SENTENCES: dict[Kind, Callable[[Finding], str]] = {
             Kind.DELETED_RUNS: _deleted_runs,
             Kind.STEPS_NOT_LOGGED: _steps_not_logged,
             Kind.NO_METRICS_IN_TEXT: _no_metrics_in_text,
+            Kind.ONLY_IMPROVEMENTS: _only_improvements,
             Kind.TWO_CLOCKS: _two_clocks,
             Kind.WITHIN_EPOCHS: lambda _: (
                 "several rows per epoch and no step; each row is placed within its epoch by the rows"
