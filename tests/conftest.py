@@ -2,6 +2,7 @@
 
 import math
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,16 @@ from replay.readers.formats.eval_log import FORMAT_NAME, VERSION, encode
 # no test depends on how busy the machine is
 settings.register_profile("any-load", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any-load")
+
+
+def pytest_configure():
+    """Commands that the tests start end at a signal, even where a shell runs the tests in its background and
+    lets its children ignore some.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def write_log(folder, values, *, seed=0, test=None, header=None, end=True, every=100, name="eval_log.jsonl"):

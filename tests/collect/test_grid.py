@@ -479,12 +479,7 @@ def test_a_signal_ends_all_runs(sent, code, jobs, place, tmp_path):
         "--jobs",
         str(jobs),
     ]
-    with subprocess.Popen(
-        command,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    ) as process:
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         while process.poll() is None and len(list(tmp_path.glob("*/eval_log.jsonl"))) < jobs:
             time.sleep(0.05)
         process.send_signal(sent)
