@@ -83,6 +83,11 @@ _COCO = re.compile(
     r"Average (?:Precision|Recall)\s{1,8}\((AP|AR)\) @\[ IoU=0\.50:0\.95 \| area=\s{1,8}all \| maxDets=100 \]"
     r" = (" + Number + r")"
 )
+#: What says that a number in front of it is a duration, and what says it behind a name: `computed in 0.9`.
+_DURATION = re.compile(
+    r"\s?(?:m?s|secs?|seconds?|minutes?|hours?|hrs?)\b(?=\s{0,8}(?:[.,;|)\](]|$))", re.IGNORECASE
+)
+_TOOK = re.compile(r"(?:^|[ -])(?:in|took|takes|lasted)$", re.IGNORECASE)
 #: What says that a number behind it is the best one so far.
 _BEST = re.compile(r"\b(?:best|so far)\b[^,;|:=]{0,60}$", re.IGNORECASE)
 #: `[  3/100] train_loss: …`: a place that no word names.
@@ -178,6 +183,8 @@ def named_values(text: str) -> Iterator[Named]:
         except ValueError:
             continue
         if _BEST.search(text, max(0, match.start() - 60), match.start()):
+            continue
+        if _TOOK.search(name) or _DURATION.match(text, match.end()):
             continue
         if whole and float(whole):
             value /= float(whole)

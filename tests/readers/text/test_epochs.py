@@ -610,3 +610,31 @@ def test_places_behind_their_values(tmp_path, end):
 def test_an_evaluation_before_the_training_is_not_of_the_first_epoch(tmp_path):
     text = "val_loss: 9.0\n" + "".join(f"Epoch {n}\nval_loss: {1 / n}\n" for n in (1, 2, 3))
     assert curve(run_of(tmp_path, text), "val_loss") == {n: 1 / n for n in (1, 2, 3)}
+
+
+@pytest.mark.parametrize(
+    "duration",
+    [
+        "epoch {epoch}: test loss computed in 0.{epoch} s",
+        "epoch {epoch}: validation loss took 12.{epoch} seconds (3 batches)",
+        "eval loss took 3.{epoch}s",
+        "epoch {epoch}: eval took 3.{epoch} min",
+        "validation accuracy: evaluated in 12.{epoch} seconds",
+        "test accuracy over all batches 12.{epoch} sec.",
+    ],
+)
+def test_a_duration_is_no_value(tmp_path, duration):
+    lines = [
+        f"epoch {epoch}: val_loss {1 / epoch}\n{duration.format(epoch=epoch)}\n" for epoch in (1, 2, 3, 4)
+    ]
+    run = run_of(tmp_path, "".join(lines))
+    assert run.metrics == ("val_loss",)
+    assert curve(run, "val_loss") == {epoch: 1 / epoch for epoch in (1, 2, 3, 4)}
+
+
+def test_a_value_in_front_of_a_time_is_one(tmp_path):
+    run = run_of(
+        tmp_path, "".join(f"epoch {n}: val_loss {1 / n} secs 12.5 val_acc 0.5 s/it 3\n" for n in (1, 2))
+    )
+    assert curve(run, "val_loss") == {1: 1.0, 2: 0.5}
+    assert curve(run, "val_acc") == {1: 0.5, 2: 0.5}
