@@ -60,6 +60,10 @@ class RowSet(NamedTuple):
     held_out: bool
 
 
+#: Sets by their first letters, in columns that name sets.
+_LETTERS = {"t": RowSet("train", False), "v": RowSet("val", True)}
+
+
 @lru_cache(4096)
 def is_flag(name: str) -> bool:
     """Whether a column says by yes or no which set a row is about, so that its numbers are no values."""
@@ -124,8 +128,10 @@ def find_set(fields: Iterable[tuple[str, object]]) -> RowSet | None:
             if yes:
                 return RowSet(flag[1], held_out)
             return RowSet("train", False) if held_out else RowSet("val", True)
-        if isinstance(value, str) and (found := parse_set(value)) is not None:
-            return found
+        if isinstance(value, str):
+            found = parse_set(value) or (_LETTERS.get(value.strip().lower()) if is_set_column(name) else None)
+            if found is not None:
+                return found
     return None
 
 

@@ -117,3 +117,22 @@ def test_a_short_word_in_another_column_names_no_set():
     """The state Virginia, in a table of places."""
     assert not names_a_set("place", "va")
     assert names_a_set("subset", "va")
+
+
+@pytest.mark.parametrize("name", ["metrics.csv", "log.jsonl"])
+def test_first_letters_of_sets(tmp_path, name):
+    rows = [(epoch, letter, 1 / epoch) for epoch in (1, 2, 4) for letter in "TV"]
+    lines = {
+        "metrics.csv": ["epoch,phase,loss", *(f"{epoch},{letter},{loss}" for epoch, letter, loss in rows)],
+        "log.jsonl": [json.dumps(dict(zip(("epoch", "phase", "loss"), row, strict=True))) for row in rows],
+    }
+    (tmp_path / name).write_text("".join(f"{line}\n" for line in lines[name]), encoding="utf-8")
+    (run,) = read(tmp_path).runs
+    assert run.metrics == ("val/loss",)
+    assert curve(run, "val/loss") == {1: 1.0, 2: 0.5, 4: 0.25}
+    assert set(run.train) == {"loss"}
+
+
+def test_a_letter_in_another_column_is_no_set():
+    assert find_set([("grade", "V")]) is None
+    assert not names_a_set("grade", "V")
