@@ -56,6 +56,13 @@ _LOOKED_AT = 200
 #: Rows that are taken at a time.
 _BLOCK = 4096
 _DECIMAL_COMMA = re.compile(r"[-+]?(\d+),(\d+)(?:e[-+]?\d+)?", re.IGNORECASE)
+#: A number with points between its thousands and a decimal comma, and one with other signs between them.
+_GROUPED_COMMA = re.compile(r"[-+]?[1-9]\d{0,2}(?:\.\d{3})+,\d+")
+_SPACED = re.compile(r"[-+]?[1-9]\d{0,2}(?:[ '\u2019\u00a0\u2009\u202f]\d{3})+(?:[.,]\d+)?")
+_SPACES = re.compile(r"[ '\u2019\u00a0\u2009\u202f]")
+#: A step with signs between its thousands, and a number with a decimal sign.
+_GROUPED_STEP = re.compile(r"[1-9]\d{0,2}(?:(?:,\d{3})+|(?:\.\d{3})+)")
+_DECIMAL = re.compile(r"[-+]?\d+([.,])\d+\s?%?")
 #: A step that is written with a word, or with the number of all steps.
 _PLACE = re.compile(
     r"\s*(?:(?:epoch|ep|step|iter|iteration|round)s?)?[\s_:#-]*(\d{1,12})(?:\s*/\s*\d+)?\s*", re.IGNORECASE
@@ -108,6 +115,12 @@ def cell_number(cell: str, delimiter: str) -> float | None:
         return None
     if not any(map(str.isdigit, text)):
         return None
+    if text.endswith("%"):
+        text = text[:-1].rstrip()
+    if _GROUPED_COMMA.fullmatch(text):
+        text = text.replace(".", "")
+    elif _SPACED.fullmatch(text):
+        text = _SPACES.sub("", text)
     # where commas do not part the cells, they are decimal ones; a quoted 1,250 is a thousand all the same
     comma = _DECIMAL_COMMA.fullmatch(text)
     if comma is not None and (delimiter != "," or comma[1] == "0" or len(comma[2]) != 3):
@@ -319,7 +332,7 @@ class _Rows:
         if self.by_row:
             step: float | None = float(len(self.placed) + 1)
         else:
-            step = step_in(cells[self.key[0]], self.delimiter) if len(cells) > self.key[0] else None
+            step = self._step(cells, self.key[0]) if len(cells) > self.key[0] else None
         if self.rows < _LOOKED_AT:
             self._looked_at.append((self.names, cells))
         if step is None and not self.key[1] and self._has_epoch(cells):
@@ -329,6 +342,18 @@ class _Rows:
         self._pending = None if step is None else (step, cells)
         if step is None and self._has_metric(cells):
             self.without_step += 1
+
+    def _step(self, cells: Sequence[str], at: int) -> float | None:
+        """The step in a row. Where commas do not part the cells, the other cells say which sign is the
+        decimal one: the other of the two parts the thousands of a step.
+        """
+        cell = cells[at]
+        if self.delimiter != "," and _GROUPED_STEP.fullmatch(cell) and self.key == (at, False):
+            others = (_DECIMAL.fullmatch(other) for place, other in enumerate(cells) if place != at)
+            signs = {match[1] for match in others if match is not None}
+            if signs and signs.isdisjoint(cell):
+                return float(re.sub("[.,]", "", cell))
+        return step_in(cell, self.delimiter)
 
     def first_cells(self) -> dict[str, list[str]]:
         """The first cells of each column that may tell finished runs apart."""

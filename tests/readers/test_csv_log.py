@@ -614,3 +614,34 @@ def test_the_signs_between_cells(tmp_path, sign, first, columns):
     (tmp_path / "log.csv").write_text(text, encoding="utf-8")
     (run,) = read(tmp_path, columns=columns).runs
     assert curve(run) == {10 * n: 2 / n for n in range(1, 6)}
+
+
+@pytest.mark.parametrize(
+    ("sign", "rows"),
+    [
+        (",", ("500,0.5", '"1,000",0.25', '"1,500",0.125')),
+        (";", ("500;0,5", "1.000;0,25", "1.500;0,125")),
+        (";", ("500;0.5", "1,000;0.25", "1,500;0.125")),
+        ("\t", ("500\t0.5", "1,000\t0.25", "1,500\t0.125")),
+        (",", ("500,0.5", "1 000,0.25", "1\u00a0500,0.125")),
+        (";", ("500;0,5", "1'000;0,25", "1’500;0,125")),
+        (";", ("500,000;0,500", "1000,000;0,250", "1500,000;0,125")),
+    ],
+)
+def test_thousands_of_steps(tmp_path, sign, rows):
+    run, problems = load(tmp_path, "\n".join([f"step{sign}val_loss", *rows, ""]))
+    assert not problems
+    assert curve(run, "val_loss") == {500: 0.5, 1000: 0.25, 1500: 0.125}
+
+
+def test_thousands_and_percentages_with_a_decimal_comma(tmp_path):
+    text = "step;val_ppl;val_acc\n500;1.234,5;41,5 %\n1000;987,25;52,25%\n"
+    run, problems = load(tmp_path, text)
+    assert not problems
+    assert curve(run, "val_ppl") == {500: 1234.5, 1000: 987.25}
+    assert curve(run, "val_acc") == {500: 41.5, 1000: 52.25}
+
+
+def test_fractions_of_epochs_are_no_thousands(tmp_path):
+    run, _ = load(tmp_path, "epoch;val_loss\n1,125;0.5\n2,250;0.25\n")
+    assert curve(run, "val_loss") == {1.125: 0.5, 2.25: 0.25}
