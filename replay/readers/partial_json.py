@@ -31,7 +31,8 @@ def parse_partly(text: str) -> Parsed:
     """The value that a JSON text begins with.
 
     Of an object or a list that ends too early, or that is broken in the middle, what stands before that point
-    counts; a number at the very end is left out, since it may lack digits.
+    counts; a number at the very end is left out, since it may lack digits. A comma behind the last element
+    breaks nothing.
     """
     try:
         return Parsed(parse_json(text), None, ())
@@ -41,6 +42,8 @@ def parse_partly(text: str) -> Parsed:
     holder: list[Any] = []
     with suppress(_BrokenError):
         parser.into(holder)
+        if not parser.text[parser.at :].strip("\0 \t\r\n"):
+            return Parsed(holder[0], None, ())
     return Parsed(holder[0] if holder else None, parser.at, tuple(parser.open))
 
 
@@ -110,6 +113,8 @@ class _Parser:
                     raise _BrokenError
                 self.at += 1
                 sign = self._sign()
+                if sign == end:
+                    continue
             first = False
             if isinstance(container, list):
                 self.into(container)

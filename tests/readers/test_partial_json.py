@@ -78,3 +78,13 @@ def test_nested_without_end():
     parsed = parse_partly('{"a":' * 100_000)
     assert len(parsed.open) == 100
     assert parse_partly("[" * 100_000).broken is not None
+
+
+@pytest.mark.parametrize("text", ['{"a": [1, 2,], "b": {"c": 3,},}', '{"a": [1, 2\n,\n], "b": {"c": 3}}\n'])
+def test_a_comma_behind_the_last_element_breaks_nothing(text):
+    assert parse_partly(text) == ({"a": [1, 2], "b": {"c": 3}}, None, ())
+
+
+@pytest.mark.parametrize("text", ["[1,,2]", "[,1]", "{,}"])
+def test_a_comma_elsewhere_does(text):
+    assert parse_partly(text).broken is not None

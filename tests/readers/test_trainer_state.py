@@ -467,3 +467,18 @@ def test_epochs_that_contradict_the_planned_steps(tmp_path, epoch, epochs, steps
     if found is not None:
         assert (found.unit, found.planned) == ("epoch", epochs)
         assert found.reached == pytest.approx(epoch, rel=0.01)
+
+
+@pytest.mark.parametrize("as_state", [True, False])
+def test_a_comma_behind_the_last_row_loses_nothing(tmp_path, as_state):
+    rows = "".join(
+        f'{{"step": {step}, "epoch": {step / 9}, "eval_loss": {1 / step}}},\n' for step in (1, 2, 4)
+    )
+    text = f'{{"log_history": [\n{rows}], "max_steps": 4}}' if as_state else f"[\n{rows}]"
+    (tmp_path / "trainer_state.json").write_text(text, encoding="utf-8")
+    result = read(tmp_path)
+    assert not result.findings
+    (run,) = result.runs
+    assert curve(run, "eval_loss") == {1: 1.0, 2: 0.5, 4: 0.25}
+    assert not run.info.cut_off
+    assert run.info.planned_steps == (4 if as_state else None)

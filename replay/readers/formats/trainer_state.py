@@ -30,6 +30,7 @@ from replay.readers.flatten import cells_of, flat_rows, rows_by_names
 from replay.readers.format import GZIP, Format, Loaded, UnusableLog, plain_name
 from replay.readers.interleaved import name_sets
 from replay.readers.json_parser import parse_json
+from replay.readers.partial_json import parse_partly
 from replay.readers.placeholders import drop_placeholders
 from replay.readers.points import PointsBuilder, RowBlock, number, round_interval
 from replay.readers.series_names import chosen_modes, is_bookkeeping, is_held_out
@@ -168,6 +169,9 @@ def _parse(text: str, path: Path) -> tuple[dict[str, Any], list[Finding], bool]:
     except RecursionError:
         raise UnusableLog(_no_history(path, nested=True)) from None
     except ValueError:
+        parsed = parse_partly(text)
+        if parsed.broken is None and isinstance(parsed.value, dict | list):
+            return _state_of(parsed.value, path), [], True
         state, at, is_whole = _salvage(text)
         rest = text[at:].lstrip(" \t\r\n,")
         history = state.get("log_history")
@@ -179,11 +183,16 @@ def _parse(text: str, path: Path) -> tuple[dict[str, Any], list[Finding], bool]:
         whole = rest.rstrip().endswith(("}", "]")) and rest.count("{") < rest.count("}")
         kind = Kind.INVALID_JSON if whole else Kind.CUT_OFF
         return state, [Finding(kind, log=str(path), facts={**facts, "character": at})], is_whole
-    if isinstance(state, list) and any(isinstance(row, dict) for row in state):
-        return {"log_history": state}, [], True
-    if not isinstance(state, dict):
-        raise UnusableLog(_no_history(path, type=type(state).__name__))
-    return state, [], True
+    return _state_of(state, path), [], True
+
+
+def _state_of(document: Any, path: Path) -> dict[str, Any]:
+    """The state that a document is, which may be the history alone."""
+    if isinstance(document, list) and any(isinstance(row, dict) for row in document):
+        return {"log_history": document}
+    if not isinstance(document, dict):
+        raise UnusableLog(_no_history(path, type=type(document).__name__))
+    return document
 
 
 def _salvage(text: str) -> tuple[dict[str, Any], int, bool]:
