@@ -1,5 +1,5 @@
-"""The objects of JSON lines, or of a JSON list of objects; those that hold one named value are turned into
-rows.
+"""The objects of JSON lines, of a JSON list, or of a file in which each fills several lines; those that hold
+one named value are turned into rows.
 """
 
 from __future__ import annotations
@@ -13,27 +13,47 @@ from pathlib import Path
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 from replay.data.finding import Finding, Kind
+from replay.readers.flatten import NAME_FIELDS
 from replay.readers.growing import read_open_text
 from replay.readers.json_lines import first_lines
 from replay.readers.json_parser import parse_json, parser
 from replay.readers.limits import LONGEST_TEXT, over_limit
 from replay.readers.points import number, open_text
 
-__all__ = ["Rows", "head_records", "read_records"]
+__all__ = ["Rows", "are_blocks", "head_records", "read_records"]
 
-#: Fields that hold the name of a value, in rows such as ``{"metric": "val_loss", "step": 10, "value": 0.5}``.
-_NAME_FIELDS = ("name", "metric", "metric_name", "key", "tag")
-_NAMES = frozenset(_NAME_FIELDS)
+_NAMES = frozenset(NAME_FIELDS)
 _HEAD_ROWS = 20
 #: How an object begins.
 _FIRST_KEY = re.compile(r'\{\s*"[^"]*"\s*:')
+#: How an object over several lines begins, and how another one follows it.
+_BLOCK = re.compile(r"^\{", re.MULTILINE)
+_NEXT_BLOCK = re.compile(rb"^\}[\s,]{0,100}\{", re.MULTILINE)
+_BETWEEN = re.compile(r"[\s\0,]*")
+
+
+def are_blocks(head: bytes) -> bool:
+    """Whether a file begins with objects over several lines each, as ``json.dump`` with an indent writes them
+    into one file.
+    """
+    return _begins_block(head[:200].decode("utf-8-sig", "replace")) and _NEXT_BLOCK.search(head) is not None
+
+
+def _begins_block(text: str) -> bool:
+    """Whether the first line of a text opens an object and does not close it."""
+    first = text.lstrip("\ufeff\0 \t\r\n").partition("\n")[0].rstrip()
+    return first.startswith("{") and first.endswith(("{", "[", ","))
 
 
 def head_records(head: bytes) -> Iterator[dict[str, Any]]:
-    """The objects of the first complete lines, or the first ones of a list."""
+    """The objects of the first complete lines, or the first ones of a list or of a file of blocks."""
     encoding = "utf-8-sig"
     if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
         encoding = "utf-16"
+    elif are_blocks(head):
+        blocks = _Blocks(head.decode(encoding, "replace"))
+        yield from (_as_row(row) for row in islice(blocks, _HEAD_ROWS))
+        return
     elif head.startswith(b"{"):
         head = first_lines(head, _HEAD_ROWS)
     text = head.decode(encoding, "replace")
@@ -48,7 +68,7 @@ def head_records(head: bytes) -> Iterator[dict[str, Any]]:
         if not line.strip():
             continue
         try:
-            record = parse_json(line)
+            record = parse_json(line.rstrip(" \t\r,"))
         except (ValueError, RecursionError):
             continue
         if isinstance(record, dict):
@@ -77,9 +97,10 @@ def read_records(path: Path, begin: Callable[[], _Rows]) -> tuple[_Rows, list[Fi
     """
     with open_text(path) as file:
         first = next((line.strip("\0 \t\r\n") for line in file if line.strip("\0 \t\r\n")), "")
-        if first == "[" or (first.startswith("[") and first[1:].lstrip().startswith("{")):
+        is_list = first == "[" or (first.startswith("[") and first[1:].lstrip().startswith("{"))
+        if is_list or _begins_block(first):
             file.seek(0)
-            records, findings = _read_list(path, file.read(LONGEST_TEXT))
+            records, findings = (_read_list if is_list else _read_blocks)(path, file.read(LONGEST_TEXT))
             rows = begin()
             rows.add_all(records)
             more = [over_limit(path, "text", LONGEST_TEXT)] if file.read(1) else []
@@ -161,7 +182,7 @@ def _objects_in(text: str) -> tuple[list[dict[str, Any]], bool]:
             break
         objects.append(record)
         at = text.find(first[0], end)
-        lost |= bool(text[end : at if at >= 0 else None].strip())
+        lost |= bool(text[end : at if at >= 0 else None].strip(", \t\r\n"))
     return objects, lost or not objects
 
 
@@ -192,6 +213,52 @@ def _listed(text: str) -> Iterator[tuple[dict[str, Any], int]]:
         yield record, at
 
 
+class _Blocks:
+    """The complete objects of a text, which may have any white space or commas between them.
+
+    An object that is broken, as a killed process leaves it, is left out: the next one begins a line. ``lost``
+    counts these, and ``is_cut_off`` says whether the text ends within one. Both are known at the end.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self.lost = 0
+        self.is_cut_off = False
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        decoder, at = json.JSONDecoder(), self._begin(0)
+        while at < len(self._text):
+            try:
+                record, end = decoder.raw_decode(self._text, at)
+            except (ValueError, RecursionError):
+                record, end = None, at + 1
+            if isinstance(record, dict):
+                yield record
+                at = self._begin(end)
+                continue
+            following = _BLOCK.search(self._text, end)
+            if following is None:
+                self.is_cut_off = True
+                return
+            self.lost += 1
+            at = following.start()
+
+    def _begin(self, at: int) -> int:
+        between = _BETWEEN.match(self._text, at)
+        return at if between is None else between.end()
+
+
+def _read_blocks(path: Path, text: str) -> tuple[list[dict[str, Any]], list[Finding]]:
+    blocks, findings = _Blocks(text), list[Finding]()
+    records = list(map(_as_row, blocks))
+    if blocks.lost:
+        facts = {"parts": blocks.lost, "of": len(records) + blocks.lost + blocks.is_cut_off}
+        findings.append(Finding(Kind.INVALID_JSON, log=str(path), facts=facts))
+    if blocks.is_cut_off:
+        findings.append(Finding(Kind.CUT_OFF, log=str(path), facts={"part": "object"}))
+    return records, findings
+
+
 def _as_row(record: dict[str, Any]) -> dict[str, Any]:
     """A record of one named value as a row with that name; all others as they are.
 
@@ -199,7 +266,7 @@ def _as_row(record: dict[str, Any]) -> dict[str, Any]:
     """
     if _NAMES.isdisjoint(record):
         return record
-    for key in _NAME_FIELDS:
+    for key in NAME_FIELDS:
         name = record.get(key) if "variant" not in record else None  # half of ClearML's names
         if not isinstance(name, str) or not name:
             continue

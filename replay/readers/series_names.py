@@ -56,6 +56,7 @@ _PLACES = {
     "iteration",
     "iterations",
     "samples",
+    "examples",
     "batches",
 }
 
@@ -147,9 +148,13 @@ def is_bookkeeping(name: str) -> bool:
     """
     parts = words(name)
     rest = [
-        part for part in parts if part not in HELD_OUT_WORDS and part not in ("num", "total", "n", "global")
+        part
+        for part in parts
+        if part not in HELD_OUT_WORDS and part not in ("num", "total", "n", "global", "count")
     ]
-    return bool(rest) and (
+    if not rest:
+        return not {"n", "num", "count"}.isdisjoint(parts)  # over how many the metrics of a set are means
+    return (
         rest[-1] in _TIMES
         or rest in ([place] for place in _PLACES)
         or {"per", "second"} <= set(parts)

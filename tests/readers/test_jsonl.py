@@ -478,3 +478,114 @@ def test_an_object_inside_a_part_of_a_row_is_no_row(tmp_path):
     run, problems = load(tmp_path, "\n".join([*rows[:3], rows[3][:-1], *rows[4:], ""]))
     assert curve(run, "eval/loss") == {step: 1 / step for step in (10, 20, 30, 50, 60, 70)}
     assert len(problems) == 1
+
+
+@pytest.mark.parametrize(
+    "figure",
+    [
+        lambda loss: {"value": loss, "n": 128},
+        lambda loss: {"mean": loss, "std": 0.1, "min": 0.0, "max": 1.0, "count": 128},
+        lambda loss: {"avg": loss, "total": 128 * loss, "count": 128},
+        lambda loss: {"value": loss},
+        lambda loss: [loss],
+    ],
+)
+@pytest.mark.parametrize("as_list", [False, True])
+def test_a_figure_with_its_counts_is_one_metric(tmp_path, figure, as_list):
+    rows = [{"step": step, "val_loss": figure(1 / step), "lr": [0.1]} for step in (1, 2, 4)]
+    run, problems = load(tmp_path, json.dumps(rows) if as_list else rows)
+    assert not problems
+    assert run.metrics == ("val_loss",)
+    assert curve(run, "val_loss") == {1: 1.0, 2: 0.5, 4: 0.25}
+    assert set(run.train) == {"lr"}
+
+
+def test_an_object_of_several_figures_keeps_them_all(tmp_path):
+    run, _ = load(tmp_path, [{"step": step, "val_f1": {"mean": 0.5, "ner": 1 / step}} for step in (1, 2)])
+    assert run.metrics == ("val_f1/mean", "val_f1/ner")
+
+
+def test_a_figure_that_is_null_logs_nothing(tmp_path):
+    rows = [{"step": step, "val_loss": {"value": step if step > 1 else None, "n": 9}} for step in (1, 2, 3)]
+    run, _ = load(tmp_path, rows)
+    assert run.metrics == ("val_loss",)
+    assert curve(run, "val_loss") == {2: 2.0, 3: 3.0}
+
+
+@pytest.mark.parametrize("name", ["n", "count", "num_examples", "n_total"])
+def test_over_how_many_a_set_is_evaluated_is_no_metric(tmp_path, name):
+    run, _ = load(tmp_path, [{"step": step, "val": {"loss": 1 / step, name: 128}} for step in (1, 2)])
+    assert run.metrics == ("val/loss",)
+
+
+@pytest.mark.parametrize("field", ["name", "metric", "key"])
+def test_metrics_as_a_list_of_names_and_values(tmp_path, field):
+    rows = [
+        {"step": step, "metrics": [{field: "val_loss", "value": 1 / step}, {field: "val_f1", "value": step}]}
+        for step in (1, 2)
+    ]
+    run, problems = load(tmp_path, rows)
+    assert not problems
+    assert curve(run, "metrics/val_loss") == {1: 1.0, 2: 0.5}
+    assert curve(run, "metrics/val_f1") == {1: 1.0, 2: 2.0}
+
+
+def test_metrics_as_a_list_name_their_sets(tmp_path):
+    rows = [
+        {
+            "step": step,
+            "metrics": [
+                {"name": "loss", "split": split, "value": value / step}
+                for split, value in (("train", 3), ("val", 1))
+            ],
+        }
+        for step in (1, 2)
+    ]
+    run, _ = load(tmp_path, rows)
+    assert curve(run, "metrics/val/loss") == {1: 1.0, 2: 0.5}
+    assert set(run.train) == {"metrics/loss"}
+
+
+def test_metrics_of_one_name_that_nothing_tells_apart_are_left_out(tmp_path):
+    listed = [{"name": "val_loss", "value": 1}, {"name": "val_loss", "value": 2}]
+    run, _ = load(tmp_path, [{"step": step, "val_f1": 0.5, "metrics": listed} for step in (1, 2)])
+    assert run.metrics == ("val_f1",)
+
+
+ROWS = [{"step": step, "val": {"loss": 1 / step}, "note": "}\n{"} for step in (1, 2, 4)]
+BLOCKS = [json.dumps(row, indent=2) for row in ROWS]
+
+
+@pytest.mark.parametrize("between", ["\n", "", ",\n", "\r\n\r\n"])
+def test_objects_over_several_lines_in_one_file(tmp_path, between):
+    run, problems = load(tmp_path, between.join(BLOCKS), "metrics.json")
+    assert not problems
+    assert curve(run, "val/loss") == {1: 1.0, 2: 0.5, 4: 0.25}
+
+
+def test_a_block_that_is_cut_off_is_left_out(tmp_path):
+    run, problems = load(tmp_path, "\n".join(BLOCKS)[:-12])
+    assert [problem.split(": ", 1)[1] for problem in problems] == [
+        "its last object is cut off; it is left out"
+    ]
+    assert curve(run, "val/loss") == {1: 1.0, 2: 0.5}
+
+
+def test_a_block_behind_one_that_is_broken_counts(tmp_path):
+    run, problems = load(tmp_path, "\n".join([BLOCKS[0], BLOCKS[1][:-12], BLOCKS[2]]))
+    assert [problem.split(": ", 1)[1] for problem in problems] == [
+        "1 of 3 parts is not a JSON object; it is left out"
+    ]
+    assert curve(run, "val/loss") == {1: 1.0, 4: 0.25}
+
+
+def test_one_object_over_several_lines_is_no_log(tmp_path):
+    assert sniff(put(tmp_path / "summary.json", BLOCKS[0])) is None
+
+
+def test_rows_with_a_comma_behind_each(tmp_path):
+    lines = [json.dumps(row) + ",\n" for row in ROWS]
+    for text in ("".join(lines), f"[\n{''.join(lines)}]\n"):
+        run, problems = load(tmp_path, text)
+        assert not problems
+        assert curve(run, "val/loss") == {1: 1.0, 2: 0.5, 4: 0.25}

@@ -155,6 +155,7 @@ OF_LOGS = [
     (Kind.INVALID_JSON, {"line": 4}, "line 4 is not readable; it is left out"),
     (Kind.INVALID_JSON, {"lines": 1, "of": 6}, "1 of 6 lines is not a JSON object; it is left out"),
     (Kind.INVALID_JSON, {"lines": 2, "of": 6}, "2 of 6 lines are not JSON objects; they are left out"),
+    (Kind.INVALID_JSON, {"parts": 2, "of": 6}, "2 of 6 parts are not JSON objects; they are left out"),
     (
         Kind.INVALID_JSON,
         {"character": 4000, "kept": 3},

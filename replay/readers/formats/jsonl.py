@@ -1,4 +1,5 @@
-"""JSON lines: one object per row, with a step, an iteration or an epoch in it.
+"""JSON lines: one object per row, with a step, an iteration or an epoch in it; or such objects over several
+lines each.
 
 Written by LLaMA-Factory (``trainer_log.jsonl``), ms-swift (``logging.jsonl``), Detectron2 (``metrics.json``),
 mmengine (``scalars.json``) and mmcv, DETR and its descendants (``log.txt``), spaCy's console logger
@@ -30,7 +31,7 @@ from replay.readers.clocks import is_zero_based, measures_of
 from replay.readers.flatten import are_plain, cells_of, flat_numbers, is_plain
 from replay.readers.format import GZIP, Format, Loaded, UnusableLog
 from replay.readers.interleaved import name_sets
-from replay.readers.json_records import head_records, read_records
+from replay.readers.json_records import are_blocks, head_records, read_records
 from replay.readers.placeholders import drop_placeholders
 from replay.readers.points import PointsBuilder, RowBlock, count, round_interval
 from replay.readers.row_order import sort_rows
@@ -69,7 +70,7 @@ def _sniff(path: Path, head: bytes) -> bool:
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     if not text.startswith((b"{", b"[")) and head[:2] not in (b"\xff\xfe", b"\xfe\xff"):
         return False
-    if text[:1] == b"{" and (text[:2] in (b"{\n", b"{\r") or b"\n" not in head):
+    if text[:1] == b"{" and (text[:2] in (b"{\n", b"{\r") or b"\n" not in head) and not are_blocks(text):
         return False  # one object over many lines, or one that is no line: settings, a summary
     for number, record in enumerate(head_records(head)):
         if not number and ({"format", "version"} <= record.keys() or record.keys() >= _TRACKIO):

@@ -182,10 +182,10 @@ def _invalid_json(finding: Finding) -> str:
     if "character" in finding.facts:
         where = f"at character {finding['character']:,}"
         return f"the file is not valid JSON {where}; {_kept(finding, 'entries')}"
-    if "lines" in finding.facts:
-        verbs = ("is not a JSON object", "are not JSON objects")
-        lines = say_among(finding["lines"], finding["of"], "line", *verbs)
-        return f"{lines}; {_left_out(finding['lines'])}"
+    for unit in ("line", "part"):
+        if (count := finding.get(f"{unit}s")) is not None:
+            verbs = ("is not a JSON object", "are not JSON objects")
+            return f"{say_among(count, finding['of'], unit, *verbs)}; {_left_out(count)}"
     return f"line {finding['line']} is not readable; it is left out"
 
 
