@@ -30,6 +30,8 @@ _FIRST_KEY = re.compile(r'\{\s*"[^"]*"\s*:')
 _BLOCK = re.compile(r"^\{", re.MULTILINE)
 _NEXT_BLOCK = re.compile(rb"^\}[\s,]{0,100}\{", re.MULTILINE)
 _BETWEEN = re.compile(r"[\s\0,]*")
+#: Broken objects in which the next one is looked for from their begin on, which takes quadratic time.
+_LOOKED_INTO = 20
 
 
 def are_blocks(head: bytes) -> bool:
@@ -230,8 +232,9 @@ class _Blocks:
         while at < len(self._text):
             try:
                 record, end = decoder.raw_decode(self._text, at)
-            except (ValueError, RecursionError):
-                record, end = None, at + 1
+            except (ValueError, RecursionError) as error:
+                broken = getattr(error, "pos", len(self._text))
+                record, end = None, at + 1 if self.lost < _LOOKED_INTO else max(broken, at + 1)
             if isinstance(record, dict):
                 yield record
                 at = self._begin(end)

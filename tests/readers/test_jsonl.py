@@ -579,6 +579,16 @@ def test_a_block_behind_one_that_is_broken_counts(tmp_path):
     assert curve(run, "val/loss") == {1: 1.0, 4: 0.25}
 
 
+def test_objects_that_never_end_are_looked_into_a_few_times(tmp_path):
+    opened = '{"a": [\n' * 20_000
+    run, problems = load(tmp_path, f"{BLOCKS[0]}\n{BLOCKS[1]}\n{opened}")
+    assert len(run) == 2
+    assert [problem.split(": ", 1)[1] for problem in problems] == [
+        "20 of 23 parts are not JSON objects; they are left out",
+        "its last object is cut off; it is left out",
+    ]
+
+
 def test_one_object_over_several_lines_is_no_log(tmp_path):
     assert sniff(put(tmp_path / "summary.json", BLOCKS[0])) is None
 
