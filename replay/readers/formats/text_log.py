@@ -61,6 +61,8 @@ _FENCED = re.compile(
 )
 #: Words without which no text is searched beyond its head.
 _WORDS = re.compile(rb"loss|epoch|it/s\]|logloss|auc|accuracy|\bstep", re.IGNORECASE)
+#: Names of files that are searched all the same.
+_NAMES = re.compile(r"train|fine[-_]?tun", re.IGNORECASE)
 _SEARCHED = 16 * 1024 * 1024
 _BOMS = (b"\xff\xfe", b"\xfe\xff")
 
@@ -87,7 +89,8 @@ def _sniff(path: Path, head: bytes) -> bool:
     found = read_text(_lines(_FENCED.sub("", text)), whole=len(head) < HEAD)
     if _is_evident(found):
         return True
-    if len(head) < HEAD or _WORDS.search(head if head[:2] not in _BOMS else text.encode()) is None:
+    words = _WORDS.search(head if head[:2] not in _BOMS else text.encode()) or _NAMES.search(name.name)
+    if len(head) < HEAD or words is None:
         return False
     try:
         return _is_evident(read_text(_first(read_lines(path, [])), whole=False))

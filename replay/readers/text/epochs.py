@@ -28,7 +28,8 @@ __all__ = ["Epochs", "Named", "named_values"]
 _LONGEST = 2000
 _OF = r"(?:\s?(?:/|of)\s{0,8}(\d{1,12}))?"
 _EPOCH = re.compile(
-    r"(?<![\w-])(?:train(?:ing)? |val(?:idation)? |eval |test )?epoch\w{0,3}(?:\s?\((?:train|val|test)\))?"
+    r"(?<![\w-])(?:train(?:ing)? |val(?:idation)? |eval |test )?epoch(?:_end|\w{0,3})"
+    r"(?:\s?\((?:train|val|test)\))?"
     r"\s{0,20}(?:[:=#\-]|\.{3})?\s{0,4}"
     r"[\[(]?\s?(\d{1,9})(?![\d.]*[\d.%])"
     + _OF
@@ -56,6 +57,15 @@ _PLACE_WITHIN = re.compile(
 #: `**0.41**`
 _BOLD = re.compile(r"\*\*([^*\s][^*]{0,80})\*\*")
 _INNER = re.compile(r"\[\s{0,12}(\d{1,12})\s?/\s?(\d{1,12})\b[^\]]{0,20}\]")
+#: `Valid | Epoch 3 | 7/20 | loss 0.41` of Demucs
+_CELL = re.compile(r"\|\s{0,4}(\d{1,12})\s?/\s?(\d{1,12})\s{0,4}\|")
+#: What stands before a place that a line only tells of: `Best epoch: 3`, `stopped at epoch 7`.
+_TOLD_OF = re.compile(
+    r"\bbest\W{0,3}$|\bstop(?:p(?:ed|ing))?\b[^|:=\d]{0,40}\b(?:at|after|in|on)\W{0,3}$",
+    re.IGNORECASE,
+)
+_LAST = re.compile(r"\b(?:final|last)\W{0,3}$", re.IGNORECASE)
+_ASIDE = re.compile("best|stop|final|last")
 #: `3epoch results:` of ESPnet
 _EPOCH_BEHIND = re.compile(r"(?<![\w.])(\d{1,9})\s?epoch(?: results?)?\s?:", re.IGNORECASE)
 #: `STEP: 150/199 -- GLOBAL_STEP: 349` of Coqui
@@ -108,8 +118,8 @@ _ANNOUNCED = re.compile(
 _CURRENT = re.compile(r"cur(?:rent)? metric[,:]\s", re.IGNORECASE)
 _SPLIT = re.compile(
     r"\W{0,12}" + _SETS + r"\b\.?"
-    r"(?: set| results?| error| metrics| phase| epoch| net output #\d{1,3}"
-    r"| performan?ce)?(?: \(\w{1,20}\))?\s{0,4}(?=[:|\->\[=(]|\s*$|(?:step|iter(?:ation)?|epoch)\b)",
+    r"(?: set| results?| error| metrics| phase| epoch| summary| net output #\d{1,3}"
+    r"| performan?ce)?(?: \(\w{1,20}\))?\s{0,4}(?=[:|\->\[=(@]|\s*$|(?:step|iter(?:ation)?|epoch)\b)",
     re.IGNORECASE,
 )
 #: What says of which set the names behind it are: `[valid]`, `(val)`, `validation:`, `Validation loss at |`.
@@ -119,6 +129,10 @@ _MARK = re.compile(
     r"(?: \(\w{1,20}\))?(?: (?:at|on|after|for))?\s{0,4}(?:[:|>]|->?\s)\s{0,8}(?![-+.\d\s]|nan\b|inf\b)",
     re.IGNORECASE,
 )
+#: `Epoch 3 Val, MAE: 0.5`, which names the set behind the place.
+_NEXT = re.compile(r"(\|[\s|:-]{0,12}" + _SETS + r")\s?,(?=\s{1,4}[A-Za-z])", re.IGNORECASE)
+#: `Val    loss=0.5`, below `Train  loss=0.6`
+_PADDED = re.compile(r"(\W{0,12}" + _SETS + r")\s{2,8}(?=[A-Za-z])", re.IGNORECASE)
 #: `loss (val): 0.5`, which names the set behind the metric.
 _BEHIND = re.compile(r"([A-Za-z]\w{0,40}) \(" + _SETS + r"\)(?=\s?[:=]\s?[-+.\d])", re.IGNORECASE)
 #: Chinese words of sets, metrics and places.
@@ -141,6 +155,11 @@ _OF_IMAGES = re.compile(
     r"(test|validation|val) (?:images|data|inputs|samples|examples)",
     re.IGNORECASE,
 )
+#: Words of percentages that are no metrics.
+_SHARES = re.compile(
+    r"gpu|cpu|mem|util|ram|disk|progress|done|complete|improve|increase|decrease|reduc|drop|gain|change|delta|diff"
+    r"|target|goal|threshold|confidence|spars|ratio|rate|percent|pct|size|data|split|best"
+)
 #: Words of names that count something.
 _COUNTS = frozenset("number num samples examples size count images batches params parameters n".split())
 _RATES = frozenset({"lr", "learning_rate", "grad_norm"})
@@ -154,6 +173,8 @@ _PLACES = ("epoch", "step", "iter", "update", "batch", "num-tree", "train: ")
 _HELD_OUT = re.compile(r"val(?!ue)|eval|dev(?!ic|elop)|test|held|hold|cv_")
 #: A line without a place belongs to the one before it for as many lines.
 _NEAR = 40
+#: So many lines may stand between what announces an evaluation and its values.
+_BETWEEN = 6
 
 
 class Inside(NamedTuple):
@@ -258,6 +279,11 @@ def _may_be_held_out(lower: str) -> bool:
     return _HELD_OUT.search(lower) is not None
 
 
+def _may_be_share(pair: Named) -> bool:
+    """Whether a percentage under any name is a metric, where its set is known: ``mR=58.9%``."""
+    return pair.percent and not pair.digits and _SHARES.search(pair.name.lower()) is None
+
+
 def _names_a_set(name: str) -> bool:
     return is_held_out(name) or "train" in name.lower()
 
@@ -309,6 +335,7 @@ class Epochs:
         self._of_best: set[int] = set()  # lines that may be printed only where a model got better
         #: Metrics of which only improvements are printed, in trainings that hold nothing else.
         self.findings: list[Finding] = []
+        self._has_loss_of_train = False  # whether a plain loss stands behind a metric of the training set
         self._behind = False  # whether places stand behind their values
 
     @staticmethod
@@ -325,6 +352,8 @@ class Epochs:
             text = _GROUPED.sub(lambda match: match[0].replace(",", ""), text)
         if "**" in text:
             text = _BOLD.sub(r"\1", text)
+        if "  " in text and (padded := _PADDED.match(text)) is not None:
+            text = f"{padded[1]} {text[padded.end() :]}"
         return _spelled_out(plain_numbers(text))
 
     def values_of(self, text: str) -> dict[str, float] | None:
@@ -369,6 +398,9 @@ class Epochs:
             return True
         if epoch_match is None and step_match is None:
             return self._take_unplaced(text, lower, order)
+        if _ASIDE.search(lower) is not None and self._is_told_of(text, epoch_match or step_match):
+            self._order = order - _NEAR - 1  # what follows is not of this place
+            return True
         if self._waiting is not None and epoch_match is not None and self._goes_on(text, epoch_match):
             self._waiting = None
         self._add_waiting()
@@ -399,6 +431,10 @@ class Epochs:
         self._counts_steps = step_match is not None and "batch" not in step_match[0].lower()
         head = _SPLIT.match(text)
         split = None if head is None else split_of(head[1])
+        if split == "held-out" and inner is None and epoch is not None and (cell := _CELL.search(rest)):
+            inner = self._at = (float(cell[1]), float(cell[2]) or 1.0)
+        if epoch is not None and "," in rest:
+            rest = _NEXT.sub(r"\1: ", rest, count=1)
         self._epoch, self._step, self._order = epoch, step, order
         self._split = head[1].lower() if head is not None and split == "held-out" else None
         if "evaluating " in lower:  # DeepSpeed-Chat: "***** Evaluating perplexity, Epoch 1/2 *****"
@@ -461,6 +497,14 @@ class Epochs:
         sides = any(map(is_held_out, names)), any("train" in name.lower() for name in names)
         return match if all(sides) else None
 
+    def _is_told_of(self, text: str, place: re.Match[str] | None) -> bool:
+        """Whether a line only tells of a place, as the best one, or the one at which a training stopped."""
+        assert place is not None
+        begin, end = place.span()
+        if _TOLD_OF.search(text, max(0, begin - 80), begin) is not None:
+            return True
+        return _LAST.search(text, max(0, begin - 20), begin) is not None and not self._named(text[end:])
+
     def _take_unplaced(self, text: str, lower: str, order: int) -> bool:
         """A line that belongs to the place before, or to one that comes."""
         if self._behind or (self._epoch is None and self._step is None):
@@ -506,6 +550,7 @@ class Epochs:
         elif self._split is not None and not text[:1].isspace():
             is_listed = self._announced or order == self._listed + 1
             self._split = self._split if is_listed else None
+        is_awaited = self._announced and order - self._listed < _BETWEEN
         self._announced = False
         is_told = head is not None or self._split is not None
         if not is_told and not any(
@@ -524,6 +569,7 @@ class Epochs:
         values = values or self._named(text)
         if not is_told and not any(map(_names_a_set, values)):
             return False
+        self._announced = is_awaited and not values and head is None
         if (values and self._listed == order - 1) or (head is not None and not values):
             self._listed = order
         if values:
@@ -549,18 +595,28 @@ class Epochs:
 
     def _of_set(self, text: str, split: str | None) -> dict[str, float]:
         """The values of the part of a line that is about one set."""
-        pairs = [pair for pair in named_values(text) if _is_value(pair.name) and not _is_size(pair)]
+        named = [pair for pair in named_values(text) if not _is_size(pair)]
+        pairs = [pair for pair in named if _is_value(pair.name) or _may_be_share(pair)]
         stated = [pair.name for pair in pairs if _names_a_set(pair.name)]
+        of_train = any("train" in name.lower() for name in stated)
         values: dict[str, float] = {}
-        before = split
+        before, behind_train = split, False  # whether the last name with a set was one of the training
         for name, value, percent, _ in pairs:
             if percent and split_of(name) == "held-out":
                 self._percentages.add(name)
+            is_plain_loss = name.lower() == "loss"
             if name in stated:
                 before = name.partition("_")[0] if is_held_out(name) and "_" in name else None
+                before = split if before is None and is_held_out(name) else before
+                behind_train = "train" in name.lower()
+            elif is_plain_loss and split is None and before and self._has_loss_of_train and not of_train:
+                name = f"{before}_{name}"  # "Valid acc: 0.7 | loss: 0.6" below "Train acc: 0.8 | loss: 0.5"
+            elif not before and not _is_value(name):
+                continue
             elif before and name.lower() not in (_RATES if split is not None else _OF_TRAINING):
                 # "val Loss: 0.7 Acc: 0.6", and "Train Loss: 0.6 | Val Precision: 0.5, Recall: 0.6"
                 name = f"{before}_{name}"
+            self._has_loss_of_train |= is_plain_loss and behind_train
             values.setdefault(name, value)
         return values
 
@@ -709,11 +765,14 @@ def _restarts(rows: list[Row]) -> bool:
 
 
 def _by_step(rows: list[Row]) -> Iterator[tuple[float, Row]]:
-    last = None
+    last, logged = None, set[str]()
     for row in rows:
-        last = row.step if row.step is not None else last
+        values = row.values if row.epoch is None else {**row.values, "epoch": row.epoch}
+        if row.step is not None:
+            last, logged = row.step, {name for name in values if not is_held_out(name)}
+        elif logged:  # the means over an epoch, below its last step
+            values = {name: value for name, value in values.items() if name not in logged}
         if last is not None:
-            values = row.values if row.epoch is None else {**row.values, "epoch": row.epoch}
             yield last, row._replace(values=values)
 
 
@@ -730,11 +789,17 @@ def _are_within(rows: list[Row], *, held_out: bool) -> bool:
 
 def _by_epoch(rows: list[Row], length: float) -> Iterator[tuple[float, Row]]:
     within, train_within = _are_within(rows, held_out=True), _are_within(rows, held_out=False)
+    last: float | None = None
     for row in rows:
-        if row.epoch is None:
-            continue
-        at = row.epoch
         held_out = any(is_held_out(name) for name in row.values)
+        # "validation: iter 3" is of the epoch before
+        at = last if row.epoch is None and held_out else row.epoch
+        if at is None:
+            continue
+        if row.epoch is None:
+            yield at, row
+            continue
+        last = row.epoch
         if row.beside is not None and (within if held_out else row.beside.itself or train_within):
             at = row.epoch - 1 + min(row.beside.done / row.beside.total, 1.0)
         elif not held_out and row.step is not None and length:

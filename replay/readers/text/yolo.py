@@ -5,22 +5,27 @@ darknet's a line per iteration and the mean average precision now and then.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from replay.readers.text.journal import ByStep, Journal, Training, place_rows
 from replay.readers.text.lines import Number
 
 __all__ = ["Darknet", "Yolo"]
 
+#: What the figures of a group are called.
+_GROUPS = {"Box": "", "Mask": "(M)", "Pose": "(P)"}
+
 
 class Yolo:
     """YOLOv5 and later: ``0/99  3.5G  0.1159 …: 100%|…``, and under the head ``Class  Images  Instances  P  R
-    mAP50  mAP50-95`` the row ``all  60  61  0.65  0.70  0.71  0.45``. YOLOv5 counts epochs from 0.
+    mAP50  mAP50-95`` the row ``all  60  61  0.65  0.70  0.71  0.45``; a model of masks or poses has these
+    figures twice (``Box(P … Mask(P …``). YOLOv5 counts epochs from 0.
     """
 
     specific = True
     _EPOCH = re.compile(r"\s{2,12}(\d{1,6})/(\d{1,6})\s{1,12}[\d.]{1,8}[GMK]?\s")
     _HEAD = re.compile(
-        r"\s{4,40}Class\s{1,12}Images\s{1,12}(?:Instances|Labels|Targets)\s{1,12}(\S.{3,120}?)\s{0,4}:"
+        r"\s{4,40}Class\s{1,12}Images\s{1,12}(?:Instances|Labels|Targets)\s{1,12}(\S.{3,160}?)\s{0,4}:(?=\s|$)"
     )
     _ROW = re.compile(r"\s{4,40}all\s{1,12}\d{1,12}\s{1,12}\d{1,12}((?:\s{1,16}" + Number + r"){2,12})\s*$")
 
@@ -39,8 +44,7 @@ class Yolo:
             self._epoch = (epoch, float(match[2]))
             return True
         if "Class" in text and (match := self._HEAD.match(text)) is not None:
-            heads = match[1].replace("Box(P", "P").replace("R)", "R")
-            self._names = re.findall(r"mAP@?\.?50-95|mAP@?[\w.:]+|\w+", heads)
+            self._names = list(_columns(match[1]))
             return True
         if self._epoch is None or (match := self._ROW.match(text)) is None:
             return False
@@ -60,6 +64,14 @@ class Yolo:
             training.facts["planned_epochs"] = training.facts["planned_steps"] = planned
             training.placed = place_rows(training, rows, by_epoch=True, zero_based=zero_based)
         return self._journal.trainings
+
+
+def _columns(heads: str) -> Iterator[str]:
+    """The columns of a head, under the names of the tool's results.csv where there are two groups."""
+    group = ""
+    for of_group, name in re.findall(r"([A-Z][a-z]+)?\(?(mAP@?\.?50-95|mAP@?[\w.:]+|[PR]\b|\w+)", heads):
+        group = _GROUPS.get(of_group, group)
+        yield name + group
 
 
 class Darknet(ByStep):

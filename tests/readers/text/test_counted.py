@@ -57,3 +57,19 @@ def test_a_result_at_the_end_is_no_further_eval(tmp_path):
 def test_results_of_several_models_are_no_training(tmp_path, text):
     with pytest.raises(NothingFound):
         read(put(tmp_path / "results.txt", text))
+
+
+def test_errors_are_counted_where_the_training_goes_on_between_them(tmp_path):
+    lines = "Training loss: 0.9\n\nModel test error: {loss}\n"
+    run = run_of(tmp_path, "".join(lines.format(loss=loss) for loss in LOSSES.values()))
+    assert curve(run, "model_test_error") == LOSSES
+    with pytest.raises(NothingFound):
+        read(
+            put(tmp_path / "results.txt", "".join(f"Model test error: {loss}\n" for loss in LOSSES.values()))
+        )
+
+
+def test_settings_are_no_number_of_a_run(tmp_path):
+    settings = "Namespace(batch_size=128, lr=0.0002, seed=1, cuda=True)\n"
+    run = run_of(tmp_path, settings + "".join(f"[({n}) valid_loss: {loss}]\n" for n, loss in LOSSES.items()))
+    assert curve(run, "valid_loss") == LOSSES

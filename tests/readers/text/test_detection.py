@@ -169,3 +169,9 @@ def test_lines_that_json_wraps(tmp_path, wrap):
     (tmp_path / "other.log").write_text(json.dumps(wrap("hello")) + "\n" + json.dumps(wrap("bye")) + "\n")
     with pytest.raises(NothingFound):
         read(tmp_path / "other.log")
+
+
+def test_a_long_begin_that_says_nothing(tmp_path):
+    text = "loading the data\n" * 9000 + LOG
+    (run,) = read(put(tmp_path / "train.log", text)).runs
+    assert curve(run) == VALUES

@@ -638,3 +638,92 @@ def test_a_value_in_front_of_a_time_is_one(tmp_path):
     )
     assert curve(run, "val_loss") == {1: 1.0, 2: 0.5}
     assert curve(run, "val_acc") == {1: 0.5, 2: 0.5}
+
+
+def test_a_model_of_masks_has_its_figures_twice(tmp_path):
+    figures = "P  R  mAP50  mAP50-95)"
+    head = f"    Class  Images  Instances  Box({figures}  Mask({figures}: 100% ━━━ 2/2 5.4s"
+    parts = [
+        f"      {n}/3      1.97G      1.113      2.997      12      640: 100% ━━━━ 9/9 3.1s\n"
+        f"{head}\n      all   18   18   0.5   0.6   0.7{n}   0.4{n}   0.5   0.6   0.8{n}   0.3{n}\n"
+        for n in (1, 2, 3)
+    ]
+    run = run_of(tmp_path, "".join(parts))
+    assert curve(run, "val/mAP50") == {1: 0.71, 2: 0.72, 3: 0.73}
+    assert curve(run, "val/mAP50(M)") == {1: 0.81, 2: 0.82, 3: 0.83}
+    assert curve(run, "val/mAP50-95(M)") == {1: 0.31, 2: 0.32, 3: 0.33}
+
+
+def test_the_summary_counts_behind_batches_in_cells(tmp_path):
+    parts = [
+        f"- Train | Epoch {n} | 5/9 | Loss 0.9\n- Valid | Epoch {n} | 1/3 | Loss 0.7\n"
+        f"- Valid | Epoch {n} | 2/3 | Loss 0.8\n- Valid Summary | Epoch {n} | Loss=0.{n}5\n"
+        for n in (1, 2, 3)
+    ]
+    assert curve(run_of(tmp_path, "".join(parts)), "valid_Loss") == {1: 0.15, 2: 0.25, 3: 0.35}
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        "Best epoch: 2\n  val loss: 0.1\nFinal epoch: 50\n  val loss: 0.9\n",
+        "Early stopping at epoch 9\nTraining complete: val loss: 0.9\n",
+        "Stopped after epoch 9\nval loss: 0.9\n",
+    ],
+)
+def test_places_that_are_only_told_of(tmp_path, end):
+    lines = [f"Epoch {n}: train loss 0.5, val loss 0.{n}5\n" for n in (1, 2, 3)]
+    run = run_of(tmp_path, "".join(lines) + end)
+    assert curve(run) == {1: 0.15, 2: 0.25, 3: 0.35}
+    assert not run.info.findings
+
+
+def test_the_mean_of_an_epoch_is_no_eval_of_its_last_step(tmp_path):
+    parts = []
+    for step in (10, 20, 30, 40, 50, 60):
+        epoch = (step + 10) // 20
+        parts.append(f"epoch={epoch} step={step} train_loss=0.5 val_loss=0.{step}\n")
+        if step == 20 * epoch:
+            parts.append(f"epoch_end={epoch} train_loss=0.4 val_loss=0.9\n")
+    run = run_of(tmp_path, "".join(parts) + "epoch=4 step=70 train_loss=0.5 val_loss=0.7\n")
+    assert curve(run) == {step: step / 100 for step in range(10, 80, 10)}
+    assert not run.info.resumes
+
+
+@pytest.mark.parametrize(
+    ("lines", "metric"),
+    [
+        ("Epoch {n}\n  Train  loss=0.9  acc=0.5\n  Val    loss={loss}  acc=0.5\n", "val_loss"),
+        ("Epoch {n} Train, MAE: 0.9\nEpoch {n} Val, MAE: {loss} Cost 9.3 sec\n", "val_mae"),
+        (
+            "[Epoch: {n}] Train acc: 0.8 | loss: 0.9\n[Epoch: {n}] Valid acc: 0.7 | loss: {loss}\n",
+            "valid_loss",
+        ),
+        ("Training epoch: {n}\n\tmean_loss: 0.9\nEval epoch: {n}\n\tmean_loss: {loss}\n", "eval_mean_loss"),
+        ("Epoch {n} [5/9] Loss 0.9\n---[Evaluate]---\nFeatures:\nRecall@1: {loss}\n", "eval_Recall@1"),
+        ("epoch {n}, iter 900, avg. loss 0.9\nvalidation: iter {n}, dev. ppl {loss}\n", "dev_ppl"),
+        ("Epoch {n}: Val Loss: 0.9 | mP=7{n}.5% mR={loss}%\n", "val_mR"),
+        ("Eval@Epoch={n} ValLoss=0.9 ROC-AUC={loss}\n", "eval_roc_auc"),
+    ],
+)
+def test_the_set_of_a_value(tmp_path, lines, metric):
+    values = {1: 0.15, 2: 0.25, 3: 0.35}
+    log = "".join(
+        f"[03.24.23|16:35:5{n}] {line}\n"
+        for n, loss in values.items()
+        for line in lines.format(n=n, loss=loss).splitlines()
+    )
+    run = run_of(tmp_path, log)
+    name = next(name for name in run.metrics if name.lower() == metric.lower())
+    assert curve(run, name) == values
+
+
+def test_a_plain_loss_behind_a_score_may_be_of_the_training_set(tmp_path):
+    lines = [f"Epoch {n} | Val acc: 0.{n}5 | loss: 0.9\n" for n in (1, 2, 3)]
+    run = run_of(tmp_path, "".join(lines))
+    assert run.metrics == ("val_acc",)
+
+
+def test_percentages_that_are_no_metrics(tmp_path):
+    lines = [f"Epoch {n}: val loss 0.{n}5 | gpu util 98.5% | improved 3.2%\n" for n in (1, 2, 3)]
+    assert run_of(tmp_path, "".join(lines)).metrics == ("val_loss",)
