@@ -38,7 +38,7 @@ _EPOCH = re.compile(
 )
 _STEP = re.compile(
     r"(?<![\w#-])(?:global[_ ])?(?:step|iter(?:ation)?|update|num_updates|batch|batch_idx|num-tree)s?"
-    r"\s{0,8}(?:[:=#]|\.{3})?\s{0,4}[\[(]?\s?"
+    r"\s{0,8}(?:[:=#]|\.{3})?\s{0,12}[\[(]?\s?"
     r"(\d{1,12})(?![\d.]*[\d.%])" + _OF,
     re.IGNORECASE,
 )
@@ -117,7 +117,7 @@ _ANNOUNCED = re.compile(
 #: What PaddleOCR and PaddleDetection print of an evaluation.
 _CURRENT = re.compile(r"cur(?:rent)? metric[,:]\s", re.IGNORECASE)
 _SPLIT = re.compile(
-    r"\W{0,12}" + _SETS + r"\b\.?"
+    r"\W{0,12}" + _SETS + r"\b(?:\.|\](?=\[))?"
     r"(?: set| results?| error| metrics| phase| epoch| summary| net output #\d{1,3}"
     r"| performan?ce)?(?: \(\w{1,20}\))?\s{0,4}(?=[:|\->\[=(@]|\s*$|(?:step|iter(?:ation)?|epoch)\b)",
     re.IGNORECASE,
@@ -171,6 +171,8 @@ _ENDED = re.compile(r"\b(?:done|finish(?:ed)?|completed?|ended|end of|is over|to
 #: every "value" and "device" is one.
 _PLACES = ("epoch", "step", "iter", "update", "batch", "num-tree", "train: ")
 _HELD_OUT = re.compile(r"val(?!ue)|eval|dev(?!ic|elop)|test|held|hold|cv_")
+#: `Eval iter: 10`
+_OF_EVAL_STEP = re.compile(r"\W{0,12}(?:eval|val|valid|test)\w{0,8} (?:iter|batch)", re.IGNORECASE)
 #: A line without a place belongs to the one before it for as many lines.
 _NEAR = 40
 #: So many lines may stand between what announces an evaluation and its values.
@@ -337,6 +339,7 @@ class Epochs:
         self.findings: list[Finding] = []
         self._has_loss_of_train = False  # whether a plain loss stands behind a metric of the training set
         self._behind = False  # whether places stand behind their values
+        self._counts_all = False  # whether lines print the steps of the training as such: those of Coqui
 
     @staticmethod
     @lru_cache(1)  # one line is offered to several dialects
@@ -344,7 +347,7 @@ class Epochs:
         """A line without its logger, in English, with numbers as Python reads them."""
         if ": INFO " in text[:160]:
             text = text.partition(": INFO ")[2] or text
-        elif text[0] in "[(0123456789DIWEC" or " - INFO" in text:
+        elif text[0] in "[(0123456789DIWEC" or " - INFO" in text or " INFO  " in text[:40]:
             text = without_logger(text)
         if not text.isascii() and any(word in text for word in ("训练", "验证", "测试", "轮")):
             text = _in_english(text)
@@ -398,6 +401,9 @@ class Epochs:
             return True
         if epoch_match is None and step_match is None:
             return self._take_unplaced(text, lower, order)
+        self._counts_all |= step_match is not None and step_match.re is _GLOBAL_STEP
+        if epoch_match is None and step_match is not None and self._is_of_eval(text, step_match):
+            return True
         if _ASIDE.search(lower) is not None and self._is_told_of(text, epoch_match or step_match):
             self._order = order - _NEAR - 1  # what follows is not of this place
             return True
@@ -472,6 +478,17 @@ class Epochs:
             self._listed = order  # the values of an evaluation are in the next lines
         return True
 
+    def _is_of_eval(self, text: str, step: re.Match[str]) -> bool:
+        """Whether a line says how far an evaluation is, and nothing else: ``Eval iter: 10``, or ``STEP: 3``
+        in a text whose training counts ``GLOBAL_STEP``.
+        """
+        if step.re is not _STEP or step[2] or any(map(str.isalnum, text[step.end() :])):
+            return False
+        if self._counts_all:
+            return not any(map(str.isalnum, text[: step.start()]))
+        is_placed = self._epoch is not None or self._step is not None
+        return is_placed and _OF_EVAL_STEP.match(text) is not None
+
     def _place_ahead(self, line: str) -> None:
         """Values before the first place are its own where it is an end, and so are later ones then."""
         is_end = _ENDED.search(line) is not None
@@ -479,6 +496,11 @@ class Epochs:
             self._behind = True
             for order, values in self._ahead:
                 self._add(order, values, None)
+        elif self._ahead and self._epoch is None and self._step == 1:
+            self._step = 0.0  # an evaluation before the training
+            for order, values in self._ahead:
+                self._add(order, values, None)
+            self._step = 1.0
         if is_end or not self._behind:
             self._ahead = []
 
@@ -787,10 +809,33 @@ def _are_within(rows: list[Row], *, held_out: bool) -> bool:
     return 2 * several > len(places)
 
 
+def _steps_before(rows: list[Row]) -> list[float | None]:
+    """For each eval that names an epoch and no step, between two steps of that epoch as icefall prints it,
+    the step before it.
+    """
+    steps: list[float | None] = [None] * len(rows)
+    last: Row | None = None
+    waiting: list[int] = []
+    for number, row in enumerate(rows):
+        if row.epoch is None:
+            continue
+        if last is not None and last.epoch != row.epoch:
+            last, waiting = None, []
+        if row.step is not None:
+            if last is not None and last.step is not None and row.step > last.step:
+                for other in waiting:
+                    steps[other] = last.step
+            last, waiting = row, []
+        elif last is not None and row.beside is None and any(map(is_held_out, row.values)):
+            waiting.append(number)
+    return steps
+
+
 def _by_epoch(rows: list[Row], length: float) -> Iterator[tuple[float, Row]]:
     within, train_within = _are_within(rows, held_out=True), _are_within(rows, held_out=False)
+    between = _steps_before(rows) if length else [None] * len(rows)
     last: float | None = None
-    for row in rows:
+    for row, before in zip(rows, between, strict=True):
         held_out = any(is_held_out(name) for name in row.values)
         # "validation: iter 3" is of the epoch before
         at = last if row.epoch is None and held_out else row.epoch
@@ -802,6 +847,8 @@ def _by_epoch(rows: list[Row], length: float) -> Iterator[tuple[float, Row]]:
         last = row.epoch
         if row.beside is not None and (within if held_out else row.beside.itself or train_within):
             at = row.epoch - 1 + min(row.beside.done / row.beside.total, 1.0)
+        elif before is not None:
+            at = row.epoch - 1 + min(before / length, 1.0)
         elif not held_out and row.step is not None and length:
             at = row.epoch - 1 + min(row.step / length, 1.0)
         yield at, row

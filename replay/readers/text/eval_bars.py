@@ -9,7 +9,9 @@ for what an evaluation beside them shows.
 
 from __future__ import annotations
 
+import math
 import re
+from itertools import pairwise
 from typing import NamedTuple
 
 from replay.data.finding import Finding, Kind, Severity
@@ -26,12 +28,15 @@ _SETS = {"va": "val", "val": "val", "eva": "eval", "tes": "test", "dev": "dev"}
 
 
 class _Eval(NamedTuple):
-    """The last state of an evaluation: its line, its step or its epoch, and its values."""
+    """The last state of an evaluation: its line, its step or its epoch, its values, and how far the bar of
+    the training beside it is.
+    """
 
     order: int
     step: float | None
     epoch: float | None
     values: dict[str, float]
+    trained: tuple[float, float] | None = None
 
 
 class EvalBars:
@@ -163,7 +168,7 @@ class EvalBars:
             named = {**before.values, **named}  # of another set, or the same bar drawn again
         elif before is not None:
             self._add_eval()
-        self._eval = _Eval(order, at, of_epoch, named)
+        self._eval = _Eval(order, at, of_epoch, named, self._done)
 
     def _place(self) -> float:
         """The epoch, and how far the bar of the training is within it."""
@@ -177,18 +182,25 @@ class EvalBars:
     def _add_eval(self) -> None:
         if self._eval is None:
             return
-        order, step, epoch, values = self._eval
+        order, step, epoch, values, trained = self._eval
         if step is None and epoch is not None:
             values = {**self._trained, **values}
         self._eval = None
-        self._add(order, step, epoch, values)
+        self._add(order, step, epoch, values, trained)
 
-    def _add(self, order: int, step: float | None, epoch: float | None, values: dict[str, float]) -> None:
+    def _add(
+        self,
+        order: int,
+        step: float | None,
+        epoch: float | None,
+        values: dict[str, float],
+        trained: tuple[float, float] | None = None,
+    ) -> None:
         if step is None and epoch is not None:
             if epoch < self._reached:
                 self._journal.begin()
             self._reached = epoch
-        training = self._journal.add(order, step, epoch, values)
+        training = self._journal.add(order, step, epoch, values, trained)
         if epoch is not None and self._planned:
             training.facts["planned_epochs"] = training.facts["planned_steps"] = self._planned
         elif epoch is None and self._done is not None and step == self._done[0]:
@@ -214,6 +226,7 @@ class EvalBars:
         """The trainings."""
         self._add_eval()
         for training in self._journal:
+            _place_by_steps_of_all(training)
             steps = [row.step for row in training.rows if row.step is not None]
             by_step = 2 * len(steps) > len(training.rows)
             if by_step and len(steps) > 1 and len(set(steps)) == 1:
@@ -232,6 +245,23 @@ class EvalBars:
                 training, rows, by_epoch=not by_step, zero_based=not by_step and first <= 0, epoch=None
             )
         return self._journal.trainings
+
+
+def _place_by_steps_of_all(training: Training) -> None:
+    """Place evals by the bar of the training, where this goes on from epoch to epoch: kohya's."""
+    bars = [row.beside for row in training.rows]
+    if any(bar is None for bar in bars) or len({total for _, total in bars}) > 1:
+        return
+    done = [done for done, _ in bars]
+    if len(done) > 1 and all(one < other for one, other in pairwise(done)):
+        total = bars[0][1]
+        epochs = {math.ceil(row.epoch or 0.0) for row in training.rows}
+        if len(epochs) > 1 and done[-1] * len(epochs) > total:
+            training.rows = [
+                row._replace(step=at, epoch=None) for row, at in zip(training.rows, done, strict=True)
+            ]
+            training.facts["planned_steps"] = total
+            training.facts.pop("planned_epochs", None)
 
 
 def _at(row: Row, *, by_step: bool) -> float | None:

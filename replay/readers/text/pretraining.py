@@ -195,9 +195,11 @@ class Flower(ByStep):
 
 
 class CLU(ByStep):
-    """CLU's metric writers: ``logging_writer.py:48] [100] eval/accuracy=0.8, eval/loss=1.5``."""
+    """CLU's metric writers: ``logging_writer.py:48] [100] eval/accuracy=0.8, eval/loss=1.5``, and those of
+    T5X, ``[100] collection=training_eval/glue loss=1.5``, which name the set once for all values.
+    """
 
-    _STEP = re.compile(r"\[(\d{1,12})\] (?=[A-Za-z])")
+    _STEP = re.compile(r"\[(\d{1,12})\](?: collection=([\w/.-]{1,120}))? (?=[A-Za-z])")
     _VALUE = re.compile(r"(?:^|, )([A-Za-z][\w/@. -]{0,120})=(" + Number + r")(?=, |$)")
 
     def take(self, text: str, order: int) -> bool:
@@ -208,7 +210,8 @@ class CLU(ByStep):
         if match is None:
             return False
         rest = match.string[match.end() : 8000]
-        values = {name: float(value) for name, value in self._VALUE.findall(rest)}
+        before = f"{match[2]}/" if match[2] else ""
+        values = {before + name: float(value) for name, value in self._VALUE.findall(rest)}
         if not any(map(is_metric, values)):
             return False
         self._journal.add(order, float(match[1]), None, values)

@@ -727,3 +727,111 @@ def test_a_plain_loss_behind_a_score_may_be_of_the_training_set(tmp_path):
 def test_percentages_that_are_no_metrics(tmp_path):
     lines = [f"Epoch {n}: val loss 0.{n}5 | gpu util 98.5% | improved 3.2%\n" for n in (1, 2, 3)]
     assert run_of(tmp_path, "".join(lines)).metrics == ("val_loss",)
+
+
+LOSSES = [0.9125, 0.7415, 0.655, 0.702, 0.688]
+
+
+def test_evals_within_epochs_stand_behind_the_batch_before_them(tmp_path):
+    """icefall evaluates at the first batch of an epoch, and every few batches."""
+    begin, losses = "2026-01-02 10:00:00,123 INFO [train.py:895] (0/4) ", iter(LOSSES)
+    text = ""
+    for epoch in (1, 2):
+        for batch in range(0, 401, 50):
+            text += (
+                f"{begin}Epoch {epoch}, batch {batch}, loss[loss=1.5, over 61.00 frames. ], lr: 3.00e-03\n"
+            )
+            if batch in (0, 200):
+                text += f"{begin}Computing validation loss\n"
+                text += f"{begin}Epoch {epoch}, validation: loss={next(losses)}, over 944.00 frames. \n"
+    run = run_of(tmp_path, text)
+    assert curve(run, "validation_loss") == dict(zip((0, 0.5, 1, 1.5), LOSSES, strict=False))
+
+
+def test_the_mean_of_an_evaluation_counts_and_not_its_batches(tmp_path):
+    begin = "[2026/01/02 10:00:00] ppcls INFO: "
+    text = "".join(
+        f"{begin}[Train][Epoch {epoch}/5][Iter: 0/20]lr: 0.01, CELoss: 1.5, loss: 1.5, batch_cost: 0.5s\n"
+        f"{begin}[Train][Epoch {epoch}/5][Avg]CELoss: 1.5, loss: 1.5\n"
+        f"{begin}[Eval][Epoch {epoch}][Iter: 0/32]CELoss: 0.25, loss: 0.25, top1: 0.8\n"
+        f"{begin}[Eval][Epoch {epoch}][Avg]CELoss: {loss}, loss: {loss}, top1: 0.5\n"
+        f"{begin}[Eval][Epoch {epoch}][best metric: 0.5]\n"
+        for epoch, loss in enumerate(LOSSES, 1)
+    )
+    run = run_of(tmp_path, text)
+    assert curve(run, "eval_loss") == dict(enumerate(LOSSES, 1))
+    assert set(curve(run, "eval_top1").values()) == {0.5}
+
+
+def test_batches_of_an_evaluation_are_no_place(tmp_path):
+    begin = "[01/02 10:00:00] ppdet.engine INFO: "
+    text = "".join(
+        f"{begin}Epoch: [{epoch}] [ 0/100] learning_rate: 0.001 loss: 1.5 eta: 0:10:00\n"
+        f"{begin}Eval iter: 0\n{begin}Eval iter: 100\n"
+        f" Average Precision  (AP) @[ IoU=0.50:0.95 | area=   all | maxDets=100 ] = {value}\n"
+        for epoch, value in enumerate(LOSSES)
+    )
+    assert curve(run_of(tmp_path, text), "eval_AP") == dict(enumerate(LOSSES, 1))
+
+
+def test_steps_of_an_evaluation_beside_those_of_the_training(tmp_path):
+    """Coqui prints both, and numbers those of each evaluation anew."""
+    text = "".join(
+        f" > EPOCH: {epoch}/5\n > TRAINING (2026-01-02 10:00:00) \n"
+        f"   --> TIME: 2026-01-02 10:00:00 -- STEP: 0/20 -- GLOBAL_STEP: {20 * epoch}\n     | > loss: 1.5\n"
+        " > EVALUATION \n   --> STEP: 0\n     | > loss: 0.9  (0.9)\n   --> STEP: 1\n     | > loss: 0.8\n"
+        f"  --> EVAL PERFORMANCE\n     | > avg_loader_time: 0.003 (-0.0)\n     | > avg_loss: {loss} (-0.1)\n"
+        for epoch, loss in enumerate(LOSSES)
+    )
+    values = {20 * epoch: loss for epoch, loss in enumerate(LOSSES)}
+    assert curve(run_of(tmp_path, text), "eval_avg_loss") == values
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "step {step:4d}/100 | loss 1.500000 (+nanz)| norm 6.1 (+nanz)| lr 3.00e-04 | 80 ms | 51234 tok/s",
+        "step {step:4d}/100 | train loss 1.500000 | norm 6.1 | lr 3.00e-04 | (80 ms | 51234 tok/s)",
+    ],
+)
+def test_an_eval_before_the_first_step(tmp_path, line):
+    """llm.c."""
+    text = "".join(
+        f"val loss {loss}\n" + "".join(line.format(step=20 * number + at) + "\n" for at in range(1, 21))
+        for number, loss in enumerate(LOSSES)
+    )
+    assert curve(run_of(tmp_path, text), "val_loss") == {20 * n: loss for n, loss in enumerate(LOSSES)}
+
+
+def test_steps_in_wide_columns(tmp_path):
+    """JoeyNMT's, several of which share an epoch."""
+    begin = "2026-01-02 10:00:00,123 - INFO - joeynmt."
+    text = "".join(
+        f"{begin}training - Epoch {1 + step // 400:3d}, Step: {step:8d}, Batch Loss:     1.500000, Lr: 0.1\n"
+        f"{begin}prediction - Evaluation result (greedy): bleu: 10.20, loss: {loss}, ppl: 12.30, 0.12[sec]\n"
+        for step, loss in zip(range(100, 600, 100), LOSSES, strict=True)
+    )
+    values = dict(zip(range(100, 600, 100), LOSSES, strict=True))
+    assert curve(run_of(tmp_path, text), "evaluation_loss") == values
+
+
+def test_the_logger_of_tensorflow_is_no_metric(tmp_path):
+    text = "".join(
+        f"2026-01-02 10:00:00.123456: I evaluation.py:300] Evaluation result for step {step}: loss = {loss} ;"
+        " perplexity = 2.5\n"
+        for step, loss in zip(range(100, 600, 100), LOSSES, strict=True)
+    )
+    assert list(run_of(tmp_path, text).metrics) == ["evaluation_loss", "evaluation_perplexity"]
+
+
+@pytest.mark.parametrize("begin", ["Mon 05 Feb 2026 10:00:00 INFO  ", "05 Feb 10:00    INFO  "])
+def test_metrics_in_the_line_below_a_result(tmp_path, begin):
+    """RecBole, in its file and on the terminal."""
+    text = "".join(
+        f"{begin}epoch {epoch} training [time: 1.23s, train loss: 151.2000]\n"
+        f"{begin}epoch {epoch} evaluating [time: 0.12s, valid_score: {value:.6f}]\n"
+        f"{begin}valid result: \nrecall@10 : 0.125    mrr@10 : {value}    ndcg@10 : 0.25\n"
+        for epoch, value in enumerate(LOSSES)
+    )
+    run = run_of(tmp_path, text)
+    assert curve(run, "valid_score") == curve(run, "valid_mrr@10") == dict(enumerate(LOSSES, 1))

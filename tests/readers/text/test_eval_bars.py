@@ -122,3 +122,15 @@ def test_a_name_that_touches_its_share(tmp_path):
     """tqdm writes the share right behind the name where this ends without a space."""
     parts = [f"Epoch {n}\n" + bar(10, 10, f"val loss: {loss:.3f}") for n, loss in LOSSES.items()]
     assert curve(run_of(tmp_path, "".join(parts))) == LOSSES
+
+
+def test_a_bar_of_all_epochs_beside_bars_of_evaluations(tmp_path):
+    """The bar of kohya's training goes on from epoch to epoch, so it counts the steps."""
+    values = [0.5, 0.25, 0.375]
+    text = ""
+    for epoch, value in enumerate(values, 1):
+        text += f"\nepoch {epoch}/3\n" + bar(10 * epoch, 30, "steps: ", ", avr_loss=0.75") + "\n"
+        text += bar(5, 5, "epoch validation steps: ", f", val_epoch_avg_loss={value}, timestep=400") + "\n"
+    run = run_of(tmp_path, text)
+    assert (run.info.step_unit, run.info.planned_steps) == ("step", 30)
+    assert curve(run, "val_epoch_avg_loss") == {10: 0.5, 20: 0.25, 30: 0.375}

@@ -56,6 +56,19 @@ def test_clu(tmp_path):
     assert curve(run, "eval/accuracy") == dict.fromkeys(LOSSES, 0.5)
 
 
+def test_collections_of_clu(tmp_path):
+    """T5X names the set once, in front of all values."""
+    begin = "I0101 10:00:00.123456 1234 logging_writer.py:48] "
+    lines = [
+        f"{begin}[{step}] collection=train accuracy=0.25, loss=0.5\n"
+        f"{begin}[{step}] collection=training_eval/glue accuracy=0.5, loss={loss}\n"
+        for step, loss in LOSSES.items()
+    ]
+    run = run_of(tmp_path, "".join(lines))
+    assert curve(run, "training_eval/glue/loss") == LOSSES
+    assert set(run.train) == {"train/accuracy", "train/loss"}
+
+
 def test_darknet(tmp_path):
     """Its lines begin as those of a launcher that numbers its processes do."""
     parts = []
