@@ -9,7 +9,7 @@ from typing import Any
 
 from replay.readers.flatten import flat_numbers
 from replay.readers.points import number
-from replay.readers.series_names import is_held_out, step_name, words
+from replay.readers.series_names import is_held_out, split_of, step_name, words
 from replay.readers.splits import parse_set
 
 __all__ = ["columns_of", "join_sets"]
@@ -41,15 +41,16 @@ def _of_rows(items: list[Any]) -> _Columns | None:
 
 
 def _with_inner(row: dict[str, Any]) -> dict[str, Any]:
-    """A row with the values of an object that only groups them (``{"epoch": 1, "metrics": {"val_loss": 2}}``)
-    among its own.
+    """A row with the numbers of its objects and lists among its own, without the name of one that only
+    groups them (``{"epoch": 1, "metrics": {"val_loss": 2}}``).
     """
     inlined: dict[str, Any] = {}
     for name, item in row.items():
-        if isinstance(item, dict) and _NOUNS.issuperset(words(str(name))):
-            inlined |= item
-        else:
-            inlined[name] = item
+        if not isinstance(item, dict | list) or (isinstance(item, list) and split_of(str(name)) is not None):
+            inlined[name] = item  # CatBoost's "test" has a list of the values of its metrics
+            continue
+        group = f"{name}/" if _NOUNS.issuperset(words(str(name))) else ""
+        inlined |= {one.removeprefix(group): value for one, value in flat_numbers({name: item}).items()}
     return inlined
 
 

@@ -330,3 +330,20 @@ def test_a_history_whose_evals_fit_no_interval_is_not_spread(tmp_path):
     run, problems = load(tmp_path, {"loss": [3, 2, 1, 1, 1, 1, 1, 1, 1, 1], "val_loss": [2, 1, 1.5, 1.6]})
     assert run.steps.tolist() == [1, 2, 3, 4]
     assert any("do not have one value for each of the 4 evals" in problem for problem in problems)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        lambda loss: {"val_loss": {"value": loss, "n": 128}},
+        lambda loss: {"val_loss": [loss]},
+        lambda loss: {"metrics": [{"name": "val_loss", "value": loss}]},
+        lambda loss: {"metrics": {"val_loss": {"mean": loss, "std": 0.1}}},
+    ],
+)
+def test_figures_in_the_rows_of_a_document(tmp_path, fields):
+    rows = [{"epoch": epoch, **fields(1 / epoch)} for epoch in (1, 2, 4)]
+    (tmp_path / "results.json").write_text(json.dumps({"config": {"lr": 0.1}, "history": rows}))
+    (run,) = read(tmp_path).runs
+    assert run.metrics == ("val_loss",)
+    assert curve(run, "val_loss") == {1: 1.0, 2: 0.5, 4: 0.25}

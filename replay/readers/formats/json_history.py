@@ -78,11 +78,17 @@ def _are_lines(text: bytes) -> bool:
 def _are_trainings(items: Sequence[Any]) -> bool:
     """Whether a list holds an object with lists per training, as for the folds of a cross-validation."""
     return bool(items) and all(
-        any(isinstance(value, list) or _has_lists(value) for value in item.values())
+        not _is_row(item) and any(isinstance(value, list) or _has_lists(value) for value in item.values())
         if isinstance(item, dict)
         else columns_of(item) is not None
         for item in items
     )
+
+
+def _is_row(item: Mapping[str, Any]) -> bool:
+    """Whether an object has one step, so that a list of its like is one training."""
+    step = step_name(list(item))
+    return step is not None and number(item[step[0]]) is not None
 
 
 def _has_lists(item: Any) -> bool:
