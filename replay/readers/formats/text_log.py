@@ -326,9 +326,10 @@ FORMAT = Format(
         "text that a training printed (tee, nohup, Slurm): transformers, TRL, axolotl, Unsloth, MLX-LM,"
         " torchtune, litgpt, nanoGPT, LightGBM, XGBoost, CatBoost, Keras, Lightning, spaCy, fairseq, OpenNMT,"
         " mmengine, Detectron2, AllenNLP, Marian, JoeyNMT, YOLO, darknet, Composer, NeMo, verl,"
-        " Stable-Baselines3, Flower, TensorFlow's estimators; tables of"
+        " Stable-Baselines3, Flower, Ludwig, Rasa, MACE, TensorFlow's estimators; tables of"
         " fastai, skorch, pandas, lm-evaluation-harness and model cards; outputs of Jupyter notebooks; and"
-        " lines such as “epoch 3: val_loss 0.41”"
+        " lines such as “epoch 3: val_loss 0.41”, also in Chinese, French, German, Japanese, Korean,"
+        " Portuguese, Russian and Spanish"
     ),
     files="train*.log, slurm-*.out, nohup*.out, *stdout*.txt, *.ipynb",
     sniff=_sniff,
@@ -338,13 +339,14 @@ FORMAT = Format(
     group=_group,
     limits=(
         "Values are as rounded as they were printed, so two of them may look equal; a text that prints no"
-        " step is read by its epochs."
+        " step is read by its epochs; a metric that is printed only where it improved is not read."
     ),
     tested_on=(
         "transformers 5.24, TRL 1.16, sentence-transformers 6.2, SetFit 1.2, Keras 3.15, Lightning 2.6.6,"
         " LightGBM 4.7, XGBoost 3.2, CatBoost 1.2.10, spaCy 3.8, fastai 2.8, flair 0.15 and mmengine 0.10.7"
         " (output of the tools); axolotl, Unsloth, MLX-LM, torchtune, litgpt, nanoGPT, fairseq,"
-        " OpenNMT-py, Composer, verl, darknet, NeMo, Detectron2, AllenNLP and lm-evaluation-harness"
-        " (lines after their sources)"
+        " OpenNMT-py, Composer, verl, darknet, NeMo, Detectron2, AllenNLP, icefall, ESPnet,"
+        " SpeechBrain, Marian, JoeyNMT, Sockeye, RecBole, nnU-Net, MONAI, PaddleOCR, gpt-neox, Megatron-LM,"
+        " Ludwig, Rasa, MACE, Cellpose and lm-evaluation-harness (lines after their sources)"
     ),
 )

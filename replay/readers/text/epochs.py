@@ -19,6 +19,7 @@ from replay.readers.points import count
 from replay.readers.series_names import is_bookkeeping, is_held_out, split_of
 from replay.readers.text.improvements import drop_improvements, is_of_best
 from replay.readers.text.journal import Journal, Placed, Row, Training, place_rows
+from replay.readers.text.languages import in_english
 from replay.readers.text.lines import Number, without_logger
 from replay.readers.text.paired import Paired
 from replay.readers.text.set_dicts import plain_numbers
@@ -54,6 +55,12 @@ _PLACE_WITHIN = re.compile(
     r"((?:global )?(?:step|iteration|epoch)s? #?\d{1,12}(?:/\d{1,12})?)\s?[:=]\s?(?=[-+.\d]|nan\b|inf\b)",
     re.IGNORECASE,
 )
+#: `Validation loss 500:  0.41` of Tacotron, which does so without a word.
+_PLACE_BARE = re.compile(
+    r"(val(?:idation)?|eval(?:uation)?|dev|test) loss (\d{1,12}): {1,4}(?=[-+.\d]|nan\b|inf\b)", re.IGNORECASE
+)
+#: `current epoch: 2 current mean dice: 0.41` of MONAI's tutorials, of its validation set.
+_CURRENT_OF = re.compile(r"(?<=\s)current (?!epoch)(?=[A-Za-z])")
 #: `**0.41**`
 _BOLD = re.compile(r"\*\*([^*\s][^*]{0,80})\*\*")
 _INNER = re.compile(r"\[\s{0,12}(\d{1,12})\s?/\s?(\d{1,12})\b[^\]]{0,20}\]")
@@ -100,8 +107,8 @@ _DURATION = re.compile(
 _TOOK = re.compile(r"(?:^|[ -])(?:in|took|takes|lasted)$", re.IGNORECASE)
 #: What says that a number behind it is the best one so far.
 _BEST = re.compile(r"\b(?:best|so far)\b[^,;|:=]{0,60}$", re.IGNORECASE)
-#: `[  3/100] train_loss: …`: a place that no word names.
-_BARE = re.compile(r"\s{0,8}\[\s{0,8}(\d{1,9})(?:\s?/\s?(\d{1,9}))?\]\s")
+#: `[  3/100] train_loss: …` and `3, train_loss=…`: a place that no word names.
+_BARE = re.compile(r"\s{0,8}(?:\[\s{0,8}(?=[\d\s/]{1,24}\]))?(\d{1,9})(?:\s?/\s?(\d{1,9}))?[\],]\s")
 _PAIR = re.compile(
     r"(?<![\w.])([A-Za-z_][\w/@.]{0,60}(?:\([\w@]{1,12}\))?(?:[ -][A-Za-z_][\w/@.]{0,40}){0,3})['\"]?"
     r"\s{0,20}[:=]?\s{0,8}"
@@ -135,20 +142,6 @@ _NEXT = re.compile(r"(\|[\s|:-]{0,12}" + _SETS + r")\s?,(?=\s{1,4}[A-Za-z])", re
 _PADDED = re.compile(r"(\W{0,12}" + _SETS + r")\s{2,8}(?=[A-Za-z])", re.IGNORECASE)
 #: `loss (val): 0.5`, which names the set behind the metric.
 _BEHIND = re.compile(r"([A-Za-z]\w{0,40}) \(" + _SETS + r"\)(?=\s?[:=]\s?[-+.\d])", re.IGNORECASE)
-#: Chinese words of sets, metrics and places.
-_CHINESE = {
-    "训练": "train_",
-    "验证": "val_",
-    "测试": "test_",
-    "损失": "loss",
-    "准确率": "accuracy",
-    "精度": "accuracy",
-    "召回率": "recall",
-    "学习率": "lr",
-    "：": ": ",
-    "，": ", ",
-}
-_ROUND = re.compile(r"第\s?(\d{1,9})\s?(?:轮|个?epoch)|轮次", re.IGNORECASE)
 #: What the tutorial of PyTorch on CIFAR prints, and DeiT.
 _OF_IMAGES = re.compile(
     r"(?:\b(?:test|validation|val) )?Accuracy of the (?:network|model) on the (?:\d{1,9} )?"
@@ -228,6 +221,8 @@ def _name(name: str) -> str:
     parts = [part.strip(".") for part in parts[ended:]]  # "completed. Avg val loss" are two sentences
     if len(parts) == 1:
         return f"val_{name[3:]}" if name.startswith("cv_") else parts[0]  # WeNet's cross-validation set
+    if parts[0] == "CROSSVAL":  # Kaldi
+        parts[0] = "val"
     if parts[-1].startswith("cv_"):
         return f"val_{parts[-1][3:]}"
     if [part.lower() for part in parts[:2]] == ["held", "out"]:
@@ -266,14 +261,6 @@ def _spelled_out(text: str) -> str:
         return text
     place = "iteration" if word.lower() == "it" else "epoch"
     return f"{place} {done}{f'/{total}' if total else ''} {rest}"
-
-
-def _in_english(text: str) -> str:
-    """A line with the Chinese words of trainings in English."""
-    text = _ROUND.sub(lambda match: f"Epoch {match[1] or ''}", text)
-    for word, english in _CHINESE.items():
-        text = text.replace(word, english)
-    return re.sub(r"(train|val|test)_ ?(?:set |集)", r"\1_", text)
 
 
 def _may_be_held_out(lower: str) -> bool:
@@ -349,8 +336,7 @@ class Epochs:
             text = text.partition(": INFO ")[2] or text
         elif text[0] in "[(0123456789DIWEC" or " - INFO" in text or " INFO  " in text[:40]:
             text = without_logger(text)
-        if not text.isascii() and any(word in text for word in ("训练", "验证", "测试", "轮")):
-            text = _in_english(text)
+        text = in_english(text)
         if "," in text:
             text = _GROUPED.sub(lambda match: match[0].replace(",", ""), text)
         if "**" in text:
@@ -378,6 +364,11 @@ class Epochs:
         lower = text.lower()
         if "[eval=" in lower or "final model num-trees" in lower:
             return True  # how far an evaluation of OLMo-core is; what YDF kept
+        if " loss " in lower and ": " in text:
+            text, count = _PLACE_BARE.subn(r"step \2: \1 loss: ", text, count=1)
+            lower = text.lower() if count else lower
+        if "current epoch: " in text:
+            text = _CURRENT_OF.sub("val ", text)
         places = (
             "epoch" in lower
             or "step" in lower
@@ -512,7 +503,8 @@ class Epochs:
     @staticmethod
     def _bare(text: str, is_placed: bool) -> re.Match[str] | None:
         """The epoch in brackets at the begin of a line that names no place, but both sides of a metric."""
-        match = None if is_placed or "[" not in text[:9] else _BARE.match(text)
+        is_bare = not is_placed and ("[" in text[:9] or (text[0].isdigit() and "," in text[:9]))
+        match = _BARE.match(text) if is_bare else None
         if match is None:
             return None
         names = [pair.name for pair in named_values(text[match.end() :])]

@@ -53,7 +53,7 @@ class EvalBars:
         re.IGNORECASE,
     )
     _VALUE = re.compile(
-        r"(?:^|[\s,\[{'\"])([A-Za-z_][\w/@.-]{0,80}(?: [A-Za-z_]\w{0,40})?)['\"]?[=:]\s{0,4}['\"]?("
+        r"(?:^|[\s,\[{'\"])([A-Za-z_][\w/@.-]{0,80}(?: [A-Za-z_]\w{0,40})?)['\"]?(?:[=:]\s{0,4}| - )['\"]?("
         + Number
         + r")%?(?=[,\]\s}'\":]|$)"
     )
@@ -71,6 +71,8 @@ class EvalBars:
         self._shown: dict[str, float] = {}
         self._trained: dict[str, float] = {}  # what the bar of the training shows beside an evaluation
         self._eval: _Eval | None = None
+        self._of_all: list[tuple[int, float, float, dict[str, float]]] = []  # by a bar of all epochs
+        self._shown_of_all: dict[str, float] = {}
 
     def take(self, text: str, order: int) -> bool:
         """Take the state of a bar, or note which epoch a line says. Other dialects may take it too."""
@@ -100,7 +102,24 @@ class EvalBars:
                 self._within, self._trained = False, values
             else:  # a bar of all epochs, which goes on when one is over
                 self._begin_epoch(min(bar.done + 1, bar.total), f"{bar.total:.0f}")
+                self._note_of_all(bar, values, order)
         return False
+
+    def _note_of_all(self, bar: Bar, values: dict[str, float], order: int) -> None:
+        """Note an eval that a bar of all epochs shows; it is shown until the next one."""
+        shown = {name: value for name, value in values.items() if is_held_out(name)}
+        if shown and shown != self._shown_of_all:
+            self._of_all.append((order, bar.done, bar.total, values))
+            self._shown_of_all = shown
+
+    def _add_of_all(self) -> None:
+        """Add the evals of a bar of all epochs. Loops show those of an epoch before the bar counts it, and
+        callbacks behind that.
+        """
+        ahead = any(done == 0 for _, done, _, _ in self._of_all)
+        for order, done, total, values in self._of_all:
+            training = self._journal.add(order, None, min(done + ahead, total), values)
+            training.facts["planned_epochs"] = training.facts["planned_steps"] = total
 
     def _in_title(self, bar: Bar) -> dict[str, float]:
         """The values in front of a bar of epochs, where some are of a held-out set: ``Epoch: 3/9, Train/Val
@@ -225,6 +244,8 @@ class EvalBars:
     def finish(self) -> list[Training]:
         """The trainings."""
         self._add_eval()
+        if not self._journal.trainings and len(self._of_all) > 1:
+            self._add_of_all()
         for training in self._journal:
             _place_by_steps_of_all(training)
             steps = [row.step for row in training.rows if row.step is not None]

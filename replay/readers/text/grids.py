@@ -84,6 +84,8 @@ class Grids:
             return False
         if not text.isascii():
             text = text.translate(_BARS)
+        if text.startswith("#") and "  " in text:
+            text = text[1:]  # of a file that numpy reads
         lower = text.lower()
         if ("step" in lower or "epoch" in lower or "iter" in lower) and self._begin(text, order):
             return True

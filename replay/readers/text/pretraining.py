@@ -1,5 +1,5 @@
 """Lines of tools for large models: MosaicML's Composer and llm-foundry, verl, and the writers of CLU, which
-T5X and other JAX trainers use; NeMo, Flower, Stable-Baselines3.
+T5X and other JAX trainers use; NeMo, Flower, Stable-Baselines3, MACE.
 """
 
 from __future__ import annotations
@@ -7,10 +7,10 @@ from __future__ import annotations
 import re
 
 from replay.readers.series_names import is_held_out, is_metric
-from replay.readers.text.journal import ByStep, Training, place_rows
+from replay.readers.text.journal import ByStep, Journal, Training, place_by_epoch, place_rows
 from replay.readers.text.lines import Number, without_logger
 
-__all__ = ["CLU", "Composer", "Flower", "NeMo", "StableBaselines", "Verl"]
+__all__ = ["CLU", "MACE", "Composer", "Flower", "NeMo", "StableBaselines", "Verl"]
 
 #: How numpy shows a number inside of a text.
 _SHOWN = r"(?:np\.)?(?:float\d{1,3}|int\d{1,3})\(([^()]{1,40})\)"
@@ -146,20 +146,91 @@ class NeMo(ByStep):
 
 
 class StableBaselines(ByStep):
-    """Stable-Baselines3: ``Eval num_timesteps=10000, episode_reward=200.00 +/- 12.30``. Steps are those of
-    the environment.
+    """Stable-Baselines3: ``Eval num_timesteps=10000, episode_reward=200.00 +/- 12.30``, and tables with a
+    section ``eval/``, which count where there is no such line. Steps are those of the environment.
     """
 
     tool = "stable-baselines3"
     epoch = None
     _EVAL = re.compile(r"Eval num_timesteps=(\d{1,12}), (\w{1,60})=(" + Number + r") \+/- ")
 
+    _SECTION = re.compile(r"\| ([a-z_]{1,40}/) {1,40}\| {1,40}\|")
+    _ENTRY = re.compile(r"\|    (\w{1,60}) {1,40}\| (" + Number + r") {1,40}\|")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._section = ""
+        self._entries: dict[str, float] = {}
+        self._tables = Journal(self.tool)
+
     def take(self, text: str, order: int) -> bool:
-        """Take an evaluation."""
-        if "Eval num_timesteps=" not in text or (match := self._EVAL.search(text)) is None:
+        """Take an evaluation, or an entry of a table."""
+        if "Eval num_timesteps=" in text and (match := self._EVAL.search(text)) is not None:
+            self._journal.add(order, float(match[1]), None, {f"eval_{match[2]}": float(match[3])})
+            return True
+        if text[0] == "|":
+            if (section := self._SECTION.fullmatch(text)) is not None:
+                self._section = section[1]
+            elif self._section and (entry := self._ENTRY.fullmatch(text)) is not None:
+                self._entries[self._section + entry[1]] = float(entry[2])
+            else:
+                return False
+            return True
+        if self._entries and text.startswith("---"):
+            self._close(order)
+        return False
+
+    def _close(self, order: int) -> None:
+        entries, self._entries, self._section = self._entries, {}, ""
+        step = entries.get("time/total_timesteps")
+        values = {
+            name: value
+            for name, value in entries.items()
+            if name.startswith(("eval/", "rollout/", "train/")) and not name.endswith("n_updates")
+        }
+        if step is not None and any(name.startswith("eval/") for name in values):
+            self._tables.add(order, step, None, values)
+
+    def finish(self) -> list[Training]:
+        """The trainings."""
+        if not self._journal.trainings:
+            self._journal = self._tables
+        return super().finish()
+
+
+class MACE:
+    """MACE: ``Epoch 3: head: Default, loss=0.41, RMSE_E_per_atom= 5.10 meV, RMSE_F= 40.20 meV / A``, all of
+    the validation set, and a line ``Initial:`` before the training. Epochs are counted from 0.
+    """
+
+    specific = True
+    _LINE = re.compile(
+        r"(?:^|\s)(?:Epoch (\d{1,9})|Initial): (?:head: ([\w.-]{1,80}), )?(?=loss=[^,]{1,40}, (?:RMSE|MAE)_)"
+    )
+    _FIELD = re.compile(r"(\w{1,60})=\s{0,12}(" + Number + r")(?=[,\s]|$)")
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self._journal = Journal("mace")
+
+    def take(self, text: str, order: int) -> bool:
+        """Take the values of an epoch."""
+        if "loss=" not in text or "E_" not in text or (match := self._LINE.search(text)) is None:
             return False
-        self._journal.add(order, float(match[1]), None, {f"eval_{match[2]}": float(match[3])})
+        before = "valid" if match[2] in (None, "Default") else f"valid/{match[2]}"
+        values = {f"{before}/{name}": float(value) for name, value in self._FIELD.findall(text, match.end())}
+        place = float(match[1]) + 1 if match[1] else 0.0
+        current = self._journal.current
+        if current is not None and current.goes_back(place, values):
+            self._journal.begin()
+        self._journal.add(order, None, place, values)
         return True
+
+    def finish(self) -> list[Training]:
+        """The trainings."""
+        for training in self._journal:
+            place_by_epoch(training)
+        return self._journal.trainings
 
 
 class Flower(ByStep):

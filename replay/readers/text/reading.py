@@ -21,11 +21,12 @@ from replay.readers.text.harness import Harness
 from replay.readers.text.improvements import Improvements
 from replay.readers.text.journal import Dialect, Training
 from replay.readers.text.lines import Line, bars
-from replay.readers.text.pretraining import CLU, Composer, Flower, NeMo, StableBaselines, Verl
+from replay.readers.text.pretraining import CLU, MACE, Composer, Flower, NeMo, StableBaselines, Verl
 from replay.readers.text.progress import Keras, Lightning, RichLightning
 from replay.readers.text.result_blocks import ResultBlocks
 from replay.readers.text.sentence_evaluators import SentenceEvaluators
 from replay.readers.text.set_dicts import SetDicts
+from replay.readers.text.set_tables import SetTables
 from replay.readers.text.tables import Estimator, Fairseq, MMEngine, OpenNMT, SpaCy
 from replay.readers.text.translation import JoeyNMT, Marian
 from replay.readers.text.vision import AllenNLP, Detectron2
@@ -59,6 +60,7 @@ DIALECTS: tuple[type[Dialect], ...] = (
     AllenNLP,
     Composer,
     CLU,
+    MACE,
     Harness,
     ResultBlocks,
     TrainerDicts,
@@ -66,6 +68,7 @@ DIALECTS: tuple[type[Dialect], ...] = (
     Lightning,
     RichLightning,
     Keras,
+    SetTables,
     Grids,
     EvalBars,
     SentenceEvaluators,

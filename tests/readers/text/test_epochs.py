@@ -835,3 +835,27 @@ def test_metrics_in_the_line_below_a_result(tmp_path, begin):
     )
     run = run_of(tmp_path, text)
     assert curve(run, "valid_score") == curve(run, "valid_mrr@10") == dict(enumerate(LOSSES, 1))
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        (
+            "epoch {epoch} average loss: 0.5\ncurrent epoch: {epoch} current mean dice: {value}",
+            "val_mean_dice",
+        ),
+        ("{epoch}, train_loss=0.5, test_loss={value}, LR=0.001000, time 12.34s", "test_loss"),
+        (
+            "ITERATION {epoch:02d}: TRAIN AVG.LOSS 0.5, (lr0.008), CROSSVAL AVG.LOSS {value}",
+            "val_avg.loss",
+        ),
+        (
+            "Train loss {epoch} 0.5 Grad Norm 1.2 1.2s/it\nValidation loss {epoch}:  {value}  ",
+            "validation_loss",
+        ),
+    ],
+)
+def test_lines_of_single_tools(tmp_path, line, name):
+    """MONAI's tutorials, Cellpose, Kaldi, Tacotron 2."""
+    text = "".join(line.format(epoch=n, value=value) + "\n" for n, value in enumerate(LOSSES, 1))
+    assert curve(run_of(tmp_path, text), name) == dict(enumerate(LOSSES, 1))

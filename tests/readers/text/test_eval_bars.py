@@ -134,3 +134,44 @@ def test_a_bar_of_all_epochs_beside_bars_of_evaluations(tmp_path):
     run = run_of(tmp_path, text)
     assert (run.info.step_unit, run.info.planned_steps) == ("step", 30)
     assert curve(run, "val_epoch_avg_loss") == {10: 0.5, 20: 0.25, 30: 0.375}
+
+
+def drawn(epochs, postfix_of, *, ahead):
+    """The states of a bar of all epochs, with what it shows: before it counts the epoch, or behind that."""
+    text, shown = bar(0, epochs, "Epochs: "), ""
+    for epoch in range(1, epochs + 1):
+        new = postfix_of(epoch)
+        text += bar(epoch - ahead, epochs, "Epochs: ", shown) + bar(epoch - ahead, epochs, "Epochs: ", new)
+        shown = new
+    return text + bar(epochs, epochs, "Epochs: ", shown) + "\n"
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+@pytest.mark.parametrize("every", [1, 5])
+def test_what_a_bar_of_all_epochs_shows(tmp_path, ahead, every):
+    """Rasa evaluates every few epochs, and draws the bar again behind each epoch."""
+    values = [0.75, 0.5, 0.625]
+
+    def postfix_of(epoch):
+        number = (epoch - 1) // every if ahead else epoch // every - 1
+        of_eval = f", val_t_loss={values[number]}" if number >= 0 and (ahead or epoch % every == 0) else ""
+        return f", t_loss={2 - epoch / 100}{of_eval}"
+
+    run = run_of(tmp_path, drawn(3 * every, postfix_of, ahead=ahead))
+    begin = 1 if ahead else every
+    places = [begin + every * number for number in range(3)]
+    assert curve(run, "val_t_loss") == dict(zip(places, values, strict=True))
+    assert (run.info.step_unit, run.info.planned_epochs) == ("epoch", 3 * every)
+
+
+def test_values_behind_a_dash(tmp_path):
+    """segmentation_models_pytorch."""
+    text = "".join(
+        f"\nEpoch: {epoch}\n"
+        + bar(50, 50, "train: ", ", dice_loss - 0.5, iou_score - 0.5")
+        + "\n"
+        + bar(5, 5, "valid: ", f", dice_loss - {loss}, iou_score - 0.6")
+        + "\n"
+        for epoch, loss in LOSSES.items()
+    )
+    assert curve(run_of(tmp_path, text), "val_dice_loss") == LOSSES

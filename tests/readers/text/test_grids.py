@@ -218,3 +218,10 @@ def test_a_table_without_a_rule_is_no_card(tmp_path):
     text = "| Step | Training Loss | Validation Loss |\n| 10 | 0.5 | 0.25 |\n| 20 | 0.5 | 0.25 |\n"
     with pytest.raises(NothingFound):
         read(put(tmp_path / "README.md", text))
+
+
+def test_a_head_behind_a_comment_sign(tmp_path):
+    """DeePMD's lcurve.out, which numpy reads."""
+    text = "#  step      rmse_val    rmse_trn         lr\n# If there is none, rmse_*_{val,trn} is nan\n"
+    text += "".join(f"{step:7d}      {0.5 + step / 1000}    2.5e-01    1.0e-03\n" for step in (0, 100, 200))
+    assert curve(run_of(tmp_path, text, "lcurve.out"), "rmse_val") == {0: 0.5, 100: 0.6, 200: 0.7}

@@ -133,3 +133,34 @@ def test_rounds_of_flower(tmp_path):
     assert curve(run, "eval_distributed_loss") == {1: 1.75, 2: 1.5, 3: 1.625}
     (run,) = runs_of(tmp_path, flower(progress=False))[0]
     assert curve(run, "eval_distributed_loss") == {1: 1.75, 2: 1.5, 3: 1.625}
+
+
+def test_tables_of_stable_baselines(tmp_path):
+    """They count where no line has the same evaluation."""
+    rule = "-" * 34 + "\n"
+    table = (
+        f"{rule}| eval/              |          |\n|    mean_reward     | {{loss}}     |\n"
+        "| rollout/           |          |\n|    ep_rew_mean     | 20.5     |\n"
+        f"| time/              |          |\n|    total_timesteps | {{step}}       |\n{rule}"
+    )
+    text = "".join(table.format(step=step, loss=loss) for step, loss in LOSSES.items())
+    run = run_of(tmp_path, text)
+    assert curve(run, "eval/mean_reward") == LOSSES
+    assert list(run.train) == ["rollout/ep_rew_mean"]
+    line = "Eval num_timesteps={step}, episode_reward={loss} +/- 1.50\n"
+    both = "".join((line + table).format(step=step, loss=loss) for step, loss in LOSSES.items())
+    assert list(run_of(tmp_path, both).metrics) == ["eval_episode_reward"]
+
+
+def test_mace(tmp_path):
+    """All of its values are of the validation set; the first are of the model before the training."""
+    begin = "2026-01-02 10:00:00.123 INFO: "
+    values = [12.5, 0.75, 0.5, 0.625]
+    text = "".join(
+        f"{begin}{f'Epoch {number - 1}' if number else 'Initial'}: head: Default, loss={loss:8.8f},"
+        f" RMSE_E_per_atom=    9.50 meV, RMSE_F=   {30 - number}.10 meV / A\n"
+        for number, loss in enumerate(values)
+    )
+    run = run_of(tmp_path, text)
+    assert curve(run, "valid/loss") == dict(enumerate(values))
+    assert curve(run, "valid/RMSE_F") == {0: 30.1, 1: 29.1, 2: 28.1, 3: 27.1}
