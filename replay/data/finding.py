@@ -114,6 +114,7 @@ class Kind(StrEnum):
     ROWS_LEFT_OUT = "rows-left-out"
     COUNTED_EPOCHS = "counted-epochs"
     ASSUMED_SETS = "assumed-sets"
+    COLUMNS_WITHOUT_SET = "columns-without-set"
     OTHER_LENGTH = "other-length"
     ZERO_FOR_NAN = "zero-for-nan"
     EVAL_HINT = "eval-hint"

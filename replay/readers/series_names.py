@@ -26,6 +26,7 @@ __all__ = [
     "split_of",
     "step_name",
     "tells_of_training",
+    "without_set",
     "words",
 ]
 
@@ -239,6 +240,33 @@ def _computed_beside(names: tuple[str, ...]) -> frozenset[str]:
         for name in behind
         if not is_bookkeeping(name) and canonical(name) not in ("training_loss", "step", "epoch")
     )
+
+
+def without_set(names: Sequence[str]) -> set[str]:
+    """The columns of a table with a loss of the training and one of the validation set that stand behind
+    these and name no set: many loops compute them on the validation set.
+
+    Not where a column of them has a counterpart that names a set, or where the table has a plain loss.
+    """
+    return set(_without_set(tuple(names)))
+
+
+@lru_cache(1024)
+def _without_set(names: tuple[str, ...]) -> frozenset[str]:
+    parts = [words(name) for name in names]
+    losses = [at for at, part in enumerate(parts) if part[-1] in ("loss", "losses")]
+    if len(losses) != 2 or not all(len(parts[at]) == 2 for at in losses):
+        return frozenset()
+    first, second = (split_of(parts[at][0]) for at in losses)
+    if {first, second} != {"train", "held-out"} or losses[1] != losses[0] + 1:
+        return frozenset()
+    behind = {
+        name
+        for name, part in zip(names[losses[1] + 1 :], parts[losses[1] + 1 :], strict=True)
+        if is_metric(name) and not is_held_out(name) and _TRAIN_SHORT.isdisjoint(part)
+    }
+    stated = {part[1:] for part in parts if split_of(part[0]) is not None}
+    return frozenset(name for name in behind if words(name) not in stated)
 
 
 def mean_of(name: str) -> str | None:

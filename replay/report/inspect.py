@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from replay.data.names import infer_mode
 from replay.engine.inspect import Inspection
 from replay.engine.metrics import ModeSource
+from replay.errors import list_names
 from replay.readers import ReadResult
 from replay.report.document import Block, Commands, Document, List, Notes, Paragraph, Records, Table
 from replay.report.format import number, say_count
@@ -43,7 +45,7 @@ _COLUMNS = (
 )
 _MOST_NAMES = 3
 #: Runs, groups and metrics that the brief form shows one by one.
-_MOST_RUNS, _MOST_GROUPS, _MOST_METRICS = 10, 8, 8
+_MOST_RUNS, _MOST_GROUPS, _MOST_METRICS, _MOST_SERIES = 10, 8, 8, 8
 
 
 def build(
@@ -265,7 +267,13 @@ def _monitor(inspection: Inspection) -> str:
         return (
             f"{text}. The command below assumes {' '.join(words)}: choose what is right." if words else text
         )
-    return "No run has an eval, so there is nothing that a stop rule could watch."
+    text = "No run has an eval, so there is nothing that a stop rule could watch."
+    series = sorted(
+        {name for row in inspection.rows for name in row["train_series"] if infer_mode(name) is not None}
+    )
+    if not series:
+        return text
+    return f"{text} To monitor a series of the training, give --monitor ({list_names(series, _MOST_SERIES)})."
 
 
 def _metrics(rows: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -645,3 +645,22 @@ def test_thousands_and_percentages_with_a_decimal_comma(tmp_path):
 def test_fractions_of_epochs_are_no_thousands(tmp_path):
     run, _ = load(tmp_path, "epoch;val_loss\n1,125;0.5\n2,250;0.25\n")
     assert curve(run, "val_loss") == {1.125: 0.5, 2.25: 0.25}
+
+
+@pytest.mark.parametrize(
+    ("header", "named"),
+    [
+        ("Epoch,TrainLoss,ValLoss,mIoU,AUC,LR", ("AUC", "mIoU")),
+        ("epoch,train_loss,val_loss,accuracy,time,lr", ("accuracy",)),
+        ("epoch,train_loss,val_loss,accuracy,val_accuracy,lr", ()),
+        ("epoch,loss,val_loss,accuracy,auc,lr", ()),
+        ("epoch,accuracy,train_loss,val_loss,lr,time", ()),
+    ],
+)
+def test_columns_that_name_no_set_behind_both_losses(tmp_path, header, named):
+    rows = [f"{n},0.5,0.{n}5,0.{n}6,0.{n}7,0.1" for n in (1, 2, 3)]
+    path = tmp_path / "log.csv"
+    path.write_text("\n".join([header, *rows]) + "\n")
+    (run,) = read([path]).runs
+    found = [finding for finding in run.info.findings if finding.kind is Kind.COLUMNS_WITHOUT_SET]
+    assert [finding["metrics"] for finding in found] == [named] * bool(named)

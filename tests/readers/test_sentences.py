@@ -590,6 +590,14 @@ OF_RUNS = [
         ),
     ),
     (
+        Kind.COLUMNS_WITHOUT_SET,
+        {"metrics": ("AUC", "mIoU")},
+        (
+            "AUC, mIoU name no set and count as of the training; if they are of the validation set, monitor"
+            " them with --monitor, or name all columns with --metric"
+        ),
+    ),
+    (
         Kind.EVAL_HINT,
         {"tool": "mlx", "every": 5},
         "set --steps-per-eval 5 and put a valid.jsonl beside train.jsonl",

@@ -59,6 +59,7 @@ from replay.readers.series_names import (
     split_of,
     step_name,
     tells_of_training,
+    without_set,
     words,
 )
 from replay.readers.text_files import SmallText, TextLines
@@ -377,6 +378,10 @@ def _runs(
     evaluator = is_evaluator(table.names)
     held_out = points.keys() - {"epoch"} if evaluator else held_out_of(points)
     held_out |= computed_beside(table.names) & points.keys()
+    unclear = without_set(table.names) & points.keys() - held_out
+    if unclear:
+        facts = {"metrics": tuple(sorted(unclear))}
+        findings = [*findings, Finding(Kind.COLUMNS_WITHOUT_SET, Severity.NOTE, facts=facts)]
     step_key = step_name(table.names)
     epoch = None if table.by_epoch else next((name for name in points if name.lower() in _EPOCHS), None)
     counters, companions = measures_of(points, held_out)

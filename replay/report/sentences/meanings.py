@@ -381,6 +381,11 @@ MEANINGS: Mapping[str, Mapping[Kind, Meaning]] = {
             "A text prints two values behind the name of a metric (`acc: 0.8|0.7`), and names no sets.",
             "The second value is read as that of the validation set. If it is not, use no figure of the run.",
         ),
+        Kind.COLUMNS_WITHOUT_SET: Meaning(
+            "A table has losses of both sets, and behind them columns that name no set.",
+            "These columns count as series of the training.",
+            "If they are of the validation set, read the table with `--step` and a `--metric` for each.",
+        ),
         Kind.OTHER_LENGTH: Meaning(
             "Some series do not have one value per eval.",
             "They are skipped, because their steps are not known.",
@@ -626,6 +631,7 @@ _NOTED = (
     Kind.SHARED_EPOCHS,
     Kind.COUNTED_EPOCHS,
     Kind.ASSUMED_SETS,
+    Kind.COLUMNS_WITHOUT_SET,
     Kind.STEPS_COUNTED_ON,
     Kind.STEPS_NOT_LOGGED,
     Kind.STEPS_OF_EPOCHS,

@@ -357,6 +357,16 @@ def _assumed_sets(finding: Finding) -> str:
     )
 
 
+def _columns_without_set(finding: Finding) -> str:
+    names = ", ".join(finding["metrics"])
+    one = len(finding["metrics"]) == 1
+    return (
+        f"{names} {'names' if one else 'name'} no set and {'counts' if one else 'count'} as of the training;"
+        f" if {'it is' if one else 'they are'} of the validation set, monitor {'it' if one else 'them'} with"
+        " --monitor, or name all columns with --metric"
+    )
+
+
 def _two_clocks(finding: Finding) -> str:
     names = ", ".join(finding["metrics"])
     verb = "counts" if len(finding["metrics"]) == 1 else "count"
@@ -730,6 +740,7 @@ SENTENCES: dict[Kind, Callable[[Finding], str]] = {
             Kind.SHARED_EPOCHS: _shared_epochs,
             Kind.COUNTED_EPOCHS: _counted_epochs,
             Kind.ASSUMED_SETS: _assumed_sets,
+            Kind.COLUMNS_WITHOUT_SET: _columns_without_set,
             Kind.ROWS_LEFT_OUT: _rows_left_out,
             Kind.OTHER_LENGTH: _other_length,
             Kind.ZERO_FOR_NAN: _zero_for_nan,
