@@ -57,6 +57,8 @@ class RunInfo:
     step_unit: StepUnit = "step"
     #: Runs of one group share data or a model.
     group: str | None = None
+    #: Sets that the tool evaluates to decide when to stop, though their names say something else.
+    validation_sets: tuple[str, ...] = ()
     model: str | None = None
     dataset: str | None = None
     hyperparameters: Mapping[str, Any] = field(default_factory=_nothing)
@@ -182,7 +184,7 @@ def _findings(given: Iterable[Finding | str]) -> tuple[Finding, ...]:
 _CLEANERS: Mapping[str, Callable[[Any], Any]] = {
     **dict.fromkeys(_TEXTS, _text),
     **dict.fromkeys(_MAPPINGS, _mapping),
-    "sources": lambda paths: tuple(map(str, paths)),
+    **dict.fromkeys(("sources", "validation_sets"), lambda names: tuple(map(str, names))),
     "resumes": lambda steps: tuple(map(float, steps)),
     "findings": _findings,
     "cut_off": lambda value: value if type(value) is bool else False,

@@ -66,6 +66,7 @@ _STATIC = (
     "planned_epochs",
     "planned_steps",
     "seed",
+    "validation_sets",
     "versions",
 )
 #: What is only true of the run at its end, or of the whole curve.

@@ -37,6 +37,8 @@ _TIMES = {
     "secs",
     "duration",
     "elapsed",
+    "passed",
+    "remaining",
     "eta",
     "timestamp",
     "second",

@@ -6,6 +6,8 @@ import shutil
 import pytest
 
 from replay.data.censoring import censoring
+from replay.data.finding import Kind
+from replay.engine.metrics import resolve_metric
 from replay.readers import read, sniff
 from replay.readers.formats.catboost import FORMAT
 from tests.readers.columns import curve
@@ -43,6 +45,23 @@ def test_what_the_library_wrote_is_one_run_with_modes_and_a_plan(name):
     assert (censoring(run) is None) == (name != "stopped")
     rows = json.loads(next((CATBOOST / name).rglob("catboost_training.json")).read_text())["iterations"]
     assert run.steps.tolist() == [row["iteration"] for row in rows]
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["", "catboost_training.json", "test_error.tsv", "train.log"],
+)
+def test_what_it_calls_test_is_what_it_stops_on(place, tmp_path):
+    folder = tmp_path / "catboost_info"
+    shutil.copytree(CATBOOST / "stopped", folder)
+    lines = [f"{n}:\ttest: 0.{9 - n}\tbest: 0.{9 - n} ({n})\ttotal: {n + 1}s\n" for n in range(5)]
+    (folder / "train.log").write_text("".join(lines))
+    found = read(next(folder.rglob(place)) if place else folder)
+    assert not found.find_tables()
+    runs = [run for run in found.runs if run.info.format != "text" or place]
+    metric = next(name for name in runs[0].metrics if name.startswith("test"))
+    metric, findings = resolve_metric(runs, metric, "min")
+    assert not [one for one in findings if one.kind is Kind.TEST_SET_MONITOR]
 
 
 def test_its_own_reading_of_two_test_sets():

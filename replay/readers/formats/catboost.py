@@ -81,6 +81,7 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
                 "format": FORMAT.name,
                 "sources": files,
                 "modes": modes,
+                "validation_sets": _names(meta, "test_sets"),
                 "planned_steps": int(planned) if planned is not None and 0 < planned < 1e15 else None,
             }
         ),

@@ -415,12 +415,18 @@ def _runs(
             {
                 "format": FORMAT.name,
                 "sources": files,
+                "validation_sets": ("test",) if names[:1] == ["iter"] and _is_catboost(files) else (),
                 "step_unit": "epoch" if table.by_epoch else "step",
                 "findings": [*findings, *in_order, *filled, *interleaved, *finished],
             }
         ),
         hint=lambda steps: _hint(names, table.by_epoch, step_key, steps),
     )
+
+
+def _is_catboost(files: Sequence[Path]) -> bool:
+    """Whether CatBoost wrote a table: it calls what its overfitting detector stops on ``test``."""
+    return any(plain_name(path).name == "test_error.tsv" for path in files)
 
 
 def _begins_at_0(points: Mapping[str, Points]) -> bool:

@@ -72,6 +72,8 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
             settings[name] = {**settings.get(name, {}), **value}
     facts: dict[str, Any] = {"format": FORMAT.name, "sources": files}
     facts |= _settings(settings)
+    if any(tag.startswith("learn/") for tag in series):  # CatBoost, which stops on what it calls "test"
+        facts["validation_sets"] = ("test",)
     for tag, name in _ONCE.items():
         if tag in series:
             facts[name] = float(series.pop(tag).value[-1])

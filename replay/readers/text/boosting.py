@@ -208,6 +208,7 @@ class CatBoost:
         elif goes_back:
             self._journal.resume()
         training = self._journal.add(order, step, None, values)
+        training.facts["validation_sets"] = ("test",)  # as it calls what its overfitting detector stops on
         tests = [name for name in values if name.startswith("test")]
         if best is not None and tests:  # the best is that of the last set
             training.facts.setdefault("_best", []).append((values[tests[-1]], best))
