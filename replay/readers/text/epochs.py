@@ -503,7 +503,7 @@ class Epochs:
     @staticmethod
     def _bare(text: str, is_placed: bool) -> re.Match[str] | None:
         """The epoch in brackets at the begin of a line that names no place, but both sides of a metric."""
-        is_bare = not is_placed and ("[" in text[:9] or (text[0].isdigit() and "," in text[:9]))
+        is_bare = not is_placed and ("[" in text[:9] or (text[:1].isdigit() and "," in text[:9]))
         match = _BARE.match(text) if is_bare else None
         if match is None:
             return None

@@ -168,7 +168,7 @@ class StableBaselines(ByStep):
         if "Eval num_timesteps=" in text and (match := self._EVAL.search(text)) is not None:
             self._journal.add(order, float(match[1]), None, {f"eval_{match[2]}": float(match[3])})
             return True
-        if text[0] == "|":
+        if text[:1] == "|":
             if (section := self._SECTION.fullmatch(text)) is not None:
                 self._section = section[1]
             elif self._section and (entry := self._ENTRY.fullmatch(text)) is not None:

@@ -47,10 +47,10 @@ class SetTables:
 
     def take(self, text: str, order: int) -> bool:
         """Take the head of a table, a row of it, or note a place."""
-        if text[0] not in "|│┃║":
+        if text[:1] not in ("|", "│", "┃", "║"):
             if "poch" in text or "EPOCH" in text:
                 self._note(text)
-            if text[0] in "╘└╰┗":
+            if text[:1] in ("╘", "└", "╰", "┗"):
                 self._close()
             return False
         if self._step is None and self._epoch is None:

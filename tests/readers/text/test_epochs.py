@@ -859,3 +859,10 @@ def test_lines_of_single_tools(tmp_path, line, name):
     """MONAI's tutorials, Cellpose, Kaldi, Tacotron 2."""
     text = "".join(line.format(epoch=n, value=value) + "\n" for n, value in enumerate(LOSSES, 1))
     assert curve(run_of(tmp_path, text), name) == dict(enumerate(LOSSES, 1))
+
+
+def test_lines_with_nothing_but_a_time(tmp_path):
+    """flair writes empty lines with its logger."""
+    begin = "2026-01-02 10:00:00,123 "
+    text = "".join(f"{begin}\nepoch {n}: val_loss {loss}\n{begin}\n" for n, loss in enumerate(LOSSES, 1))
+    assert curve(run_of(tmp_path, text)) == dict(enumerate(LOSSES, 1))
