@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from replay.readers.find import HEAD
 from replay.readers.format import UnusableLog
 from replay.readers.partial_json import parse_partly
+from replay.readers.points import number
 from replay.readers.regular import Sheet, read_sheet
 from replay.readers.runs_in_table import counts_time
 from replay.readers.series_names import (
@@ -25,6 +27,9 @@ __all__ = ["sketch", "suggest_options"]
 
 _MOST_BYTES = 8 * 1024 * 1024
 _MOST_ROWS = 200
+#: A metric in a text, and how many of them are not there by chance.
+_MEASURED = re.compile(r"(?<![A-Za-z])(?:loss|acc|accuracy|f1|ppl|perplexity)\W{1,4}\d", re.IGNORECASE)
+_FEW = 3
 _MOST_METRICS = 2
 _RUN_NAMES = frozenset(
     {"run", "run_id", "run_name", "trial", "trial_id", "experiment", "seed", "model", "name", "id"}
@@ -35,7 +40,8 @@ def sketch(path: Path, head: bytes) -> dict[str, Any]:
     """The facts of a finding on a file: the names of its columns or keys, or its first line, and options.
 
     ``lacks`` says which column a table lacks to be a log: ``step`` or ``metric``; ``training`` where no
-    column is one that only trainings log, and ``epochs`` where these are times. ``broken`` is the character
+    column is one that only trainings log, ``epochs`` where these are times, ``rows`` where rows and columns
+    are the wrong way round, and ``place`` of a text with metrics. ``broken`` is the character
     at which a JSON document breaks that has no entry before it.
     """
     try:
@@ -47,14 +53,16 @@ def sketch(path: Path, head: bytes) -> dict[str, Any]:
         elsewhere = _of_something_else(sheet)
         if elsewhere:
             return {"columns": tuple(sheet.columns), "rows": len(sheet.rows), "options": options, **elsewhere}
-        facts = {"columns": tuple(sheet.columns), "rows": len(sheet.rows), "options": options}
         lacks = None if options else _lacking(sheet)
-        return facts if lacks is None else {**facts, "lacks": lacks}
+        of_table = {"columns": tuple(sheet.columns), "rows": len(sheet.rows), "options": options}
+        return of_table if lacks is None else {**of_table, "lacks": lacks}
     if b"\0" in head[:4096] and head[:2] not in (b"\xff\xfe", b"\xfe\xff"):
         return {"binary": True}
     text = head.decode("utf-8-sig", "replace")
     first = next((line.strip() for line in text.splitlines() if line.strip("\0 \t\r\n")), "").expandtabs(2)
     facts = {"line": first[:72]} if first.isprintable() else {}
+    if len(_MEASURED.findall(text)) >= _FEW:
+        facts["lacks"] = "place"
     broken = _broken_json(path, text)
     return facts if broken is None else {**facts, "broken": broken}
 
@@ -83,7 +91,15 @@ def _of_something_else(sheet: Sheet) -> dict[str, Any]:
 
 
 def _lacking(sheet: Sheet) -> str | None:
-    """Which column a table lacks to be a log; None where that cannot be told."""
+    """Which column a table lacks to be a log; None where that cannot be told. ``rows`` says that it has a row
+    per metric, and a column per epoch.
+    """
+    numbers = [number(name) for name in sheet.columns[1:]]
+    first = numbers[0] if numbers else None
+    if first is not None and len(numbers) > 1 and numbers == [first + at for at in range(len(numbers))]:
+        metrics = [text for text in sheet.texts(sheet.columns[0]) if is_metric(text)]
+        if len(metrics) > 1:
+            return "rows"
     numeric = {name: values for name in sheet.columns if (values := sheet.numbers(name))}
     rising = [name for name, values in numeric.items() if len(set(values)) > 1 and _rises(values)]
     if not any(not (is_metric(name) or is_bookkeeping(name)) for name in rising):

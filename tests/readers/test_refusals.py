@@ -197,3 +197,16 @@ def test_a_table_of_a_training(tmp_path, head):
 def test_settings_are_no_metrics(tmp_path, name, text):
     (tmp_path / name).write_text(text)
     assert f"{name}: not a log" in refuse(tmp_path)
+
+
+def test_a_table_with_a_row_per_metric_says_so(tmp_path):
+    (tmp_path / "history.csv").write_text(",0,1,2\nloss,0.9,0.8,0.7\nval_loss,0.8,0.7,0.9\n")
+    said = refuse(tmp_path)
+    assert "a row per metric, and a column per epoch. Turn it over" in said
+    assert "Add one" not in said
+
+
+def test_a_text_with_metrics_of_no_place_says_so(tmp_path):
+    (tmp_path / "train.log").write_text("".join(f"loss:0.{n}, accuracy:0.{n}\n" for n in range(10, 20)))
+    said = refuse(tmp_path)
+    assert "Its metrics have no epoch or step, or do not say that they are of held-out data." in said

@@ -62,6 +62,15 @@ OF_FILES = [
     (Kind.UNKNOWN_FORMAT, {"line": "Hi"}, "not a log in a format that replay reads; it begins with 'Hi'"),
     (
         Kind.UNKNOWN_FORMAT,
+        {"line": "loss 1", "lacks": "place"},
+        (
+            "not a log in a format that replay reads; it begins with 'loss 1'. Its metrics have no epoch or"
+            " step, or do not say that they are of held-out data. If a training prints it, print both with"
+            " the value: epoch 3: val_loss 0.41"
+        ),
+    ),
+    (
+        Kind.UNKNOWN_FORMAT,
         {"columns": ("lap", "a b"), "rows": 9, "options": ("--step", "lap", "--metric", "a b")},
         (
             "not a log in a format that replay reads; it has 9 rows of lap, a b. If it is a log, say which"

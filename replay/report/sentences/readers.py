@@ -56,6 +56,16 @@ def _unknown_format(finding: Finding) -> str:
             f"{text}, and no column that could be the step or epoch. Add one, such as a column step with the"
             " number of the row"
         )
+    if finding.get("lacks") == "rows":
+        return (
+            f"{text}: a row per metric, and a column per epoch. Turn it over, so that each epoch is a row, as"
+            " pandas does with read_csv(FILE, index_col=0).T"
+        )
+    if finding.get("lacks") == "place":
+        return (
+            f"{text}. Its metrics have no epoch or step, or do not say that they are of held-out data. If a"
+            " training prints it, print both with the value: epoch 3: val_loss 0.41"
+        )
     if finding.get("lacks") == "metric":
         return f"{text}, and no column that could be a metric of held-out data, such as val_loss"
     if finding.get("lacks") == "epochs":
