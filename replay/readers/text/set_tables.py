@@ -5,6 +5,7 @@ evaluation (``Running evaluation for step: 10, epoch: 1``), and so do loops with
 from __future__ import annotations
 
 import re
+from collections import deque
 
 from replay.readers.points import number
 from replay.readers.series_names import is_held_out, split_of
@@ -14,6 +15,7 @@ from replay.readers.text.lines import without_logger
 __all__ = ["SetTables"]
 
 _BARS = str.maketrans("│┃║", "|||")
+_NEAR = 40
 _SHORT = {"vali": "validation", "valid": "validation"}
 
 
@@ -44,16 +46,15 @@ class SetTables:
         self._sets: list[str | None] = []  # those of the columns, or none where the rows name them
         self._tables = 0  # tables of this place
         self._rows: list[tuple[int, dict[str, float]]] = []
+        self._before: deque[str] = deque(maxlen=_NEAR)  # lines that may say the place of the next table
 
     def take(self, text: str, order: int) -> bool:
         """Take the head of a table, a row of it, or note a place."""
         if text[:1] not in ("|", "│", "┃", "║"):
             if "poch" in text or "EPOCH" in text:
-                self._note(text)
+                self._before.append(text)
             if text[:1] in ("╘", "└", "╰", "┗"):
                 self._close()
-            return False
-        if self._step is None and self._epoch is None:
             return False
         cells = [cell.strip() for cell in text.translate(_BARS).strip().strip("|").split("|")]
         sets = [_set(cell) for cell in cells]
@@ -69,17 +70,21 @@ class SetTables:
 
     def _begin(self, cells: list[str], sets: list[str | None]) -> None:
         self._close()
-        self._head, self._sets = cells, sets
+        self._locate()
+        if self._step is not None or self._epoch is not None:
+            self._head, self._sets = cells, sets
 
     @staticmethod
     def _is_name(cell: str) -> bool:
         return cell[:1].isalpha() and number(cell) is None
 
-    def _note(self, text: str) -> None:
-        match = self._PLACE.fullmatch(without_logger(text.strip()))
+    def _locate(self) -> None:
+        """Take the place that the last line says which names nothing else."""
+        places = (self._PLACE.fullmatch(without_logger(text.strip())) for text in reversed(self._before))
+        match = next((place for place in places if place is not None), None)
+        self._before.clear()
         if match is None:
             return
-        self._close()
         self._step = float(match[1]) if match[1] else None
         self._epoch = float(match[2] or match[3])
         self._planned, self._tables = float(match[4] or 0), 0
