@@ -609,10 +609,12 @@ class Epochs:
 
     def _of_set(self, text: str, split: str | None) -> dict[str, float]:
         """The values of the part of a line that is about one set."""
-        named = [pair for pair in named_values(text) if not _is_size(pair)]
-        pairs = [pair for pair in named if _is_value(pair.name) or _may_be_share(pair)]
+        pairs = [
+            pair
+            for pair in named_values(text)
+            if (_is_value(pair.name) or _may_be_share(pair)) and not _is_size(pair)
+        ]
         stated = [pair.name for pair in pairs if _names_a_set(pair.name)]
-        of_train = any("train" in name.lower() for name in stated)
         values: dict[str, float] = {}
         before, behind_train = split, False  # whether the last name with a set was one of the training
         for name, value, percent, _ in pairs:
@@ -623,9 +625,15 @@ class Epochs:
                 before = name.partition("_")[0] if is_held_out(name) and "_" in name else None
                 before = split if before is None and is_held_out(name) else before
                 behind_train = "train" in name.lower()
-            elif is_plain_loss and split is None and before and self._has_loss_of_train and not of_train:
+            elif (
+                is_plain_loss
+                and before
+                and split is None
+                and self._has_loss_of_train
+                and not any("train" in other.lower() for other in stated)
+            ):
                 name = f"{before}_{name}"  # "Valid acc: 0.7 | loss: 0.6" below "Train acc: 0.8 | loss: 0.5"
-            elif not before and not _is_value(name):
+            elif percent and not before and not _is_value(name):
                 continue
             elif before and name.lower() not in (_RATES if split is not None else _OF_TRAINING):
                 # "val Loss: 0.7 Acc: 0.6", and "Train Loss: 0.6 | Val Precision: 0.5, Recall: 0.6"
