@@ -60,8 +60,8 @@ _FENCED = re.compile(
     r"^\s{0,8}(?:```|~~~)[^\n]{0,80}\n(?:[^\n]{0,2000}\n){0,80}?\s{0,8}(?:```|~~~)\s*$", re.MULTILINE
 )
 #: Words without which no text is searched beyond its head.
-_WORDS = re.compile(rb"loss|epoch|it/s\]|logloss|auc|accuracy|\bstep", re.IGNORECASE)
-#: Names of files that are searched all the same.
+_WORDS = re.compile(r"loss|epoch|it/s\]|logloss|auc|accuracy|\bstep", re.IGNORECASE)
+#: Names of files that may have them further below.
 _NAMES = re.compile(r"train|fine[-_]?tun", re.IGNORECASE)
 _SEARCHED = 16 * 1024 * 1024
 _BOMS = (b"\xff\xfe", b"\xfe\xff")
@@ -89,10 +89,11 @@ def _sniff(path: Path, head: bytes) -> bool:
     found = read_text(_lines(_FENCED.sub("", text)), whole=len(head) < HEAD)
     if _is_evident(found):
         return True
-    words = _WORDS.search(head if head[:2] not in _BOMS else text.encode()) or _NAMES.search(name.name)
-    if len(head) < HEAD or words is None:
+    if len(head) < HEAD:
         return False
     try:
+        if _WORDS.search(text) is None and not (_NAMES.search(name.name) and _has_words(path)):
+            return False
         return _is_evident(read_text(_first(read_lines(path, [])), whole=False))
     except OSError:
         return False
@@ -125,6 +126,10 @@ def _first(lines: Iterator[Line]) -> Iterator[Line]:
         if read > _SEARCHED:
             return
         yield line
+
+
+def _has_words(path: Path) -> bool:
+    return any(_WORDS.search(line.text) is not None for line in _first(read_lines(path, [])))
 
 
 def _is_evident(text: Text) -> bool:
