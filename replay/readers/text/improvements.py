@@ -104,9 +104,8 @@ class Improvements:
         #: Metrics of which only improvements are printed, where nothing else holds their evals.
         self.findings: list[Finding] = []
         self._journal = Journal("checkpoints")
-        self._missing: list[
-            set[str]
-        ] = []  # of each training, metrics with evals whose values are not printed
+        #: Of each training, metrics with evals whose values are not printed.
+        self._missing: list[set[str]] = []
         self._counts: dict[str, list[int]] = {}  # by metric: values that are printed, and all evals
         self._stopping: dict[str, int] = {}
 
