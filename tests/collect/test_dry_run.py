@@ -213,6 +213,7 @@ def test_a_grid_is_measured_once_for_each_shape_and_nothing_is_left(grid, workpl
     assert total["wall_cost"] == pytest.approx(total["wall_seconds"] / 1000)
 
 
+@pytest.mark.slow
 def test_memory_and_checkpoints_are_those_of_the_training_that_follows(workplace, tmp_path):
     """And that training is the one that it would have been."""
     path = workplace / "followed.toml"

@@ -134,7 +134,8 @@ def train(workplace, folder, *, kill_at, resume, step_signals=True):
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("step_signals", [pytest.param(True, marks=pytest.mark.slow), False])
+@pytest.mark.parametrize("step_signals", [True, False])
+@pytest.mark.slow
 def test_all_steps_that_were_trained_twice_are_counted(step_signals, workplace, tmp_path):
     """Logged at steps 10 and 20, saved every 5, killed at the end of steps 8 and 18."""
     for kill_at, resume in ((8, 0), (18, 5)):

@@ -174,7 +174,7 @@ def test_an_extension_that_is_killed_goes_on(finished, whole, workplace, tmp_pat
     assert_extended_exactly(folder, whole)
 
 
-@pytest.mark.parametrize("scheduler", ["linear", "cosine"])
+@pytest.mark.parametrize("scheduler", ["linear", pytest.param("cosine", marks=pytest.mark.slow)])
 def test_another_schedule_is_followed_from_the_first_step_on_and_on_record(
     scheduler, finished, workplace, tmp_path
 ):

@@ -21,7 +21,10 @@ def losses(folder):
     return [record["metrics"]["eval_loss"] for record in records(folder) if record.get("kind") == "eval"]
 
 
-@pytest.mark.parametrize("name", ["adafactor", "sgd", "adagrad", "rmsprop"])
+@pytest.mark.parametrize(
+    "name",
+    ["adafactor", "sgd", *(pytest.param(name, marks=pytest.mark.slow) for name in ("adagrad", "rmsprop"))],
+)
 def test_an_optimizer_of_transformers_trains(name, collect_run, tmp_path):
     result, folder = collect_run(changed(CONFIG, train={"optimizer": name}), name, tmp_path)
     assert result.exit_code == 0, result.output

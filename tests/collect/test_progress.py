@@ -140,6 +140,7 @@ def test_on_a_terminal_it_is_rewritten_and_ends_with_the_result(workplace, tmp_p
     assert lines[-1].startswith("shown: done (eval_loss ")
 
 
+@pytest.mark.slow
 def test_a_grid_with_one_job_shows_the_line_and_keeps_the_rest_in_a_file(workplace, tmp_path):
     config = changed(CLASSIFIER, train={"max_steps": 12, "eval_every": 4})
     (workplace / "shown-grid.toml").write_text(toml(config) + '[grid]\n"lora.r" = [2]\n')

@@ -78,10 +78,10 @@ def rare(task, steps_of):
     ("sections", "prepare"),
     [
         ({}, None),
-        ({"train": {"eval_at_start": True}}, None),
+        pytest.param({"train": {"eval_at_start": True}}, None, marks=pytest.mark.slow),
         (EXTRAS, None),
         ({}, without_base_model),
-        (EXTRAS, try_memory_first),
+        pytest.param(EXTRAS, try_memory_first, marks=pytest.mark.slow),
         ({}, count_evals_first),
     ],
     ids=["plain", "at start", "generation and generic", "no base model", "memory trial", "progress"],

@@ -97,6 +97,7 @@ def test_the_tasks_of_the_array_share_the_grid(array):
     assert shares == [["grid-s0", "grid-s4"], ["grid-s1", "grid-s5"], ["grid-s2"], ["grid-s3"]]
 
 
+@pytest.mark.slow
 def test_a_task_of_the_array_trains_its_share(array, tmp_path):
     done = array(4)
     assert done.returncode == 0, done.stderr

@@ -75,7 +75,7 @@ made.train()
 """
 
 
-@pytest.mark.parametrize("kind", ["tensorboard", "checkpoints"])
+@pytest.mark.parametrize("kind", ["tensorboard", pytest.param("checkpoints", marks=pytest.mark.slow)])
 def test_a_trainer_that_writes_while_it_is_watched(kind, tmp_path):
     logs = tmp_path / "logs"
     environment = {

@@ -230,7 +230,10 @@ def test_region_is_what_the_definition_says(data):
             assert low <= at <= high
 
 
-@pytest.mark.parametrize("texts", [["patience=1..200000"], ["patience=1..400", "every=1..500"]])
+@pytest.mark.parametrize(
+    "texts",
+    [pytest.param(["patience=1..200000"], marks=pytest.mark.slow), ["patience=1..400", "every=1..500"]],
+)
 def test_large_grids(texts):
     grid = grid_of(*texts)
     count = len(grid.points)

@@ -33,7 +33,7 @@ def runs(count=10, evals=20, seed=0, group=None):
 
 
 @given(studies())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_a_summary_is_that_of_a_plain_loop_over_the_judged_runs(study):
     runs, policies, question = study
     tried = [policy for policy in policies if some_can_be_tried(runs, policy, question)]
