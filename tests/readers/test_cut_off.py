@@ -122,3 +122,13 @@ def test_all_commands_agree_on_a_file_that_is_cut_off(tmp_path, monkeypatch):
 )
 def test_problems_in_a_few_words(kinds, said):
     assert say_problems([Finding(kind) for kind in kinds]) == said
+
+
+def test_a_state_that_is_cut_off_is_not_given_to_the_slow_parser(tmp_path, monkeypatch):
+    def refuse(text):
+        raise AssertionError(f"{len(text)} characters were parsed once more")
+
+    monkeypatch.setattr("replay.readers.formats.trainer_state.parse_partly", refuse)
+    (tmp_path / "trainer_state.json").write_text(cut_after(trainer_state(), '"step": 60'), encoding="utf-8")
+    (made,) = read(tmp_path).runs
+    assert made.steps.tolist() == [20, 40, 60]

@@ -60,6 +60,8 @@ _FIELDS = {
 _TOTALS = ("trained_steps", "trained_tokens", "total_flos", "train_runtime")
 _LOGGED = frozenset({"loss", "learning_rate", "grad_norm"})
 _SENTINEL = 10**9  # num_train_epochs is sys.maxsize where the data set has no length
+#: A comma behind the last element, which JSON does not allow.
+_TRAILING_COMMA = re.compile(r",\s*[\]}]")
 
 
 def _sniff(path: Path, head: bytes) -> bool:
@@ -169,9 +171,10 @@ def _parse(text: str, path: Path) -> tuple[dict[str, Any], list[Finding], bool]:
     except RecursionError:
         raise UnusableLog(_no_history(path, nested=True)) from None
     except ValueError:
-        parsed = parse_partly(text)
-        if parsed.broken is None and isinstance(parsed.value, dict | list):
-            return _state_of(parsed.value, path), [], True
+        if _TRAILING_COMMA.search(text) is not None:  # the slow parser, which such a comma does not stop
+            parsed = parse_partly(text)
+            if parsed.broken is None and isinstance(parsed.value, dict | list):
+                return _state_of(parsed.value, path), [], True
         state, at, is_whole = _salvage(text)
         rest = text[at:].lstrip(" \t\r\n,")
         history = state.get("log_history")
