@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-__all__ = ["Finding", "Kind", "Severity"]
+__all__ = ["Finding", "Kind", "Severity", "note"]
 
 
 class Severity(StrEnum):
@@ -227,3 +227,8 @@ class Finding:
     def worst(findings: Iterable[Finding]) -> Severity | None:
         """The most severe of the findings' severities; None without findings."""
         return min((finding.severity for finding in findings), key=lambda one: one.rank, default=None)
+
+
+def note(kind: Kind, **facts: Any) -> Finding:
+    """A finding that is worth a word and no warning."""
+    return Finding(kind, Severity.NOTE, facts=facts)

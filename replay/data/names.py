@@ -43,6 +43,9 @@ _OF_LOSSES = frozenset(
     "epoch main avg average mean lm value metrics metric scalars scalar logs log results losses".split()
 )
 
+#: Losses in the narrow sense, those of XGBoost and LightGBM among them.
+_LOSSES = frozenset({"loss", "logloss", "mlogloss", "binary logloss", "multi logloss"})
+
 #: The mean over the held-out folds of a cross-validation, as XGBoost's and CatBoost's ``cv`` name it.
 _FOLDS = re.compile(r"test-.+-mean")
 
@@ -68,10 +71,9 @@ _MAX = frozenset(
     pearson spearman spearmanr pearsonr kappa ndcg mrr top1 top5 psnr ssim bertscore return hit hits
     winrate score pck likelihood prec hmean acc1 acc5 ap50 ap75 hr
     cocoeval similarity comet bleurt mauve moverscore cider spice gleu nist anls vqa pass passrate success
-    successrate
-    specificity sensitivity tpr tnr npv ppv jaccard kendall kendalltau dcg prauc gini fbeta fscore qwk cindex
-    concordance ccc plcc srcc sisdr sdr sisnr pesq stoi mos vmaf silhouette ari nmi ami elo lddt mota
-    idf1 hota nds lrap uar gmean
+    successrate specificity sensitivity tpr tnr npv ppv jaccard kendall kendalltau dcg prauc gini fbeta
+    fscore qwk cindex concordance ccc plcc srcc sisdr sdr sisnr pesq stoi mos vmaf silhouette ari nmi ami
+    elo lddt mota idf1 hota nds lrap uar gmean
     """.split()
 )
 
@@ -231,9 +233,8 @@ def held_out_name(name: str) -> HeldOutName | None:
     if not sets:
         return None
     others = tuple(word for word in words if word not in HELD_OUT_WORDS and word not in SHORT_WORDS)
-    if _FOLDS.fullmatch(name):
-        return HeldOutName("validation", others)
-    return HeldOutName("test" if sets & _SECOND_WORDS else "validation", others)
+    of_test = sets & _SECOND_WORDS and not _FOLDS.fullmatch(name)
+    return HeldOutName("test" if of_test else "validation", others)
 
 
 def is_loss(name: str) -> bool:
@@ -242,10 +243,7 @@ def is_loss(name: str) -> bool:
     words = ["loss"] if words == ["loss", "loss"] else words  # Loss/val_loss
     if len(words) == 2 and "loss" in words and not SHORT_WORDS.keys().isdisjoint(words):
         words = ["loss"]
-    if words[:1] in (["binary"], ["multi"]) and words[1:] == ["logloss"]:  # LightGBM
-        words = ["logloss"]
-    known = (["loss"], ["logloss"], ["mlogloss"])
-    return words in known and getattr(infer_mode(name), "mode", None) == "min"
+    return " ".join(words) in _LOSSES and getattr(infer_mode(name), "mode", None) == "min"
 
 
 def is_policy_reward(name: str) -> bool:

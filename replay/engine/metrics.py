@@ -106,7 +106,7 @@ def resolve_metric(
     constant = _find_constant(runs, names, name) if monitored else None
     if constant is not None:
         findings.append(constant)
-    if monitored and any(_is_on_test_set(run, names[run.id]) for run in runs if run.id in names):
+    if monitored and any(_is_of_test_set(names[run.id], run) for run in runs if run.id in names):
         findings.append(Finding(Kind.TEST_SET_MONITOR, facts={"metric": name}))
     train_only = tuple(run.id for run in runs if run.id in names and names[run.id] not in run.columns)
     if train_only:
@@ -147,13 +147,10 @@ def _partial(name: str) -> int:
     return 0 if word == "map5095" else 2 if word in ("precision", "prec", "recall") else 1
 
 
-def _is_of_test_set(metric: str) -> bool:
-    return bool(TEST_WORDS & held_out_words(metric))
-
-
-def _is_on_test_set(run: Run, metric: str) -> bool:
-    """Whether a run measured a metric on the test set: on none that the tool itself stops on."""
-    return bool((TEST_WORDS & held_out_words(metric)) - set(run.info.validation_sets))
+def _is_of_test_set(metric: str, run: Run | None = None) -> bool:
+    """Whether a metric is measured on the test set, by its name; not where the tool of a run stops on it."""
+    besides = () if run is None else run.info.validation_sets
+    return bool((TEST_WORDS & held_out_words(metric)).difference(besides))
 
 
 def _absence(runs: Sequence[Run], name: str, policies: Iterable[Policy]) -> str:
@@ -179,7 +176,7 @@ def _absence(runs: Sequence[Run], name: str, policies: Iterable[Policy]) -> str:
 
 def _validation_loss(run: Run) -> str | None:
     losses = [name for name in run.metrics if is_loss(name)]
-    validation = [name for name in losses if not _is_on_test_set(run, name)]
+    validation = [name for name in losses if not _is_of_test_set(name, run)]
     return min(validation or losses, key=len, default=None)
 
 
@@ -200,7 +197,7 @@ def _default_metric(runs: Sequence[Run]) -> tuple[str, dict[str, str], NameSourc
         doubt = _doubt(runs, losses)
         if doubt is None:
             common = Counter(losses.values()).most_common(1)[0][0]
-            on_test = any(_is_on_test_set(run, losses[run.id]) for run in runs if run.id in losses)
+            on_test = any(_is_of_test_set(losses[run.id], run) for run in runs if run.id in losses)
             return common, losses, NameSource.ONLY_LOSS if on_test else NameSource.VALIDATION_LOSS
         doubts.append(doubt)
     sole = {run.id: run.metrics[0] for run in runs if len(run.metrics) == 1}

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from replay.data.finding import Finding, Kind, Severity
+from replay.data.finding import Finding, Kind, note
 from replay.data.info import RunInfo
 from replay.data.names import canonical
 from replay.data.run import Run, Series
@@ -113,8 +113,8 @@ def assemble(
                 logged[name] = part
         stated = info
         if len(trainings) > 1:
-            note = _note(Kind.RESTART, number=number, of=len(trainings))
-            stated = info.replace(group=info.group or run_id, findings=(*info.findings, note))
+            restart = note(Kind.RESTART, number=number, of=len(trainings))
+            stated = info.replace(group=info.group or run_id, findings=(*info.findings, restart))
         run = _one(
             run_id if len(trainings) == 1 else f"{run_id}#{number}",
             logged,
@@ -134,7 +134,7 @@ def _finished(run: Run, hint: Callable[[float], Mapping[str, Any]] | None) -> li
     """The run, with the hint where it has no eval; nothing where it has no train series either."""
     if not len(run) and hint is not None:
         facts = hint(run.trained_steps)
-        run = run.replace(info=run.info.replace(eval_hint=_note(Kind.EVAL_HINT, **facts)))
+        run = run.replace(info=run.info.replace(eval_hint=note(Kind.EVAL_HINT, **facts)))
     return [run] if run.train or len(run) else []
 
 
@@ -206,7 +206,7 @@ def _find_plain(points: Mapping[str, Points], uses: _Uses) -> _Plain | None:
         if merged[name] is not step:
             firsts[name] = first
             repeated += (len(step) - len(merged[name])) * (name in held_out)
-    findings = [_note(Kind.REPEATED_VALUES, count=repeated)] if repeated else []
+    findings = [note(Kind.REPEATED_VALUES, count=repeated)] if repeated else []
     if firsts and repeated_rows(watched, held_out, differing=False):
         return None
     layout, kept, finished = _laid_out(merged, held_out, epoch, counters, companions)
@@ -306,9 +306,9 @@ def _one(
         if segment.resumed_at is not None
     )
     if repeated:
-        findings.append(_note(Kind.REPEATED_VALUES, count=repeated))
+        findings.append(note(Kind.REPEATED_VALUES, count=repeated))
     if len(segments) > 1:
-        findings.append(_note(Kind.RESUMED, steps=resumes, replaced=overlapped))
+        findings.append(note(Kind.RESUMED, steps=resumes, replaced=overlapped))
     steps = {name: one.step for name, one in merged.items()}
     layout, kept, finished = _laid_out(steps, held_out, epoch, counters, companions)
     values = {name: one.value for name, one in merged.items()}
@@ -318,7 +318,3 @@ def _one(
             segment_of[name] = segment_of[name][points_kept]
     segments_of = segment_of if len(segments) > 1 else None
     return layout.run(run_id, values, info.replace(resumes=resumes), [*findings, *finished], segments_of)
-
-
-def _note(kind: Kind, **facts: Any) -> Finding:
-    return Finding(kind, Severity.NOTE, facts=facts)

@@ -21,12 +21,11 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from replay.data.finding import Finding, Kind, Severity
+from replay.data.finding import Finding, Kind, note
 from replay.data.info import RunInfo
 from replay.data.names import canonical
 from replay.data.run import COUNTERS, Column, Run, Series
@@ -113,7 +112,7 @@ def merge(entries: Sequence[Entry]) -> tuple[dict[int, Run], list[tuple[int, int
         near = kept in related(number)
         findings = _disagreements(entries[number], curves[number], curves[kept], near=near)
         if (kept, number) in whole:
-            findings.append(_note(Kind.MORE_DIGITS, file=_file_of(entries[number])))
+            findings.append(note(Kind.MORE_DIGITS, file=_file_of(entries[number])))
         runs[kept] = _complete(runs[kept], entries[number].run, findings)
     return runs, pairs
 
@@ -153,15 +152,11 @@ def _disagreements(
             "count": len(agreed.differing),
             "file": _file_of(entry),
         }
-        findings.append(_note(Kind.LOGS_DISAGREE, **facts))
+        findings.append(note(Kind.LOGS_DISAGREE, **facts))
     if forks:
         replaced = sum(count for _, count in forks)
-        findings.append(_note(Kind.RESUMED, steps=(min(forks)[0],), replaced=replaced))
+        findings.append(note(Kind.RESUMED, steps=(min(forks)[0],), replaced=replaced))
     return findings
-
-
-def _note(kind: Kind, **facts: Any) -> Finding:
-    return Finding(kind, Severity.NOTE, facts=facts)
 
 
 def _file_of(entry: Entry) -> str:

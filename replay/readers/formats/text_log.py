@@ -180,9 +180,9 @@ def _load(files: Sequence[Path], run_id: str) -> Loaded:
             findings.append(Finding(Kind.CUT_OFF, log=str(path), facts=facts))
         findings += [replace(finding, log=str(path)) for finding in text.findings]
         if not text.trainings:
-            if text.findings:
-                continue
-            findings.append(Finding(Kind.NO_METRICS_IN_TEXT, log=str(path), facts={"seen": tuple(text.seen)}))
+            if not text.findings:
+                nothing = Finding(Kind.NO_METRICS_IN_TEXT, log=str(path), facts={"seen": tuple(text.seen)})
+                findings.append(nothing)
             continue
         if texts and len(text.trainings) == 1 and _goes_on(texts[-1][1][-1], text.trainings[0]):
             texts[-1][0].append(path)

@@ -101,9 +101,7 @@ class LightGBM(_Rounds):
             if match is not None:
                 name = f"{match[2]}/{match[3]}"
                 values = {name: float(match[4])}
-                current = self._journal.current
-                if current is not None and current.goes_back(float(match[1]), values, or_stays=True):
-                    self._journal.begin()
+                self._journal.begin_if_back(float(match[1]), values, or_stays=True)
                 self._journal.add(order, float(match[1]), None, values)
                 return True
             if "[LightGBM]" in text:

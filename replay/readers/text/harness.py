@@ -102,10 +102,7 @@ class Harness:
         behind = row.get("filter", "none")
         name = f"{self._task}/{metric}" + ("" if behind in ("none", "") else f",{behind}")
         step, epoch = place
-        training = self._journal.current
-        at = step if step is not None else epoch or 0.0
-        if training is not None and training.goes_back(at, {name: value}):
-            self._journal.begin()
+        self._journal.begin_if_back(step if step is not None else epoch or 0.0, {name: value})
         training = self._journal.add(self._table, step, epoch, {name: value})
         training.held_out.add(name)
         mode = next((mode for sign, mode in self._MODES.items() if sign in cells), None)

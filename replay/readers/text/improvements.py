@@ -14,7 +14,7 @@ from itertools import pairwise
 
 from replay.data.finding import Finding, Kind
 from replay.readers.series_names import is_held_out
-from replay.readers.text.journal import Journal, Row, Training, place_rows
+from replay.readers.text.journal import Journal, Row, Training, place_by_either
 from replay.readers.text.lines import Number
 
 __all__ = ["Improvements", "drop_improvements", "is_of_best"]
@@ -137,9 +137,8 @@ class Improvements:
             self.seen[:] = ["lines about checkpoints"]
         values = {name: float("nan") if value is None else float(value)}
         at = None if step is None else float(step)
+        self._journal.begin_if_back(epoch if at is None else at, values, or_stays=True)
         current = self._journal.current
-        if current is not None and current.goes_back(epoch if at is None else at, values, or_stays=True):
-            self._journal.begin()
         training = self._journal.add(order, at, epoch, values)
         if training is not current:
             self._missing.append(set())
@@ -157,12 +156,7 @@ class Improvements:
             if not rows:
                 continue
             training.rows = rows
-            by_epoch = any(row.step is None for row in rows)
-            first = min(row.epoch or 0.0 for row in rows)
-            placed = [(row.epoch or 0.0 if by_epoch else row.step or 0.0, row) for row in rows]
-            training.placed = place_rows(
-                training, placed, by_epoch=by_epoch, zero_based=by_epoch and first == 0
-            )
+            place_by_either(training)
             found.append(training)
         self.findings = list(self._left_out(set[str]().union(*self._missing)))
         return found

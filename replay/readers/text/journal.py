@@ -22,6 +22,7 @@ __all__ = [
     "Placed",
     "Row",
     "Training",
+    "place_by_either",
     "place_by_epoch",
     "place_by_step",
     "place_counted",
@@ -169,6 +170,11 @@ class Journal:
         """The next row begins a new training."""
         self._anew = True
 
+    def begin_if_back(self, place: float, values: Mapping[str, float], *, or_stays: bool = False) -> None:
+        """A row at this place begins a new training where it `goes_back`."""
+        if self.current is not None and self.current.goes_back(place, values, or_stays=or_stays):
+            self.begin()
+
     def end(self) -> None:
         """The training has ended: a row that goes back begins a new one."""
         self._ended = True
@@ -256,6 +262,14 @@ def place_by_epoch(training: Training) -> None:
     """Place the rows of a training by their epochs."""
     rows = [(row.epoch or 0.0, row) for row in training.rows]
     training.placed = place_rows(training, rows, by_epoch=True)
+
+
+def place_by_either(training: Training) -> None:
+    """Place the rows of a training by their steps, or by their epochs where one has no step."""
+    by_epoch = any(row.step is None for row in training.rows)
+    rows = [(row.epoch or 0.0 if by_epoch else row.step or 0.0, row) for row in training.rows]
+    zero_based = by_epoch and min(place for place, _ in rows) == 0
+    training.placed = place_rows(training, rows, by_epoch=by_epoch, zero_based=zero_based)
 
 
 def place_counted(training: Training, count: int) -> None:

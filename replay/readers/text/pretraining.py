@@ -220,9 +220,7 @@ class MACE:
         before = "valid" if match[2] in (None, "Default") else f"valid/{match[2]}"
         values = {f"{before}/{name}": float(value) for name, value in self._FIELD.findall(text, match.end())}
         place = float(match[1]) + 1 if match[1] else 0.0
-        current = self._journal.current
-        if current is not None and current.goes_back(place, values):
-            self._journal.begin()
+        self._journal.begin_if_back(place, values)
         self._journal.add(order, None, place, values)
         return True
 

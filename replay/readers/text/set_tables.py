@@ -9,7 +9,7 @@ from collections import deque
 
 from replay.readers.points import number
 from replay.readers.series_names import is_held_out, split_of
-from replay.readers.text.journal import Journal, Row, Training, place_rows
+from replay.readers.text.journal import Journal, Row, Training, place_by_either
 from replay.readers.text.lines import without_logger
 
 __all__ = ["SetTables"]
@@ -113,9 +113,7 @@ class SetTables:
         self._tables += 1
         if self._tables > 1:  # of another output
             values = {f"{name} ({self._tables})": value for name, value in values.items()}
-        at = self._step if self._step is not None else self._epoch or 0.0
-        if self._journal.current is not None and self._journal.current.goes_back(at, values):
-            self._journal.begin()
+        self._journal.begin_if_back(self._step if self._step is not None else self._epoch or 0.0, values)
         training = self._journal.add(rows[0][0], self._step, self._epoch, values)
         if self._planned:
             training.facts["planned_epochs"] = training.facts["planned_steps"] = self._planned
@@ -125,10 +123,7 @@ class SetTables:
         self._close()
         found = [training for training in self._journal if len({_at(row) for row in training.rows}) > 1]
         for training in found:
-            by_epoch = any(row.step is None for row in training.rows)
-            rows = [(row.epoch or 0.0 if by_epoch else row.step or 0.0, row) for row in training.rows]
-            zero_based = by_epoch and min(place for place, _ in rows) == 0
-            training.placed = place_rows(training, rows, by_epoch=by_epoch, zero_based=zero_based)
+            place_by_either(training)
         return found
 
 

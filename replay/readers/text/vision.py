@@ -114,9 +114,7 @@ class AllenNLP:
             if re.fullmatch(Number, cell) and is_metric(f"{split}_{name}"):
                 values[f"{split}_{name}"] = float(cell)
         if values:
-            training = self._journal.current
-            if training is not None and training.goes_back(self._epoch or 0.0, values):
-                self._journal.begin()
+            self._journal.begin_if_back(self._epoch or 0.0, values)
             training = self._journal.add(order, None, self._epoch, values)
             training.facts["planned_epochs"] = training.facts["planned_steps"] = self._planned
         return True
